@@ -1,0 +1,557 @@
+"""The rules of the host: a state and a step -> the next states.
+
+Pure functions over frozen values; no input, output, clock or chance.
+
+Rule 1. **Stores** go to the storing core's data line, which that core then owns
+    dirty; the data side is coherent between cores.  A write-through cache stores
+    to the point of unification (PoU) as well.  Where stores do not allocate, one
+    that misses goes to the PoU alone, and a load (or the load of a
+    read-modify-write) allocates.  A dirty line that another core takes moves
+    from cache to cache, or reaches memory too (``dirty_transfer``).
+Rule 2. **The environment** may at any time: write back and drop a data line; drop
+    an instruction line; fill one; fetch a unit ahead, on a host that does; drain the
+    oldest store of a store buffer; complete pending maintenance; switch threads
+    on a core that several share; move a thread, where the scenario says so.  A
+    switch or a move waits for the old core's maintenance and stores, and
+    synchronises the new context; where ``switch_cleans_all`` it also cleans and
+    invalidates the core's caches.
+Rule 3. **An instruction fill** reads the PoU, or the newest data (``fill``).  A store
+    that reaches the data side drops its line from the instruction caches of
+    nobody, of the other cores, or of all (``snoop``).
+Rule 4. **The fetched-ahead queue** of a core is a run of one block's units, from the
+    next unit that the core would fetch.  Entering another block, a branch that
+    leaves the run, ``Sync``, a switch and a move empty it; stores and
+    invalidations do not.  Hosts that check stores against the pipeline have none.
+Rule 5. **Maintenance** (``Clean``, ``Invalidate``) is pending until a ``Barrier`` of the
+    same core, which waits for it, and may complete at any moment before, in any
+    order; a broadcast invalidation completes core by core.
+Rule 6. **The store buffer** is first in, first out.  Loads of its core see it; a store
+    reaches the data side, and snoops, when it drains; a ``Clean`` completes only
+    after the older stores to its line.  ``Barrier``, ``Acquire``, ``Release``, a switch
+    and a move wait until it is empty; ``Sync`` does not.  On hosts that check the
+    pipeline a fetch waits for the core's own buffered stores.
+Rule 7. **An execution** fetches the units of its path in program order; a fetch that
+    misses fills the line in the same step.  It is wrong if it fetches a unit with
+    a value other than its final one.
+Rule 8. **A discarded block** (a tb flush) may not be run before some thread has
+    translated it anew; the buffer is discarded while nobody executes in it.
+
+What is left out: clean data lines where stores allocate (a clean line and no line
+are the same there), aliases of virtually indexed caches, data memory weaker than
+the store buffer, branch prediction beyond the queue.
+
+Beyond the letter of rule 2 in the design: a *clean* data line may be dropped too,
+which matters only where stores do not allocate (the next store then misses).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+from bench.program import (
+    Claim,
+    CleanLine,
+    Discard,
+    DropLines,
+    Fetch,
+    Get,
+    Give,
+    Install,
+    Model,
+    Put,
+    Step,
+    Take,
+    Touch,
+)
+from bench.scenarios import Role
+from strategies.operations import Barrier, Scope, Sync, SyncCores
+
+_T = TypeVar("_T")
+
+
+class Kind(enum.IntEnum):
+    """What a step is; the order breaks ties between counterexamples of one length."""
+
+    WRITE_BACK = 0
+    DROP = 1
+    FILL = 2
+    AHEAD = 3
+    DRAIN = 4
+    COMPLETE = 5
+    SWITCH = 6
+    MOVE = 7
+    PROGRAM = 8
+
+
+class Event(NamedTuple):
+    """One step of the machine.  Fields that do not apply are 0.
+
+    ``core`` on which it happens; ``line`` (data, or instruction of that core) that it
+    concerns; ``thread`` that steps, is switched to or moves; ``detail``: for
+    ``PROGRAM`` the number of the step among those possible at the thread's place,
+    for ``COMPLETE`` 0 for a clean and 1 + the target core for an invalidation, for
+    ``AHEAD`` the block, for ``MOVE`` the new core.
+    """
+
+    kind: Kind
+    core: int = 0
+    line: int = 0
+    thread: int = 0
+    detail: int = 0
+
+
+class Pending(NamedTuple):
+    """Maintenance that has not completed: a clean (``target`` -1) or an invalidation on core ``target``.
+
+    ``waits``: the number of buffered stores of the issuing core that a clean must let drain first.
+    """
+
+    target: int
+    line: int
+    waits: int
+
+
+Held = tuple[int, ...] | None
+"""An instruction line: the values of its cells, or None if it is absent."""
+
+Queue = tuple[int, int, tuple[tuple[int, ...], ...]] | None
+"""Units fetched ahead: block, position of the first, and the cell values of each."""
+
+
+class State(NamedTuple):
+    """All that changes.
+
+    ``places[thread]``; ``running[core]``: its thread or -1; ``icache[core][line]``;
+    ``ahead[core]``; ``buffers[core]``: stores not yet drained, oldest first; ``data[cell]``:
+    the newest drained value; ``owner[dline]``: the core that holds it dirty, or -1;
+    ``copies[dline]``: cores that hold it at all, as bits (kept only where stores do not
+    allocate); ``memory[cell]``: the value at the PoU; ``pending[core]``; ``locks[lock]``:
+    (thread that has it alone or -1, sharers as bits); ``deferred``: cores that must
+    drop their instruction cache when they next run, as bits; ``blocks[tb]``: 1 valid, 0
+    discarded, -1 being translated (empty without tb flushes).
+    """
+
+    places: tuple[int, ...]
+    running: tuple[int, ...]
+    icache: tuple[tuple[Held, ...], ...]
+    ahead: tuple[Queue, ...]
+    buffers: tuple[tuple[Put | Touch, ...], ...]
+    data: tuple[int, ...]
+    owner: tuple[int, ...]
+    copies: tuple[int, ...]
+    memory: tuple[int, ...]
+    pending: tuple[frozenset[Pending], ...]
+    locks: tuple[tuple[int, int], ...]
+    deferred: int
+    blocks: tuple[int, ...]
+
+
+class Transition(NamedTuple):
+    """A step taken: the event, the state after it, and the unit that was fetched wrong, if any: (tb, position)."""
+
+    event: Event
+    state: State
+    wrong: tuple[int, int] | None = None
+
+
+def initial(model: Model) -> State:
+    """Every block translated and published, all caches empty, every thread at its start."""
+    cores = range(model.scenario.cores)
+    threads = {core: thread for thread, core in reversed(list(enumerate(model.home)))}
+    return State(
+        places=model.starts,
+        running=tuple(threads.get(core, -1) for core in cores),
+        icache=tuple((None,) * len(model.iline_cells[core]) for core in cores),
+        ahead=(None,) * len(cores),
+        buffers=((),) * len(cores),
+        data=model.final,
+        owner=(-1,) * len(model.dline_cells),
+        copies=(0,) * len(model.dline_cells),
+        memory=model.final,
+        pending=(frozenset(),) * len(cores),
+        locks=((-1, 0),) * len(model.locks),
+        deferred=0,
+        blocks=(1,) * model.scenario.tbs if model.scenario.flushes else (),
+    )
+
+
+def lasting(model: Model, state: State) -> bool:
+    """All is quiet (nobody rewrites, no store is buffered) and the data side holds a wrong value."""
+    if state.data == model.final or any(state.buffers):
+        return False
+    return not any(
+        program.place(place).rewriting for program, place in zip(model.programs, state.places, strict=True)
+    )
+
+
+def finished(model: Model, state: State) -> bool:
+    """Every retranslator has done all that it had to do."""
+    return all(
+        program.place(place).finished or program.role is Role.EXECUTOR
+        for program, place in zip(model.programs, state.places, strict=True)
+    )
+
+
+# --- Steps of threads -----------------------------------------------------------------------------------------------
+
+
+def program_steps(model: Model, state: State) -> Iterator[Transition]:
+    """Every step that some thread can take now, by core and then in the order of its place."""
+    for core, thread in enumerate(state.running):
+        if thread >= 0:
+            place = model.programs[thread].place(state.places[thread])
+            for number, step in enumerate(place.steps):
+                taken = _take(model, state, core, thread, step)
+                if taken is not None:
+                    after, result, wrong = taken
+                    next_place = step.after(result)
+                    after = after._replace(places=_set(after.places, thread, next_place))
+                    if isinstance(step.action, Fetch) and model.programs[thread].place(next_place).inside is None:
+                        after = _left(after, core)
+                    yield Transition(Event(Kind.PROGRAM, core, 0, thread, number), after, wrong)
+
+
+Taken = tuple[State, int, tuple[int, int] | None]
+
+
+def _take(model: Model, state: State, core: int, thread: int, step: Step) -> Taken | None:
+    """The state after a thread's step, its result, and the unit fetched wrong; None while it must wait."""
+    if step.needs_block is not None and state.blocks[step.needs_block] != 1:
+        return None
+    action = step.action
+    empty = not state.buffers[core]
+    if isinstance(action, Fetch):
+        return _fetch(model, state, core, action)
+    if isinstance(action, Put | Touch):
+        issued = _issue(model, state, core, action)
+        return None if issued is None else (issued, 0, None)
+    if isinstance(action, Get):
+        return _load(model, state, core, action)
+    if isinstance(action, CleanLine):
+        last = max((n for n, s in enumerate(state.buffers[core], 1) if action.line in _dlines(model, s)), default=0)
+        return _pend(state, core, Pending(-1, action.line, last)), 0, None
+    if isinstance(action, DropLines):
+        return _invalidate(state, core, action), 0, None
+    if isinstance(action, Barrier):
+        return (state, 0, None) if empty and not state.pending[core] else None
+    if isinstance(action, Sync):
+        return state._replace(ahead=_set(state.ahead, core, None)), 0, None
+    if isinstance(action, SyncCores):
+        return state._replace(ahead=(None,) * len(state.ahead)), 0, None
+    if isinstance(action, Take):
+        alone, sharers = state.locks[action.lock]
+        if not empty or alone >= 0 or (sharers and not action.shared):
+            return None
+        now = (-1, sharers | 1 << thread) if action.shared else (thread, 0)
+        return state._replace(locks=_set(state.locks, action.lock, now)), 0, None
+    if isinstance(action, Give):
+        alone, sharers = state.locks[action.lock]
+        now = (-1, sharers & ~(1 << thread))
+        return (state._replace(locks=_set(state.locks, action.lock, now)), 0, None) if empty else None
+    if isinstance(action, Discard):
+        others = (p.place(n) for t, (p, n) in enumerate(zip(model.programs, state.places, strict=True)) if t != thread)
+        if any(place.occupies for place in others) or -1 in state.blocks:
+            return None
+        return state._replace(blocks=(0,) * len(state.blocks)), 0, None
+    if isinstance(action, Claim):
+        if state.blocks[action.tb] != 0:
+            return None
+        return state._replace(blocks=_set(state.blocks, action.tb, -1)), 0, None
+    if isinstance(action, Install):
+        return state._replace(blocks=_set(state.blocks, action.tb, 1)), 0, None
+    return state, 0, None
+
+
+# Rules 1, 3 and 6: stores and loads
+
+
+def _issue(model: Model, state: State, core: int, store: Put | Touch) -> State | None:
+    depth = model.host.coherence.store_buffer.value
+    if not depth:
+        return _reach(model, state, core, store)
+    if isinstance(store, Touch) and not store.lines and not any(store.ilines):
+        return state
+    if len(state.buffers[core]) == depth:
+        return None
+    return state._replace(buffers=_set(state.buffers, core, (*state.buffers[core], store)))
+
+
+def _drain(model: Model, state: State, core: int) -> State:
+    oldest, *younger = state.buffers[core]
+    waiting = frozenset(p._replace(waits=max(0, p.waits - 1)) for p in state.pending[core])
+    state = state._replace(
+        buffers=_set(state.buffers, core, tuple(younger)), pending=_set(state.pending, core, waiting)
+    )
+    return _reach(model, state, core, oldest)
+
+
+def _dlines(model: Model, store: Put | Touch) -> tuple[int, ...]:
+    return store.lines if isinstance(store, Touch) else (model.dline_of[store.cell],)
+
+
+def _reach(model: Model, state: State, core: int, store: Put | Touch) -> State:
+    """A store reaches the data side."""
+    cache, transfer = model.host.dcache, model.host.coherence.dirty_transfer.value
+    data, owner, copies, memory = state.data, state.owner, state.copies, state.memory
+    for line in _dlines(model, store):
+        cells = model.dline_cells[line]
+        hit = owner[line] == core or bool(copies[line] >> core & 1)
+        allocates = cache.write_allocate or hit
+        taken = owner[line] >= 0 and owner[line] != core
+        if taken and (transfer == "memory" or not allocates):
+            memory = _copy(memory, data, cells)
+            owner = _set(owner, line, -1)
+        if isinstance(store, Put):
+            data = _set(data, store.cell, (data[store.cell] & ~store.mask) | store.value)
+        if cache.write == "through" or not allocates:
+            memory = _copy(memory, data, cells)
+        else:
+            owner = _set(owner, line, core)
+        if _counts_copies(model):
+            copies = _set(copies, line, 1 << core if hit else 0)
+    state = state._replace(data=data, owner=owner, copies=copies, memory=memory)
+    return _snoop(model, state, core, store)
+
+
+def _counts_copies(model: Model) -> bool:
+    """Whether it matters that a core holds a clean data line: only a write-back cache that does not allocate asks."""
+    return model.host.dcache.write == "back" and not model.host.dcache.write_allocate
+
+
+def _snoop(model: Model, state: State, core: int, store: Put | Touch) -> State:
+    """A store drops its line from instruction caches (rule 3)."""
+    reach = model.host.coherence.snoop.value
+    if reach == "none":
+        return state
+    icache = state.icache
+    for other in range(len(icache)):
+        if reach == "all" or other != core:
+            hit = store.ilines[other] if isinstance(store, Touch) else (model.iline_of[other][store.cell],)
+            for line in hit:
+                icache = _set(icache, other, _set(icache[other], line, None))
+    return state._replace(icache=icache)
+
+
+def _load(model: Model, state: State, core: int, load: Get) -> Taken:
+    value = 0
+    data, owner, copies, memory = state.data, state.owner, state.copies, state.memory
+    for cell in load.cells:
+        held = data[cell]
+        for store in state.buffers[core]:
+            if isinstance(store, Put) and store.cell == cell:
+                held = (held & ~store.mask) | store.value
+        value |= held
+        line = model.dline_of[cell]
+        if owner[line] not in (-1, core) and model.host.coherence.dirty_transfer.value == "memory":
+            memory = _copy(memory, data, model.dline_cells[line])
+            owner = _set(owner, line, -1)
+        if _counts_copies(model):
+            copies = _set(copies, line, copies[line] | 1 << core)
+    return state._replace(owner=owner, copies=copies, memory=memory), value, None
+
+
+# Rule 5: maintenance
+
+
+def _pend(state: State, core: int, *pending: Pending) -> State:
+    return state._replace(pending=_set(state.pending, core, state.pending[core].union(pending)))
+
+
+def _invalidate(state: State, core: int, drop: DropLines) -> State:
+    deferred = state.deferred
+    pending = []
+    for target, lines in enumerate(drop.ilines):
+        if target != core and drop.scope is Scope.LOCAL:
+            continue
+        if target != core and drop.deferred and state.running[target] < 0:
+            deferred |= 1 << target
+            continue
+        pending += [Pending(target, line, 0) for line in lines]
+    return _pend(state, core, *pending)._replace(deferred=deferred)
+
+
+def _complete(model: Model, state: State, core: int, done: Pending) -> State:
+    state = state._replace(pending=_set(state.pending, core, state.pending[core] - {done}))
+    if done.target < 0:
+        return _write_back(model, state, done.line, keep=True)
+    return _drop(state, done.target, done.line)
+
+
+def _write_back(model: Model, state: State, line: int, *, keep: bool) -> State:
+    """Rule 2: a dirty line reaches the PoU.  ``keep``: it stays as a clean copy (``Clean``)."""
+    holder = state.owner[line]
+    if holder < 0:
+        return state
+    copies = state.copies if keep else _set(state.copies, line, state.copies[line] & ~(1 << holder))
+    return state._replace(
+        memory=_copy(state.memory, state.data, model.dline_cells[line]),
+        owner=_set(state.owner, line, -1),
+        copies=copies,
+    )
+
+
+def _drop(state: State, core: int, line: int) -> State:
+    return state._replace(icache=_set(state.icache, core, _set(state.icache[core], line, None)))
+
+
+# Rules 3, 4 and 7: fetching
+
+
+def _fill(model: Model, state: State, core: int, line: int) -> State:
+    source = state.data if model.host.coherence.fill.value == "coherent" else state.memory
+    held = tuple(source[cell] for cell in model.iline_cells[core][line])
+    return state._replace(icache=_set(state.icache, core, _set(state.icache[core], line, held)))
+
+
+def _read(model: Model, state: State, core: int, cells: tuple[int, ...]) -> tuple[State, tuple[int, ...]]:
+    """Fetch the cells of a unit through the instruction cache, filling lines that are absent."""
+    values = []
+    for cell in cells:
+        line = model.iline_of[core][cell]
+        if state.icache[core][line] is None:
+            state = _fill(model, state, core, line)
+        held = state.icache[core][line]
+        assert held is not None
+        values.append(held[model.iline_cells[core][line].index(cell)])
+    return state, tuple(values)
+
+
+def _fetch(model: Model, state: State, core: int, fetch: Fetch) -> Taken | None:
+    if model.host.coherence.checks_pipeline.value and state.buffers[core]:
+        return None
+    queue = state.ahead[core]
+    if queue is not None and (queue[0], queue[1]) != (fetch.tb, fetch.position):
+        queue = None  # another block is entered, or a branch leaves the run
+    if fetch.position is None:
+        return state._replace(ahead=_set(state.ahead, core, queue)), 0, None
+    cells = model.units[fetch.tb][fetch.position]
+    if queue is not None:
+        values, later = queue[2][0], queue[2][1:]
+        queue = (fetch.tb, fetch.position + 1, later) if later else None
+    else:
+        state, values = _read(model, state, core, cells)
+    wrong = any(value != model.final[cell] for cell, value in zip(cells, values, strict=True))
+    state = state._replace(ahead=_set(state.ahead, core, queue))
+    return state, 0, (fetch.tb, fetch.position) if wrong else None
+
+
+def _left(state: State, core: int) -> State:
+    """Control leaves a block: what was fetched ahead of it there is dropped (rule 4)."""
+    return state._replace(ahead=_set(state.ahead, core, None)) if state.ahead[core] is not None else state
+
+
+# --- Steps of the environment (rule 2) ------------------------------------------------------------------------------
+
+
+def environment_steps(model: Model, state: State) -> Iterator[Transition]:
+    """Every step that the environment can take now, in the order of ``Event``."""
+    for line, holder in sorted(enumerate(state.owner), key=lambda item: (item[1], item[0])):
+        if holder >= 0:
+            yield Transition(Event(Kind.WRITE_BACK, holder, line), _write_back(model, state, line, keep=False))
+    for core in range(len(state.running)):
+        for line, copies in enumerate(state.copies):
+            if copies >> core & 1 and state.owner[line] != core:
+                gone = state._replace(copies=_set(state.copies, line, copies & ~(1 << core)))
+                yield Transition(Event(Kind.WRITE_BACK, core, line), gone)
+    for core, lines in enumerate(state.icache):
+        for line, held in enumerate(lines):
+            if held is not None:
+                yield Transition(Event(Kind.DROP, core, line), _drop(state, core, line))
+    for core, lines in enumerate(state.icache):
+        for line, held in enumerate(lines):
+            if held is None:
+                yield Transition(Event(Kind.FILL, core, line), _fill(model, state, core, line))
+    if model.host.coherence.fetches_ahead.value:
+        yield from _ahead(model, state)
+    for core, buffer in enumerate(state.buffers):
+        if buffer:
+            yield Transition(Event(Kind.DRAIN, core), _drain(model, state, core))
+    for core, pending in enumerate(state.pending):
+        for item in sorted(pending, key=lambda item: (item.line, item.target)):
+            if not item.waits:
+                event = Event(Kind.COMPLETE, core, item.line, 0, item.target + 1)
+                yield Transition(event, _complete(model, state, core, item))
+    yield from _switches(model, state)
+    if model.scenario.moves:
+        yield from _moves(model, state)
+
+
+def _ahead(model: Model, state: State) -> Iterator[Transition]:
+    for core, thread in enumerate(state.running):
+        if thread < 0:
+            continue
+        place = model.programs[thread].place(state.places[thread])
+        if place.finished:
+            continue
+        queue = state.ahead[core]
+        starts = [place.inside] if place.inside is not None else [(tb, 0) for tb in range(len(model.units))]
+        for tb, position in starts:
+            if queue is not None and queue[0] != tb:
+                continue
+            held = queue[2] if queue is not None else ()
+            following = position + len(held)
+            if following < len(model.units[tb]):
+                after, values = _read(model, state, core, model.units[tb][following])
+                after = after._replace(ahead=_set(after.ahead, core, (tb, position, (*held, values))))
+                yield Transition(Event(Kind.AHEAD, core, 0, thread, tb), after)
+
+
+def _switches(model: Model, state: State) -> Iterator[Transition]:
+    if model.scenario.cores == len(model.programs) or model.scenario.moves:
+        return
+    for core, current in enumerate(state.running):
+        if state.buffers[core] or state.pending[core]:
+            continue
+        for thread, home in enumerate(model.home):
+            if home != core or thread == current:
+                continue
+            if model.programs[thread].place(state.places[thread]).finished:
+                continue
+            after = _synchronised(model, state, core)
+            yield Transition(
+                Event(Kind.SWITCH, core, 0, thread), after._replace(running=_set(after.running, core, thread))
+            )
+
+
+def _moves(model: Model, state: State) -> Iterator[Transition]:
+    for core, thread in enumerate(state.running):
+        if thread < 0 or state.buffers[core] or state.pending[core]:
+            continue
+        for other, occupant in enumerate(state.running):
+            if occupant >= 0:
+                continue
+            after = _synchronised(model, _synchronised(model, state, core), other)
+            if after.deferred >> other & 1:
+                after = after._replace(
+                    icache=_set(after.icache, other, (None,) * len(after.icache[other])),
+                    deferred=after.deferred & ~(1 << other),
+                )
+            running = _set(_set(after.running, core, -1), other, thread)
+            yield Transition(Event(Kind.MOVE, core, 0, thread, other), after._replace(running=running))
+
+
+def _synchronised(model: Model, state: State, core: int) -> State:
+    """A switch or a move empties the queue, and on some hosts cleans and invalidates the core's caches."""
+    state = state._replace(ahead=_set(state.ahead, core, None))
+    if model.host.coherence.switch_cleans_all.value:
+        for line, holder in enumerate(state.owner):
+            if holder == core:
+                state = _write_back(model, state, line, keep=False)
+        state = state._replace(
+            copies=tuple(copies & ~(1 << core) for copies in state.copies),
+            icache=_set(state.icache, core, (None,) * len(state.icache[core])),
+        )
+    return state
+
+
+def _set(values: tuple[_T, ...], index: int, value: _T) -> tuple[_T, ...]:
+    return (*values[:index], value, *values[index + 1 :])
+
+
+def _copy(into: tuple[int, ...], source: tuple[int, ...], cells: tuple[int, ...]) -> tuple[int, ...]:
+    for cell in cells:
+        if into[cell] != source[cell]:
+            into = _set(into, cell, source[cell])
+    return into

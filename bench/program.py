@@ -1,0 +1,770 @@
+"""Strategy x translator x host x scenario -> one finite program per thread.
+
+A program is an automaton.  Its places are what is left to do; they are built as
+they are reached and numbered.  The hooks of the strategy are asked for their
+operations (``strategies/asking.py``) and lowered here to the steps that
+``bench/machine.py`` gives a meaning to: portable operations become what the host
+does, units become *cells*, and what nobody can see is left out.
+
+The projection.  A unit is *live* if some store of the scenario can change it.
+A line is live if it holds a live unit.  Only live units and lines are state.  The
+stores of one phase that touch no live unit are one step.
+
+A cell is the part of a live unit that lies in one line of every cache: the whole
+unit, but for a unit that crosses a line.  Such a unit is stored cell by cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench.hosts.profile import Flush as Recipe
+from bench.hosts.profile import Host
+from bench.layout import Layout, LayoutName, Span
+from bench.scenarios import Role, Scenario
+from bench.translators.translator import Code, Translator
+from strategies.asking import Stretch, ask
+from strategies.operations import (
+    Acquire,
+    Barrier,
+    Clean,
+    Do,
+    Flush,
+    Invalidate,
+    Load,
+    Lookup,
+    Operation,
+    Release,
+    Scope,
+    Store,
+    Sync,
+    SyncCores,
+)
+from strategies.strategy import Strategy, StrategyError, place_of
+from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
+
+# --- What a step does, as the machine understands it ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Store ``value`` into the bits ``mask`` of a cell."""
+
+    cell: int
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Store what is there already: to the data ``lines``; ``ilines`` are the instruction lines hit, for each core."""
+
+    lines: tuple[int, ...]
+    ilines: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Load the cells of a unit."""
+
+    cells: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CleanLine:
+    """Clean a data line."""
+
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropLines:
+    """Invalidate instruction lines: ``ilines`` for each core; if ``deferred``, idle cores do so when they next run."""
+
+    ilines: tuple[tuple[int, ...], ...]
+    scope: Scope
+    deferred: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Take lock number ``lock``."""
+
+    lock: int
+    shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Give:
+    """Give lock number ``lock`` back."""
+
+    lock: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Fetch live unit number ``position`` of block ``tb``, of which unit ``expected`` would come next in order.
+
+    ``expected`` is 0 when the block is entered.  ``position`` is None if the path meets
+    no live unit at all.
+    """
+
+    tb: int
+    position: int | None
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A step that touches nothing the machine keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Throw the whole code buffer away, while nobody is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Begin to translate a discarded block anew."""
+
+    tb: int
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """The block has been translated anew and may be run."""
+
+    tb: int
+
+
+Action = (
+    Put | Touch | Get | CleanLine | DropLines | Barrier | Sync | SyncCores | Take | Give | Fetch | Pass | Discard
+    | Claim | Install
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a step belongs to, for people: adjacent steps of a thread with one label are one row.
+
+    ``what`` names the row; ``detail`` is the operation, or the path of an execution; ``tb`` the block.
+    """
+
+    what: str
+    tb: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a thread: what it does, and where it leads (by result, if it has one)."""
+
+    action: Action
+    label: Label
+    then: int | Callable[[int], int]
+    needs_block: int | None = None
+    """The block that must not have been discarded for this step to be possible."""
+
+    def after(self, result: int) -> int:
+        """The place after this step."""
+        return self.then if isinstance(self.then, int) else self.then(result)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a thread is: the ``steps`` it may take, and what others need to know of it.
+
+    ``inside``: (tb, position) of the next unit in order, between two fetches of an
+    execution.  ``occupies``: it is somewhere between entering and leaving a block.
+    ``rewriting``: between the fault and the end of the retranslation.
+    ``finished``: all that it had to do is done.
+    """
+
+    steps: tuple[Step, ...]
+    inside: tuple[int, int] | None
+    occupies: bool
+    rewriting: bool
+    finished: bool
+
+
+# --- The static part of a model -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything of a check that does not change: the host's features, the cells and their lines, the programs.
+
+    ``final``: the final value of each cell.  ``dline_of``, ``iline_of[core]``: the line of
+    each cell; ``dline_cells``, ``iline_cells[core]``: the cells of each line.  ``units[tb]``:
+    the cells of each live unit in memory order; ``unit_names`` likewise.  ``home``: the core that each
+    thread starts on.
+    """
+
+    host: Host
+    scenario: Scenario
+    final: tuple[int, ...]
+    dline_of: tuple[int, ...]
+    dline_cells: tuple[tuple[int, ...], ...]
+    iline_of: tuple[tuple[int, ...], ...]
+    iline_cells: tuple[tuple[tuple[int, ...], ...], ...]
+    units: tuple[tuple[tuple[int, ...], ...], ...]
+    unit_at: tuple[tuple[Unit, ...], ...]
+    home: tuple[int, ...]
+    locks: tuple[str, ...]
+    programs: tuple[Program, ...]
+    starts: tuple[int, ...]
+
+
+ROWS = {
+    Phase.TLB_ACCESS: "tlb access code is written",
+    Phase.FAST_PATH: "conditional fast path code is written",
+    Phase.SLOW_PATH: "slow path code is written",
+    Phase.BRANCH_UPDATE: "branch target is updated",
+    Phase.EXIT: "exit code is written",
+}
+"""The rows of the thread's table that do not depend on the write."""
+
+
+def describe(write: Write) -> str:
+    """The row that a write belongs to, in the words of the thread's table."""
+    if write.phase is not Phase.BRANCH:
+        text = ROWS[write.phase]
+    elif write.form is Form.WHOLE and not write.complete:
+        text = "branch is written with a temporary target"
+    elif write.complete:
+        text = "branch is written with its final target"
+    else:
+        text = "branch is written without its target"
+    return f"{text}, in the scratch buffer" if write.unit.in_scratch else text
+
+
+# --- Places as continuations --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A hook under way: its results so far and the operations done since the last of them."""
+
+    hook: str
+    argument: Any
+    history: tuple[int, ...] = ()
+    done: int = 0
+
+    def after(self, stretch: Stretch, result: int) -> _Frame:
+        """The same hook after the operation that was next."""
+        if not stretch.ended and self.done + 1 == len(stretch.operations):
+            return replace(self, history=(*self.history, result), done=0)
+        return replace(self, done=self.done + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Actions:
+    """What an operation was lowered to, as far as it is still to be done."""
+
+    actions: tuple[Action, ...]
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is left of an execution: the live units still to fetch."""
+
+    tb: int
+    path: str
+    positions: tuple[int, ...]
+    expected: int = 0
+    started: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Translating:
+    """After the translation of a discarded block."""
+
+    tb: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """Between executions: ``left`` retranslations to do (None: an executor), ``flushes`` allowed."""
+
+    left: int | None
+    flushes: int
+
+
+_Item = _Frame | _Actions | _Run | _Translating | _Idle
+_Stack = tuple[_Item, ...]
+
+
+@dataclass
+class Program:
+    """The automaton of one thread.  ``place(n)`` is place number n, built when it is first asked for."""
+
+    compiler: Compiler
+    role: Role
+    _stacks: list[_Stack] = field(default_factory=list)
+    _numbers: dict[_Stack, int] = field(default_factory=dict)
+    _places: dict[int, Place] = field(default_factory=dict)
+
+    def number(self, stack: _Stack) -> int:
+        """The number of a place."""
+        stack = self.compiler.settle(stack)
+        if stack not in self._numbers:
+            self._numbers[stack] = len(self._stacks)
+            self._stacks.append(stack)
+        return self._numbers[stack]
+
+    def place(self, number: int) -> Place:
+        """Place number ``number``."""
+        place = self._places.get(number)
+        if place is None:
+            place = self._places[number] = self._build(self._stacks[number])
+        return place
+
+    def _build(self, stack: _Stack) -> Place:
+        top = stack[0] if stack else None
+        inside = (top.tb, top.expected) if isinstance(top, _Run) and top.started else None
+        occupies = any(isinstance(i, _Run) or (isinstance(i, _Frame) and i.hook in ("enter", "leave")) for i in stack)
+        rewriting = False
+        for item in stack:
+            if isinstance(item, _Actions):
+                continue
+            if not isinstance(item, _Frame) or item.hook in ("enter", "leave", "flush_buffer"):
+                break
+            rewriting = rewriting or item.hook in ("translate", "retranslate")
+        return Place(tuple(self.compiler.steps(self, stack)), inside, occupies, rewriting, not stack)
+
+
+class Compiler:
+    """Builds the model of one cell; ``Compiler(...).model`` is what the machine runs."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        translator: Translator,
+        host: Host,
+        scenario: Scenario,
+        *,
+        layout: LayoutName = "apart",
+        offset: int = 0,
+        start_at_fault: bool = False,
+    ) -> None:
+        self.strategy = strategy
+        self.scenario = scenario
+        self.recipe: Recipe = (host.isa.get(translator.isa) or next(iter(host.isa.values()))).flush
+        self.codes: tuple[Code, ...] = tuple(translator.block(tb) for tb in range(scenario.tbs))
+        self.buffer = Buffer(sum(code.size for code in self.codes), tuple(code.whole for code in self.codes))
+        self._iline = (host.icache.line,) * scenario.cores
+        lines = {host.dcache.line, *self._iline}
+        self._layout = Layout(
+            layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset
+        )
+        self._refuse_unbalanced_locks()
+        live = self._live_units()
+        self._cells: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._cell_masks: list[int] = []
+        finals: list[int] = []
+        addresses: list[int] = []
+        for code in self.codes:
+            for unit in code.whole:
+                if (unit.tb, unit.offset) in live:
+                    numbers = []
+                    for span, mask in self._split(unit, min(lines), translator.byteorder):
+                        numbers.append(len(finals))
+                        finals.append(unit.final & mask)
+                        self._cell_masks.append(mask)
+                        addresses.append(span.address)
+                    self._cells[unit.tb, unit.offset] = tuple(numbers)
+        self._dlines = sorted({address // host.dcache.line for address in addresses})
+        self._ilines = tuple(sorted({address // line for address in addresses}) for line in self._iline)
+        self._dline_size = host.dcache.line
+        dline_of = tuple(self._dlines.index(address // host.dcache.line) for address in addresses)
+        iline_of = tuple(
+            tuple(known.index(address // line) for address in addresses)
+            for known, line in zip(self._ilines, self._iline, strict=True)
+        )
+        live_units = tuple(
+            tuple(unit for unit in code.whole if (unit.tb, unit.offset) in live) for code in self.codes
+        )
+        self._positions = tuple({unit.offset: n for n, unit in enumerate(units)} for units in live_units)
+        self._locks = self._lock_names()
+        programs = tuple(Program(self, role) for role in scenario.threads)
+        self.model = Model(
+            host=host,
+            scenario=scenario,
+            final=tuple(finals),
+            dline_of=dline_of,
+            dline_cells=_members(dline_of, len(self._dlines)),
+            iline_of=iline_of,
+            iline_cells=tuple(_members(of, len(known)) for of, known in zip(iline_of, self._ilines, strict=True)),
+            units=tuple(tuple(self._cells[u.tb, u.offset] for u in units) for units in live_units),
+            unit_at=live_units,
+            home=tuple(thread % scenario.cores for thread in range(len(programs))),
+            locks=self._locks,
+            programs=programs,
+            starts=tuple(self._start(program, start_at_fault and program is programs[0]) for program in programs),
+        )
+
+    # - projection
+
+    def _live_units(self) -> set[tuple[int, int]]:
+        """The units that some store of the scenario can change, by a fixed point over the values that each can hold.
+
+        A unit with more than ``many`` values (a sum can grow for ever) is live whatever else it holds; so is
+        every other unit that a hook stores after it has loaded such a unit, since not all of its results are tried.
+        """
+        many = 16
+        values: dict[tuple[int, int], set[int]] = {
+            (unit.tb, unit.offset): {unit.final} for code in self.codes for unit in code.whole
+        }
+        influenced: set[tuple[int, int]] = set()
+
+        def visit(
+            hook: str, argument: Any, history: tuple[int, ...] = (), loaded: frozenset[tuple[int, int]] = frozenset()
+        ) -> None:
+            stretch = ask(self.strategy, hook, argument, history)
+            for operation in stretch.operations:
+                if isinstance(operation, Do):
+                    visit(operation.hook, operation.argument)
+                elif isinstance(operation, Store) and not operation.unit.in_scratch:
+                    key = (operation.unit.tb, operation.unit.offset)
+                    held = values[key]
+                    if loaded - {key}:
+                        influenced.add(key)
+                    if len(held) <= many:
+                        held |= {(old & ~operation.mask) | (operation.value & operation.mask) for old in held}
+            if not stretch.ended:
+                last = stretch.operations[-1]
+                assert isinstance(last, Load)
+                key = (last.unit.tb, last.unit.offset)
+                held = {last.unit.final} if last.unit.in_scratch else values[key]
+                if len(held) > many:
+                    loaded |= {key}
+                for value in sorted(held):
+                    visit(hook, argument, (*history, value), loaded)
+
+        while True:
+            before = sum(map(len, values.values())) + len(influenced)
+            for hook, argument in self._asked():
+                visit(hook, argument)
+            if sum(map(len, values.values())) + len(influenced) == before:
+                return influenced | {key for key, held in values.items() if len(held) > 1}
+
+    def _asked(self) -> Iterator[tuple[str, Any]]:
+        """Every hook that the scenario can run, with its argument."""
+        for code in self.codes:
+            yield "retranslate", code.retranslated
+            yield "enter", code.whole
+            yield "leave", code.whole
+            if self.scenario.flushes:
+                yield "translate", code.whole
+        if self.scenario.flushes:
+            yield "flush_buffer", self.buffer
+
+    def _split(self, unit: Unit, line: int, byteorder: str) -> Iterator[tuple[Span, int]]:
+        """The cells of a unit: the parts of it that lie in one line, with the bits of the unit that they hold."""
+        whole = self._layout.unit(unit)
+        for block in whole.blocks(line):
+            first = max(whole.address, block * line)
+            last = min(whole.address + whole.size, (block + 1) * line)
+            low = first - whole.address if byteorder == "little" else whole.address + whole.size - last
+            yield Span(first, last - first), ((1 << 8 * (last - first)) - 1) << 8 * low
+
+    # - locks
+
+    def _refuse_unbalanced_locks(self) -> None:
+        for code in self.codes[:1]:
+            for hooks in (("retranslate", code.retranslated),), (("enter", code.whole), ("leave", code.whole)):
+                held: set[tuple[tuple[str, str], ...]] = {()}
+                for hook, argument in hooks:
+                    held = {after for before in held for after in self._locks_after(hook, argument, before)}
+                for locks in sorted(held):
+                    if locks:
+                        name, place = locks[0]
+                        raise StrategyError(f"{place}: takes the lock {name!r}, and nothing releases it")
+
+    def _locks_after(
+        self, hook: str, argument: Any, held: tuple[tuple[str, str], ...], history: tuple[int, ...] = ()
+    ) -> set[tuple[tuple[str, str], ...]]:
+        """The locks (name, where taken) that may be held after a hook, given those before it."""
+        stretch = ask(self.strategy, hook, argument, history)
+        sets = {held}
+        for operation in stretch.operations:
+            if isinstance(operation, Do):
+                sets = {new for old in sets for new in self._locks_after(operation.hook, operation.argument, old)}
+            elif isinstance(operation, Acquire):
+                place = place_of(self.strategy, hook)
+                for old in sets:
+                    if operation.name in dict(old):
+                        raise StrategyError(f"{place}: takes the lock {operation.name!r} a second time")
+                sets = {(*old, (operation.name, place)) for old in sets}
+            elif isinstance(operation, Release):
+                for old in sets:
+                    if operation.name not in dict(old):
+                        place = place_of(self.strategy, hook)
+                        raise StrategyError(f"{place}: releases the lock {operation.name!r}, which it does not hold")
+                sets = {tuple(lock for lock in old if lock[0] != operation.name) for old in sets}
+        if stretch.ended:
+            return sets
+        loaded = stretch.operations[-1]
+        assert isinstance(loaded, Load)
+        guesses = {0, loaded.unit.final, loaded.unit.mask}
+        return {
+            new for old in sets for guess in guesses
+            for new in self._locks_after(hook, argument, old, (*history, guess))
+        }  # fmt: skip
+
+    def _lock_names(self) -> tuple[str, ...]:
+        names: set[str] = set()
+
+        def visit(hook: str, argument: Any, history: tuple[int, ...] = ()) -> None:
+            stretch = ask(self.strategy, hook, argument, history)
+            for operation in stretch.operations:
+                if isinstance(operation, Do):
+                    visit(operation.hook, operation.argument)
+                elif isinstance(operation, Acquire):
+                    names.add(operation.name)
+            if not stretch.ended:
+                loaded = stretch.operations[-1]
+                assert isinstance(loaded, Load)
+                for guess in sorted({0, loaded.unit.final, loaded.unit.mask}):
+                    visit(hook, argument, (*history, guess))
+
+        for hook, argument in self._asked():
+            visit(hook, argument)
+        return tuple(sorted(names))
+
+    # - continuations
+
+    def _start(self, program: Program, at_fault: bool) -> int:
+        if program.role is Role.EXECUTOR:
+            return program.number((_Idle(None, 0),))
+        idle = _Idle(self.scenario.retranslations, self.scenario.flushes)
+        if at_fault:
+            idle = _Idle(self.scenario.retranslations - 1, self.scenario.flushes)
+            return program.number((_Frame("retranslate", self.codes[0].retranslated), idle))
+        return program.number((idle,))
+
+    def settle(self, stack: _Stack) -> _Stack:
+        """The same place in its one normal form: finished hooks gone, the next thing to do on top."""
+        while stack and isinstance(stack[0], _Frame):
+            frame = stack[0]
+            stretch = ask(self.strategy, frame.hook, frame.argument, frame.history)
+            if frame.done == len(stretch.operations):
+                stack = stack[1:]
+                continue
+            operation = stretch.operations[frame.done]
+            if isinstance(operation, Load) and self._cells_of(operation.unit):
+                return stack
+            rest = (frame.after(stretch, operation.unit.final if isinstance(operation, Load) else 0), *stack[1:])
+            if isinstance(operation, Do):
+                stack = (_Frame(operation.hook, operation.argument), *rest)
+                continue
+            actions = self._lower(operation)
+            if actions:
+                return self._merge_touches(_Actions(actions, _label(frame, operation)), rest)
+            stack = rest
+        return stack
+
+    def _merge_touches(self, first: _Actions, rest: _Stack) -> _Stack:
+        """Adjacent stores of one phase that touch no live unit are one step."""
+        match first.actions:
+            case (Touch(lines, ilines),):
+                settled = self.settle(rest)
+                match settled[0] if settled else None:
+                    case _Actions((Touch(more, imore),), label) if label == first.label:
+                        both = Touch(
+                            _union(lines, more), tuple(_union(a, b) for a, b in zip(ilines, imore, strict=True))
+                        )
+                        return (_Actions((both,), label), *settled[1:])
+        return (first, *rest)
+
+    def steps(self, program: Program, stack: _Stack) -> Iterator[Step]:
+        """The steps possible at a place."""
+        if not stack:
+            return
+        top, rest = stack[0], stack[1:]
+        if isinstance(top, _Frame):
+            yield self._load_step(program, stack)
+        elif isinstance(top, _Actions):
+            left = (_Actions(top.actions[1:], top.label), *rest) if top.actions[1:] else rest
+            yield Step(top.actions[0], top.label, program.number(left))
+        elif isinstance(top, _Run):
+            yield self._run_step(program, top, rest)
+        elif isinstance(top, _Translating):
+            yield Step(Install(top.tb), Label("TB is translated anew", top.tb), program.number(rest))
+        else:
+            yield from self._choices(program, top)
+
+    def _choices(self, program: Program, idle: _Idle) -> Iterator[Step]:
+        """What a thread may do between executions: run a block; throw the buffer away; translate a block anew."""
+        faults = idle.left is not None and idle.left > 0
+        for code in self.codes:
+            needs = code.tb if self.scenario.flushes else None
+            seen: set[tuple[int, ...]] = set()
+            for path in code.paths:
+                if (path.name == "fault") is not faults:
+                    continue
+                positions = self._positions[code.tb]
+                live = tuple(positions[offset] for offset in path.offsets if offset in positions)
+                if live in seen:
+                    continue
+                seen.add(live)
+                after: _Stack = (idle,)
+                if faults:
+                    assert idle.left is not None
+                    after = (_Frame("retranslate", code.retranslated), _Idle(idle.left - 1, idle.flushes))
+                elif idle.left is not None:
+                    after = ()
+                run = (
+                    _Frame("enter", code.whole), _Run(code.tb, path.name, live), _Frame("leave", code.whole), *after,
+                )  # fmt: skip
+                for step in self.steps(program, self.settle(run)):
+                    yield Step(step.action, step.label, step.then, needs)
+            if self.scenario.flushes:
+                anew = (_Frame("translate", code.whole), _Translating(code.tb), idle)
+                yield Step(Claim(code.tb), Label("TB is translated anew", code.tb), program.number(anew))
+        if idle.flushes:
+            rest = (_Frame("flush_buffer", self.buffer), _Idle(idle.left, idle.flushes - 1))
+            yield Step(Discard(), Label("the code buffer is thrown away"), program.number(rest))
+
+    def _run_step(self, program: Program, run: _Run, rest: _Stack) -> Step:
+        label = Label("TB is executed", run.tb, run.path)
+        if not run.positions:
+            return Step(Fetch(run.tb, None, run.expected), label, program.number(rest))
+        position, left = run.positions[0], run.positions[1:]
+        after = (_Run(run.tb, run.path, left, position + 1, True), *rest) if left else rest
+        return Step(Fetch(run.tb, position, run.expected), label, program.number(after))
+
+    def _load_step(self, program: Program, stack: _Stack) -> Step:
+        """The load of a live unit: the one operation whose result decides how the hook goes on."""
+        frame, rest = stack[0], stack[1:]
+        assert isinstance(frame, _Frame)
+        stretch = ask(self.strategy, frame.hook, frame.argument, frame.history)
+        operation = stretch.operations[frame.done]
+        assert isinstance(operation, Load)
+        return Step(
+            Get(self._cells_of(operation.unit)),
+            _label(frame, operation),
+            lambda result: program.number((frame.after(stretch, result), *rest)),
+        )
+
+    # - lowering
+
+    def _cells_of(self, unit: Unit) -> tuple[int, ...]:
+        """The cells of a unit, none if it is not live."""
+        return () if unit.in_scratch else self._cells.get((unit.tb, unit.offset), ())
+
+    def _lower(self, operation: Operation) -> tuple[Action, ...]:
+        """What the host does for an operation, on live cells and lines only."""
+        match operation:
+            case Store(unit, mask, value):
+                cells = self._cells_of(unit)
+                if not cells:
+                    return (self._touch(unit),)
+                parts = ((cell, mask & self._cell_masks[cell]) for cell in cells)
+                return tuple(Put(cell, part, value & part) for cell, part in parts if part)
+            case Load(unit):
+                return (self._touch(None),)
+            case Clean(where):
+                return self._clean(where)
+            case Invalidate(where, scope):
+                return self._drop(where, scope, deferred=False)
+            case Flush(where):
+                return self._flush(where)
+            case Acquire(name, shared):
+                return (Take(self._locks.index(name), shared),)
+            case Release(name):
+                return (Give(self._locks.index(name)),)
+            case Barrier() | Sync() | SyncCores():
+                return (operation,)
+            case Lookup():
+                return (Pass(),)
+        raise AssertionError(f"{operation} is lowered where it is met")
+
+    def _touch(self, unit: Unit | None) -> Touch:
+        spans = self._layout.spans(unit) if unit is not None else ()
+        return Touch(
+            _present(spans, self._dline_size, self._dlines),
+            tuple(_present(spans, size, known) for size, known in zip(self._iline, self._ilines, strict=True)),
+        )
+
+    def _clean(self, where: Unit | Region | Buffer) -> tuple[Action, ...]:
+        lines = _present(self._layout.spans(where), self._dline_size, self._dlines)
+        return tuple(CleanLine(line) for line in lines)
+
+    def _drop(self, where: Unit | Region | Buffer, scope: Scope, *, deferred: bool) -> tuple[Action, ...]:
+        """One invalidation for each line of the issuing core; it reaches the line at that address on the others.
+
+        A core with shorter lines keeps what lies between two such addresses.
+        """
+        actions = []
+        size = self._iline[0]
+        for block in sorted({block for span in self._layout.spans(where) for block in span.blocks(size)}):
+            at = (Span(block * size, 1),)
+            lines = tuple(_present(at, other, known) for other, known in zip(self._iline, self._ilines, strict=True))
+            if any(lines):
+                actions.append(DropLines(lines, scope, deferred))
+        return tuple(actions)
+
+    def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
+        """The host's own sequence (``bench.hosts.profile.Flush``)."""
+        recipe = self.recipe
+        actions: tuple[Action, ...] = ()
+        if recipe.clean:
+            actions += (*self._clean(where), Barrier())
+        if recipe.invalidate != "none":
+            scope = Scope(recipe.invalidate)
+            if recipe.whole_icache:
+                every = tuple(tuple(range(len(known))) for known in self._ilines)
+                actions += (DropLines(every, scope, recipe.deferred_to_move),)
+            else:
+                actions += self._drop(where, scope, deferred=recipe.deferred_to_move)
+            actions += (Barrier(),)
+        if recipe.sync:
+            actions += (Sync(),)
+        if recipe.remote_sync:
+            actions += (SyncCores(),)
+        return actions
+
+
+def _label(frame: _Frame, operation: Operation) -> Label:
+    if isinstance(frame.argument, Write):
+        return Label(describe(frame.argument), frame.argument.unit.tb)
+    tb = frame.argument.tb if isinstance(frame.argument, Region) else 0
+    match operation:
+        case Acquire(name, shared):
+            return Label(f"lock {name!r} is taken{', shared' if shared else ''}", tb)
+        case Release(name):
+            return Label(f"lock {name!r} is given back", tb)
+        case Lookup():
+            return Label("the fault is looked up in the side table", tb)
+        case SyncCores():
+            return Label("all cores are synchronised", tb)
+        case Flush():
+            return Label("the code is flushed", tb)
+        case Clean():
+            return Label("data lines are cleaned", tb)
+        case Invalidate():
+            return Label("instruction lines are invalidated", tb)
+        case Barrier():
+            return Label("barrier", tb)
+        case Sync():
+            return Label("this core is synchronised", tb)
+    return Label(f"{frame.hook} stores", tb)
+
+
+def _present(spans: Iterable[Span], size: int, known: Sequence[int]) -> tuple[int, ...]:
+    """Which of the ``known`` lines of ``size`` bytes the spans touch, by their index in ``known``."""
+    touched = {block for span in spans for block in span.blocks(size)}
+    return tuple(number for number, block in enumerate(known) if block in touched)
+
+
+def _union(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted({*one, *other}))
+
+
+def _members(line_of: tuple[int, ...], lines: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(cell for cell, line in enumerate(line_of) if line == number) for number in range(lines))

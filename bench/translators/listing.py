@@ -1,0 +1,117 @@
+"""What ``staleline translator NAME`` shows: every store of a block in time order, and what it leaves in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.errors import InputError
+from bench.translators.translator import Access, Code, Translator
+from strategies.asking import ask
+from strategies.operations import Store
+from strategies.unfixed import Unfixed
+from strategies.writes import Form, Phase, Unit, Write
+
+_AS_EMITTED = Unfixed()
+
+
+@dataclass(frozen=True, slots=True)
+class ListingRow:
+    """One store into a block that is complete already, as a retranslation makes it.
+
+    ``order``: its number in time, from 0.  ``offset``: of the instruction, in bytes
+    from the start of the block.  ``bytes``: the whole instruction after the store
+    in memory order, in hexadecimal; ``disassembly``: what that means; ``stored``:
+    the bytes that the store writes, ``..`` for those that it does not.
+    ``temporary``: the instruction is not the final one now.  ``window``: the number of
+    stores until the one that completes it, that one not counted; None if it is final.
+    ``retranslated``: a retranslation comes that far (False: only a translation does).
+    """
+
+    order: int
+    offset: int
+    bytes: str
+    disassembly: str
+    phase: Phase
+    form: Form
+    temporary: bool
+    stored: str
+    window: int | None
+    retranslated: bool
+
+
+def listing(translator: Translator, access: Access = "load") -> tuple[ListingRow, ...]:
+    """The stores of a block with one guest access and its exit, in time order.
+
+    Raises ``InputError`` if there is no disassembler for the translator's instruction set.
+    """
+    code = translator.block(0, (access,))
+    disassemble = _disassembler(translator, code)
+    content = {write.unit.offset: write.unit.final for write in code.writes}
+    retranslated = len(code.retranslated.writes)
+    rows = []
+    for order, write in enumerate(code.writes):
+        unit = write.unit
+        store = _store(write, content[unit.offset])
+        now = content[unit.offset] & ~store.mask | store.value
+        content[unit.offset] = now
+        temporary = now != unit.final
+        lanes = store.mask.to_bytes(unit.size, translator.byteorder)
+        values = store.value.to_bytes(unit.size, translator.byteorder)
+        rows.append(
+            ListingRow(
+                order=order,
+                offset=unit.offset,
+                bytes=now.to_bytes(unit.size, translator.byteorder).hex(" "),
+                disassembly=disassemble(unit, now),
+                phase=write.phase,
+                form=write.form,
+                temporary=temporary,
+                stored=" ".join(f"{value:02x}" if lane else ".." for lane, value in zip(lanes, values, strict=True)),
+                window=_window(code, order) if temporary else None,
+                retranslated=order < retranslated,
+            )
+        )
+    return tuple(rows)
+
+
+def _store(write: Write, content: int) -> Store:
+    """What the write stores, in its own form, over ``content``."""
+    stretch = ask(_AS_EMITTED, "emit", write)
+    if not stretch.ended:
+        stretch = ask(_AS_EMITTED, "emit", write, (content,))
+    (store,) = stretch.operations
+    assert isinstance(store, Store)
+    return store
+
+
+def _window(code: Code, order: int) -> int:
+    """The stores between the one at ``order`` and the next to the same instruction."""
+    unit = code.writes[order].unit
+    return next(after for after, write in enumerate(code.writes[order + 1 :]) if write.unit == unit)
+
+
+def _disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], str]:
+    """What the value of a unit means as an instruction; what no path fetches is data."""
+    # Imported here because it is heavy; it has no type information.
+    import capstone  # type: ignore[import-untyped]
+
+    known = {
+        "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
+        "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+        "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+    }
+    if translator.isa not in known:
+        raise InputError(f"no disassembler for {translator.isa}", expected=f"one of {', '.join(known)}")
+    engine = capstone.Cs(*known[translator.isa])
+    fetched = {offset for path in code.paths for offset in path.offsets}
+
+    def disassemble(unit: Unit, value: int) -> str:
+        if unit.offset not in fetched:
+            return f".word {value:#0{2 + 2 * unit.size}x}"
+        image = value.to_bytes(unit.size, translator.byteorder)
+        for found in engine.disasm_lite(image, translator.buffer + unit.offset, 1):
+            return f"{found[2]} {found[3]}".strip()
+        return "(no instruction)"
+
+    return disassemble

@@ -1,0 +1,39 @@
+"""Finding translators by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from bench.errors import InputError
+from bench.translators.arm import Arm2010, Arm2011
+from bench.translators.s390x import S390x2010, S390x2015
+from bench.translators.translator import Translator
+from bench.translators.x86_64 import X86_64
+
+_SHIPPED: tuple[Translator, ...] = (Arm2010(), Arm2011(), S390x2010(), S390x2015(), X86_64())
+
+BARE_VERSION = "2010"
+"""The version that a bare name means: early January 2011, before the fix."""
+
+
+def translator_names() -> tuple[str, ...]:
+    """The full names (``name@version``) of all translators."""
+    return tuple(translator.full_name for translator in _SHIPPED)
+
+
+def load_translator(name: str) -> Translator:
+    """The translator called ``name``: ``arm@2011``, or ``arm`` for its version of early January 2011.
+
+    Raises ``InputError`` if there is none.
+    """
+    backend, _, version = name.partition("@")
+    wanted = name if "@" in name else f"{backend}@{BARE_VERSION}"
+    for translator in _SHIPPED:
+        if translator.full_name == wanted:
+            return translator
+    versions = [known for known in translator_names() if known.partition("@")[0] == backend]
+    if versions:
+        raise InputError(f"no version {version!r} of translator {backend}", expected=" or ".join(versions))
+    close = difflib.get_close_matches(wanted, translator_names(), 1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise InputError(f"no translator {name!r}", expected=f"one of {', '.join(translator_names())}{hint}")

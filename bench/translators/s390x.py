@@ -1,0 +1,233 @@
+"""The s390x backend: halfword displacements, in line in 2010 and behind the block in 2015.
+
+Sources: QEMU's ``tcg/s390/tcg-target.c`` at 497aebb99e07, early January 2011
+(s390x@2010), and at cd3b29b745b0, June 2015 (s390x@2015).  In 2010 both branches
+of an access were stored with displacement 0, a branch to itself, and got their
+displacement halfword later in the same operation.  The slow path moved
+behind the block in 2014 (fb5964152d96), which left the branch with displacement 0 after
+a retranslation; cd3b29b745b0 stores its opcode halfword alone.
+Encodings: z/Architecture Principles of Operation, SA22-7832, for a machine with the
+extended-immediate facility (2010: z9 on) and the general-instructions-extension
+facility (2015: z10 on).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.translators.backend import Backend, Emitted, InLineBackend, Ways
+from bench.translators.emitter import Emitter, Instruction
+from bench.translators.softmmu import COMPARED, HOST_64, HOST_64_2015, PAGE_BITS, TLB_BITS
+from bench.translators.translator import Access
+from strategies.writes import Form, Phase
+
+BUFFER = 0x9000_0000
+"""The address of the code buffer that QEMU asks for on s390x Linux (``code_gen_alloc`` in exec.c)."""
+
+HELPERS = {"load": 0x8010_0000, "store": 0x8010_1000}
+"""Addresses of the load and store helpers (``__ldl_mmu``, ``__stl_mmu``): typical of a program linked at 0x80000000."""
+
+EPILOGUE = 0x8080_0000
+"""The address of ``tb_ret_addr``: typical; in the same program's data."""
+
+BLOCK_POINTER = 0x03FF_7C00_0010
+"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+
+MEMORY_OPERATION = 0x20
+"""What a helper of 2015 is told: a 32-bit access (2) of memory index 0 (``make_memop_idx``: 2 << 4 | 0)."""
+
+# Fixed by the backend: r10 points to CPUState; the argument registers and r14 are scratch.
+_R2, _R3, _R4, _R5, _R6, _ENV, _R14 = 2, 3, 4, 5, 6, 10, 14
+_ADDRESS, _DATA = 13, 12  # typical: the first two registers that the allocator gives
+
+_EQUAL, _NOT_EQUAL, _ALWAYS = 0x8, 0x6, 0xF
+
+_OPCODE, _DISPLACEMENT = 0xFFFF_0000, 0x0000_FFFF
+
+
+def _rre(opcode: int, r1: int, r2: int) -> Instruction:
+    return Instruction(opcode << 16 | r1 << 4 | r2, 4)
+
+
+def _ri(opcode: int, r1: int, immediate: int) -> Instruction:
+    """``opcode`` in three digits, the last of which follows r1."""
+    return Instruction((opcode >> 4) << 24 | r1 << 20 | (opcode & 0xF) << 16 | immediate & 0xFFFF, 4)
+
+
+def _ril(opcode: int, r1: int, immediate: int) -> Instruction:
+    """``opcode`` in three digits, the last of which follows r1."""
+    return Instruction((opcode >> 4) << 40 | r1 << 36 | (opcode & 0xF) << 32 | immediate & 0xFFFF_FFFF, 6)
+
+
+def _rx(opcode: int, r1: int, displacement: int, index: int, base: int) -> Instruction:
+    return Instruction(opcode << 24 | r1 << 20 | index << 16 | base << 12 | displacement, 4)
+
+
+def _rxy(opcode: int, r1: int, displacement: int, index: int, base: int) -> Instruction:
+    """``opcode`` in four digits, the first two and the last two bytes apart; here displacements are below 4096."""
+    return Instruction(
+        (opcode >> 8) << 40 | r1 << 36 | index << 32 | base << 28 | displacement << 16 | opcode & 0xFF, 6
+    )
+
+
+def _risbg(r1: int, r2: int, first: int, last: int, rotate: int) -> Instruction:
+    """Rotate left, keep the bits ``first`` to ``last`` (0 is the highest), clear the others."""
+    return Instruction(0xEC << 40 | r1 << 36 | r2 << 32 | first << 24 | (1 << 7 | last) << 16 | rotate << 8 | 0x55, 6)
+
+
+def _llgfr(target: int, source: int) -> Instruction:
+    return _rre(0xB916, target, source)
+
+
+def _lgr(target: int, source: int) -> Instruction:
+    return _rre(0xB904, target, source)
+
+
+def _lghi(target: int, value: int) -> Instruction:
+    return _ri(0xA79, target, value)
+
+
+def _brc(condition: int, distance: int = 0) -> Instruction:
+    """Branch ``distance`` bytes from its own address."""
+    return _ri(0xA74, condition, distance >> 1)
+
+
+def _brasl(target: int, here: int) -> Instruction:
+    return _ril(0xC05, _R14, (target - (BUFFER + here)) >> 1)
+
+
+def _move(access: Access, base: int, index: int) -> Instruction:
+    """The access itself: a register is loaded with zero extension, or its low word stored."""
+    if access == "load":
+        return _rxy(0xE316, _DATA, 0, index, base)
+    return _rx(0x50, _DATA, 0, index, base)
+
+
+def _bind(out: Emitter, branch: int, condition: int) -> None:
+    """The branch at offset ``branch`` leads here: store its displacement halfword."""
+    final = _brc(condition, out.here - branch)
+    out.patch(Phase.BRANCH_UPDATE, branch, final, known=_DISPLACEMENT, form=Form.SKIP_BYTES)
+
+
+def _leave(out: Emitter) -> tuple[int, ...]:
+    """The exit: a pointer in two halves, because it is out of reach of ``larl``."""
+    loaded = out.put(
+        Phase.EXIT,
+        _ril(0xC01, _R2, BLOCK_POINTER),  # lgfi
+        _ri(0xA51, _R2, BLOCK_POINTER >> 32),  # iihl
+    )
+    return (*loaded, *out.put(Phase.EXIT, _ril(0xC04, _ALWAYS, (EPILOGUE - (BUFFER + out.here)) >> 1)))
+
+
+class S390x2010(InLineBackend):
+    """As it was in early January 2011: the slow path first, both branches stored with displacement 0."""
+
+    name = "s390x"
+    version = "2010"
+    isa = "s390x"
+    byteorder = "big"
+    buffer = BUFFER
+    shipped_form = Form.SKIP_BYTES
+
+    def _access(self, out: Emitter, access: Access) -> Ways:
+        tlb = HOST_64
+        looked_up = out.put(
+            Phase.TLB_ACCESS,
+            _llgfr(_R2, _ADDRESS),
+            _rxy(0xEB0C, _R3, PAGE_BITS - tlb.entry_bits, _ADDRESS, 0),  # srlg: RSY, laid out as RXY
+            _lghi(_R14, COMPARED),
+            _rre(0xB980, _R2, _R14),  # ngr
+            _ril(0xC0B, _R3, tlb.index_mask),  # nilf
+            _llgfr(_R3, _R3),
+            _rx(0x59, _R2, tlb.table + tlb.comparator(access), _ENV, _R3),  # c
+            _llgfr(_R2, _ADDRESS),
+        )
+        hit = out.begin(Phase.BRANCH, _brc(_EQUAL), known=_OPCODE, form=Form.WHOLE)
+        arguments = (_llgfr(_R3, _DATA), _lghi(_R4, 0)) if access == "store" else (_lghi(_R3, 0),)
+        prepared = out.put(Phase.SLOW_PATH, *arguments)
+        called = out.put(Phase.SLOW_PATH, _brasl(HELPERS[access], out.here))
+        returned = out.put(Phase.SLOW_PATH, _lgr(_DATA, _R2)) if access == "load" else ()
+        done = out.begin(Phase.BRANCH, _brc(_ALWAYS), known=_OPCODE, form=Form.WHOLE)
+        _bind(out, hit, _EQUAL)
+        fast = out.put(
+            Phase.FAST_PATH,
+            _rxy(0xE308, _R2, tlb.table + tlb.addend, _ENV, _R3),  # ag
+            _move(access, _R2, 0),
+        )
+        _bind(out, done, _ALWAYS)
+        fault = (*looked_up, hit, *prepared, *called)
+        return Ways((*looked_up, hit, *fast), (*fault, *returned, done), fault)
+
+    def _exit(self, out: Emitter) -> tuple[int, ...]:
+        return _leave(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """An access without its slow path: offsets of the TLB access, of the branch, of the fast path, of its end."""
+
+    access: Access
+    looked_up: tuple[int, ...]
+    branch: int
+    fast: tuple[int, ...]
+    back: int
+
+
+class S390x2015(Backend):
+    """With the fix of June 2015: the slow path behind the block, the branch to it begun with its opcode halfword.
+
+    A helper is told the address just behind the operation as the place that it was called from; so a
+    retranslation stops at the operation's end and never comes to the slow path, where the branch is updated.
+    """
+
+    name = "s390x"
+    version = "2015"
+    isa = "s390x"
+    byteorder = "big"
+    buffer = BUFFER
+    shipped_form = Form.SKIP_BYTES
+
+    def _emit(self, out: Emitter, accesses: tuple[Access, ...]) -> Emitted:
+        begun = [self._begin(out, access) for access in accesses]
+        end = out.here
+        left = _leave(out)
+        # QEMU keeps the slow paths to come in a list, the newest first.
+        ways = [self._finish(out, access) for access in reversed(begun)]
+        return Emitted(tuple(reversed(ways)), end, left)
+
+    @staticmethod
+    def _begin(out: Emitter, access: Access) -> _Begun:
+        """Emit an access without its slow path."""
+        tlb = HOST_64_2015
+        first, last = 64 - TLB_BITS - tlb.entry_bits, 63 - tlb.entry_bits  # the bits of an entry's offset
+        looked_up = out.put(
+            Phase.TLB_ACCESS,
+            _risbg(_R2, _ADDRESS, first, last, 64 + tlb.entry_bits - PAGE_BITS),
+            _risbg(_R3, _ADDRESS, 62, 63 - PAGE_BITS, 0),  # wraps round: the page and the two alignment bits
+            _rx(0x59, _R3, tlb.table + tlb.comparator(access), _ENV, _R2),  # c
+            _rxy(0xE304, _R2, tlb.table + tlb.addend, _ENV, _R2),  # lg
+            _llgfr(_R3, _ADDRESS),
+        )
+        missed = out.begin(Phase.BRANCH, _brc(_NOT_EQUAL), known=_OPCODE, form=Form.SKIP_BYTES)
+        fast = out.put(Phase.FAST_PATH, _move(access, _R3, _R2))
+        return _Begun(access, looked_up, missed, fast, out.here)
+
+    @staticmethod
+    def _finish(out: Emitter, begun: _Begun) -> Ways:
+        """Emit the slow path of an access."""
+        _bind(out, begun.branch, _NOT_EQUAL)
+        data = (_llgfr(_R4, _DATA),) if begun.access == "store" else ()
+        operation, address = (_R5, _R6) if begun.access == "store" else (_R4, _R5)
+        prepared = out.put(
+            Phase.SLOW_PATH,
+            _lgr(_R2, _ENV),
+            *data,
+            _lghi(operation, MEMORY_OPERATION),
+            _ril(0xC0F, address, BUFFER + begun.back),  # llilf
+        )
+        called = out.put(Phase.SLOW_PATH, _brasl(HELPERS[begun.access], out.here))
+        returned = out.put(Phase.SLOW_PATH, _lgr(_DATA, _R2)) if begun.access == "load" else ()
+        jumped = out.put(Phase.SLOW_PATH, _brc(_ALWAYS, begun.back - out.here))
+        before = (*begun.looked_up, begun.branch)
+        fault = (*before, *prepared, *called)
+        return Ways((*before, *begun.fast), (*fault, *returned, *jumped), fault)

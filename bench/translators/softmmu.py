@@ -1,0 +1,64 @@
+"""The software TLB as host code sees it: where an entry lies and what is compared.
+
+The guest is SH-4, the one 32-bit guest of QEMU's that comes in both byte orders
+(sh4, sh4eb), so that on every host there is one of the same endianness, whose
+accesses need no byte swap.  Linux on it was among what the fix of January
+2011 was tested with (commit c69806ab8276).
+
+Sources, at the parent of that commit (497aebb99e07): ``target-sh4/cpu.h``
+(TARGET_PAGE_BITS, CPUSH4State), ``cpu-defs.h`` (CPU_TLB_BITS, CPU_TLB_ENTRY_BITS,
+CPUTLBEntry, CPU_COMMON).  The offsets follow from those declarations and from the sizes and
+alignments of the host's C types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.translators.translator import Access
+
+PAGE_BITS = 12
+"""log2 of the guest's page size in bytes (TARGET_PAGE_BITS)."""
+
+TLB_BITS = 8
+"""log2 of the number of TLB entries (CPU_TLB_BITS)."""
+
+ALIGNMENT_MASK = 3
+"""The address bits that a naturally aligned 32-bit access has clear."""
+
+COMPARED = ~((1 << PAGE_BITS) - 1) | ALIGNMENT_MASK
+"""The bits of a guest address that must match the entry: its page, and alignment; a negative number (-4093)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoftTlb:
+    """The TLB of memory index 0 (kernel mode) in CPUState; offsets in bytes.
+
+    ``table`` is the offset of its first entry, ``entry_bits`` is log2 of the
+    size of an entry in bytes, ``addend`` is the offset in an entry of what turns a guest
+    address into a host address.
+    """
+
+    table: int
+    entry_bits: int
+    addend: int
+
+    @property
+    def index_mask(self) -> int:
+        """The bits of a guest address, shifted right by ``PAGE_BITS - entry_bits``, that are an entry's offset."""
+        return ((1 << TLB_BITS) - 1) << self.entry_bits
+
+    @staticmethod
+    def comparator(access: Access) -> int:
+        """The offset in an entry of the address that the access is compared with (addr_read, addr_write)."""
+        return {"load": 0, "store": 4}[access]
+
+
+HOST_32 = SoftTlb(table=372, entry_bits=4, addend=12)
+"""On a 32-bit host, January 2011."""
+
+HOST_64 = SoftTlb(table=384, entry_bits=5, addend=16)
+"""On a 64-bit host, January 2011."""
+
+HOST_64_2015 = SoftTlb(table=1432, entry_bits=5, addend=16)
+"""On a 64-bit host, June 2015 (the same files at commit cd3b29b745b0; the guest's own TLB had moved before ours)."""

@@ -1,0 +1,73 @@
+"""Asking a hook for its operations, one history of results at a time.
+
+A hook is replayed from its beginning for every history of ``Load`` results and
+the answer is kept, so that a generator costs nothing under exhaustive
+exploration and never has to be copied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from strategies.operations import Load, Operation
+from strategies.strategy import Strategy, StrategyError, place_of, refuse_foreign
+
+LONGEST = 100_000
+"""Operations of one hook, at most: a hook that yields for ever is found out, not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What a hook asks for next: ``operations`` up to its end, or up to and with the next ``Load``."""
+
+    operations: tuple[Operation, ...]
+    ended: bool
+
+
+@lru_cache(maxsize=65536)
+def ask(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] = ()) -> Stretch:
+    """The operations of ``strategy.hook(argument)`` after the results ``history``.
+
+    Raises ``StrategyError`` if the hook gives another answer when asked twice,
+    yields something that is no operation, or does not end.
+    """
+    first = _run(strategy, hook, argument, history)
+    if _run(strategy, hook, argument, history) != first:
+        raise StrategyError(
+            f"{place_of(strategy, hook)}: asked twice with the same results {history}, it gave two answers; a hook "
+            f"must be pure (usual causes: state kept on self, a set's order, chance, a clock)"
+        )
+    return first
+
+
+def _run(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...]) -> Stretch:
+    place = place_of(strategy, hook)
+    try:
+        answer = getattr(strategy, hook)(argument)
+        if isinstance(answer, tuple):
+            return Stretch(answer, ended=True)
+        pending = list(reversed(history))
+        asked: list[Operation] = []
+        operation = next(answer)
+        for _ in range(LONGEST):
+            refuse_foreign(operation, place)
+            if isinstance(operation, Load) and pending:
+                asked.clear()
+                operation = answer.send(pending.pop())
+                continue
+            asked.append(operation)
+            if isinstance(operation, Load):
+                answer.close()
+                return Stretch(tuple(asked), ended=False)
+            operation = next(answer)
+    except StopIteration:
+        if pending:
+            raise StrategyError(f"{place}: asked again, it loads less often; a hook must be pure") from None
+        return Stretch(tuple(asked), ended=True)
+    except StrategyError:
+        raise
+    except Exception as error:
+        raise StrategyError(f"{place}: raised {type(error).__name__}: {error}") from error
+    raise StrategyError(f"{place}: more than {LONGEST} operations; a hook must end")

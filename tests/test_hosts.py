@@ -1,0 +1,442 @@
+"""Host profiles: the shipped ones, ``--set``, and what bad input is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bench.hosts
+from bench.errors import InputError
+from bench.hosts import Host, host_names, load_host
+from bench.hosts.profile import Figure
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+PROFILES = Path(bench.hosts.__file__).parent
+A9 = (PROFILES / "cortex-a9.toml").read_text()
+
+# The name of each profile in the collected facts.
+IN_FACTS = {
+    "arm926": "arm926ejs", "cortex-a8": "cortex_a8", "cortex-a9": "cortex_a9", "cortex-a53": "cortex_a53",
+    "cortex-a72": "cortex_a72", "neoverse-v1": "neoverse_v1", "mips-24kc": "mips_24kc", "loongson-3a": "loongson_3a",
+    "ppc-g4": "ppc7447", "ppc-g5": "ppc970", "ultrasparc-2": "ultrasparc_1_2", "ultrasparc-3": "ultrasparc_3",
+    "z10": "z10", "sifive-u74": "sifive_u74", "x86-skylake": "intel_skylake",
+}  # fmt: skip
+ISAS = {"arm", "aarch64", "mips", "ppc", "ppc64", "sparc", "s390x", "riscv64", "i386", "x86-64"}
+
+
+@pytest.fixture(scope="session")
+def facts() -> dict[str, Any]:
+    """The collected facts by host."""
+    file = SHARED / "facts" / "hosts.json"
+    if not file.exists():
+        pytest.skip("../shared/facts/hosts.json is not there: the profiles cannot be compared with it")
+    return {host["id"]: host for host in json.loads(file.read_text())["hosts"]}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str | bytes], str]:
+    """Write a profile, return its path."""
+
+    def _write(content: str | bytes) -> str:
+        path = tmp_path / "my.toml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return str(path)
+
+    return _write
+
+
+def tables(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every table of a profile."""
+    if isinstance(tree, dict):
+        yield tree
+        for value in tree.values():
+            yield from tables(value)
+
+
+def complaint(name: str, *changes: str) -> str:
+    """The error of loading ``name`` with those settings, checked to be one line."""
+    with pytest.raises(InputError) as caught:
+        load_host(name, changes)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "expected" in text
+    return text
+
+
+def test_the_fifteen_profiles_are_there() -> None:
+    assert host_names() == tuple(sorted(IN_FACTS))
+
+
+@pytest.mark.parametrize("name", IN_FACTS)
+def test_a_profile_loads_and_is_named_as_its_file(name: str) -> None:
+    host = load_host(name)
+    assert host.name == name
+    assert host.derived == ()
+    assert set(host.isa) <= ISAS
+
+
+@pytest.mark.parametrize("name", IN_FACTS)
+def test_every_fact_has_a_public_source(name: str) -> None:
+    for table in tables(msgspec.to_builtins(load_host(name))):
+        for key, value in table.items():
+            if key.endswith("source"):
+                assert table[key.removesuffix("source") + "tag"] in ("measured", "documented", "estimate", "assumed")
+                assert all(not re.search(r"costs\.md|/work|/tmp|local mirror", source) for source in value)
+
+
+@pytest.mark.parametrize("name", IN_FACTS)
+def test_an_assumption_is_not_dressed_as_knowledge_nor_the_reverse(name: str) -> None:
+    for table in tables(msgspec.to_builtins(load_host(name))):
+        for prefix in ("", "replacement_", "write_", "clock_"):
+            sources = table.get(f"{prefix}source", ())
+            tag = table.get(f"{prefix}tag")
+            named = {match[0] for source in sources if (match := re.match(r"rule (E\d|C1)", source))}
+            if any(rule.startswith("rule E") for rule in named) and len(sources) == len(named):
+                assert tag in ("estimate", "measured"), table
+            if sources and all(source.startswith("default of this project") for source in sources):
+                assert tag == "assumed", table
+
+
+def test_main_isa_is_the_first_of_the_file() -> None:
+    assert [load_host(n).main_isa for n in ("cortex-a9", "cortex-a53", "cortex-a72", "ppc-g5", "x86-skylake")] == [
+        "arm", "aarch64", "aarch64", "ppc64", "x86-64",
+    ]  # fmt: skip
+
+
+def test_features_that_the_design_fixes() -> None:
+    hosts = {name: load_host(name) for name in IN_FACTS}
+
+    def having(what: Callable[[Host], object]) -> set[str]:
+        return {name for name, host in hosts.items() if what(host)}
+
+    assert {"cortex-a53", "loongson-3a", "neoverse-v1"} <= having(lambda h: h.coherence.fill.value == "coherent")
+    assert {"cortex-a8", "cortex-a9", "cortex-a72", "arm926", "mips-24kc"} <= having(
+        lambda h: h.coherence.fill.value == "pou"
+    )
+    assert having(lambda h: h.coherence.snoop.value == "others") == {"ultrasparc-2"}
+    assert having(lambda h: h.coherence.snoop.value == "all") == {"neoverse-v1", "x86-skylake", "z10", "ultrasparc-3"}
+    assert having(lambda h: h.coherence.checks_pipeline.value) == {"x86-skylake", "z10"}
+    assert having(lambda h: not h.coherence.fetches_ahead.value) == {"x86-skylake", "z10"}
+    assert having(lambda h: h.coherence.switch_cleans_all.value) == {"arm926"}
+    assert having(lambda h: h.coherence.store_buffer.value) == {"x86-skylake"}
+    assert having(lambda h: h.cores.value == 1) == {"arm926", "cortex-a8", "mips-24kc"}
+    assert hosts["cortex-a9"].dcache.write_allocate
+    assert hosts["cortex-a9"].dcache.write == "back"
+    assert not hosts["arm926"].dcache.write_allocate
+    assert hosts["arm926"].dcache.write == "back"
+    assert hosts["ultrasparc-2"].dcache.write == "through"
+    assert not hosts["ultrasparc-2"].dcache.write_allocate
+
+
+@pytest.mark.parametrize("name", IN_FACTS)
+def test_a_flush_does_what_the_caches_need(name: str) -> None:
+    """Where stores leave stale lines a flush drops them; where fills miss dirty lines, it cleans them."""
+    host = load_host(name)
+    reach = {"none": 0, "local": 1, "broadcast": 2}
+    needed = {"all": 0, "others": 1, "none": 2 if host.cores.value > 1 else 1}[host.coherence.snoop.value]
+    for isa in host.isa.values():
+        assert reach[isa.flush.invalidate] == needed
+        assert isa.flush.sync == host.coherence.fetches_ahead.value
+        if host.coherence.fill.value == "pou" and host.dcache.write == "back":
+            assert isa.flush.clean
+
+
+@pytest.mark.parametrize("name", IN_FACTS)
+def test_geometry_is_that_of_the_facts(name: str, facts: dict[str, Any]) -> None:
+    host, geometry = load_host(name), facts[IN_FACTS[name]]["geometry"]
+    for cache, level in ((host.icache, "l1i"), (host.dcache, "l1d"), (host.l2, "l2")):
+        known = geometry[level]
+        if known is None:
+            assert cache is None
+            continue
+        assert cache is not None
+        for value, key, unit in (
+            (cache.size, "size_kib", 1024),
+            (cache.ways, "ways", 1),
+            (cache.line, "line_bytes", 1),
+        ):
+            fact = known.get(key)
+            if isinstance(fact, int):
+                assert value == fact * unit, (level, key)
+            elif fact:  # "8-64, typical 32", "16/32", "64, two 32-B sectors"
+                numbers = [int(number) * unit for number in re.findall(r"\d+", fact)]
+                assert value in numbers or min(numbers) <= value <= max(numbers), (level, key)
+
+
+@pytest.mark.parametrize("name", IN_FACTS)
+def test_cost_figures_are_those_of_the_facts(name: str, facts: dict[str, Any]) -> None:
+    host, costs = load_host(name), facts[IN_FACTS[name]]["costs"]
+    flush = host.isa[host.main_isa].flush
+    compared = {
+        "per_line": flush.line, "call_fixed": flush.call, "remote": flush.remote, "refill_l2": host.costs.refill_l2,
+        "refill_dram": host.costs.refill_memory, "siis_event": host.costs.store_into_code,
+        "smc_clear": host.costs.store_into_code,
+    }  # fmt: skip
+    for key, figure in compared.items():
+        if (cost := costs.get(key)) is None:
+            continue
+        assert figure is not None and figure.tag == cost["tag"], key
+        if key == "call_fixed" and "fence_i" in costs:  # the instruction itself belongs to the call
+            assert figure.value == cost["value"] + costs["fence_i"]["value"]
+            continue
+        nanoseconds = [value / host.clock_ghz for value in figure.in_cycles(host.clock_ghz)]
+        nominal = cost["value_ns"]
+        low, high = cost.get("range_ns", (nominal, nominal))
+        assert nanoseconds == pytest.approx([low, nominal, high], rel=1e-3, abs=1e-9), key
+
+
+def test_a_figure_in_cycles() -> None:
+    figure = Figure(value=10, low=5, high=20, unit="ns", tag="assumed", source=("test",))
+    assert figure.in_cycles(2.0) == (10, 20, 40)
+    assert msgspec.structs.replace(figure, unit="cycles").in_cycles(2.0) == (5, 10, 20)
+
+
+def test_a_profile_of_the_user_loads_from_its_file(write: Callable[[str | bytes], str]) -> None:
+    assert load_host(write(A9.replace('name = "cortex-a9"', 'name = "mine"', 1))).name == "mine"
+
+
+def test_a_file_without_suffix_loads_if_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("profile").write_text(A9)
+    assert load_host("profile") == load_host("cortex-a9")
+
+
+def test_a_shipped_name_is_not_shadowed_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("z10").write_text(A9)
+    assert load_host("z10").name == "z10"
+
+
+@pytest.mark.parametrize(
+    ("setting", "path", "value"),
+    [
+        ("dcache.write_allocate=false", "dcache.write_allocate", False),
+        ("write_allocate = false", "dcache.write_allocate", False),
+        ("fill=coherent", "coherence.fill", "coherent"),
+        ("coherence.fill.value=coherent", "coherence.fill", "coherent"),
+        ("snoop=all", "coherence.snoop", "all"),
+        ("fetches_ahead=false", "coherence.fetches_ahead", False),
+        ("store_buffer=4", "coherence.store_buffer", 4),
+        ("cores=4", "cores", 4),
+        ("icache.size=16384", "icache.size", 16384),
+        ("isa.arm.flush.clean=false", "isa.arm.flush.clean", False),
+        ("clean=false", "isa.arm.flush.clean", False),
+        ("costs.cpi=1.25", "costs.cpi", 1.25),
+        ("costs.cpi.high=3", "costs.cpi.high", 3.0),
+        ("l2.replacement=round-robin", "l2.replacement", "round-robin"),
+        ("clock_ghz=2", "clock_ghz", 2.0),
+    ],
+)
+def test_set_changes_one_value_and_says_so(setting: str, path: str, value: object) -> None:
+    host = load_host("cortex-a9", [setting])
+    assert host.name == "cortex-a9"
+    assert [entry.partition("=")[0] for entry in host.derived] == [path]
+    here: Any = msgspec.to_builtins(host)
+    above: Any = here
+    for step in path.split("."):
+        above, here = here, here[step]
+    if isinstance(here, dict):
+        above, here = here, here["value"]
+    assert here == value
+    assert type(here) is type(value)
+    prefix = {"write_allocate": "write_", "replacement": "replacement_", "clock_ghz": "clock_"}.get(path.split(".")[-1])
+    assert above[f"{prefix or ''}tag"] == "assumed"
+    assert above[f"{prefix or ''}source"] == ("--set",)
+
+
+def test_set_leaves_the_rest_as_it_was() -> None:
+    plain = msgspec.to_builtins(load_host("cortex-a9"))
+    changed = msgspec.to_builtins(load_host("cortex-a9", ["snoop=all"]))
+    assert changed["coherence"].pop("snoop") != plain["coherence"].pop("snoop")
+    assert changed.pop("derived") == ("coherence.snoop=all",)
+    assert plain.pop("derived") == ()
+    assert changed == plain
+
+
+def test_a_figure_that_is_set_has_no_range() -> None:
+    cpi = load_host("cortex-a9", ["cpi=1.25"]).costs.cpi
+    assert (cpi.low, cpi.value, cpi.high) == (1.25, 1.25, 1.25)
+
+
+def test_settings_have_to_make_sense_only_together() -> None:
+    host = load_host("cortex-a9", ["checks_pipeline=true", "fetches_ahead=false"])
+    assert host.coherence.checks_pipeline.value
+    assert not host.coherence.fetches_ahead.value
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("fetches_aheed=true", "expected coherence.fetches_ahead"),
+        ("line=64", "ambiguous key 'line'; expected icache.line, dcache.line, l2.line or isa.arm.flush.line"),
+        ("zzz=1", "unknown key 'zzz'"),
+        ("name=mine", "unknown key 'name'"),
+        ("derived=x", "unknown key 'derived'"),
+        ("icache.tag=measured", "unknown key 'icache.tag'"),
+        ("fill=cohernt", "coherence.fill.value: found 'cohernt'; expected coherent, pou"),
+        ("write_allocate=maybe", "dcache.write_allocate: found 'maybe'; expected true or false"),
+        ("clean=never", "isa.arm.flush.clean: found 'never'; expected true or false"),
+        ("cores=0", "cores.value: found '0'; expected an integer >= 1"),
+        ("cores=65", "cores.value: found '65'; expected an integer <= 64"),
+        (f"cores={'9' * 5000}", "cores.value: found '999"),
+        ("icache.size=3", "icache: found a size of 3 bytes; expected a multiple"),
+        ("cpi=nan", "costs.cpi.value: found 'nan'"),
+        ("cpi=-1", "costs.cpi.value: found '-1'"),
+        ("cpi.low=2", "costs.cpi: found low 2.0, value 1.0, high 1.5; expected low <= value <= high"),
+        ("checks_pipeline=true", "coherence: found fetches_ahead and checks_pipeline"),
+        ("write_allocate", "--set: found 'write_allocate'; expected key=value"),
+        ("=1", "--set: found '=1'; expected key=value"),
+        ("cores=", "--set: found 'cores='; expected key=value"),
+    ],
+)
+def test_a_bad_setting_is_one_line(setting: str, words: str) -> None:
+    text = complaint("cortex-a9", setting)
+    assert words in text
+    assert text.startswith("--set")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("size = 32768", 'size = "big"', "icache.size: found 'big'; expected an integer"),
+        ("size = 32768", "size = -32768", "icache.size: found -32768; expected an integer >= 1"),
+        ("size = 32768", "size = 2147483648", "icache.size: found 2147483648; expected an integer <= 1073741824"),
+        ("size = 32768", "size = 30000", "icache: found a size of 30000 bytes; expected a multiple of ways x line"),
+        ("size = 32768", "size = 24576", "icache: found 192 sets (size / ways / line); expected a power of two"),
+        ("ways = 4", "wayz = 4", "icache.wayz: unknown key; expected ways"),
+        ("line = 32", "line = 48", "icache: found a line of 48 bytes; expected 8, 16, 32, ... 1024"),
+        ("line = 32", "line = 2048", "icache.line: found 2048; expected an integer <= 1024"),
+        ('replacement = "random"', 'replacement = "fifo"', "icache.replacement: found 'fifo'; expected lru, plru"),
+        ('value = "pou"', 'value = "puo"', "coherence.fill.value: found 'puo'; expected coherent, pou"),
+        ('[coherence.fill]\nvalue = "pou"', "[coherence.fill]", "coherence.fill.value: missing"),
+        ("clock_ghz = 1.2", "clock_ghz = nan", "clock_ghz: found nan; expected a number > 0.0"),
+        ("clock_ghz = 1.2", "clock_ghz = inf", "clock_ghz: found inf; expected a number <= 100.0"),
+        ("clock_ghz = 1.2", f"clock_ghz = {'9' * 400}", "clock_ghz: found an integer of 1329 bits"),
+        ("clock_ghz = 1.2", f"clock_ghz = {'9' * 5000}", "Exceeds the limit"),
+        ("size = 32768", f"size = 0x{'f' * 5000}", "icache.size: found an integer of 20000 bits"),
+        ("clean = true", "clean = 1", "isa.arm.flush.clean: found 1; expected true or false"),
+        ("low = 300", "low = 900", "isa.arm.flush.call: found low 900.0, value 800.0"),
+        ("low = 300", "low = nan", "isa.arm.flush.call.low: found nan"),
+        ('by = "syscall"', 'by = "root"', "isa.arm.flush.by: found 'root'; expected nobody, syscall, user"),
+        ('by = "syscall"', 'by = "nobody"', "isa.arm.flush: found a flush that does something"),
+        ('invalidate = "broadcast"', 'invalidate = "none"\nwhole_icache = true', "expected invalidate = local or"),
+        ("value = 4\nlow = 4", "value = 4\nlow = 0", "isa.arm.instruction_bytes: found a length from 0.0 bytes"),
+        ("[isa.arm.", '[isa."a\\u001b[1m".', "found the name 'a\\x1b[1m'"),
+        ("[l2]", '["l\\u001b2"]', "'l\\x1b2': unknown key"),
+        ("[isa.arm.", '[isa."a.b".', "found the name 'a.b'; expected letters"),
+        ('[costs.cpi]\nvalue = 1\nlow = 0.5\nhigh = 1.5\nunit = "cycles"',
+         '[costs.cpi]\nvalue = 1\nlow = 0.5\nhigh = 1.5\nunit = "ns"', "costs: found cpi in ns; expected cycles"),
+        ("[costs.refill_l2]", "[costs.refil_l2]", "costs.refil_l2: unknown key; expected refill_l2"),
+        ("[l2]", "[l3]", "l3: unknown key; expected one of name"),
+        ('name = "cortex-a9"', 'derived = ["x=1"]\nname = "cortex-a9"', "derived: unknown key"),
+        ('name = "cortex-a9"', "", "name: missing"),
+        ('name = "cortex-a9"', 'name = "a\\nb"', "found the name 'a\\nb'; expected letters"),
+        ('name = "cortex-a9"', 'name = "cortex-a9', "line 2, column"),
+        ('name = "cortex-a9"', 'name = "x"\nname = "y"', "line 3, column"),
+        ("value = 2\n", "value = 65\n", "cores.value: found 65; expected an integer <= 64"),
+        ('source = ["https', 'source = ["", "https', "clock_source.0: found ''; expected text of length >= 1"),
+        ("[coherence.snoop]", "[[coherence.snoop]]", "coherence.snoop: found an array of 1; expected a table"),
+    ],
+)  # fmt: skip
+def test_a_bad_profile_is_one_line(old: str, new: str, words: str, write: Callable[[str | bytes], str]) -> None:
+    assert old in A9
+    path = write(A9.replace(old, new))
+    text = complaint(path)
+    assert words in text
+    assert text.startswith(path + ": ")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "name: missing"),
+        (b"a = 1\nb = '\xff'\n", "line 2, column 6: found the byte 0xff; expected UTF-8 text"),
+        (b"\x00\x01\x02", "line 1, column 1"),
+        ("a = " + "[" * 5000, "nested too deeply"),
+        ("#" * (1 << 20) + "\n", "found more than 1048576 bytes"),
+        ("isa = 3", "isa: found 3; expected a table"),
+        ("a = 1979-13-40", "line 1, column"),
+    ],
+)
+def test_what_is_no_profile_is_one_line(content: str | bytes, words: str, write: Callable[[str | bytes], str]) -> None:
+    assert words in complaint(write(content))
+
+
+def test_an_l2_needs_its_refill(write: Callable[[str | bytes], str]) -> None:
+    without = re.sub(r"\[costs\.refill_l2\]\n(?:[^\[].*\n)*?(?=\n\[)", "", A9)
+    assert "found l2 without costs.refill_l2" in complaint(write(without))
+
+
+def test_a_path_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    assert "No such file" in complaint("missing.toml")
+    assert "No such file" in complaint(f"missing{os.sep}profile")
+    assert "Is a directory" in complaint(str(tmp_path))
+    assert "null byte" in complaint("a\0b.toml")
+    assert "too long" in complaint("x" * 5000 + ".toml")
+
+
+def test_an_unknown_name_gets_the_closest() -> None:
+    assert "unknown host 'cortex-a99' (closest: cortex-a9)" in complaint("cortex-a99")
+    assert "unknown host ''" in complaint("")
+
+
+VALUES = ["", "0", "-1", "1e400", "nan", '"x"', '"\\u0000"', "[]", "[[1]]", "{}", "{a=1}", "true", "1979-05-27", "'\n"]
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> bytes:
+    """A shipped profile with some lines lost, doubled, moved or given another value, and some bytes changed."""
+    lines = (PROFILES / f"{draw(st.sampled_from(sorted(IN_FACTS)))}.toml").read_text().splitlines()
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(lines) - 1))
+        match draw(st.sampled_from(["drop", "double", "swap", "value", "key"])):
+            case "drop":
+                lines.pop(at)
+            case "double":
+                lines.insert(at, lines[at])
+            case "swap":
+                other = draw(st.integers(0, len(lines) - 1))
+                lines[at], lines[other] = lines[other], lines[at]
+            case "value":
+                lines[at] = f"{lines[at].partition('=')[0]}= {draw(st.sampled_from(VALUES))}"
+            case "key":
+                lines[at] = f"{draw(st.text(max_size=4))}{lines[at]}"
+    data = bytearray("\n".join(lines).encode())
+    for at, byte in draw(st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), max_size=2)):
+        data[at] = byte
+    return bytes(data)
+
+
+@given(mutations())
+@settings(max_examples=300, deadline=None)
+def test_any_profile_loads_or_is_refused_in_one_line(data: bytes) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".toml") as file:
+        file.write(data)
+        file.flush()
+        try:
+            host = load_host(file.name)
+        except InputError as error:
+            assert "\n" not in str(error)
+        else:
+            assert msgspec.convert(msgspec.to_builtins(host), Host) == host
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+@settings(max_examples=40, deadline=None)
+def test_any_setting_is_taken_or_refused_in_one_line(key: str, value: str) -> None:
+    keys = ["write_allocate", "cores", "costs.cpi", "coherence.fill", "isa.arm.flush.clean", "clock_ghz", key]
+    for setting in (f"{name}={value}" for name in keys):
+        try:
+            load_host("cortex-a9", [setting])
+        except InputError as error:
+            assert "\n" not in str(error)

@@ -1,0 +1,539 @@
+"""Translators: the encodings against capstone, the order of the stores, what each version leaves in memory.
+
+Expected words, distances and orders are those of QEMU's own source at the
+commits that the translators' files name.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Iterable
+from typing import get_args
+
+import capstone  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import InputError
+from bench.translators import arm, s390x, softmmu, x86_64
+from bench.translators.listing import listing
+from bench.translators.registry import load_translator, translator_names
+from bench.translators.translator import Access, Code, Translator
+from strategies.writes import Form, Phase, Write
+
+LOAD: tuple[Access, ...] = ("load",)
+STORE: tuple[Access, ...] = ("store",)
+ACCESSES: tuple[Access, ...] = get_args(Access)
+TEMPORARY = ("arm@2010", "s390x@2010")
+"""The versions that store a temporary branch target."""
+
+ENGINES = {
+    "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
+    "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+    "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+}
+
+every_translator = pytest.mark.parametrize("name", translator_names())
+every_access = pytest.mark.parametrize("access", ACCESSES)
+some_accesses = st.lists(st.sampled_from(ACCESSES), min_size=1, max_size=4)
+some_translator = st.sampled_from(translator_names()).map(load_translator)
+
+
+def make(write: Write, memory: bytearray, translator: Translator) -> bool:
+    """Make a store, by the definition of its form; True if it changed a byte."""
+    unit, order = write.unit, translator.byteorder
+    place = slice(unit.offset, unit.offset + unit.size)
+    before = bytes(memory[place])
+    old = int.from_bytes(before, order)
+    if write.form is Form.WHOLE:
+        new = write.value | write.temporary
+    elif write.form is Form.ADD_PATCH:
+        new = old + write.value
+    else:
+        new = old & ~write.known | write.value
+    if write.form is Form.SKIP_BYTES:
+        assert all(byte in (0x00, 0xFF) for byte in write.known.to_bytes(unit.size, order))
+    memory[place] = new.to_bytes(unit.size, order)
+    return memory[place] != before
+
+
+def final(code: Code, translator: Translator) -> bytearray:
+    """The block as it is when complete."""
+    memory = bytearray(code.size)
+    for unit in code.whole:
+        memory[unit.offset : unit.offset + unit.size] = unit.final.to_bytes(unit.size, translator.byteorder)
+    return memory
+
+
+def fetched(code: Code) -> set[int]:
+    return {offset for path in code.paths for offset in path.offsets}
+
+
+def disassemble(translator: Translator, image: bytes, offset: int) -> str:
+    (found,) = capstone.Cs(*ENGINES[translator.isa]).disasm_lite(image, translator.buffer + offset)
+    assert found[1] == len(image)
+    return f"{found[2]} {found[3]}".strip()
+
+
+def instructions(translator: Translator, code: Code) -> list[str]:
+    """The complete block in memory order, without what is not fetched."""
+    memory = final(code, translator)
+    return [
+        disassemble(translator, bytes(memory[unit.offset : unit.offset + unit.size]), unit.offset)
+        for unit in code.whole
+        if unit.offset in fetched(code)
+    ]
+
+
+# --- Encodings ------------------------------------------------------------------------------------------------------
+
+ARM_TLB = [
+    "lsr r8, r4, #0xc", "and r0, r8, #0xff", "add r0, r7, r0, lsl #4", "ldr r1, [r0, #{comparator}]",
+    "cmp r1, r8, lsl #12", "tsteq r4, #3", "ldreq r1, [r0, #0x180]",
+]  # fmt: skip
+ARM_EXIT = ["ldr r0, [pc]", f"b #{arm.EPILOGUE:#x}"]
+X86_TLB = [
+    "mov esi, ebp", "mov edi, ebp", "shr esi, 7", "and edi, 0xfffff003", "and esi, 0x1fe0",
+    "lea rsi, [r14 + rsi + {comparator}]", "cmp edi, dword ptr [rsi]", "mov edi, ebp",
+]  # fmt: skip
+X86_EXIT = ["movabs rax, 0x7f0000000010", f"jmp {x86_64.EPILOGUE:#x}"]
+S390_TLB = [
+    "llgfr %r2, %r13", "srlg %r3, %r13, 7", "lghi %r14, -0xffd", "ngr %r2, %r14", "nilf %r3, 0x1fe0",
+    "llgfr %r3, %r3", "c %r2, {comparator}(%r10, %r3)", "llgfr %r2, %r13",
+]  # fmt: skip
+S390_TLB_2015 = [
+    "risbg %r2, %r13, 0x33, 0xba, 0x39", "risbg %r3, %r13, 0x3e, 0xb3, 0", "c %r3, {comparator}(%r10, %r2)",
+    "lg %r2, 0x5a8(%r10, %r2)", "llgfr %r3, %r13",
+]  # fmt: skip
+S390_EXIT = ["lgfi %r2, 0x7c000010", "iihl %r2, 0x3ff", f"jg {s390x.EPILOGUE:#x}"]
+ARM_CALL = {access: f"bl #{arm.HELPERS[access]:#x}" for access in ACCESSES}
+X86_CALL = {access: f"call {x86_64.HELPERS[access]:#x}" for access in ACCESSES}
+S390_CALL = {access: f"brasl %r14, {s390x.HELPERS[access]:#x}" for access in ACCESSES}
+LISTINGS = {
+    ("arm@2010", "load"): [
+        *ARM_TLB, "ldreq r5, [r4, r1]", "beq #0x1000034",
+        "mov r0, r4", "mov r1, #0", ARM_CALL["load"], "mov r5, r0", *ARM_EXIT,
+    ],
+    ("arm@2010", "store"): [
+        *ARM_TLB, "streq r5, [r4, r1]", "beq #0x1000034",
+        "mov r0, r4", "mov r1, r5", "mov r2, #0", ARM_CALL["store"], *ARM_EXIT,
+    ],
+    ("s390x@2010", "load"): [
+        *S390_TLB, "je 0x9000003a", "lghi %r3, 0", S390_CALL["load"], "lgr %r12, %r2", "j 0x90000046",
+        "ag %r2, 0x190(%r10, %r3)", "llgf %r12, 0(%r2)", *S390_EXIT,
+    ],
+    ("s390x@2010", "store"): [
+        *S390_TLB, "je 0x9000003a", "llgfr %r3, %r12", "lghi %r4, 0", S390_CALL["store"], "j 0x90000044",
+        "ag %r2, 0x190(%r10, %r3)", "st %r12, 0(%r2)", *S390_EXIT,
+    ],
+    ("s390x@2015", "load"): [
+        *S390_TLB_2015, "jlh 0x90000034", "llgf %r12, 0(%r2, %r3)", *S390_EXIT,
+        "lgr %r2, %r10", "lghi %r4, 0x20", "llilf %r5, 0x90000024", S390_CALL["load"], "lgr %r12, %r2", "j 0x90000024",
+    ],
+    ("s390x@2015", "store"): [
+        *S390_TLB_2015, "jlh 0x90000032", "st %r12, 0(%r2, %r3)", *S390_EXIT,
+        "lgr %r2, %r10", "llgfr %r4, %r12", "lghi %r5, 0x20", "llilf %r6, 0x90000022", S390_CALL["store"], "j 0x90000022",
+    ],
+    ("x86-64@2010", "load"): [
+        *X86_TLB, "jne 0x40000029", "add rdi, qword ptr [rsi + 0x10]", "mov ebx, dword ptr [rdi]", "jmp 0x40000032",
+        "xor esi, esi", X86_CALL["load"], "mov ebx, eax", *X86_EXIT,
+    ],
+    ("x86-64@2010", "store"): [
+        *X86_TLB, "jne 0x40000029", "add rdi, qword ptr [rsi + 0xc]", "mov dword ptr [rdi], ebx", "jmp 0x40000032",
+        "mov esi, ebx", "xor edx, edx", X86_CALL["store"], *X86_EXIT,
+    ],
+}  # fmt: skip
+COMPARATORS = {"arm@2010": 0x174, "s390x@2010": 0x180, "s390x@2015": 0x598, "x86-64@2010": 0x180}
+
+
+@pytest.mark.parametrize(("name", "access"), LISTINGS)
+def test_capstone_reads_every_instruction_as_meant(name: str, access: Access) -> None:
+    translator = load_translator(name)
+    comparator = hex(COMPARATORS[name] + (4 if access == "store" else 0))
+    expected = [line.replace("{comparator}", comparator) for line in LISTINGS[name, access]]
+    assert instructions(translator, translator.block(0, (access,))) == expected
+
+
+@every_access
+def test_the_fix_of_2011_leaves_the_code_as_it_was(access: Access) -> None:
+    old, new = load_translator("arm@2010"), load_translator("arm@2011")
+    assert final(old.block(0, (access,)), old) == final(new.block(0, (access,)), new)
+
+
+class Status(ctypes.Structure):
+    """The guest's floating-point status where the host computes: a rounding mode."""
+
+    _fields_ = (("rounding_mode", ctypes.c_int),)
+
+
+class StatusX86(ctypes.Structure):
+    """The same on x86, whose x87 has a precision too."""
+
+    _fields_ = (("rounding_mode", ctypes.c_int), ("precision", ctypes.c_int))
+
+
+class StatusSoft(ctypes.Structure):
+    """The same where QEMU computes itself: by 2015, on every host."""
+
+    _fields_ = (("fields", ctypes.c_uint8 * 7),)
+
+
+@pytest.mark.parametrize(
+    ("tlb", "pointer", "status"),
+    [
+        (softmmu.HOST_32, ctypes.c_uint32, Status),
+        (softmmu.HOST_64, ctypes.c_uint64, Status),
+        (softmmu.HOST_64, ctypes.c_uint64, StatusX86),
+    ],
+)
+def test_tlb_offsets_of_2011_follow_from_the_guests_declarations(
+    tlb: softmmu.SoftTlb, pointer: type[ctypes.c_uint32], status: type[ctypes.Structure]
+) -> None:
+    word = ctypes.c_uint32
+
+    class Entry(ctypes.Structure):
+        _fields_ = (("compared", word * 3), ("addend", pointer))
+
+    class State(ctypes.Structure):
+        _fields_ = (
+            ("id_and_flags", word * 2), ("gregs", word * 24), ("fregs", word * 32), ("sr_to_fpul", word * 14),
+            ("fp_status", status), ("features_to_ldst", word * 14), ("current_tb", pointer), ("mem_io_pc", pointer),
+            ("mem_io_vaddr_to_exit_request", word * 4), ("tlb_table", Entry),
+        )  # fmt: skip
+
+    assert (State.tlb_table.offset, Entry.addend.offset) == (tlb.table, tlb.addend)
+    assert ctypes.sizeof(Entry) <= 1 << tlb.entry_bits < 2 * ctypes.sizeof(Entry)
+
+
+def test_tlb_offset_of_2015_follows_from_the_guests_declarations() -> None:
+    word = ctypes.c_uint32
+
+    class GuestTlb(ctypes.Structure):
+        _fields_ = (("vpn_ppn_size", word * 3), ("asid_and_bits", ctypes.c_uint8 * 3))
+
+    class State(ctypes.Structure):
+        _fields_ = (
+            ("flags", word), ("gregs", word * 24), ("fregs", word * 32), ("sr_to_fpul", word * 17),
+            ("fp_status", StatusSoft), ("mmucr_to_intevt", word * 9), ("itlb", GuestTlb * 4), ("utlb", GuestTlb * 64),
+            ("ldst", word), ("tlb_table", ctypes.c_uint64),
+        )  # fmt: skip
+
+    assert State.tlb_table.offset == softmmu.HOST_64_2015.table
+
+
+# --- Each backend's own story ---------------------------------------------------------------------------------------
+
+
+def branch_writes(code: Code) -> list[Write]:
+    return [write for write in code.retranslated.writes if write.phase in (Phase.BRANCH, Phase.BRANCH_UPDATE)]
+
+
+@every_access
+def test_arm_stores_a_temporary_branch_and_adds_its_offset_four_words_later(access: Access) -> None:
+    code = load_translator("arm").block(0, (access,))
+    assert (code.rewritten, len(code.retranslated.writes)) == (13 * 4, 13 + 1)
+    begun, updated = branch_writes(code)
+    assert begun.unit == updated.unit
+    assert begun.unit.offset == 8 * 4
+    assert (begun.known, begun.value, begun.temporary, begun.form) == (0xFF00_0000, 0x0A00_0000, 0, Form.WHOLE)
+    assert (updated.known, updated.value, updated.form) == (0x00FF_FFFF, 3, Form.ADD_PATCH)
+    assert updated.unit.final == 0x0A00_0003
+    assert code.rewritten - begun.unit.offset == 20
+    between = code.writes[code.writes.index(begun) + 1 : code.writes.index(updated)]
+    assert [write.unit.offset for write in between] == [36, 40, 44, 48]
+    assert {write.phase for write in between} == {Phase.SLOW_PATH}
+
+
+def test_arms_temporary_branch_skips_exactly_the_guest_address() -> None:
+    translator = load_translator("arm")
+    begun = branch_writes(translator.block(0, LOAD))[0]
+    word = (begun.value | begun.temporary).to_bytes(4, "little")
+    assert disassemble(translator, word, begun.unit.offset) == "beq #0x1000028"
+    memory = final(translator.block(0, LOAD), translator)
+    assert disassemble(translator, bytes(memory[36:40]), 36) == "mov r0, r4"
+
+
+def test_arm_of_2011_stores_the_opcode_byte_and_reads_the_offset_back() -> None:
+    begun, updated = branch_writes(load_translator("arm@2011").block(0, LOAD))
+    assert (begun.form, begun.known_bytes) == (Form.SKIP_BYTES, 0xFF00_0000)
+    assert (updated.form, updated.known, updated.value) == (Form.READ_BACK, 0x00FF_FFFF, 3)
+
+
+@given(some_accesses)
+def test_shipped_form_on_arm_of_2010_is_arm_of_2011(accesses: list[Access]) -> None:
+    old = load_translator("arm@2010").block(0, accesses).writes
+    assert [write.in_form(write.unit.shipped_form) for write in old] == list(
+        load_translator("arm@2011").block(0, accesses).writes
+    )
+
+
+@pytest.mark.parametrize(("access", "distances"), [("load", (11, 8)), ("store", (11, 7))])
+def test_s390x_stores_two_branches_to_themselves_and_patches_each_at_its_label(
+    access: Access, distances: tuple[int, int]
+) -> None:
+    code = load_translator("s390x").block(0, (access,))
+    hit, done, hit_bound, done_bound = branch_writes(code)
+    assert [write.value | write.temporary for write in (hit, done)] == [0xA784_0000, 0xA7F4_0000]
+    assert (hit_bound.unit, done_bound.unit) == (hit.unit, done.unit)
+    for bound, halfwords in zip((hit_bound, done_bound), distances, strict=True):
+        assert (bound.known, bound.value, bound.form) == (0x0000_FFFF, halfwords, Form.SKIP_BYTES)
+    phases = [phase for phase, _ in itertools.groupby(write.phase for write in code.retranslated.writes)]
+    assert phases == [
+        Phase.TLB_ACCESS, Phase.BRANCH, Phase.SLOW_PATH, Phase.BRANCH, Phase.BRANCH_UPDATE, Phase.FAST_PATH,
+        Phase.BRANCH_UPDATE,
+    ]  # fmt: skip
+
+
+def test_s390x_of_2015_never_comes_back_to_the_branch_in_a_retranslation() -> None:
+    code = load_translator("s390x@2015").block(0, LOAD)
+    (begun,) = branch_writes(code)
+    assert (begun.form, begun.known, begun.value) == (Form.SKIP_BYTES, 0xFFFF_0000, 0xA764_0000)
+    (updated,) = (write for write in code.writes if write.phase is Phase.BRANCH_UPDATE)
+    assert updated.unit == begun.unit
+    assert begun.unit.offset < code.rewritten
+
+
+def test_s390x_of_2015_writes_slow_paths_the_newest_first() -> None:
+    code = load_translator("s390x@2015").block(0, ("load", "store", "load"))
+    updates = [write.unit.offset for write in code.writes if write.phase is Phase.BRANCH_UPDATE]
+    assert len(updates) == 3
+    assert updates == sorted(updates, reverse=True)
+
+
+@every_access
+def test_x86_64_never_stores_a_displacement_byte_that_is_not_final(access: Access) -> None:
+    code = load_translator("x86-64").block(0, (access,))
+    missed, done, missed_bound, done_bound = branch_writes(code)
+    assert [(write.known, write.value, write.form) for write in (missed, done)] == [
+        (0xFF, 0x75, Form.SKIP_BYTES), (0xFF, 0xEB, Form.SKIP_BYTES),
+    ]  # fmt: skip
+    assert (missed_bound.unit, done_bound.unit) == (missed.unit, done.unit)
+    assert [(write.known, write.value) for write in (missed_bound, done_bound)] == [(0xFF00, 0x0800), (0xFF00, 0x0900)]
+
+
+# --- What holds for every translator --------------------------------------------------------------------------------
+
+
+@given(some_translator, some_accesses, st.integers(0, 255), st.integers(0, 3))
+def test_translating_gives_the_final_code_whatever_was_there(
+    translator: Translator, accesses: list[Access], filling: int, tb: int
+) -> None:
+    code = translator.block(tb, accesses)
+    memory = bytearray([filling] * code.size)
+    for write in code.writes:
+        make(write, memory, translator)
+    assert memory == final(code, translator)
+    assert {write.unit.tb for write in code.writes} == {tb}
+
+
+@given(some_translator, some_accesses)
+def test_retranslating_ends_with_the_final_code(translator: Translator, accesses: list[Access]) -> None:
+    code = translator.block(0, accesses)
+    memory = final(code, translator)
+    for write in code.retranslated.writes:
+        make(write, memory, translator)
+    assert memory == final(code, translator)
+
+
+@given(some_translator, some_accesses)
+def test_only_the_versions_without_the_fix_ever_change_a_byte(translator: Translator, accesses: list[Access]) -> None:
+    code = translator.block(0, accesses)
+    memory = final(code, translator)
+    changed = {write.unit.offset for write in code.writes if make(write, memory, translator)}
+    branches = {write.unit.offset for write in branch_writes(code)}
+    assert changed == (branches if translator.full_name in TEMPORARY else set())
+
+
+@pytest.mark.parametrize("form", [None, Form.SKIP_BYTES, Form.READ_BACK])
+@given(translator=some_translator, accesses=some_accesses)
+def test_no_byte_changes_in_a_form_that_stores_only_what_is_known(
+    form: Form | None, translator: Translator, accesses: list[Access]
+) -> None:
+    code = translator.block(0, accesses)
+    memory = final(code, translator)
+    assert not any(make(write.in_form(form or write.unit.shipped_form), memory, translator) for write in code.writes)
+
+
+@given(some_translator, some_accesses)
+def test_units_tile_the_block_in_sizes_that_the_host_has(translator: Translator, accesses: list[Access]) -> None:
+    code = translator.block(0, accesses)
+    sizes = {"arm": {4}, "s390x": {2, 4, 6}, "x86-64": set(range(1, 16))}[translator.isa]
+    end = 0
+    for unit in code.whole:
+        assert unit.offset == end
+        assert unit.size in sizes
+        assert unit.shipped_form is translator.shipped_form
+        end += unit.size
+    assert end == code.size
+
+
+@given(some_translator, some_accesses)
+def test_the_rewritten_part_ends_with_the_last_operation(translator: Translator, accesses: list[Access]) -> None:
+    code = translator.block(0, accesses)
+    assert code.retranslated.writes == code.writes[: len(code.retranslated.writes)]
+    assert max(unit.offset + unit.size for unit in code.retranslated) == code.rewritten
+    first_beyond = code.writes[len(code.retranslated.writes)]
+    assert first_beyond.phase is Phase.EXIT
+    assert first_beyond.unit.offset == code.rewritten
+
+
+@given(some_translator, some_accesses, st.integers(1, 5))
+def test_blocks_differ_in_their_number_only(translator: Translator, accesses: list[Access], tb: int) -> None:
+    one, other = translator.block(0, accesses), translator.block(tb, accesses)
+    assert final(one, translator) == final(other, translator)
+    assert one.paths == other.paths
+
+
+@every_translator
+def test_operations_of_a_block_follow_each_other(name: str) -> None:
+    translator = load_translator(name)
+    once = translator.block(0, LOAD).rewritten
+    assert translator.block(0, LOAD * 3).rewritten == 3 * once
+    assert translator.block(0, LOAD + STORE).rewritten == once + translator.block(0, STORE).rewritten
+
+
+# --- Paths ----------------------------------------------------------------------------------------------------------
+
+
+def successors(translator: Translator, code: Code) -> dict[int, set[int]]:
+    """Where control may go from each instruction, read from the bytes: onward, and to the target of a branch."""
+    memory, onward = final(code, translator), {}
+    for unit in code.whole:
+        image = bytes(memory[unit.offset : unit.offset + unit.size])
+        mnemonic, _, operands = disassemble(translator, image, unit.offset).partition(" ")
+        onward[unit.offset] = {unit.offset + unit.size}
+        if mnemonic in {"beq", "je", "jne", "jlh", "b", "j", "jg", "jmp"}:
+            target = int(operands.lstrip("#"), 16) - translator.buffer
+            onward[unit.offset] = {target} if mnemonic in {"b", "j", "jg", "jmp"} else {target, *onward[unit.offset]}
+    return onward
+
+
+@given(some_translator, some_accesses)
+def test_paths_go_where_the_final_code_leads(translator: Translator, accesses: list[Access]) -> None:
+    code = translator.block(0, accesses)
+    onward = successors(translator, code)
+    for path in code.paths:
+        assert path.offsets[0] == 0
+        assert all(after in onward[before] for before, after in itertools.pairwise(path.offsets))
+        (last,) = (unit for unit in code.whole if unit.offset == path.offsets[-1])
+        image = last.final.to_bytes(last.size, translator.byteorder)
+        text = disassemble(translator, image, last.offset).split()[0]
+        assert text in ({"bl", "call", "brasl"} if path.name == "fault" else {"b", "jmp", "jg"})
+
+
+@every_translator
+@every_access
+def test_one_access_has_a_hit_a_miss_and_a_fault(name: str, access: Access) -> None:
+    code = load_translator(name).block(0, (access,))
+    hit, miss, fault = code.paths
+    assert [path.name for path in code.paths] == ["hit", "miss", "fault"]
+    by_offset = {write.unit.offset: write.phase for write in code.writes if write.complete}
+    assert Phase.SLOW_PATH not in {by_offset.get(offset) for offset in hit.offsets}
+    assert Phase.FAST_PATH in {by_offset.get(offset) for offset in hit.offsets}
+    assert Phase.SLOW_PATH in {by_offset.get(offset) for offset in miss.offsets}
+    assert miss.offsets[: len(fault.offsets)] == fault.offsets
+
+
+def test_accesses_before_the_last_all_hit_or_all_miss() -> None:
+    paths = load_translator("arm").block(0, LOAD * 2).paths
+    operation = tuple(range(0, 13 * 4, 4))
+    hit, miss, second = operation[:9], operation, tuple(offset + 52 for offset in operation)
+    leave = (104, 108)
+    assert [(path.name, path.offsets) for path in paths] == [
+        ("hit", hit + second[:9] + leave), ("miss", hit + second + leave), ("fault", hit + second[:12]),
+        ("hit", miss + second[:9] + leave), ("miss", miss + second + leave), ("fault", miss + second[:12]),
+    ]  # fmt: skip
+
+
+# --- Names and bad input --------------------------------------------------------------------------------------------
+
+
+def test_a_bare_name_is_the_version_of_early_january_2011() -> None:
+    assert translator_names() == ("arm@2010", "arm@2011", "s390x@2010", "s390x@2015", "x86-64@2010")
+    assert [load_translator(name).full_name for name in ("arm", "s390x", "x86-64")] == [
+        "arm@2010", "s390x@2010", "x86-64@2010",
+    ]  # fmt: skip
+    assert all(load_translator(name).full_name == name for name in translator_names())
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("arm@2012", ("no version '2012' of translator arm", "arm@2010 or arm@2011")),
+        ("arm@", ("no version '' of translator arm", "arm@2010 or arm@2011")),
+        ("amr", ("no translator 'amr'", "one of arm@2010", "did you mean arm@2010?")),
+        ("x86_64", ("no translator 'x86_64'", "did you mean x86-64@2010?")),
+        ("", ("no translator ''", "one of arm@2010")),
+    ],
+)
+def test_an_unknown_translator_is_refused_with_the_known_ones(name: str, words: Iterable[str]) -> None:
+    with pytest.raises(InputError) as refused:
+        load_translator(name)
+    for word in words:
+        assert word in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@every_translator
+@pytest.mark.parametrize("accesses", [(), ("fetch",), ("load", "")])
+def test_a_block_without_a_known_access_is_refused(name: str, accesses: tuple[Access, ...]) -> None:
+    with pytest.raises(InputError, match="expected one or more of load, store"):
+        load_translator(name).block(0, accesses)
+
+
+# --- The listing ----------------------------------------------------------------------------------------------------
+
+
+def test_the_listing_shows_arms_temporary_branch_and_its_window() -> None:
+    rows = listing(load_translator("arm"))
+    (begun,) = (row for row in rows if row.temporary)
+    assert (begun.order, begun.offset, begun.window) == (8, 32, 4)
+    assert (begun.bytes, begun.stored, begun.disassembly) == ("00 00 00 0a", "00 00 00 0a", "beq #0x1000028")
+    updated = rows[13]
+    assert (updated.offset, updated.phase, updated.form) == (32, Phase.BRANCH_UPDATE, Form.ADD_PATCH)
+    assert (updated.bytes, updated.disassembly, updated.window) == ("03 00 00 0a", "beq #0x1000034", None)
+
+
+def test_the_listing_shows_which_bytes_the_fix_leaves_alone() -> None:
+    rows = listing(load_translator("arm@2011"))
+    assert not any(row.temporary for row in rows)
+    assert (rows[8].bytes, rows[8].stored, rows[8].disassembly) == ("03 00 00 0a", ".. .. .. 0a", "beq #0x1000034")
+
+
+def test_the_listing_counts_the_stores_of_both_windows_on_s390x() -> None:
+    windows = [(row.disassembly.split()[0], row.window) for row in listing(load_translator("s390x")) if row.temporary]
+    assert windows == [("je", 4), ("j", 3)]
+
+
+def test_the_listing_says_how_far_a_retranslation_comes() -> None:
+    rows = listing(load_translator("s390x@2015"), "store")
+    assert [row.order for row in rows] == list(range(len(rows)))
+    assert {row.phase for row in rows if row.retranslated} == {Phase.TLB_ACCESS, Phase.BRANCH, Phase.FAST_PATH}
+    assert {row.phase for row in rows if not row.retranslated} == {Phase.EXIT, Phase.BRANCH_UPDATE, Phase.SLOW_PATH}
+
+
+def test_the_listing_takes_a_literal_for_data() -> None:
+    assert listing(load_translator("arm"))[-1].disassembly == ".word 0x40000008"
+
+
+@every_translator
+@every_access
+def test_the_listing_agrees_with_the_stores(name: str, access: Access) -> None:
+    translator = load_translator(name)
+    code = translator.block(0, (access,))
+    memory = final(code, translator)
+    for write, row in zip(code.writes, listing(translator, access), strict=True):
+        make(write, memory, translator)
+        unit = write.unit
+        assert row.bytes == memory[unit.offset : unit.offset + unit.size].hex(" ")
+        assert (row.offset, row.phase, row.form) == (unit.offset, write.phase, write.form)
+
+
+def test_the_listing_needs_a_disassembler() -> None:
+    class Elsewhere(arm.Arm2010):
+        isa = "pdp-11"
+
+    with pytest.raises(InputError, match="no disassembler for pdp-11"):
+        listing(Elsewhere())
