@@ -181,9 +181,7 @@ def lasting(model: Model, state: State) -> bool:
     """All is quiet (nobody rewrites, no store is buffered) and the data side holds a wrong value."""
     if state.data == model.final or any(state.buffers):
         return False
-    return not any(
-        program.place(place).rewriting for program, place in zip(model.programs, state.places, strict=True)
-    )
+    return not any(program.place(place).rewriting for program, place in zip(model.programs, state.places, strict=True))
 
 
 def finished(model: Model, state: State) -> bool:

@@ -358,9 +358,7 @@ class Compiler:
         self.buffer = Buffer(sum(code.size for code in self.codes), tuple(code.whole for code in self.codes))
         self._iline = (host.icache.line,) * scenario.cores
         lines = {host.dcache.line, *self._iline}
-        self._layout = Layout(
-            layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset
-        )
+        self._layout = Layout(layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset)
         self._refuse_unbalanced_locks()
         live = self._live_units()
         self._cells: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -385,9 +383,7 @@ class Compiler:
             tuple(known.index(address // line) for address in addresses)
             for known, line in zip(self._ilines, self._iline, strict=True)
         )
-        live_units = tuple(
-            tuple(unit for unit in code.whole if (unit.tb, unit.offset) in live) for code in self.codes
-        )
+        live_units = tuple(tuple(unit for unit in code.whole if (unit.tb, unit.offset) in live) for code in self.codes)
         self._positions = tuple({unit.offset: n for n, unit in enumerate(units)} for units in live_units)
         self._locks = self._lock_names()
         programs = tuple(Program(self, role) for role in scenario.threads)

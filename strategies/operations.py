@@ -108,9 +108,7 @@ class Do:
     argument: Region | Write | Buffer
 
 
-Operation = (
-    Store | Load | Clean | Invalidate | Barrier | Sync | SyncCores | Acquire | Release | Flush | Lookup | Do
-)
+Operation = Store | Load | Clean | Invalidate | Barrier | Sync | SyncCores | Acquire | Release | Flush | Lookup | Do
 OPERATIONS: tuple[type, ...] = (
     Store, Load, Clean, Invalidate, Barrier, Sync, SyncCores, Acquire, Release, Flush, Lookup, Do,
 )  # fmt: skip

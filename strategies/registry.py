@@ -38,9 +38,7 @@ def installed() -> dict[str, type[Strategy]]:
         try:
             cls = point.load()
         except Exception as error:
-            raise StrategyError(
-                f"entry point {point.name} = {point.value}: {type(error).__name__}: {error}"
-            ) from error
+            raise StrategyError(f"entry point {point.name} = {point.value}: {type(error).__name__}: {error}") from error
         found[_strategy(cls, f"entry point {point.name} = {point.value}").name] = cls
     return found
 

@@ -1,39 +1,82 @@
 """The exhaustive search: breadth first, with the shortest counterexample.
 
-Among counterexamples of one length the search returns the one whose environment
-steps come earliest, then the least by ``Event``.  To that end each layer is kept
-in that order: a list of groups, one for every pattern of environment and program
-steps that leads to it, patterns in order; within a group states are in the order
-of the events that lead to them.
+Among runs of one length the search returns the one whose environment steps come
+earliest, then the least by ``Event``.  To that end each layer is kept in that
+order: a list of groups, one for every pattern of environment and program steps
+that leads to it, patterns in order; within a group nodes are in the order of the
+events that lead to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from bench.machine import (
-    Event,
-    State,
-    Transition,
-    environment_steps,
-    finished,
-    initial,
-    lasting,
-    program_steps,
-)
+from bench.machine import State, Transition, environment_steps, finished, initial, lasting, program_steps
 from bench.program import Model
+
+Node = TypeVar("Node", bound=Hashable)
+Steps = Callable[[Node], Iterable[tuple[Transition, Node]]]
+
+
+@dataclass
+class Walk(Generic[Node]):
+    """A breadth-first walk from ``start``; ``environment`` and ``program`` give the steps of a node in order.
+
+    ``parents`` holds every node seen, with the step that led to it; ``depth`` is the layer being left.
+    """
+
+    start: Node
+    environment: Steps[Node]
+    program: Steps[Node]
+    depth: int = 0
+    parents: dict[Node, tuple[Node, Transition] | None] = field(default_factory=dict)
+
+    def visits(self) -> Iterator[tuple[Node, Transition | None, Node]]:
+        """Every step of every node, in order: (node, transition, where it leads).
+
+        A node without program steps is visited once more, without a transition.
+        """
+        self.parents[self.start] = None
+        groups = [[self.start]]
+        while groups:
+            following: list[list[Node]] = []
+            for group in groups:
+                for steps in (self.environment, self.program):
+                    found: list[Node] = []
+                    for node in group:
+                        transition = None
+                        for transition, target in steps(node):
+                            yield node, transition, target
+                            if target not in self.parents:
+                                self.parents[target] = (node, transition)
+                                found.append(target)
+                        if transition is None and steps is self.program:
+                            yield node, None, node
+                    if found:
+                        following.append(found)
+            groups = following
+            self.depth += bool(groups)
+
+    def run(self, node: Node) -> tuple[Transition, ...]:
+        """The steps from the start to ``node``."""
+        run: list[Transition] = []
+        while (step := self.parents[node]) is not None:
+            node, transition = step
+            run.append(transition)
+        return tuple(reversed(run))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a search found.
 
-    ``verdict``: ``holds``, ``fails`` or ``bounded``.  ``states``: distinct states found.
-    ``depth``: steps of the counterexample, or of the longest shortest path to
-    a state.  ``witness``: on some path every retranslator finished: it retranslated
-    and then ran the block.  ``run``: the counterexample from the initial state.
-    ``failure``: ``wrong fetch``, ``lasting``, ``deadlock``, ``vacuous`` or empty.
+    ``verdict``: ``holds``, ``fails`` or ``bounded``.  ``states``: distinct states seen.
+    ``depth``: steps of the counterexample, else layers explored.  ``witness``: on some
+    path every retranslator finished, that is, retranslated and then ran the
+    block.  ``run``: the counterexample from the initial state.  ``failure``: ``wrong
+    fetch``, ``lasting``, ``deadlock`` or ``vacuous``; empty unless it fails.
     """
 
     verdict: str
@@ -45,11 +88,10 @@ class Outcome:
 
 
 Failure = Callable[[Transition], str]
-Parents = dict[State, tuple[State, Event] | None]
 
 
 def wrong_fetch(transition: Transition) -> str:
-    """The transient and the partial hazard: a unit is fetched that is not what it should be."""
+    """The transient hazard: a unit is fetched that is not what it should be."""
     return "wrong fetch" if transition.wrong is not None else ""
 
 
@@ -58,66 +100,37 @@ def lasting_value(model: Model) -> Failure:
     return lambda transition: "lasting" if lasting(model, transition.state) else ""
 
 
-def search(model: Model, failure: Failure, *, max_states: int, progress: Callable[[int], None] | None = None) -> Outcome:
-    """Explore every interleaving until a failure is found, all states are seen, or ``max_states`` are."""
-    start = initial(model)
-    parents: Parents = {start: None}
-    groups: list[list[State]] = [[start]]
-    depth = 0
-    witness = False
+def search(
+    model: Model, failure: Failure, *, max_states: int, progress: Callable[[int], None] = lambda states: None
+) -> Outcome:
+    """Explore every interleaving until a failure is found, all states are seen, or ``max_states`` are.
+
+    ``progress`` is told the number of states now and then.
+    """
+    walk = Walk(
+        initial(model),
+        lambda state: ((step, step.state) for step in environment_steps(model, state)),
+        lambda state: ((step, step.state) for step in program_steps(model, state)),
+    )
     alive: set[State] = set()
-    while groups:
-        following: list[list[State]] = []
-        for group in groups:
-            for steps in (environment_steps, program_steps):
-                found: list[State] = []
-                for state in group:
-                    stepped = False
-                    for transition in steps(model, state):
-                        stepped = True
-                        bad = failure(transition)
-                        if bad:
-                            run = (*path(model, parents, state), transition)
-                            witness = witness or _witness(model)
-                            return Outcome("fails", len(parents), len(run), witness, run, bad)
-                        if transition.state not in parents:
-                            parents[transition.state] = (state, transition.event)
-                            found.append(transition.state)
-                    if steps is program_steps and not stepped:
-                        if finished(model, state):
-                            witness = True
-                        elif not _alive(model, state, alive):
-                            run = path(model, parents, state)
-                            return Outcome("fails", len(parents), len(run), witness, run, "deadlock")
-                    elif steps is program_steps and not witness:
-                        witness = finished(model, state)
-                if found:
-                    following.append(found)
-                if len(parents) >= max_states:
-                    return Outcome("bounded", len(parents), depth + 1, witness)
-                if progress is not None:
-                    progress(len(parents))
-        groups = following
-        depth += bool(groups)
-    if not witness:
-        return Outcome("fails", len(parents), depth, False, (), "vacuous")
-    return Outcome("holds", len(parents), depth, True)
-
-
-def path(model: Model, parents: Parents, state: State) -> tuple[Transition, ...]:
-    """The steps from the initial state to ``state``."""
-    run: list[Transition] = []
-    while (step := parents[state]) is not None:
-        before, event = step
-        run.append(next(t for t in transitions(model, before) if t.event == event))
-        state = before
-    return tuple(reversed(run))
-
-
-def transitions(model: Model, state: State) -> Iterable[Transition]:
-    """Every step possible in a state, in the order of ``Event``."""
-    yield from environment_steps(model, state)
-    yield from program_steps(model, state)
+    last_told = 0
+    for state, transition, _ in walk.visits():
+        states = len(walk.parents)
+        if transition is None:
+            if not finished(model, state) and not _alive(model, state, alive):
+                run = walk.run(state)
+                return Outcome("fails", states, len(run), _witness(model), run, "deadlock")
+        elif bad := failure(transition):
+            run = (*walk.run(state), transition)
+            return Outcome("fails", states, len(run), _witness(model), run, bad)
+        elif states >= max_states:
+            return Outcome("bounded", states, walk.depth, any(finished(model, seen) for seen in walk.parents))
+        if states - last_told >= 10_000:
+            last_told = states
+            progress(states)
+    if any(finished(model, seen) for seen in walk.parents):
+        return Outcome("holds", len(walk.parents), walk.depth, True)
+    return Outcome("fails", len(walk.parents), walk.depth, False, (), "vacuous")
 
 
 def _alive(model: Model, state: State, alive: set[State]) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.errors import InputError
+from bench.translators.disassembly import disassembler
 from bench.translators.translator import Access, Code, Translator
 from strategies.asking import ask
 from strategies.operations import Store
 from strategies.unfixed import Unfixed
-from strategies.writes import Form, Phase, Unit, Write
+from strategies.writes import Form, Phase, Write
 
 _AS_EMITTED = Unfixed()
 
@@ -46,7 +45,7 @@ def listing(translator: Translator, access: Access = "load") -> tuple[ListingRow
     Raises ``InputError`` if there is no disassembler for the translator's instruction set.
     """
     code = translator.block(0, (access,))
-    disassemble = _disassembler(translator, code)
+    disassemble = disassembler(translator, code)
     content = {write.unit.offset: write.unit.final for write in code.writes}
     retranslated = len(code.retranslated.writes)
     rows = []
@@ -89,29 +88,3 @@ def _window(code: Code, order: int) -> int:
     """The stores between the one at ``order`` and the next to the same instruction."""
     unit = code.writes[order].unit
     return next(after for after, write in enumerate(code.writes[order + 1 :]) if write.unit == unit)
-
-
-def _disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], str]:
-    """What the value of a unit means as an instruction; what no path fetches is data."""
-    # Imported here because it is heavy; it has no type information.
-    import capstone  # type: ignore[import-untyped]
-
-    known = {
-        "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
-        "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
-        "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
-    }
-    if translator.isa not in known:
-        raise InputError(f"no disassembler for {translator.isa}", expected=f"one of {', '.join(known)}")
-    engine = capstone.Cs(*known[translator.isa])
-    fetched = {offset for path in code.paths for offset in path.offsets}
-
-    def disassemble(unit: Unit, value: int) -> str:
-        if unit.offset not in fetched:
-            return f".word {value:#0{2 + 2 * unit.size}x}"
-        image = value.to_bytes(unit.size, translator.byteorder)
-        for found in engine.disasm_lite(image, translator.buffer + unit.offset, 1):
-            return f"{found[2]} {found[3]}".strip()
-        return "(no instruction)"
-
-    return disassemble

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from bench.errors import InputError
+from bench.hosts import Host
 from bench.translators.arm import Arm2010, Arm2011
 from bench.translators.s390x import S390x2010, S390x2015
 from bench.translators.translator import Translator
@@ -37,3 +38,20 @@ def load_translator(name: str) -> Translator:
     close = difflib.get_close_matches(wanted, translator_names(), 1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise InputError(f"no translator {name!r}", expected=f"one of {', '.join(translator_names())}{hint}")
+
+
+def default_translator(host: Host, *, what_if: bool) -> Translator:
+    """The translator of early January 2011 for the first of the host's instruction sets that has one.
+
+    Raises ``InputError`` if none ever ran there, unless ``what_if``: then it is the first translator.
+    """
+    for isa in host.isa:
+        for translator in _SHIPPED:
+            if translator.isa == isa and translator.version == BARE_VERSION:
+                return translator
+    if not what_if:
+        raise InputError(
+            f"no translator of early January 2011 ran on {host.name} ({', '.join(host.isa)})",
+            expected=f"--what-if for a hypothetical result (with {_SHIPPED[0].full_name}, or --translator NAME)",
+        )
+    return _SHIPPED[0]

@@ -1,0 +1,117 @@
+"""One cell of the comparison: a strategy on a host with a translator in a scenario, checked for one hazard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.check.explain import Explanation, explain
+from bench.check.follow import Followed, Wanted, follow
+from bench.check.search import Outcome, lasting_value, search, wrong_fetch
+from bench.errors import InputError
+from bench.hosts import Host
+from bench.layout import LayoutName
+from bench.program import Compiler
+from bench.scenarios import scenario
+from bench.translators.disassembly import disassembler
+from bench.translators.translator import Translator
+from strategies.strategy import Strategy
+
+Hazard = Literal["transient", "lasting"]
+Start = Literal["cold", "fault"]
+HAZARDS: tuple[Hazard, ...] = ("transient", "lasting")
+MAX_STATES = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a cell is checked.  ``cores``, ``tbs``, ``retranslations`` and ``flushes`` scale the scenario."""
+
+    hazard: Hazard = "transient"
+    layout: LayoutName = "apart"
+    offset: int = 0
+    start: Start = "cold"
+    cores: int = 2
+    tbs: int = 1
+    retranslations: int = 2
+    flushes: int = 0
+    max_states: int = MAX_STATES
+    what_if: bool = False
+    follow: tuple[Wanted, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The answer for one cell.
+
+    ``outcome`` is None where the scenario cannot be on this host (verdict ``n/a``, with the ``reason``).
+    ``explanation`` is that of the counterexample, or of the run that ``followed`` found.
+    """
+
+    strategy: str
+    host: Host
+    translator: str
+    scenario: str
+    options: Options
+    what_if: bool
+    outcome: Outcome | None
+    explanation: Explanation | None = None
+    followed: Followed | None = None
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """``holds``, ``fails``, ``bounded`` or ``n/a``."""
+        return self.outcome.verdict if self.outcome is not None else "n/a"
+
+
+def hypothetical(translator: Translator, host: Host) -> bool:
+    """Whether the translator never ran on the host."""
+    return translator.isa not in host.isa
+
+
+def refuse_hypothetical(translator: Translator, host: Host, what_if: bool) -> None:
+    """Raise ``InputError`` if the translator never ran on the host and nobody asked what if."""
+    if hypothetical(translator, host) and not what_if:
+        raise InputError(
+            f"translator {translator.full_name} ({translator.isa}) never ran on {host.name}",
+            expected=f"a translator for {' or '.join(host.isa)}, or --what-if for a hypothetical result",
+        )
+
+
+def check(
+    strategy: Strategy,
+    translator: Translator,
+    host: Host,
+    scenario_name: str,
+    options: Options,
+    *,
+    progress: Callable[[int], None] = lambda states: None,
+) -> Checked:
+    """Check one cell.  Raises ``InputError`` for impossible options, ``StrategyError`` for an impossible strategy."""
+    refuse_hypothetical(translator, host, options.what_if)
+    what_if = hypothetical(translator, host)
+    cast = scenario(
+        scenario_name, host.cores.value, cores=options.cores, tbs=options.tbs,
+        retranslations=options.retranslations, flushes=options.flushes,
+    )  # fmt: skip
+    if cast is None:
+        reason = f"{host.name} has one core"
+        return Checked(strategy.name, host, translator.full_name, scenario_name, options, what_if, None, reason=reason)
+    compiler = Compiler(
+        strategy, translator, host, cast,
+        layout=options.layout, offset=options.offset, start_at_fault=options.start == "fault",
+    )  # fmt: skip
+    model = compiler.model
+    failure = wrong_fetch if options.hazard == "transient" else lasting_value(model)
+    outcome = search(model, failure, max_states=options.max_states, progress=progress)
+    followed = follow(model, options.follow, max_states=options.max_states) if options.follow else None
+    run = followed.run if followed is not None else outcome.run
+    explanation = None
+    if run or outcome.failure:
+        reads = disassembler(translator, compiler.codes[0])
+        explanation = explain(model, run, "" if followed is not None else outcome.failure, reads)
+    return Checked(
+        strategy.name, host, translator.full_name, scenario_name, options, what_if, outcome, explanation, followed
+    )

@@ -1,0 +1,348 @@
+"""The command line: options in, text out.  Everything heavy is imported inside the commands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import InputError
+from strategies.strategy import StrategyError
+
+if TYPE_CHECKING:
+    from bench.check.cell import Checked, Options
+    from bench.hosts import Host
+    from bench.translators.translator import Translator
+    from strategies.strategy import Strategy
+
+DEFAULT_HOST = "cortex-a9"
+
+app = typer.Typer(
+    name="staleline",
+    help="Compares fixes for code that is rewritten after it has run: is it right, what does it cost, how do you know?",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# typer does not export the base class of its usage errors; BadParameter is the one subclass that it does.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+Strategies = Annotated[
+    list[str] | None,
+    typer.Option("--strategy", help="Strategies: names, or path/to/file.py:Class.", metavar="NAME,..."),
+]
+Hosts = Annotated[
+    list[str] | None, typer.Option("--host", help="Host profiles: names, or my.toml.", metavar="NAME,...")
+]
+Translators = Annotated[
+    list[str] | None,
+    typer.Option("--translator", help="Translators, dated: arm, arm@2011; default: the host's.", metavar="NAME,..."),
+]
+Scenarios = Annotated[
+    list[str] | None,
+    typer.Option("--scenario", help="system, user, user-both, migrate; default: all.", metavar="NAME,..."),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Derive a host profile: dcache.write_allocate=false.", metavar="KEY=VALUE"),
+]
+WhatIf = Annotated[bool, typer.Option("--what-if", help="Allow a translator on a host it never ran on.")]
+Format = Annotated[
+    str, typer.Option("--format", help="simple, github, html, latex, ... (any of tabulate's), json or csv.")
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write there and not to the terminal.")]
+Cores = Annotated[int, typer.Option("--cores", help="Cores (and threads) that a scenario asks for.")]
+Tbs = Annotated[int, typer.Option("--tbs", help="Translation blocks.")]
+Retranslations = Annotated[int, typer.Option("--retranslations", help="Retranslations by each thread that faults.")]
+Flushes = Annotated[int, typer.Option("--flushes", help="Tb flushes, at most, by each thread that faults.")]
+MaxStates = Annotated[int | None, typer.Option("--max-states", help="States of a search, at most; then: bounded.")]
+
+
+def main() -> None:
+    """The command ``staleline``; exits with 0, 1 or 2 (see ``--help`` of the commands)."""
+    try:
+        code = typer.main.get_command(app).main(standalone_mode=False)
+        sys.stdout.flush()
+    except (InputError, StrategyError) as error:
+        code = _refuse(str(error))
+    except _UsageError as error:
+        format_message: Callable[[], str] = getattr(error, "format_message", error.__str__)
+        code = _refuse(format_message())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + 13
+    except (KeyboardInterrupt, typer.Abort):
+        code = 128 + 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(message: str) -> int:
+    print(f"staleline: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from importlib.metadata import PackageNotFoundError
+        from importlib.metadata import version as installed
+
+        try:
+            print(f"staleline {installed('staleline')}")
+        except PackageNotFoundError:
+            print("staleline (not installed)")
+        raise typer.Exit
+
+
+@app.command()
+def check(
+    strategy: Annotated[
+        list[str] | None, typer.Argument(help="Strategies; default: all.", metavar="[STRATEGY]...")
+    ] = None,
+    strategies: Strategies = None,
+    host: Hosts = None,
+    translator: Translators = None,
+    scenario: Scenarios = None,
+    hazard: Annotated[
+        str, typer.Option("--hazard", help="transient: a wrong fetch; lasting: a wrong value that stays.")
+    ] = "transient",
+    layout: Annotated[
+        str, typer.Option("--layout", help="apart: a line for every unit; packed: as emitted.")
+    ] = "apart",
+    offset: Annotated[int, typer.Option("--offset", help="Shift packed blocks by so many bytes.")] = 0,
+    start: Annotated[
+        str, typer.Option("--start", help="cold: at the first run; fault: at the retranslation.")
+    ] = "cold",
+    cores: Cores = 2,
+    tbs: Tbs = 1,
+    retranslations: Retranslations = 2,
+    flushes: Flushes = 0,
+    max_states: MaxStates = None,
+    follow: Annotated[
+        str | None, typer.Option("--follow", help="Find the shortest run with these events: a file, or 'thread'.")
+    ] = None,
+    settings: Settings = None,
+    what_if: WhatIf = False,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """Is it right?  Every behaviour the host allows, with the shortest counterexample.
+
+    Exit status: 0 if all that was asked for holds, 1 if a strategy fails or the search was cut short, 2 for bad input.
+
+    Example: staleline check unfixed --host cortex-a9 --scenario system --start fault
+    """
+    from bench.check import cell
+    from bench.check.follow import load_events
+    from bench.report import checks
+
+    emit = _emitter(format, output)
+    _one_of("--hazard", hazard, cell.HAZARDS)
+    _one_of("--layout", layout, ("apart", "packed"))
+    _one_of("--start", start, ("cold", "fault"))
+    if offset and layout != "packed":
+        raise InputError(
+            f"--offset {offset} with --layout {layout}", expected="--layout packed, whose blocks it shifts"
+        )
+    if not 0 <= offset < 65536:
+        raise InputError(str(offset), place="--offset", expected="0 to 65535 bytes")
+    options = cell.Options(
+        hazard=hazard,  # type: ignore[arg-type]  # checked above
+        layout=layout,  # type: ignore[arg-type]
+        offset=offset,
+        start=start,  # type: ignore[arg-type]
+        cores=cores,
+        tbs=tbs,
+        retranslations=retranslations,
+        flushes=flushes,
+        max_states=_max_states(max_states),
+        what_if=what_if,
+        follow=load_events(follow) if follow is not None else (),
+    )
+    named = _listed([*(strategy or []), *(strategies or [])])
+    results = _check_all(
+        _find_strategies(named), _load_hosts(host, settings), translator, _scenarios(scenario), options
+    )
+    if format == "json":
+        emit(_json(checks.as_objects(results)))
+    else:
+        emit(checks.as_csv(results) if format == "csv" else checks.as_text(results, format))
+    if any(result.verdict in ("fails", "bounded") for result in results):
+        raise typer.Exit(1)
+
+
+@app.command("translator")
+def show_translator(
+    name: Annotated[str, typer.Argument(help="A translator, such as arm or arm@2011.")],
+    access: Annotated[str, typer.Option("--access", help="The guest access: load or store.")] = "load",
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """What a backend emits for a guest access: bytes, disassembly, order in time.
+
+    Example: staleline translator arm@2010 --access store
+    """
+    from bench.report import listings
+    from bench.translators.listing import listing
+    from bench.translators.registry import load_translator
+
+    emit = _emitter(format, output)
+    _one_of("--access", access, ("load", "store"))
+    found = load_translator(name)
+    rows = listing(found, access)  # type: ignore[arg-type]  # checked above
+    if format == "json":
+        emit(_json(listings.as_objects(found, access, rows)))
+    else:
+        emit(listings.as_csv(rows) if format == "csv" else listings.as_text(found, access, rows, format))
+
+
+@app.command("list")
+def list_all(format: Format = "simple", output: Output = None) -> None:
+    """Strategies, hosts, translators and scenarios."""
+    from bench.report import catalogue
+
+    emit = _emitter(format, output)
+    found = catalogue.catalogue()
+    if format == "json":
+        emit(_json(catalogue.as_objects(found)))
+    else:
+        emit(catalogue.as_csv(found) if format == "csv" else catalogue.as_text(found, format))
+
+
+# --- What the commands share ----------------------------------------------------------------------------------------
+
+
+def _listed(values: Iterable[str] | None) -> list[str]:
+    """The values of a repeatable option, comma lists taken apart, without repetition."""
+    items = [item.strip() for value in values or () for item in value.split(",")]
+    if any(not item for item in items):
+        raise InputError("an empty name in a list", expected="names with commas between them")
+    return list(dict.fromkeys(items))
+
+
+def _one_of(place: str, value: str, known: Iterable[str]) -> None:
+    if value not in (known := tuple(known)):
+        raise InputError(repr(value), place=place, expected=" or ".join(known))
+
+
+def _find_strategies(named: list[str]) -> list[Strategy]:
+    from strategies import registry
+
+    return [registry.find(name) for name in (named if named and named != ["all"] else registry.names())]
+
+
+def _load_hosts(named: list[str] | None, settings: list[str] | None) -> list[Host]:
+    from bench.hosts import host_names, load_host
+
+    names = _listed(named) or [DEFAULT_HOST]
+    return [load_host(name, settings or ()) for name in (host_names() if names == ["all"] else names)]
+
+
+def _scenarios(named: list[str] | None) -> tuple[list[str], bool]:
+    """The scenarios asked for, and whether they were asked for by name."""
+    from bench.scenarios import scenario_names
+
+    names = _listed(named)
+    if not names or names == ["all"]:
+        return list(scenario_names()), False
+    for name in names:
+        _one_of("--scenario", name, scenario_names())
+    return names, True
+
+
+def _load_translators(named: list[str] | None, host: Host, what_if: bool) -> list[Translator]:
+    """The translators asked for, or the host's own: the one of early January 2011 for its first instruction set."""
+    from bench.translators.registry import default_translator, load_translator
+
+    if names := _listed(named):
+        return [load_translator(name) for name in names]
+    return [default_translator(host, what_if=what_if)]
+
+
+def _max_states(asked: int | None) -> int:
+    from bench.check.cell import MAX_STATES
+
+    if asked is not None and asked < 1:
+        raise InputError(str(asked), place="--max-states", expected="at least 1")
+    return asked or MAX_STATES
+
+
+def _check_all(
+    found: list[Strategy],
+    hosts: list[Host],
+    translators: list[str] | None,
+    scenarios: tuple[list[str], bool],
+    options: Options,
+) -> list[Checked]:
+    from bench.check.cell import check as check_cell
+    from bench.check.cell import refuse_hypothetical
+
+    names, by_name = scenarios
+    cells = [
+        (strategy, translator, host, name)
+        for host in hosts
+        for translator in _load_translators(translators, host, options.what_if)
+        for strategy in found
+        for name in names
+    ]
+    for _, translator, host, _ in cells:
+        refuse_hypothetical(translator, host, options.what_if)
+    results = []
+    with _progress("checking", len(cells)) as tell:
+        for strategy, translator, host, name in cells:
+            tell(f"{strategy.name}, {name}", 0)
+            result = check_cell(
+                strategy, translator, host, name, options,
+                progress=lambda states, s=strategy, n=name: tell(f"{s.name}, {n}: {states:,} states", 0),  # type: ignore[misc]
+            )  # fmt: skip
+            if result.outcome is None and by_name:
+                raise InputError(f"scenario {name} on {host.name}: {result.reason}", expected="a host with more cores")
+            results.append(result)
+            tell(f"{strategy.name}, {name}", 1)
+    return results
+
+
+@contextlib.contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[str, int], None]]:
+    """A progress bar on stderr, only on a terminal; yields ``tell(text, steps done)``."""
+    if not sys.stderr.isatty():
+        yield lambda text, done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda text, done: bar.update(task, description=text, advance=done)
+
+
+def _emitter(format: str, output: Path | None) -> Callable[[str], None]:
+    """Where the result goes.  That it cannot be written, or has no such format, is found out before the work."""
+    from bench.files import refuse_unwritable, replacing
+    from bench.report.tables import refuse_unknown_format
+
+    refuse_unknown_format(format)
+    if output is None:
+        return print
+    refuse_unwritable(output)
+
+    def write(text: str) -> None:
+        with replacing(output) as file:
+            file.write(f"{text}\n".encode())
+
+    return write
+
+
+def _json(value: Any) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

@@ -1,0 +1,45 @@
+"""Compiled kernels: numba with its cache on disk, or without one where no folder can be written."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numba
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """``function`` compiled in nopython mode at its first call.
+
+    numba's cache is keyed by the file of ``function`` alone: whatever a kernel
+    calls must stand in the same file, or the cache would serve stale code.
+    """
+    return _compiled(function)
+
+
+def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """A ``kernel`` that makes no arrays, and so does not count references to them.
+
+    For kernels whose inner loop calls ``inlined`` functions: each call would
+    count, atomically, and take several times as long as the rest of it.
+    """
+    return _compiled(function, _nrt=False)
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """``function``, which makes no arrays, as a part of every kernel of its file that calls it."""
+    return cast("Callable[P, R]", numba.njit(inline="always", _nrt=False)(function))
+
+
+def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+    try:
+        return cast("Callable[P, R]", numba.njit(cache=True, **options)(function))
+    except RuntimeError:
+        # numba refuses at once when neither __pycache__ nor the user's cache folder can be written.
+        message = "no folder for compiled kernels can be written: compiling anew in every run"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
+        return cast("Callable[P, R]", numba.njit(**options)(function))

@@ -1,0 +1,62 @@
+"""What there is to compare: the output of ``list``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bench.hosts import host_names, load_host
+from bench.report.tables import comma_separated, table
+from bench.scenarios import SUMMARIES
+from bench.translators.registry import load_translator, translator_names
+from strategies import registry
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to name on the command line: its ``kind``, its ``name`` and what it is."""
+
+    kind: str
+    name: str
+    summary: str
+
+
+def catalogue() -> tuple[Entry, ...]:
+    """Every strategy, host, translator and scenario."""
+    found = [Entry("strategy", name, registry.find(name).summary) for name in registry.names()]
+    for name in host_names():
+        host = load_host(name)
+        found.append(Entry("host", name, f"{host.title}; {host.cores.value} cores; runs {', '.join(host.isa)}"))
+    for name in translator_names():
+        summary = (load_translator(name).__doc__ or "").partition("\n")[0].rstrip(".")
+        found.append(Entry("translator", name, summary))
+    found += [Entry("scenario", name, summary) for name, summary in SUMMARIES.items()]
+    return tuple(found)
+
+
+def as_objects(entries: tuple[Entry, ...]) -> dict[str, Any]:
+    """What ``--format json`` prints (``docs/json.md``)."""
+    kinds = {"strategies": "strategy", "hosts": "host", "translators": "translator", "scenarios": "scenario"}
+    return {
+        "schema": SCHEMA,
+        **{
+            plural: [{"name": e.name, "summary": e.summary} for e in entries if e.kind == kind]
+            for plural, kind in kinds.items()
+        },
+    }
+
+
+def as_csv(entries: tuple[Entry, ...]) -> str:
+    """One line per entry."""
+    return comma_separated(("kind", "name", "summary"), ((e.kind, e.name, e.summary) for e in entries))
+
+
+def as_text(entries: tuple[Entry, ...], style: str) -> str:
+    """One table."""
+    rows, last = [], ""
+    for entry in entries:
+        rows.append((entry.kind if entry.kind != last else "", entry.name, entry.summary))
+        last = entry.kind
+    return table(("", "name", "what it is"), rows, style)

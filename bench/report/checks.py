@@ -1,0 +1,257 @@
+"""The answers of ``check`` as text, JSON and CSV."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bench.check.cell import Checked, Options
+from bench.check.explain import Explanation, Row
+from bench.check.follow import Followed
+from bench.report.tables import Cell, comma_separated, table
+
+SCHEMA = 1
+
+
+def as_objects(results: Iterable[Checked]) -> dict[str, Any]:
+    """What ``--format json`` prints (``docs/json.md``)."""
+    return {"schema": SCHEMA, "results": [_object(result) for result in results]}
+
+
+def as_csv(results: Iterable[Checked]) -> str:
+    """One line per cell."""
+    headers = ("strategy", "host", "translator", "scenario", "hazard", "what_if", "verdict", "failure", "rows", "depth",
+               "states", "witness")  # fmt: skip
+    return comma_separated(
+        headers,
+        (
+            (
+                r.strategy, r.host.name, r.translator, r.scenario, r.options.hazard, str(r.what_if).lower(), r.verdict,
+                r.outcome.failure if r.outcome else "", len(_counterexample(r)), r.outcome.depth if r.outcome else 0,
+                r.outcome.states if r.outcome else 0, str(bool(r.outcome and r.outcome.witness)).lower(),
+            )
+            for r in results
+        ),
+    )  # fmt: skip
+
+
+def as_text(results: Sequence[Checked], style: str) -> str:
+    """A table of verdicts, then for each failing cell its counterexample, explained, and the command that shows it."""
+    parts = []
+    if len(results) > 1:
+        headers = ("strategy", "host", "translator", "scenario", "verdict", "rows", "steps", "states")
+        rows = [
+            (
+                r.strategy, r.host.name, r.translator, r.scenario, verdict(r),
+                len(_counterexample(r)) or None, r.outcome.depth if r.outcome else None,
+                f"{r.outcome.states:,}" if r.outcome else None,
+            )
+            for r in results
+        ]  # fmt: skip
+        parts.append(table(headers, rows, style, right=(5, 6, 7)))
+    parts += [_cell(result, style) for result in results if len(results) == 1 or _shown(result)]
+    return "\n\n".join(parts)
+
+
+def verdict(result: Checked) -> str:
+    """The verdict with what qualifies it."""
+    text = result.verdict
+    if result.outcome is not None and result.outcome.failure not in ("", "wrong fetch"):
+        text += f" ({result.outcome.failure})"
+    if result.what_if and result.outcome is not None:
+        text += ", what if"
+    return text
+
+
+def command(result: Checked) -> str:
+    """The command that shows this cell again."""
+    options, plain = result.options, Options()
+    words = ["staleline", "check", result.strategy, "--host", result.host.name, "--translator", result.translator]
+    words += ["--scenario", result.scenario]
+    for name in ("hazard", "start", "layout", "offset", "cores", "tbs", "retranslations", "flushes", "max_states"):
+        if getattr(options, name) != getattr(plain, name):
+            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    for setting in result.host.derived:
+        words += ["--set", setting]
+    if result.what_if:
+        words.append("--what-if")
+    return shlex.join(words)
+
+
+def _shown(result: Checked) -> bool:
+    return result.outcome is not None and (result.verdict != "holds" or result.followed is not None)
+
+
+def _counterexample(result: Checked) -> tuple[Row, ...]:
+    if result.explanation is None or result.verdict != "fails" or result.followed is not None:
+        return ()
+    return result.explanation.rows
+
+
+def _object(result: Checked) -> dict[str, Any]:
+    outcome, options = result.outcome, result.options
+    found: dict[str, Any] = {
+        "strategy": result.strategy,
+        "host": result.host.name,
+        "settings": list(result.host.derived),
+        "translator": result.translator,
+        "scenario": result.scenario,
+        "hazard": options.hazard,
+        "what_if": result.what_if,
+        "verdict": result.verdict,
+        "reason": result.reason or (outcome.failure if outcome else ""),
+        "states": outcome.states if outcome else 0,
+        "depth": outcome.depth if outcome else 0,
+        "witness": bool(outcome and outcome.witness),
+        "start": options.start,
+        "layout": options.layout,
+        "offset": options.offset,
+        "cores": options.cores,
+        "tbs": options.tbs,
+        "retranslations": options.retranslations,
+        "flushes": options.flushes,
+        "counterexample": [_row_object(row) for row in _counterexample(result)],
+        "watched": None,
+        "command": command(result),
+    }
+    if result.explanation is not None and result.explanation.watched is not None:
+        watched = result.explanation.watched
+        found["watched"] = {
+            "tb": watched.tb,
+            "offset": watched.offset,
+            "final": f"{watched.final:#x}",
+            "instruction": watched.instruction,
+        }
+    if result.followed is not None:
+        found["followed"] = _followed_object(result, result.followed)
+    return found
+
+
+def _followed_object(result: Checked, followed: Followed) -> dict[str, Any]:
+    rows = result.explanation.rows if result.explanation is not None else ()
+    return {
+        "events": [
+            {"event": event.source, "row": row}
+            for event, row in zip(result.options.follow, _event_rows(result), strict=True)
+        ],
+        "found": followed.reached == len(result.options.follow),
+        "complete": followed.complete,
+        "run": [_row_object(row) for row in rows],
+    }
+
+
+def _event_rows(result: Checked) -> list[int | None]:
+    """For each event asked for, the number (from 1) of the row in which it happens; None if it does not."""
+    assert result.followed is not None
+    rows = result.explanation.rows if result.explanation is not None else ()
+    ends: list[int] = []
+    for row in rows:
+        ends.append((ends[-1] if ends else 0) + row.steps)
+    found: list[int | None] = [next(n for n, end in enumerate(ends, 1) if at < end) for at in result.followed.at]
+    return found + [None] * (len(result.options.follow) - len(found))
+
+
+def _row_object(row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = {"actor": row.actor, "core": row.core, "operation": row.operation}
+    for name, words in (("icache", row.icache), ("ahead", row.ahead), ("buffer", row.buffer)):
+        for core, word in enumerate(words):
+            found[name if len(words) == 1 else f"{name}{core}"] = word
+    return {**found, "dcache": row.dcache, "memory": row.memory, "steps": row.steps, "because": row.because}
+
+
+def _cell(result: Checked, style: str) -> str:
+    options, outcome = result.options, result.outcome
+    title = f"{result.strategy} on {result.host.name}"
+    if result.host.derived:
+        title += f" ({', '.join(result.host.derived)})"
+    title += f" with {result.translator}, scenario {result.scenario}, {options.hazard} hazard: {verdict(result)}"
+    if outcome is None:
+        return f"{title}: {result.reason}"
+    lines = [title]
+    if result.what_if:
+        lines.append(f"Hypothetical: {result.translator} never ran on {result.host.name}.")
+    if outcome.verdict == "holds":
+        lines.append(
+            f"All {outcome.states:,} states explored, {outcome.depth} steps deep; every retranslation completes on some "
+            f"path, and the TB then runs."
+        )
+    elif outcome.verdict == "bounded":
+        lines.append(
+            f"Cut short after {outcome.states:,} states; every run of {outcome.depth} steps is among them. Neither right "
+            f"nor wrong: raise --max-states."
+        )
+    if result.followed is not None:
+        lines += _followed_lines(result, result.followed)
+    if result.explanation is not None:
+        lines += _explained(
+            result.explanation, style, actors=len(_actors(result)) > 1, many=len(result.explanation.rows) > 0
+        )
+    if outcome.verdict == "fails":
+        lines += ["", f"Show it again: {command(result)}"]
+    return "\n".join(lines)
+
+
+def _actors(result: Checked) -> set[str]:
+    rows = result.explanation.rows if result.explanation is not None else ()
+    return {row.actor for row in rows if row.actor != "environment"}
+
+
+def _followed_lines(result: Checked, followed: Followed) -> list[str]:
+    wanted = result.options.follow
+    lines = [""]
+    for number, (event, row) in enumerate(zip(wanted, _event_rows(result), strict=True), 1):
+        lines.append(f"  event {number}: {event.source:<28} {'row ' + str(row) if row else 'not reached'}")
+    if followed.reached == len(wanted):
+        lines.append(f"All {len(wanted)} events, in order; the shortest such run, wrong executions not stopping it:")
+    else:
+        stopped = wanted[followed.reached]
+        how = "cannot happen after the events before it" if followed.complete else "was not found before the limit"
+        lines.append(
+            f"Event {followed.reached + 1} of {len(wanted)} ({stopped.source}) {how}: "
+            f"{followed.states:,} states searched. The shortest run as far as it goes:"
+        )
+    return lines
+
+
+def _explained(explanation: Explanation, style: str, *, actors: bool, many: bool) -> list[str]:
+    rows = explanation.rows
+    lines = []
+    if explanation.watched is not None and many:
+        watched = explanation.watched
+        lines.append(f"The caches as they hold TB+{watched.offset}, {watched.instruction}:")
+    if many:
+        headers = ["", *(["actor"] if actors else []), "operation", *_cache_headers(rows)]
+        body: list[tuple[Cell, ...]] = [
+            (number, *([row.actor] if actors else []), row.operation, *_cache_words(row, rows))
+            for number, row in enumerate(rows, 1)
+        ]
+        lines += ["", table(headers, body, style, right=(0,)), ""]
+        lines += [f"{number:>3}. {row.because}" for number, row in enumerate(rows, 1)]
+    if explanation.closing:
+        lines.append(explanation.closing)
+    return lines
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """The per-core columns worth showing: what is fetched ahead, or buffered, only where it ever matters."""
+    return ["icache"] + [
+        name for name in ("ahead", "buffer") if any(word != "absent" for row in rows for word in getattr(row, name))
+    ]
+
+
+def _cache_headers(rows: Sequence[Row]) -> list[str]:
+    names = {"icache": "icache", "ahead": "fetched ahead", "buffer": "store buffer"}
+    headers = []
+    for column in _columns(rows):
+        cores = len(getattr(rows[0], column))
+        headers += (
+            [names[column]]
+            if cores == 1
+            else [f"{names[column]} {core}".replace("icache ", "icache") for core in range(cores)]
+        )
+    return [*headers, "dcache", "mem/L2"]
+
+
+def _cache_words(row: Row, rows: Sequence[Row]) -> list[str]:
+    return [word for column in _columns(rows) for word in getattr(row, column)] + [row.dcache, row.memory]

@@ -1,0 +1,46 @@
+"""Tables in every format that tabulate knows, and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from tabulate import tabulate, tabulate_formats
+
+from bench.errors import InputError
+
+Cell = str | int | float | None
+
+DEFAULT_FORMAT = "simple"
+STRUCTURED = ("json", "csv")
+FORMATS: tuple[str, ...] = (*sorted(tabulate_formats), *STRUCTURED)
+"""What ``--format`` takes: the formats of tabulate, ``json`` and ``csv``."""
+
+
+def refuse_unknown_format(name: str) -> None:
+    """Raise ``InputError`` unless ``name`` is a format."""
+    if name not in FORMATS:
+        raise InputError(f"no format {name!r}", place="--format", expected=f"one of {', '.join(FORMATS)}")
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], style: str, *, right: Sequence[int] = ()) -> str:
+    """A table; cells are put on one line, and the columns ``right`` are aligned to the right."""
+    align = ["right" if column in right else "left" for column in range(len(headers))]
+    clean = [[_one_line(cell) for cell in row] for row in rows]
+    return tabulate(
+        clean, headers=list(headers), tablefmt=style, colalign=align if clean else None, disable_numparse=True
+    )
+
+
+def comma_separated(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """The same as CSV, with one header line."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(headers)
+    writer.writerows([_one_line(cell) for cell in row] for row in rows)
+    return out.getvalue().rstrip("\n")
+
+
+def _one_line(cell: Cell) -> str:
+    return "" if cell is None else " ".join(str(cell).split())

@@ -1,0 +1,38 @@
+"""What a unit means as an instruction, by capstone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.errors import InputError
+from bench.translators.translator import Code, Translator
+from strategies.writes import Unit
+
+
+def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], str]:
+    """What the value of a unit means as an instruction; what no path fetches is data.
+
+    Raises ``InputError`` if there is no disassembler for the translator's instruction set.
+    """
+    # Imported here because it is heavy; it has no type information.
+    import capstone  # type: ignore[import-untyped]
+
+    known = {
+        "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
+        "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+        "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+    }
+    if translator.isa not in known:
+        raise InputError(f"no disassembler for {translator.isa}", expected=f"one of {', '.join(known)}")
+    engine = capstone.Cs(*known[translator.isa])
+    fetched = {offset for path in code.paths for offset in path.offsets}
+
+    def disassemble(unit: Unit, value: int) -> str:
+        if unit.offset not in fetched:
+            return f".word {value:#0{2 + 2 * unit.size}x}"
+        image = value.to_bytes(unit.size, translator.byteorder)
+        for found in engine.disasm_lite(image, translator.buffer + unit.offset, 1):
+            return f"{found[2]} {found[3]}".strip()
+        return "(no instruction)"
+
+    return disassemble
