@@ -166,6 +166,7 @@ def check(
         max_states=_max_states(max_states),
         what_if=what_if,
         follow=load_events(follow) if follow is not None else (),
+        follow_source=follow or "",
     )
     named = _listed([*(strategy or []), *(strategies or [])])
     results = _check_all(

@@ -34,7 +34,9 @@ Rule 7. **An execution** fetches the units of its path in program order; a fetch
     misses fills the line in the same step.  It is wrong if it fetches a unit with
     a value other than its final one.
 Rule 8. **A discarded block** (a tb flush) may not be run before some thread has
-    translated it anew; the buffer is discarded while nobody executes in it.
+    translated it anew, nor is it fetched ahead, since nothing leads to it; the
+    buffer is discarded while nobody executes or retranslates in it, and all
+    queues are empty then.
 
 What is left out: clean data lines where stores allocate (a clean line and no line
 are the same there), aliases of virtually indexed caches, data memory weaker than
@@ -252,7 +254,7 @@ def _take(model: Model, state: State, core: int, thread: int, step: Step) -> Tak
         others = (p.place(n) for t, (p, n) in enumerate(zip(model.programs, state.places, strict=True)) if t != thread)
         if any(place.occupies for place in others) or -1 in state.blocks:
             return None
-        return state._replace(blocks=(0,) * len(state.blocks)), 0, None
+        return state._replace(blocks=(0,) * len(state.blocks), ahead=(None,) * len(state.ahead)), 0, None
     if isinstance(action, Claim):
         if state.blocks[action.tb] != 0:
             return None
@@ -487,6 +489,8 @@ def _ahead(model: Model, state: State) -> Iterator[Transition]:
         starts = [place.inside] if place.inside is not None else [(tb, 0) for tb in range(len(model.units))]
         for tb, position in starts:
             if queue is not None and queue[0] != tb:
+                continue
+            if state.blocks and state.blocks[tb] != 1:
                 continue
             held = queue[2] if queue is not None else ()
             following = position + len(held)

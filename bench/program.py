@@ -178,8 +178,8 @@ class Place:
     """Where a thread is: the ``steps`` it may take, and what others need to know of it.
 
     ``inside``: (tb, position) of the next unit in order, between two fetches of an
-    execution.  ``occupies``: it is somewhere between entering and leaving a block.
-    ``rewriting``: between the fault and the end of the retranslation.
+    execution.  ``occupies``: it is somewhere between entering a block and leaving it, or
+    the end of its retranslation.  ``rewriting``: between the fault and the end of the retranslation.
     ``finished``: all that it had to do is done.
     """
 
@@ -326,7 +326,8 @@ class Program:
     def _build(self, stack: _Stack) -> Place:
         top = stack[0] if stack else None
         inside = (top.tb, top.expected) if isinstance(top, _Run) and top.started else None
-        occupies = any(isinstance(i, _Run) or (isinstance(i, _Frame) and i.hook in ("enter", "leave")) for i in stack)
+        using = ("enter", "leave", "retranslate")
+        occupies = any(isinstance(item, _Run) or (isinstance(item, _Frame) and item.hook in using) for item in stack)
         rewriting = False
         for item in stack:
             if isinstance(item, _Actions):

@@ -26,7 +26,11 @@ MAX_STATES = 5_000_000
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a cell is checked.  ``cores``, ``tbs``, ``retranslations`` and ``flushes`` scale the scenario."""
+    """How a cell is checked.
+
+    ``cores``, ``tbs``, ``retranslations`` and ``flushes`` scale the scenario.  ``follow``: events to
+    find in one run, beside the verdict, and the file (or name) that they came from.
+    """
 
     hazard: Hazard = "transient"
     layout: LayoutName = "apart"
@@ -39,6 +43,7 @@ class Options:
     max_states: int = MAX_STATES
     what_if: bool = False
     follow: tuple[Wanted, ...] = ()
+    follow_source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

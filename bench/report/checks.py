@@ -74,6 +74,8 @@ def command(result: Checked) -> str:
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     for setting in result.host.derived:
         words += ["--set", setting]
+    if options.follow_source:
+        words += ["--follow", options.follow_source]
     if result.what_if:
         words.append("--what-if")
     return shlex.join(words)
@@ -173,13 +175,13 @@ def _cell(result: Checked, style: str) -> str:
         lines.append(f"Hypothetical: {result.translator} never ran on {result.host.name}.")
     if outcome.verdict == "holds":
         lines.append(
-            f"All {outcome.states:,} states explored, {outcome.depth} steps deep; every retranslation completes on some "
-            f"path, and the TB then runs."
+            f"All {outcome.states:,} states explored, {outcome.depth} steps deep; on some path every retranslation "
+            f"completes and the TB then runs."
         )
     elif outcome.verdict == "bounded":
         lines.append(
-            f"Cut short after {outcome.states:,} states; every run of {outcome.depth} steps is among them. Neither right "
-            f"nor wrong: raise --max-states."
+            f"Cut short after {outcome.states:,} states; every run of {outcome.depth} steps is among them. "
+            f"Neither right nor wrong: raise --max-states."
         )
     if result.followed is not None:
         lines += _followed_lines(result, result.followed)
