@@ -16,7 +16,9 @@ from strategies.strategy import StrategyError
 
 if TYPE_CHECKING:
     from bench.check.cell import Checked, Options
+    from bench.compare import Comparison
     from bench.hosts import Host
+    from bench.replay.replay import Replayed
     from bench.translators.translator import Translator
     from strategies.strategy import Strategy
 
@@ -169,15 +171,121 @@ def check(
         follow_source=follow or "",
     )
     named = _listed([*(strategy or []), *(strategies or [])])
-    results = _check_all(
-        _find_strategies(named), _load_hosts(host, settings), translator, _scenarios(scenario), options
-    )
+    results = _check_all(_find_strategies(named), host, settings, translator, _scenarios(scenario), options)
     if format == "json":
         emit(_json(checks.as_objects(results)))
     else:
         emit(checks.as_csv(results) if format == "csv" else checks.as_text(results, format))
     if any(result.verdict in ("fails", "bounded") for result in results):
         raise typer.Exit(1)
+
+
+Trace = Annotated[str, typer.Argument(help="A .trace file, or the shipped linux-boot.", metavar="[TRACE]")]
+AsRecorded = Annotated[bool, typer.Option("--as-recorded", help="Do not scale the recorded x86-64 TBs to the host.")]
+Vcpus = Annotated[
+    int | None, typer.Option("--vcpus", help="Guest CPUs, for what stopping others costs; default: the host's cores.")
+]
+
+
+@app.command()
+def compare(
+    trace: Trace = "linux-boot",
+    strategy: Strategies = None,
+    host: Hosts = None,
+    translator: Translators = None,
+    scenario: Scenarios = None,
+    cores: Cores = 2,
+    tbs: Tbs = 1,
+    retranslations: Retranslations = 2,
+    flushes: Flushes = 0,
+    max_states: MaxStates = None,
+    vcpus: Vcpus = None,
+    as_recorded: AsRecorded = False,
+    settings: Settings = None,
+    what_if: WhatIf = False,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """The main job: every strategy and scenario on a host, one table: verdicts, cost, memory.
+
+    Exit status: 0 when the table is there, failing strategies included; 2 for bad input.
+
+    Example: staleline compare --host cortex-a9,arm926 --format github
+    """
+    from bench.check.cell import Options
+    from bench.compare import compare as compare_on
+    from bench.replay.parameters import Parameters
+    from bench.report import comparisons
+    from bench.traces.store import load_trace
+
+    emit = _emitter(format, output)
+    named, by_name = _scenarios(scenario)
+    options = Options(
+        cores=cores, tbs=tbs, retranslations=retranslations, flushes=flushes, max_states=_max_states(max_states),
+        what_if=what_if,
+    )  # fmt: skip
+    parameters = Parameters(vcpus=vcpus, as_recorded=as_recorded)
+    pairs = _pairs(host, settings, translator, what_if)
+    if by_name:
+        for found, _ in pairs:
+            _refuse_impossible(found, named, options)
+    strategies = _find_strategies(_listed(strategy))
+    recorded = load_trace(trace)
+    results: list[Comparison] = []
+    with _progress("comparing", len(pairs)) as tell:
+        for number, (found, backend) in enumerate(pairs):
+            results.append(
+                compare_on(
+                    recorded, found, backend, strategies, named, options, parameters,
+                    lambda text, share, n=number, h=found.name: tell(f"{h}: {text}", n + share),  # type: ignore[misc]
+                )
+            )  # fmt: skip
+    if format == "json":
+        emit(_json(comparisons.compared_objects(results)))
+    else:
+        emit(comparisons.compared_csv(results) if format == "csv" else comparisons.compared_text(results, format))
+
+
+@app.command()
+def replay(
+    trace: Trace = "linux-boot",
+    strategy: Strategies = None,
+    host: Hosts = None,
+    translator: Translators = None,
+    vcpus: Vcpus = None,
+    as_recorded: AsRecorded = False,
+    settings: Settings = None,
+    what_if: WhatIf = False,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """What does it cost?  Operations, cache misses and cycles on a recorded execution.
+
+    Example: staleline replay linux-boot --strategy flush-on-retranslation,side-table --host mips-24kc --what-if
+    """
+    from bench.replay.parameters import Parameters
+    from bench.replay.replay import replay as replay_on
+    from bench.report import comparisons
+    from bench.traces.store import load_trace
+
+    emit = _emitter(format, output)
+    parameters = Parameters(vcpus=vcpus, as_recorded=as_recorded)
+    pairs = _pairs(host, settings, translator, what_if)
+    strategies = _find_strategies(_listed(strategy))
+    recorded = load_trace(trace)
+    results: list[Replayed] = []
+    with _progress(f"replaying {recorded.name}", len(pairs)) as tell:
+        for number, (found, backend) in enumerate(pairs):
+            results += replay_on(
+                recorded, found, backend, strategies, parameters,
+                lambda done, total, n=number, h=found.name: tell(h, n + done / max(total, 1)),  # type: ignore[misc]
+            )  # fmt: skip
+    if format == "json":
+        emit(_json(comparisons.replayed_objects(results, what_if)))
+    elif format == "csv":
+        emit(comparisons.replayed_csv(results))
+    else:
+        emit(comparisons.replayed_text(results, format, what_if))
 
 
 @app.command("translator")
@@ -278,52 +386,78 @@ def _max_states(asked: int | None) -> int:
 
 def _check_all(
     found: list[Strategy],
-    hosts: list[Host],
+    hosts: list[str] | None,
+    settings: list[str] | None,
     translators: list[str] | None,
     scenarios: tuple[list[str], bool],
     options: Options,
 ) -> list[Checked]:
     from bench.check.cell import check as check_cell
-    from bench.check.cell import refuse_hypothetical
 
     names, by_name = scenarios
-    cells = [
-        (strategy, translator, host, name)
-        for host in hosts
-        for translator in _load_translators(translators, host, options.what_if)
-        for strategy in found
-        for name in names
-    ]
-    for _, translator, host, _ in cells:
-        refuse_hypothetical(translator, host, options.what_if)
+    pairs = _pairs(hosts, settings, translators, options.what_if)
+    if by_name:
+        for host, _ in pairs:
+            _refuse_impossible(host, names, options)
+    cells = [(s, translator, host, name) for host, translator in pairs for s in found for name in names]
     results = []
     with _progress("checking", len(cells)) as tell:
-        for strategy, translator, host, name in cells:
-            tell(f"{strategy.name}, {name}", 0)
-            result = check_cell(
-                strategy, translator, host, name, options,
-                progress=lambda states, s=strategy, n=name: tell(f"{s.name}, {n}: {states:,} states", 0),  # type: ignore[misc]
+        for number, (strategy, translator, host, name) in enumerate(cells):
+            text = f"{strategy.name}, {name}"
+            tell(text, number)
+            results.append(
+                check_cell(
+                    strategy, translator, host, name, options,
+                    progress=lambda states, t=text, n=number: tell(f"{t}: {states:,} states", n),  # type: ignore[misc]
+                )
             )  # fmt: skip
-            if result.outcome is None and by_name:
-                raise InputError(f"scenario {name} on {host.name}: {result.reason}", expected="a host with more cores")
-            results.append(result)
-            tell(f"{strategy.name}, {name}", 1)
     return results
 
 
+def _pairs(
+    hosts: list[str] | None, settings: list[str] | None, translators: list[str] | None, what_if: bool
+) -> list[tuple[Host, Translator]]:
+    """The hosts and, for each, the translators; refuses those that never ran there, unless ``what_if``."""
+    from bench.check.cell import refuse_hypothetical
+
+    pairs = [
+        (host, translator)
+        for host in _load_hosts(hosts, settings)
+        for translator in _load_translators(translators, host, what_if)
+    ]
+    for host, translator in pairs:
+        refuse_hypothetical(translator, host, what_if)
+    return pairs
+
+
+def _refuse_impossible(host: Host, names: list[str], options: Options) -> None:
+    """Refuse a scenario that was asked for by name and cannot be on the host."""
+    from bench.scenarios import scenario
+
+    for name in names:
+        if scenario(name, host.cores.value, cores=options.cores) is None:
+            raise InputError(f"scenario {name} on {host.name}, which has one core", expected="a host with more cores")
+
+
 @contextlib.contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[str, int], None]]:
-    """A progress bar on stderr, only on a terminal; yields ``tell(text, steps done)``."""
+def _progress(what: str, total: float) -> Iterator[Callable[[str, float], None]]:
+    """A progress bar on stderr, only on a terminal; yields ``tell(text, done)``, with ``done`` of ``total``."""
     if not sys.stderr.isatty():
         yield lambda text, done: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
-        yield lambda text, done: bar.update(task, description=text, advance=done)
+        yield lambda text, done: bar.update(task, description=text, completed=done)
 
 
 def _emitter(format: str, output: Path | None) -> Callable[[str], None]:

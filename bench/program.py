@@ -43,7 +43,7 @@ from strategies.operations import (
     SyncCores,
 )
 from strategies.strategy import Strategy, StrategyError, place_of
-from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
+from strategies.writes import Block, Buffer, Form, Phase, Region, Unit, Write
 
 # --- What a step does, as the machine understands it ------------------------------------------------------------
 
@@ -338,6 +338,50 @@ class Program:
         return Place(tuple(self.compiler.steps(self, stack)), inside, occupies, rewriting, not stack)
 
 
+Tree = tuple[Any, ...]
+"""Operations, and trees of operations where a hook runs another or goes on by a result."""
+
+
+def tree(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] = (), depth: int = 0) -> Tree:
+    """Everything that a hook can ask for, if loads find nothing, all ones or the final value.
+
+    Raises ``StrategyError`` for a hook that runs itself without end.
+    """
+    if depth > 32:
+        raise StrategyError(f"{place_of(strategy, hook)}: runs itself again, without end")
+    stretch = ask(strategy, hook, argument, history)
+    found: list[Any] = [
+        tree(strategy, op.hook, op.argument, (), depth + 1) if isinstance(op, Do) else op for op in stretch.operations
+    ]
+    if not stretch.ended:
+        found.append(tuple(tree(strategy, hook, argument, (*history, g), depth) for g in _guesses(stretch)))
+    return tuple(found)
+
+
+def meaning(strategy: Strategy, translator: Translator) -> Tree:
+    """What tells strategies apart: two with equal meaning do the same on every host with this translator."""
+    code = translator.block(0)
+    hooks = (("retranslate", code.retranslated), ("enter", code.whole), ("leave", code.whole),
+             ("translate", code.whole), ("flush_buffer", Buffer(code.size, (code.whole,))))  # fmt: skip
+    memory = tuple(strategy.side_bytes(Block(10, length, 2)) for length in (100, 400, 1000))
+    return (*(tree(strategy, hook, argument) for hook, argument in hooks), memory)
+
+
+def _guesses(stretch: Stretch) -> tuple[int, ...]:
+    """Results worth trying for the load at the end of a stretch."""
+    loaded = stretch.operations[-1]
+    assert isinstance(loaded, Load)
+    return tuple(sorted({0, loaded.unit.final, loaded.unit.mask}))
+
+
+def _leaves(found: Tree) -> Iterator[Operation]:
+    for item in found:
+        if isinstance(item, tuple):
+            yield from _leaves(item)
+        else:
+            yield item
+
+
 class Compiler:
     """Builds the model of one cell; ``Compiler(...).model`` is what the machine runs."""
 
@@ -360,6 +404,8 @@ class Compiler:
         self._iline = (host.icache.line,) * scenario.cores
         lines = {host.dcache.line, *self._iline}
         self._layout = Layout(layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset)
+        asked = {tree(self.strategy, hook, argument) for hook, argument in self._asked()}
+        self._locks = tuple(sorted({op.name for op in _leaves(tuple(asked)) if isinstance(op, Acquire)}))
         self._refuse_unbalanced_locks()
         live = self._live_units()
         self._cells: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -386,7 +432,6 @@ class Compiler:
         )
         live_units = tuple(tuple(unit for unit in code.whole if (unit.tb, unit.offset) in live) for code in self.codes)
         self._positions = tuple({unit.offset: n for n, unit in enumerate(units)} for units in live_units)
-        self._locks = self._lock_names()
         programs = tuple(Program(self, role) for role in scenario.threads)
         self.model = Model(
             host=host,
@@ -423,6 +468,10 @@ class Compiler:
         ) -> None:
             stretch = ask(self.strategy, hook, argument, history)
             for operation in stretch.operations:
+                for unit in _units_of(operation):
+                    if (unit.tb, unit.offset) not in values:
+                        place, kind = place_of(self.strategy, hook), type(operation).__name__
+                        raise StrategyError(f"{place}: {kind} of TB+{unit.offset}, where block {unit.tb} has no unit")
                 if isinstance(operation, Do):
                     visit(operation.hook, operation.argument)
                 elif isinstance(operation, Store) and not operation.unit.in_scratch:
@@ -473,7 +522,10 @@ class Compiler:
 
     def _refuse_unbalanced_locks(self) -> None:
         for code in self.codes[:1]:
-            for hooks in (("retranslate", code.retranslated),), (("enter", code.whole), ("leave", code.whole)):
+            for hooks in (
+                (("translate", code.whole),), (("retranslate", code.retranslated),),
+                (("enter", code.whole), ("leave", code.whole)), (("flush_buffer", self.buffer),),
+            ):  # fmt: skip
                 held: set[tuple[tuple[str, str], ...]] = {()}
                 for hook, argument in hooks:
                     held = {after for before in held for after in self._locks_after(hook, argument, before)}
@@ -512,26 +564,6 @@ class Compiler:
             new for old in sets for guess in guesses
             for new in self._locks_after(hook, argument, old, (*history, guess))
         }  # fmt: skip
-
-    def _lock_names(self) -> tuple[str, ...]:
-        names: set[str] = set()
-
-        def visit(hook: str, argument: Any, history: tuple[int, ...] = ()) -> None:
-            stretch = ask(self.strategy, hook, argument, history)
-            for operation in stretch.operations:
-                if isinstance(operation, Do):
-                    visit(operation.hook, operation.argument)
-                elif isinstance(operation, Acquire):
-                    names.add(operation.name)
-            if not stretch.ended:
-                loaded = stretch.operations[-1]
-                assert isinstance(loaded, Load)
-                for guess in sorted({0, loaded.unit.final, loaded.unit.mask}):
-                    visit(hook, argument, (*history, guess))
-
-        for hook, argument in self._asked():
-            visit(hook, argument)
-        return tuple(sorted(names))
 
     # - continuations
 
@@ -725,6 +757,16 @@ class Compiler:
         if recipe.remote_sync:
             actions += (SyncCores(),)
         return actions
+
+
+def _units_of(operation: Operation) -> Iterable[Unit]:
+    """The units that an operation names."""
+    match operation:
+        case Store(unit) | Load(unit) | Clean(Unit() as unit) | Invalidate(Unit() as unit):
+            return (unit,)
+        case Clean(Region() | Buffer() as where) | Invalidate(Region() | Buffer() as where) | Flush(where):
+            return where
+    return ()
 
 
 def _label(frame: _Frame, operation: Operation) -> Label:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.check.explain import Explanation, explain
@@ -44,6 +44,10 @@ class Options:
     what_if: bool = False
     follow: tuple[Wanted, ...] = ()
     follow_source: str = ""
+
+    def with_hazard(self, hazard: Hazard) -> Options:
+        """The same options for another hazard."""
+        return replace(self, hazard=hazard)
 
 
 @dataclass(frozen=True, slots=True)

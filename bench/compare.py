@@ -1,0 +1,123 @@
+"""The main job: every strategy's verdicts and costs, joined and put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.check.cell import Checked, Options, check
+from bench.hosts import Host
+from bench.program import meaning
+from bench.replay.parameters import Parameters
+from bench.replay.replay import Replayed, replay
+from bench.traces.trace import Trace
+from bench.translators.translator import Translator
+from strategies.strategy import Strategy
+
+Progress = Callable[[str, float], None]
+"""Told what is being done, and the share of the whole that is done (0 to 1)."""
+
+LASTING_IN = "user-both"
+"""The one scenario in which unlocked retranslators can leave a wrong value behind."""
+
+ALONE = ("system", "migrate")
+"""The scenarios with one thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One strategy on one host.
+
+    ``same``: other strategies whose operations are the same with this translator.  ``checks``: the
+    transient hazard, one per scenario; ``lasting``: the lasting hazard in ``user-both``, None if that was not
+    asked for.  ``rank``: 1 for the cheapest that is right, equal ranks where cost ranges overlap; 0 if it
+    is not right.
+    """
+
+    strategy: str
+    same: tuple[str, ...]
+    checks: tuple[Checked, ...]
+    lasting: Checked | None
+    cost: Replayed
+    rank: int = 0
+
+    @property
+    def right(self) -> bool:
+        """No check failed or was cut short."""
+        return all(result.verdict in ("holds", "n/a") for result in self._all)
+
+    @property
+    def right_alone(self) -> bool:
+        """Right as long as one thread runs."""
+        return all(r.verdict in ("holds", "n/a") for r in self.checks if r.scenario in ALONE)
+
+    @property
+    def _all(self) -> tuple[Checked, ...]:
+        return (*self.checks, *((self.lasting,) if self.lasting else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All strategies on one host, in the order of the table: right ones by nominal cost, then the others."""
+
+    host: Host
+    translator: str
+    what_if: bool
+    trace: str
+    vcpus: int
+    rows: tuple[Compared, ...]
+
+
+def compare(
+    trace: Trace,
+    host: Host,
+    translator: Translator,
+    strategies: Sequence[Strategy],
+    scenarios: Sequence[str],
+    options: Options,
+    parameters: Parameters,
+    progress: Progress = lambda text, share: None,
+) -> Comparison:
+    """Check and replay every strategy.  Raises as ``check`` and ``replay`` do."""
+    groups: dict[object, list[Strategy]] = {}
+    for strategy in strategies:
+        groups.setdefault(meaning(strategy, translator), []).append(strategy)
+    leaders = [group[0] for group in groups.values()]
+    found: list[tuple[tuple[Checked, ...], Checked | None]] = []
+    checking = 0.2  # of the time, by experience
+    for number, strategy in enumerate(leaders):
+        progress(f"checking {strategy.name}", checking * number / len(leaders))
+        checks = tuple(check(strategy, translator, host, name, options) for name in scenarios)
+        lasting = None
+        if LASTING_IN in scenarios:
+            lasting = check(strategy, translator, host, LASTING_IN, options.with_hazard("lasting"))
+        found.append((checks, lasting))
+    costs = replay(
+        trace, host, translator, leaders, parameters,
+        lambda done, total: progress(f"replaying {trace.name}", checking + (1 - checking) * done / max(total, 1)),
+    )  # fmt: skip
+    rows = [
+        Compared(leader.name, tuple(s.name for s in group[1:]), checks, lasting, cost)
+        for leader, group, (checks, lasting), cost in zip(leaders, groups.values(), found, costs, strict=True)
+    ]
+    vcpus = parameters.vcpus if parameters.vcpus is not None else host.cores.value
+    what_if = translator.isa not in host.isa
+    return Comparison(host, translator.full_name, what_if, trace.name, vcpus, tuple(_ranked(rows)))
+
+
+def _ranked(rows: Sequence[Compared]) -> list[Compared]:
+    """Right ones first, by nominal overhead; those whose range reaches down to the group's cheapest share its rank."""
+    order = sorted(rows, key=lambda r: (not r.right, not r.right_alone, r.cost.overhead.nominal, r.strategy))
+    ranked: list[Compared] = []
+    leader: Compared | None = None
+    for number, row in enumerate(order, 1):
+        if row.right:
+            if leader is None or row.cost.overhead.low > leader.cost.overhead.high:
+                leader = row
+                rank = number
+            else:
+                rank = ranked[-1].rank
+            ranked.append(Compared(row.strategy, row.same, row.checks, row.lasting, row.cost, rank))
+        else:
+            ranked.append(row)
+    return ranked

@@ -1,0 +1,244 @@
+"""The answers of ``compare`` and ``replay`` as text, JSON and CSV."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bench.check.cell import Checked
+from bench.compare import ALONE, Compared, Comparison
+from bench.replay.replay import Replayed
+from bench.report.checks import command
+from bench.report.costs import cycles, memory, share
+from bench.report.tables import Cell, comma_separated, table
+
+SCHEMA = 1
+COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
+COUNTS = ("retranslations", "writes", "lines_cleaned", "lines_invalidated", "refills", "side_bytes")
+WIDTH = 110
+
+
+# --- JSON and CSV -----------------------------------------------------------------------------------------------------
+
+
+def replayed_objects(results: Sequence[Replayed], what_if: bool) -> dict[str, Any]:
+    """What ``replay --format json`` prints (``docs/json.md``)."""
+    return {"schema": SCHEMA, "results": [_cost_object(result, what_if) for result in results]}
+
+
+def compared_objects(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """What ``compare --format json`` prints (``docs/json.md``)."""
+    return {"schema": SCHEMA, "results": [_object(c, row) for c in comparisons for row in c.rows]}
+
+
+def replayed_csv(results: Sequence[Replayed]) -> str:
+    """One line per strategy and host; costs are nominal, with their low and high ends beside them."""
+    headers = ("strategy", "host", "translator", "trace", *COUNTS, *_cost_headers())
+    return comma_separated(headers, ((r.strategy, r.host, r.translator, r.trace, *_figures(r)) for r in results))
+
+
+def compared_csv(comparisons: Sequence[Comparison]) -> str:
+    """One line per strategy and host: verdicts, counts and costs."""
+    scenarios = [result.scenario for result in comparisons[0].rows[0].checks] if comparisons[0].rows else []
+    headers = ("strategy", "same", "host", "translator", "trace", "what_if", "rank", *scenarios, "lasting", *COUNTS,
+               *_cost_headers())  # fmt: skip
+    return comma_separated(
+        headers,
+        (
+            (
+                row.strategy, " ".join(row.same), c.host.name, c.translator, c.trace, str(c.what_if).lower(), row.rank,
+                *(result.verdict for result in row.checks), row.lasting.verdict if row.lasting else "",
+                *_figures(row.cost),
+            )
+            for c in comparisons
+            for row in c.rows
+        ),
+    )  # fmt: skip
+
+
+def _cost_headers() -> list[str]:
+    return [f"{name}_{end}" for name in COSTS for end in ("low", "nominal", "high", "tag")]
+
+
+def _figures(result: Replayed) -> list[Cell]:
+    costs = [getattr(result, name) for name in COSTS]
+    return [
+        *(getattr(result, name) for name in COUNTS),
+        *(value for cost in costs for value in (cost.low, cost.nominal, cost.high, cost.tag)),
+    ]
+
+
+def _cost_object(result: Replayed, what_if: bool) -> dict[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(result)
+    return {**found, "what_if": what_if, "notes": list(result.notes)}
+
+
+def _object(comparison: Comparison, row: Compared) -> dict[str, Any]:
+    return {
+        **_cost_object(row.cost, comparison.what_if),
+        "same": list(row.same),
+        "settings": list(comparison.host.derived),
+        "vcpus": comparison.vcpus,
+        "rank": row.rank,
+        "right": row.right,
+        "verdicts": {result.scenario: result.verdict for result in row.checks},
+        "rows": {result.scenario: _rows(result) for result in row.checks},
+        "lasting": row.lasting.verdict if row.lasting else None,
+    }
+
+
+def _rows(result: Checked) -> int:
+    """Rows of the counterexample."""
+    return len(result.explanation.rows) if result.explanation is not None else 0
+
+
+# --- text -------------------------------------------------------------------------------------------------------------
+
+
+def replayed_text(results: Sequence[Replayed], style: str, what_if: bool) -> str:
+    """A table per host of what each strategy costs, by part."""
+    parts = []
+    for host in dict.fromkeys(result.host for result in results):
+        rows = [result for result in results if result.host == host]
+        first = rows[0]
+        headers = ("strategy", "writes", "cleaned", "invalidated", "refills",
+                   *(name.replace("_", " ") for name in COSTS[:-1]), "memory")  # fmt: skip
+        body = [
+            (
+                r.strategy, f"{r.writes:,}", f"{r.lines_cleaned:,}", f"{r.lines_invalidated:,}", f"{r.refills:,}",
+                *(cycles(getattr(r, name)) for name in COSTS[:-1]), memory(r.side_bytes),
+            )
+            for r in rows
+        ]  # fmt: skip
+        title = f"{first.trace} on {host} with {first.translator}{' (what if)' if what_if else ''}: "
+        title += (
+            f"{first.retranslations:,} retranslations; baseline {cycles(first.baseline)} cycles ({first.baseline.tag})"
+        )
+        parts += [title, "", table(headers, body, style, right=range(1, len(headers))), ""]
+        parts += _notes(rows)
+    return "\n".join(parts).rstrip()
+
+
+def compared_text(comparisons: Sequence[Comparison], style: str) -> str:
+    """For each host the table, and below it what it says."""
+    return "\n\n".join(_comparison(comparison, style) for comparison in comparisons)
+
+
+def _comparison(comparison: Comparison, style: str) -> str:
+    if not comparison.rows:
+        return ""
+    rows = comparison.rows
+    scenarios = [result.scenario for result in rows[0].checks]
+    first = rows[0].cost
+    lasting = rows[0].lasting is not None
+    headers = ["", "strategy", *scenarios, *(["lasting"] if lasting else []), "flush/retranslation", "overhead",
+               "of baseline", "stopping others", "memory"]  # fmt: skip
+    body = [_body(row, rows, first.retranslations, lasting) for row in rows]
+    host = comparison.host
+    derived = f" ({', '.join(host.derived)})" if host.derived else ""
+    lines = [
+        f"{host.title}{derived} with {comparison.translator}, replaying {comparison.trace}: "
+        f"{first.retranslations:,} retranslations",
+    ]
+    if comparison.what_if:
+        lines.append(f"Hypothetical: {comparison.translator} never ran on {host.name}.")
+    lines += ["", table(headers, body, style, right=range(len(headers) - 5, len(headers))), ""]
+    lines += [textwrap.fill(sentence, WIDTH) for sentence in _sentences(comparison)]
+    lines += ["", *_legend(comparison)]
+    return "\n".join(lines)
+
+
+def _body(row: Compared, rows: Sequence[Compared], retranslations: int, lasting: bool) -> list[Cell]:
+    tied = row.rank and sum(other.rank == row.rank for other in rows) > 1
+    mark = f"{row.rank}{'=' if tied else ''}" if row.rank else "wrong"
+    cost = row.cost
+    return [
+        mark,
+        " = ".join((row.strategy, *row.same)),
+        *(_verdict(result) for result in row.checks),
+        *([_verdict(row.lasting)] if lasting and row.lasting else []),
+        cycles(cost.flush, max(retranslations, 1)),
+        cycles(cost.overhead),
+        share(cost.overhead, cost.baseline),
+        cycles(cost.stop),
+        memory(cost.side_bytes),
+    ]
+
+
+def _verdict(result: Checked) -> str:
+    return (
+        f"FAILS in {_rows(result)}"
+        if result.verdict == "fails" and _rows(result)
+        else result.verdict.replace("fails", "FAILS")
+    )
+
+
+def _sentences(comparison: Comparison) -> list[str]:
+    """What the table says, in words."""
+    rows = comparison.rows
+    right = [row for row in rows if row.right]
+    wrong = [row for row in rows if not row.right]
+    said = []
+    if right:
+        best = [row for row in right if row.rank == right[0].rank]
+        names = _and([row.strategy for row in right])
+        said.append(f"{names} {'hold' if len(right) > 1 else 'holds'} in every scenario.")
+        if len(best) > 1:
+            said.append(
+                f"Cheapest on this trace: {_and([row.strategy for row in best])}, a tie, since their ranges overlap."
+            )
+        elif len(right) > 1:
+            said.append(f"Cheapest on this trace: {best[0].strategy}.")
+    else:
+        said.append("No strategy holds in every scenario.")
+    alone = [row for row in wrong if row.right_alone]
+    if alone:
+        said.append(
+            f"{_and([row.strategy for row in alone])} {'are' if len(alone) > 1 else 'is'} right only while one thread "
+            f"executes ({', '.join(ALONE)})."
+        )
+    never = [row for row in wrong if not row.right_alone]
+    if never:
+        said.append(f"{_and([row.strategy for row in never])} {'fail' if len(never) > 1 else 'fails'} even then.")
+    broken = [row for row in rows if row.lasting is not None and row.lasting.verdict == "fails"]
+    if broken:
+        said.append(
+            f"With {_and([row.strategy for row in broken])} two retranslators can leave a wrong value for good "
+            f"(column lasting)."
+        )
+    first_wrong = next((result for row in wrong for result in row.checks if result.verdict == "fails"), None)
+    if first_wrong is not None:
+        said.append(f"See the first failure, step by step: {command(first_wrong)}")
+    return said
+
+
+def _legend(comparison: Comparison) -> list[str]:
+    first = comparison.rows[0].cost
+    tags = sorted({row.cost.overhead.tag for row in comparison.rows} | {first.baseline.tag})
+    text = (
+        f"FAILS in n: the shortest counterexample has n rows. Costs are cycles, nominal (lowest..highest), with as "
+        f"many digits as their weakest figure carries ({', '.join(tags)}). Overhead: over the whole trace, all parts "
+        f"together; the baseline is {cycles(first.baseline)} cycles. Stopping others: {comparison.vcpus} "
+        f"vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus)."
+    )
+    return [textwrap.fill(text, WIDTH), *_notes([row.cost for row in comparison.rows])]
+
+
+def _notes(results: Sequence[Replayed]) -> list[str]:
+    """Each note once, with the strategies that it is about (none named if it is about all)."""
+    about: dict[str, list[str]] = {}
+    for result in results:
+        for note in result.notes:
+            about.setdefault(note, []).append(result.strategy)
+    lines = []
+    for note, names in about.items():
+        text = note if len(names) == len(results) else f"{_and(names)}: {note}"
+        lines.append(textwrap.fill(text, WIDTH, initial_indent="- ", subsequent_indent="  "))
+    return lines
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
