@@ -11,6 +11,9 @@ import numba
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# numba's name for compiling without its runtime, which is what counts references.
+_LEAN: dict[str, Any] = {"_nrt": False}
+
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """``function`` compiled in nopython mode at its first call.
@@ -27,19 +30,19 @@ def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
     For kernels whose inner loop calls ``inlined`` functions: each call would
     count, atomically, and take several times as long as the rest of it.
     """
-    return _compiled(function, _nrt=False)
+    return _compiled(function, **_LEAN)
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """``function``, which makes no arrays, as a part of every kernel of its file that calls it."""
-    return cast("Callable[P, R]", numba.njit(inline="always", _nrt=False)(function))
+    return cast("Callable[P, R]", numba.njit(inline="always", **_LEAN)(function))
 
 
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     try:
-        return cast("Callable[P, R]", numba.njit(cache=True, **options)(function))
+        return cast("Callable[P, R]", numba.njit(cache=True, nogil=True, **options)(function))
     except RuntimeError:
         # numba refuses at once when neither __pycache__ nor the user's cache folder can be written.
         message = "no folder for compiled kernels can be written: compiling anew in every run"
         warnings.warn(message, RuntimeWarning, stacklevel=3)
-        return cast("Callable[P, R]", numba.njit(**options)(function))
+        return cast("Callable[P, R]", numba.njit(nogil=True, **options)(function))

@@ -1,0 +1,129 @@
+"""What a trace holds: the figures of ``trace info``."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from bench.jit import kernel
+from bench.traces.successor import STOPPED, Words
+from bench.traces.trace import I64, Trace
+
+
+class Distribution(msgspec.Struct, frozen=True, kw_only=True):
+    """A distribution of known values, ``None`` where there are none; ``unknown`` counts the others.
+
+    Median and 90th percentile interpolate linearly between neighbouring values.
+    """
+
+    min: int | None
+    median: float | None
+    p90: float | None
+    max: int | None
+    unknown: int
+
+
+class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of a trace; ``msgspec.json.encode`` gives the JSON of ``trace info --format json``.
+
+    ``executions``       TB executions that ran
+    ``stopped``          announced, then did not run
+    ``tbs``              TBs translated; ``threads``, ``flushes``, ``discarded`` as in ``Trace``
+    ``retranslations``   state restores; ``io_recompiles`` apart
+    ``tb_bytes``         host bytes per TB, as recorded
+    ``rewritten_bytes``  host bytes from the TB's start to the end of the faulting operation, per retranslation
+    ``reexecution_tbs``  lines until the same TB runs again in any thread, 1 the very next one, per
+                         retranslation; ``unknown`` counts those whose TB never runs again
+    """
+
+    schema: int = 1
+    trace: str
+    executions: int
+    stopped: int
+    tbs: int
+    threads: int
+    flushes: int
+    discarded: int
+    retranslations: int
+    io_recompiles: int
+    exceptions: dict[str, int]
+    tb_bytes: Distribution
+    rewritten_bytes: Distribution
+    reexecution_tbs: Distribution
+
+
+def info(trace: Trace) -> TraceInfo:
+    """The figures of ``trace``; reads all its executions once (raises ``InputError`` where they are damaged)."""
+    rewritten = trace.retranslations.rewritten_bytes
+    return TraceInfo(
+        trace=trace.name,
+        executions=trace.length - trace.stopped.size,
+        stopped=trace.stopped.size,
+        tbs=len(trace.blocks),
+        threads=trace.threads,
+        flushes=trace.flushes.size,
+        discarded=trace.discarded.size,
+        retranslations=len(trace.retranslations),
+        io_recompiles=trace.io_recompiles.size,
+        exceptions=dict(sorted(trace.exceptions.items())),
+        tb_bytes=distribution(trace.blocks.host_bytes),
+        rewritten_bytes=distribution(rewritten),
+        reexecution_tbs=distribution(reexecution(trace)),
+    )
+
+
+def distribution(values: npt.NDArray[np.integer]) -> Distribution:
+    """The distribution of ``values``, of which negative ones are unknown."""
+    known = values[values >= 0]
+    if known.size == 0:
+        return Distribution(min=None, median=None, p90=None, max=None, unknown=values.size)
+    median, p90 = np.percentile(known, (50, 90))
+    return Distribution(
+        min=int(known.min()),
+        median=float(median),
+        p90=float(p90),
+        max=int(known.max()),
+        unknown=values.size - known.size,
+    )
+
+
+def reexecution(trace: Trace) -> I64:
+    """Per retranslation, the executions until its TB runs again (1: the very next); -1 if it never does.
+
+    Stopped executions count as lines in between, and do not run.
+    """
+    restores = trace.retranslations
+    rows = int(restores.tb.max(initial=0)) + 1
+    # The retranslations of a TB that has not run again yet are a linked list.
+    first = np.full(rows, -1, np.int64)
+    following = np.full(len(restores), -1, np.int64)
+    distance = np.full(len(restores), -1, np.int64)
+    base = done = 0
+    for words in trace.executions():
+        done = _reexecution(words, base, restores.position, first, following, distance, done)
+        base += words.size
+    return distance
+
+
+@kernel
+def _reexecution(words: Words, base: int, position: I64, first: I64, following: I64, distance: I64, done: int) -> int:
+    """Take the executions ``base``, ``base`` + 1, ...; ``done`` retranslations have happened before."""
+    for i in range(words.size):
+        word = words[i]
+        tb = word & 0xFFFFFF
+        if tb < first.size:
+            if word < STOPPED:
+                waiting = first[tb]
+                while waiting >= 0:
+                    distance[waiting] = base + i - position[waiting]
+                    waiting = following[waiting]
+                first[tb] = -1
+            while done < position.size and position[done] == base + i:
+                following[done] = first[tb]
+                first[tb] = done
+                done += 1
+        elif done < position.size and position[done] == base + i:
+            # The fault was in an unknown TB.
+            done += 1
+    return done

@@ -1,0 +1,86 @@
+"""The bytes of a log: a file or standard input, plain or compressed, decompressed as they are read."""
+
+from __future__ import annotations
+
+import lzma
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import zstandard
+
+from bench.errors import InputError
+
+_PLAIN_READ = 1 << 20
+# Decompressing as much as this at once gives blocks that are long enough to be
+# scanned fast and, at the ratio of a QEMU log (25 to 100), still of a few MB.
+_COMPRESSED_READ = 1 << 14
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+_FORMATS: dict[bytes, tuple[str, Callable[[], _Decompressor]]] = {
+    b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(wbits=31)),
+    b"\xfd7zXZ\x00": ("xz", lzma.LZMADecompressor),
+    b"\x28\xb5\x2f\xfd": ("zstd", lambda: zstandard.ZstdDecompressor().decompressobj()),
+}
+_ERRORS = (zlib.error, lzma.LZMAError, zstandard.ZstdError)
+
+
+def read_log(log: str, progress: Callable[[int], None]) -> Iterator[bytes]:
+    """The decompressed bytes of the file ``log`` (``-``: standard input), in blocks of any length.
+
+    gzip, xz and zstd are told by their first bytes, not by the name; files of
+    several members or frames are read to their end.  ``progress`` gets the
+    number of bytes read so far, as stored.  Raises ``InputError`` if the log
+    cannot be read or its compression is damaged or cut off.
+    """
+    try:
+        if log == "-":
+            yield from _decompressed(sys.stdin.buffer, "standard input", progress)
+        else:
+            with Path(log).open("rb") as file:
+                yield from _decompressed(file, log, progress)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=log, expected="a QEMU log") from error
+
+
+def _decompressed(file: BinaryIO, name: str, progress: Callable[[int], None]) -> Iterator[bytes]:
+    start = file.read(max(map(len, _FORMATS)))
+    format_ = next((value for magic, value in _FORMATS.items() if start.startswith(magic)), None)
+    if format_ is None:
+        yield start
+        read = len(start)
+        while block := file.read(_PLAIN_READ):
+            read += len(block)
+            progress(read)
+            yield block
+        return
+    title, new = format_
+    decompressor = new()
+    data, read = start, len(start)
+    try:
+        while data or (data := file.read(_COMPRESSED_READ)):
+            if data is not start:
+                read += len(data)
+                progress(read)
+            if decompressor.eof:
+                decompressor = new()
+            yield decompressor.decompress(data)
+            data = decompressor.unused_data if decompressor.eof else b""
+    except _ERRORS as error:
+        raise InputError(
+            f"damaged compression: {error}", file=name, place=f"byte {read}", expected=f"a {title} stream"
+        ) from error
+    if not decompressor.eof:
+        raise InputError(
+            "compressed data that breaks off", file=name, place=f"byte {read}", expected=f"a whole {title} stream"
+        )

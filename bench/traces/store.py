@@ -1,0 +1,356 @@
+"""The ``.trace`` file: one compact file per trace (``docs/trace-format.md``)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from bench.errors import InputError
+from bench.files import replacing
+from bench.traces.successor import THREADS, UNKNOWN_TB, Decoder, Encoder, Words
+from bench.traces.trace import CHUNK, AccessTag, Blocks, Guest, Mode, Retranslations, Trace
+
+DEFAULT_TRACE: Final = "linux-boot"
+"""The name of the trace that comes with the package."""
+
+MAGIC: Final = b"\x93STALE\r\n"
+VERSION: Final = 1
+LEVEL: Final = 12
+"""zstd level of a file that nobody asked to be as small as can be."""
+
+_PRELUDE: Final = struct.Struct("<8sIIQQQ")
+_SIZES: Final = 16  # where the part of the prelude begins that its checksum covers
+_READ: Final = 1 << 14
+_LONGEST_HEADER: Final = 1 << 20
+
+# Column -> element type and whether neighbours' differences are kept instead of the values.
+_BLOCKS: Final = {
+    "host_bytes": ("<u4", False),
+    "fast_bytes": ("<u4", False),
+    "guest_pc": ("<u8", True),
+    "guest_bytes": ("<u4", False),
+    "instructions": ("<u4", False),
+    "accesses": ("<u4", False),
+    "epoch": ("<u4", True),
+    "born": ("<i8", True),
+}
+_RETRANSLATIONS: Final = {
+    "position": ("<i8", True),
+    "tb": ("<u4", False),
+    "thread": ("<u4", False),
+    "rewritten_bytes": ("<i4", False),
+    "accesses": ("<i4", False),
+}
+_POSITIONS: Final = ("stopped", "flushes", "discarded", "io_recompiles")
+
+
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The JSON header of a file: everything that is not an array, and the arrays' lengths."""
+
+    name: str
+    description: str
+    guest: Guest
+    mode: Mode
+    access_tag: AccessTag
+    length: int
+    threads: int
+    exceptions: dict[str, int]
+    blocks: int
+    retranslations: int
+    stopped: int
+    flushes: int
+    discarded: int
+    io_recompiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredExecutions:
+    """The executions of a ``.trace`` file, decoded as they are read."""
+
+    place: Path | Traversable
+    file: str
+    offset: int
+    size: int
+    length: int
+    tbs: int
+
+    def words(self) -> Iterator[Words]:
+        """See ``bench.traces.trace.Executions``; raises ``InputError`` where the file is damaged."""
+        decoder = Decoder(self.tbs)
+        try:
+            pairs = self._pairs()
+            for start in range(0, self.length, CHUNK):
+                chunk = np.empty(min(CHUNK, self.length - start), np.uint32)
+                filled = 0
+                while (filled := decoder.fill(chunk, filled)) < chunk.size:
+                    decoder.add(next(pairs))
+                yield chunk
+            for rest in pairs:
+                decoder.add(rest)
+            if not decoder.used_up:
+                raise ValueError("more executions")
+        except StopIteration:
+            raise _damaged(self.file, "executions", "fewer executions", f"{self.length} executions") from None
+        except (ValueError, zstandard.ZstdError, OSError) as error:
+            raise _damaged(self.file, "executions", error, f"{self.length} executions") from error
+
+    def _pairs(self) -> Iterator[Words]:
+        """The pairs of ``bench.traces.successor``, some at a time."""
+        with self.place.open("rb") as file:
+            file.seek(self.offset)
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            rest = b""
+            for start in range(0, self.size, _READ):
+                data = rest + frame.decompress(file.read(min(_READ, self.size - start)))
+                whole = len(data) & ~7
+                rest = data[whole:]
+                yield np.frombuffer(data[:whole], "<u4")
+        if rest or not frame.eof or frame.unused_data:
+            raise ValueError("executions that break off")
+
+
+def _damaged(file: str, place: str, found: object, expected: str) -> InputError:
+    return InputError(f"damaged file: {found}", file=file, place=place, expected=expected)
+
+
+# --- reading -------------------------------------------------------------------------------------------------
+
+
+def load_trace(trace: str | os.PathLike[str]) -> Trace:
+    """The trace in the file ``trace``, or the embedded one if that is its name and no such file exists.
+
+    Tables are read and checked at once, executions when they are asked for.
+    Raises ``InputError`` for a file that cannot be read, is of another kind or
+    version, or is damaged.
+    """
+    path = Path(trace)
+    if os.fspath(trace) == DEFAULT_TRACE and not path.exists():
+        return default_trace()
+    return _read(path, str(path))
+
+
+def default_trace() -> Trace:
+    """The embedded trace ``linux-boot`` (see ``bench/traces/make_default.py``)."""
+    resource = resources.files("bench.traces") / "data" / f"{DEFAULT_TRACE}.trace"
+    return _read(resource, f"{DEFAULT_TRACE}.trace")
+
+
+def _read(place: Path | Traversable, name: str) -> Trace:
+    try:
+        with place.open("rb") as file:
+            prelude = file.read(_PRELUDE.size)
+            if prelude[: len(MAGIC)] != MAGIC:
+                raise InputError(_kind_of(prelude), file=name, place="byte 0", expected="a .trace file")
+            if len(prelude) < _PRELUDE.size:
+                raise _damaged(name, f"byte {len(prelude)}", "it ends here", f"{_PRELUDE.size} bytes of prelude")
+            _, version, checksum, executions, tables, header_size = _PRELUDE.unpack(prelude)
+            if version != VERSION:
+                raise InputError(f"format version {version}", file=name, place="byte 8", expected=f"version {VERSION}")
+            size = file.seek(0, os.SEEK_END)
+            if size != _PRELUDE.size + executions + tables + header_size or header_size > _LONGEST_HEADER:
+                announced = _PRELUDE.size + executions + tables + header_size
+                raise _damaged(name, "prelude", f"{size} bytes", f"the {announced} bytes that the prelude announces")
+            file.seek(_PRELUDE.size + executions)
+            table_frame = file.read(tables)
+            header_text = file.read(header_size)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=name, expected="a .trace file") from error
+    if zlib.crc32(header_text, zlib.crc32(prelude[_SIZES:])) != checksum:
+        raise _damaged(name, "header", "wrong checksum", f"{checksum:#010x}")
+    try:
+        header = msgspec.json.decode(header_text, type=Header)
+    except msgspec.DecodeError as error:
+        raise _damaged(name, "header", error, "the keys of docs/trace-format.md") from error
+    columns = _unpack(table_frame, header, name)
+    trace = Trace(
+        name=header.name,
+        description=header.description,
+        guest=header.guest,
+        mode=header.mode,
+        access_tag=header.access_tag,
+        length=header.length,
+        threads=header.threads,
+        blocks=Blocks(**{column: columns[f"blocks.{column}"] for column in _BLOCKS}),
+        retranslations=Retranslations(**{column: columns[f"retranslations.{column}"] for column in _RETRANSLATIONS}),
+        **{column: columns[column] for column in _POSITIONS},
+        exceptions=MappingProxyType(header.exceptions),
+        source=_StoredExecutions(place, name, _PRELUDE.size, executions, header.length, header.blocks),
+    )
+    _check(trace, name)
+    return trace
+
+
+def _kind_of(start: bytes) -> str:
+    """In words, what a file that is no trace seems to be."""
+    if not start:
+        return "an empty file"
+    if start[:4] == b"\x28\xb5\x2f\xfd" or start[:2] == b"\x1f\x8b" or start[:6] == b"\xfd7zXZ\0":
+        return "a compressed file (a QEMU log is read by `trace import`)"
+    if start.startswith((b"Trace ", b"PROLOGUE", b"----------------", b"IN:")):
+        return "a QEMU log (read by `trace import`)"
+    return f"a file that begins with {start[:8]!r}"
+
+
+def _check(trace: Trace, name: str) -> None:
+    """What every reader may rely on, so that a wrong file never becomes a wrong number."""
+    blocks, restores = trace.blocks, trace.retranslations
+
+    def ascending(positions: npt.NDArray[np.int64], end: int, strict: bool) -> bool:
+        steps = np.diff(positions)
+        low = 1 if strict else 0
+        return positions.size == 0 or bool((steps >= low).all() and positions[0] >= 0 and positions[-1] < end)
+
+    length = trace.length
+    rules = {
+        "length": length >= 0,
+        "threads": 0 <= trace.threads <= THREADS,
+        "blocks": len(blocks) <= UNKNOWN_TB,
+        "blocks.fast_bytes": bool((blocks.fast_bytes <= blocks.host_bytes).all()),
+        "blocks.epoch": bool((np.diff(blocks.epoch.astype(np.int64)) >= 0).all()),
+        "blocks.born": bool((np.diff(blocks.born) >= 0).all() and (blocks.born >= -1).all()),
+        "stopped": ascending(trace.stopped, length, strict=True),
+        "flushes": ascending(trace.flushes, length + 1, strict=False),
+        "discarded": ascending(trace.discarded, length + 1, strict=False),
+        "io_recompiles": ascending(trace.io_recompiles, length, strict=False),
+        "retranslations.position": ascending(restores.position, length, strict=False),
+        "retranslations.tb": bool(((restores.tb < len(blocks)) | (restores.tb == UNKNOWN_TB)).all()),
+        "retranslations.thread": bool((restores.thread < THREADS).all()),
+        "retranslations.rewritten_bytes": bool((restores.rewritten_bytes >= -1).all()),
+        "retranslations.accesses": bool((restores.accesses >= -1).all()),
+        "exceptions": all(count >= 0 for count in trace.exceptions.values()),
+    }
+    for place, holds in rules.items():
+        if not holds:
+            raise _damaged(name, place, "values out of range or order", "those of docs/trace-format.md")
+
+
+# --- writing -------------------------------------------------------------------------------------------------
+
+
+class TraceWriter:
+    """Writes one trace to a file, executions first, as they come (see ``writing``)."""
+
+    def __init__(self, file: BinaryIO, *, level: int) -> None:
+        self._file = file
+        self._level = level
+        self._file.write(bytes(_PRELUDE.size))
+        self._frame = _compressor(level).compressobj()
+        self._encoder = Encoder()
+        self._length = 0
+        self.finished = False
+
+    def add(self, words: Words) -> None:
+        """Append executions (stopped bits clear: those positions are a column of ``finish``)."""
+        self._length += words.size
+        self._add_pairs(self._encoder.add(words))
+
+    def finish(self, trace: Trace) -> None:
+        """Write everything of ``trace`` but its executions."""
+        if trace.length != self._length:
+            raise ValueError(f"{self._length} executions were added, the trace has {trace.length}")
+        self._add_pairs(self._encoder.finish())
+        self._file.write(self._frame.flush())
+        executions = self._file.tell() - _PRELUDE.size
+        tables = _compressor(self._level).compress(b"".join(_packed(trace)))
+        header = msgspec.json.encode(_header(trace))
+        sizes = (executions, len(tables), len(header))
+        checksum = zlib.crc32(header, zlib.crc32(_PRELUDE.pack(MAGIC, VERSION, 0, *sizes)[_SIZES:]))
+        self._file.write(tables)
+        self._file.write(header)
+        self._file.seek(0)
+        self._file.write(_PRELUDE.pack(MAGIC, VERSION, checksum, *sizes))
+        self.finished = True
+
+    def _add_pairs(self, pairs: Words) -> None:
+        self._file.write(self._frame.compress(pairs.astype("<u4", copy=False).tobytes()))
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str], *, level: int = LEVEL) -> Iterator[TraceWriter]:
+    """A writer whose file appears at ``path`` when the block ends with ``finish`` called, and otherwise not at all.
+
+    Raises ``InputError`` if it cannot be written, before the block begins if that can be seen then.
+    """
+    with replacing(Path(path)) as file:
+        writer = TraceWriter(file, level=level)
+        yield writer
+        if not writer.finished:
+            raise ValueError("TraceWriter.finish was not called")
+
+
+def save_trace(trace: Trace, path: str | os.PathLike[str], *, level: int = LEVEL) -> None:
+    """Write ``trace`` to the file ``path``, whole or not at all; raises ``InputError`` if that cannot be done."""
+    with writing(path, level=level) as writer:
+        for words in trace.source.words():
+            writer.add(words)
+        writer.finish(trace)
+
+
+def _compressor(level: int) -> zstandard.ZstdCompressor:
+    # The content checksum is what finds a damaged table or execution.
+    return zstandard.ZstdCompressor(level=level, write_checksum=True)
+
+
+def _header(trace: Trace) -> Header:
+    plain = ("name", "description", "guest", "mode", "access_tag", "length", "threads")
+    return Header(
+        **{key: getattr(trace, key) for key in plain},
+        exceptions=dict(trace.exceptions),
+        blocks=len(trace.blocks),
+        retranslations=len(trace.retranslations),
+        **{column: getattr(trace, column).size for column in _POSITIONS},
+    )
+
+
+def _layout(header: Header) -> Iterator[tuple[str, np.dtype[Any], bool, int]]:
+    """Every column in file order: name, element type, whether differences are kept, rows."""
+    for column, (code, differences) in _BLOCKS.items():
+        yield f"blocks.{column}", np.dtype(code), differences, header.blocks
+    for column, (code, differences) in _RETRANSLATIONS.items():
+        yield f"retranslations.{column}", np.dtype(code), differences, header.retranslations
+    for column in _POSITIONS:
+        yield column, np.dtype("<i8"), True, getattr(header, column)
+
+
+def _packed(trace: Trace) -> Iterator[bytes]:
+    """The bytes of every column: all lowest bytes, then all second ones, ..."""
+    for column, code, differences, _ in _layout(_header(trace)):
+        owner, _, name = column.rpartition(".")
+        values = np.asarray(getattr(getattr(trace, owner) if owner else trace, name)).astype(code)
+        if differences:
+            values = np.diff(values, prepend=values.dtype.type(0))
+        yield values.view(np.uint8).reshape(-1, code.itemsize).T.tobytes()
+
+
+def _unpack(frame: bytes, header: Header, name: str) -> Mapping[str, npt.NDArray[Any]]:
+    layout = tuple(_layout(header))
+    size = sum(code.itemsize * rows for _, code, _, rows in layout)
+    try:
+        if zstandard.get_frame_parameters(frame).content_size != size or any(rows < 0 for *_, rows in layout):
+            raise ValueError("tables of another size")
+        data = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
+    except (ValueError, zstandard.ZstdError, MemoryError) as error:
+        raise _damaged(name, "tables", error, f"{size} bytes of tables") from error
+    columns: dict[str, npt.NDArray[Any]] = {}
+    offset = 0
+    for column, code, differences, rows in layout:
+        planes = np.frombuffer(data, np.uint8, code.itemsize * rows, offset).reshape(code.itemsize, rows)
+        values = np.ascontiguousarray(planes.T).view(code).reshape(rows)
+        columns[column] = np.cumsum(values, dtype=code) if differences else values
+        columns[column].flags.writeable = False
+        offset += code.itemsize * rows
+    return MappingProxyType(columns)

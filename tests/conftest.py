@@ -1,0 +1,77 @@
+"""Fixtures of several test files, and ``--record``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+EXPECTED = Path(__file__).parent / "expected"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", action="store_true", help="write tests/expected anew; then look at the difference")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of the collected facts and recordings, beside the repository."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("../shared is absent: the facts and recordings to compare with are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_traces(shared: Path) -> Path:
+    """The folder of the recorded QEMU executions, beside the repository."""
+    folder = shared / "data" / "traces"
+    if not folder.is_dir():
+        pytest.skip("the recorded executions (../shared/data/traces) are not here")
+    return folder
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """Expected output as plain text in ``tests/expected``.
+
+    ``pytest --record`` (or ``pytest tests/test_verdicts.py --record`` for one test file) writes
+    what is found now; what changed is then in the difference, to be judged before it is committed.
+    """
+
+    record: bool
+
+    def compare(self, name: str, text: str) -> None:
+        """``text`` is the whole file ``name``."""
+        path = EXPECTED / name
+        if self.record:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.is_file(), f"{path.name} is absent from tests/expected; pytest --record writes it"
+        assert text == path.read_text(encoding="utf-8")
+
+    def compare_section(self, name: str, heading: str, text: str) -> None:
+        """``text`` is the part of the file ``name`` under ``[heading]``."""
+        sections = self.sections(name)
+        if self.record:
+            sections[heading] = text
+            parts = (f"[{title}]\n{body}\n" for title, body in sorted(sections.items()))
+            self.compare(name, "\n".join(parts))
+        assert text == sections.get(heading), f"[{heading}] of tests/expected/{name}; pytest --record writes it anew"
+
+    def sections(self, name: str) -> dict[str, str]:
+        """What a file holds under each heading."""
+        path = EXPECTED / name
+        if not path.is_file():
+            return {}
+        parts = (
+            part.partition("]\n") for part in path.read_text(encoding="utf-8").removeprefix("[").split("\n[") if part
+        )
+        return {heading: body.strip("\n") for heading, _, body in parts}
+
+
+@pytest.fixture(scope="session")
+def pinned(request: pytest.FixtureRequest) -> Pinned:
+    """Expected output, compared or (``--record``) written."""
+    return Pinned(request.config.getoption("--record"))
