@@ -288,6 +288,107 @@ def replay(
         emit(comparisons.replayed_text(results, format, what_if))
 
 
+traces = typer.Typer(
+    help="QEMU log to compact trace; what a trace holds; a modelled workload.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(traces, name="trace")
+
+
+@traces.command("import")
+def import_trace(
+    log: Annotated[str, typer.Argument(help="A QEMU log, plain, .gz, .xz or .zst, or - for standard input.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .trace file to write.")],
+    name: Annotated[str | None, typer.Option("--name", help="The trace's name; default: the log's.")] = None,
+    mode: Annotated[str | None, typer.Option("--mode", help="system or user; default: what the log shows.")] = None,
+) -> None:
+    """Read what QEMU printed with -d exec,nochain,in_asm,out_asm,... and write a compact trace.
+
+    Example: staleline trace import boot.log.zst -o boot.trace
+    """
+    from bench.report import traces as report
+    from bench.traces.info import info
+    from bench.traces.qemu_log import import_log
+
+    if mode is not None:
+        _one_of("--mode", mode, ("system", "user"))
+    trace = import_log(log, output, name=name, mode=mode)  # type: ignore[arg-type]  # checked above
+    print(report.as_text(info(trace), trace, "simple"))
+
+
+@traces.command("info")
+def trace_info(trace: Trace = "linux-boot", format: Format = "simple", output: Output = None) -> None:
+    """What a trace holds: executions, blocks, faults, and how soon a faulting block runs again.
+
+    Example: staleline trace info mine.trace --format json
+    """
+    from bench.report import traces as report
+    from bench.traces.info import info
+    from bench.traces.store import load_trace
+
+    emit = _emitter(format, output)
+    found = load_trace(trace)
+    figures = info(found)
+    if format == "json":
+        emit(_json(figures))
+    else:
+        emit(report.as_csv(figures) if format == "csv" else report.as_text(figures, found, format))
+
+
+_VALUE = "N or xFACTOR"
+_QUANTILES = "MIN,MEDIAN,P90,MAX"
+
+
+@traces.command("model")
+def model(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .trace file to write.")],
+    like: Annotated[str, typer.Option("--like", help="The trace whose measures are the defaults.")] = "linux-boot",
+    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same trace.", min=0)] = 0,
+    executions: Annotated[str | None, typer.Option(help="TB executions.", metavar=_VALUE)] = None,
+    tbs: Annotated[str | None, typer.Option(help="TBs translated.", metavar=_VALUE)] = None,
+    tb_bytes: Annotated[str | None, typer.Option(help="Host bytes per TB.", metavar=_QUANTILES)] = None,
+    working_set: Annotated[
+        str | None, typer.Option(help="Different TBs per million executions.", metavar=_VALUE)
+    ] = None,
+    faults_per_million: Annotated[
+        str | None, typer.Option(help="Retranslations per million executions.", metavar=_VALUE)
+    ] = None,
+    faulting_tbs: Annotated[str | None, typer.Option(help="Different TBs that fault.", metavar=_VALUE)] = None,
+    concentration: Annotated[
+        str | None, typer.Option(help="Share of the faults on the ten TBs that fault most.", metavar=_VALUE)
+    ] = None,
+    rewritten_bytes: Annotated[
+        str | None, typer.Option(help="Host bytes rewritten per retranslation.", metavar=_QUANTILES)
+    ] = None,
+    reexecution_tbs: Annotated[
+        str | None, typer.Option(help="Executions until a retranslated TB runs again.", metavar=_QUANTILES)
+    ] = None,
+    threads: Annotated[str | None, typer.Option(help="Guest threads.", metavar=_VALUE)] = None,
+    flushes: Annotated[str | None, typer.Option(help="Tb flushes.", metavar=_VALUE)] = None,
+) -> None:
+    """Draw an execution with given statistics; each defaults to what the default trace measures.
+
+    Example, retranslation a hundred times as frequent: staleline trace model --faults-per-million x100 -o often.trace
+    """
+    from bench.files import refuse_unwritable
+    from bench.report import traces as report
+    from bench.traces.info import info
+    from bench.traces.model import measured, model_trace, varied
+    from bench.traces.store import load_trace, save_trace
+
+    refuse_unwritable(output)
+    given = {
+        "executions": executions, "tbs": tbs, "tb_bytes": tb_bytes, "working_set": working_set,
+        "faults_per_million": faults_per_million, "faulting_tbs": faulting_tbs, "concentration": concentration,
+        "rewritten_bytes": rewritten_bytes, "reexecution_tbs": reexecution_tbs, "threads": threads, "flushes": flushes,
+    }  # fmt: skip
+    changes = {key: value for key, value in given.items() if value is not None}
+    trace = model_trace(varied(measured(load_trace(like)), changes), seed)
+    save_trace(trace, output)
+    print(report.as_text(info(trace), trace, "simple"))
+
+
 @app.command("translator")
 def show_translator(
     name: Annotated[str, typer.Argument(help="A translator, such as arm or arm@2011.")],

@@ -15,7 +15,7 @@ are cut out (``unknown`` in ``info``).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -103,6 +103,40 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     flushes: Count = 0
 
     # 441: 2,266 thread switches per million log lines were recorded for four threads on two cores (estimate).
+
+
+def varied(parameters: Parameters, changes: Mapping[str, str]) -> Parameters:
+    """``parameters`` with some of them given as text: ``5000``, ``x100`` (times what it was), or a distribution
+    as ``min,median,p90,max``.
+
+    Raises ``InputError`` for text that is no such value or a value out of range.
+    """
+    found = msgspec.to_builtins(parameters)
+    for name, text in changes.items():
+        option = f"--{name.replace('_', '-')}"
+        old = found[name]
+        try:
+            if isinstance(old, dict):
+                found[name] = dict(zip(old, _distribution(text, old), strict=True))
+            else:
+                number = old * float(text[1:]) if text.startswith("x") else float(text)
+                found[name] = round(number) if isinstance(old, int) else number
+            parameters = msgspec.convert(found, Parameters)
+        except (ValueError, OverflowError) as error:  # msgspec.ValidationError is a ValueError
+            form = "min,median,p90,max" if isinstance(old, dict) else "a number, or x and a factor"
+            raise InputError(f"{text!r} ({error})", place=option, expected=form) from error
+    return parameters
+
+
+def _distribution(text: str, old: Mapping[str, float]) -> tuple[float, ...]:
+    if text.startswith("x"):
+        values = [value * float(text[1:]) for value in old.values()]
+    else:
+        values = [float(part) for part in text.split(",")]
+    if len(values) != len(old):
+        raise ValueError(f"{len(values)} values")
+    smallest, *middle, largest = values
+    return round(smallest), *middle, round(largest)
 
 
 def measured(trace: Trace) -> Parameters:
