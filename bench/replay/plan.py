@@ -1,0 +1,346 @@
+"""What a strategy's hooks do when one thread runs them, as steps on lines and counts of the rest.
+
+The hooks are asked as ``check`` asks them (``strategies/asking.py``).  Their
+``Do`` is followed, and a ``Load`` is answered with what the data side holds:
+the unit's final value until the same hooks store another.  The operations of a
+hook depend on its argument alone, so that one plan serves every block of one
+kind, wherever it lies.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.hosts.profile import Flush as Recipe
+from bench.hosts.profile import Host
+from bench.replay.kernel import Kind, lines_spanned
+from strategies.asking import ask
+from strategies.operations import (
+    Acquire,
+    Barrier,
+    Clean,
+    Do,
+    Flush,
+    Invalidate,
+    Load,
+    Lookup,
+    Operation,
+    Release,
+    Scope,
+    Store,
+    Sync,
+    SyncCores,
+)
+from strategies.strategy import Strategy, StrategyError, place_of
+from strategies.writes import Buffer, Region, Unit, Write
+
+I64: TypeAlias = npt.NDArray[np.int64]
+Argument: TypeAlias = Region | Write | Buffer
+Call: TypeAlias = tuple[str, Argument]
+"""A hook's name and its argument."""
+
+_DEEPEST = 64
+"""Hooks within hooks, at most: a hook that runs itself is found out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Bytes ``start`` to ``end`` (exclusive; None: its end) of a block, or of the private buffer (``in_scratch``)."""
+
+    start: int
+    end: int | None
+    in_scratch: bool = False
+
+    def within(self, sizes: I64) -> tuple[I64, I64]:
+        """First byte and length in blocks of ``sizes`` bytes; what lies behind a block's end is its last byte."""
+        start = np.minimum(self.start, sizes - 1)
+        end = sizes if self.end is None else np.maximum(np.minimum(self.end, sizes), start + 1)
+        return start, end - start
+
+
+WHOLE = Extent(0, None)
+Locate: TypeAlias = Callable[[Unit | Region | Buffer], Extent | None]
+"""Where maintenance on something acts; None: on nothing that is ever executed."""
+
+
+def in_block(where: Unit | Region | Buffer) -> Extent | None:
+    """Where ``where`` lies in the block that the hooks were asked about (as ``check``: scratch memory is elsewhere)."""
+    if isinstance(where, Unit):
+        return None if where.in_scratch else Extent(where.offset, where.offset + where.size)
+    if isinstance(where, Region):
+        return None if where.writes and all(write.unit.in_scratch for write in where.writes) else WHOLE
+    return WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One ``kind`` of access to each line of ``extent``; ``halves``: half line prices of maintenance for each line."""
+
+    kind: Kind
+    extent: Extent
+    halves: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How often something happens.
+
+    ``stores``       stores, to live code or elsewhere
+    ``code_lines``   instruction lines of live code that were stored to, each counted once in a plan
+    ``cleaned``, ``invalidated``  lines that maintenance covers
+    ``halves``       halves of the price of a maintained line (cleaned and invalidated)
+    ``calls``        flushes, and runs of a strategy's own maintenance
+    ``remotes``      of these, those that reach other cores
+    ``barriers``     barriers and synchronisations by themselves
+    ``sync_cores``   synchronisations of all cores
+    ``locks``        acquisitions
+    ``contended``    of these, exclusive ones that do not stop executors
+    ``stops``        of these, those that wait for executors to leave
+    ``lookups``      look-ups in a side table
+    ``decoded``      guest instructions that they decode
+    ``regenerated``  host bytes that the translator generates again
+    ``encoded``      bytes put into a side table
+    """
+
+    stores: int = 0
+    code_lines: int = 0
+    cleaned: int = 0
+    invalidated: int = 0
+    halves: int = 0
+    calls: int = 0
+    remotes: int = 0
+    barriers: int = 0
+    sync_cores: int = 0
+    locks: int = 0
+    contended: int = 0
+    stops: int = 0
+    lookups: int = 0
+    decoded: int = 0
+    regenerated: int = 0
+    encoded: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+    def times(self, count: int) -> Tally:
+        """``count`` times as often."""
+        return Tally(*(getattr(self, name) * count for name in self.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What hooks do: accesses to lines in time order, and how often they do what needs no line (``fixed``)."""
+
+    steps: tuple[Step, ...] = ()
+    fixed: Tally = field(default_factory=Tally)
+
+    @property
+    def stores(self) -> bool:
+        """True if anything is stored at all."""
+        return self.fixed.stores > 0
+
+    @property
+    def maintains(self) -> bool:
+        """True if cache lines are cleaned or invalidated."""
+        return any(step.kind in (Kind.CLEAN, Kind.INVALIDATE, Kind.INVALIDATE_ALL) for step in self.steps)
+
+    def tally(self, host: Host, addresses: I64, sizes: I64, instructions: I64, weights: I64) -> Tally:
+        """What the plan amounts to for blocks at ``addresses`` of ``sizes`` bytes, each run ``weights`` times.
+
+        ``instructions`` are the guest instructions that a look-up decodes.
+        """
+        runs = int(weights.sum())
+        total = self.fixed.times(runs) + Tally(decoded=self.fixed.lookups * int(instructions @ weights))
+        for step in self.steps:
+            if step.kind is Kind.INVALIDATE_ALL:
+                lines = runs * host.icache.sets * host.icache.ways
+                total += Tally(invalidated=lines)
+            elif step.kind in (Kind.CLEAN, Kind.INVALIDATE):
+                cleans = step.kind is Kind.CLEAN
+                start, length = step.extent.within(sizes)
+                spanned = lines_spanned(addresses + start, length, (host.dcache if cleans else host.icache).line)
+                lines = int(spanned @ weights)
+                total += Tally(
+                    cleaned=lines if cleans else 0, invalidated=0 if cleans else lines, halves=lines * step.halves
+                )
+        return total + Tally(code_lines=int(self._code_lines(addresses, sizes, host.icache.line) @ weights))
+
+    def _code_lines(self, addresses: I64, sizes: I64, line: int) -> I64:
+        """How many lines of each block are stored to."""
+        stored = sorted(
+            {step.extent for step in self.steps if step.kind is Kind.STORE and not step.extent.in_scratch},
+            key=lambda extent: extent.start,
+        )
+        count = np.zeros_like(addresses)
+        done = np.full_like(addresses, -1)
+        for extent in stored:
+            start, length = extent.within(sizes)
+            first = np.maximum((addresses + start) // line, done + 1)
+            last = (addresses + start + length - 1) // line
+            count += np.maximum(last - first + 1, 0)
+            done = np.maximum(done, last)
+        return count
+
+
+# --- asking the hooks ---------------------------------------------------------------------------------------------
+
+
+def _operations(
+    strategy: Strategy, hook: str, argument: Any, memory: dict[tuple[bool, int, int], int], depth: int = 0
+) -> Iterator[tuple[str, Operation]]:
+    """The operations of a hook in order, each with the hook that asks for it; ``memory`` is what was stored so far."""
+    if depth > _DEEPEST:
+        raise StrategyError(f"{place_of(strategy, hook)}: {_DEEPEST} hooks run one another; a hook must end")
+    history: tuple[int, ...] = ()
+    while True:
+        stretch = ask(strategy, hook, argument, history)
+        for operation in stretch.operations:
+            if isinstance(operation, Do):
+                yield from _operations(strategy, operation.hook, operation.argument, memory, depth + 1)
+                continue
+            if isinstance(operation, Store):
+                unit = operation.unit
+                key = (unit.in_scratch, unit.tb, unit.offset)
+                old = memory.get(key, unit.final)
+                memory[key] = (old & ~operation.mask) | (operation.value & operation.mask)
+            yield hook, operation
+        if stretch.ended:
+            return
+        loaded = stretch.operations[-1]
+        assert isinstance(loaded, Load)
+        unit = loaded.unit
+        history = (*history, memory.get((unit.in_scratch, unit.tb, unit.offset), unit.final))
+
+
+def executor_locks(strategy: Strategy, region: Region) -> Mapping[str, bool]:
+    """The locks that a thread holds while it executes a block: name -> shared."""
+    held: dict[str, bool] = {}
+    for _, operation in _operations(strategy, "enter", region, {}):
+        if isinstance(operation, Acquire):
+            held[operation.name] = operation.shared
+        elif isinstance(operation, Release):
+            held.pop(operation.name, None)
+    return held
+
+
+@dataclass
+class _Lowering:
+    """A plan in the making."""
+
+    recipe: Recipe
+    executors: Mapping[str, bool]
+    locate: Locate
+    steps: list[Step] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    maintained: bool = False
+    broadcast: bool = False
+    barriers: int = 0
+
+    def lower(self, operation: Operation) -> None:
+        """Add an operation."""
+        if not isinstance(operation, Clean | Invalidate | Barrier | Sync):
+            self.end_run()
+        match operation:
+            case Store(unit) | Load(unit):
+                kind = Kind.STORE if isinstance(operation, Store) else Kind.LOAD
+                self._touch(kind, Extent(unit.offset, unit.offset + unit.size, unit.in_scratch))
+                self.counts["stores"] += kind is Kind.STORE
+            case Clean(where):
+                self._maintain(Kind.CLEAN, where, 1)
+                self.maintained = True
+            case Invalidate(where, scope):
+                self._maintain(Kind.INVALIDATE, where, 1)
+                self.maintained = True
+                self.broadcast |= scope is Scope.BROADCAST
+            case Barrier() | Sync():
+                self.barriers += 1
+            case Flush(where):
+                self._flush(where)
+            case SyncCores():
+                self.counts["sync_cores"] += 1
+            case Acquire(name, shared):
+                stops = name in self.executors and not (shared and self.executors[name])
+                self.counts.update(locks=1, stops=stops, contended=not stops and not shared)
+            case Lookup():
+                self.counts["lookups"] += 1
+
+    def end_run(self) -> None:
+        """A run of a strategy's own maintenance ends: it costs what a flush does beside the lines."""
+        if self.maintained:
+            self.counts.update(calls=1, remotes=self.broadcast)
+        else:
+            self.counts["barriers"] += self.barriers
+        self.maintained = self.broadcast = False
+        self.barriers = 0
+
+    def _touch(self, kind: Kind, extent: Extent) -> None:
+        """A store or a load; with its predecessor if that is of the same kind and ends where it begins, or later."""
+        if self.steps:
+            last = self.steps[-1]
+            before = last.extent
+            assert extent.end is not None
+            if (
+                last.kind is kind and before.in_scratch is extent.in_scratch and before.end is not None
+                and before.start <= extent.start <= before.end
+            ):  # fmt: skip
+                end = max(before.end, extent.end)
+                self.steps[-1] = replace(last, extent=Extent(before.start, end, extent.in_scratch))
+                return
+        self.steps.append(Step(kind, extent))
+
+    def _maintain(self, kind: Kind, where: Unit | Region | Buffer, halves: int) -> None:
+        extent = self.locate(where)
+        if extent is not None:
+            self.steps.append(Step(kind, extent, halves))
+
+    def _flush(self, where: Region | Buffer) -> None:
+        """The host's own sequence (``bench.hosts.profile.Flush``); what it does to a line costs ``line`` in all."""
+        recipe = self.recipe
+        by_line = recipe.invalidate != "none" and not recipe.whole_icache
+        halves = 1 if recipe.clean and by_line else 2
+        if recipe.clean:
+            self._maintain(Kind.CLEAN, where, halves)
+        if recipe.invalidate != "none" and recipe.whole_icache:
+            self.steps.append(Step(Kind.INVALIDATE_ALL, WHOLE))
+        elif by_line:
+            self._maintain(Kind.INVALIDATE, where, halves)
+        self.counts.update(calls=1, remotes=1)
+
+
+def plan(
+    strategy: Strategy,
+    calls: Iterable[Call],
+    recipe: Recipe,
+    *,
+    executors: Mapping[str, bool] | None = None,
+    locate: Locate = in_block,
+) -> Plan:
+    """What the hooks ``calls`` do, one after the other, on a host that flushes by ``recipe``.
+
+    ``executors`` are the locks that executing threads hold (``executor_locks``).
+    Raises ``StrategyError`` for what ``ask`` refuses, for a lock taken twice, given back
+    without being held, or still held after the last of the hooks, and for hooks that run one another for ever.
+    """
+    lowering = _Lowering(recipe, executors or {}, locate)
+    memory: dict[tuple[bool, int, int], int] = {}
+    held: dict[str, str] = {}
+    for hook, argument in calls:
+        for asked, operation in _operations(strategy, hook, argument, memory):
+            if isinstance(operation, Acquire):
+                if operation.name in held:
+                    raise StrategyError(f"{place_of(strategy, asked)}: takes the lock {operation.name!r} a second time")
+                held[operation.name] = asked
+            elif isinstance(operation, Release) and held.pop(operation.name, None) is None:
+                place = place_of(strategy, asked)
+                raise StrategyError(f"{place}: releases the lock {operation.name!r}, which it does not hold")
+            lowering.lower(operation)
+        lowering.end_run()
+    for name, asked in held.items():
+        raise StrategyError(f"{place_of(strategy, asked)}: takes the lock {name!r}, and nothing releases it")
+    return Plan(tuple(lowering.steps), Tally(**lowering.counts))

@@ -1,0 +1,662 @@
+"""Prices and results of a replay: counted and computed by hand, and properties that hold for any strategy."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bench.replay.replay as replay_module
+from bench.errors import InputError
+from bench.hosts import Host, load_host
+from bench.hosts.profile import Tag
+from bench.replay import kernel
+from bench.replay.cost import NOTHING, Cost, weakest
+from bench.replay.kernel import Events, Kind
+from bench.replay.parameters import Parameters
+from bench.replay.plan import Extent, Plan, Step, Tally
+from bench.replay.replay import Replayed, replay
+from bench.traces.store import default_trace
+from bench.traces.successor import Words
+from bench.traces.trace import Blocks, Mode, Retranslations, Trace
+from bench.translators.registry import load_translator
+from strategies import (
+    Acquire,
+    Barrier,
+    Block,
+    Buffer,
+    Clean,
+    Do,
+    Flush,
+    Hook,
+    Invalidate,
+    Load,
+    Lookup,
+    Operation,
+    Region,
+    Release,
+    Scope,
+    Store,
+    Strategy,
+    StrategyError,
+    Sync,
+    SyncCores,
+    Write,
+)
+from strategies.registry import find, shipped
+
+COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code")
+# What is assumed of translator and guest would only hide what a test looks at.
+ALONE = kernel.Parameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
+PLAIN = Parameters(as_recorded=True, caches=ALONE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Executions given as a list, or the beginning of another trace's."""
+
+    words_given: Sequence[int]
+
+    def words(self) -> Iterator[Words]:
+        if self.words_given:
+            yield np.array(self.words_given, np.uint32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Beginning:
+    """The first chunks of another trace."""
+
+    of: Trace
+    chunks: int
+
+    def words(self) -> Iterator[Words]:
+        return itertools.islice(self.of.source.words(), self.chunks)
+
+
+def trace_of(
+    words: Sequence[int],
+    faults: Sequence[int],
+    *,
+    sizes: Sequence[int] = (128, 64),
+    rewritten: int = 104,
+    accesses: int = 1,
+    born: Sequence[int] | None = None,
+    epoch: Sequence[int] | None = None,
+    flushes: Sequence[int] = (),
+    mode: Mode = "user",
+) -> Trace:
+    """TBs of ``sizes`` bytes, packed from address 0 on, of 4 guest instructions and one access each."""
+    count = len(sizes)
+    size = np.array(sizes, np.uint32)
+    position = np.array(faults, np.int64)
+    return Trace(
+        name="given", description="of a test", guest="arm", mode=mode, access_tag="measured", length=len(words),
+        threads=1,
+        blocks=Blocks(
+            host_bytes=size, fast_bytes=size, guest_pc=np.arange(count, dtype=np.uint64) * 16,
+            guest_bytes=np.full(count, 16, np.uint32), instructions=np.full(count, 4, np.uint32),
+            accesses=np.ones(count, np.uint32),
+            epoch=np.array(epoch or [0] * count, np.uint32), born=np.array(born or [-1] * count, np.int64),
+        ),
+        retranslations=Retranslations(
+            position=position, tb=np.array(words, np.uint32)[position] & np.uint32(0xFF_FFFF),
+            thread=np.zeros(position.size, np.uint32),
+            rewritten_bytes=np.full(position.size, rewritten, np.int32),
+            accesses=np.full(position.size, accesses, np.int32),
+        ),
+        stopped=np.empty(0, np.int64), flushes=np.array(flushes, np.int64), discarded=np.empty(0, np.int64),
+        io_recompiles=np.empty(0, np.int64), source=Given(words),
+    )  # fmt: skip
+
+
+A9_LRU = load_host("cortex-a9", [f"{cache}.replacement=lru" for cache in ("icache", "dcache", "l2")])
+ONE_FAULT = trace_of([0, 1, 0, 1], [0])
+
+
+def one(
+    strategy: Strategy | str, trace: Trace = ONE_FAULT, host: Host = A9_LRU, parameters: Parameters = PLAIN,
+    translator: str = "arm",
+) -> Replayed:  # fmt: skip
+    asked = find(strategy) if isinstance(strategy, str) else strategy
+    return replay(trace, host, load_translator(translator), [asked], parameters)[0]
+
+
+def triple(cost: Cost) -> tuple[float, float, float]:
+    return cost.low, cost.nominal, cost.high
+
+
+def about(*values: float) -> Any:
+    return pytest.approx(values, rel=1e-12)
+
+
+# --- by hand ------------------------------------------------------------------------------------------------------
+
+
+def test_a_retranslation_makes_the_translators_writes_and_fills_the_rest_with_complete_ones() -> None:
+    # A load on ARM is 13 words and one update of its branch; 52 of 104 bytes, 13 words, are left.
+    assert one("unfixed").writes == 13 + 1 + 13
+    assert one("scratch-buffer").writes == 13 + 1 + 13
+    assert one("side-table").writes == 0
+
+
+def test_a_flush_costs_call_and_lines_and_remote() -> None:
+    found = one("flush-on-retranslation")
+    assert (found.retranslations, found.lines_cleaned, found.lines_invalidated) == (1, 4, 4)
+    # 104 bytes are 4 lines of 32; remote is 100 ns, 40 .. 150, at 1.2 GHz.
+    assert triple(found.flush) == about(300 + 4 * 10 + 48, 800 + 4 * 17 + 120, 2400 + 4 * 45 + 180)
+    assert found.flush.tag == "estimate"
+
+
+def test_lines_are_counted_where_the_block_lies() -> None:
+    # TB 1 begins at 128 + 16: 40 bytes from there touch the lines at 128 and 160.
+    trace = trace_of([1, 0, 1], [0], sizes=(130, 64), rewritten=40)
+    assert one("flush-on-retranslation", trace).lines_cleaned == 2
+
+
+def test_flushed_lines_are_refilled_from_the_l2_that_they_were_cleaned_to() -> None:
+    found = one("flush-on-retranslation")
+    assert found.refills == 4
+    assert triple(found.refill) == about(4 * 23, 4 * 23, 4 * 23)
+    assert one("unfixed").refills == 0
+    never_again = trace_of([0, 1, 1, 1], [0])
+    assert one("flush-on-retranslation", never_again).refills == 0
+
+
+def test_the_baseline_is_instructions_and_cold_misses() -> None:
+    found = one("flush-on-retranslation")
+    instructions = 2 * (128 + 64) / 4
+    misses = 6 * 140.8 * 1.2
+    assert triple(found.baseline) == about(*(cpi * instructions + misses for cpi in (0.5, 1.0, 1.5)))
+    assert found.baseline.tag == "assumed"
+
+
+def test_retranslating_strategies_pay_the_translator_by_the_byte_wherever_they_store() -> None:
+    for name in ("unfixed", "scratch-buffer"):
+        assert triple(one(name).translate) == about(12 * 104, 50 * 104, 200 * 104)
+        assert one(name).lookup == NOTHING
+
+
+def test_a_side_table_pays_lookups_and_encoding_instead() -> None:
+    trace = trace_of([0, 1, 0, 1], [0], born=[0, 1])
+    found = one("side-table", trace)
+    # 104 of 128 bytes of 4 guest instructions: all 4 decoded; 3 bytes for each of 8 instructions (4 for none).
+    assert triple(found.lookup) == about(4 * 5, 4 * 20, 4 * 60)
+    assert found.side_bytes == 2 * 4 * 3
+    assert triple(found.translate) == about(24 * 3, 24 * 10, 24 * 30)
+    assert one("side-table").translate == NOTHING  # translated before the recording
+
+
+def test_side_bytes_are_those_of_the_fullest_code_buffer() -> None:
+    trace = trace_of([0, 1, 2], [], sizes=(128, 64, 64), born=[0, 1, 2], epoch=[0, 0, 1], flushes=[2])
+    assert one("side-table", trace).side_bytes == 24
+
+
+def test_a_lock_costs_each_retranslation_and_others_that_want_it_a_column_of_their_own() -> None:
+    found = one("global-lock")
+    assert triple(found.lock) == about(20, 50, 200)
+    assert triple(found.stop) == about(0, 210, 1000)  # two vCPUs on this host, every acquisition contended or none
+    three = one("global-lock", parameters=dataclasses.replace(PLAIN, vcpus=3))
+    assert triple(three.stop) == about(0, 420, 2000)
+    assert three.lock == found.lock
+
+
+def test_a_shared_lock_costs_every_execution_and_its_exclusive_holder_stops_them_all() -> None:
+    found = one("stop-the-world")
+    assert triple(found.lock) == about(5 * 20, 5 * 50, 5 * 200)  # four executions and one retranslation
+    assert triple(found.stop) == about(1.2 * (770 + 1000), 1.2 * (8700 + 3000), 1.2 * (28000 + 10000))
+    four = one("stop-the-world", parameters=dataclasses.replace(PLAIN, vcpus=4))
+    # At the low end three others answer at once.
+    assert triple(four.stop) == about(1.2 * (770 + 1000), 3 * 1.2 * (8700 + 3000), 3 * 1.2 * (28000 + 10000))
+
+
+def test_one_vcpu_has_none_to_stop_and_the_result_says_so() -> None:
+    for name in ("global-lock", "stop-the-world"):
+        found = one(name, parameters=dataclasses.replace(PLAIN, vcpus=1))
+        assert found.stop == NOTHING
+        assert any("one vCPU" in note for note in found.notes)
+    assert not any("vCPU" in note for note in one("unfixed", parameters=dataclasses.replace(PLAIN, vcpus=1)).notes)
+
+
+def test_in_system_emulation_a_lock_is_said_to_have_been_empty() -> None:
+    system = dataclasses.replace(ONE_FAULT, mode="system")
+    assert any("lock macro was empty" in note for note in one("global-lock", system).notes)
+    assert not any("lock macro" in note for note in one("global-lock").notes)
+    assert not any("lock macro" in note for note in one("idempotent", system).notes)
+
+
+def test_a_store_into_code_costs_a_pipeline_clear_for_each_line_on_x86_for_right_strategies_too() -> None:
+    host = load_host("x86-skylake")
+    for name in ("unfixed", "idempotent", "flush-on-retranslation"):
+        found = one(name, host=host, translator="x86-64")
+        assert triple(found.store_into_code) == about(2 * 80, 2 * 150, 2 * 400)  # 104 bytes, lines of 64
+        assert found.refills == 2  # the stores took them from the instruction cache
+        assert triple(found.flush) == (0, 0, 0)
+    for name in ("scratch-buffer", "side-table"):
+        found = one(name, host=host, translator="x86-64")
+        assert found.store_into_code == NOTHING
+        assert found.refills == 0
+
+
+def test_a_whole_instruction_cache_is_dropped_where_a_host_can_do_no_less() -> None:
+    host = load_host("sifive-u74")
+    found = one("flush-on-retranslation", host=host)
+    assert (found.lines_cleaned, found.lines_invalidated) == (0, 32768 // 64)
+    assert found.flush.nominal == pytest.approx(900 + 25_000 * 1.5)
+
+
+def test_a_tb_flush_covers_the_used_part_of_the_code_buffer() -> None:
+    trace = trace_of([0, 1, 2], [], sizes=(128, 64, 64), born=[-1, -1, 2], epoch=[0, 0, 1], flushes=[2])
+    found = one("flush-on-tb-flush", trace)
+    assert (found.lines_cleaned, found.lines_invalidated) == (6, 6)
+    assert found.flush.nominal == pytest.approx(800 + 6 * 17 + 120)
+    assert one("flush-on-retranslation", trace).flush == NOTHING
+
+
+def test_the_translators_footprint_displaces_code() -> None:
+    lines = A9_LRU.icache.size // A9_LRU.icache.line
+    crowded = dataclasses.replace(PLAIN, caches=dataclasses.replace(ALONE, translator_code_lines=lines))
+    both_ran = trace_of([0, 1, 0, 1], [1], rewritten=40)
+    assert one("unfixed", both_ran, parameters=crowded).refills == 4 + 2
+    assert one("side-table", both_ran, parameters=crowded).refills == 0
+
+
+def test_overhead_is_the_sum_of_the_seven() -> None:
+    for name in shipped():
+        found = one(name)
+        total = sum((getattr(found, column) for column in COSTS), NOTHING)
+        assert triple(found.overhead) == about(*triple(total))
+        assert found.overhead.tag == weakest(*(getattr(found, column).tag for column in COSTS))
+
+
+def test_recorded_blocks_are_scaled_to_the_host_unless_asked_not_to_be() -> None:
+    scaled = dataclasses.replace(PLAIN, as_recorded=False)
+    # 104 of 128 bytes, of which 0.98 are 126: 103 bytes.
+    assert one("unfixed", parameters=scaled).translate.nominal == pytest.approx(50 * 103)
+
+
+def test_unknown_lengths_and_accesses_are_counted_and_said() -> None:
+    trace = trace_of([0, 1, 0, 1], [0, 2], rewritten=-1, accesses=-1)
+    notes = " / ".join(one("unfixed", trace).notes)
+    assert "2 rewritten lengths" in notes
+    assert "2 retranslations of unknown guest accesses" in notes
+
+
+def test_a_retranslation_rewrites_a_byte_and_an_access_at_least() -> None:
+    found = one("flush-on-retranslation", trace_of([0, 1], [0], rewritten=0, accesses=0))
+    assert (found.writes, found.lines_cleaned) == (14, 1)
+
+
+def test_what_is_drawn_by_chance_is_in_the_range_and_said() -> None:
+    random = one("flush-on-retranslation", host=load_host("cortex-a9"))
+    assert random.refill.low < random.refill.nominal < random.refill.high
+    assert any("random" in note for note in random.notes)
+    assert one("side-table", host=load_host("cortex-a9")).refill == NOTHING
+
+
+# --- strategies of third parties ----------------------------------------------------------------------------------
+
+
+class OwnMaintenance(Strategy):
+    """What FlushOnRetranslation does on a Cortex-A9, spelt out."""
+
+    def publish(self, region: Region) -> Hook:
+        return (
+            *super().publish(region),
+            Clean(region), Barrier(), Invalidate(region, Scope.BROADCAST), Barrier(), Sync(),
+        )  # fmt: skip
+
+
+def test_own_maintenance_costs_what_a_flush_of_the_same_lines_does() -> None:
+    own, portable = one(OwnMaintenance()), one("flush-on-retranslation")
+    assert msgspec.structs.replace(own, strategy="") == msgspec.structs.replace(portable, strategy="")
+
+
+def test_a_strategy_from_a_file_is_priced_by_what_it_does(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from strategies import Clean, Invalidate, Scope, Strategy\n\n"
+        "class UnitByUnit(Strategy):\n"
+        "    def publish(self, region):\n"
+        "        return tuple(Invalidate(unit, Scope.LOCAL) for unit in region)\n"
+    )
+    found = one(f"{file}:UnitByUnit")
+    assert found.strategy == "unit-by-unit"
+    assert (found.lines_cleaned, found.lines_invalidated) == (0, 26)
+    # One run of maintenance, each line half a pair, nothing broadcast.
+    assert triple(found.flush) == about(300 + 13 * 10, 800 + 13 * 17, 2400 + 13 * 45)
+
+
+def test_a_barrier_by_itself_is_priced_by_itself() -> None:
+    class Fenced(Strategy):
+        def publish(self, region: Region) -> Hook:
+            return (Barrier(), Sync())
+
+    assert triple(one(Fenced()).flush) == about(2 * 16, 2 * 50, 2 * 200)
+
+
+def test_what_differs_from_the_first_translation_of_the_base_class_is_counted() -> None:
+    class NeverFlushes(Strategy):
+        def translate(self, region: Region) -> Hook:
+            return tuple(Do("emit", write) for write in region.writes)
+
+    trace = trace_of([0, 1, 0, 1], [], born=[0, 1])
+    found = one(NeverFlushes(), trace)
+    assert (found.lines_cleaned, found.lines_invalidated) == (-6, -6)
+    assert found.flush.nominal == pytest.approx(-(2 * (800 + 120) + 6 * 17))
+    assert found.flush.low < found.flush.nominal < found.flush.high
+    assert one("unfixed", trace).flush == NOTHING
+
+
+def test_what_is_done_around_every_execution_is_paid_every_time() -> None:
+    class FlushesOnEntry(Strategy):
+        def enter(self, region: Region) -> Hook:
+            return (Flush(region),)
+
+    found = one(FlushesOnEntry())
+    assert found.lines_cleaned == 2 * (4 + 2)
+    assert found.flush.nominal == pytest.approx(4 * (800 + 120) + 12 * 17)
+    assert any("not simulated" in note for note in found.notes)
+
+
+def test_a_lock_that_executions_hold_exclusively_is_said_to_be_priced_too_low() -> None:
+    class Serial(Strategy):
+        def enter(self, region: Region) -> Hook:
+            return (Acquire("all"),)
+
+        def leave(self, region: Region) -> Hook:
+            return (Release("all"),)
+
+        def begin(self, region: Region) -> Hook:
+            return (Acquire("all", shared=True),)
+
+        def publish(self, region: Region) -> Hook:
+            return (Release("all"), SyncCores())
+
+    found = one(Serial())
+    assert any("exclusively" in note for note in found.notes)
+    # A sharer waits for an exclusive holder too.
+    assert found.stop.nominal == pytest.approx(4 * 210 + 1.2 * (8700 + 3000))
+
+
+def test_a_hook_that_reads_back_gets_what_the_data_side_holds() -> None:
+    seen: list[int] = []
+
+    class Looks(Strategy):
+        def emit(self, write: Write) -> Generator[Operation, int | None, None]:
+            yield Store(write.unit, 0xFF, 0x5A)
+            seen.append((yield Load(write.unit)) or 0)
+
+    one(Looks())
+    assert seen and all(value & 0xFF == 0x5A for value in seen)
+
+
+def test_looking_up_and_storing_pays_for_both() -> None:
+    class Both(Strategy):
+        def retranslate(self, region: Region) -> Hook:
+            return (Lookup(region), *super().retranslate(region))
+
+    found = one(Both())
+    assert found.lookup.nominal > 0
+    assert found.translate == one("unfixed").translate
+
+
+class _Held(Strategy):
+    def begin(self, region: Region) -> Hook:
+        return (Acquire("mine"),)
+
+
+class _Twice(_Held):
+    def publish(self, region: Region) -> Hook:
+        return (Acquire("mine"), Release("mine"))
+
+
+class _NotHeld(Strategy):
+    def publish(self, region: Region) -> Hook:
+        return (Release("mine"),)
+
+
+class _Round(Strategy):
+    def publish(self, region: Region) -> Hook:
+        return (Do("publish", region),)
+
+
+class _WalksUnits(Strategy):
+    def flush_buffer(self, buffer: Buffer) -> Hook:
+        return tuple(Clean(unit) for unit in buffer)
+
+
+class _Owes(Strategy):
+    def side_bytes(self, tb: Block) -> int:
+        return -1
+
+
+class _Breaks(Strategy):
+    def side_bytes(self, tb: Block) -> int:
+        return 1 // 0
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (_Held(), r"_Held\.begin, line \d+: takes the lock 'mine', and nothing releases it"),
+        (_Twice(), r"_Twice\.publish, line \d+: takes the lock 'mine' a second time"),
+        (_NotHeld(), r"_NotHeld\.publish, line \d+: releases the lock 'mine', which it does not hold"),
+        (_Round(), r"_Round\.publish, line \d+: 64 hooks run one another"),
+        (_WalksUnits(), r"_WalksUnits\.flush_buffer, line \d+: raised TypeError: of a block in a buffer"),
+        (_Owes(), r"_Owes\.side_bytes, line \d+: returns -1"),
+        (_Breaks(), r"_Breaks\.side_bytes, line \d+: raised ZeroDivisionError"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Strategy) else "",
+)
+def test_a_strategy_that_cannot_be_priced_is_refused_with_its_place(strategy: Strategy, message: str) -> None:
+    trace = trace_of([0, 1, 2], [0], sizes=(128, 64, 64), epoch=[0, 0, 1], flushes=[2])
+    with pytest.raises(StrategyError, match=message):
+        one(strategy, trace)
+
+
+def test_regions_of_a_buffer_can_be_flushed_one_by_one() -> None:
+    class RegionByRegion(Strategy):
+        def flush_buffer(self, buffer: Buffer) -> Hook:
+            return tuple(Flush(region) for region in buffer.regions)
+
+    trace = trace_of([0, 1, 2], [], sizes=(128, 64, 64), epoch=[0, 0, 1], flushes=[2])
+    found = one(RegionByRegion(), trace)
+    assert found.lines_cleaned == 6
+    assert found.flush.nominal == pytest.approx(2 * (800 + 120) + 6 * 17)
+
+
+@pytest.mark.parametrize("vcpus", [0, -1, 2000])
+def test_a_number_of_vcpus_that_cannot_be_is_refused(vcpus: int) -> None:
+    with pytest.raises(InputError, match="vcpus"):
+        Parameters(vcpus=vcpus)
+
+
+# --- properties ---------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.sets(st.integers(0, 29)), st.integers(0, 29), st.sampled_from(sorted(shipped())))
+def test_another_retranslation_never_makes_anything_cheaper(faults: set[int], more: int, name: str) -> None:
+    words = [position % 3 % 2 for position in range(30)]
+    few, many = (one(name, trace_of(words, sorted(at))) for at in (faults, faults | {more}))
+    for column in ("flush", "lock", "stop", "lookup", "translate", "store_into_code"):
+        assert getattr(few, column).nominal <= getattr(many, column).nominal
+    for column in ("retranslations", "writes", "lines_cleaned", "lines_invalidated", "side_bytes"):
+        assert getattr(few, column) <= getattr(many, column)
+    assert few.baseline == many.baseline
+
+
+@pytest.mark.parametrize("host", ["x86-skylake", "z10", "cortex-a9", "arm926"])
+def test_a_fix_that_flushes_nothing_pays_no_flush(host: str) -> None:
+    for name in ("idempotent", "idempotent-read-back", "scratch-buffer", "side-table", "global-lock", "unfixed"):
+        assert one(name, host=load_host(host)).flush == NOTHING
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[Events]:
+    """The events of every pass from now on."""
+    passes: list[Events] = []
+
+    def watching(*arguments: Any) -> kernel.Counts:
+        passes.append(arguments[4])
+        return kernel.simulate(*arguments)
+
+    monkeypatch.setattr(replay_module, "simulate", watching)
+    return passes
+
+
+def test_events_of_one_moment_are_the_fault_then_old_translations_then_the_tb_flush_then_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # TB 2 is translated and thrown away before execution 2, for which TB 3 is translated, at address 0.
+    trace = trace_of(
+        [0, 1, 3], [1], sizes=(128, 64, 64, 96), rewritten=52, born=[-1, -1, 2, 2], epoch=[0, 0, 0, 1], flushes=[2]
+    )
+    passes = watched(monkeypatch)
+    one("flush-on-tb-flush", trace)
+    _, events = sorted(passes, key=len)
+    maintained = [
+        (Kind(kind), address, count)
+        for kind, address, count in zip(events.kind, events.address, events.count, strict=True)
+        if kind in (Kind.TRANSLATE, Kind.CLEAN, Kind.INVALIDATE)
+    ]
+    assert set(events.position) == {1}
+    assert maintained == [
+        (Kind.TRANSLATE, 0, 1),
+        (Kind.TRANSLATE, 0, 1), (Kind.CLEAN, 192, 2), (Kind.INVALIDATE, 192, 2),
+        (Kind.CLEAN, 0, 8), (Kind.INVALIDATE, 0, 8),
+        (Kind.TRANSLATE, 0, 1), (Kind.CLEAN, 0, 3), (Kind.INVALIDATE, 0, 3),
+    ]  # fmt: skip
+    stores = events.address[events.kind == Kind.STORE]
+    assert stores[0] // 32 * 32 == 128  # the fault's TB is rewritten first
+
+
+def test_strategies_that_do_the_same_to_the_caches_share_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = watched(monkeypatch)
+    asked = [find(name) for name in ("unfixed", "global-lock", "stop-the-world", "idempotent", "side-table")]
+    found = replay(ONE_FAULT, A9_LRU, load_translator("arm"), asked, PLAIN)
+    assert len(passes) == 2  # the baseline, which is the side table's too, and the others'
+    assert len({result.refills for result in found[:4]}) == 1
+    assert found[4].refills == 0
+
+
+def test_progress_ends_at_the_executions_of_all_passes() -> None:
+    seen: list[tuple[int, int]] = []
+    asked = [find("unfixed"), find("flush-on-retranslation")]
+    replay(ONE_FAULT, A9_LRU, load_translator("arm"), asked, PLAIN, lambda done, total: seen.append((done, total)))
+    assert seen == [(4, 12), (8, 12), (12, 12)]
+
+
+def test_a_trace_without_executions_costs_nothing() -> None:
+    found = one("flush-on-retranslation", trace_of([], [], sizes=()))
+    assert (found.overhead, found.baseline, found.side_bytes) == (NOTHING, NOTHING, 0)
+
+
+@st.composite
+def _costs(draw: st.DrawFn) -> Cost:
+    low, nominal, high = sorted(draw(st.lists(st.integers(0, 10**6), min_size=3, max_size=3)))
+    return Cost(low, nominal, high, draw(st.sampled_from(get_args(Tag))))
+
+
+costs = _costs()
+
+
+@given(costs, costs, st.integers(-1000, 1000))
+def test_costs_keep_their_order_and_their_weakest_tag(a: Cost, b: Cost, count: int) -> None:
+    for cost in (a + b, a.times(count), a.widened(b), (a + b).times(count)):
+        assert cost.low <= cost.nominal <= cost.high
+    assert (a + b).tag == (b + a).tag == weakest(a.tag, b.tag)
+    assert a + NOTHING == a
+    assert a.times(0) == NOTHING
+
+
+def test_an_assumption_is_weaker_than_an_estimate_than_a_document_than_a_measurement() -> None:
+    assert weakest() == "measured"
+    assert weakest("measured", "documented") == "documented"
+    assert weakest("documented", "estimate", "measured") == "estimate"
+    assert weakest("estimate", "assumed", "documented") == "assumed"
+
+
+extents = st.builds(
+    lambda start, length, in_scratch: Extent(start, None if length is None else start + length, in_scratch),
+    st.integers(0, 300), st.none() | st.integers(1, 200), st.booleans(),
+)  # fmt: skip
+kinds = st.sampled_from((Kind.STORE, Kind.LOAD, Kind.CLEAN, Kind.INVALIDATE))
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.builds(Step, kinds, extents, st.just(1)), max_size=6),
+    st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 300), st.integers(0, 3)), min_size=1, max_size=4),
+)
+def test_lines_are_those_that_a_byte_by_byte_count_finds(
+    steps: list[Step], blocks: list[tuple[int, int, int]]
+) -> None:
+    def lines(step: Step, address: int, size: int) -> set[int]:
+        start = min(step.extent.start, size - 1)
+        end = size if step.extent.end is None else max(min(step.extent.end, size), start + 1)
+        return {byte // 32 for byte in range(address + start, address + end)}
+
+    expected = Tally()
+    for address, size, weight in blocks:
+        maintained = {
+            kind: sum(len(lines(step, address, size)) for step in steps if step.kind is kind)
+            for kind in (Kind.CLEAN, Kind.INVALIDATE)
+        }
+        stored = [lines(s, address, size) for s in steps if s.kind is Kind.STORE and not s.extent.in_scratch]
+        expected += Tally(
+            cleaned=maintained[Kind.CLEAN], invalidated=maintained[Kind.INVALIDATE],
+            halves=sum(maintained.values()), code_lines=len(set().union(*stored)),
+        ).times(weight)  # fmt: skip
+    columns = [np.array(column, np.int64) for column in zip(*blocks, strict=True)]
+    assert Plan(tuple(steps)).tally(A9_LRU, columns[0], columns[1], np.ones_like(columns[0]), columns[2]) == expected
+
+
+# --- the recorded boot --------------------------------------------------------------------------------------------
+
+
+def beginning(trace: Trace, chunks: int) -> Trace:
+    """The first chunks of a trace; its later TBs stay in the table."""
+    length = sum(words.size for words in Beginning(trace, chunks).words())
+    faults = trace.retranslations
+    early = faults.position < length
+    blocks = dataclasses.replace(
+        trace.blocks, born=np.where(trace.blocks.born < length, trace.blocks.born, -1)
+    )
+    return dataclasses.replace(
+        trace,
+        length=length,
+        blocks=blocks,
+        retranslations=Retranslations(**{f.name: getattr(faults, f.name)[early] for f in dataclasses.fields(faults)}),
+        stopped=trace.stopped[trace.stopped < length],
+        flushes=trace.flushes[trace.flushes < length],
+        discarded=trace.discarded[trace.discarded < length],
+        io_recompiles=trace.io_recompiles[trace.io_recompiles < length],
+        source=Beginning(trace, chunks),
+    )
+
+
+def test_the_beginning_of_the_recorded_boot() -> None:
+    trace = beginning(default_trace(), 2)
+    assert len(trace.retranslations) > 10
+    names = ("unfixed", "idempotent", "flush-on-retranslation", "side-table", "stop-the-world-flush")
+    found = dict(zip(names, replay(trace, A9_LRU, load_translator("arm"), map(find, names)), strict=True))
+    for result in found.values():
+        assert result.retranslations == len(trace.retranslations)
+        assert 0 < result.overhead.low <= result.overhead.nominal <= result.overhead.high
+        assert msgspec.json.decode(msgspec.json.encode(result), type=Replayed) == result
+    # Dearer by what it adds, and by far: every execution takes the lock.
+    assert found["unfixed"].overhead == found["idempotent"].overhead
+    assert found["idempotent"].overhead.nominal < found["flush-on-retranslation"].overhead.nominal
+    assert found["stop-the-world-flush"].overhead.nominal > 10 * found["flush-on-retranslation"].overhead.nominal
+    # A flush per retranslation, of at least a line each.
+    flush = found["flush-on-retranslation"]
+    assert flush.lines_cleaned == flush.lines_invalidated >= flush.retranslations
+    assert found["side-table"].writes == 0 < found["side-table"].side_bytes
