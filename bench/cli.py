@@ -186,6 +186,11 @@ Vcpus = Annotated[
     int | None, typer.Option("--vcpus", help="Guest CPUs, for what stopping others costs; default: the host's cores.")
 ]
 
+Varied = Annotated[
+    list[str] | None,
+    typer.Option("--parameter", help="Vary an assumption of the replay: lookup=40, seed=2.", metavar="NAME=VALUE"),
+]
+
 
 @app.command()
 def compare(
@@ -201,6 +206,7 @@ def compare(
     max_states: MaxStates = None,
     vcpus: Vcpus = None,
     as_recorded: AsRecorded = False,
+    parameter: Varied = None,
     settings: Settings = None,
     what_if: WhatIf = False,
     format: Format = "simple",
@@ -224,7 +230,7 @@ def compare(
         cores=cores, tbs=tbs, retranslations=retranslations, flushes=flushes, max_states=_max_states(max_states),
         what_if=what_if,
     )  # fmt: skip
-    parameters = Parameters(vcpus=vcpus, as_recorded=as_recorded)
+    parameters = Parameters(vcpus=vcpus, as_recorded=as_recorded).varied(parameter or ())
     pairs = _pairs(host, settings, translator, what_if)
     if by_name:
         for found, _ in pairs:
@@ -254,6 +260,7 @@ def replay(
     translator: Translators = None,
     vcpus: Vcpus = None,
     as_recorded: AsRecorded = False,
+    parameter: Varied = None,
     settings: Settings = None,
     what_if: WhatIf = False,
     format: Format = "simple",
@@ -269,7 +276,7 @@ def replay(
     from bench.traces.store import load_trace
 
     emit = _emitter(format, output)
-    parameters = Parameters(vcpus=vcpus, as_recorded=as_recorded)
+    parameters = Parameters(vcpus=vcpus, as_recorded=as_recorded).varied(parameter or ())
     pairs = _pairs(host, settings, translator, what_if)
     strategies = _find_strategies(_listed(strategy))
     recorded = load_trace(trace)

@@ -302,6 +302,10 @@ class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             found, missing = ("costs.refill_l2", "l2") if self.l2 is None else ("l2", "costs.refill_l2")
             raise ValueError(f"found {found} without {missing}; expected both or neither")
 
+    def runs_as(self, isa: str) -> Isa:
+        """What the host does under the instruction set ``isa``; one that it does not run is taken as its main one."""
+        return self.isa.get(isa) or self.isa[self.main_isa]
+
     @property
     def main_isa(self) -> str:
         """The instruction set that the host mainly runs."""

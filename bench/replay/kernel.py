@@ -544,9 +544,7 @@ def _event(
         first = address >> dcache[_LINE_BITS]
         for line in range(first, first + count):
             if kind == _KIND_STORE:
-                _store(
-                    sets, tags, ways_of, icache, dcache, l2, write_back, write_allocate, snoop, line, counts
-                )
+                _store(sets, tags, ways_of, icache, dcache, l2, write_back, write_allocate, snoop, line, counts)
             elif kind == _KIND_LOAD:
                 _load(sets, tags, ways_of, dcache, l2, line, _READ, _LOAD, counts)
             else:
@@ -791,7 +789,7 @@ def _core(host: Host, code_bytes: int, parameters: Parameters) -> _Core:
     sets = np.concatenate(words)
     # A bit generator's raw stream is the same in every version of numpy; a xorshift must not start at 0.
     luck = np.random.PCG64(parameters.seed).random_raw(row) | 1
-    for (_, _, first, _, mask, _, policy, _, _) in geometries:
+    for _, _, first, _, mask, _, policy, _, _ in geometries:
         if policy == _RANDOM:
             sets[first : first + mask + 1, _ORDER] = luck[first : first + mask + 1]
 

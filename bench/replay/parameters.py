@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 
 from bench.errors import InputError
 from bench.replay import kernel
@@ -61,3 +62,34 @@ class Parameters:
     def __post_init__(self) -> None:
         if self.vcpus is not None and not 1 <= self.vcpus <= 1024:
             raise InputError(str(self.vcpus), place="vcpus", expected="1 .. 1024")
+
+    def varied(self, settings: Sequence[str]) -> Parameters:
+        """The same with some set: ``lookup=40``, ``guest_data_lines=0``, ``seed=2``; what is set has no range.
+
+        Raises ``InputError`` for what is no parameter, or no value of it.
+        """
+        quantities = {
+            f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Quantity)
+        }
+        counts = [f.name for f in fields(self.caches)]
+        changes: dict[str, Quantity] = {}
+        caches: dict[str, int] = {}
+        for setting in settings:
+            name, _, text = setting.partition("=")
+            try:
+                if name in quantities:
+                    value = float(text)
+                    if not 0 <= value < 1e12:
+                        raise ValueError(text)
+                    changes[name] = replace(
+                        quantities[name], value=value, low=value, high=value, tag="assumed", source=("--parameter",)
+                    )
+                elif name in counts:
+                    caches[name] = int(text)
+                else:
+                    raise InputError(
+                        repr(name), place="--parameter", expected=f"one of {', '.join((*quantities, *counts))}"
+                    )
+            except ValueError as error:
+                raise InputError(repr(text), place=f"--parameter {name}", expected="a number, not negative") from error
+        return replace(self, **changes, caches=replace(self.caches, **caches))  # type: ignore[arg-type]

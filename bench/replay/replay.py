@@ -185,7 +185,7 @@ class _Ground:
         self.host = host
         self.translator = translator
         self.parameters = parameters
-        self.isa: Isa = host.isa.get(translator.isa) or host.isa[host.main_isa]
+        self.isa: Isa = host.runs_as(translator.isa)
         self.layout: Layout = lay_out(
             trace.blocks, trace.retranslations, translator.isa, as_recorded=parameters.as_recorded
         )
@@ -322,9 +322,7 @@ class _Ground:
     def simulated(self, doings: _Doings, chunks: Iterable[U32]) -> Counts:
         """One pass."""
         layout = self.layout
-        return simulate(
-            self.host, layout.addresses, layout.sizes, chunks, self.events(doings), self.parameters.caches
-        )
+        return simulate(self.host, layout.addresses, layout.sizes, chunks, self.events(doings), self.parameters.caches)
 
     def luck(self, baseline: Counts) -> tuple[float, float]:
         """By how many misses, and misses of the L2, two passes that differ can differ by chance.
@@ -401,9 +399,7 @@ class _Asked:
     def _side_bytes(self) -> I64:
         """Bytes kept beside each TB."""
         ground = self.ground
-        keys, kind = np.unique(
-            np.stack((ground.instructions, ground.layout.sizes)), axis=1, return_inverse=True
-        )
+        keys, kind = np.unique(np.stack((ground.instructions, ground.layout.sizes)), axis=1, return_inverse=True)
         words = START_WORDS[ground.trace.guest]
         kept = [self._kept(Block(int(instructions), int(size), words)) for instructions, size in keys.T]
         return np.array(kept, np.int64)[kind.ravel()] if kept else np.zeros(0, np.int64)

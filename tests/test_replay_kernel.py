@@ -1,0 +1,563 @@
+"""The replay kernel counts what a plain reference and two published cache simulators count: equal, not similar."""
+
+from __future__ import annotations
+
+import dataclasses
+import lzma
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import InputError
+from bench.hosts import host_names, load_host
+from bench.hosts.profile import Cache, DataCache, Host
+from bench.replay.kernel import MOST_WAYS, Counts, Events, Kind, Parameters, lines_spanned, simulate
+
+MIB = 1 << 20
+NOTHING_ELSE = Parameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
+
+
+# ------------------------------------------------------------------------------------------------ hosts and streams
+
+
+def cache(size: int, ways: int, line: int, replacement: str, **more: Any) -> Cache:
+    """A cache of that shape."""
+    kind = DataCache if more else Cache
+    if more:
+        more |= {"write_tag": "assumed", "write_source": ("test",)}
+    return kind(
+        size=size, ways=ways, line=line, replacement=replacement, tag="assumed", source=("test",),
+        replacement_tag="assumed", replacement_source=("test",), **more,
+    )  # fmt: skip
+
+
+def machine(icache: Cache, dcache: Cache, l2: Cache | None, snoop: str = "none") -> Host:
+    """A host with those caches; everything else is that of a shipped one with or without an L2."""
+    base = load_host("cortex-a9" if l2 else "arm926")
+    snoops = msgspec.structs.replace(base.coherence.snoop, value=snoop)
+    coherence = msgspec.structs.replace(base.coherence, snoop=snoops)
+    return msgspec.structs.replace(base, icache=icache, dcache=dcache, l2=l2, coherence=coherence)
+
+
+def packed(sizes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Addresses and sizes of TBs, one behind the other at 16-byte boundaries."""
+    lengths = np.array(sizes, np.int64)
+    room = -(-lengths // 16) * 16
+    return np.cumsum(room) - room, lengths
+
+
+def events_of(rows: Iterable[tuple[int, Kind, int, int]]) -> Events:
+    """Events from rows of position, kind, address, count, put in order."""
+    ordered = sorted(rows, key=lambda row: row[0])
+    position, kind, address, count = (list(column) for column in zip(*ordered, strict=True)) if ordered else ([],) * 4
+    return Events(
+        np.array(position, np.int64), np.array(kind, np.uint8), np.array(address, np.int64), np.array(count, np.int64)
+    )
+
+
+def run(host: Host, sizes: Sequence[int], words: Sequence[int], events: Events, parameters: Parameters) -> Counts:
+    """A replay in one chunk."""
+    return simulate(host, *packed(sizes), [np.array(words, np.uint32)], events, parameters)
+
+
+# ------------------------------------------------------------------------------------------------ the reference
+
+
+class ReferenceSet:
+    """One set of a cache: the lines by way, and what its replacement remembers."""
+
+    def __init__(self, ways: int, replacement: str, luck: int) -> None:
+        self.lines: list[int | None] = [None] * ways
+        self.dirty: set[int] = set()
+        self.replacement = replacement
+        self.recent: list[int] = []
+        self.tree: dict[tuple[int, int], int] = {}
+        self.next = 0
+        self.luck = luck
+
+    def touch(self, way: int) -> None:
+        """Remember an access."""
+        self.recent = [other for other in self.recent if other != way] + [way]
+        low, high = 0, len(self.lines)
+        while high - low > 1:
+            middle = (low + high) // 2
+            self.tree[low, high] = 1 if way < middle else 0
+            low, high = (low, middle) if way < middle else (middle, high)
+
+    def room(self) -> int:
+        """The way that the next line takes."""
+        if None in self.lines:
+            return self.lines.index(None)
+        ways = len(self.lines)
+        if self.replacement == "lru":
+            return self.recent[0]
+        if self.replacement == "plru":
+            low, high = 0, ways
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if self.tree.get((low, high), 0) else (low, middle)
+            return low
+        if self.replacement == "round-robin":
+            way, self.next = self.next, (self.next + 1) % ways
+            return way
+        mask = (1 << 64) - 1
+        self.luck ^= self.luck << 13 & mask
+        self.luck ^= self.luck >> 7
+        self.luck ^= self.luck << 17 & mask
+        return (self.luck >> 32) * ways >> 32
+
+
+class ReferenceCache:
+    """A cache of ``ReferenceSet``s."""
+
+    def __init__(self, shape: Cache, luck: list[int]) -> None:
+        self.line = shape.line
+        self.sets = [ReferenceSet(shape.ways, shape.replacement, luck.pop(0)) for _ in range(shape.sets)]
+
+    def where(self, line: int) -> tuple[ReferenceSet, int | None]:
+        """The set of a line and its way there, if any."""
+        row = self.sets[line % len(self.sets)]
+        return row, row.lines.index(line) if line in row.lines else None
+
+    def hit(self, line: int, dirty: bool = False) -> bool:
+        """Access a line if it is there."""
+        row, way = self.where(line)
+        if way is None:
+            return False
+        row.touch(way)
+        if dirty:
+            row.dirty.add(line)
+        return True
+
+    def fill(self, line: int, dirty: bool = False) -> int | None:
+        """Put an absent line in; the dirty line that went, if any."""
+        row, _ = self.where(line)
+        way = row.room()
+        old = row.lines[way]
+        row.lines[way] = line
+        row.touch(way)
+        if dirty:
+            row.dirty.add(line)
+        if old in row.dirty:
+            row.dirty.remove(old)
+            return old
+        return None
+
+    def drop(self, line: int) -> int:
+        """Invalidate a line; how many that were."""
+        row, way = self.where(line)
+        if way is None:
+            return 0
+        row.lines[way] = None
+        row.recent.remove(way)
+        return 1
+
+
+class Reference:
+    """A core, one access after the other, as the kernel's docstring says it."""
+
+    def __init__(self, host: Host, code_bytes: int, parameters: Parameters) -> None:
+        shapes = [host.icache, host.dcache] + ([host.l2] if host.l2 else [])
+        luck = [int(raw) | 1 for raw in np.random.PCG64(parameters.seed).random_raw(sum(s.sets for s in shapes))]
+        caches = [ReferenceCache(shape, luck) for shape in shapes]
+        self.icache, self.dcache = caches[:2]
+        self.l2 = caches[2] if host.l2 else None
+        self.host, self.parameters = host, parameters
+        self.counts = dict.fromkeys((counter.name for counter in dataclasses.fields(Counts)), 0)
+        self.code = self.page(code_bytes)
+        self.data = self.page(self.code + parameters.translator_code_lines * host.icache.line)
+        self.fresh = self.page(self.data + parameters.translator_data_lines * host.dcache.line)
+        self.touched = 0
+
+    @staticmethod
+    def page(end: int) -> int:
+        """The next multiple of 1 MiB."""
+        return (end + MIB - 1) // MIB * MIB
+
+    def below(self, line: int, size: int, dirty: bool) -> int:
+        """An L1 line of ``size`` bytes at the next level: 1 if memory was needed."""
+        if self.l2 is None:
+            self.counts["memory_writes"] += dirty
+            return 1
+        memory = 0
+        for lower in sorted({address // self.l2.line for address in range(line * size, (line + 1) * size, 8)}):
+            if not self.l2.hit(lower, dirty):
+                memory = 1
+                self.counts["memory_writes"] += self.l2.fill(lower, dirty) is not None
+        return memory
+
+    def access(self, level: ReferenceCache, line: int, who: str, dirty: bool = False) -> None:
+        """Fetch, load or allocate a line."""
+        self.counts[f"{who}_lines"] += 1
+        if level.hit(line, dirty):
+            return
+        self.counts[f"{who}_misses"] += 1
+        self.counts[f"{who}_memory"] += self.below(line, level.line, False)
+        old = level.fill(line, dirty)
+        if old is not None:
+            self.counts["written_back"] += 1
+            self.below(old, level.line, True)
+
+    def store(self, line: int) -> None:
+        """Store to a data line."""
+        policy = self.host.dcache
+        present = self.dcache.where(line)[1] is not None
+        if present or policy.write_allocate:
+            self.access(self.dcache, line, "store", policy.write == "back")
+        else:
+            self.counts["store_lines"] += 1
+            self.counts["store_misses"] += 1
+        if policy.write == "through" or not (present or policy.write_allocate):
+            self.counts["passed_on"] += 1
+            self.below(line, policy.line, True)
+        if self.host.coherence.snoop.value == "all":
+            for address in range(line * policy.line, (line + 1) * policy.line, 8):
+                self.counts["snooped"] += self.icache.drop(address // self.icache.line)
+
+    def clean(self, line: int) -> None:
+        """Write a data line to the next level if it is dirty."""
+        row, way = self.dcache.where(line)
+        if way is not None and line in row.dirty:
+            row.dirty.remove(line)
+            self.counts["cleaned"] += 1
+            self.below(line, self.dcache.line, True)
+
+    def event(self, kind: Kind, address: int, count: int) -> None:
+        """An event."""
+        if kind is Kind.INVALIDATE_ALL:
+            held = [line for row in self.icache.sets for line in row.lines if line is not None]
+            self.counts["invalidated"] += sum(map(self.icache.drop, held))
+        elif kind is Kind.TRANSLATE:
+            for _ in range(count):
+                for number in range(self.parameters.translator_code_lines):
+                    self.access(self.icache, self.code // self.icache.line + number, "translator_code")
+                for number in range(self.parameters.translator_data_lines):
+                    self.access(self.dcache, self.data // self.dcache.line + number, "translator_data")
+        else:
+            level = self.icache if kind is Kind.INVALIDATE else self.dcache
+            for line in range(address // level.line, address // level.line + count):
+                if kind is Kind.STORE:
+                    self.store(line)
+                elif kind is Kind.LOAD:
+                    self.access(self.dcache, line, "load")
+                elif kind is Kind.CLEAN:
+                    self.clean(line)
+                else:
+                    self.counts["invalidated"] += self.icache.drop(line)
+
+    def execute(self, address: int, size: int) -> None:
+        """A TB runs, and so do the guest's data accesses in it."""
+        for line in range(address // self.icache.line, (address + size - 1) // self.icache.line + 1):
+            self.access(self.icache, line, "code")
+        self.counts["executions"] += 1
+        while self.touched < self.counts["executions"] * self.parameters.guest_data_lines // 1000:
+            self.access(self.dcache, self.fresh // self.dcache.line + self.touched, "guest_data")
+            self.touched += 1
+
+
+def reference(
+    host: Host, sizes: Sequence[int], words: Sequence[int], rows: list[tuple[int, Kind, int, int]], what: Parameters
+) -> Counts:
+    """The counts of ``simulate``, the slow way."""
+    addresses, lengths = packed(sizes)
+    ends = [int(addresses[-1] + lengths[-1])]
+    for _, kind, address, count in rows:
+        line = host.icache.line if kind is Kind.INVALIDATE else host.dcache.line
+        ends.append((address // line + count) * line if kind < Kind.INVALIDATE_ALL and count else 0)
+    core = Reference(host, max(ends), what)
+    pending = sorted(rows, key=lambda row: row[0])
+    for position, word in enumerate([-1, *words], start=-1):
+        if position >= 0:
+            tb = word & 0xFFFFFF
+            if word >> 31:
+                core.counts["stopped"] += 1
+            elif tb == 0xFFFFFF:
+                core.counts["unknown"] += 1
+            else:
+                core.execute(int(addresses[tb]), int(lengths[tb]))
+        while pending and pending[0][0] == position:
+            core.event(*pending.pop(0)[1:])
+    return Counts(**core.counts)
+
+
+@st.composite
+def shapes(draw: st.DrawFn, lines: Sequence[int], data: bool = False) -> Cache:
+    """A small cache of any shape and policy."""
+    replacement = draw(st.sampled_from(sorted(MOST_WAYS)))
+    ways = draw(st.sampled_from([1, 2, 4, 8, 16]) if replacement == "plru" else st.integers(1, 16))
+    line, sets = draw(st.sampled_from(lines)), draw(st.sampled_from([1, 2, 4, 8]))
+    more = {"write": draw(st.sampled_from(["back", "through"])), "write_allocate": draw(st.booleans())} if data else {}
+    return cache(ways * line * sets, ways, line, replacement, **more)
+
+
+@st.composite
+def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[tuple[int, Kind, int, int]], Parameters]:
+    """A small host, TBs, executions, events and parameters."""
+    lines = [16, 32, 64]
+    host = machine(
+        draw(shapes(lines)), draw(shapes(lines, data=True)), draw(st.none() | shapes([16, 32, 128])),
+        draw(st.sampled_from(["none", "others", "all"])),
+    )  # fmt: skip
+    sizes = draw(st.lists(st.integers(1, 400), min_size=1, max_size=12))
+    tb = st.integers(0, len(sizes) - 1)
+    words = draw(st.lists(tb | tb.map(lambda t: t | 3 << 24) | st.sampled_from([0xFFFFFF, 1 << 31]), max_size=120))
+    row = st.tuples(
+        st.integers(-1, len(words) - 1), st.sampled_from(Kind), st.integers(0, 3000), st.integers(0, 12)
+    )
+    rows = draw(st.lists(row, max_size=40 if words else 0))
+    parameters = Parameters(
+        guest_data_lines=draw(st.sampled_from([0, 50, 999, 2500])),
+        translator_code_lines=draw(st.integers(0, 9)),
+        translator_data_lines=draw(st.integers(0, 9)),
+        seed=draw(st.integers(0, 5)),
+    )
+    return host, sizes, words, rows, parameters
+
+
+@given(replays())
+@settings(max_examples=400, deadline=None)
+def test_every_count_is_that_of_the_plain_reference(replay: Any) -> None:
+    host, sizes, words, rows, parameters = replay
+    # The order of events at one position is theirs: sorting keeps it, in both.
+    assert run(host, sizes, words, events_of(rows), parameters) == reference(*replay)
+
+
+@given(replays(), st.integers(0, 1 << 32))
+@settings(max_examples=100, deadline=None)
+def test_every_count_is_that_of_the_reference_in_dense_streams(replay: Any, seed: int) -> None:
+    # Lists that hypothesis draws are short: here the same lines are stored, cleaned and dropped again and again.
+    host, sizes, _, _, parameters = replay
+    random = np.random.default_rng(seed)
+    words = random.integers(0, len(sizes), 150).tolist()
+    rows = [
+        (int(position), Kind(kind), int(address), int(count))
+        for position, kind, address, count in zip(
+            random.integers(-1, 150, 150), random.choice(Kind, 150, p=[0.3, 0.1, 0.3, 0.2, 0.05, 0.05]),
+            random.integers(0, 600, 150), random.integers(0, 6, 150), strict=True,
+        )
+    ]  # fmt: skip
+    assert run(host, sizes, words, events_of(rows), parameters) == reference(host, sizes, words, rows, parameters)
+
+
+@given(replays(), st.lists(st.integers(0, 120), max_size=6))
+@settings(max_examples=100, deadline=None)
+def test_how_the_execution_is_cut_into_chunks_does_not_matter(replay: Any, cuts: list[int]) -> None:
+    host, sizes, words, rows, parameters = replay
+    chunks = np.split(np.array(words, np.uint32), sorted(min(cut, len(words)) for cut in cuts))
+    cut = simulate(host, *packed(sizes), chunks, events_of(rows), parameters)
+    assert cut == run(host, sizes, words, events_of(rows), parameters)
+
+
+@pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
+def test_the_most_ways_are_right_too(replacement: str) -> None:
+    ways = MOST_WAYS[replacement]
+    shape = cache(ways * 32, ways, 32, replacement)
+    host = machine(shape, cache(2048, 2, 32, "lru", write="back", write_allocate=True), None)
+    random = np.random.default_rng(7)
+    sizes, words = [32] * 2 * ways, random.integers(0, 2 * ways, 2000).tolist()
+    rows = [(int(position), Kind.INVALIDATE, 32 * int(position % ways), 3) for position in range(0, 2000, 50)]
+    counts = run(host, sizes, words, events_of(rows), NOTHING_ELSE)
+    assert counts == reference(host, sizes, words, rows, NOTHING_ELSE)
+    assert counts.invalidated > 0
+    assert 0 < counts.code_misses < counts.code_lines
+
+
+# ------------------------------------------------------------------------------------------------ two peers
+
+PEER_POLICIES = {"lru": "LRU", "round-robin": "FIFO"}
+
+
+def with_policy(host: Host, replacement: str) -> Host:
+    """A host with that replacement in all caches."""
+    caches = {"icache": host.icache, "dcache": host.dcache} | ({"l2": host.l2} if host.l2 else {})
+    changed = {name: msgspec.structs.replace(shape, replacement=replacement) for name, shape in caches.items()}
+    return msgspec.structs.replace(host, **changed)
+
+
+def modelled(executions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Addresses, sizes and executions of a stream with loops and a working set beyond every L1 cache."""
+    random = np.random.default_rng(11)
+    addresses, sizes = packed(random.integers(20, 900, 4000).tolist())
+    loops = [np.tile(random.integers(0, 4000, 12) // random.choice([1, 20]), 5) for _ in range(executions // 60)]
+    return addresses, sizes, np.concatenate(loops).astype(np.uint32)
+
+
+@pytest.fixture(scope="module")
+def recorded(shared_traces: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of a recorded boot: its first 20,000 executions."""
+    with lzma.open(shared_traces / "sys_arm_virt_user.exec.u32.xz") as file:
+        words = np.frombuffer(file.read(80_000), "<u4")
+    with np.load(shared_traces / "sys_arm_virt_user.npz") as file:
+        sizes = file["tb_host_size"].tolist()
+    return *packed(sizes), words.astype(np.uint32)
+
+
+def by_pycachesim(
+    host: Host, addresses: np.ndarray, sizes: np.ndarray, words: np.ndarray, loads: dict[int, tuple[int, int]],
+    parameters: Parameters,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Misses of the L1 caches and of the L2, counted by pycachesim."""
+    cachesim = pytest.importorskip("cachesim", reason="pycachesim is not installed: no peer to compare with")
+
+    def level(name: str, shape: Cache, below: Any) -> Any:
+        policy = PEER_POLICIES[shape.replacement]
+        return cachesim.Cache(name, shape.sets, shape.ways, shape.line, policy, load_from=below, store_to=below)
+
+    l2 = level("L2", host.l2, None) if host.l2 else None
+    icache, dcache = level("L1I", host.icache, l2), level("L1D", host.dcache, l2)
+    # Behind the code buffer lie the translator's code and its data, one line each and 1 MiB of room.
+    fresh = 2 * MIB + Reference.page(int((addresses + sizes).max()))
+    touched = ran = 0
+    for position, word in enumerate(words.tolist()):
+        tb = word & 0xFFFFFF
+        if not word >> 31 and tb != 0xFFFFFF:
+            icache.backend.load(int(addresses[tb]), int(sizes[tb]))
+            ran += 1
+            while touched < ran * parameters.guest_data_lines // 1000:
+                dcache.backend.load(fresh + touched * host.dcache.line, 1)
+                touched += 1
+        if position in loads:
+            dcache.backend.load(*loads[position])
+    return icache.backend.MISS_count, dcache.backend.MISS_count, l2.backend.MISS_count if l2 else 0
+
+
+@pytest.mark.parametrize("replacement", PEER_POLICIES)
+@pytest.mark.parametrize("name", host_names())
+@pytest.mark.parametrize("source", ["modelled", "recorded"])
+def test_misses_of_every_shipped_geometry_equal_those_of_pycachesim(
+    name: str, replacement: str, source: str, request: pytest.FixtureRequest
+) -> None:
+    # Loads only: in pycachesim a store that hits does not make its line the most recent one.
+    host = with_policy(load_host(name), replacement)
+    addresses, sizes, words = modelled(20_000) if source == "modelled" else request.getfixturevalue("recorded")
+    parameters = Parameters(guest_data_lines=300, translator_code_lines=1, translator_data_lines=1)
+    places = np.arange(10, words.size, 25)
+    tbs = words[places] & 0xFFFFFF
+    places, tbs = places[tbs < addresses.size], tbs[tbs < addresses.size]
+    spanned = lines_spanned(addresses[tbs], sizes[tbs], host.dcache.line)
+    events = Events(places, np.full(places.size, Kind.LOAD, np.uint8), addresses[tbs], spanned)
+    counts = simulate(host, addresses, sizes, [words], events, parameters)
+    loads = {int(p): (int(addresses[t]), int(sizes[t])) for p, t in zip(places, tbs, strict=True)}
+    below = counts.code_memory + counts.load_memory + counts.guest_data_memory if host.l2 else 0
+    ours = counts.code_misses, counts.load_misses + counts.guest_data_misses, below
+    assert ours == by_pycachesim(host, addresses, sizes, words, loads, parameters)
+    assert counts.code_misses < counts.code_lines
+
+
+@pytest.mark.parametrize("replacement", PEER_POLICIES)
+@pytest.mark.parametrize("name", host_names())
+def test_misses_of_every_shipped_instruction_cache_equal_those_of_libcachesim(name: str, replacement: str) -> None:
+    # libCacheSim's caches are fully associative: a set-associative one is as many of them as it has sets.
+    peer = pytest.importorskip("libcachesim", reason="libcachesim is not installed: no peer to compare with")
+    host = with_policy(load_host(name), replacement)
+    shape = host.icache
+    addresses, sizes, words = modelled(2_000)
+    # A hash table of 2^8 entries each, instead of 2^24 at first.
+    sets = [getattr(peer, PEER_POLICIES[replacement])(shape.ways, hashpower=8) for _ in range(shape.sets)]
+    lines = [
+        line
+        for tb in words.tolist()
+        for line in range(addresses[tb] // shape.line, (addresses[tb] + sizes[tb] - 1) // shape.line + 1)
+    ]
+    hits = sum(sets[line % shape.sets].get(peer.Request(obj_id=line, obj_size=1)) for line in map(int, lines))
+    counts = simulate(host, addresses, sizes, [words], Events.none(), NOTHING_ELSE)
+    assert (counts.code_lines, counts.code_misses) == (len(lines), len(lines) - hits)
+    assert 0 < hits < len(lines)
+
+
+# ------------------------------------------------------------------------------------------------ what events do
+
+SIMPLE = machine(
+    cache(1024, 2, 32, "lru"), cache(1024, 2, 32, "lru", write="back", write_allocate=True), cache(8192, 4, 32, "lru")
+)
+
+
+def test_what_is_stored_and_cleaned_is_counted_once() -> None:
+    rows = [(0, Kind.STORE, 0, 4), (0, Kind.STORE, 0, 2), (0, Kind.CLEAN, 0, 8), (0, Kind.CLEAN, 0, 8)]
+    counts = run(SIMPLE, [128], [0], events_of(rows), NOTHING_ELSE)
+    assert (counts.store_lines, counts.store_misses, counts.cleaned, counts.written_back) == (6, 4, 4, 0)
+
+
+def test_invalidated_lines_are_refilled_and_that_is_the_difference_to_the_baseline() -> None:
+    words = [0, 0, 0]
+    baseline = run(SIMPLE, [128], words, Events.none(), NOTHING_ELSE)
+    counts = run(SIMPLE, [128], words, events_of([(1, Kind.INVALIDATE, 32, 2)]), NOTHING_ELSE)
+    difference = counts - baseline
+    assert (difference.code_misses, difference.code_memory, difference.invalidated) == (2, 0, 2)
+    assert difference.executions == difference.code_lines == 0
+
+
+def test_an_event_before_the_first_execution_and_one_after_the_last_happen() -> None:
+    rows = [(-1, Kind.LOAD, 0, 1), (0, Kind.INVALIDATE_ALL, 0, 0)]
+    counts = run(SIMPLE, [64], [0], events_of(rows), NOTHING_ELSE)
+    assert (counts.load_misses, counts.code_memory, counts.invalidated) == (1, 1, 2)
+
+
+def test_random_replacement_depends_on_its_seed_alone() -> None:
+    host = with_policy(SIMPLE, "random")
+    addresses, sizes, words = modelled(2_000)
+    first, again, other = (
+        simulate(host, addresses, sizes, [words], Events.none(), Parameters(seed=seed)) for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+# ------------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"words": [2]}, "execution 0: TB 2; expected a TB below 2, or 16777215 for an unknown one"),
+        ({"words": [0, 1, 0xFFFFFE]}, "execution 2: TB 16777214"),
+        ({"sizes": [16, 0]}, "TB 1: 0 bytes at 16; expected at least one byte"),
+        ({"sizes": [16, 1 << 31]}, f"TB 1: {1 << 31} bytes at 16"),
+        ({"rows": [(2, Kind.LOAD, 0, 1)]}, "event 0: position 2; expected one below 2"),
+        ({"rows": [(-2, Kind.LOAD, 0, 1)]}, "event 0: -2; expected ascending positions"),
+        ({"rows": [(0, Kind.CLEAN, -64, 1)]}, "STORE/LOAD/CLEAN event 0: 32 bytes at -64"),
+        ({"rows": [(0, Kind.INVALIDATE, 0, 1 << 29)]}, "INVALIDATE event 0"),
+        ({"rows": [(0, Kind.STORE, 0, -1)]}, "event 0: -1; expected a count"),
+        ({"rows": [(0, 6, 0, 1)]}, "event 0: 6; expected a kind below 6"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_the_place(change: dict[str, Any], message: str) -> None:
+    what = {"sizes": [16, 16], "words": [0, 1], "rows": []} | change
+    with pytest.raises(InputError) as caught:
+        run(SIMPLE, what["sizes"], what["words"], events_of(what["rows"]), NOTHING_ELSE)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_events_out_of_order_are_refused() -> None:
+    events = Events(np.array([1, 0]), np.zeros(2, np.uint8), np.zeros(2, np.int64), np.ones(2, np.int64))
+    with pytest.raises(InputError, match="event 1: 0; expected ascending positions"):
+        run(SIMPLE, [16], [0, 0], events, NOTHING_ELSE)
+
+
+def test_more_ways_than_a_word_orders_are_refused() -> None:
+    host = msgspec.structs.replace(SIMPLE, icache=cache(17 * 32, 17, 32, "lru"))
+    with pytest.raises(InputError, match=r"icache.ways: 17 ways, lru; expected at most 16"):
+        run(host, [16], [0], Events.none(), NOTHING_ELSE)
+
+
+@pytest.mark.parametrize("name", [counter.name for counter in dataclasses.fields(Parameters)])
+@pytest.mark.parametrize("value", [-1, 1 << 64])
+def test_parameters_out_of_range_are_refused(name: str, value: int) -> None:
+    with pytest.raises(InputError, match=f"{name}: {value}; expected 0 .. "):
+        Parameters(**{name: value})
+
+
+def test_a_sweep_that_would_come_round_is_refused() -> None:
+    tiny = cache(64, 1, 8, "lru", write="back", write_allocate=True)
+    host = msgspec.structs.replace(SIMPLE, dcache=tiny)
+    # One million lines per 1000 executions: the line numbers end within 4.3 million executions.
+    addresses, sizes = packed([16])
+    endless = (np.broadcast_to(np.uint32(0), 1 << 23) for _ in range(1))
+    with pytest.raises(InputError, match="guest data lines; expected a shorter execution"):
+        simulate(host, addresses, sizes, endless, Events.none(), Parameters(guest_data_lines=1_000_000))
