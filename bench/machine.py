@@ -343,7 +343,7 @@ def _load(model: Model, state: State, core: int, load: Get) -> Taken:
             if isinstance(store, Put) and store.cell == cell:
                 held = (held & ~store.mask) | store.value
         value |= held
-        line = model.dline_of[cell]
+    for line in load.lines:
         if owner[line] not in (-1, core) and model.host.coherence.dirty_transfer.value == "memory":
             memory = _copy(memory, data, model.dline_cells[line])
             owner = _set(owner, line, -1)

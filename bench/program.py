@@ -67,9 +67,10 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Get:
-    """Load the cells of a unit."""
+    """Load the ``cells`` of a unit, none if it is not live; ``lines`` are the data lines that it lies in."""
 
     cells: tuple[int, ...]
+    lines: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +399,7 @@ class Compiler:
     ) -> None:
         self.strategy = strategy
         self.scenario = scenario
-        self.recipe: Recipe = (host.isa.get(translator.isa) or next(iter(host.isa.values()))).flush
+        self.recipe: Recipe = host.runs_as(translator.isa).flush
         self.codes: tuple[Code, ...] = tuple(translator.block(tb) for tb in range(scenario.tbs))
         self.buffer = Buffer(sum(code.size for code in self.codes), tuple(code.whole for code in self.codes))
         self._iline = (host.icache.line,) * scenario.cores
@@ -675,7 +676,7 @@ class Compiler:
         operation = stretch.operations[frame.done]
         assert isinstance(operation, Load)
         return Step(
-            Get(self._cells_of(operation.unit)),
+            self._get(operation.unit),
             _label(frame, operation),
             lambda result: program.number((frame.after(stretch, result), *rest)),
         )
@@ -696,7 +697,9 @@ class Compiler:
                 parts = ((cell, mask & self._cell_masks[cell]) for cell in cells)
                 return tuple(Put(cell, part, value & part) for cell, part in parts if part)
             case Load(unit):
-                return (self._touch(None),)
+                # A line that holds a live unit notices the load of any other unit in it (rule 1).
+                load = self._get(unit)
+                return (load if load.lines else self._touch(None),)
             case Clean(where):
                 return self._clean(where)
             case Invalidate(where, scope):
@@ -712,6 +715,9 @@ class Compiler:
             case Lookup():
                 return (Pass(),)
         raise AssertionError(f"{operation} is lowered where it is met")
+
+    def _get(self, unit: Unit) -> Get:
+        return Get(self._cells_of(unit), _present(self._layout.spans(unit), self._dline_size, self._dlines))
 
     def _touch(self, unit: Unit | None) -> Touch:
         spans = self._layout.spans(unit) if unit is not None else ()

@@ -7,15 +7,19 @@ exploration and never has to be copied.
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from strategies.operations import Load, Operation
-from strategies.strategy import Strategy, StrategyError, place_of, refuse_foreign
+from strategies.strategy import Strategy, StrategyError, hook_at, place_of, refuse_foreign
 
 LONGEST = 100_000
 """Operations of one hook, at most: a hook that yields for ever is found out, not waited for."""
+
+MOST_LOADS = 64
+"""Loads of one hook, at most: one that loads until it likes the result is found out as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,11 @@ class Stretch:
 def ask(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] = ()) -> Stretch:
     """The operations of ``strategy.hook(argument)`` after the results ``history``.
 
-    Raises ``StrategyError`` if the hook gives another answer when asked twice,
+    Raises ``StrategyError`` if the hook raises, gives another answer when asked twice,
     yields something that is no operation, or does not end.
     """
+    if len(history) > MOST_LOADS:
+        raise StrategyError(f"{place_of(strategy, hook)}: more than {MOST_LOADS} loads; a hook must end")
     first = _run(strategy, hook, argument, history)
     if _run(strategy, hook, argument, history) != first:
         raise StrategyError(
@@ -69,5 +75,11 @@ def _run(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...])
     except StrategyError:
         raise
     except Exception as error:
-        raise StrategyError(f"{place}: raised {type(error).__name__}: {error}") from error
+        raise StrategyError(f"{_raised_at(error) or place}: raised {type(error).__name__}: {error}") from error
     raise StrategyError(f"{place}: more than {LONGEST} operations; a hook must end")
+
+
+def _raised_at(error: Exception) -> str | None:
+    """``Class.hook, line N`` of the innermost hook that an exception came through."""
+    places = [hook_at(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    return next(filter(None, reversed(places)), None)

@@ -60,7 +60,7 @@ def find(name: str) -> Strategy:
         close = difflib.get_close_matches(name, names(), 1)
         hint = f"did you mean {close[0]}?" if close else f"strategies are {', '.join(names())}"
         raise StrategyError(f"no strategy {name!r}; {hint} (or path/to/file.py:Class)")
-    return cls()
+    return _made(cls, name)
 
 
 def _from_file(path: str, name: str) -> Strategy:
@@ -77,13 +77,21 @@ def _from_file(path: str, name: str) -> Strategy:
     except StrategyError as error:
         raise StrategyError(f"{path}: {error}") from error
     except SyntaxError as error:
-        raise StrategyError(f"{path}: line {error.lineno}: {error.msg}; expected a Python file") from error
-    except Exception as error:
+        line = f"line {error.lineno}: " if error.lineno else ""
+        raise StrategyError(f"{path}: {line}{error.msg}; expected a Python file") from error
+    except (Exception, SystemExit) as error:
         raise StrategyError(f"{path}: {type(error).__name__}: {error}") from error
     if not hasattr(module, name):
         own = [key for key, value in vars(module).items() if _is_strategy(value) and value.__module__ == module_name]
         raise StrategyError(f"{path}: no class {name}; expected one of {', '.join(own) or 'its Strategy subclasses'}")
-    return _strategy(getattr(module, name), f"{path}:{name}")()
+    return _made(_strategy(getattr(module, name), f"{path}:{name}"), f"{path}:{name}")
+
+
+def _made(cls: type[Strategy], place: str) -> Strategy:
+    try:
+        return cls()
+    except Exception as error:
+        raise StrategyError(f"{place}: {type(error).__name__}: {error}; expected a class that takes nothing") from error
 
 
 def _is_strategy(value: object) -> TypeGuard[type[Strategy]]:

@@ -1,6 +1,6 @@
 """How DynamoRIO recovers the state: rebuild the block, but never in the code cache."""
 
-from strategies.operations import Do, Hook
+from strategies.operations import Hook
 from strategies.strategy import Strategy
 from strategies.writes import Region
 
@@ -9,5 +9,4 @@ class ScratchBuffer(Strategy):
     """Retranslate into a private buffer; live code is never written."""
 
     def retranslate(self, region: Region) -> Hook:
-        scratch = region.in_scratch()
-        return (*(Do("emit", write) for write in scratch.writes),)
+        return super().retranslate(region.in_scratch())

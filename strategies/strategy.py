@@ -18,7 +18,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Generator
 from types import FrameType, FunctionType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args, get_type_hints
 
 from strategies.operations import OPERATIONS, Do, Flush, Hook, Load, Operation, Store
 from strategies.writes import Block, Buffer, Form, Region, Write
@@ -88,6 +88,12 @@ class Strategy:
         total = (old & write.known) + write.value
         yield Store(write.unit, write.unit.mask, (old & ~write.known) | (total & write.known))
 
+    def __setattr__(self, name: str, value: object) -> None:
+        place = _caller(sys._getframe(1))
+        if place is not None:
+            raise StrategyError(f"{place}: sets self.{name}; a hook must be pure: keep no state on self")
+        super().__setattr__(name, value)
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         own = vars(cls)
@@ -96,27 +102,31 @@ class Strategy:
         if "summary" not in own:
             cls.summary = (inspect.getdoc(cls) or "").partition("\n")[0] if own.get("__doc__") else ""
         for name, member in list(own.items()):
-            if isinstance(member, FunctionType) and not name.startswith("_"):
-                _refuse_unknown(cls, name, member)
+            function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
+            if isinstance(function, FunctionType) and not name.startswith("_"):
+                _refuse_unknown(cls, name, function)
                 if name in HOOKS:
-                    _refuse_dropped(cls, name, member)
-                    setattr(cls, name, _checked(cls, name, member))
+                    if function is not member:
+                        kind = type(member).__name__
+                        raise StrategyError(f"{_place(cls, name, function)}: is a {kind}; write a plain method")
+                    _refuse_dropped(cls, name, function)
+                    setattr(cls, name, _checked(cls, name, function))
 
 
 HOOKS = ("translate", "retranslate", "begin", "emit", "publish", "enter", "leave", "flush_buffer")
 """The hooks that return operations, in the order in which a block meets them."""
 
 _METHODS = (*HOOKS, "side_bytes")
+_ARGUMENTS = {"emit": Write, "flush_buffer": Buffer}
+"""What the hooks are asked with that are not asked with a ``Region``."""
 
 
 def place_of(strategy: Strategy | type[Strategy], hook: str) -> str:
-    """Where a strategy's hook is defined, for messages: ``Class.hook, line N``."""
+    """Where a strategy's hook is defined, for messages: ``Class.hook, line N``, and what ``super()`` may reach."""
     cls = strategy if isinstance(strategy, type) else type(strategy)
-    for base in cls.__mro__:
-        member = vars(base).get(hook)
-        if member is not None:
-            return _place(base, hook, inspect.unwrap(member))
-    return f"{cls.__name__}.{hook}"
+    bases = [base for base in cls.__mro__ if hook in vars(base) and base is not Strategy] or [Strategy]
+    first, *above = (_place(base, hook, inspect.unwrap(vars(base)[hook])) for base in bases)
+    return f"{first} (super: {'; '.join(above)})" if above else first
 
 
 def _place(cls: type, hook: str, function: Callable[..., Any]) -> str:
@@ -124,31 +134,54 @@ def _place(cls: type, hook: str, function: Callable[..., Any]) -> str:
 
 
 def _refuse_unknown(cls: type, name: str, function: FunctionType) -> None:
-    if name in _METHODS:
-        return
-    close = difflib.get_close_matches(name, _METHODS, 1)
-    hint = f"did you mean {close[0]}?" if close else f"hooks are {', '.join(_METHODS)}"
-    raise StrategyError(f"{_place(cls, name, function)}: unknown hook; {hint} (helpers start with an underscore)")
+    if name not in _METHODS:
+        hint = _nearest(name, _METHODS)
+        raise StrategyError(f"{_place(cls, name, function)}: unknown hook; {hint} (helpers start with an underscore)")
+
+
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"did you mean {close[0]}?" if close else f"hooks are {', '.join(known)}"
 
 
 def _refuse_dropped(cls: type, hook: str, function: FunctionType) -> None:
-    """Refuse a statement that builds an operation, or asks another hook, and drops the result: a forgotten yield."""
+    """Refuse code that builds an operation, or asks another hook, and drops the result: a forgotten yield."""
     try:
         source = textwrap.dedent(inspect.getsource(function))
         tree = ast.parse(source)
     except (OSError, SyntaxError, TypeError):  # no source to look at: an interactive session
         return
-    names = {operation.__name__ for operation in OPERATIONS}
+    handed_on = _handed_on(tree)
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
-            continue
-        called = node.value.func
+        match node:
+            case ast.Expr(ast.Call(called) as call):
+                pass
+            case ast.Assign([ast.Name(bound)], ast.Call(called) as call) if bound not in handed_on:
+                pass
+            case _:
+                continue
         name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
-        if name in names or (name in HOOKS and isinstance(called, ast.Attribute)):
+        operation = name in {kind.__name__ for kind in OPERATIONS}
+        if operation or (name in HOOKS and isinstance(called, ast.Attribute)):
             line = function.__code__.co_firstlineno + node.lineno - 1
-            word = "yield" if name in names else "yield from"
-            text = ast.unparse(node.value)
+            word = "yield" if operation else "yield from"
+            text = ast.unparse(call)
             raise StrategyError(f"{cls.__name__}.{hook}, line {line}: {text} is built and dropped; write {word} {text}")
+
+
+def _handed_on(tree: ast.AST) -> set[str]:
+    """The variables that are used for more than arithmetic: an operation that is only reckoned with is dropped."""
+    reckoned = {
+        id(operand)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp | ast.UnaryOp | ast.Compare)
+        for operand in ast.iter_child_nodes(node)
+    }
+    return {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in reckoned
+    }
 
 
 def _checked(cls: type, hook: str, function: FunctionType) -> Callable[..., Hook]:
@@ -160,7 +193,7 @@ def _checked(cls: type, hook: str, function: FunctionType) -> Callable[..., Hook
         if isinstance(answer, _Results):
             return answer
         if isinstance(answer, Generator):
-            return _Results(answer, f"{cls.__name__}.{hook}")
+            return _Results(answer, f"{cls.__name__}.{hook}", _place(cls, hook, function))
         if not isinstance(answer, tuple):
             found = "nothing" if answer is None else type(answer).__name__
             raise StrategyError(
@@ -174,9 +207,25 @@ def _checked(cls: type, hook: str, function: FunctionType) -> Callable[..., Hook
 
 
 def refuse_foreign(operation: object, place: str) -> None:
-    """Raise ``StrategyError`` unless ``operation`` is an operation."""
+    """Raise ``StrategyError`` unless ``operation`` is an operation, on what it is meant for."""
     if not isinstance(operation, OPERATIONS):
         raise StrategyError(f"{place}: {operation!r} is not an operation; see strategies/operations.py")
+    for name, kind in _FIELDS[type(operation)].items():
+        value = getattr(operation, name)
+        if not isinstance(value, kind):
+            found, wanted = type(operation).__name__, " or ".join(each.__name__ for each in get_args(kind) or (kind,))
+            raise StrategyError(f"{place}: {found} with {name} {value!r}; expected {wanted}")
+    if isinstance(operation, Do):
+        if operation.hook not in HOOKS:
+            raise StrategyError(f"{place}: Do({operation.hook!r}): unknown hook; {_nearest(operation.hook, HOOKS)}")
+        wanted_kind = _ARGUMENTS.get(operation.hook, Region)
+        if not isinstance(operation.argument, wanted_kind):
+            found = type(operation.argument).__name__
+            raise StrategyError(f"{place}: Do({operation.hook!r}) with a {found}; expected a {wanted_kind.__name__}")
+
+
+_FIELDS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in OPERATIONS}
+"""The fields of every operation, each with its type or union of types."""
 
 
 class _Results(Generator[Operation, int | None, None]):
@@ -186,18 +235,25 @@ class _Results(Generator[Operation, int | None, None]):
     with made-up ones; ``yield from`` hands them through.
     """
 
-    def __init__(self, inner: Generator[Operation, int | None, None], label: str) -> None:
+    def __init__(self, inner: Generator[Operation, int | None, None], label: str, place: str) -> None:
         self._inner = inner
         self._label = label
+        self._place = place
         self._loading = False
 
     def send(self, value: int | None) -> Operation:
         if self._loading and value is None:
-            raise StrategyError(
-                f"{_caller(sys._getframe(1))}: unpacks {self._label}, whose operations depend on results; "
-                f"write yield from"
-            )
-        operation = next(self._inner) if value is None else self._inner.send(value)
+            place = _caller(sys._getframe(1)) or "a helper"
+            raise StrategyError(f"{place}: unpacks {self._label}, whose operations depend on results; write yield from")
+        try:
+            operation = next(self._inner) if value is None else self._inner.send(value)
+        except StopIteration as end:
+            if end.value is not None:
+                kind = type(end.value).__name__
+                raise StrategyError(
+                    f"{self._place}: yields and also returns a {kind}, which is dropped; write yield from"
+                ) from None
+            raise
         self._loading = isinstance(operation, Load)
         return operation
 
@@ -208,15 +264,22 @@ class _Results(Generator[Operation, int | None, None]):
         self._inner.close()
 
 
-def _caller(frame: FrameType | None) -> str:
-    """``Class.hook, line N`` of the nearest hook above ``frame``."""
+def _caller(frame: FrameType | None) -> str | None:
+    """``Class.hook, line N`` of the nearest hook above ``frame``, if there is one."""
     while frame is not None:
-        code, owner = frame.f_code, frame.f_locals.get("self")
-        if code.co_name in HOOKS and isinstance(owner, Strategy):
-            name = code.co_qualname.rpartition(".")[0].rpartition(".")[2] or type(owner).__name__
-            return f"{name}.{code.co_name}, line {frame.f_lineno}"
+        if place := hook_at(frame, frame.f_lineno):
+            return place
         frame = frame.f_back
-    return "a hook"
+    return None
+
+
+def hook_at(frame: FrameType, line: int) -> str | None:
+    """``Class.hook, line N`` if ``frame`` is that of a hook."""
+    code, owner = frame.f_code, frame.f_locals.get("self")
+    if code.co_name not in HOOKS or not isinstance(owner, Strategy):
+        return None
+    name = code.co_qualname.rpartition(".")[0].rpartition(".")[2] or type(owner).__name__
+    return f"{name}.{code.co_name}, line {line}"
 
 
 for _hook in HOOKS:  # the base class's own hooks answer under the same rules

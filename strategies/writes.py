@@ -143,6 +143,11 @@ class Region:
     size: int
     writes: tuple[Write, ...]
 
+    def __post_init__(self) -> None:
+        for write in self.writes:
+            if write.unit.tb != self.tb:
+                raise ValueError(f"region of block {self.tb}: holds a write to block {write.unit.tb}")
+
     def __iter__(self) -> Iterator[Unit]:
         return iter(sorted({write.unit for write in self.writes}, key=lambda unit: unit.offset))
 

@@ -20,7 +20,6 @@ from bench.errors import InputError
 from bench.hosts import Host, host_names, load_host
 from bench.hosts.profile import Figure
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 PROFILES = Path(bench.hosts.__file__).parent
 A9 = (PROFILES / "cortex-a9.toml").read_text()
 
@@ -35,12 +34,9 @@ ISAS = {"arm", "aarch64", "mips", "ppc", "ppc64", "sparc", "s390x", "riscv64", "
 
 
 @pytest.fixture(scope="session")
-def facts() -> dict[str, Any]:
+def facts(shared: Path) -> dict[str, Any]:
     """The collected facts by host."""
-    file = SHARED / "facts" / "hosts.json"
-    if not file.exists():
-        pytest.skip("../shared/facts/hosts.json is not there: the profiles cannot be compared with it")
-    return {host["id"]: host for host in json.loads(file.read_text())["hosts"]}
+    return {host["id"]: host for host in json.loads((shared / "facts" / "hosts.json").read_text())["hosts"]}
 
 
 @pytest.fixture

@@ -1,0 +1,163 @@
+"""Verdicts do not depend on where the code lies; what does is checked here too."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from bench.check.cell import Checked, Options, check
+from bench.hosts import load_host
+from bench.layout import Layout, LayoutName
+from bench.program import Compiler
+from bench.scenarios import scenario
+from bench.translators.registry import load_translator
+from bench.translators.translator import Code
+from strategies import registry
+from strategies.writes import Buffer, Region
+
+STRATEGIES = ("unfixed", "flush-on-retranslation", "stop-the-world", "stop-the-world-flush", "idempotent")
+HOSTS = {"cortex-a9": ("arm", 4), "arm926": ("arm", 4), "neoverse-v1": ("arm", 4), "z10": ("s390x", 2)}
+"""The translator of each, and what its instructions are aligned to in bytes."""
+
+
+@cache
+def answer(strategy: str, host: str, name: str, layout: LayoutName = "apart", offset: int = 0) -> Checked:
+    """One cell."""
+    return check(
+        registry.find(strategy), load_translator(HOSTS[host][0]), load_host(host), name,
+        Options(layout=layout, offset=offset, what_if=host == "neoverse-v1"),
+    )  # fmt: skip
+
+
+def code(host: str) -> Code:
+    """The block that is laid out."""
+    return load_translator(HOSTS[host][0]).block(0)
+
+
+def offsets(host: str) -> range:
+    """Every place in a line at which a block can begin."""
+    return range(0, load_host(host).icache.line, HOSTS[host][1])
+
+
+def telling(host: str) -> list[int]:
+    """Offsets that bring a temporary's bytes to the end of a line, across it and past it, and a sample."""
+    line, step = load_host(host).icache.line, HOSTS[host][1]
+    found = {(line - write.unit.offset + move) % line for write in code(host).writes if not write.complete
+             for move in range(-write.unit.size - step, step + 1, step)}  # fmt: skip
+    return sorted(found | set(range(0, line, 16 * step)))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_verdict_of_one_thread_is_the_same_at_every_offset(host: str, strategy: str) -> None:
+    apart = answer(strategy, host, "system").verdict
+    assert {
+        offset: answer(strategy, host, "system", "packed", offset).verdict for offset in offsets(host)
+    } == dict.fromkeys(offsets(host), apart)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_verdict_of_two_threads_is_the_same_at_every_telling_offset(host: str, strategy: str) -> None:
+    apart = answer(strategy, host, "user").verdict
+    assert {
+        offset: answer(strategy, host, "user", "packed", offset).verdict for offset in telling(host)
+    } == dict.fromkeys(telling(host), apart)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_moving_thread_and_two_retranslators_do_not_mind_either(strategy: str) -> None:
+    for name in ("migrate", "user-both"):
+        if (strategy, name) == ("stop-the-world-flush", "user-both"):
+            continue  # the largest space by far, and the same code
+        apart = answer(strategy, "cortex-a9", name).verdict
+        assert [answer(strategy, "cortex-a9", name, "packed", offset).verdict for offset in (0, 28)] == [apart] * 2
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_offsets_tried_put_live_units_before_and_behind_the_end_of_a_line(host: str) -> None:
+    line = load_host(host).icache.line
+    live = [write.unit for write in code(host).writes if not write.complete]
+    places = [(offset + unit.offset) % line for offset in telling(host) for unit in live]
+    assert 0 in places
+    assert any(place + live[0].size == line for place in places)
+
+
+def test_a_live_unit_that_straddles_a_line_is_two_cells_and_the_verdicts_stay() -> None:
+    host, translator = load_host("z10"), load_translator("s390x")
+    line = host.icache.line
+    branch = next(write.unit for write in translator.block(0).writes if not write.complete)
+    straddling = line - branch.offset - branch.size // 2
+    cast = scenario("user", host.cores.value)
+    assert cast is not None
+    one, two = (
+        Compiler(registry.find("unfixed"), translator, host, cast, layout="packed", offset=offset).model
+        for offset in (0, straddling)
+    )
+    position = next(n for n, unit in enumerate(two.unit_at[0]) if unit.offset == branch.offset)
+    assert (len(one.units[0][position]), len(two.units[0][position])) == (1, 2)
+    first, second = two.units[0][position]
+    assert two.iline_of[0][first] != two.iline_of[0][second]
+    assert two.final[first] | two.final[second] == branch.final
+    assert two.final[first] & two.final[second] == 0
+    for strategy in STRATEGIES:
+        for name in ("system", "user", "migrate"):
+            packed = answer(strategy, "z10", name, "packed", straddling).verdict
+            assert packed == answer(strategy, "z10", name).verdict
+
+
+@pytest.mark.parametrize(("layout", "word"), [("apart", "absent"), ("packed", "wrong")])
+def test_in_one_line_a_store_to_a_neighbour_brings_the_line_back(layout: LayoutName, word: str) -> None:
+    """So the rows of a table depend on the layout, and the verdict does not."""
+    explanation = answer("unfixed", "cortex-a9", "system", layout).explanation
+    assert explanation is not None
+    operations = [row.operation for row in explanation.rows]
+    written_back, slow_path = (
+        operations.index("cache line is flushed to memory"),
+        operations.index("slow path code is written"),
+    )
+    assert slow_path == written_back + 1
+    assert explanation.rows[written_back].dcache == "absent"
+    assert explanation.rows[slow_path].dcache == word
+
+
+# --- the layouts themselves ---
+
+
+def laid_out(name: LayoutName, offset: int = 0) -> tuple[Layout, list[Code]]:
+    """Two blocks of the arm backend with lines of 32 bytes."""
+    blocks = [load_translator("arm").block(tb) for tb in range(2)]
+    return Layout(name, blocks, alignment=16, spacing=32, offset=offset), blocks
+
+
+def test_apart_every_unit_begins_a_line_of_its_own() -> None:
+    layout, blocks = laid_out("apart")
+    places = [layout.unit(unit).address for block in blocks for unit in block.whole]
+    assert places == list(range(0, 32 * len(places), 32))
+
+
+@pytest.mark.parametrize("offset", [0, 4, 28])
+def test_packed_blocks_follow_one_another_aligned_and_shifted(offset: int) -> None:
+    layout, blocks = laid_out("packed", offset)
+    first, second = ([layout.unit(unit).address for unit in block.whole] for block in blocks)
+    assert first == [offset + unit.offset for unit in blocks[0].whole]
+    assert (second[0] - offset) % 16 == 0
+    assert first[-1] < second[0] < first[0] + blocks[0].size + 16
+
+
+def test_maintenance_covers_a_packed_region_as_one_stretch_and_apart_unit_by_unit() -> None:
+    for name, count in (("packed", 1), ("apart", 13)):
+        layout, (block, _) = laid_out(name)  # type: ignore[arg-type]
+        assert len(layout.spans(block.retranslated)) == count
+    layout, blocks = laid_out("packed")
+    whole = layout.spans(Buffer(0, tuple(block.whole for block in blocks)))
+    assert [span.size for span in whole] == [block.size for block in blocks]
+
+
+@pytest.mark.parametrize("name", ["packed", "apart"])
+def test_scratch_memory_is_covered_by_no_maintenance(name: LayoutName) -> None:
+    layout, (block, _) = laid_out(name)
+    scratch: Region = block.retranslated.in_scratch()
+    assert layout.spans(scratch) == ()
+    assert layout.spans(next(iter(scratch))) == ()

@@ -1,0 +1,839 @@
+"""Strategies: what every hook is held to, composition, forms of writes, and how a strategy is found."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import strategies
+from bench.check.cell import Checked, Options, check
+from bench.hosts import load_host
+from bench.translators.registry import load_translator, translator_names
+from strategies import registry
+from strategies.asking import ask
+from strategies.flush_on_retranslation import FlushOnRetranslation
+from strategies.global_lock import GlobalLock
+from strategies.idempotent import Idempotent
+from strategies.operations import (
+    Acquire,
+    Do,
+    Flush,
+    Hook,
+    Load,
+    Lookup,
+    Operation,
+    Release,
+    Store,
+    Sync,
+    SyncCores,
+)
+from strategies.stop_the_world import StopTheWorld
+from strategies.strategy import HOOKS, Strategy, StrategyError
+from strategies.writes import Block, Buffer, Form, Phase, Region, Unit, Write
+
+NAMES = (
+    "unfixed", "flush-on-retranslation", "flush-on-tb-flush", "global-lock", "idempotent", "idempotent-read-back",
+    "scratch-buffer", "side-table", "stop-the-world", "stop-the-world-flush",
+)  # fmt: skip
+ARM = load_translator("arm")
+CODE = ARM.block(0)
+ARGUMENTS: dict[str, Any] = {
+    hook: CODE.writes[0]
+    if hook == "emit"
+    else Buffer(CODE.size, (CODE.whole,))
+    if hook == "flush_buffer"
+    else CODE.whole
+    for hook in HOOKS
+}
+
+
+def checked(strategy: Strategy, scenario: str = "system", **options: Any) -> Checked:
+    """One cell on the default host."""
+    return check(strategy, ARM, load_host("cortex-a9"), scenario, Options(**options))
+
+
+def performed(strategy: Strategy, hook: str, argument: Any) -> list[Operation]:
+    """The operations of a hook, those of the hooks it runs in their places; every load finds the final value."""
+    found: list[Operation] = []
+    history: tuple[int, ...] = ()
+    while True:
+        stretch = ask(strategy, hook, argument, history)
+        for operation in stretch.operations:
+            found += (
+                performed(strategy, operation.hook, operation.argument) if isinstance(operation, Do) else [operation]
+            )
+        if stretch.ended:
+            return found
+        last = stretch.operations[-1]
+        assert isinstance(last, Load)
+        history = (*history, last.unit.final)
+
+
+# --- what every hook is held to ---
+
+HEADER = """\
+import random
+from strategies import *
+from strategies.flush_on_retranslation import FlushOnRetranslation
+from strategies.global_lock import GlobalLock
+from strategies.stop_the_world import StopTheWorld
+
+CALLS = []
+
+"""
+
+# By what is wrong: a class ``Mine``, and the message; ``HERE`` marks the line that it names.
+WRONG = {
+    "forgotten yield before an operation": ("""
+        def publish(self, region):
+            yield from super().publish(region)
+            Flush(region)  # HERE
+        """, "Mine.publish, line {line}: Flush(region) is built and dropped; write yield Flush(region)"),
+    "forgotten yield in a loop": ("""
+        def publish(self, region):
+            for unit in region:
+                if unit.offset:
+                    Clean(unit)  # HERE
+            yield Barrier()
+        """, "Mine.publish, line {line}: Clean(unit) is built and dropped; write yield Clean(unit)"),
+    "forgotten yield before a load": ("""
+        def emit(self, write):
+            old = Load(write.unit)  # HERE
+            yield Store(write.unit, write.unit.mask, (old & ~write.known) | write.value)
+        """, "Mine.emit, line {line}: Load(write.unit) is built and dropped; write yield Load(write.unit)"),
+    "forgotten yield before a name never used": ("""
+        def publish(self, region):
+            flush = Flush(region)  # HERE
+            return super().publish(region)
+        """, "Mine.publish, line {line}: Flush(region) is built and dropped; write yield Flush(region)"),
+    "forgotten yield from": ("""
+        def emit(self, write):
+            super().emit(write)  # HERE
+            yield Clean(write.unit)
+        """, "Mine.emit, line {line}: super().emit(write) is built and dropped; "
+             "write yield from super().emit(write)"),
+    "forgotten yield of what is returned": ("""
+        def publish(self, region):  # HERE
+            yield Barrier()
+            return (Flush(region),)
+        """, "Mine.publish, line {line}: yields and also returns a tuple, which is dropped; write yield from"),
+    "state on self": ("""
+        def emit(self, write):
+            self.temporary = write.temporary  # HERE
+            return super().emit(write)
+        """, "Mine.emit, line {line}: sets self.temporary; a hook must be pure: keep no state on self"),
+    "state elsewhere": ("""
+        def publish(self, region):  # HERE
+            CALLS.append(region)
+            return (Flush(region),) if len(CALLS) % 2 else ()
+        """, "Mine.publish, line {line}: asked twice with the same results (), it gave two answers; a hook must be "
+             "pure (usual causes: state kept on self, a set's order, chance, a clock)"),
+    "chance": ("""
+        def begin(self, region):  # HERE
+            return (Acquire(str(random.random())),)
+        """, "Mine.begin, line {line}: asked twice with the same results (), it gave two answers"),
+    "loads that depend on more than results": ("""
+        def begin(self, region):  # HERE
+            CALLS.append(region)
+            if len(CALLS) < 3:
+                yield Load(next(iter(region)))
+            yield Barrier()
+        """, "Mine.begin, line {line}: "),
+    "unknown hook, near a known one": ("""
+        def publsh(self, region):  # HERE
+            return (Flush(region),)
+        """, "Mine.publsh, line {line}: unknown hook; did you mean publish? (helpers start with an underscore)"),
+    "unknown hook, near nothing": ("""
+        def xyzzy(self, region):  # HERE
+            return ()
+        """, "Mine.xyzzy, line {line}: unknown hook; hooks are translate, retranslate, begin, emit, publish, enter, "
+             "leave, flush_buffer, side_bytes (helpers start with an underscore)"),
+    "unknown hook that is a classmethod": ("""
+        @classmethod  # HERE
+        def emitt(cls, write):
+            return ()
+        """, "Mine.emitt, line {line}: unknown hook; did you mean emit?"),
+    "hook that is no plain method": ("""
+        @staticmethod  # HERE
+        def publish(region):
+            return ()
+        """, "Mine.publish, line {line}: is a staticmethod; write a plain method"),
+    "unpacks a hook that depends on results": ("""
+        def emit(self, write):
+            return (*super().emit(write.in_form(Form.READ_BACK)), Clean(write.unit))  # HERE
+        """, "Mine.emit, line {line}: unpacks Strategy.emit, whose operations depend on results; write yield from"),
+    "loops over a hook that depends on results": ("""
+        def emit(self, write):
+            for operation in super().emit(write.in_form(Form.READ_BACK)):  # HERE
+                yield operation
+        """, "Mine.emit, line {line}: unpacks Strategy.emit, whose operations depend on results; write yield from"),
+    "lock never released": ("""
+        def begin(self, region):  # HERE
+            return (Acquire("mine"), *super().begin(region))
+        """, "Mine.begin, line {line}: takes the lock 'mine', and nothing releases it"),
+    "lock not released on one way": ("""
+        def begin(self, region):  # HERE
+            yield Acquire("mine")
+
+        def publish(self, region):
+            unit = next(iter(region))
+            if (yield Load(unit)) == unit.final:
+                yield Release("mine")
+        """, "Mine.begin, line {line}: takes the lock 'mine', and nothing releases it"),
+    "lock of an execution never released": ("""
+        def enter(self, region):  # HERE
+            return (Acquire("mine", shared=True), *super().enter(region))
+        """, "Mine.enter, line {line}: takes the lock 'mine', and nothing releases it"),
+    "lock of a translation never released": ("""
+        def translate(self, region):  # HERE
+            return (Acquire("mine"), *super().translate(region))
+        """, "Mine.translate, line {line}: takes the lock 'mine', and nothing releases it"),
+    "lock of a tb flush never released": ("""
+        def flush_buffer(self, buffer):  # HERE
+            return (Acquire("mine"), *super().flush_buffer(buffer))
+        """, "Mine.flush_buffer, line {line}: takes the lock 'mine', and nothing releases it"),
+    "lock released without being taken": ("""
+        def publish(self, region):  # HERE
+            return (*super().publish(region), Release("mine"))
+        """, "Mine.publish, line {line}: releases the lock 'mine', which it does not hold"),
+    "lock taken twice": ("""
+        def begin(self, region):
+            return (Acquire("mine"), *super().begin(region))
+
+        def publish(self, region):  # HERE
+            return (Acquire("mine", shared=True), Release("mine"))
+        """, "Mine.publish, line {line}: takes the lock 'mine' a second time"),
+    "returns nothing": ("""
+        def publish(self, region):  # HERE
+            super().publish
+        """, "Mine.publish, line {line}: returns nothing; return a tuple of operations, or yield them"),
+    "returns a list": ("""
+        def publish(self, region):  # HERE
+            return [Flush(region)]
+        """, "Mine.publish, line {line}: returns list; return a tuple of operations, or yield them"),
+    "returns a hook's answer unopened": ("""
+        def publish(self, region):  # HERE
+            return (super().publish(region), Flush(region))
+        """, "Mine.publish, line {line}: () is not an operation; see strategies/operations.py"),
+    "yields what is no operation": ("""
+        def publish(self, region):  # HERE
+            yield Flush
+        """, "Mine.publish, line {line}: <class 'strategies.operations.Flush'> is not an operation"),
+    "yields nothing": ("""
+        def publish(self, region):  # HERE
+            yield
+        """, "Mine.publish, line {line}: None is not an operation"),
+    "operation on what it is not for": ("""
+        def publish(self, region):  # HERE
+            return (Flush(region.size),)
+        """, "Mine.publish, line {line}: Flush with where 52; expected Region or Buffer"),
+    "operation on a unit that is not there": ("""
+        def publish(self, region):  # HERE
+            return (Clean(Unit(0, 4096, 4, 0)),)
+        """, "Mine.publish, line {line}: Clean of TB+4096, where block 0 has no unit"),
+    "runs a hook that is not there": ("""
+        def publish(self, region):  # HERE
+            return (Do("publsh", region),)
+        """, "Mine.publish, line {line}: Do('publsh'): unknown hook; did you mean publish?"),
+    "runs a hook on what it is not for": ("""
+        def publish(self, region):  # HERE
+            return (Do("emit", region),)
+        """, "Mine.publish, line {line}: Do('emit') with a Region; expected a Write"),
+    "raises": ("""
+        def publish(self, region):
+            size = region.size
+            return (Flush(region),) if size // 0 else ()  # HERE
+        """, "Mine.publish, line {line}: raised ZeroDivisionError: integer division or modulo by zero"),
+    "raises in a helper": ("""
+        def publish(self, region):
+            return self._flushes(region)  # HERE
+
+        def _flushes(self, region):
+            raise KeyError(region.tb)
+        """, "Mine.publish, line {line}: raised KeyError: 0"),
+    "raises after a result": ("""
+        def publish(self, region):
+            value = yield Load(next(iter(region)))
+            yield Acquire("a" + value)  # HERE
+        """, "Mine.publish, line {line}: raised TypeError: can only concatenate str"),
+    "takes no argument": ("""
+        def publish(self):  # HERE
+            return ()
+        """, "Mine.publish, line {line}: raised TypeError: Mine.publish() takes 1 positional argument but 2"),
+    "never ends": ("""
+        def publish(self, region):  # HERE
+            while True:
+                yield Barrier()
+        """, "Mine.publish, line {line}: more than 100000 operations; a hook must end"),
+    "loads for ever": ("""
+        def publish(self, region):  # HERE
+            while (yield Load(next(iter(region)))) != 12345:
+                pass
+        """, "Mine.publish, line {line}: more than 64 loads; a hook must end"),
+    "runs itself for ever": ("""
+        def publish(self, region):  # HERE
+            return (Do("publish", region),)
+        """, "Mine.publish, line {line}: runs itself again, without end"),
+}  # fmt: skip
+
+
+def written(path: Path, body: str, base: str = "Strategy") -> tuple[str, int]:
+    """Write a class ``Mine``; where it can be found, and the line marked ``HERE``."""
+    source = f"{HEADER}class Mine({base}):\n{textwrap.indent(textwrap.dedent(body).strip(), '    ')}\n"
+    path.write_text(source)
+    marked = [number for number, line in enumerate(source.splitlines(), 1) if "# HERE" in line]
+    return f"{path}:Mine", marked[0] if marked else 0
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_hook_is_refused_with_class_hook_and_line(wrong: str, tmp_path: Path) -> None:
+    body, message = WRONG[wrong]
+    name, line = written(tmp_path / "mine.py", body)
+    with pytest.raises(StrategyError) as caught:
+        checked(registry.find(name))
+    found = str(caught.value).removeprefix(f"{tmp_path}/mine.py: ")
+    assert found.startswith(message.format(line=line))
+    assert "\n" not in found
+
+
+# What the guards must leave alone.
+RIGHT = {
+    "an operation given a name": """
+        def publish(self, region):
+            flush = Flush(region)
+            return (*super().publish(region), flush)
+        """,
+    "a load given a name": """
+        def emit(self, write):
+            load = Load(write.unit)
+            old = yield load
+            yield Store(write.unit, write.unit.mask, (old & ~write.known) | write.value)
+        """,
+    "operations collected in a list": """
+        def publish(self, region):
+            found = []
+            for unit in region:
+                found.append(Clean(unit))
+            return (*super().publish(region), *found, Barrier())
+        """,
+    "a hook handed through": """
+        def emit(self, write):
+            yield from super().emit(write.in_form(Form.READ_BACK))
+            yield Clean(write.unit)
+            yield Barrier()
+        """,
+    "a generator for a hook that has none": """
+        def publish(self, region):
+            yield from super().publish(region)
+            yield Flush(region)
+        """,
+    "helpers and constants": """
+        LOCK = "mine"
+
+        def __init__(self):
+            self.lock = self.LOCK
+
+        def begin(self, region):
+            return (self._take(), *super().begin(region))
+
+        def publish(self, region):
+            return (*super().publish(region), Release(self.lock))
+
+        def _take(self):
+            return Acquire(self.lock)
+        """,
+    "locks taken as a result says": """
+        def begin(self, region):
+            unit = next(iter(region))
+            name = "a" if (yield Load(unit)) == unit.final else "b"
+            yield Acquire(name)
+            yield Release(name)
+        """,
+    "one write as two": """
+        def emit(self, write):
+            if write.complete or write.form is not Form.WHOLE:
+                return super().emit(write)
+            return (Do("emit", write.in_form(Form.SKIP_BYTES)), Barrier())
+        """,
+}
+
+
+@pytest.mark.parametrize("right", RIGHT)
+def test_a_right_hook_is_not_refused(right: str, tmp_path: Path) -> None:
+    name, _ = written(tmp_path / "mine.py", RIGHT[right])
+    result = checked(registry.find(name))
+    assert result.verdict in ("holds", "fails")
+    assert result.outcome is not None
+    assert result.outcome.failure in ("", "wrong fetch")
+
+
+def test_a_lock_leaked_by_a_base_class_is_laid_at_its_door_too(tmp_path: Path) -> None:
+    leak = 'class Leak(Strategy):\n    def begin(self, region):\n        return (Acquire("leak"),)\n'
+    path = tmp_path / "mine.py"
+    path.write_text(f"{HEADER}{leak}class Mine(StopTheWorld, Leak):\n    pass\n")
+    line = HEADER.count("\n") + 2
+    with pytest.raises(StrategyError, match=rf"\(super: Leak.begin, line {line}\): takes the lock 'leak'"):
+        checked(registry.find(f"{path}:Mine"))
+
+
+# --- names and summaries ---
+
+
+def named(name: str, docstring: str | None = None, base: type[Strategy] = Strategy) -> type[Strategy]:
+    """A strategy class with that name."""
+    return type(name, (base,), {"__doc__": docstring})
+
+
+@pytest.mark.parametrize(
+    ("class_name", "name"),
+    [
+        ("Unfixed", "unfixed"), ("StopTheWorldFlush", "stop-the-world-flush"), ("TLBFlush", "tlb-flush"),
+        ("FlushOnTBFlush", "flush-on-tb-flush"), ("Fix2011", "fix2011"), ("X86Fix", "x86-fix"),
+    ],
+)  # fmt: skip
+def test_the_name_comes_from_the_class(class_name: str, name: str) -> None:
+    assert named(class_name).name == name
+
+
+def test_the_summary_is_the_first_line_of_the_docstring() -> None:
+    assert named("Mine", "  Do it well.\n\n  More of it.").summary == "Do it well."
+
+
+def test_a_class_without_docstring_does_not_take_its_base_classs() -> None:
+    assert named("Mine", base=GlobalLock).summary == ""
+
+
+def test_a_name_given_by_hand_stays() -> None:
+    class Mine(Strategy):
+        name = "my-own"
+
+    assert Mine.name == "my-own"
+
+
+# --- composition ---
+
+SHIPPED = {name: registry.find(name) for name in NAMES}
+NEVER_RETRANSLATES = ("side-table", "retranslate")
+
+
+class Probe(Strategy):
+    """Every hook leaves a mark."""
+
+    def translate(self, region: Region) -> Hook:
+        return (Sync(), *super().translate(region))
+
+    def retranslate(self, region: Region) -> Hook:
+        return (Sync(), *super().retranslate(region))
+
+    def begin(self, region: Region) -> Hook:
+        return (Sync(), *super().begin(region))
+
+    def emit(self, write: Write) -> Generator[Operation, int | None, None]:
+        yield Sync()
+        yield from super().emit(write)
+
+    def publish(self, region: Region) -> Hook:
+        return (Sync(), *super().publish(region))
+
+    def enter(self, region: Region) -> Hook:
+        return (Sync(), *super().enter(region))
+
+    def leave(self, region: Region) -> Hook:
+        return (Sync(), *super().leave(region))
+
+    def flush_buffer(self, buffer: Buffer) -> Hook:
+        return (Sync(), *super().flush_buffer(buffer))
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_hook_calls_super(name: str, hook: str) -> None:
+    cls = type(SHIPPED[name])
+    under = type("Under", (cls, Probe), {})()
+    over = type("Over", (Probe, cls), {})()
+    argument = ARGUMENTS[hook]
+    marked = Sync() in performed(under, hook, argument)
+    assert marked is ((name, hook) != NEVER_RETRANSLATES)
+    kept = [operation for operation in performed(over, hook, argument) if operation != Sync()]
+    assert kept == [operation for operation in performed(cls(), hook, argument) if operation != Sync()]
+
+
+PAIRS = [
+    pair for pair in itertools.permutations(NAMES, 2) if not issubclass(type(SHIPPED[pair[1]]), type(SHIPPED[pair[0]]))
+]
+"""A base class cannot come before its subclass."""
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_any_two_shipped_strategies_compose(one: str, other: str) -> None:
+    first, second = type(SHIPPED[one]), type(SHIPPED[other])
+    both = type("Both", (first, second), {})()
+    result = checked(both, max_states=2000)
+    assert result.outcome is not None
+    assert result.outcome.failure in ("", "wrong fetch")
+    wanted = {type(operation) for cls in (first, second) for operation in performed(cls(), "publish", CODE.whole)}
+    assert wanted <= {type(operation) for operation in performed(both, "publish", CODE.whole)}
+
+
+def test_two_locks_compose_in_either_order() -> None:
+    outer = performed(type("Both", (GlobalLock, StopTheWorld), {})(), "retranslate", CODE.retranslated)
+    inner = performed(type("Both", (StopTheWorld, GlobalLock), {})(), "retranslate", CODE.retranslated)
+    assert [each for each in outer if not isinstance(each, Store | Load)] == [
+        Acquire("retranslation"), Acquire("world"), SyncCores(), Release("world"), Release("retranslation"),
+    ]  # fmt: skip
+    assert [each for each in inner if not isinstance(each, Store | Load)] == [
+        Acquire("world"), Acquire("retranslation"), Release("retranslation"), SyncCores(), Release("world"),
+    ]  # fmt: skip
+
+
+def test_the_order_of_composition_has_a_meaning_and_check_finds_it() -> None:
+    inside = type("FlushInside", (StopTheWorld, FlushOnRetranslation), {})()
+    outside = type("FlushOutside", (FlushOnRetranslation, StopTheWorld), {})()
+    assert [type(each) for each in performed(inside, "publish", CODE.whole)] == [Flush, SyncCores, Release]
+    assert [type(each) for each in performed(outside, "publish", CODE.whole)] == [SyncCores, Release, Flush]
+    assert checked(inside, "user").verdict == "holds"
+    assert checked(outside, "user").verdict == "fails", "others run before the flush"
+
+
+# --- what the shipped ones do ---
+
+
+def test_unfixed_emits_what_the_translator_wrote() -> None:
+    stores = [
+        each for each in performed(SHIPPED["unfixed"], "retranslate", CODE.retranslated) if isinstance(each, Store)
+    ]
+    assert len(stores) == len(CODE.retranslated.writes)
+    assert [store.unit for store in stores] == [write.unit for write in CODE.retranslated.writes]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_first_translation_ends_with_a_flush(name: str) -> None:
+    assert performed(SHIPPED[name], "translate", CODE.whole)[-1] == Flush(CODE.whole)
+
+
+def test_a_side_table_looks_up_and_writes_nothing() -> None:
+    assert performed(SHIPPED["side-table"], "retranslate", CODE.retranslated) == [Lookup(CODE.retranslated)]
+
+
+def test_a_scratch_buffer_takes_every_store() -> None:
+    found = performed(SHIPPED["scratch-buffer"], "retranslate", CODE.retranslated)
+    assert found
+    assert all(isinstance(each, Store | Load) and each.unit.in_scratch for each in found)
+
+
+def test_stop_the_world_shares_the_lock_among_executors() -> None:
+    strategy = SHIPPED["stop-the-world"]
+    assert performed(strategy, "enter", CODE.whole) == [Acquire("world", shared=True)]
+    assert performed(strategy, "leave", CODE.whole) == [Release("world")]
+    assert performed(strategy, "begin", CODE.whole) == [Acquire("world", shared=False)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_side_table_keeps_memory(name: str) -> None:
+    short, long = Block(10, 639, 2), Block(10, 640, 2)
+    wanted = (30, 40) if name == "side-table" else (0, 0)
+    assert (SHIPPED[name].side_bytes(short), SHIPPED[name].side_bytes(long)) == wanted
+
+
+# --- writes and their forms ---
+
+
+@st.composite
+def writes(draw: st.DrawFn) -> Write:
+    """A write of any unit, with any bits known."""
+    size = draw(st.integers(1, 15))
+    bits = st.integers(0, (1 << 8 * size) - 1)
+    whole_bytes = st.lists(st.booleans(), min_size=size, max_size=size).map(
+        lambda lanes: sum(0xFF << 8 * lane for lane, present in enumerate(lanes) if present)
+    )
+    known = draw(bits | whole_bytes)
+    final = draw(bits)
+    unit = Unit(0, 0, size, final)
+    return Write(unit, Phase.BRANCH, known, final & known, draw(bits) & ~known)
+
+
+def executed(write: Write, held: int) -> int:
+    """What the unit holds after a write in its form, by the base class's operations."""
+    history: tuple[int, ...] = ()
+    while True:
+        stretch = ask(Strategy(), "emit", write, history)
+        if stretch.ended:
+            break
+        history = (*history, held)
+    store = stretch.operations[-1]
+    assert isinstance(store, Store)
+    return (held & ~store.mask) | (store.value & store.mask)
+
+
+idempotent_forms = st.sampled_from([Form.SKIP_BYTES, Form.READ_BACK])
+
+
+@given(writes(), idempotent_forms)
+def test_an_idempotent_form_leaves_a_final_unit_final(write: Write, form: Form) -> None:
+    assert executed(write.in_form(form), write.unit.final) == write.unit.final
+
+
+@given(writes(), st.sampled_from([Form.WHOLE, Form.SKIP_BYTES, Form.READ_BACK]), st.data())
+def test_every_form_makes_the_known_bits_final_whatever_was_there(
+    write: Write, form: Form, data: st.DataObject
+) -> None:
+    held = data.draw(st.integers(0, write.unit.mask))
+    assert executed(write.in_form(form), held) & write.known == write.value
+
+
+@given(writes(), st.data())
+def test_a_whole_store_leaves_the_temporary_where_nothing_is_known(write: Write, data: st.DataObject) -> None:
+    held = data.draw(st.integers(0, write.unit.mask))
+    assert executed(write.in_form(Form.WHOLE), held) & ~write.known == write.temporary
+
+
+@given(writes(), st.sampled_from(Form))
+def test_a_complete_write_is_one_plain_store_in_any_form(write: Write, form: Form) -> None:
+    final = write.unit.final
+    complete = Write(write.unit, write.phase, write.unit.mask, final, form=Form.READ_BACK).in_form(form)
+    assert complete.form is Form.WHOLE
+    assert ask(Strategy(), "emit", complete).operations == (Store(write.unit, write.unit.mask, final),)
+
+
+@given(writes())
+def test_skipping_bytes_stores_the_known_bytes_and_no_others(write: Write) -> None:
+    skipping = write.in_form(Form.SKIP_BYTES)
+    if skipping.form is Form.SKIP_BYTES:
+        (store,) = ask(Strategy(), "emit", skipping).operations
+        assert isinstance(store, Store)
+        assert store.mask == write.known
+        run = f"{store.mask:b}".rstrip("0")
+        assert set(run) == {"1"}
+        assert len(run) in (8, 16, 32, 64), "what one store instruction can write"
+        assert len(f"{store.mask:b}") % 8 == 0
+    else:
+        assert skipping.form is (Form.WHOLE if write.complete else Form.READ_BACK)
+
+
+@given(writes(), st.data())
+def test_an_add_patch_is_right_only_on_the_temporary_value(write: Write, data: st.DataObject) -> None:
+    patch = Write(write.unit, Phase.BRANCH_UPDATE, write.known, write.value, form=Form.ADD_PATCH)
+    rest = write.unit.final & ~write.known
+    once = executed(patch, rest)
+    assert once == write.unit.final
+    assert (executed(patch, once) == write.unit.final) == (write.value == 0), "a second time it adds again"
+
+
+@pytest.mark.parametrize("name", translator_names())
+@pytest.mark.parametrize("strategy", ["idempotent", "idempotent-read-back"])
+def test_the_fixes_leave_every_unit_of_every_backend_final_at_every_moment(strategy: str, name: str) -> None:
+    code = load_translator(name).block(0, ("load", "store"))
+    for write in code.writes:
+        for operation in performed(SHIPPED[strategy], "emit", write):
+            if isinstance(operation, Store):
+                final = operation.unit.final
+                assert (final & ~operation.mask) | (operation.value & operation.mask) == final
+
+
+@pytest.mark.parametrize("name", ["arm@2010", "s390x@2010"])
+def test_as_emitted_in_2010_a_unit_is_wrong_for_a_while_and_final_at_the_end(name: str) -> None:
+    code = load_translator(name).block(0)
+    held = {unit.offset: unit.final for unit in code.whole}
+    seen_wrong = set()
+    for write in code.writes:
+        held[write.unit.offset] = executed(write, held[write.unit.offset])
+        if held[write.unit.offset] != write.unit.final:
+            seen_wrong.add(write.unit.offset)
+    assert seen_wrong
+    assert all(held[unit.offset] == unit.final for unit in code.whole)
+
+
+@pytest.mark.parametrize(
+    ("known", "value", "temporary"),
+    [(0x1FF, 0, 0), (0x0F, 0xF0, 0), (0x0F, 0, 0x01)],
+    ids=["known", "value", "temporary"],
+)
+def test_a_write_whose_bits_overlap_is_refused(known: int, value: int, temporary: int) -> None:
+    with pytest.raises(ValueError, match="write to offset 12"):
+        Write(Unit(0, 12, 1, 0), Phase.BRANCH, known, value, temporary)
+
+
+def test_a_region_holds_writes_of_its_own_block_only() -> None:
+    with pytest.raises(ValueError, match="region of block 1: holds a write to block 0"):
+        Region(1, 4, CODE.writes[:1])
+
+
+# --- finding strategies ---
+
+
+def test_the_ten_are_shipped_with_the_floor_first() -> None:
+    assert tuple(registry.shipped()) == NAMES
+    assert all(cls.summary.endswith(".") for cls in registry.shipped().values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_strategy_is_found_by_name(name: str) -> None:
+    assert registry.find(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("idempotant", "no strategy 'idempotant'; did you mean idempotent?"),
+        ("zzz", f"no strategy 'zzz'; strategies are {', '.join(NAMES)} (or path/to/file.py:Class)"),
+        ("", "no strategy ''; strategies are"),
+        ("mine.py", "no strategy 'mine.py'; strategies are"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_a_suggestion(name: str, message: str) -> None:
+    with pytest.raises(StrategyError, match=re.escape(message)):
+        registry.find(name)
+
+
+def test_a_class_in_a_file_is_found(tmp_path: Path) -> None:
+    name, _ = written(tmp_path / "mine.py", "def publish(self, region):\n    return (Flush(region),)")
+    found = registry.find(name)
+    assert (found.name, found.summary) == ("mine", "")
+    assert checked(found).verdict == "holds"
+
+
+def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    name, _ = written(path, '"""One."""')
+    assert registry.find(name).summary == "One."
+    written(path, '"""Another one."""')
+    assert registry.find(name).summary == "Another one."
+
+
+BAD_FILES: dict[str, tuple[bytes | None, str]] = {
+    "missing": (None, "no such file; expected path/to/file.py:Class"),
+    "syntax error": (b"x = 1\nclass Mine(:\n", "line 2: invalid syntax; expected a Python file"),
+    "binary": (b"\x00\x01\x02", "source code string cannot contain null bytes"),
+    "not UTF-8": (b"x = '\xff'\n", "expected a Python file"),
+    "raises": (b"raise RuntimeError('no')\n", "RuntimeError: no"),
+    "exits": (b"raise SystemExit(3)\n", "SystemExit: 3"),
+    "imports what is not there": (b"import absent_module\n", "ModuleNotFoundError: No module named 'absent_module'"),
+    "class missing": (
+        b"from strategies import Strategy\nclass Yours(Strategy):\n    pass\n", "no class Mine; expected one of Yours",
+    ),
+    "empty": (b"", "no class Mine; expected one of its Strategy subclasses"),
+    "not a strategy": (b"class Mine:\n    pass\n", "not a subclass of strategies.Strategy"),
+    "not a class": (b"Mine = 3\n", "not a subclass of strategies.Strategy"),
+    "the base class": (b"from strategies import Strategy as Mine\n", "not a subclass of strategies.Strategy"),
+    "class that takes something": (
+        b"from strategies import Strategy\nclass Mine(Strategy):\n    def __init__(self, n):\n        pass\n",
+        "missing 1 required positional argument: 'n'; expected a class that takes nothing",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", BAD_FILES)
+def test_a_bad_file_is_refused_in_one_line_that_names_it(bad: str, tmp_path: Path) -> None:
+    content, message = BAD_FILES[bad]
+    path = tmp_path / "mine.py"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StrategyError, match=re.escape(message)) as caught:
+        registry.find(f"{path}:Mine")
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").mkdir()
+    with pytest.raises(StrategyError, match="no such file"):
+        registry.find(f"{tmp_path}/mine.py:Mine")
+
+
+Install = Callable[[str, str], None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a distribution with one module, ``third_party``, and one entry point."""
+
+    def _install(source: str, point: str) -> None:
+        (tmp_path / "third_party.py").write_text(source)
+        info = tmp_path / "third_party-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\n{point}\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        registry.installed.cache_clear()
+
+    yield _install
+    registry.installed.cache_clear()
+    sys.modules.pop("third_party", None)
+
+
+def test_an_installed_package_adds_strategies(install: Install) -> None:
+    install(
+        "from strategies import Flush, Strategy\n\n\nclass TheirFlush(Strategy):\n"
+        '    """Theirs."""\n\n    def publish(self, region):\n        return (Flush(region),)\n',
+        "theirs = third_party:TheirFlush",
+    )
+    assert registry.names() == (*NAMES, "their-flush")
+    assert registry.find("their-flush").summary == "Theirs."
+    assert checked(registry.find("their-flush")).verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", "entry point theirs = third_party:Theirs: AttributeError"),
+        ("1 / 0", "entry point theirs = third_party:Theirs: ZeroDivisionError: division by zero"),
+        ("class Theirs:\n    pass\n", "entry point theirs = third_party:Theirs: not a subclass of strategies.Strategy"),
+    ],
+)
+def test_a_bad_entry_point_is_refused_by_name(install: Install, source: str, message: str) -> None:
+    install(source, "theirs = third_party:Theirs")
+    with pytest.raises(StrategyError, match=re.escape(message)):
+        registry.names()
+
+
+def test_adding_a_strategy_touches_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.report import catalogue
+
+    (tmp_path / "mine.py").write_text(
+        "from strategies.idempotent import Idempotent\n\n\nclass MineToo(Idempotent):\n"
+        '    """Found by being there."""\n'
+    )
+    monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])
+    registry.shipped.cache_clear()
+    try:
+        assert registry.find("mine-too").summary == "Found by being there."
+        assert "Found by being there." in catalogue.as_text(catalogue.catalogue(), "simple")
+        assert checked(registry.find("mine-too")).verdict == "holds"
+    finally:
+        registry.shipped.cache_clear()
+        sys.modules.pop("strategies.mine", None)
+
+
+def test_strategies_know_nothing_of_bench() -> None:
+    for path in Path(strategies.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            imported = node.module if isinstance(node, ast.ImportFrom) else None
+            names = [imported or ""] + ([each.name for each in node.names] if isinstance(node, ast.Import) else [])
+            assert not any(name.split(".")[0] == "bench" for name in names), path.name
+
+
+def test_values_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Acquire("mine").shared = True  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        CODE.writes[0].form = Form.WHOLE  # type: ignore[misc]
+
+
+def test_a_strategy_may_be_made_with_state_but_its_hooks_may_not_change_it() -> None:
+    class Limited(Idempotent):
+        def __init__(self) -> None:
+            self.limit = 3
+
+    strategy = Limited()
+    assert strategy.limit == 3
+    assert checked(strategy).verdict == "holds"
