@@ -319,7 +319,7 @@ class _Explainer:
         if any(isinstance(action, Fetch) for action in actions):
             return self._fetch_because(group)
         if all(isinstance(action, Touch) for action in actions):
-            return "the same bytes as before, and none of the branch."
+            return self._touch_because(first, last)
         if any(isinstance(action, Put) for action in actions):
             return self._store_because(first, last, any(isinstance(action, Get) for action in actions))
         if all(isinstance(action, Get) for action in actions):
@@ -332,6 +332,14 @@ class _Explainer:
                 else f"the barrier has waited for the maintenance; memory holds {self._holds(last.after.memory)}."
             )
         return f"nothing stands in its way; memory holds {self._holds(last.after.memory)}."
+
+    def _touch_because(self, first: _Move, last: _Move) -> str:
+        if self._dcache(first.before) == self._dcache(last.after):
+            return "the same bytes as before, and none of the branch."
+        holds = self._holds(last.after.data)
+        return (
+            f"the same bytes as before, but in the branch's line: the data cache now holds that, dirty, with {holds}."
+        )
 
     def _store_because(self, first: _Move, last: _Move, loaded: bool) -> str:
         after, core = last.after, last.event.core

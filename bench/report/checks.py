@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.check.cell import Checked, Options
 from bench.check.explain import Explanation, Row
 from bench.check.follow import Followed
-from bench.report.tables import Cell, comma_separated, table
+from bench.report.tables import WIDTH, Cell, comma_separated, table
 
 SCHEMA = 1
 
@@ -229,7 +230,10 @@ def _explained(explanation: Explanation, style: str, *, actors: bool, many: bool
             for number, row in enumerate(rows, 1)
         ]
         lines += ["", table(headers, body, style, right=(0,)), ""]
-        lines += [f"{number:>3}. {row.because}" for number, row in enumerate(rows, 1)]
+        lines += [
+            textwrap.fill(row.because, WIDTH, initial_indent=f"{number:>3}. ", subsequent_indent=" " * 5)
+            for number, row in enumerate(rows, 1)
+        ]
     if explanation.closing:
         lines.append(explanation.closing)
     return lines

@@ -13,12 +13,11 @@ from bench.compare import ALONE, Compared, Comparison
 from bench.replay.replay import Replayed
 from bench.report.checks import command
 from bench.report.costs import cycles, memory, share
-from bench.report.tables import Cell, comma_separated, table
+from bench.report.tables import WIDTH, Cell, comma_separated, table
 
 SCHEMA = 1
 COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
 COUNTS = ("retranslations", "writes", "lines_cleaned", "lines_invalidated", "refills", "side_bytes")
-WIDTH = 110
 
 
 # --- JSON and CSV -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ from bench.errors import InputError
 
 Cell = str | int | float | None
 
-DEFAULT_FORMAT = "simple"
+WIDTH = 110
+"""Characters in a line of running text; tables take what they need."""
+
 STRUCTURED = ("json", "csv")
 FORMATS: tuple[str, ...] = (*sorted(tabulate_formats), *STRUCTURED)
 """What ``--format`` takes: the formats of tabulate, ``json`` and ``csv``."""
