@@ -449,7 +449,7 @@ class _Asked:
             overhead=sum((refill, lock, stop, lookup, translate, store_into_code), flush),
             baseline=prices.executed(executed)
             + prices.refills(baseline.code_misses, baseline.code_memory, ground.counted),
-            notes=tuple(self._notes(tally, luck)),
+            notes=tuple(self._notes(tally, luck, int(executions.sum()))),
         )
 
     def _tally_retranslations(self) -> Tally:
@@ -490,7 +490,7 @@ class _Asked:
         np.add.at(kept, self.ground.trace.blocks.epoch, self.side_bytes)
         return int(kept.max())
 
-    def _notes(self, tally: Tally, luck: tuple[float, float]) -> Iterator[str]:
+    def _notes(self, tally: Tally, luck: tuple[float, float], executions: int) -> Iterator[str]:
         ground = self.ground
         layout = ground.layout
         if layout.unknown:
@@ -502,10 +502,15 @@ class _Asked:
             yield "stop is 0: one vCPU has no other to stop or to wait for"
         if tally.locks and ground.trace.mode == "system":
             yield "in 2011's system emulation the lock macro was empty: this prices a lock that is there"
+        if self.executors:
+            yield (
+                f"a lock is taken around each of {executions:,} executions; QEMU's cpu_exec_start is taken around a "
+                f"run of chained TBs, far less often"
+            )
         if not all(self.executors.values()):
             yield "executions hold a lock exclusively: that they wait for each other is not priced"
         if any(one.maintains or one.stores for one in self.executions):
             yield "what enter and leave do to cache lines is priced, not simulated"
         if any(luck):
             misses, memory = (round(count) for count in luck)
-            yield f"replacement is random: up to {misses} refills, {memory} of those from memory, are chance"
+            yield f"replacement is random: up to {misses:,} refills, {memory:,} of those from memory, are chance"

@@ -68,7 +68,8 @@ def verdict(result: Checked) -> str:
 def command(result: Checked) -> str:
     """The command that shows this cell again."""
     options, plain = result.options, Options()
-    words = ["staleline", "check", result.strategy, "--host", result.host.name, "--translator", result.translator]
+    host = result.host.file or result.host.name
+    words = ["staleline", "check", result.reference, "--host", host, "--translator", result.translator]
     words += ["--scenario", result.scenario]
     for name in ("hazard", "start", "layout", "offset", "cores", "tbs", "retranslations", "flushes", "max_states"):
         if getattr(options, name) != getattr(plain, name):

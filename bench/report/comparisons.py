@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.check.cell import Checked
-from bench.compare import ALONE, Compared, Comparison
+from bench.compare import ALONE, LASTING_IN, Compared, Comparison
 from bench.replay.replay import Replayed
 from bench.report.checks import command
 from bench.report.costs import cycles, memory, share
@@ -133,8 +133,8 @@ def _comparison(comparison: Comparison, style: str) -> str:
     scenarios = [result.scenario for result in rows[0].checks]
     first = rows[0].cost
     lasting = rows[0].lasting is not None
-    headers = ["", "strategy", *scenarios, *(["lasting"] if lasting else []), "flush/retranslation", "overhead",
-               "of baseline", "stopping others", "memory"]  # fmt: skip
+    headers = ["", "strategy", *scenarios, *(["lasting"] if lasting else []), "flush each", "overhead", "share",
+               "stopping others", "memory"]  # fmt: skip
     body = [_body(row, rows, first.retranslations, lasting) for row in rows]
     host = comparison.host
     derived = f" ({', '.join(host.derived)})" if host.derived else ""
@@ -146,6 +146,9 @@ def _comparison(comparison: Comparison, style: str) -> str:
         lines.append(f"Hypothetical: {comparison.translator} never ran on {host.name}.")
     lines += ["", table(headers, body, style, right=range(len(headers) - 5, len(headers))), ""]
     lines += [textwrap.fill(sentence, WIDTH) for sentence in _sentences(comparison)]
+    failed = next((result for row in rows for result in row.checks if result.verdict == "fails"), None)
+    if failed is not None:
+        lines += ["", f"The first failure, step by step: {command(failed)}"]
     lines += ["", *_legend(comparison)]
     return "\n".join(lines)
 
@@ -169,7 +172,7 @@ def _body(row: Compared, rows: Sequence[Compared], retranslations: int, lasting:
 
 def _verdict(result: Checked) -> str:
     return (
-        f"FAILS in {_rows(result)}"
+        f"FAILS {_rows(result)}"
         if result.verdict == "fails" and _rows(result)
         else result.verdict.replace("fails", "FAILS")
     )
@@ -208,9 +211,6 @@ def _sentences(comparison: Comparison) -> list[str]:
             f"With {_and([row.strategy for row in broken])} two retranslators can leave a wrong value for good "
             f"(column lasting)."
         )
-    first_wrong = next((result for row in wrong for result in row.checks if result.verdict == "fails"), None)
-    if first_wrong is not None:
-        said.append(f"See the first failure, step by step: {command(first_wrong)}")
     return said
 
 
@@ -218,10 +218,11 @@ def _legend(comparison: Comparison) -> list[str]:
     first = comparison.rows[0].cost
     tags = sorted({row.cost.overhead.tag for row in comparison.rows} | {first.baseline.tag})
     text = (
-        f"FAILS in n: the shortest counterexample has n rows. Costs are cycles, nominal (lowest..highest), with as "
-        f"many digits as their weakest figure carries ({', '.join(tags)}). Overhead: over the whole trace, all parts "
-        f"together; the baseline is {cycles(first.baseline)} cycles. Stopping others: {comparison.vcpus} "
-        f"vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus)."
+        f"FAILS n: the shortest counterexample has n rows; lasting: the lasting hazard, in {LASTING_IN}. Costs are "
+        f"cycles, nominal (lowest..highest), with as many digits as their weakest figure carries ({', '.join(tags)}). "
+        f"Flush each: all flushes, per retranslation. Overhead: all costs over the whole trace, and its share of the "
+        f"baseline, {cycles(first.baseline)} cycles. Stopping others: with {comparison.vcpus} "
+        f"vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."
     )
     return [textwrap.fill(text, WIDTH), *_notes([row.cost for row in comparison.rows])]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import floor, log10
+from collections.abc import Callable
+from math import ceil, floor, log10
 
 from bench.replay.cost import Cost
 
@@ -10,27 +11,33 @@ _DIGITS = {"measured": 3, "documented": 2, "estimate": 1, "assumed": 1}
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def number(value: float, digits: int = 2) -> str:
-    """``value`` with that many significant digits and a unit prefix: ``3.4 M``."""
+def number(value: float, digits: int = 2, rounded: Callable[[float], int] = round) -> str:
+    """``value`` with that many significant digits and a unit prefix: ``3.4M``; ``rounded`` rounds to an integer."""
     if not value:
         return "0"
-    places = digits - 1 - floor(log10(abs(value)))
-    rounded = round(value, places)
+    scale = 10.0 ** (digits - 1 - floor(log10(abs(value))))
+    value = float(f"{rounded(round(value * scale, 6)) / scale:.{digits}g}")
     for factor, prefix in _UNITS:
-        if abs(rounded) >= factor:
-            shown = rounded / factor
-            return f"{shown:.{max(0, digits - 1 - floor(log10(abs(shown))))}f}{prefix}"
-    return f"{rounded:.{max(0, places)}f}"
+        if abs(value) >= factor:
+            return _plain(value / factor, digits) + prefix
+    return _plain(value, digits)
+
+
+def _plain(value: float, digits: int) -> str:
+    return f"{value:.{max(0, digits - 1 - floor(log10(abs(value))))}f}" if value else "0"
 
 
 def cycles(cost: Cost, per: float = 1.0) -> str:
-    """A cost, or its share ``per`` something, with its range: ``3k (0.9k..9k)``; one number where the range is none."""
+    """A cost, or its share ``per`` something, with its range: ``3k (0.9k..9k)``; one number where there is no range.
+
+    The ends of the range are rounded away from the middle, so that it holds what it held.
+    """
     low, nominal, high = cost.low / per, cost.nominal / per, cost.high / per
     digits = _DIGITS[cost.tag]
     middle = number(nominal, digits)
     if low == high:
         return middle
-    return f"{middle} ({number(low, digits)}..{number(high, digits)})"
+    return f"{middle} ({number(low, digits, floor)}..{number(high, digits, ceil)})"
 
 
 def share(cost: Cost, whole: Cost) -> str:
