@@ -114,20 +114,29 @@ def search(
     )
     alive: set[State] = set()
     last_told = 0
+    found: Outcome | None = None
     for state, transition, _ in walk.visits():
+        if found is not None and walk.depth == found.depth:
+            break
         states = len(walk.parents)
         if transition is None:
             if not finished(model, state) and not _alive(model, state, alive):
                 run = walk.run(state)
                 return Outcome("fails", states, len(run), _witness(model), run, "deadlock")
+        elif found is not None:
+            continue
         elif bad := failure(transition):
             run = (*walk.run(state), transition)
-            return Outcome("fails", states, len(run), _witness(model), run, bad)
+            found = Outcome("fails", states, len(run), _witness(model), run, bad)
+            if not model.locks:  # with locks a node of this very layer may be stuck, one step nearer
+                break
         elif states >= max_states:
             return Outcome("bounded", states, walk.depth, any(finished(model, seen) for seen in walk.parents))
         if states - last_told >= 10_000:
             last_told = states
             progress(states)
+    if found is not None:
+        return found
     if any(finished(model, seen) for seen in walk.parents):
         return Outcome("holds", len(walk.parents), walk.depth, True)
     return Outcome("fails", len(walk.parents), walk.depth, False, (), "vacuous")

@@ -1,0 +1,970 @@
+"""A second reading of the rules at the top of ``bench/machine.py``: brute force, to compare the checker with.
+
+It shares with the checker only what both are given (strategy, translator, host
+and scenario) and is as plain as it can be.  A state is one flat dictionary of
+facts.  Code is bytes.  A hook is replayed from its beginning with all results
+of its operations so far, inner hooks included.  Two ways to look at it:
+
+``every_unit=False``
+    only units that some store can change, and lines that hold one, are state:
+    the projection of the rules, so that lengths must equal the checker's;
+``every_unit=True``
+    every unit of every block is state.  What touches no changeable unit or
+    line costs no step, so that lengths can still be compared; verdicts must
+    agree because the projection is claimed to lose nothing.
+
+A *live* unit is one that some store of the scenario can change, a live line
+one that holds a byte of a live unit.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Generator, Iterator
+from typing import Any, Literal, NamedTuple
+
+from bench.hosts.profile import Host
+from bench.scenarios import Role, Scenario
+from bench.translators.translator import Translator
+from strategies.operations import (
+    Acquire,
+    Barrier,
+    Clean,
+    Do,
+    Flush,
+    Invalidate,
+    Load,
+    Lookup,
+    Operation,
+    Release,
+    Scope,
+    Store,
+    Sync,
+    SyncCores,
+)
+from strategies.strategy import Strategy
+from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
+
+World = dict[tuple[Any, ...], Any]
+"""The facts that hold; an absent key is an absent line, an empty queue, a free lock.
+
+``("newest",)``, ``("pou",)``: the bytes of the code as the data side and the point of
+unification hold them.  ``("fetched", core, line)``: an instruction line.  ``("dirty", line)``:
+the core that owns a data line.  ``("held", line, core)``: a data line is in that core's
+cache.  ``("ahead", core)``, ``("buffer", core)``, ``("pending", core)``: units fetched ahead,
+stores not drained, maintenance not completed.  ``("lock", name)``: (thread, shared) of
+each holder.  ``("on", core)``: the thread that runs there.  ``("behind", core)``: it must drop
+its instruction cache before it runs a thread again.  ``("block", tb)``: only with
+tb flushes.  ``("at", thread)``: its place.
+"""
+
+Activity = tuple[Any, ...]
+"""``("hook", name, tb)``, ``("run", tb, path number)``, ``("claim", tb)``, ``("install", tb)`` or ``("discard",)``."""
+
+
+class Place(NamedTuple):
+    """Where a thread is: what is left of what it does (empty: idle), and what it has to do after that.
+
+    ``history``: the results of the operations that the hook under way has done;
+    ``part``: how much of the next operation, or of the run, is done; ``left``:
+    retranslations to do (None: an executor; -1: finished); ``flushes``: tb flushes it may make.
+    """
+
+    todo: tuple[Activity, ...]
+    history: tuple[int | None, ...]
+    part: int
+    left: int | None
+    flushes: int
+
+
+class Stored(NamedTuple):
+    """What one step stores: (byte, bits, value) each, and the data and instruction lines that it touches."""
+
+    bytes: tuple[tuple[int, int, int], ...]
+    dlines: tuple[int, ...]
+    ilines: tuple[int, ...]
+
+
+class Action(NamedTuple):
+    """One step of a thread in a hook: its kind, what it concerns, and how many steps it counts for."""
+
+    kind: str
+    what: Any = None
+    cost: int = 1
+
+
+class Move(NamedTuple):
+    """One possible step: ``cost`` in steps, the world after it, and whether it fetches a wrong unit."""
+
+    cost: int
+    world: World
+    what: str
+    by_thread: bool = False
+    wrong: bool = False
+
+
+class Answer(NamedTuple):
+    """``failure``: wrong fetch, lasting, deadlock, vacuous or empty; ``length``: of the shortest ``run``, in steps."""
+
+    verdict: Literal["holds", "fails"]
+    failure: str = ""
+    length: int = 0
+    run: tuple[str, ...] = ()
+
+
+class View(NamedTuple):
+    """What can be seen of a state without knowing how it is represented; by core or by live line, in order.
+
+    ``lines``: the live bytes of each instruction line; ``ahead``: of each unit fetched ahead;
+    ``waiting``: the number of stores in each buffer; ``owner``: the core that
+    holds each data line dirty, or -1; ``pending``: (core that is invalidated, or -1
+    for a clean; line; stores that it waits for); ``running``: the thread, or -1.
+    """
+
+    newest: bytes
+    pou: bytes
+    lines: tuple[tuple[bytes | None, ...], ...]
+    ahead: tuple[tuple[bytes, ...], ...]
+    waiting: tuple[int, ...]
+    owner: tuple[int, ...]
+    pending: tuple[frozenset[tuple[int, int, int]], ...]
+    running: tuple[int, ...]
+    blocks: tuple[str, ...]
+
+
+class TooLarge(Exception):
+    """The space has more states than the caller wanted to see."""
+
+
+class Reference:
+    """The rules for one strategy, translator, host and scenario; arguments as for ``bench.program.Compiler``."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        translator: Translator,
+        host: Host,
+        scenario: Scenario,
+        *,
+        layout: Literal["apart", "packed"] = "apart",
+        offset: int = 0,
+        start_at_fault: bool = False,
+        every_unit: bool = False,
+    ) -> None:
+        self.strategy, self.host, self.scenario = strategy, host, scenario
+        self.start_at_fault = start_at_fault
+        self.recipe = host.isa[translator.isa].flush
+        self.byteorder = translator.byteorder
+        self.cores = range(scenario.cores)
+        self.codes = [translator.block(tb) for tb in range(scenario.tbs)]
+        self.buffer = Buffer(sum(code.size for code in self.codes), tuple(code.whole for code in self.codes))
+        self._lay_out(layout, offset, translator.alignment)
+        self.live = self._changeable()
+        self._track(every_unit)
+
+    # --- what is where ---
+
+    def _lay_out(self, layout: str, offset: int, alignment: int) -> None:
+        spacing = max(self.host.icache.line, self.host.dcache.line)
+        self.apart = layout == "apart"
+        self.base: dict[int, int] = {}
+        self.address: dict[tuple[int, int], int] = {}
+        self.units: dict[tuple[int, int], Unit] = {}
+        end = 0
+        for code in self.codes:
+            while end % alignment:
+                end += 1
+            self.base[code.tb] = offset + end
+            end += code.size
+            for unit in code.whole:
+                key = (unit.tb, unit.offset)
+                self.address[key] = len(self.units) * spacing if self.apart else self.base[code.tb] + unit.offset
+                self.units[key] = unit
+
+    def _addresses(self, where: Unit | Region | Buffer) -> list[int]:
+        """The bytes that an operation on ``where`` covers."""
+        if isinstance(where, Unit):
+            start = self.address[where.tb, where.offset]
+            return [] if where.in_scratch else list(range(start, start + where.size))
+        if isinstance(where, Buffer):
+            return [address for region in where.regions for address in self._addresses(region)]
+        units = [unit for unit in where if not unit.in_scratch]
+        if self.apart or not units:
+            return [address for unit in units for address in self._addresses(unit)]
+        return list(range(self.base[where.tb], self.base[where.tb] + where.size))
+
+    def _changeable(self) -> set[tuple[int, int]]:
+        """The units that a store can change: try every hook with every result until no unit gets a new value."""
+        values = {key: {unit.final} for key, unit in self.units.items()}
+        names = ["enter", "leave", "retranslate", *(["translate"] if self.scenario.flushes else [])]
+        hooks: list[Activity] = [("hook", name, code.tb) for code in self.codes for name in names]
+        if self.scenario.flushes:
+            hooks.append(("hook", "flush_buffer"))
+        while True:
+            before = sum(len(held) for held in values.values())
+            for hook in hooks:
+                histories: list[tuple[int | None, ...]] = [()]
+                while histories:
+                    history = histories.pop()
+                    asked = self._ask(hook, history)
+                    if asked is None:
+                        continue
+                    _, operation = asked
+                    results: set[int | None] = {None}
+                    if isinstance(operation, Load):
+                        unit = operation.unit
+                        results = {unit.final} if unit.in_scratch else set(values[unit.tb, unit.offset])
+                    elif isinstance(operation, Store) and not operation.unit.in_scratch:
+                        held = values[operation.unit.tb, operation.unit.offset]
+                        held |= {old & ~operation.mask | operation.value & operation.mask for old in held}
+                    histories += [(*history, result) for result in results]
+            if sum(len(held) for held in values.values()) == before:
+                return {key for key, held in values.items() if len(held) > 1}
+
+    def _track(self, every_unit: bool) -> None:
+        """Choose the bytes that are state, and number them."""
+        self.tracked = [key for key in self.units if every_unit or key in self.live]
+        placed = sorted(
+            (address, byte)
+            for key in self.tracked
+            for address, byte in zip(
+                self._addresses(self.units[key]), self._bytes(self.units[key], self.units[key].final), strict=True
+            )
+        )
+        self.final = bytes(byte for _, byte in placed)
+        self.index = {address: number for number, (address, _) in enumerate(placed)}
+        self.dbytes: dict[int, list[int]] = {}
+        self.ibytes: dict[int, list[int]] = {}
+        for address, number in self.index.items():
+            self.dbytes.setdefault(address // self.host.dcache.line, []).append(number)
+            self.ibytes.setdefault(address // self.host.icache.line, []).append(number)
+        alive = [address for key in self.live for address in self._addresses(self.units[key])]
+        self.live_dlines = {address // self.host.dcache.line for address in alive}
+        self.live_ilines = {address // self.host.icache.line for address in alive}
+        self.order = [[key for key in self.tracked if key[0] == code.tb] for code in self.codes]
+        self.fetches = [[self._fetches(code.tb, path.offsets) for path in code.paths] for code in self.codes]
+
+    def _fetches(self, tb: int, offsets: tuple[int, ...]) -> list[list[tuple[int, int]]]:
+        """The steps of a run: each fetches units up to the next live one; the last, all that is left."""
+        steps: list[list[tuple[int, int]]] = [[]]
+        for key in ((tb, offset) for offset in offsets):
+            if key in self.tracked:
+                if steps[-1] and steps[-1][-1] in self.live:
+                    steps.append([])
+                steps[-1].append(key)
+        if len(steps) > 1 and steps[-1][-1] not in self.live:
+            last = steps.pop()
+            steps[-1] += last
+        return steps
+
+    def _bytes(self, unit: Unit, value: int) -> bytes:
+        return value.to_bytes(unit.size, self.byteorder)
+
+    # --- what a thread does: hooks ---
+
+    def _argument(self, hook: Activity) -> Region | Buffer:
+        if hook[1] == "flush_buffer":
+            return self.buffer
+        code = self.codes[hook[2]]
+        return code.retranslated if hook[1] == "retranslate" else code.whole
+
+    def _operations(self, hook: str, argument: Any) -> Generator[tuple[Any, Operation], int | None, None]:
+        """The operations of a hook, those of inner hooks in their places, each with the row that it belongs to."""
+        answer = getattr(self.strategy, hook)(argument)
+        if isinstance(answer, tuple):
+            for operation in answer:
+                if isinstance(operation, Do):
+                    yield from self._operations(operation.hook, operation.argument)
+                else:
+                    yield _row(hook, argument), operation
+            return
+        result: int | None = None
+        while True:
+            try:
+                operation = answer.send(result)
+            except StopIteration:
+                return
+            result = None
+            if isinstance(operation, Do):
+                yield from self._operations(operation.hook, operation.argument)
+            else:
+                result = yield _row(hook, argument), operation
+
+    @functools.cache  # noqa: B019 (one instance per case)
+    def _ask(self, hook: Activity, history: tuple[int | None, ...]) -> tuple[Any, Operation] | None:
+        """The next operation and its row, after ``history``; None at the end."""
+        operations = self._operations(hook[1], self._argument(hook))
+        try:
+            asked = next(operations)
+            for result in history:
+                asked = operations.send(result)
+        except StopIteration:
+            return None
+        return asked
+
+    def _is_quiet(self, operation: Operation) -> bool:
+        """A store of a unit that no store can change, or of scratch memory, or a load that no live line notices."""
+        if not isinstance(operation, Store | Load):
+            return False
+        unit = operation.unit
+        if isinstance(operation, Load):
+            return not {address // self.host.dcache.line for address in self._addresses(unit)} & self.live_dlines
+        return unit.in_scratch or (unit.tb, unit.offset) not in self.live
+
+    @functools.cache  # noqa: B019
+    def _plan(
+        self, hook: Activity, history: tuple[int | None, ...]
+    ) -> tuple[tuple[Action, ...], tuple[int | None, ...]] | None:
+        """The steps that come next, and what they add to the history; None at the end."""
+        asked = self._ask(hook, history)
+        if asked is None:
+            return None
+        row, operation = asked
+        if not self._is_quiet(operation):
+            return self._lower(operation), (None,)
+        group: list[Store | Load] = []
+        results: list[int | None] = []
+        while asked is not None:
+            other, operation = asked
+            if self._is_quiet(operation):
+                assert isinstance(operation, Store | Load)
+                if other != row:
+                    break
+                group.append(operation)
+                results.append(operation.unit.final if isinstance(operation, Load) else None)
+            elif self._lower(operation):
+                break
+            else:
+                results.append(None)
+            asked = self._ask(hook, (*history, *results))
+        return (Action("quiet", tuple(group), 0 if self._row_goes_on(hook, history, row) else 1),), tuple(results)
+
+    def _row_goes_on(self, hook: Activity, history: tuple[int | None, ...], row: Any) -> bool:
+        """Whether only steps that cost nothing lie between quiet operations of this row and the end of ``history``."""
+        last = None
+        for done in range(len(history)):
+            asked = self._ask(hook, history[:done])
+            assert asked is not None
+            if self._is_quiet(asked[1]):
+                last = asked[0]
+            elif any(action.cost for action in self._lower(asked[1])):
+                last = None
+        return last is not None and last == row
+
+    def _lower(self, operation: Operation) -> tuple[Action, ...]:
+        """What the host does for an operation that is not quiet, step by step."""
+        match operation:
+            case Store():
+                return tuple(Action("store", stored) for stored in self._stored_by_line(operation) if stored.bytes)
+            case Load(unit):
+                return (Action("load", unit),)
+            case Clean(where):
+                return self._cleans(where)
+            case Invalidate(where, scope):
+                return self._invalidates(where, scope, deferred=False)
+            case Flush(where):
+                return self._flush(where)
+            case Acquire(name, shared):
+                return (Action("acquire", (name, shared)),)
+            case Release(name):
+                return (Action("release", name),)
+            case Barrier():
+                return (Action("barrier"),)
+            case Sync():
+                return (Action("sync"),)
+            case SyncCores():
+                return (Action("sync cores"),)
+            case Lookup():
+                return (Action("lookup"),)
+        raise AssertionError(operation)
+
+    def _cleans(self, where: Unit | Region | Buffer) -> tuple[Action, ...]:
+        lines = sorted({address // self.host.dcache.line for address in self._addresses(where)} & set(self.dbytes))
+        return tuple(Action("clean", line, int(line in self.live_dlines)) for line in lines)
+
+    def _invalidates(self, where: Unit | Region | Buffer, scope: Scope, *, deferred: bool) -> tuple[Action, ...]:
+        lines = sorted({address // self.host.icache.line for address in self._addresses(where)} & set(self.ibytes))
+        return tuple(Action("invalidate", ((line,), scope, deferred), int(line in self.live_ilines)) for line in lines)
+
+    def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
+        recipe, actions = self.recipe, []
+        if recipe.clean:
+            actions += [*self._cleans(where), Action("barrier")]
+        if recipe.invalidate != "none":
+            scope = Scope.LOCAL if recipe.invalidate == "local" else Scope.BROADCAST
+            if recipe.whole_icache:
+                actions.append(Action("invalidate", (tuple(sorted(self.ibytes)), scope, recipe.deferred_to_move)))
+            else:
+                actions += self._invalidates(where, scope, deferred=recipe.deferred_to_move)
+            actions.append(Action("barrier"))
+        if recipe.sync:
+            actions.append(Action("sync"))
+        if recipe.remote_sync:
+            actions.append(Action("sync cores"))
+        return tuple(actions)
+
+    def _stored(self, store: Store, addresses: list[int]) -> Stored:
+        """What ``store`` does to those bytes of its unit that lie at ``addresses``."""
+        unit = store.unit
+        masks, values = self._bytes(unit, store.mask), self._bytes(unit, store.value & store.mask)
+        written = [
+            (self.index[address], mask, value)
+            for address, mask, value in zip(self._addresses(unit), masks, values, strict=True)
+            if address in addresses and address in self.index and mask
+        ]
+        dlines = {address // self.host.dcache.line for address in addresses} & set(self.dbytes)
+        ilines = {address // self.host.icache.line for address in addresses} & set(self.ibytes)
+        return Stored(tuple(written), tuple(sorted(dlines)), tuple(sorted(ilines)))
+
+    def _stored_by_line(self, store: Store) -> list[Stored]:
+        """A unit that crosses a line is stored line by line."""
+        shortest = min(self.host.dcache.line, self.host.icache.line)
+        parts = itertools.groupby(self._addresses(store.unit), lambda address: address // shortest)
+        return [self._stored(store, list(part)) for _, part in parts]
+
+    # --- what a thread does: places ---
+
+    def _settled(self, place: Place) -> Place:
+        """Go past hooks that have ended and operations that are no step."""
+        while place.todo and place.todo[0][0] == "hook":
+            plan = self._plan(place.todo[0], place.history)
+            if plan is None:
+                place = place._replace(todo=place.todo[1:], history=())
+            elif not plan[0]:
+                place = place._replace(history=(*place.history, *plan[1]))
+            else:
+                break
+        return place
+
+    def _after(self, place: Place, result: int | None) -> Place:
+        """The place after the step that is next there."""
+        activity, part = place.todo[0], place.part + 1
+        if activity[0] == "hook":
+            plan = self._plan(activity, place.history)
+            assert plan is not None
+            actions, results = plan
+            if part < len(actions):
+                return place._replace(part=part)
+            if actions[-1].kind == "load":
+                results = (result,)
+            return self._settled(place._replace(history=(*place.history, *results), part=0))
+        if activity[0] == "run" and part < len(self.fetches[activity[1]][activity[2]]):
+            return place._replace(part=part)
+        return self._settled(place._replace(todo=place.todo[1:], part=0))
+
+    def _is_rewriting(self, place: Place) -> bool:
+        return bool(place.todo) and place.todo[0][:2] in (("hook", "retranslate"), ("hook", "translate"))
+
+    def _occupies(self, place: Place) -> bool:
+        return bool(place.todo) and (place.todo[0][0] == "run" or place.todo[0][1] in ("enter", "leave", "retranslate"))
+
+    def is_finished(self, world: World) -> bool:
+        """Every retranslator has done all that it had to do."""
+        return all(
+            world["at", thread].left == -1 and not world["at", thread].todo
+            for thread, role in enumerate(self.scenario.threads)
+            if role is Role.RETRANSLATOR
+        )
+
+    def is_lasting(self, world: World) -> bool:
+        """All is quiet and the data side holds a wrong value."""
+        threads = range(len(self.scenario.threads))
+        return (
+            world["newest",] != self.final
+            and not any(("buffer", core) in world for core in self.cores)
+            and not any(self._is_rewriting(world["at", thread]) for thread in threads)
+        )
+
+    def start(self) -> World:
+        """Every block published, all caches empty, every thread at its start."""
+        world: World = {("newest",): self.final, ("pou",): self.final}
+        for thread, role in enumerate(self.scenario.threads):
+            world.setdefault(("on", thread % self.scenario.cores), thread)
+            place = Place((), (), 0, None, 0)
+            if role is Role.RETRANSLATOR:
+                place = place._replace(left=self.scenario.retranslations, flushes=self.scenario.flushes)
+                if self.start_at_fault and thread == 0:
+                    assert place.left is not None
+                    place = place._replace(left=place.left - 1, todo=(("hook", "retranslate", 0),))
+            world["at", thread] = self._settled(place)
+        if self.scenario.flushes:
+            world |= {("block", code.tb): "valid" for code in self.codes}
+        return world
+
+    # --- steps of threads ---
+
+    def thread_steps(self, world: World) -> Iterator[Move]:
+        """Every step that a running thread can take."""
+        for core in self.cores:
+            thread = world.get(("on", core))
+            if thread is None:
+                continue
+            place = world["at", thread]
+            begun = [(world, place)] if place.todo else self._beginnings(world, thread, place)
+            for before, now in begun:
+                for move in self._step(before, core, thread, now):
+                    yield move._replace(what=f"T{thread + 1} on {core}: {move.what}", by_thread=True)
+
+    def _beginnings(self, world: World, thread: int, idle: Place) -> Iterator[tuple[World, Place]]:
+        """What an idle thread may begin: the world and the place in which it takes its first step."""
+        if idle.left == -1:
+            return
+        for code in self.codes:
+            if world.get(("block", code.tb), "valid") == "valid":
+                for number, path in enumerate(code.paths):
+                    faults = bool(idle.left)
+                    if (path.name == "fault") == faults:
+                        todo: tuple[Activity, ...] = (
+                            ("hook", "enter", code.tb), ("run", code.tb, number), ("hook", "leave", code.tb),
+                        )  # fmt: skip
+                        left = idle.left
+                        if left is not None:
+                            left -= 1
+                        if faults:
+                            todo = (*todo, ("hook", "retranslate", code.tb))
+                        yield world, self._settled(idle._replace(todo=todo, left=left))
+            elif world["block", code.tb] == "discarded":
+                claimed = (("claim", code.tb), ("hook", "translate", code.tb), ("install", code.tb))
+                yield world, idle._replace(todo=claimed)
+        if idle.flushes:
+            discarding = (("discard",), ("hook", "flush_buffer"))
+            yield world, idle._replace(todo=discarding, flushes=idle.flushes - 1)
+
+    def _step(self, world: World, core: int, thread: int, place: Place) -> Iterator[Move]:
+        """The step that is next at ``place``, if it need not wait."""
+        activity = place.todo[0]
+        after = dict(world)
+        result: int | None = None
+        cost, what, wrong = 1, str(activity), False
+        if activity[0] == "run":
+            if self.host.coherence.checks_pipeline.value and ("buffer", core) in world:
+                return
+            steps = self.fetches[activity[1]][activity[2]]
+            wrong = self._fetch(after, core, activity[1], steps[place.part])
+            what = f"fetches {steps[place.part]}"
+            if place.part + 1 == len(steps):
+                after.pop(("ahead", core), None)
+        elif activity[0] == "claim":
+            after["block", activity[1]] = "translating"
+        elif activity[0] == "install":
+            after["block", activity[1]] = "valid"
+        elif activity[0] == "discard":
+            others = [world["at", other] for other in range(len(self.scenario.threads)) if other != thread]
+            blocks = [("block", code.tb) for code in self.codes]
+            if any(self._occupies(other) for other in others) or any(world[b] == "translating" for b in blocks):
+                return
+            after |= dict.fromkeys(blocks, "discarded")
+            for other in self.cores:
+                after.pop(("ahead", other), None)
+        else:
+            plan = self._plan(activity, place.history)
+            assert plan is not None
+            action = plan[0][place.part]
+            cost, what = action.cost, f"{activity[1]}: {action.kind} {action.what}"
+            if action.kind == "load":
+                result = self._load(after, core, action.what)
+            elif not self._act(after, core, thread, action):
+                return
+        after["at", thread] = self._after(place, result)
+        yield Move(cost, after, what, wrong=wrong)
+
+    def _act(self, world: World, core: int, thread: int, action: Action) -> bool:
+        """Do a step of a hook that has no result; False if it must wait."""
+        settled = ("buffer", core) not in world
+        match action:
+            case Action("store", stored):
+                return self._issue(world, core, stored)
+            case Action("quiet", operations):
+                for operation in operations:
+                    if isinstance(operation, Load):
+                        self._load(world, core, operation.unit)
+                parts = [
+                    self._stored(operation, self._addresses(operation.unit))
+                    for operation in operations
+                    if isinstance(operation, Store) and not operation.unit.in_scratch
+                ]
+                joined = Stored(
+                    tuple(itertools.chain.from_iterable(part.bytes for part in parts)),
+                    tuple(sorted({line for part in parts for line in part.dlines})),
+                    tuple(sorted({line for part in parts for line in part.ilines})),
+                )
+                return self._issue(world, core, joined)
+            case Action("clean", line):
+                older = world.get(("buffer", core), ())
+                waits = max((n for n, stored in enumerate(older, 1) if line in stored.dlines), default=0)
+                _pend(world, core, ("clean", line, waits))
+            case Action("invalidate", (lines, scope, deferred)):
+                for other in self.cores:
+                    if other == core or scope is Scope.BROADCAST:
+                        if other != core and deferred and ("on", other) not in world:
+                            world["behind", other] = True
+                        else:
+                            for line in lines:
+                                _pend(world, core, ("invalidate", line, other))
+            case Action("barrier"):
+                return settled and ("pending", core) not in world
+            case Action("sync"):
+                world.pop(("ahead", core), None)
+            case Action("sync cores"):
+                for other in self.cores:
+                    world.pop(("ahead", other), None)
+            case Action("acquire", (name, shared)):
+                holders = world.get(("lock", name), frozenset())
+                if not settled or (holders and not (shared and all(also for _, also in holders))):
+                    return False
+                world["lock", name] = holders | {(thread, shared)}
+            case Action("release", name):
+                kept = frozenset(held for held in world[("lock", name)] if held[0] != thread)
+                del world["lock", name]
+                if kept:
+                    world["lock", name] = kept
+                return settled
+        return True
+
+    # --- stores, loads, maintenance (rules 1, 3, 5, 6) ---
+
+    def _issue(self, world: World, core: int, stored: Stored) -> bool:
+        depth = self.host.coherence.store_buffer.value
+        older = world.get(("buffer", core), ())
+        # How many stores can wait is a bound of the exploration, not of a host: those to other lines do not count.
+        if not depth or not (self.live_dlines & set(stored.dlines) or self.live_ilines & set(stored.ilines)):
+            self._reach(world, core, stored)
+            return True
+        world["buffer", core] = (*older, stored)
+        return len(older) < depth
+
+    def _reach(self, world: World, core: int, stored: Stored) -> None:
+        """A store reaches the data side."""
+        for line in stored.dlines:
+            mine = world.get(("dirty", line)) == core or ("held", line, core) in world
+            stays = mine or self.host.dcache.write_allocate
+            if world.get(("dirty", line), core) != core:
+                if self.host.coherence.dirty_transfer.value == "memory" or not stays:
+                    self._publish(world, line)
+                world.pop(("dirty", line), None)
+            newest = bytearray(world["newest",])
+            for place, mask, value in stored.bytes:
+                if place in self.dbytes[line]:
+                    newest[place] = newest[place] & ~mask | value
+            world["newest",] = bytes(newest)
+            for other in self.cores:
+                world.pop(("held", line, other), None)
+            if stays:
+                self._hold(world, line, core)
+            if stays and self.host.dcache.write == "back":
+                world["dirty", line] = core
+            else:
+                self._publish(world, line)
+        for other in self.cores:
+            reach = self.host.coherence.snoop.value
+            if reach == "all" or (reach == "others" and other != core):
+                for line in stored.ilines:
+                    world.pop(("fetched", other, line), None)
+
+    def _publish(self, world: World, line: int) -> None:
+        """The point of unification gets the newest bytes of a data line."""
+        pou = bytearray(world["pou",])
+        for place in self.dbytes[line]:
+            pou[place] = world["newest",][place]
+        world["pou",] = bytes(pou)
+
+    def _hold(self, world: World, line: int, core: int) -> None:
+        """A core's cache holds a data line: kept where stores do not allocate, for elsewhere nothing asks."""
+        if not self.host.dcache.write_allocate:
+            world["held", line, core] = True
+
+    def _load(self, world: World, core: int, unit: Unit) -> int:
+        if unit.in_scratch or not any(address in self.index for address in self._addresses(unit)):
+            value = unit.final
+        else:
+            newest = bytearray(world["newest",])
+            for stored in world.get(("buffer", core), ()):
+                for place, mask, byte in stored.bytes:
+                    newest[place] = newest[place] & ~mask | byte
+            held = bytes(newest[self.index[address]] for address in self._addresses(unit))
+            value = int.from_bytes(held, self.byteorder)
+        for line in sorted({address // self.host.dcache.line for address in self._addresses(unit)} & set(self.dbytes)):
+            if world.get(("dirty", line), core) != core and self.host.coherence.dirty_transfer.value == "memory":
+                self._publish(world, line)
+                del world["dirty", line]
+            self._hold(world, line, core)
+        return value
+
+    # --- fetches (rules 3, 4, 7) ---
+
+    def _read(self, world: World, core: int, key: tuple[int, int]) -> bytes:
+        """What a core fetches as a unit, missing lines filled."""
+        fetched = []
+        for address in self._addresses(self.units[key]):
+            line = address // self.host.icache.line
+            if ("fetched", core, line) not in world:
+                self._fill(world, core, line)
+            fetched.append(world["fetched", core, line][self.ibytes[line].index(self.index[address])])
+        return bytes(fetched)
+
+    def _fill(self, world: World, core: int, line: int) -> None:
+        source = world["newest",] if self.host.coherence.fill.value == "coherent" else world["pou",]
+        world["fetched", core, line] = bytes(source[place] for place in self.ibytes[line])
+
+    def _fetch(self, world: World, core: int, tb: int, keys: list[tuple[int, int]]) -> bool:
+        """Fetch units in order; True if one is wrong."""
+        wrong = False
+        if not keys and world.get(("ahead", core)):
+            del world["ahead", core]
+        for key in keys:
+            ahead = world.pop(("ahead", core), ())
+            if ahead and ahead[0][0] == key:
+                fetched = ahead[0][1]
+                if ahead[1:]:
+                    world["ahead", core] = ahead[1:]
+            else:
+                fetched = self._read(world, core, key)
+            right = fetched == self._bytes(self.units[key], self.units[key].final)
+            assert right or key in self.live, f"unit {key} changes, though no store can change it"
+            wrong = wrong or not right
+        return wrong
+
+    # --- steps of the environment (rule 2) ---
+
+    def environment_steps(self, world: World) -> Iterator[Move]:
+        """Every step that the environment can take; those that something may wait for come last."""
+        for core, line in itertools.product(self.cores, self.ibytes):
+            if ("fetched", core, line) not in world:
+                after = dict(world)
+                self._fill(after, core, line)
+                yield Move(int(line in self.live_ilines), after, f"fill {line} of {core}")
+            else:
+                after = _without(world, ("fetched", core, line))
+                yield Move(int(line in self.live_ilines), after, f"drop {line} of {core}")
+        for line in self.dbytes:
+            cost = int(line in self.live_dlines)
+            if ("dirty", line) in world:
+                after = _without(world, ("held", line, world["dirty", line]))
+                self._clean(after, line)
+                yield Move(cost, after, f"write back {line}")
+            for core in self.cores:
+                if ("held", line, core) in world and world.get(("dirty", line)) != core:
+                    yield Move(cost, _without(world, ("held", line, core)), f"evict clean {line} of {core}")
+        if self.host.coherence.fetches_ahead.value:
+            yield from self._fetches_ahead(world)
+        for core in self.cores:
+            if ("buffer", core) in world:
+                after = dict(world)
+                self._drain(after, core)
+                yield Move(1, after, f"drain on {core}: {world['buffer', core][0]}")
+            yield from self._completions(world, core)
+        yield from self._switches(world)
+
+    def _clean(self, world: World, line: int) -> None:
+        if ("dirty", line) in world:
+            self._publish(world, line)
+            del world["dirty", line]
+
+    def _drain(self, world: World, core: int) -> None:
+        oldest, *younger = world.pop(("buffer", core))
+        if younger:
+            world["buffer", core] = tuple(younger)
+        waiting = world.pop(("pending", core), frozenset())
+        for kind, line, other in waiting:
+            _pend(world, core, (kind, line, max(0, other - 1) if kind == "clean" else other))
+        self._reach(world, core, oldest)
+
+    def _completions(self, world: World, core: int) -> Iterator[Move]:
+        for done in world.get(("pending", core), ()):
+            kind, line, other = done
+            if kind == "clean" and other:
+                continue
+            after = _without(world, ("pending", core))
+            for kept in world["pending", core] - {done}:
+                _pend(after, core, kept)
+            if kind == "clean":
+                self._clean(after, line)
+            else:
+                after.pop(("fetched", other, line), None)
+            live = line in (self.live_dlines if kind == "clean" else self.live_ilines)
+            yield Move(int(live), after, f"complete {done} of {core}")
+
+    def _fetches_ahead(self, world: World) -> Iterator[Move]:
+        for core in self.cores:
+            thread = world.get(("on", core))
+            if thread is None or (world["at", thread].left == -1 and not world["at", thread].todo):
+                continue
+            queue = world.get(("ahead", core), ())
+            place = world["at", thread]
+            starts = [(code.tb, 0) for code in self.codes]
+            if place.todo and place.todo[0][0] == "run" and place.part:
+                _, tb, path = place.todo[0]
+                starts = [(tb, self.order[tb].index(self.fetches[tb][path][place.part - 1][-1]) + 1)]
+            for tb, position in starts:
+                if (queue and queue[0][0][0] != tb) or world.get(("block", tb), "valid") != "valid":
+                    continue
+                coming = self.order[tb][position + len(queue) :]
+                dead = list(itertools.takewhile(lambda key: key not in self.live, coming))
+                if len(dead) == len(coming):
+                    continue  # no live unit is ahead
+                after = dict(world)
+                for key in coming[: len(dead) + 1]:
+                    after["ahead", core] = (*after.get(("ahead", core), ()), (key, self._read(after, core, key)))
+                yield Move(1, after, f"fetch {coming[len(dead)]} ahead on {core}")
+
+    def _switches(self, world: World) -> Iterator[Move]:
+        threads = range(len(self.scenario.threads))
+        for core in self.cores:
+            current = world.get(("on", core))
+            if current is None or ("buffer", core) in world or ("pending", core) in world:
+                continue
+            if self.scenario.moves:
+                for other in self.cores:
+                    if ("on", other) not in world:
+                        after = dict(world)
+                        self._synchronise(after, core)
+                        self._synchronise(after, other)
+                        if after.pop(("behind", other), False):
+                            _forget(after, other)
+                        del after["on", core]
+                        after["on", other] = current
+                        yield Move(1, after, f"move T{current + 1} from {core} to {other}")
+            else:
+                for thread in threads:
+                    place = world["at", thread]
+                    finished = place.left == -1 and not place.todo
+                    if thread % self.scenario.cores == core and thread != current and not finished:
+                        after = dict(world)
+                        self._synchronise(after, core)
+                        after["on", core] = thread
+                        yield Move(1, after, f"switch {core} to T{thread + 1}")
+
+    def _synchronise(self, world: World, core: int) -> None:
+        world.pop(("ahead", core), None)
+        if self.host.coherence.switch_cleans_all.value:
+            for line in self.dbytes:
+                if world.get(("dirty", line)) == core:
+                    self._clean(world, line)
+                world.pop(("held", line, core), None)
+            _forget(world, core)
+
+    # --- the search ---
+
+    def explore(self, hazard: Literal["wrong fetch", "lasting"], most: int = 100_000) -> Answer:
+        """Breadth first over all interleavings; raises ``TooLarge`` beyond ``most`` states."""
+        start = self.start()
+        at = {_frozen(start): 0}
+        parents: dict[frozenset[Any], tuple[frozenset[Any], str] | None] = {_frozen(start): None}
+        layers: dict[int, list[World]] = {0: [start]}
+        depth, witness = 0, False
+        while depth in layers:
+            failures: list[tuple[int, str, frozenset[Any], str]] = []
+            for world in layers[depth]:  # a step that costs nothing makes it grow
+                here = _frozen(world)
+                if at[here] != depth:
+                    continue
+                stuck = True
+                for move in itertools.chain(self.environment_steps(world), self.thread_steps(world)):
+                    stuck = stuck and not move.by_thread
+                    bad = move.wrong if hazard == "wrong fetch" else self.is_lasting(move.world)
+                    if bad:
+                        failures.append((depth + move.cost, hazard, here, move.what))
+                    there = _frozen(move.world)
+                    if at.get(there, depth + 2) > depth + move.cost:
+                        at[there] = depth + move.cost
+                        parents[there] = (here, move.what)
+                        layers.setdefault(depth + move.cost, []).append(move.world)
+                if self.is_finished(world):
+                    witness = True
+                elif stuck and all(length > depth for length, *_ in failures) and self._is_dead(world):
+                    failures.append((depth, "deadlock", here, "deadlock"))
+                if len(at) > most:
+                    raise TooLarge
+            if failures:
+                length, failure, last, what = min(failures, key=lambda found: found[0])
+                return Answer("fails", failure, length, (*_run(parents, last), what))
+            del layers[depth]
+            depth += 1
+        return Answer("holds") if witness else Answer("fails", "vacuous")
+
+    def views(self, most: int) -> dict[View, int]:
+        """What can be seen of every reachable state, and after how many steps first; wrong fetches stop nothing."""
+        start = self.start()
+        seen = {_frozen(start)}
+        found: dict[View, int] = {}
+        layer, depth = [start], 0
+        while layer:
+            following = []
+            for world in layer:
+                found.setdefault(self._view(world), depth)
+                for move in itertools.chain(self.environment_steps(world), self.thread_steps(world)):
+                    if _frozen(move.world) not in seen:
+                        seen.add(_frozen(move.world))
+                        following.append(move.world)
+            if len(seen) > most:
+                raise TooLarge
+            layer, depth = following, depth + 1
+        return found
+
+    def _view(self, world: World) -> View:
+        dlines, ilines = sorted(self.dbytes), sorted(self.ibytes)
+        return View(
+            world["newest",],
+            world["pou",],
+            tuple(tuple(world.get(("fetched", core, line)) for line in ilines) for core in self.cores),
+            tuple(tuple(fetched for _, fetched in world.get(("ahead", core), ())) for core in self.cores),
+            tuple(len(world.get(("buffer", core), ())) for core in self.cores),
+            tuple(world.get(("dirty", line), -1) for line in dlines),
+            tuple(
+                frozenset(
+                    (-1, dlines.index(line), number) if kind == "clean" else (number, ilines.index(line), 0)
+                    for kind, line, number in world.get(("pending", core), ())
+                )
+                for core in self.cores
+            ),
+            tuple(world.get(("on", core), -1) for core in self.cores),
+            tuple(world[fact] for fact in sorted(fact for fact in world if fact[0] == "block")),
+        )
+
+    def _is_dead(self, world: World) -> bool:
+        """No steps of the environment lead to a step of a thread."""
+        seen, reached = {_frozen(world)}, [world]
+        while reached:
+            now = reached.pop()
+            if next(self.thread_steps(now), None) is not None:
+                return False
+            for move in self.environment_steps(now):
+                if _frozen(move.world) not in seen:
+                    seen.add(_frozen(move.world))
+                    reached.append(move.world)
+        return True
+
+
+def _row(hook: str, argument: Any) -> Any:
+    """What distinguishes the rows that stores and loads belong to."""
+    if not isinstance(argument, Write):
+        return hook, getattr(argument, "tb", 0)
+    begun = argument.phase is Phase.BRANCH and not argument.complete
+    return argument.phase, begun, begun and argument.form is Form.WHOLE, argument.unit.in_scratch, argument.unit.tb
+
+
+def _pend(world: World, core: int, maintenance: tuple[str, int, int]) -> None:
+    world["pending", core] = world.get(("pending", core), frozenset()) | {maintenance}
+
+
+def _without(world: World, fact: tuple[Any, ...]) -> World:
+    return {other: value for other, value in world.items() if other != fact}
+
+
+def _forget(world: World, core: int) -> None:
+    """A core's instruction cache is dropped."""
+    for fact in [fact for fact in world if fact[:2] == ("fetched", core)]:
+        del world[fact]
+
+
+def _frozen(world: World) -> frozenset[Any]:
+    return frozenset(world.items())
+
+
+def _run(parents: dict[frozenset[Any], tuple[frozenset[Any], str] | None], last: frozenset[Any]) -> tuple[str, ...]:
+    run: list[str] = []
+    while (step := parents[last]) is not None:
+        last, what = step
+        run.append(what)
+    return tuple(reversed(run))
