@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from bench.check.cell import Checked, Options, check
 from bench.hosts import Host
-from bench.program import meaning
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed, replay
+from bench.survey import meaning
 from bench.traces.trace import Trace
 from bench.translators.translator import Translator
 from strategies.strategy import Strategy

@@ -29,7 +29,8 @@ Rule 6. **The store buffer** is first in, first out.  Loads of its core see it; 
     reaches the data side, and snoops, when it drains; a ``Clean`` completes only
     after the older stores to its line.  ``Barrier``, ``Acquire``, ``Release``, a switch
     and a move wait until it is empty; ``Sync`` does not.  On hosts that check the
-    pipeline a fetch waits for the core's own buffered stores.
+    pipeline a fetch waits for the core's own buffered stores.  A store to a line
+    that is no state takes no entry.
 Rule 7. **An execution** fetches the units of its path in program order; a fetch that
     misses fills the line in the same step.  It is wrong if it fetches a unit with
     a value other than its final one.
@@ -52,22 +53,9 @@ import enum
 from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
-from bench.program import (
-    Claim,
-    CleanLine,
-    Discard,
-    DropLines,
-    Fetch,
-    Get,
-    Give,
-    Install,
-    Model,
-    Put,
-    Step,
-    Take,
-    Touch,
-)
+from bench.program import Model
 from bench.scenarios import Role
+from bench.steps import Claim, CleanLine, Discard, DropLines, Fetch, Get, Give, Install, Put, Step, Take, Touch
 from strategies.operations import Barrier, Scope, Sync, SyncCores
 
 _T = TypeVar("_T")

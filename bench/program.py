@@ -8,7 +8,8 @@ does, units become *cells*, and what nobody can see is left out.
 
 The projection.  A unit is *live* if some store of the scenario can change it.
 A line is live if it holds a live unit.  Only live units and lines are state.  The
-stores of one phase that touch no live unit are one step.
+stores of one phase that touch no live unit are one step.  The fetch of a unit that
+is not live is none: what it does to a live line, the environment can do too.
 
 A cell is the part of a live unit that lies in one line of every cache: the whole
 unit, but for a unit that crosses a line.  Such a unit is stored cell by cell.
@@ -16,7 +17,7 @@ unit, but for a unit that crosses a line.  Such a unit is stored cell by cell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,25 @@ from bench.hosts.profile import Flush as Recipe
 from bench.hosts.profile import Host
 from bench.layout import Layout, LayoutName, Span
 from bench.scenarios import Role, Scenario
+from bench.steps import (
+    Action,
+    Claim,
+    CleanLine,
+    Discard,
+    DropLines,
+    Fetch,
+    Get,
+    Give,
+    Install,
+    Label,
+    Pass,
+    Place,
+    Put,
+    Step,
+    Take,
+    Touch,
+)
+from bench.survey import Call, live_units, lock_names, refuse_unbalanced_locks
 from bench.translators.translator import Code, Translator
 from strategies.asking import Stretch, ask
 from strategies.operations import (
@@ -42,154 +62,8 @@ from strategies.operations import (
     Sync,
     SyncCores,
 )
-from strategies.strategy import Strategy, StrategyError, place_of
-from strategies.writes import Block, Buffer, Form, Phase, Region, Unit, Write
-
-# --- What a step does, as the machine understands it ------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """Store ``value`` into the bits ``mask`` of a cell."""
-
-    cell: int
-    mask: int
-    value: int
-
-
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """Store what is there already: to the data ``lines``; ``ilines`` are the instruction lines hit, for each core."""
-
-    lines: tuple[int, ...]
-    ilines: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Get:
-    """Load the ``cells`` of a unit, none if it is not live; ``lines`` are the data lines that it lies in."""
-
-    cells: tuple[int, ...]
-    lines: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CleanLine:
-    """Clean a data line."""
-
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class DropLines:
-    """Invalidate instruction lines: ``ilines`` for each core; if ``deferred``, idle cores do so when they next run."""
-
-    ilines: tuple[tuple[int, ...], ...]
-    scope: Scope
-    deferred: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """Take lock number ``lock``."""
-
-    lock: int
-    shared: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Give:
-    """Give lock number ``lock`` back."""
-
-    lock: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """Fetch live unit number ``position`` of block ``tb``, of which unit ``expected`` would come next in order.
-
-    ``expected`` is 0 when the block is entered.  ``position`` is None if the path meets
-    no live unit at all.
-    """
-
-    tb: int
-    position: int | None
-    expected: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """A step that touches nothing the machine keeps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Throw the whole code buffer away, while nobody is in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Begin to translate a discarded block anew."""
-
-    tb: int
-
-
-@dataclass(frozen=True, slots=True)
-class Install:
-    """The block has been translated anew and may be run."""
-
-    tb: int
-
-
-Action = (
-    Put | Touch | Get | CleanLine | DropLines | Barrier | Sync | SyncCores | Take | Give | Fetch | Pass | Discard
-    | Claim | Install
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What a step belongs to, for people: adjacent steps of a thread with one label are one row.
-
-    ``what`` names the row; ``detail`` is the operation, or the path of an execution; ``tb`` the block.
-    """
-
-    what: str
-    tb: int = 0
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a thread: what it does, and where it leads (by result, if it has one)."""
-
-    action: Action
-    label: Label
-    then: int | Callable[[int], int]
-    needs_block: int | None = None
-    """The block that must not have been discarded for this step to be possible."""
-
-    def after(self, result: int) -> int:
-        """The place after this step."""
-        return self.then if isinstance(self.then, int) else self.then(result)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a thread is: the ``steps`` it may take, and what others need to know of it.
-
-    ``inside``: (tb, position) of the next unit in order, between two fetches of an
-    execution.  ``occupies``: it is somewhere between entering a block and leaving it, or
-    the end of its retranslation.  ``rewriting``: between the fault and the end of the retranslation.
-    ``finished``: all that it had to do is done.
-    """
-
-    steps: tuple[Step, ...]
-    inside: tuple[int, int] | None
-    occupies: bool
-    rewriting: bool
-    finished: bool
-
+from strategies.strategy import Strategy
+from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
 
 # --- The static part of a model -----------------------------------------------------------------------------------
 
@@ -339,50 +213,6 @@ class Program:
         return Place(tuple(self.compiler.steps(self, stack)), inside, occupies, rewriting, not stack)
 
 
-Tree = tuple[Any, ...]
-"""Operations, and trees of operations where a hook runs another or goes on by a result."""
-
-
-def tree(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] = (), depth: int = 0) -> Tree:
-    """Everything that a hook can ask for, if loads find nothing, all ones or the final value.
-
-    Raises ``StrategyError`` for a hook that runs itself without end.
-    """
-    if depth > 32:
-        raise StrategyError(f"{place_of(strategy, hook)}: runs itself again, without end")
-    stretch = ask(strategy, hook, argument, history)
-    found: list[Any] = [
-        tree(strategy, op.hook, op.argument, (), depth + 1) if isinstance(op, Do) else op for op in stretch.operations
-    ]
-    if not stretch.ended:
-        found.append(tuple(tree(strategy, hook, argument, (*history, g), depth) for g in _guesses(stretch)))
-    return tuple(found)
-
-
-def meaning(strategy: Strategy, translator: Translator) -> Tree:
-    """What tells strategies apart: two with equal meaning do the same on every host with this translator."""
-    code = translator.block(0)
-    hooks = (("retranslate", code.retranslated), ("enter", code.whole), ("leave", code.whole),
-             ("translate", code.whole), ("flush_buffer", Buffer(code.size, (code.whole,))))  # fmt: skip
-    memory = tuple(strategy.side_bytes(Block(10, length, 2)) for length in (100, 400, 1000))
-    return (*(tree(strategy, hook, argument) for hook, argument in hooks), memory)
-
-
-def _guesses(stretch: Stretch) -> tuple[int, ...]:
-    """Results worth trying for the load at the end of a stretch."""
-    loaded = stretch.operations[-1]
-    assert isinstance(loaded, Load)
-    return tuple(sorted({0, loaded.unit.final, loaded.unit.mask}))
-
-
-def _leaves(found: Tree) -> Iterator[Operation]:
-    for item in found:
-        if isinstance(item, tuple):
-            yield from _leaves(item)
-        else:
-            yield item
-
-
 class Compiler:
     """Builds the model of one cell; ``Compiler(...).model`` is what the machine runs."""
 
@@ -405,10 +235,10 @@ class Compiler:
         self._iline = (host.icache.line,) * scenario.cores
         lines = {host.dcache.line, *self._iline}
         self._layout = Layout(layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset)
-        asked = {tree(self.strategy, hook, argument) for hook, argument in self._asked()}
-        self._locks = tuple(sorted({op.name for op in _leaves(tuple(asked)) if isinstance(op, Acquire)}))
-        self._refuse_unbalanced_locks()
-        live = self._live_units()
+        asked = tuple(self._asked())
+        self._locks = lock_names(strategy, asked)
+        refuse_unbalanced_locks(strategy, self.codes[0], self.buffer)
+        live = live_units(strategy, self.codes, asked)
         self._cells: dict[tuple[int, int], tuple[int, ...]] = {}
         self._cell_masks: list[int] = []
         finals: list[int] = []
@@ -431,8 +261,8 @@ class Compiler:
             tuple(known.index(address // line) for address in addresses)
             for known, line in zip(self._ilines, self._iline, strict=True)
         )
-        live_units = tuple(tuple(unit for unit in code.whole if (unit.tb, unit.offset) in live) for code in self.codes)
-        self._positions = tuple({unit.offset: n for n, unit in enumerate(units)} for units in live_units)
+        kept = tuple(tuple(unit for unit in code.whole if (unit.tb, unit.offset) in live) for code in self.codes)
+        self._positions = tuple({unit.offset: n for n, unit in enumerate(units)} for units in kept)
         programs = tuple(Program(self, role) for role in scenario.threads)
         self.model = Model(
             host=host,
@@ -442,8 +272,8 @@ class Compiler:
             dline_cells=_members(dline_of, len(self._dlines)),
             iline_of=iline_of,
             iline_cells=tuple(_members(of, len(known)) for of, known in zip(iline_of, self._ilines, strict=True)),
-            units=tuple(tuple(self._cells[u.tb, u.offset] for u in units) for units in live_units),
-            unit_at=live_units,
+            units=tuple(tuple(self._cells[u.tb, u.offset] for u in units) for units in kept),
+            unit_at=kept,
             home=tuple(thread % scenario.cores for thread in range(len(programs))),
             locks=self._locks,
             programs=programs,
@@ -452,54 +282,7 @@ class Compiler:
 
     # - projection
 
-    def _live_units(self) -> set[tuple[int, int]]:
-        """The units that some store of the scenario can change, by a fixed point over the values that each can hold.
-
-        A unit with more than ``many`` values (a sum can grow for ever) is live whatever else it holds; so is
-        every other unit that a hook stores after it has loaded such a unit, since not all of its results are tried.
-        """
-        many = 16
-        values: dict[tuple[int, int], set[int]] = {
-            (unit.tb, unit.offset): {unit.final} for code in self.codes for unit in code.whole
-        }
-        influenced: set[tuple[int, int]] = set()
-
-        def visit(
-            hook: str, argument: Any, history: tuple[int, ...] = (), loaded: frozenset[tuple[int, int]] = frozenset()
-        ) -> None:
-            stretch = ask(self.strategy, hook, argument, history)
-            for operation in stretch.operations:
-                for unit in _units_of(operation):
-                    if (unit.tb, unit.offset) not in values:
-                        place, kind = place_of(self.strategy, hook), type(operation).__name__
-                        raise StrategyError(f"{place}: {kind} of TB+{unit.offset}, where block {unit.tb} has no unit")
-                if isinstance(operation, Do):
-                    visit(operation.hook, operation.argument)
-                elif isinstance(operation, Store) and not operation.unit.in_scratch:
-                    key = (operation.unit.tb, operation.unit.offset)
-                    held = values[key]
-                    if loaded - {key}:
-                        influenced.add(key)
-                    if len(held) <= many:
-                        held |= {(old & ~operation.mask) | (operation.value & operation.mask) for old in held}
-            if not stretch.ended:
-                last = stretch.operations[-1]
-                assert isinstance(last, Load)
-                key = (last.unit.tb, last.unit.offset)
-                held = {last.unit.final} if last.unit.in_scratch else values[key]
-                if len(held) > many:
-                    loaded |= {key}
-                for value in sorted(held):
-                    visit(hook, argument, (*history, value), loaded)
-
-        while True:
-            before = sum(map(len, values.values())) + len(influenced)
-            for hook, argument in self._asked():
-                visit(hook, argument)
-            if sum(map(len, values.values())) + len(influenced) == before:
-                return influenced | {key for key, held in values.items() if len(held) > 1}
-
-    def _asked(self) -> Iterator[tuple[str, Any]]:
+    def _asked(self) -> Iterator[Call]:
         """Every hook that the scenario can run, with its argument."""
         for code in self.codes:
             yield "retranslate", code.retranslated
@@ -518,53 +301,6 @@ class Compiler:
             last = min(whole.address + whole.size, (block + 1) * line)
             low = first - whole.address if byteorder == "little" else whole.address + whole.size - last
             yield Span(first, last - first), ((1 << 8 * (last - first)) - 1) << 8 * low
-
-    # - locks
-
-    def _refuse_unbalanced_locks(self) -> None:
-        for code in self.codes[:1]:
-            for hooks in (
-                (("translate", code.whole),), (("retranslate", code.retranslated),),
-                (("enter", code.whole), ("leave", code.whole)), (("flush_buffer", self.buffer),),
-            ):  # fmt: skip
-                held: set[tuple[tuple[str, str], ...]] = {()}
-                for hook, argument in hooks:
-                    held = {after for before in held for after in self._locks_after(hook, argument, before)}
-                for locks in sorted(held):
-                    if locks:
-                        name, place = locks[0]
-                        raise StrategyError(f"{place}: takes the lock {name!r}, and nothing releases it")
-
-    def _locks_after(
-        self, hook: str, argument: Any, held: tuple[tuple[str, str], ...], history: tuple[int, ...] = ()
-    ) -> set[tuple[tuple[str, str], ...]]:
-        """The locks (name, where taken) that may be held after a hook, given those before it."""
-        stretch = ask(self.strategy, hook, argument, history)
-        sets = {held}
-        for operation in stretch.operations:
-            if isinstance(operation, Do):
-                sets = {new for old in sets for new in self._locks_after(operation.hook, operation.argument, old)}
-            elif isinstance(operation, Acquire):
-                place = place_of(self.strategy, hook)
-                for old in sets:
-                    if operation.name in dict(old):
-                        raise StrategyError(f"{place}: takes the lock {operation.name!r} a second time")
-                sets = {(*old, (operation.name, place)) for old in sets}
-            elif isinstance(operation, Release):
-                for old in sets:
-                    if operation.name not in dict(old):
-                        place = place_of(self.strategy, hook)
-                        raise StrategyError(f"{place}: releases the lock {operation.name!r}, which it does not hold")
-                sets = {tuple(lock for lock in old if lock[0] != operation.name) for old in sets}
-        if stretch.ended:
-            return sets
-        loaded = stretch.operations[-1]
-        assert isinstance(loaded, Load)
-        guesses = {0, loaded.unit.final, loaded.unit.mask}
-        return {
-            new for old in sets for guess in guesses
-            for new in self._locks_after(hook, argument, old, (*history, guess))
-        }  # fmt: skip
 
     # - continuations
 
@@ -763,16 +499,6 @@ class Compiler:
         if recipe.remote_sync:
             actions += (SyncCores(),)
         return actions
-
-
-def _units_of(operation: Operation) -> Iterable[Unit]:
-    """The units that an operation names."""
-    match operation:
-        case Store(unit) | Load(unit) | Clean(Unit() as unit) | Invalidate(Unit() as unit):
-            return (unit,)
-        case Clean(Region() | Buffer() as where) | Invalidate(Region() | Buffer() as where) | Flush(where):
-            return where
-    return ()
 
 
 def _label(frame: _Frame, operation: Operation) -> Label:

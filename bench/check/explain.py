@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.machine import Event, Kind, State, Transition, initial
-from bench.program import CleanLine, DropLines, Fetch, Get, Label, Model, Put, Step, Touch
+from bench.program import Model
+from bench.steps import CleanLine, DropLines, Fetch, Get, Label, Put, Step, Touch
 from strategies.operations import Barrier
 from strategies.writes import Unit
 
@@ -318,7 +319,7 @@ class _Explainer:
         actions = [move.step.action for move in group if move.step is not None]
         if any(isinstance(action, Fetch) for action in actions):
             return self._fetch_because(group)
-        if all(isinstance(action, Touch) for action in actions):
+        if all(isinstance(action, Touch) or (isinstance(action, Get) and not action.cells) for action in actions):
             return self._touch_because(first, last)
         if any(isinstance(action, Put) for action in actions):
             return self._store_because(first, last, any(isinstance(action, Get) for action in actions))

@@ -22,7 +22,10 @@ from pathlib import Path
 from bench.check.search import Steps, Walk
 from bench.errors import InputError
 from bench.machine import Kind, State, Transition, environment_steps, initial, program_steps
-from bench.program import Fetch, Model, Step
+from bench.program import Model
+from bench.steps import Fetch, Step
+
+_LONGEST = 1 << 16
 
 THREAD = "thread"
 """The name of the shipped events: the [T1]/[T2] sequence of the thread."""
@@ -32,12 +35,17 @@ _GRAMMAR = re.compile(r"T(?P<thread>[1-9]\d?)\s+(?P<what>faults|runs ok|runs wro
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One event to be found: the thread's number from 0, what it does, and the row's text for ``writes``."""
+    """One event to be found: the thread's number from 0, what it does, and the row's text for ``writes``.
+
+    ``source`` is how it was written, ``file`` and ``line`` where.
+    """
 
     source: str
     thread: int
     what: str
     text: str = ""
+    file: str = ""
+    line: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +69,14 @@ def load_events(source: str) -> tuple[Wanted, ...]:
         text = importlib.resources.files(__package__).joinpath("thread.events").read_text(encoding="utf-8")
     else:
         try:
-            text = Path(source).read_text(encoding="utf-8")
+            with Path(source).open(encoding="utf-8") as file:
+                text = file.read(_LONGEST + 1)
         except OSError as error:
             raise InputError(f"{error.strerror}", file=source, expected="a file of events, or 'thread'") from error
         except UnicodeDecodeError as error:
             raise InputError("not UTF-8 text", file=source, expected="a file of events") from error
+        if len(text) > _LONGEST:
+            raise InputError(f"more than {_LONGEST} characters", file=source, expected="a file of events")
     events = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].strip()
@@ -74,11 +85,11 @@ def load_events(source: str) -> tuple[Wanted, ...]:
         found = _GRAMMAR.fullmatch(words)
         if found is None:
             raise InputError(
-                repr(words), file=source, place=f"line {number}",
+                repr(words[:60]), file=source, place=f"line {number}",
                 expected="T<n> faults | runs ok | runs wrong | holds wrong | writes TEXT",
             )  # fmt: skip
         what = "writes" if found["text"] else found["what"]
-        events.append(Wanted(words, int(found["thread"]) - 1, what, found["text"] or ""))
+        events.append(Wanted(words, int(found["thread"]) - 1, what, found["text"] or "", source, number))
     if not events:
         raise InputError("no events", file=source, expected="at least one line such as 'T1 faults'")
     return tuple(events)
@@ -89,8 +100,9 @@ def follow(model: Model, events: tuple[Wanted, ...], *, max_states: int) -> Foll
     for event in events:
         if event.thread >= len(model.programs):
             raise InputError(
-                f"T{event.thread + 1} in {event.source!r}", expected=f"T1 to T{len(model.programs)} in this scenario"
-            )
+                f"T{event.thread + 1} in {event.source!r}", file=event.file, place=f"line {event.line}",
+                expected=f"T1 to T{len(model.programs)} in this scenario ({model.scenario.name})",
+            )  # fmt: skip
 
     def after(transition: Transition, before: State, reached: int) -> int:
         """How many events have happened after a step; one at most, and then what merely holds in the new state."""

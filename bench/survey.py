@@ -1,0 +1,179 @@
+"""What the hooks of a strategy can do, found out without running them on a host: operations, live units, locks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bench.translators.translator import Code, Translator
+from strategies.asking import Stretch, ask
+from strategies.operations import (
+    Acquire,
+    Clean,
+    Do,
+    Flush,
+    Invalidate,
+    Load,
+    Operation,
+    Release,
+    Store,
+)
+from strategies.strategy import Strategy, StrategyError, place_of
+from strategies.writes import Block, Buffer, Region, Unit
+
+Call = tuple[str, Any]
+"""A hook's name and its argument."""
+
+Tree = tuple[Any, ...]
+"""Operations, and trees of operations where a hook runs another or goes on by a result."""
+
+
+def tree(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] = (), depth: int = 0) -> Tree:
+    """Everything that a hook can ask for, if loads find nothing, all ones or the final value.
+
+    Raises ``StrategyError`` for a hook that runs itself without end.
+    """
+    if depth > 32:
+        raise StrategyError(f"{place_of(strategy, hook)}: runs itself again, without end")
+    stretch = ask(strategy, hook, argument, history)
+    found: list[Any] = [
+        tree(strategy, op.hook, op.argument, (), depth + 1) if isinstance(op, Do) else op for op in stretch.operations
+    ]
+    if not stretch.ended:
+        found.append(tuple(tree(strategy, hook, argument, (*history, g), depth) for g in _guesses(stretch)))
+    return tuple(found)
+
+
+def lock_names(strategy: Strategy, asked: Iterable[Call]) -> tuple[str, ...]:
+    """The locks that the hooks ``asked`` take, in order."""
+    leaves = _leaves(tuple(tree(strategy, hook, argument) for hook, argument in asked))
+    return tuple(sorted({operation.name for operation in leaves if isinstance(operation, Acquire)}))
+
+
+def meaning(strategy: Strategy, translator: Translator) -> Tree:
+    """What tells strategies apart: two with equal meaning do the same on every host with this translator."""
+    code = translator.block(0)
+    hooks = (("retranslate", code.retranslated), ("enter", code.whole), ("leave", code.whole),
+             ("translate", code.whole), ("flush_buffer", Buffer(code.size, (code.whole,))))  # fmt: skip
+    memory = tuple(strategy.side_bytes(Block(10, length, 2)) for length in (100, 400, 1000))
+    return (*(tree(strategy, hook, argument) for hook, argument in hooks), memory)
+
+
+def _guesses(stretch: Stretch) -> tuple[int, ...]:
+    """Results worth trying for the load at the end of a stretch."""
+    loaded = stretch.operations[-1]
+    assert isinstance(loaded, Load)
+    return tuple(sorted({0, loaded.unit.final, loaded.unit.mask}))
+
+
+def _leaves(found: Tree) -> Iterator[Operation]:
+    for item in found:
+        if isinstance(item, tuple):
+            yield from _leaves(item)
+        else:
+            yield item
+
+
+def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call]) -> set[tuple[int, int]]:
+    """The units, as (block, offset), that some store of the hooks ``asked`` can change.
+
+    A fixed point over the values that each can hold.
+
+    A unit with more than ``many`` values (a sum can grow for ever) is live whatever else it holds; so is
+    every other unit that a hook stores after it has loaded such a unit, since not all of its results are tried.
+    """
+    asked = tuple(asked)
+    many = 16
+    values: dict[tuple[int, int], set[int]] = {
+        (unit.tb, unit.offset): {unit.final} for code in codes for unit in code.whole
+    }
+    influenced: set[tuple[int, int]] = set()
+
+    def visit(
+        hook: str, argument: Any, history: tuple[int, ...] = (), loaded: frozenset[tuple[int, int]] = frozenset()
+    ) -> None:
+        stretch = ask(strategy, hook, argument, history)
+        for operation in stretch.operations:
+            for unit in _units_of(operation):
+                if (unit.tb, unit.offset) not in values:
+                    place, kind = place_of(strategy, hook), type(operation).__name__
+                    raise StrategyError(f"{place}: {kind} of TB+{unit.offset}, where block {unit.tb} has no unit")
+            if isinstance(operation, Do):
+                visit(operation.hook, operation.argument)
+            elif isinstance(operation, Store) and not operation.unit.in_scratch:
+                key = (operation.unit.tb, operation.unit.offset)
+                held = values[key]
+                if loaded - {key}:
+                    influenced.add(key)
+                if len(held) <= many:
+                    held |= {(old & ~operation.mask) | (operation.value & operation.mask) for old in held}
+        if not stretch.ended:
+            last = stretch.operations[-1]
+            assert isinstance(last, Load)
+            key = (last.unit.tb, last.unit.offset)
+            held = {last.unit.final} if last.unit.in_scratch else values[key]
+            if len(held) > many:
+                loaded |= {key}
+            for value in sorted(held):
+                visit(hook, argument, (*history, value), loaded)
+
+    while True:
+        before = sum(map(len, values.values())) + len(influenced)
+        for hook, argument in asked:
+            visit(hook, argument)
+        if sum(map(len, values.values())) + len(influenced) == before:
+            return influenced | {key for key, held in values.items() if len(held) > 1}
+
+
+def _units_of(operation: Operation) -> Iterable[Unit]:
+    """The units that an operation names."""
+    match operation:
+        case Store(unit) | Load(unit) | Clean(Unit() as unit) | Invalidate(Unit() as unit):
+            return (unit,)
+        case Clean(Region() | Buffer() as where) | Invalidate(Region() | Buffer() as where) | Flush(where):
+            return where
+    return ()
+
+
+def refuse_unbalanced_locks(strategy: Strategy, code: Code, buffer: Buffer) -> None:
+    """Raise ``StrategyError`` if a lock is still held after a hook (``enter`` and ``leave`` together), or misused."""
+    for hooks in (
+        (("translate", code.whole),), (("retranslate", code.retranslated),),
+        (("enter", code.whole), ("leave", code.whole)), (("flush_buffer", buffer),),
+    ):  # fmt: skip
+        held: set[tuple[tuple[str, str], ...]] = {()}
+        for hook, argument in hooks:
+            held = {after for before in held for after in _locks_after(strategy, hook, argument, before)}
+        for locks in sorted(held):
+            if locks:
+                name, place = locks[0]
+                raise StrategyError(f"{place}: takes the lock {name!r}, and nothing releases it")
+
+
+def _locks_after(
+    strategy: Strategy, hook: str, argument: Any, held: tuple[tuple[str, str], ...], history: tuple[int, ...] = ()
+) -> set[tuple[tuple[str, str], ...]]:
+    """The locks (name, where taken) that may be held after a hook, given those before it."""
+    stretch = ask(strategy, hook, argument, history)
+    sets = {held}
+    for operation in stretch.operations:
+        if isinstance(operation, Do):
+            sets = {new for old in sets for new in _locks_after(strategy, operation.hook, operation.argument, old)}
+        elif isinstance(operation, Acquire):
+            place = place_of(strategy, hook)
+            for old in sets:
+                if operation.name in dict(old):
+                    raise StrategyError(f"{place}: takes the lock {operation.name!r} a second time")
+            sets = {(*old, (operation.name, place)) for old in sets}
+        elif isinstance(operation, Release):
+            for old in sets:
+                if operation.name not in dict(old):
+                    place = place_of(strategy, hook)
+                    raise StrategyError(f"{place}: releases the lock {operation.name!r}, which it does not hold")
+            sets = {tuple(lock for lock in old if lock[0] != operation.name) for old in sets}
+    if stretch.ended:
+        return sets
+    return {
+        new for old in sets for guess in _guesses(stretch)
+        for new in _locks_after(strategy, hook, argument, old, (*history, guess))
+    }  # fmt: skip
