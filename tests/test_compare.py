@@ -1,0 +1,147 @@
+"""The order of the main table, ties, folded rows, and costs as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.check.cell import Options
+from bench.compare import Comparison, _ranked, compare
+from bench.hosts import load_host
+from bench.replay.cost import Cost
+from bench.replay.parameters import Parameters
+from bench.report.comparisons import compared_text
+from bench.report.costs import cycles, memory, number
+from bench.scenarios import scenario_names
+from bench.traces.model import measured, model_trace, varied
+from bench.traces.store import default_trace
+from bench.traces.trace import Trace
+from bench.translators.registry import load_translator
+from strategies import registry
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    """A short modelled workload with many retranslations."""
+    changes = {"executions": "20000", "tbs": "300", "working_set": "200", "faulting_tbs": "20", "flushes": "1",
+               "faults_per_million": "5000", "reexecution_tbs": "2,20,100,1000"}  # fmt: skip
+    return model_trace(varied(measured(default_trace()), changes), seed=1)
+
+
+def compared(trace: Trace, host: str, translator: str, names: tuple[str, ...] = ()) -> Comparison:
+    """All strategies, or some, in all scenarios."""
+    found = [registry.find(name) for name in names or registry.names()]
+    options = Options(retranslations=1)
+    return compare(trace, load_host(host), load_translator(translator), found, scenario_names(), options, Parameters())
+
+
+@pytest.fixture(scope="module")
+def cortex_a9(trace: Trace) -> Comparison:
+    """The default host."""
+    return compared(trace, "cortex-a9", "arm")
+
+
+def test_right_strategies_stand_above_wrong_ones_and_in_the_order_of_their_cost(cortex_a9: Comparison) -> None:
+    rows = cortex_a9.rows
+    right = [row.right for row in rows]
+    assert right == sorted(right, reverse=True)
+    assert [row.rank > 0 for row in rows] == right
+    costs = [row.cost.overhead.nominal for row in rows if row.right]
+    assert costs == sorted(costs)
+    assert {row.strategy for row in rows if row.right} == {
+        "idempotent", "idempotent-read-back", "scratch-buffer", "side-table", "stop-the-world-flush"
+    }  # fmt: skip
+
+
+def test_equal_ranks_overlap_and_a_new_rank_does_not(cortex_a9: Comparison) -> None:
+    leader = None
+    for row in (row for row in cortex_a9.rows if row.right):
+        if leader is None or row.rank != leader.rank:
+            assert leader is None or row.cost.overhead.low > leader.cost.overhead.high
+            leader = row
+        else:
+            assert row.cost.overhead.low <= leader.cost.overhead.high
+
+
+def test_a_cheap_wrong_strategy_is_never_ranked(cortex_a9: Comparison) -> None:
+    free = Cost(0.0, 0.0, 0.0, "measured")
+    cheap = [
+        dataclasses.replace(row, cost=msgspec.structs.replace(row.cost, overhead=free)) if not row.right else row
+        for row in cortex_a9.rows
+    ]
+    ranked = _ranked(cheap)
+    assert [row.right for row in ranked] == sorted((row.right for row in ranked), reverse=True)
+    assert all(row.rank == 0 for row in ranked if not row.right)
+
+
+def test_a_search_that_was_cut_short_is_not_right(trace: Trace) -> None:
+    options = Options(max_states=50)
+    found = [registry.find("stop-the-world-flush")]
+    host, translator = load_host("cortex-a9"), load_translator("arm")
+    (row,) = compare(trace, host, translator, found, ["system"], options, Parameters()).rows
+    assert row.checks[0].verdict == "bounded"
+    assert not row.right
+
+
+def test_strategies_that_do_the_same_with_a_translator_are_one_row(trace: Trace) -> None:
+    names = ("unfixed", "idempotent", "side-table")
+    rows = compared(trace, "cortex-a9", "arm@2011", names).rows
+    assert {(row.strategy, row.same) for row in rows} == {("unfixed", ("idempotent",)), ("side-table", ())}
+    assert all(not row.same for row in compared(trace, "cortex-a9", "arm@2010", names).rows)
+
+
+def test_the_lasting_hazard_is_cured_by_the_global_lock(cortex_a9: Comparison) -> None:
+    lasting = {row.strategy: row.lasting.verdict for row in cortex_a9.rows if row.lasting}
+    assert lasting["unfixed"] == lasting["flush-on-retranslation"] == "fails"
+    assert lasting["global-lock"] == "holds"
+
+
+def test_the_table_marks_wrong_ones_and_says_what_it_shows(cortex_a9: Comparison) -> None:
+    text = compared_text([cortex_a9], "simple")
+    assert re.search(r"^wrong +unfixed +FAILS", text, re.MULTILINE)
+    assert "flush-on-retranslation is right only while one thread executes (system, migrate)." in text
+    assert "staleline check " in text
+
+
+def test_stopping_others_is_free_only_where_there_are_none(trace: Trace) -> None:
+    found = [registry.find("stop-the-world")]
+    host, translator = load_host("cortex-a9"), load_translator("arm")
+    stops = []
+    for vcpus in (1, 2, 4):
+        comparison = compare(trace, host, translator, found, ["system"], Options(), Parameters(vcpus=vcpus))
+        stops.append(comparison.rows[0].cost.stop.nominal)
+    assert stops[0] == 0
+    assert 0 < stops[1] < stops[2]
+
+
+@given(st.floats(1e-3, 1e14), st.integers(1, 3))
+def test_a_number_is_as_long_as_its_digits(value: float, digits: int) -> None:
+    text = number(value, digits)
+    factor = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(text[-1], 1.0)
+    shown = float(text.rstrip("kMGT")) * factor
+    assert shown == pytest.approx(value, rel=0.51 * 10 ** (1 - digits))
+    assert len(text.rstrip("kMGT").replace(".", "").strip("0")) <= digits
+
+
+@given(st.floats(1, 1e12), st.floats(0, 1), st.floats(1, 50))
+def test_a_printed_range_holds_the_range(nominal: float, low: float, high: float) -> None:
+    cost = Cost(nominal * low, nominal, nominal * high, "estimate")
+    found = re.fullmatch(r"\S+ \((\S+)\.\.(\S+)\)", cycles(cost))
+    if found is None:
+        assert cost.low == cost.high
+        return
+    ends = [
+        float(text.rstrip("kMGT")) * {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(text[-1], 1.0)
+        for text in found.groups()
+    ]
+    assert ends[0] <= cost.low * (1 + 1e-9)
+    assert ends[1] >= cost.high * (1 - 1e-9)
+
+
+def test_memory_has_a_unit() -> None:
+    assert [memory(size) for size in (0, 5, 2048, 3 << 20)] == ["0", "5 B", "2.0 KiB", "3.0 MiB"]
