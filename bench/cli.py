@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from bench.check.cell import Checked, Options
     from bench.compare import Comparison
     from bench.hosts import Host
-    from bench.replay.replay import Replayed
     from bench.translators.translator import Translator
     from strategies.strategy import Strategy
 
@@ -27,7 +26,6 @@ DEFAULT_HOST = "cortex-a9"
 app = typer.Typer(
     name="staleline",
     help="Compares fixes for code that is rewritten after it has run: is it right, what does it cost, how do you know?",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -72,43 +70,64 @@ def main() -> None:
     """The command ``staleline``; exits with 0, 1 or 2 (see ``--help`` of the commands)."""
     try:
         code = typer.main.get_command(app).main(standalone_mode=False)
-        sys.stdout.flush()
     except (InputError, StrategyError) as error:
         code = _refuse(str(error))
     except _UsageError as error:
         format_message: Callable[[], str] = getattr(error, "format_message", error.__str__)
-        code = _refuse(format_message())
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        code = _refuse(format_message().rstrip(".") + hint)
+    except (BrokenPipeError, SystemExit) as error:
+        closed = error if isinstance(error, BrokenPipeError) else error.__context__
+        if not isinstance(closed, BrokenPipeError):  # typer turns that one into an exit
+            raise
+        _discard_output()
         code = 128 + 13
+    except OSError as error:
+        _discard_output()
+        code = _refuse(f"{error.filename}: {error.strerror}" if error.filename else f"{error}")
     except (KeyboardInterrupt, typer.Abort):
         code = 128 + 2
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _refuse(message: str) -> int:
-    print(f"staleline: {' '.join(message.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:
+            print(f"staleline: {' '.join(message.split())}", file=sys.stderr, flush=True)
     return 2
 
 
-@app.callback(invoke_without_command=True)
-def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    if version:
+def _discard_output() -> None:
+    """Let what is still buffered for standard output go nowhere: the interpreter would try it again at its end."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
         from importlib.metadata import PackageNotFoundError
         from importlib.metadata import version as installed
 
         try:
-            print(f"staleline {installed('staleline')}")
+            _print(f"staleline {installed('staleline')}")
         except PackageNotFoundError:
-            print("staleline (not installed)")
+            _print("staleline (not installed)")
         raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
 def check(
-    strategy: Annotated[
-        list[str] | None, typer.Argument(help="Strategies; default: all.", metavar="[STRATEGY]...")
-    ] = None,
+    strategy: Annotated[list[str] | None, typer.Argument(help="Strategies; default: all.", metavar="STRATEGY")] = None,
     strategies: Strategies = None,
     host: Hosts = None,
     translator: Translators = None,
@@ -140,6 +159,7 @@ def check(
 
     Exit status: 0 if all that was asked for holds, 1 if a strategy fails or the search was cut short, 2 for bad input.
 
+    \b
     Example: staleline check unfixed --host cortex-a9 --scenario system --start fault
     """
     from bench.check import cell
@@ -180,7 +200,7 @@ def check(
         raise typer.Exit(1)
 
 
-Trace = Annotated[str, typer.Argument(help="A .trace file, or the shipped linux-boot.", metavar="[TRACE]")]
+Trace = Annotated[str, typer.Argument(help="A .trace file, or the shipped linux-boot.", metavar="TRACE")]
 AsRecorded = Annotated[bool, typer.Option("--as-recorded", help="Do not scale the recorded x86-64 TBs to the host.")]
 Vcpus = Annotated[
     int | None, typer.Option("--vcpus", help="Guest CPUs, for what stopping others costs; default: the host's cores.")
@@ -216,6 +236,7 @@ def compare(
 
     Exit status: 0 when the table is there, failing strategies included; 2 for bad input.
 
+    \b
     Example: staleline compare --host cortex-a9,arm926 --format github
     """
     from bench.check.cell import Options
@@ -268,6 +289,7 @@ def replay(
 ) -> None:
     """What does it cost?  Operations, cache misses and cycles on a recorded execution.
 
+    \b
     Example: staleline replay linux-boot --strategy flush-on-retranslation,side-table --host mips-24kc --what-if
     """
     from bench.replay.parameters import Parameters
@@ -280,24 +302,22 @@ def replay(
     pairs = _pairs(host, settings, translator, what_if)
     strategies = _find_strategies(_listed(strategy))
     recorded = load_trace(trace)
-    results: list[Replayed] = []
+    results: list[comparisons.Costs] = []
     with _progress(f"replaying {recorded.name}", len(pairs)) as tell:
         for number, (found, backend) in enumerate(pairs):
-            results += replay_on(
+            rows = replay_on(
                 recorded, found, backend, strategies, parameters,
                 lambda done, total, n=number, h=found.name: tell(h, n + done / max(total, 1)),  # type: ignore[misc]
             )  # fmt: skip
+            results.append(comparisons.Costs(found, backend, rows))
     if format == "json":
-        emit(_json(comparisons.replayed_objects(results, what_if)))
-    elif format == "csv":
-        emit(comparisons.replayed_csv(results))
+        emit(_json(comparisons.replayed_objects(results)))
     else:
-        emit(comparisons.replayed_text(results, format, what_if))
+        emit(comparisons.replayed_csv(results) if format == "csv" else comparisons.replayed_text(results, format))
 
 
 traces = typer.Typer(
     help="QEMU log to compact trace; what a trace holds; a modelled workload.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 app.add_typer(traces, name="trace")
@@ -312,22 +332,28 @@ def import_trace(
 ) -> None:
     """Read what QEMU printed with -d exec,nochain,in_asm,out_asm,... and write a compact trace.
 
+    \b
     Example: staleline trace import boot.log.zst -o boot.trace
     """
+    from bench.files import refuse_unwritable
     from bench.report import traces as report
     from bench.traces.info import info
     from bench.traces.qemu_log import import_log
 
     if mode is not None:
         _one_of("--mode", mode, ("system", "user"))
+    refuse_unwritable(output, ordinary=True)
+    if log != "-" and output.exists() and Path(log).exists() and output.samefile(log):
+        raise InputError("is the log itself", file=str(output), expected="another file")
     trace = import_log(log, output, name=name, mode=mode)  # type: ignore[arg-type]  # checked above
-    print(report.as_text(info(trace), trace, "simple"))
+    _print(report.as_text(info(trace), trace, "simple"))
 
 
 @traces.command("info")
 def trace_info(trace: Trace = "linux-boot", format: Format = "simple", output: Output = None) -> None:
     """What a trace holds: executions, blocks, faults, and how soon a faulting block runs again.
 
+    \b
     Example: staleline trace info mine.trace --format json
     """
     from bench.report import traces as report
@@ -376,6 +402,7 @@ def model(
 ) -> None:
     """Draw an execution with given statistics; each defaults to what the default trace measures.
 
+    \b
     Example, retranslation a hundred times as frequent: staleline trace model --faults-per-million x100 -o often.trace
     """
     from bench.files import refuse_unwritable
@@ -384,7 +411,7 @@ def model(
     from bench.traces.model import measured, model_trace, varied
     from bench.traces.store import load_trace, save_trace
 
-    refuse_unwritable(output)
+    refuse_unwritable(output, ordinary=True)
     given = {
         "executions": executions, "tbs": tbs, "tb_bytes": tb_bytes, "working_set": working_set,
         "faults_per_million": faults_per_million, "faulting_tbs": faulting_tbs, "concentration": concentration,
@@ -393,7 +420,7 @@ def model(
     changes = {key: value for key, value in given.items() if value is not None}
     trace = model_trace(varied(measured(load_trace(like)), changes), seed)
     save_trace(trace, output)
-    print(report.as_text(info(trace), trace, "simple"))
+    _print(report.as_text(info(trace), trace, "simple"))
 
 
 @app.command("translator")
@@ -405,6 +432,7 @@ def show_translator(
 ) -> None:
     """What a backend emits for a guest access: bytes, disassembly, order in time.
 
+    \b
     Example: staleline translator arm@2010 --access store
     """
     from bench.report import listings
@@ -550,7 +578,7 @@ def _refuse_impossible(host: Host, names: list[str], options: Options) -> None:
 @contextlib.contextmanager
 def _progress(what: str, total: float) -> Iterator[Callable[[str, float], None]]:
     """A progress bar on stderr, only on a terminal; yields ``tell(text, done)``, with ``done`` of ``total``."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda text, done: None
         return
     from rich.console import Console
@@ -575,7 +603,9 @@ def _emitter(format: str, output: Path | None) -> Callable[[str], None]:
 
     refuse_unknown_format(format)
     if output is None:
-        return print
+        if sys.stdout is None:
+            raise InputError("is not open", file="standard output", expected="a place to write, or --output FILE")
+        return _print
     refuse_unwritable(output)
 
     def write(text: str) -> None:
@@ -583,6 +613,21 @@ def _emitter(format: str, output: Path | None) -> Callable[[str], None]:
             file.write(f"{text}\n".encode())
 
     return write
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard_output()
+        raise InputError(f"{error.strerror}", file="standard output", expected="a place to write") from error
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{error.object[error.start]!a} cannot be written as {error.encoding}", file="standard output",
+            expected="UTF-8 (PYTHONIOENCODING=utf-8), or --output FILE",
+        ) from error  # fmt: skip
 
 
 def _json(value: Any) -> str:

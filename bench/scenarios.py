@@ -47,6 +47,15 @@ SUMMARIES = {
 """The scenarios by name, in the order of every table."""
 
 
+# Beyond these a program takes long to write down, and no search of it ends anyway.
+MOST_CORES = 64
+"""Cores, and threads, of a scenario; no host profile has more cores."""
+MOST_TBS = 64
+"""Translation blocks of a scenario."""
+MOST_ROUNDS = 1000
+"""Retranslations, and tb flushes, by each thread."""
+
+
 def scenario_names() -> tuple[str, ...]:
     """The names of all scenarios."""
     return tuple(SUMMARIES)
@@ -63,11 +72,13 @@ def scenario(
     """
     if name not in SUMMARIES:
         raise InputError(f"no scenario {name!r}", expected=f"one of {', '.join(SUMMARIES)}")
-    for option, value, least in (
-        ("--cores", cores, 2), ("--tbs", tbs, 1), ("--retranslations", retranslations, 1), ("--flushes", flushes, 0),
+    for option, value, least, most in (
+        ("--cores", cores, 2, MOST_CORES), ("--tbs", tbs, 1, MOST_TBS),
+        ("--retranslations", retranslations, 1, MOST_ROUNDS), ("--flushes", flushes, 0, MOST_ROUNDS),
     ):  # fmt: skip
-        if value < least:
-            raise InputError(f"{value}", place=option, expected=f"at least {least}")
+        if not least <= value <= most:
+            expected = f"at least {least}" if value < least else f"at most {most}"
+            raise InputError(f"{value}", place=option, expected=expected)
     present = min(cores, host_cores)
     if name == "migrate" and present < 2:
         return None

@@ -74,12 +74,12 @@ def _run(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...])
         return Stretch(tuple(asked), ended=True)
     except StrategyError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StrategyError(f"{_raised_at(error) or place}: raised {type(error).__name__}: {error}") from error
     raise StrategyError(f"{place}: more than {LONGEST} operations; a hook must end")
 
 
-def _raised_at(error: Exception) -> str | None:
+def _raised_at(error: BaseException) -> str | None:
     """``Class.hook, line N`` of the innermost hook that an exception came through."""
     places = [hook_at(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     return next(filter(None, reversed(places)), None)

@@ -37,7 +37,7 @@ def installed() -> dict[str, type[Strategy]]:
     for point in entry_points(group=GROUP):
         try:
             cls = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise StrategyError(f"entry point {point.name} = {point.value}: {type(error).__name__}: {error}") from error
         found[_strategy(cls, f"entry point {point.name} = {point.value}").name] = cls
     return found
@@ -46,6 +46,15 @@ def installed() -> dict[str, type[Strategy]]:
 def names() -> tuple[str, ...]:
     """The names of all shipped and installed strategies."""
     return (*shipped(), *(name for name in installed() if name not in shipped()))
+
+
+_FILES: dict[type[Strategy], str] = {}
+"""The classes that came from files, each as it was asked for."""
+
+
+def reference(strategy: Strategy) -> str:
+    """What ``find`` finds the strategy by: its name, or ``path/to/file.py:Class``."""
+    return _FILES.get(type(strategy), strategy.name)
 
 
 def find(name: str) -> Strategy:
@@ -84,13 +93,16 @@ def _from_file(path: str, name: str) -> Strategy:
     if not hasattr(module, name):
         own = [key for key, value in vars(module).items() if _is_strategy(value) and value.__module__ == module_name]
         raise StrategyError(f"{path}: no class {name}; expected one of {', '.join(own) or 'its Strategy subclasses'}")
-    return _made(_strategy(getattr(module, name), f"{path}:{name}"), f"{path}:{name}")
+    cls = _strategy(getattr(module, name), f"{path}:{name}")
+    if cls.__module__ == module_name:
+        _FILES[cls] = f"{path}:{name}"
+    return _made(cls, f"{path}:{name}")
 
 
 def _made(cls: type[Strategy], place: str) -> Strategy:
     try:
         return cls()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise StrategyError(f"{place}: {type(error).__name__}: {error}; expected a class that takes nothing") from error
 
 

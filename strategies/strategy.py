@@ -23,6 +23,9 @@ from typing import Any, ClassVar, get_args, get_type_hints
 from strategies.operations import OPERATIONS, Do, Flush, Hook, Load, Operation, Store
 from strategies.writes import Block, Buffer, Form, Region, Write
 
+# What a comma list, a table and a shell take as it is.
+_NAME = re.compile(r"\w[\w.+-]*")
+
 
 class StrategyError(Exception):
     """A strategy that cannot mean anything: the message names class, hook and line."""
@@ -99,6 +102,8 @@ class Strategy:
         own = vars(cls)
         if "name" not in own:
             cls.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", cls.__name__).lower()
+        if not (isinstance(cls.name, str) and _NAME.fullmatch(cls.name)):
+            raise StrategyError(f"{cls.__name__}: name {cls.name!r}; expected letters, digits, '-', '_', '.' and '+'")
         if "summary" not in own:
             cls.summary = (inspect.getdoc(cls) or "").partition("\n")[0] if own.get("__doc__") else ""
         for name, member in list(own.items()):

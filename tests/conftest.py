@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
+
+from bench.cli import main
+from bench.traces.model import measured, model_trace, varied
+from bench.traces.store import load_trace, save_trace
 
 EXPECTED = Path(__file__).parent / "expected"
 
@@ -75,3 +81,45 @@ class Pinned:
 def pinned(request: pytest.FixtureRequest) -> Pinned:
     """Expected output, compared or (``--record``) written."""
     return Pinned(request.config.getoption("--record"))
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did: its exit status and what it printed."""
+
+    status: int | str | None
+    out: str
+    err: str
+
+
+class Staleline(Protocol):
+    """The command line, in this process."""
+
+    def __call__(self, *arguments: str) -> Ran: ...
+
+
+@pytest.fixture
+def staleline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Staleline:
+    """Runs the command with the given arguments."""
+
+    def run(*arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["staleline", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return Ran(ended.value.code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A modelled execution of 20,000 short TBs with 40 retranslations, quick to replay."""
+    path = tmp_path_factory.mktemp("traces") / "tiny.trace"
+    changes = {
+        "executions": "20000", "tbs": "600", "tb_bytes": "64,200,600,1200", "rewritten_bytes": "16,100,300,600",
+        "faults_per_million": "2000", "faulting_tbs": "20", "flushes": "1",
+    }  # fmt: skip
+    save_trace(model_trace(varied(measured(load_trace("linux-boot")), changes), seed=1), path)
+    return path

@@ -204,7 +204,9 @@ def test_a_profile_of_the_user_loads_from_its_file(write: Callable[[str | bytes]
 def test_a_file_without_suffix_loads_if_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("profile").write_text(A9)
-    assert load_host("profile") == load_host("cortex-a9")
+    found = load_host("profile")
+    assert found.file == "profile"
+    assert msgspec.structs.replace(found, file="") == load_host("cortex-a9")
 
 
 def test_a_shipped_name_is_not_shadowed_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -596,9 +596,7 @@ kinds = st.sampled_from((Kind.STORE, Kind.LOAD, Kind.CLEAN, Kind.INVALIDATE))
     st.lists(st.builds(Step, kinds, extents, st.just(1)), max_size=6),
     st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 300), st.integers(0, 3)), min_size=1, max_size=4),
 )
-def test_lines_are_those_that_a_byte_by_byte_count_finds(
-    steps: list[Step], blocks: list[tuple[int, int, int]]
-) -> None:
+def test_lines_are_those_that_a_byte_by_byte_count_finds(steps: list[Step], blocks: list[tuple[int, int, int]]) -> None:
     def lines(step: Step, address: int, size: int) -> set[int]:
         start = min(step.extent.start, size - 1)
         end = size if step.extent.end is None else max(min(step.extent.end, size), start + 1)
@@ -627,9 +625,7 @@ def beginning(trace: Trace, chunks: int) -> Trace:
     length = sum(words.size for words in Beginning(trace, chunks).words())
     faults = trace.retranslations
     early = faults.position < length
-    blocks = dataclasses.replace(
-        trace.blocks, born=np.where(trace.blocks.born < length, trace.blocks.born, -1)
-    )
+    blocks = dataclasses.replace(trace.blocks, born=np.where(trace.blocks.born < length, trace.blocks.born, -1))
     return dataclasses.replace(
         trace,
         length=length,

@@ -307,9 +307,7 @@ def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[tuple[int
     sizes = draw(st.lists(st.integers(1, 400), min_size=1, max_size=12))
     tb = st.integers(0, len(sizes) - 1)
     words = draw(st.lists(tb | tb.map(lambda t: t | 3 << 24) | st.sampled_from([0xFFFFFF, 1 << 31]), max_size=120))
-    row = st.tuples(
-        st.integers(-1, len(words) - 1), st.sampled_from(Kind), st.integers(0, 3000), st.integers(0, 12)
-    )
+    row = st.tuples(st.integers(-1, len(words) - 1), st.sampled_from(Kind), st.integers(0, 3000), st.integers(0, 12))
     rows = draw(st.lists(row, max_size=40 if words else 0))
     parameters = Parameters(
         guest_data_lines=draw(st.sampled_from([0, 50, 999, 2500])),

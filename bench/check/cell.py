@@ -16,6 +16,7 @@ from bench.program import Compiler
 from bench.scenarios import scenario
 from bench.translators.disassembly import disassembler
 from bench.translators.translator import Translator
+from strategies import registry
 from strategies.strategy import Strategy
 
 Hazard = Literal["transient", "lasting"]
@@ -54,11 +55,13 @@ class Options:
 class Checked:
     """The answer for one cell.
 
+    ``reference`` is what the strategy is found by: its name, or a class in a file.
     ``outcome`` is None where the scenario cannot be on this host (verdict ``n/a``, with the ``reason``).
     ``explanation`` is that of the counterexample, or of the run that ``followed`` found.
     """
 
     strategy: str
+    reference: str
     host: Host
     translator: str
     scenario: str
@@ -105,9 +108,12 @@ def check(
         scenario_name, host.cores.value, cores=options.cores, tbs=options.tbs,
         retranslations=options.retranslations, flushes=options.flushes,
     )  # fmt: skip
+    reference = registry.reference(strategy)
     if cast is None:
         reason = f"{host.name} has one core"
-        return Checked(strategy.name, host, translator.full_name, scenario_name, options, what_if, None, reason=reason)
+        return Checked(
+            strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, None, reason=reason
+        )
     compiler = Compiler(
         strategy, translator, host, cast,
         layout=options.layout, offset=options.offset, start_at_fault=options.start == "fault",
@@ -122,5 +128,6 @@ def check(
         reads = disassembler(translator, compiler.codes[0])
         explanation = explain(model, run, "" if followed is not None else outcome.failure, reads)
     return Checked(
-        strategy.name, host, translator.full_name, scenario_name, options, what_if, outcome, explanation, followed
-    )
+        strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, outcome, explanation,
+        followed,
+    )  # fmt: skip

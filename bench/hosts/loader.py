@@ -27,7 +27,7 @@ _WORDS = {
 }  # fmt: skip
 
 # What a profile says about its facts, or is called, is not something to vary.
-_DESCRIPTION = re.compile(r"(.*_)?(tag|source)|note|name|title|how|derived")
+_DESCRIPTION = re.compile(r"(.*_)?(tag|source)|note|name|title|how|derived|file")
 _TAGGED_APART = {
     "replacement": "replacement_", "write": "write_", "write_allocate": "write_", "clock_ghz": "clock_",
 }  # fmt: skip
@@ -70,6 +70,8 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
         near = difflib.get_close_matches(key, known, 1)
         expected = near[0] if near else "one of " + ", ".join(known)
         raise InputError("unknown key", file=file, place=_dotted((*path, key)), expected=expected)
+    if name_or_path not in shipped:
+        tree["file"] = name_or_path
     host = _convert(tree, file)
     return _derive(host, settings) if settings else host
 
@@ -157,7 +159,7 @@ def _unknown_keys(
         for key, value in tree.items():
             yield from _unknown_keys(value, info.value_type, (*path, key))
     elif isinstance(info, inspect.StructType):
-        fields = {field.name: field.type for field in info.fields if field.name != "derived"}
+        fields = {field.name: field.type for field in info.fields if field.name not in ("derived", "file")}
         for key, value in tree.items():
             if key not in fields:
                 yield path, key, list(fields)

@@ -276,7 +276,8 @@ class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     ``clock_ghz`` is the core's clock.  The first instruction set of ``isa`` is
     the one that the host mainly runs.  ``derived`` lists what ``--set`` changed,
-    as ``path=value``; it is not a key of the file.
+    as ``path=value``, and ``file`` is where it was read, empty for a shipped
+    profile; neither is a key of the file.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -293,6 +294,7 @@ class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     costs: Costs
     note: str = ""
     derived: tuple[str, ...] = ()
+    file: str = ""
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.isa):

@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from bench.check.cell import Checked
+from bench.check.cell import Checked, hypothetical
 from bench.compare import ALONE, LASTING_IN, Compared, Comparison
+from bench.hosts import Host
 from bench.replay.replay import Replayed
 from bench.report.checks import command
 from bench.report.costs import cycles, memory, share
 from bench.report.tables import WIDTH, Cell, comma_separated, table
+from bench.translators.translator import Translator
 
 SCHEMA = 1
 COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
 COUNTS = ("retranslations", "writes", "lines_cleaned", "lines_invalidated", "refills", "side_bytes")
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a replay found on one host with one translator."""
+
+    host: Host
+    translator: Translator
+    rows: tuple[Replayed, ...]
+
+    @property
+    def what_if(self) -> bool:
+        """Whether the translator never ran on the host."""
+        return hypothetical(self.translator, self.host)
+
+
 # --- JSON and CSV -----------------------------------------------------------------------------------------------------
 
 
-def replayed_objects(results: Sequence[Replayed], what_if: bool) -> dict[str, Any]:
+def replayed_objects(results: Sequence[Costs]) -> dict[str, Any]:
     """What ``replay --format json`` prints (``docs/json.md``)."""
-    return {"schema": SCHEMA, "results": [_cost_object(result, what_if) for result in results]}
+    return {"schema": SCHEMA, "results": [_cost_object(row, c.host, c.what_if) for c in results for row in c.rows]}
 
 
 def compared_objects(comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -33,10 +50,17 @@ def compared_objects(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     return {"schema": SCHEMA, "results": [_object(c, row) for c in comparisons for row in c.rows]}
 
 
-def replayed_csv(results: Sequence[Replayed]) -> str:
+def replayed_csv(results: Sequence[Costs]) -> str:
     """One line per strategy and host; costs are nominal, with their low and high ends beside them."""
-    headers = ("strategy", "host", "translator", "trace", *COUNTS, *_cost_headers())
-    return comma_separated(headers, ((r.strategy, r.host, r.translator, r.trace, *_figures(r)) for r in results))
+    headers = ("strategy", "host", "translator", "trace", "what_if", *COUNTS, *_cost_headers())
+    return comma_separated(
+        headers,
+        (
+            (row.strategy, row.host, row.translator, row.trace, str(c.what_if).lower(), *_figures(row))
+            for c in results
+            for row in c.rows
+        ),
+    )
 
 
 def compared_csv(comparisons: Sequence[Comparison]) -> str:
@@ -70,16 +94,15 @@ def _figures(result: Replayed) -> list[Cell]:
     ]
 
 
-def _cost_object(result: Replayed, what_if: bool) -> dict[str, Any]:
+def _cost_object(result: Replayed, host: Host, what_if: bool) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.to_builtins(result)
-    return {**found, "what_if": what_if, "notes": list(result.notes)}
+    return {**found, "settings": list(host.derived), "what_if": what_if, "notes": list(result.notes)}
 
 
 def _object(comparison: Comparison, row: Compared) -> dict[str, Any]:
     return {
-        **_cost_object(row.cost, comparison.what_if),
+        **_cost_object(row.cost, comparison.host, comparison.what_if),
         "same": list(row.same),
-        "settings": list(comparison.host.derived),
         "vcpus": comparison.vcpus,
         "rank": row.rank,
         "right": row.right,
@@ -97,11 +120,11 @@ def _rows(result: Checked) -> int:
 # --- text -------------------------------------------------------------------------------------------------------------
 
 
-def replayed_text(results: Sequence[Replayed], style: str, what_if: bool) -> str:
-    """A table per host of what each strategy costs, by part."""
+def replayed_text(results: Sequence[Costs], style: str) -> str:
+    """A table per host and translator of what each strategy costs, by part."""
     parts = []
-    for host in dict.fromkeys(result.host for result in results):
-        rows = [result for result in results if result.host == host]
+    for result in results:
+        rows = result.rows
         first = rows[0]
         headers = ("strategy", "writes", "cleaned", "invalidated", "refills",
                    *(name.replace("_", " ") for name in COSTS[:-1]), "memory")  # fmt: skip
@@ -112,8 +135,9 @@ def replayed_text(results: Sequence[Replayed], style: str, what_if: bool) -> str
             )
             for r in rows
         ]  # fmt: skip
-        title = f"{first.trace} on {host} with {first.translator}{' (what if)' if what_if else ''}: "
-        title += (
+        derived = f" ({', '.join(result.host.derived)})" if result.host.derived else ""
+        title = (
+            f"{first.trace} on {first.host}{derived} with {first.translator}{' (what if)' if result.what_if else ''}: "
             f"{first.retranslations:,} retranslations; baseline {cycles(first.baseline)} cycles ({first.baseline.tag})"
         )
         parts += [title, "", table(headers, body, style, right=range(1, len(headers))), ""]

@@ -45,6 +45,8 @@ def read_log(log: str, progress: Callable[[int], None]) -> Iterator[bytes]:
     """
     try:
         if log == "-":
+            if sys.stdin is None:
+                raise InputError("is not open", file="standard input", expected="a QEMU log")
             yield from _decompressed(sys.stdin.buffer, "standard input", progress)
         else:
             with Path(log).open("rb") as file:

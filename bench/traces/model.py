@@ -41,8 +41,14 @@ _LOOP_TBS: Final = 8
 _MEAN_TRIPS: Final = 12
 _ALIGNMENT: Final = 16
 
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
+MOST: Final = 10**10
+"""Executions of a model, at most, and whatever else is counted: more than anybody has recorded, or would wait for."""
+_MOST_BYTES: Final = 1 << 30
+_MOST_FAULTS: Final = 1 << 24
+"""Retranslations of a model, at most: they are drawn together, in memory."""
+
+Count = Annotated[int, Meta(ge=0, le=MOST)]
+Positive = Annotated[int, Meta(ge=1, le=MOST)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 
 
@@ -93,7 +99,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     bytes_per_instruction: Annotated[float, Meta(gt=0)]
     bytes_per_access: Annotated[float, Meta(gt=0)]
     working_set: Positive
-    faults_per_million: Annotated[float, Meta(ge=0)]
+    faults_per_million: Annotated[float, Meta(ge=0, le=1e6)]
     faulting_tbs: Positive
     concentration: Share
     rewritten_bytes: Quantiles
@@ -103,6 +109,11 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     flushes: Count = 0
 
     # 441: 2,266 thread switches per million log lines were recorded for four threads on two cores (estimate).
+
+    def __post_init__(self) -> None:
+        for name, longest in (("tb_bytes", self.tb_bytes.max), ("rewritten_bytes", self.rewritten_bytes.max)):
+            if longest > _MOST_BYTES:
+                raise ValueError(f"{name} of {longest}, more than {_MOST_BYTES}")
 
 
 def varied(parameters: Parameters, changes: Mapping[str, str]) -> Parameters:
@@ -123,8 +134,12 @@ def varied(parameters: Parameters, changes: Mapping[str, str]) -> Parameters:
                 found[name] = round(number) if isinstance(old, int) else number
             parameters = msgspec.convert(found, Parameters)
         except (ValueError, OverflowError) as error:  # msgspec.ValidationError is a ValueError
+            reason = str(error).partition(" - at `$")[0].replace("`", "")
+            if reason.startswith("Expected "):  # a bound, as msgspec says it
+                bound = reason.removeprefix("Expected ").replace("int", "an integer").replace("float", "a number")
+                raise InputError(repr(text), place=option, expected=bound) from error
             form = "min,median,p90,max" if isinstance(old, dict) else "a number, or x and a factor"
-            raise InputError(f"{text!r} ({error})", place=option, expected=form) from error
+            raise InputError(f"{text!r} ({reason})", place=option, expected=form) from error
     return parameters
 
 
@@ -238,6 +253,8 @@ class _Model:
             raise InputError(
                 f"{given.faults_per_million} faults per million", expected="at most half as many as executions"
             )
+        if self.faults > _MOST_FAULTS:
+            raise InputError(f"{self.faults} retranslations", expected=f"at most {_MOST_FAULTS}")
         if given.flushes >= given.executions:
             raise InputError(f"{given.flushes} flushes", expected="fewer than executions")
 

@@ -630,7 +630,7 @@ def import_log(
 @contextlib.contextmanager
 def _progress(log: str) -> Iterator[Callable[[int], None]]:
     """A bar on standard error while reading, if that is a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console

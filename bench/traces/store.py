@@ -285,7 +285,7 @@ def writing(path: str | os.PathLike[str], *, level: int = LEVEL) -> Iterator[Tra
 
     Raises ``InputError`` if it cannot be written, before the block begins if that can be seen then.
     """
-    with replacing(Path(path)) as file:
+    with replacing(Path(path), ordinary=True) as file:
         writer = TraceWriter(file, level=level)
         yield writer
         if not writer.finished:

@@ -1,0 +1,500 @@
+"""Bad usage and bad input: one line that says what is wrong, exit status 2, and nothing written."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import zstandard
+from conftest import Ran, Staleline
+
+ROOT = Path(__file__).resolve().parents[1]
+PROFILE = (ROOT / "bench" / "hosts" / "cortex-a9.toml").read_text(encoding="utf-8")
+LOG = b"".join(b"Trace 0: 0x7f0000000%03x [00000000/0001%04x/00000000/00000000]\n" % (n, n) for n in range(500))
+JUNK = bytes(range(256)) * 8
+ONE = "--strategy unfixed --scenario system"
+"""The quickest table of ``compare``."""
+KEPT = "what was there before\n"
+
+HOSTS = {
+    "type.toml": PROFILE.replace("clock_ghz = 1.2", 'clock_ghz = "fast"'),
+    "unknown.toml": PROFILE.replace("clock_ghz = 1.2", "clock_ghz = 1.2\nclock_mhz = 1200"),
+    "negative.toml": PROFILE.replace("size = ", "size = -", 1),
+    "missing.toml": PROFILE.replace("clock_ghz = 1.2\n", ""),
+    "syntax.toml": 'name = "a9"\ntitle = = "x"\n',
+    "nan.toml": PROFILE.replace("clock_ghz = 1.2", "clock_ghz = nan"),
+    "empty.toml": "",
+}
+
+HEADER = "from strategies import *\nfrom strategies.operations import *\n\n\nclass A(Strategy):\n"
+STRATEGIES = {
+    "raises": "def publish(self, region):\n        raise ValueError('two\\nlines')",
+    "junk": "def publish(self, region):\n        yield 7",
+    "junk_tuple": "def publish(self, region):\n        return (None,)",
+    "forgot": "def publish(self, region):\n        Barrier()\n        yield Sync()",
+    "nothing": "def publish(self, region):\n        pass",
+    "takes": "def begin(self, region):\n        return (Acquire('big'),)",
+    "gives": "def begin(self, region):\n        return (Release('big'),)",
+    "itself": "def publish(self, region):\n        return (Do('publish', region),)",
+    "each_other": "def begin(self, region):\n        return (Do('publish', region),)\n\n"
+    "    def publish(self, region):\n        return (Do('begin', region),)",
+    "recursive": "def publish(self, region):\n        return self.publish(region)",
+    "endless": "def publish(self, region):\n        while True:\n            yield Sync()",
+    "unknown_hook": "def pubish(self, region):\n        return ()",
+    "exits": "def publish(self, region):\n        raise SystemExit(0)",
+    "no_argument": "def publish(self):\n        return ()",
+    "needs_argument": "def __init__(self, depth):\n        pass",
+    "named_7": "name = 7",
+    "named_list": "name = 'a,b'",
+}
+
+FILES = {
+    **HOSTS,
+    **{f"{name}.py": f"{HEADER}    {body}\n" for name, body in STRATEGIES.items()},
+    "syntax.py": "class A(:\n",
+    "imports.py": "import no_such_module\n",
+    "leaves.py": "raise SystemExit(0)\n",
+    "no_class.py": "B = 3\n",
+    "nul.py": "\0",
+    "events.bad": "T1 faults\nT1 flies\n",
+    "events.far": "# ours\nT9 faults\n",
+    "events.none": "# nothing\n",
+    "text.log": "hello\nworld\n",
+    "empty": "",
+    "kept": KEPT,
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Path:
+    """A folder of bad files (and of a good trace), which no command may change."""
+    folder = tmp_path_factory.mktemp("bad")
+    for name, text in FILES.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    whole = tiny_trace.read_bytes()
+    compressed = zstandard.compress(LOG)
+    damaged = bytearray(whole)
+    damaged[len(whole) // 4] ^= 1
+    contents = {
+        "good.trace": whole, "half.trace": whole[: len(whole) // 2], "short.trace": whole[:20], "junk.trace": JUNK,
+        "damaged.trace": bytes(damaged), "latin.toml": b'name = "caf\xe9"\n', "junk.toml": JUNK, "junk.log": JUNK,
+        "events.utf16": "T1 faults\n".encode("utf-16"), "cut.log.zst": compressed[:-5],
+        "wrong.log.gz": compressed[:4] + JUNK, "cut.log.gz": gzip.compress(LOG)[:-9], "whole.log": LOG,
+    }  # fmt: skip
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    (folder / "folder").mkdir()
+    (folder / "folder.py").mkdir()
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def unchanged(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Runs a test in ``place`` and compares every file in it before and after."""
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = snapshot(place)
+    yield
+    assert snapshot(place) == before
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    """The contents of all files, and None for the folders."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+def assert_refused(ran: Ran, *words: str) -> None:
+    """One line on standard error, with all ``words`` in it."""
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("staleline: ")
+    assert ran.err.endswith("\n")
+    assert len(ran.err.splitlines()) == 1
+    for word in words:
+        assert word in ran.err
+
+
+def program(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        [sys.executable, "-m", "bench", *arguments],
+        **{"env": environment, "stderr": subprocess.PIPE, "text": True, "check": False, **options},
+    )
+
+
+# --- the command line itself ---
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "Missing command (see "),
+        ("trace", "trace --help)"),
+        ("chekc", "No such command 'chekc'"),
+        ("trace exprot", "No such command 'exprot'"),
+        ("--nosuch", "No such option: --nosuch"),
+        ("check unfixed --nosuch", "No such option: --nosuch"),
+        ("list everything", "unexpected extra argument"),
+        ("translator", "Missing argument 'name'"),
+        ("trace import text.log", "Missing option '--output'"),
+        ("trace model", "Missing option '--output'"),
+        ("check --strategy", "'--strategy' requires an argument"),
+        ("check unfixed --cores 2.5", "'--cores': Input should be a valid integer"),
+        ("check unfixed --max-states many", "'--max-states': Input should be a valid integer"),
+        ("trace model -o new --seed -1", "'--seed': Input should be greater than or equal to 0"),
+        ("check nosuch", "no strategy 'nosuch'; strategies are unfixed,"),
+        ("check idempotnet", "did you mean idempotent?"),
+        ("compare --strategy nosuch", "no strategy 'nosuch'"),
+        ("replay --strategy nosuch", "no strategy 'nosuch'"),
+        ("check unfixed --host nosuch", "unknown host 'nosuch'; expected a file ending in .toml or one of arm926,"),
+        ("compare --host cortex-a0", "unknown host 'cortex-a0' (closest: cortex-a"),
+        ("check unfixed --translator nosuch", "no translator 'nosuch'; expected one of arm@2010,"),
+        ("translator arm@1999", "no version '1999' of translator arm; expected arm@2010 or arm@2011"),
+        ("check unfixed --scenario nosuch", "--scenario: 'nosuch'; expected system or user or user-both or migrate"),
+        ("check unfixed --format pdf", "--format: no format 'pdf'; expected one of asciidoc,"),
+        ("list --format pdf", "--format: no format 'pdf'"),
+        ("compare --format pdf", "--format: no format 'pdf'"),
+        ("trace info --format pdf", "--format: no format 'pdf'"),
+        ("check unfixed --hazard nosuch", "--hazard: 'nosuch'; expected transient or lasting"),
+        ("check unfixed --layout nosuch", "--layout: 'nosuch'; expected apart or packed"),
+        ("check unfixed --start warm", "--start: 'warm'; expected cold or fault"),
+        ("translator arm --access both", "--access: 'both'; expected load or store"),
+        ("trace import text.log -o new --mode linux", "--mode: 'linux'; expected system or user"),
+        ("check unfixed,,idempotent", "an empty name in a list"),
+        ("check unfixed --host ''", "an empty name in a list"),
+        ("check unfixed --scenario system,", "an empty name in a list"),
+        ("check all,unfixed", "no strategy 'all'"),
+    ],
+)
+def test_bad_usage(line: str, words: str, staleline: Staleline) -> None:
+    assert_refused(staleline(*shlex.split(line)), words)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("check unfixed --host arm926 --scenario migrate", "scenario migrate on arm926, which has one core"),
+        ("compare good.trace --host arm926 --scenario migrate", "scenario migrate on arm926, which has one core"),
+        ("check unfixed --set cores=1 --scenario migrate", "scenario migrate on cortex-a9, which has one core"),
+        (
+            "check unfixed --host x86-skylake --translator arm",
+            "never ran on x86-skylake; expected a translator for x86",
+        ),
+        ("replay good.trace --host z10 --translator arm", "translator arm@2010 (arm) never ran on z10"),
+        ("check unfixed --host neoverse-v1", "no translator of early January 2011 ran on neoverse-v1 (aarch64)"),
+        ("check unfixed --set write_allocate", "--set: found 'write_allocate'; expected key=value"),
+        ("check unfixed --set =1", "--set: found '=1'; expected key=value"),
+        ("check unfixed --set nosuch=1", "--set nosuch=1: unknown key 'nosuch'"),
+        ("check unfixed --set size=1", "--set size=1: ambiguous key 'size'; expected icache.size, dcache.size or l2"),
+        ("check unfixed --set write_allocate=maybe", "dcache.write_allocate: found 'maybe'; expected true or false"),
+        ("compare --set dcache.size=-4096", "dcache.size: found '-4096'; expected an integer >= 1"),
+        ("compare --set cpi=nan", "costs.cpi.value: found 'nan'; expected a number"),
+        ("compare --set cpi=inf", "costs.cpi.value: found 'inf'; expected a number"),
+        ("check unfixed --offset 4", "--offset 4 with --layout apart; expected --layout packed"),
+        ("check unfixed --layout packed --offset -4", "--offset: -4; expected 0 to 65535 bytes"),
+        ("check unfixed --layout packed --offset 1000000000", "--offset: 1000000000; expected 0 to 65535 bytes"),
+        ("check unfixed --max-states 0", "--max-states: 0; expected at least 1"),
+        ("check unfixed --max-states -1", "--max-states: -1; expected at least 1"),
+        ("compare --max-states 0", "--max-states: 0; expected at least 1"),
+        ("replay --vcpus 0", "vcpus: 0; expected 1 .. 1024"),
+        ("compare --vcpus 1000000000", "vcpus: 1000000000; expected 1 .. 1024"),
+        ("replay --parameter lookup", "--parameter lookup: ''; expected a number"),
+        ("replay --parameter nosuch=1", "--parameter: 'nosuch'; expected one of retranslation,"),
+        ("replay --parameter lookup=nan", "--parameter lookup: 'nan'; expected a number"),
+        ("compare --parameter retranslation=-1", "--parameter retranslation: '-1'; expected a number"),
+    ],
+)
+def test_values_that_cannot_be(line: str, words: str, staleline: Staleline) -> None:
+    assert_refused(staleline(*shlex.split(line)), words)
+
+
+@pytest.mark.parametrize("command", ["check unfixed", "compare good.trace"])
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--cores 1", "--cores: 1; expected at least 2"),
+        ("--cores -2", "--cores: -2; expected at least 2"),
+        ("--cores 99999999", "--cores: 99999999; expected at most 64"),
+        ("--tbs 0", "--tbs: 0; expected at least 1"),
+        ("--tbs 99999999", "--tbs: 99999999; expected at most 64"),
+        ("--retranslations 0", "--retranslations: 0; expected at least 1"),
+        ("--retranslations 1000000000", "--retranslations: 1000000000; expected at most 1000"),
+        ("--flushes -1", "--flushes: -1; expected at least 0"),
+        ("--flushes 1000000000", "--flushes: 1000000000; expected at most 1000"),
+    ],
+)
+def test_spaces_that_nobody_can_explore(command: str, option: str, words: str, staleline: Staleline) -> None:
+    assert_refused(staleline(*command.split(), *option.split()), words)
+
+
+# --- files that are read ---
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("nowhere.toml", "nowhere.toml: cannot be read: No such file or directory; expected a host profile"),
+        ("./folder", "./folder: cannot be read: Is a directory"),
+        ("type.toml", "type.toml: clock_ghz: found 'fast'; expected a number"),
+        ("unknown.toml", "unknown.toml: clock_mhz: unknown key; expected clock_ghz"),
+        ("negative.toml", "negative.toml: icache.size: found -"),
+        ("missing.toml", "missing.toml: clock_ghz: missing; expected this key"),
+        ("syntax.toml", "syntax.toml: line 2, column 9: "),
+        ("nan.toml", "nan.toml: clock_ghz: found nan"),
+        ("empty.toml", "empty.toml: name: missing"),
+        ("latin.toml", "latin.toml: line 1, column 12: found the byte 0xe9; expected UTF-8 text"),
+        ("junk.toml", "junk.toml: line "),
+        ("./good.trace", "./good.trace: line 1, column 1: found the byte 0x93; expected UTF-8 text"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check unfixed", "compare good.trace", "replay good.trace"])
+def test_host_profiles(command: str, file: str, words: str, staleline: Staleline) -> None:
+    assert_refused(staleline(*command.split(), "--host", file), words)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("nowhere.py:A", "nowhere.py: no such file; expected path/to/file.py:Class"),
+        ("folder.py:A", "folder.py: no such file"),
+        ("raises.py", "no strategy 'raises.py'"),
+        ("raises.py:B", "raises.py: no class B; expected one of A"),
+        ("raises.py:A", "A.publish, line 7: raised ValueError: two lines"),
+        ("junk.py:A", "A.publish, line 6: 7 is not an operation"),
+        ("junk_tuple.py:A", "A.publish, line 6: None is not an operation"),
+        ("forgot.py:A", "forgot.py: A.publish, line 7: Barrier() is built and dropped; write yield Barrier()"),
+        ("nothing.py:A", "A.publish, line 6: returns nothing; return a tuple of operations"),
+        ("takes.py:A", "A.begin, line 6: takes the lock 'big', and nothing releases it"),
+        ("gives.py:A", "A.begin, line 6: releases the lock 'big', which it does not hold"),
+        ("itself.py:A", "A.publish, line 6: runs itself again, without end"),
+        ("each_other.py:A", "runs itself again, without end"),
+        ("recursive.py:A", "A.publish, line 7: raised RecursionError"),
+        ("endless.py:A", "A.publish, line 6: more than 100000 operations; a hook must end"),
+        ("unknown_hook.py:A", "unknown_hook.py: A.pubish, line 6: unknown hook; did you mean publish?"),
+        ("exits.py:A", "A.publish, line 7: raised SystemExit"),
+        ("no_argument.py:A", "A.publish, line 6: raised TypeError"),
+        ("needs_argument.py:A", "needs_argument.py:A: TypeError"),
+        ("named_7.py:A", "named_7.py: A: name 7; expected letters"),
+        ("named_list.py:A", "named_list.py: A: name 'a,b'; expected letters"),
+        ("syntax.py:A", "syntax.py: line 1: invalid syntax; expected a Python file"),
+        ("imports.py:A", "imports.py: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("leaves.py:A", "leaves.py: SystemExit"),
+        ("no_class.py:A", "no_class.py: no class A"),
+        ("no_class.py:B", "no_class.py:B: not a subclass of strategies.Strategy"),
+        ("nul.py:A", "source code string cannot contain null bytes"),
+    ],
+)
+def test_strategy_files(name: str, words: str, staleline: Staleline) -> None:
+    assert_refused(staleline("check", name), words)
+
+
+@pytest.mark.parametrize("name", ["raises", "junk", "takes", "itself", "endless"])
+def test_strategies_that_can_be_neither_compared_nor_replayed(name: str, staleline: Staleline) -> None:
+    for command in ("compare", "replay"):
+        assert_refused(staleline(command, "good.trace", "--strategy", f"{name}.py:A"), "A.", "line ")
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("nowhere", "nowhere: No such file or directory; expected a file of events, or 'thread'"),
+        ("folder", "folder: Is a directory; expected a file of events"),
+        ("events.bad", "events.bad: line 2: 'T1 flies'; expected T<n> faults | runs ok"),
+        ("events.far", "events.far: line 2: T9 in 'T9 faults'; expected T1 to T2 in this scenario (user)"),
+        ("events.none", "events.none: no events; expected at least one line"),
+        ("empty", "empty: no events"),
+        ("events.utf16", "events.utf16: not UTF-8 text"),
+        ("junk.log", "junk.log: not UTF-8 text"),
+        ("/dev/zero", "/dev/zero: more than 65536 characters"),
+    ],
+)
+def test_event_files(file: str, words: str, staleline: Staleline) -> None:
+    assert_refused(staleline("check", "unfixed", "--scenario", "user", "--follow", file), words)
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("nowhere", "nowhere: cannot be read: No such file or directory; expected a .trace file"),
+        ("folder", "folder: cannot be read: Is a directory"),
+        ("empty", "empty: byte 0: an empty file; expected a .trace file"),
+        ("junk.trace", "junk.trace: byte 0: a file that begins with"),
+        ("text.log", "text.log: byte 0: a file that begins with b'hello"),
+        ("whole.log", "whole.log: byte 0: a QEMU log (read by `trace import`)"),
+        ("cut.log.zst", "cut.log.zst: byte 0: a compressed file (a QEMU log is read by `trace import`)"),
+        ("short.trace", "short.trace: byte 20: damaged file: it ends here; expected 40 bytes of prelude"),
+        ("half.trace", "half.trace: prelude: damaged file: "),
+        ("damaged.trace", "damaged.trace: "),
+    ],
+)
+@pytest.mark.parametrize("command", ["trace info", f"compare {ONE}", "replay", "trace model -o new --like"])
+def test_trace_files(command: str, file: str, words: str, staleline: Staleline) -> None:
+    assert_refused(staleline(*command.split(), file), words)
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("nowhere", "nowhere: cannot be read: No such file or directory; expected a QEMU log"),
+        ("folder", "folder: cannot be read: Is a directory"),
+        ("text.log", "text.log: line 1: 'hello'; expected a line of QEMU's -d exec"),
+        ("junk.log", "junk.log: line 1: "),
+        ("good.trace", "good.trace: line 1: "),
+        ("empty", "empty: line 1: the end of the log; expected translations"),
+        ("whole.log", "whole.log: line "),
+        ("cut.log.zst", "cut.log.zst: byte "),
+        ("cut.log.gz", "cut.log.gz: byte "),
+        ("wrong.log.gz", "wrong.log.gz: byte "),
+        ("/dev/zero", "/dev/zero: line 1: a line of more than 1048576 bytes"),
+    ],
+)
+def test_logs(file: str, words: str, staleline: Staleline) -> None:
+    assert_refused(staleline("trace", "import", file, "-o", "new.trace"), words)
+    assert_refused(staleline("trace", "import", file, "-o", "kept"), words)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--executions 0", "--executions: '0'; expected an integer >= 1"),
+        ("--executions -5", "--executions: '-5'; expected an integer >= 1"),
+        ("--executions nan", "--executions: 'nan' (cannot convert float NaN to integer); expected a number, or x"),
+        ("--executions inf", "--executions: 'inf'"),
+        ("--executions xnan", "--executions: 'xnan'"),
+        ("--executions 1e30", "--executions: '1e30'; expected an integer <= 10000000000"),
+        ("--executions many", "--executions: 'many' (could not convert string to float: 'many'); expected a number"),
+        ("--executions ''", "--executions: ''"),
+        ("--executions x", "--executions: 'x'"),
+        ("--tbs 1e9", "1000000000 tbs; expected at most 16777215"),
+        ("--tbs 3", "3 tbs over 2 epochs, 20 of them faulting; expected more tbs"),
+        ("--threads 0", "--threads: '0'; expected an integer >= 1"),
+        ("--threads 1000", "--threads: '1000'; expected an integer <= 128"),
+        ("--flushes -1", "--flushes: '-1'; expected an integer >= 0"),
+        ("--flushes 1e9", "over 1000000001 epochs, 20 of them faulting; expected more tbs, or fewer flushes"),
+        ("--concentration 2", "--concentration: '2'; expected a number <= 1.0"),
+        ("--concentration nan", "--concentration: 'nan'; expected a number > 0.0"),
+        ("--faults-per-million -1", "--faults-per-million: '-1'; expected a number >= 0.0"),
+        ("--faults-per-million inf", "--faults-per-million: 'inf'; expected a number <= 1000000.0"),
+        ("--faults-per-million 1e6", "faults per million; expected at most half as many as executions"),
+        ("--executions 1e10 --faults-per-million 1e5", "1000000000 retranslations; expected at most 16777216"),
+        ("--working-set 0", "--working-set: '0'; expected an integer >= 1"),
+        ("--tb-bytes 1,2,3", "--tb-bytes: '1,2,3' (3 values); expected min,median,p90,max"),
+        ("--tb-bytes 4,3,2,1", "--tb-bytes: '4,3,2,1' (min <= median <= p90 <= max"),
+        ("--tb-bytes 1,2,nan,4", "--tb-bytes: '1,2,nan,4'; expected a number >= 1.0"),
+        ("--tb-bytes 1,2,3,4e9", "--tb-bytes: '1,2,3,4e9' (tb_bytes of 4000000000, more than 1073741824)"),
+        ("--rewritten-bytes 1,2,3,inf", "--rewritten-bytes: '1,2,3,inf'"),
+        ("--reexecution-tbs a,b,c,d", "--reexecution-tbs: 'a,b,c,d'"),
+    ],
+)
+def test_models_that_cannot_be_drawn(option: str, words: str, staleline: Staleline) -> None:
+    arguments = ["trace", "model", "--like", "good.trace", "-o", "new.trace", *shlex.split(option)]
+    assert_refused(staleline(*arguments), words)
+
+
+# --- files that are written ---
+
+WRITERS = (
+    "check unfixed --scenario system", f"compare good.trace {ONE}", "replay good.trace", "trace info good.trace",
+    "translator arm", "list", "trace model --like good.trace", "trace import whole.log",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ("nowhere/new", "nowhere: no such folder; expected a folder to write in"),
+        ("folder", "folder: is a folder; expected a file to write"),
+        ("kept/new", "kept: no such folder"),
+        ("/dev/fd/999", "/dev/fd/999: is "),
+    ],
+)
+def test_outputs_that_cannot_be_written(command: str, output: str, words: str, staleline: Staleline) -> None:
+    assert_refused(staleline(*command.split(), "-o", output), words)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
+@pytest.mark.parametrize("command", WRITERS)
+def test_a_full_disk(command: str, staleline: Staleline) -> None:
+    words = "is a device" if command.startswith(("trace model", "trace import")) else "No space left on device"
+    assert_refused(staleline(*command.split(), "-o", "/dev/full"), f"/dev/full: {words}")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("command", ["list", "trace model --like good.trace"])
+def test_a_folder_that_may_not_be_written(command: str, tmp_path: Path, staleline: Staleline) -> None:
+    tmp_path.chmod(0o500)
+    assert_refused(staleline(*command.split(), "-o", str(tmp_path / "new")), "new: permission denied")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "check unfixed nosuch", "check raises.py:A", "compare half.trace", "replay good.trace --strategy raises.py:A",
+        "trace info damaged.trace", "translator nosuch", "trace model --like good.trace --threads 0",
+        "trace import cut.log.zst",
+    ],
+)  # fmt: skip
+def test_what_was_there_stays_when_the_work_fails(command: str, staleline: Staleline) -> None:
+    assert_refused(staleline(*command.split(), "-o", "kept"))
+    assert Path("kept").read_text(encoding="utf-8") == KEPT
+
+
+def test_a_log_is_not_replaced_by_its_own_trace(staleline: Staleline) -> None:
+    for output in ("whole.log", "./whole.log", str(Path.cwd() / "whole.log")):
+        assert_refused(
+            staleline("trace", "import", "whole.log", "-o", output), "whole.log: is the log itself; expected another"
+        )
+
+
+# --- the streams of the process ---
+
+PIPES = pytest.mark.skipif(os.name != "posix", reason="descriptors as POSIX has them")
+
+
+@PIPES
+@pytest.mark.parametrize("command", ["list", "list -o /dev/stdout", "--help", "check unfixed --scenario system"])
+def test_a_closed_pipe_ends_the_program_quietly(command: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = program(*command.split(), stdout=writer)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (128 + 13, "")
+
+
+@PIPES
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to write to")
+@pytest.mark.parametrize("command", ["list", "--help", "--version", "check unfixed --scenario system"])
+def test_a_standard_output_that_takes_nothing(command: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = program(*command.split(), stdout=full)
+    assert_refused(Ran(ended.returncode, "", ended.stderr), "No space left on device")
+
+
+@PIPES
+def test_a_standard_output_that_is_closed() -> None:
+    ended = subprocess.run(
+        ["/bin/sh", "-c", f"exec {shlex.quote(sys.executable)} -m bench list >&-"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert_refused(Ran(ended.returncode, "", ended.stderr), "standard output: is not open")
+
+
+def test_a_terminal_that_has_no_such_characters() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    ended = program("list", "--format", "fancy_grid", env=environment, stdout=subprocess.PIPE)
+    assert_refused(Ran(ended.returncode, ended.stdout, ended.stderr), "cannot be written as ascii; expected UTF-8")
+
+
+def test_no_traceback_and_status_2_from_the_process_itself() -> None:
+    ended = program("check", "raises.py:A", stdout=subprocess.PIPE)
+    assert_refused(Ran(ended.returncode, ended.stdout, ended.stderr), "A.publish, line 7: raised ValueError")
