@@ -531,6 +531,8 @@ def _check_all(
     from bench.check.cell import check as check_cell
 
     names, by_name = scenarios
+    if options.follow and not by_name:
+        names = _with_threads(names, max(event.thread for event in options.follow) + 1, options)
     pairs = _pairs(hosts, settings, translators, options.what_if)
     if by_name:
         for host, _ in pairs:
@@ -564,6 +566,14 @@ def _pairs(
     for host, translator in pairs:
         refuse_hypothetical(translator, host, what_if)
     return pairs
+
+
+def _with_threads(names: list[str], threads: int, options: Options) -> list[str]:
+    """The scenarios that have so many threads; all of them if none has, which is then refused where it is met."""
+    from bench.scenarios import scenario
+
+    casts = {name: scenario(name, options.cores, cores=options.cores) for name in names}
+    return [name for name, cast in casts.items() if cast is not None and len(cast.threads) >= threads] or names
 
 
 def _refuse_impossible(host: Host, names: list[str], options: Options) -> None:

@@ -134,7 +134,8 @@ LISTINGS = {
     ],
     ("s390x@2015", "store"): [
         *S390_TLB_2015, "jlh 0x90000032", "st %r12, 0(%r2, %r3)", *S390_EXIT,
-        "lgr %r2, %r10", "llgfr %r4, %r12", "lghi %r5, 0x20", "llilf %r6, 0x90000022", S390_CALL["store"], "j 0x90000022",
+        "lgr %r2, %r10", "llgfr %r4, %r12", "lghi %r5, 0x20", "llilf %r6, 0x90000022", S390_CALL["store"],
+        "j 0x90000022",
     ],
     ("x86-64@2010", "load"): [
         *X86_TLB, "jne 0x40000029", "add rdi, qword ptr [rsi + 0x10]", "mov ebx, dword ptr [rdi]", "jmp 0x40000032",

@@ -61,7 +61,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         if self.vcpus is not None and not 1 <= self.vcpus <= 1024:
-            raise InputError(str(self.vcpus), place="vcpus", expected="1 .. 1024")
+            raise InputError(str(self.vcpus), place="--vcpus", expected="1 to 1024")
 
     def varied(self, settings: Sequence[str]) -> Parameters:
         """The same with some set: ``lookup=40``, ``guest_data_lines=0``, ``seed=2``; what is set has no range.

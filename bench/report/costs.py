@@ -8,12 +8,13 @@ from math import ceil, floor, log10
 from bench.replay.cost import Cost
 
 _DIGITS = {"measured": 3, "documented": 2, "estimate": 1, "assumed": 1}
+_NOTHING = 1e-9  # of a cycle
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def number(value: float, digits: int = 2, rounded: Callable[[float], int] = round) -> str:
     """``value`` with that many significant digits and a unit prefix: ``3.4M``; ``rounded`` rounds to an integer."""
-    if not value:
+    if abs(value) < _NOTHING:
         return "0"
     scale = 10.0 ** (digits - 1 - floor(log10(abs(value))))
     value = float(f"{rounded(round(value * scale, 6)) / scale:.{digits}g}")
