@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.check.cell import Checked, Options
     from bench.compare import Comparison
     from bench.hosts import Host
-    from bench.translators.translator import Translator
+    from bench.translators.translator import Access, Translator
     from strategies.strategy import Strategy
 
 DEFAULT_HOST = "cortex-a9"
@@ -54,7 +54,9 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Derive a host profile: dcache.write_allocate=false.", metavar="KEY=VALUE"),
 ]
-WhatIf = Annotated[bool, typer.Option("--what-if", help="Allow a translator on a host it never ran on.")]
+WhatIf = Annotated[
+    bool, typer.Option("--what-if", help="Allow a translator on a host that does not run what it emits.")
+]
 Format = Annotated[
     str, typer.Option("--format", help="simple, github, html, latex, ... (any of tabulate's), json or csv.")
 ]
@@ -146,6 +148,9 @@ def check(
     tbs: Tbs = 1,
     retranslations: Retranslations = 2,
     flushes: Flushes = 0,
+    access: Annotated[
+        str, typer.Option("--access", help="The guest accesses of each block: load, store or load,store.")
+    ] = "load",
     max_states: MaxStates = None,
     follow: Annotated[
         str | None, typer.Option("--follow", help="Find the shortest run with these events: a file, or 'thread'.")
@@ -186,6 +191,7 @@ def check(
         retranslations=retranslations,
         flushes=flushes,
         max_states=_max_states(max_states),
+        accesses=_accesses(access),
         what_if=what_if,
         follow=load_events(follow) if follow is not None else (),
         follow_source=follow or "",
@@ -512,6 +518,16 @@ def _load_translators(named: list[str] | None, host: Host, what_if: bool) -> lis
     return [default_translator(host, what_if=what_if)]
 
 
+def _accesses(text: str) -> tuple[Access, ...]:
+    """The guest accesses of a block."""
+    named = [word.strip() for word in text.split(",")]
+    for word in named:
+        _one_of("--access", word, ("load", "store"))
+    if len(named) > 4:
+        raise InputError(f"{len(named)} accesses", place="--access", expected="at most 4")
+    return tuple(named)  # type: ignore[arg-type]  # checked above
+
+
 def _max_states(asked: int | None) -> int:
     from bench.check.cell import MAX_STATES
 
@@ -555,16 +571,29 @@ def _check_all(
 def _pairs(
     hosts: list[str] | None, settings: list[str] | None, translators: list[str] | None, what_if: bool
 ) -> list[tuple[Host, Translator]]:
-    """The hosts and, for each, the translators; refuses those that never ran there, unless ``what_if``."""
+    """The hosts and, for each, the translators; refuses what a host does not run, unless ``what_if``.
+
+    Of ``--host all`` such hosts are left out, and named on stderr.
+    """
     from bench.check.cell import refuse_hypothetical
 
-    pairs = [
-        (host, translator)
-        for host in _load_hosts(hosts, settings)
-        for translator in _load_translators(translators, host, what_if)
-    ]
-    for host, translator in pairs:
-        refuse_hypothetical(translator, host, what_if)
+    pairs: list[tuple[Host, Translator]] = []
+    left_out = []
+    for host in _load_hosts(hosts, settings):
+        try:
+            found = _load_translators(translators, host, what_if)
+            for translator in found:
+                refuse_hypothetical(translator, host, what_if)
+        except InputError:
+            if hosts != ["all"]:
+                raise
+            left_out.append(host.name)
+        else:
+            pairs += [(host, translator) for translator in found]
+    if not pairs:
+        raise InputError(f"no host runs {', '.join(translators or [])}", place="--translator", expected="--what-if")
+    if left_out:
+        print(f"staleline: n/a: {', '.join(left_out)}: no translator for it here (--what-if)", file=sys.stderr)
     return pairs
 
 

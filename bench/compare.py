@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.check.cell import Checked, Options, check
+from bench.check.cell import Checked, Options, check, hypothetical
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed, replay
@@ -31,7 +31,7 @@ class Compared:
     ``same``: other strategies whose operations are the same with this translator.  ``checks``: the
     transient hazard, one per scenario; ``lasting``: the lasting hazard in ``user-both``, None if that was not
     asked for.  ``rank``: 1 for the cheapest that is right, equal ranks where cost ranges overlap; 0 if it
-    is not right.
+    is not known to be right.
     """
 
     strategy: str
@@ -47,9 +47,15 @@ class Compared:
         return all(result.verdict in ("holds", "n/a") for result in self._all)
 
     @property
-    def right_alone(self) -> bool:
-        """Right as long as one thread runs."""
-        return all(r.verdict in ("holds", "n/a") for r in self.checks if r.scenario in ALONE)
+    def wrong(self) -> bool:
+        """Some check failed."""
+        return any(result.verdict == "fails" for result in self._all)
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """The scenarios with one thread that were checked and hold, if none of them does not."""
+        checked = [result for result in self.checks if result.scenario in ALONE and result.verdict != "n/a"]
+        return tuple(r.scenario for r in checked) if all(r.verdict == "holds" for r in checked) else ()
 
     @property
     def _all(self) -> tuple[Checked, ...]:
@@ -58,7 +64,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All strategies on one host, in the order of the table: right ones by nominal cost, then the others."""
+    """All strategies on one host, in the order of the table: right ones by cost, undecided ones, wrong ones."""
 
     host: Host
     translator: str
@@ -84,7 +90,7 @@ def compare(
         groups.setdefault(meaning(strategy, translator), []).append(strategy)
     leaders = [group[0] for group in groups.values()]
     found: list[tuple[tuple[Checked, ...], Checked | None]] = []
-    checking = 0.2  # of the time, by experience
+    checking = 0.2  # of the progress bar
     for number, strategy in enumerate(leaders):
         progress(f"checking {strategy.name}", checking * number / len(leaders))
         checks = tuple(check(strategy, translator, host, name, options) for name in scenarios)
@@ -101,13 +107,14 @@ def compare(
         for leader, group, (checks, lasting), cost in zip(leaders, groups.values(), found, costs, strict=True)
     ]
     vcpus = parameters.vcpus if parameters.vcpus is not None else host.cores.value
-    what_if = translator.isa not in host.isa
-    return Comparison(host, translator.full_name, what_if, trace.name, vcpus, tuple(_ranked(rows)))
+    return Comparison(
+        host, translator.full_name, hypothetical(translator, host), trace.name, vcpus, tuple(_ranked(rows))
+    )
 
 
 def _ranked(rows: Sequence[Compared]) -> list[Compared]:
     """Right ones first, by nominal overhead; those whose range reaches down to the group's cheapest share its rank."""
-    order = sorted(rows, key=lambda r: (not r.right, not r.right_alone, r.cost.overhead.nominal, r.strategy))
+    order = sorted(rows, key=lambda r: (not r.right, r.wrong, not r.alone, r.cost.overhead.nominal, r.strategy))
     ranked: list[Compared] = []
     leader: Compared | None = None
     for number, row in enumerate(order, 1):

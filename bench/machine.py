@@ -43,8 +43,8 @@ What is left out: clean data lines where stores allocate (a clean line and no li
 are the same there), aliases of virtually indexed caches, data memory weaker than
 the store buffer, branch prediction beyond the queue.
 
-Beyond the letter of rule 2 in the design: a *clean* data line may be dropped too,
-which matters only where stores do not allocate (the next store then misses).
+A *clean* data line may be dropped too, which matters only where stores do not
+allocate: the next store there misses.
 """
 
 from __future__ import annotations

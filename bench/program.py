@@ -44,7 +44,7 @@ from bench.steps import (
     Touch,
 )
 from bench.survey import Call, live_units, lock_names, refuse_unbalanced_locks
-from bench.translators.translator import Code, Translator
+from bench.translators.translator import Access, Code, Translator
 from strategies.asking import Stretch, ask
 from strategies.operations import (
     Acquire,
@@ -74,7 +74,7 @@ class Model:
 
     ``final``: the final value of each cell.  ``dline_of``, ``iline_of[core]``: the line of
     each cell; ``dline_cells``, ``iline_cells[core]``: the cells of each line.  ``units[tb]``:
-    the cells of each live unit in memory order; ``unit_names`` likewise.  ``home``: the core that each
+    the cells of each live unit in memory order; ``unit_at[tb]``: those units.  ``home``: the core that each
     thread starts on.
     """
 
@@ -226,13 +226,14 @@ class Compiler:
         layout: LayoutName = "apart",
         offset: int = 0,
         start_at_fault: bool = False,
+        accesses: Sequence[Access] = ("load",),
     ) -> None:
         self.strategy = strategy
         self.scenario = scenario
         self.recipe: Recipe = host.runs_as(translator.isa).flush
-        self.codes: tuple[Code, ...] = tuple(translator.block(tb) for tb in range(scenario.tbs))
+        self.codes: tuple[Code, ...] = tuple(translator.block(tb, accesses) for tb in range(scenario.tbs))
         self.buffer = Buffer(sum(code.size for code in self.codes), tuple(code.whole for code in self.codes))
-        self._iline = (host.icache.line,) * scenario.cores
+        self._iline = tuple(host.icache_line(core) for core in range(scenario.cores))
         lines = {host.dcache.line, *self._iline}
         self._layout = Layout(layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset)
         asked = tuple(self._asked())
@@ -467,9 +468,9 @@ class Compiler:
         return tuple(CleanLine(line) for line in lines)
 
     def _drop(self, where: Unit | Region | Buffer, scope: Scope, *, deferred: bool) -> tuple[Action, ...]:
-        """One invalidation for each line of the issuing core; it reaches the line at that address on the others.
+        """One invalidation for each line of core 0; it reaches the line at that address on the others.
 
-        A core with shorter lines keeps what lies between two such addresses.
+        That is a loop that learned its line size once. A core with shorter lines keeps what lies between.
         """
         actions = []
         size = self._iline[0]
@@ -483,9 +484,9 @@ class Compiler:
     def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
         """The host's own sequence (``bench.hosts.profile.Flush``)."""
         recipe = self.recipe
-        actions: tuple[Action, ...] = ()
-        if recipe.clean:
-            actions += (*self._clean(where), Barrier())
+        if recipe.by == "nobody":
+            return ()
+        actions: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), Barrier())
         if recipe.invalidate != "none":
             scope = Scope(recipe.invalidate)
             if recipe.whole_icache:

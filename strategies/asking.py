@@ -34,8 +34,8 @@ class Stretch:
 def ask(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] = ()) -> Stretch:
     """The operations of ``strategy.hook(argument)`` after the results ``history``.
 
-    Raises ``StrategyError`` if the hook raises, gives another answer when asked twice,
-    yields something that is no operation, or does not end.
+    Raises ``StrategyError`` if the hook raises, gives another answer when asked
+    twice (which tells chance often, not always), yields something that is no operation, or does not end.
     """
     if len(history) > MOST_LOADS:
         raise StrategyError(f"{place_of(strategy, hook)}: more than {MOST_LOADS} loads; a hook must end")

@@ -204,8 +204,9 @@ def _checked(cls: type, hook: str, function: FunctionType) -> Callable[..., Hook
             raise StrategyError(
                 f"{_place(cls, hook, function)}: returns {found}; return a tuple of operations, or yield them"
             )
+        place = _place(cls, hook, function)
         for operation in answer:
-            refuse_foreign(operation, _place(cls, hook, function))
+            refuse_foreign(operation, place)
         return answer
 
     return checked

@@ -389,8 +389,11 @@ class Reference:
 
     def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
         recipe, actions = self.recipe, []
+        if recipe.by == "nobody":
+            return ()
         if recipe.clean:
-            actions += [*self._cleans(where), Action("barrier")]
+            actions += self._cleans(where)
+        actions.append(Action("barrier"))
         if recipe.invalidate != "none":
             scope = Scope.LOCAL if recipe.invalidate == "local" else Scope.BROADCAST
             if recipe.whole_icache:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -21,9 +22,13 @@ from bench.hosts.profile import Tag
 from bench.replay import kernel
 from bench.replay.cost import NOTHING, Cost, weakest
 from bench.replay.kernel import Events, Kind
-from bench.replay.parameters import Parameters
-from bench.replay.plan import Extent, Plan, Step, Tally
+from bench.replay.layout import host_scale
+from bench.replay.parameters import TRANSLATOR_DATA_LINES, Parameters, described
+from bench.replay.plan import Extent, LineStep, Plan, Tally
+from bench.replay.quantity import Quantity
 from bench.replay.replay import Replayed, replay
+from bench.traces.model import measured, model_trace
+from bench.traces.model import varied as modelled
 from bench.traces.store import default_trace
 from bench.traces.successor import Words
 from bench.traces.trace import Blocks, Mode, Retranslations, Trace
@@ -55,8 +60,9 @@ from strategies.registry import find, shipped
 
 COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code")
 # What is assumed of translator and guest would only hide what a test looks at.
-ALONE = kernel.Parameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
-PLAIN = Parameters(as_recorded=True, caches=ALONE)
+PLAIN = Parameters(as_recorded=True).varied(
+    ["guest_data_lines=0", "translator_code_lines=0", "translator_data_lines=0"]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +268,7 @@ def test_a_tb_flush_covers_the_used_part_of_the_code_buffer() -> None:
 
 def test_the_translators_footprint_displaces_code() -> None:
     lines = A9_LRU.icache.size // A9_LRU.icache.line
-    crowded = dataclasses.replace(PLAIN, caches=dataclasses.replace(ALONE, translator_code_lines=lines))
+    crowded = PLAIN.varied([f"translator_code_lines={lines}"])
     both_ran = trace_of([0, 1, 0, 1], [1], rewritten=40)
     assert one("unfixed", both_ran, parameters=crowded).refills == 4 + 2
     assert one("side-table", both_ran, parameters=crowded).refills == 0
@@ -299,6 +305,74 @@ def test_what_is_drawn_by_chance_is_in_the_range_and_said() -> None:
     assert random.refill.low < random.refill.nominal < random.refill.high
     assert any("random" in note for note in random.notes)
     assert one("side-table", host=load_host("cortex-a9")).refill == NOTHING
+
+
+def test_what_is_in_proportion_to_the_codes_length_has_the_range_of_the_scale() -> None:
+    scaled = dataclasses.replace(PLAIN, as_recorded=False)
+    low, high = host_scale("arm").ratios
+    found = one("flush-on-retranslation", parameters=scaled)
+    # 103 bytes are regenerated, on 4 lines, which are refilled; calls and broadcasts do not grow with the code.
+    assert triple(found.translate) == about(12 * 103 * low, 50 * 103, 200 * 103 * high)
+    assert triple(found.flush) == about(
+        300 + 4 * 10 * low + 48, 800 + 4 * 17 + 120, 2400 + 4 * 45 * high + 180
+    )  # fmt: skip
+    assert triple(found.refill) == about(4 * 23 * low, 4 * 23, 4 * 23 * high)
+    instructions = 126 + 63  # of 128 and 64 bytes
+    misses = 6 * 140.8 * 1.2
+    ends = zip((0.5, 1.0, 1.5), (low, 1, high), strict=True)
+    expected = [(cpi * 2 * instructions / 4 + misses) * end for cpi, end in ends]
+    assert triple(found.baseline) == about(*expected)
+    x86 = one("unfixed", host=load_host("x86-skylake"), translator="x86-64", parameters=scaled)
+    assert triple(x86.store_into_code) == about(2 * 80, 2 * 150, 2 * 400)  # recorded there: no range
+
+
+def test_refills_have_the_range_of_the_translators_footprint_unless_it_was_set() -> None:
+    both_ran = trace_of([0, 1, 0, 1], [1], rewritten=40)
+    free = dataclasses.replace(
+        PLAIN, translator_code_lines=Quantity(1024, 256, 4096, "lines", "assumed", ("test",))
+    )  # fmt: skip
+    known = one("unfixed", both_ran, parameters=PLAIN.varied(["translator_code_lines=1024"])).refill
+    assert known.low == known.nominal == known.high > 0
+    assert triple(one("unfixed", both_ran, parameters=free).refill) == about(
+        known.nominal / 4, known.nominal, known.nominal * 4
+    )  # fmt: skip
+    # Code set, data not: 1024 + 128 lines may be 1024 + 32 .. 1024 + 512, where they share an L2.
+    known_code = PLAIN.varied(["translator_code_lines=1024"])
+    half = dataclasses.replace(known_code, translator_data_lines=TRANSLATOR_DATA_LINES)
+    low, nominal, high = triple(one("unfixed", both_ran, parameters=half).refill)
+    assert (low / nominal, high / nominal) == about(1056 / 1152, 1536 / 1152)
+    no_l2 = load_host("arm926", ["icache.replacement=lru"])
+    found = one("unfixed", both_ran, host=no_l2, parameters=half).refill
+    assert found.low == pytest.approx(found.nominal * no_l2.costs.refill_memory.low / no_l2.costs.refill_memory.value)
+
+
+def test_refills_with_the_footprint_at_its_ends_lie_in_the_range() -> None:
+    changes = {"executions": "60000", "tbs": "300", "working_set": "200", "faulting_tbs": "20", "flushes": "1",
+               "faults_per_million": "5000", "reexecution_tbs": "2,20,100,1000"}  # fmt: skip
+    trace = model_trace(modelled(measured(default_trace()), changes), seed=1)
+    names = ("unfixed", "flush-on-retranslation", "flush-on-tb-flush")
+
+    def refills(*settings: str) -> list[Cost]:
+        asked = [find(name) for name in names]
+        found = replay(trace, load_host("cortex-a9"), load_translator("arm"), asked, Parameters().varied(settings))
+        return [result.refill for result in found]
+
+    ranges = refills()
+    for code, data in ((64, 32), (64, 128), (256, 512), (1024, 128), (1024, 512)):
+        simulated = refills(f"translator_code_lines={code}", f"translator_data_lines={data}")
+        for name, found, at in zip(names, ranges, simulated, strict=True):
+            assert found.low <= at.nominal <= found.high, (name, code, data)
+    # Chance alone would not have had room for the last of these.
+    by_chance = refills("translator_code_lines=256", "translator_data_lines=128")
+    assert [cost.nominal for cost in by_chance] == [cost.nominal for cost in ranges]
+    assert all(known.high < at.nominal for known, at in zip(by_chance, simulated, strict=True))
+
+
+def test_flushes_of_the_code_buffer_are_said_to_be_the_traces() -> None:
+    trace = trace_of([0, 1, 2], [], sizes=(128, 64, 64), epoch=[0, 0, 1], flushes=[2])
+    assert "its flushes are at the trace's 1 tb flush" in one("flush-on-tb-flush", trace).notes
+    assert not any("tb flush" in note for note in one("flush-on-retranslation", trace).notes)
+    assert not any("tb flush" in note for note in one("flush-on-tb-flush").notes)
 
 
 # --- strategies of third parties ----------------------------------------------------------------------------------
@@ -479,6 +553,35 @@ def test_a_number_of_vcpus_that_cannot_be_is_refused(vcpus: int) -> None:
         Parameters(vcpus=vcpus)
 
 
+@pytest.mark.parametrize("setting", ["contended_share=1.01", "translator_code_lines=1.5", "seed=-1", "lookup=1e13"])
+def test_a_parameter_out_of_range_is_refused(setting: str) -> None:
+    name, _, text = setting.partition("=")
+    with pytest.raises(InputError, match=rf"--parameter {name}: '{text}'; expected an? (number|integer), 0 \.\. "):
+        Parameters().varied([setting])
+    assert Parameters().varied(["contended_share=1"]).contended_share.high == 1
+
+
+def test_every_parameter_is_described_with_value_unit_range_tag_and_source() -> None:
+    texts = dict(described())
+    for name, text in texts.items():
+        assert Parameters().varied([f"{name}=1"]) != Parameters() or name in ("seed", "contended_share")
+        assert name == "seed" or re.match(r"\S+ [a-z].* \(\S+\.\.\S+\), assumed: default of this project", text)
+    assert len(texts) == 9
+    assert texts["retranslation"].startswith("50 cycles per host byte regenerated (12..200), assumed: ")
+
+
+def test_a_translation_is_asked_again_of_whoever_changes_what_it_runs() -> None:
+    class Slow(Strategy):
+        @staticmethod
+        def _add_patch(write: Write) -> Generator[Operation, int | None, None]:
+            yield Barrier()
+            yield from Strategy._add_patch(write)
+
+    trace = trace_of([0, 1, 0, 1], [], born=[0, 1])
+    assert one(Slow(), trace).flush.nominal == pytest.approx(2 * 50)
+    assert one("global-lock", trace).flush == NOTHING
+
+
 # --- properties ---------------------------------------------------------------------------------------------------
 
 
@@ -593,11 +696,13 @@ kinds = st.sampled_from((Kind.STORE, Kind.LOAD, Kind.CLEAN, Kind.INVALIDATE))
 
 @settings(deadline=None)
 @given(
-    st.lists(st.builds(Step, kinds, extents, st.just(1)), max_size=6),
+    st.lists(st.builds(LineStep, kinds, extents, st.just(1)), max_size=6),
     st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 300), st.integers(0, 3)), min_size=1, max_size=4),
 )
-def test_lines_are_those_that_a_byte_by_byte_count_finds(steps: list[Step], blocks: list[tuple[int, int, int]]) -> None:
-    def lines(step: Step, address: int, size: int) -> set[int]:
+def test_lines_are_those_that_a_byte_by_byte_count_finds(
+    steps: list[LineStep], blocks: list[tuple[int, int, int]]
+) -> None:
+    def lines(step: LineStep, address: int, size: int) -> set[int]:
         start = min(step.extent.start, size - 1)
         end = size if step.extent.end is None else max(min(step.extent.end, size), start + 1)
         return {byte // 32 for byte in range(address + start, address + end)}

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from bench.errors import InputError
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, DataCache, Host
-from bench.replay.kernel import MOST_WAYS, Counts, Events, Kind, Parameters, lines_spanned, simulate
+from bench.replay.kernel import MOST_WAYS, Counts, Events, Kind, lines_spanned, simulate
+from bench.replay.parameters import CacheParameters
 
 MIB = 1 << 20
-NOTHING_ELSE = Parameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
+NOTHING_ELSE = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
 
 
 # ------------------------------------------------------------------------------------------------ hosts and streams
@@ -61,7 +62,7 @@ def events_of(rows: Iterable[tuple[int, Kind, int, int]]) -> Events:
     )
 
 
-def run(host: Host, sizes: Sequence[int], words: Sequence[int], events: Events, parameters: Parameters) -> Counts:
+def run(host: Host, sizes: Sequence[int], words: Sequence[int], events: Events, parameters: CacheParameters) -> Counts:
     """A replay in one chunk."""
     return simulate(host, *packed(sizes), [np.array(words, np.uint32)], events, parameters)
 
@@ -162,7 +163,7 @@ class ReferenceCache:
 class Reference:
     """A core, one access after the other, as the kernel's docstring says it."""
 
-    def __init__(self, host: Host, code_bytes: int, parameters: Parameters) -> None:
+    def __init__(self, host: Host, code_bytes: int, parameters: CacheParameters) -> None:
         shapes = [host.icache, host.dcache] + ([host.l2] if host.l2 else [])
         luck = [int(raw) | 1 for raw in np.random.PCG64(parameters.seed).random_raw(sum(s.sets for s in shapes))]
         caches = [ReferenceCache(shape, luck) for shape in shapes]
@@ -262,8 +263,9 @@ class Reference:
 
 
 def reference(
-    host: Host, sizes: Sequence[int], words: Sequence[int], rows: list[tuple[int, Kind, int, int]], what: Parameters
-) -> Counts:
+    host: Host, sizes: Sequence[int], words: Sequence[int], rows: list[tuple[int, Kind, int, int]],
+    what: CacheParameters,
+) -> Counts:  # fmt: skip
     """The counts of ``simulate``, the slow way."""
     addresses, lengths = packed(sizes)
     ends = [int(addresses[-1] + lengths[-1])]
@@ -297,7 +299,7 @@ def shapes(draw: st.DrawFn, lines: Sequence[int], data: bool = False) -> Cache:
 
 
 @st.composite
-def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[tuple[int, Kind, int, int]], Parameters]:
+def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[tuple[int, Kind, int, int]], CacheParameters]:
     """A small host, TBs, executions, events and parameters."""
     lines = [16, 32, 64]
     host = machine(
@@ -309,7 +311,7 @@ def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[tuple[int
     words = draw(st.lists(tb | tb.map(lambda t: t | 3 << 24) | st.sampled_from([0xFFFFFF, 1 << 31]), max_size=120))
     row = st.tuples(st.integers(-1, len(words) - 1), st.sampled_from(Kind), st.integers(0, 3000), st.integers(0, 12))
     rows = draw(st.lists(row, max_size=40 if words else 0))
-    parameters = Parameters(
+    parameters = CacheParameters(
         guest_data_lines=draw(st.sampled_from([0, 50, 999, 2500])),
         translator_code_lines=draw(st.integers(0, 9)),
         translator_data_lines=draw(st.integers(0, 9)),
@@ -398,7 +400,7 @@ def recorded(shared_traces: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def by_pycachesim(
     host: Host, addresses: np.ndarray, sizes: np.ndarray, words: np.ndarray, loads: dict[int, tuple[int, int]],
-    parameters: Parameters,
+    parameters: CacheParameters,
 ) -> tuple[int, int, int]:  # fmt: skip
     """Misses of the L1 caches and of the L2, counted by pycachesim."""
     cachesim = pytest.importorskip("cachesim", reason="pycachesim is not installed: no peer to compare with")
@@ -434,7 +436,7 @@ def test_misses_of_every_shipped_geometry_equal_those_of_pycachesim(
     # Loads only: in pycachesim a store that hits does not make its line the most recent one.
     host = with_policy(load_host(name), replacement)
     addresses, sizes, words = modelled(20_000) if source == "modelled" else request.getfixturevalue("recorded")
-    parameters = Parameters(guest_data_lines=300, translator_code_lines=1, translator_data_lines=1)
+    parameters = CacheParameters(guest_data_lines=300, translator_code_lines=1, translator_data_lines=1)
     places = np.arange(10, words.size, 25)
     tbs = words[places] & 0xFFFFFF
     places, tbs = places[tbs < addresses.size], tbs[tbs < addresses.size]
@@ -501,7 +503,7 @@ def test_random_replacement_depends_on_its_seed_alone() -> None:
     host = with_policy(SIMPLE, "random")
     addresses, sizes, words = modelled(2_000)
     first, again, other = (
-        simulate(host, addresses, sizes, [words], Events.none(), Parameters(seed=seed)) for seed in (1, 1, 2)
+        simulate(host, addresses, sizes, [words], Events.none(), CacheParameters(seed=seed)) for seed in (1, 1, 2)
     )
     assert first == again != other
 
@@ -544,11 +546,11 @@ def test_more_ways_than_a_word_orders_are_refused() -> None:
         run(host, [16], [0], Events.none(), NOTHING_ELSE)
 
 
-@pytest.mark.parametrize("name", [counter.name for counter in dataclasses.fields(Parameters)])
+@pytest.mark.parametrize("name", [counter.name for counter in dataclasses.fields(CacheParameters)])
 @pytest.mark.parametrize("value", [-1, 1 << 64])
 def test_parameters_out_of_range_are_refused(name: str, value: int) -> None:
     with pytest.raises(InputError, match=f"{name}: {value}; expected 0 .. "):
-        Parameters(**{name: value})
+        CacheParameters(**{name: value})
 
 
 def test_a_sweep_that_would_come_round_is_refused() -> None:
@@ -558,4 +560,4 @@ def test_a_sweep_that_would_come_round_is_refused() -> None:
     addresses, sizes = packed([16])
     endless = (np.broadcast_to(np.uint32(0), 1 << 23) for _ in range(1))
     with pytest.raises(InputError, match="guest data lines; expected a shorter execution"):
-        simulate(host, addresses, sizes, endless, Events.none(), Parameters(guest_data_lines=1_000_000))
+        simulate(host, addresses, sizes, endless, Events.none(), CacheParameters(guest_data_lines=1_000_000))

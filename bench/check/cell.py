@@ -15,7 +15,7 @@ from bench.layout import LayoutName
 from bench.program import Compiler
 from bench.scenarios import scenario
 from bench.translators.disassembly import disassembler
-from bench.translators.translator import Translator
+from bench.translators.translator import Access, Translator
 from strategies import registry
 from strategies.strategy import Strategy
 
@@ -42,6 +42,7 @@ class Options:
     retranslations: int = 2
     flushes: int = 0
     max_states: int = MAX_STATES
+    accesses: tuple[Access, ...] = ("load",)
     what_if: bool = False
     follow: tuple[Wanted, ...] = ()
     follow_source: str = ""
@@ -79,15 +80,15 @@ class Checked:
 
 
 def hypothetical(translator: Translator, host: Host) -> bool:
-    """Whether the translator never ran on the host."""
+    """Whether the host does not run what the translator emits."""
     return translator.isa not in host.isa
 
 
 def refuse_hypothetical(translator: Translator, host: Host, what_if: bool) -> None:
-    """Raise ``InputError`` if the translator never ran on the host and nobody asked what if."""
+    """Raise ``InputError`` if the host does not run what the translator emits and nobody asked what if."""
     if hypothetical(translator, host) and not what_if:
         raise InputError(
-            f"translator {translator.full_name} ({translator.isa}) never ran on {host.name}",
+            f"translator {translator.full_name} emits {translator.isa}, which {host.name} does not run",
             expected=f"a translator for {' or '.join(host.isa)}, or --what-if for a hypothetical result",
         )
 
@@ -117,6 +118,7 @@ def check(
     compiler = Compiler(
         strategy, translator, host, cast,
         layout=options.layout, offset=options.offset, start_at_fault=options.start == "fault",
+        accesses=options.accesses,
     )  # fmt: skip
     model = compiler.model
     failure = wrong_fetch if options.hazard == "transient" else lasting_value(model)

@@ -103,7 +103,7 @@ def lasting_value(model: Model) -> Failure:
 def search(
     model: Model, failure: Failure, *, max_states: int, progress: Callable[[int], None] = lambda states: None
 ) -> Outcome:
-    """Explore every interleaving until a failure is found, all states are seen, or ``max_states`` are.
+    """Explore every interleaving until a failure is found, all states are seen, or more than ``max_states`` would be.
 
     ``progress`` is told the number of states now and then.
     """
@@ -115,7 +115,7 @@ def search(
     alive: set[State] = set()
     last_told = 0
     found: Outcome | None = None
-    for state, transition, _ in walk.visits():
+    for state, transition, target in walk.visits():
         if found is not None and walk.depth == found.depth:
             break
         states = len(walk.parents)
@@ -130,7 +130,7 @@ def search(
             found = Outcome("fails", states, len(run), _witness(model), run, bad)
             if not model.locks:  # with locks a node of this very layer may be stuck, one step nearer
                 break
-        elif states >= max_states:
+        elif states >= max_states and target not in walk.parents:
             return Outcome("bounded", states, walk.depth, any(finished(model, seen) for seen in walk.parents))
         if states - last_told >= 10_000:
             last_told = states

@@ -206,12 +206,12 @@ class Coherence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Flush(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What ``Flush`` lowers to under one instruction set, and what it costs.
 
-    In order: clean each data line (if ``clean``), ``Barrier``, invalidate the
-    instruction lines (``invalidate``: in no cache, the own core's, all cores'; if
-    ``whole_icache`` every line of it), ``Barrier``, ``Sync``; if ``remote_sync``
-    an IPI synchronises the other cores.  ``deferred_to_move``: cores that do not
-    run the process are left out, and drop their instruction cache when they next
-    do.  A flush of n bytes costs ``call`` + lines x ``line`` + ``remote``.  Where
+    In order: clean each data line (if ``clean``), ``Barrier`` (for the stores too, and
+    so without a clean as well), invalidate the instruction lines (``invalidate``: in
+    no cache, the own core's, all cores'; if ``whole_icache`` every line of it),
+    ``Barrier``, ``Sync``; if ``remote_sync`` an IPI synchronises the other cores.
+    ``deferred_to_move``: cores that do not run the process are left out, and drop
+    their instruction cache when they next do.  A flush of n bytes costs ``call`` + lines x ``line`` + ``remote``.  Where
     nobody flushes (``by``) nothing is done and nothing costs.
     """
 
@@ -277,7 +277,8 @@ class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ``clock_ghz`` is the core's clock.  The first instruction set of ``isa`` is
     the one that the host mainly runs.  ``derived`` lists what ``--set`` changed,
     as ``path=value``, and ``file`` is where it was read, empty for a shipped
-    profile; neither is a key of the file.
+    profile; neither is a key of the file.  ``icache_lines``: the line sizes of the
+    instruction caches, core by core, where cores differ (``check`` alone takes note).
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -287,6 +288,7 @@ class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     clock_source: Sources
     cores: Cores
     icache: Cache
+    icache_lines: tuple[Line, ...] = ()
     dcache: DataCache
     l2: Cache | None = None
     coherence: Coherence
@@ -303,6 +305,10 @@ class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         if (self.l2 is None) != (self.costs.refill_l2 is None):
             found, missing = ("costs.refill_l2", "l2") if self.l2 is None else ("l2", "costs.refill_l2")
             raise ValueError(f"found {found} without {missing}; expected both or neither")
+
+    def icache_line(self, core: int) -> int:
+        """The line of a core's instruction cache in bytes."""
+        return self.icache_lines[core % len(self.icache_lines)] if self.icache_lines else self.icache.line
 
     def runs_as(self, isa: str) -> Isa:
         """What the host does under the instruction set ``isa``; one that it does not run is taken as its main one."""

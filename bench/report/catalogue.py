@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.hosts import host_names, load_host
+from bench.replay.parameters import described
 from bench.report.tables import comma_separated, table
 from bench.scenarios import SUMMARIES
 from bench.translators.registry import load_translator, translator_names
@@ -24,21 +25,31 @@ class Entry:
 
 
 def catalogue() -> tuple[Entry, ...]:
-    """Every strategy, host, translator and scenario."""
+    """Every strategy, host, translator and scenario, and every parameter of a replay."""
     found = [Entry("strategy", name, registry.find(name).summary) for name in registry.names()]
     for name in host_names():
         host = load_host(name)
-        found.append(Entry("host", name, f"{host.title}; {host.cores.value} cores; runs {', '.join(host.isa)}"))
+        found.append(
+            Entry(
+                "host",
+                name,
+                f"{host.title}; {host.cores.value} core{'s' if host.cores.value > 1 else ''}; runs {', '.join(host.isa)}",
+            )
+        )
     for name in translator_names():
         summary = (load_translator(name).__doc__ or "").partition("\n")[0].rstrip(".")
         found.append(Entry("translator", name, summary))
     found += [Entry("scenario", name, summary) for name, summary in SUMMARIES.items()]
+    found += [Entry("parameter", name, summary) for name, summary in described()]
     return tuple(found)
 
 
 def as_objects(entries: tuple[Entry, ...]) -> dict[str, Any]:
     """What ``--format json`` prints (``docs/json.md``)."""
-    kinds = {"strategies": "strategy", "hosts": "host", "translators": "translator", "scenarios": "scenario"}
+    kinds = {
+        "strategies": "strategy", "hosts": "host", "translators": "translator", "scenarios": "scenario",
+        "parameters": "parameter",
+    }  # fmt: skip
     return {
         "schema": SCHEMA,
         **{

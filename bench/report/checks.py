@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.check.cell import Checked, Options
 from bench.check.explain import Explanation, Row
 from bench.check.follow import Followed
-from bench.report.tables import WIDTH, Cell, comma_separated, table
+from bench.report.tables import Cell, comma_separated, fill, table
 
 SCHEMA = 1
 
@@ -74,6 +73,8 @@ def command(result: Checked) -> str:
     for name in ("hazard", "start", "layout", "offset", "cores", "tbs", "retranslations", "flushes", "max_states"):
         if getattr(options, name) != getattr(plain, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
+    if options.accesses != plain.accesses:
+        words += ["--access", ",".join(options.accesses)]
     for setting in result.host.derived:
         words += ["--set", setting]
     if options.follow_source:
@@ -115,6 +116,7 @@ def _object(result: Checked) -> dict[str, Any]:
         "tbs": options.tbs,
         "retranslations": options.retranslations,
         "flushes": options.flushes,
+        "accesses": list(options.accesses),
         "counterexample": [_row_object(row) for row in _counterexample(result)],
         "watched": None,
         "command": command(result),
@@ -174,7 +176,7 @@ def _cell(result: Checked, style: str) -> str:
         return f"{title}: {result.reason}"
     lines = [title]
     if result.what_if:
-        lines.append(f"Hypothetical: {result.translator} never ran on {result.host.name}.")
+        lines.append(f"Hypothetical: {result.host.name} does not run what {result.translator} emits.")
     if outcome.verdict == "holds":
         lines.append(
             f"All {outcome.states:,} states explored, {outcome.depth} steps deep; on some path every retranslation "
@@ -223,7 +225,7 @@ def _explained(explanation: Explanation, style: str, *, actors: bool, many: bool
     lines = []
     if explanation.watched is not None and many:
         watched = explanation.watched
-        lines.append(f"The caches as they hold TB+{watched.offset}, {watched.instruction}:")
+        lines.append(f"The caches as they hold {watched.name}, {watched.instruction}:")
     if many:
         headers = ["", *(["actor"] if actors else []), "operation", *_cache_headers(rows)]
         body: list[tuple[Cell, ...]] = [
@@ -231,10 +233,7 @@ def _explained(explanation: Explanation, style: str, *, actors: bool, many: bool
             for number, row in enumerate(rows, 1)
         ]
         lines += ["", table(headers, body, style, right=(0,)), ""]
-        lines += [
-            textwrap.fill(row.because, WIDTH, initial_indent=f"{number:>3}. ", subsequent_indent=" " * 5)
-            for number, row in enumerate(rows, 1)
-        ]
+        lines += [fill(row.because, first=f"{number:>3}. ", rest=" " * 5) for number, row in enumerate(rows, 1)]
     if explanation.closing:
         lines.append(explanation.closing)
     return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,8 @@ from bench.hosts import Host
 from bench.replay.replay import Replayed
 from bench.report.checks import command
 from bench.report.costs import cycles, memory, share
-from bench.report.tables import WIDTH, Cell, comma_separated, table
+from bench.report.tables import Cell, comma_separated, fill, table
+from bench.scenarios import SUMMARIES
 from bench.translators.translator import Translator
 
 SCHEMA = 1
@@ -33,7 +33,7 @@ class Costs:
 
     @property
     def what_if(self) -> bool:
-        """Whether the translator never ran on the host."""
+        """Whether the host does not run what the translator emits."""
         return hypothetical(self.translator, self.host)
 
 
@@ -167,9 +167,9 @@ def _comparison(comparison: Comparison, style: str) -> str:
         f"{first.retranslations:,} retranslations",
     ]
     if comparison.what_if:
-        lines.append(f"Hypothetical: {comparison.translator} never ran on {host.name}.")
+        lines.append(f"Hypothetical: {host.name} does not run what {comparison.translator} emits.")
     lines += ["", table(headers, body, style, right=range(len(headers) - 5, len(headers))), ""]
-    lines += [textwrap.fill(sentence, WIDTH) for sentence in _sentences(comparison)]
+    lines += [fill(sentence) for sentence in _sentences(comparison)]
     failed = next((result for row in rows for result in row.checks if result.verdict == "fails"), None)
     if failed is not None:
         lines += ["", f"The first failure, step by step: {command(failed)}"]
@@ -179,7 +179,7 @@ def _comparison(comparison: Comparison, style: str) -> str:
 
 def _body(row: Compared, rows: Sequence[Compared], retranslations: int, lasting: bool) -> list[Cell]:
     tied = row.rank and sum(other.rank == row.rank for other in rows) > 1
-    mark = f"{row.rank}{'=' if tied else ''}" if row.rank else "wrong"
+    mark = f"{row.rank}{'=' if tied else ''}" if row.rank else "wrong" if row.wrong else "?"
     cost = row.cost
     return [
         mark,
@@ -205,50 +205,60 @@ def _verdict(result: Checked) -> str:
 def _sentences(comparison: Comparison) -> list[str]:
     """What the table says, in words."""
     rows = comparison.rows
+    scenarios = [result.scenario for result in rows[0].checks]
+    where = "every scenario" if scenarios == list(SUMMARIES) else _and(scenarios)
     right = [row for row in rows if row.right]
-    wrong = [row for row in rows if not row.right]
     said = []
     if right:
+        said.append(f"{_names(right)} {_verb(right, 'hold')} in {where}.")
         best = [row for row in right if row.rank == right[0].rank]
-        names = _and([row.strategy for row in right])
-        said.append(f"{names} {'hold' if len(right) > 1 else 'holds'} in every scenario.")
-        if len(best) > 1:
-            said.append(
-                f"Cheapest on this trace: {_and([row.strategy for row in best])}, a tie, since their ranges overlap."
-            )
-        elif len(right) > 1:
-            said.append(f"Cheapest on this trace: {best[0].strategy}.")
+        tie = ", a tie, since their ranges overlap" if len(best) > 1 else ""
+        if len(right) > 1:
+            said.append(f"Cheapest on this trace: {_names(best)}{tie}.")
     else:
-        said.append("No strategy holds in every scenario.")
-    alone = [row for row in wrong if row.right_alone]
-    if alone:
-        said.append(
-            f"{_and([row.strategy for row in alone])} {'are' if len(alone) > 1 else 'is'} right only while one thread "
-            f"executes ({', '.join(ALONE)})."
-        )
-    never = [row for row in wrong if not row.right_alone]
-    if never:
-        said.append(f"{_and([row.strategy for row in never])} {'fail' if len(never) > 1 else 'fails'} even then.")
+        said.append(f"No strategy holds in {where}.")
+    undecided = [row for row in rows if not row.right and not row.wrong]
+    if undecided:
+        said.append(f"{_names(undecided)}: not decided, a search was cut short; raise --max-states.")
+    wrong = [row for row in rows if row.wrong]
+    for holds in dict.fromkeys(row.alone for row in wrong):
+        group = [row for row in wrong if row.alone == holds]
+        if holds:
+            said.append(
+                f"{_names(group)} {_verb(group, 'hold')} while one thread executes ({_and(holds)}), and not beyond."
+            )
+        elif any(name in ALONE for name in scenarios):
+            said.append(f"{_names(group)} {_verb(group, 'fail')} already with one thread.")
+        else:
+            said.append(f"{_names(group)} {_verb(group, 'fail')}.")
     broken = [row for row in rows if row.lasting is not None and row.lasting.verdict == "fails"]
     if broken:
-        said.append(
-            f"With {_and([row.strategy for row in broken])} two retranslators can leave a wrong value for good "
-            f"(column lasting)."
-        )
+        said.append(f"With {_names(broken)} two retranslators can leave a wrong value for good (column lasting).")
     return said
+
+
+def _names(rows: Sequence[Compared]) -> str:
+    """The strategies of some rows, those that do the same included."""
+    return _and([name for row in rows for name in (row.strategy, *row.same)])
+
+
+def _verb(rows: Sequence[Compared], verb: str) -> str:
+    return verb if len(rows) > 1 or rows[0].same else f"{verb}s"
 
 
 def _legend(comparison: Comparison) -> list[str]:
     first = comparison.rows[0].cost
     tags = sorted({row.cost.overhead.tag for row in comparison.rows} | {first.baseline.tag})
+    rows = comparison.rows
+    fails = "FAILS n: the shortest counterexample has n rows. " if any(row.wrong for row in rows) else ""
+    lasting = f"Lasting: the lasting hazard, in {LASTING_IN}. " if rows[0].lasting is not None else ""
     text = (
-        f"FAILS n: the shortest counterexample has n rows; lasting: the lasting hazard, in {LASTING_IN}. Costs are "
-        f"cycles, nominal (lowest..highest), with as many digits as their weakest figure carries ({', '.join(tags)}). "
-        f"Flush each: all flushes, per retranslation. Overhead: all costs over the whole trace, and its share of the "
-        f"baseline, {cycles(first.baseline)} cycles. Stopping others: with {comparison.vcpus} "
-        f"vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."
+        f"{fails}{lasting}Costs are cycles, nominal (lowest..highest), with as many digits as their weakest figure "
+        f"carries ({', '.join(tags)}). Flush each: all flushes, per retranslation. Overhead: all costs over the whole "
+        f"trace, and roughly its share of the baseline, {cycles(first.baseline)} cycles. Stopping others: with "
+        f"{comparison.vcpus} vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."
     )
-    return [textwrap.fill(text, WIDTH), *_notes([row.cost for row in comparison.rows])]
+    return [fill(text), *_notes([row.cost for row in comparison.rows])]
 
 
 def _notes(results: Sequence[Replayed]) -> list[str]:
@@ -260,7 +270,7 @@ def _notes(results: Sequence[Replayed]) -> list[str]:
     lines = []
     for note, names in about.items():
         text = note if len(names) == len(results) else f"{_and(names)}: {note}"
-        lines.append(textwrap.fill(text, WIDTH, initial_indent="- ", subsequent_indent="  "))
+        lines.append(fill(text, first="- ", rest="  "))
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate, tabulate_formats
@@ -24,6 +25,13 @@ def refuse_unknown_format(name: str) -> None:
     """Raise ``InputError`` unless ``name`` is a format."""
     if name not in FORMATS:
         raise InputError(f"no format {name!r}", place="--format", expected=f"one of {', '.join(FORMATS)}")
+
+
+def fill(text: str, first: str = "", rest: str = "") -> str:
+    """Running text in lines of ``WIDTH``; names with hyphens stay whole."""
+    return textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], style: str, *, right: Sequence[int] = ()) -> str:

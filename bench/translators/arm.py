@@ -79,7 +79,7 @@ def _bl(distance: int) -> Instruction:
 
 
 class Arm2010(InLineBackend):
-    """As it was in early January 2011: the branch is stored with a temporary target, then its offset is added."""
+    """QEMU's backend of early January 2011: the branch is stored with a temporary target, then its offset is added."""
 
     name = "arm"
     version = "2010"
@@ -131,7 +131,7 @@ class Arm2010(InLineBackend):
 
 
 class Arm2011(Arm2010):
-    """With the fix of 8 January 2011: the opcode byte first, the offset only when it is known."""
+    """QEMU's backend with the fix of 8 January 2011: the opcode byte first, the offset only when it is known."""
 
     version = "2011"
 

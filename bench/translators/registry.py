@@ -43,7 +43,7 @@ def load_translator(name: str) -> Translator:
 def default_translator(host: Host, *, what_if: bool) -> Translator:
     """The translator of early January 2011 for the first of the host's instruction sets that has one.
 
-    Raises ``InputError`` if none ever ran there, unless ``what_if``: then it is the first translator.
+    Raises ``InputError`` if there is none, unless ``what_if``: then it is the first translator.
     """
     for isa in host.isa:
         for translator in _SHIPPED:
@@ -51,7 +51,7 @@ def default_translator(host: Host, *, what_if: bool) -> Translator:
                 return translator
     if not what_if:
         raise InputError(
-            f"no translator of early January 2011 ran on {host.name} ({', '.join(host.isa)})",
+            f"there is no translator here for {host.name} ({' or '.join(host.isa)})",
             expected=f"--what-if for a hypothetical result (with {_SHIPPED[0].full_name}, or --translator NAME)",
         )
     return _SHIPPED[0]

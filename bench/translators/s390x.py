@@ -120,7 +120,7 @@ def _leave(out: Emitter) -> tuple[int, ...]:
 
 
 class S390x2010(InLineBackend):
-    """As it was in early January 2011: the slow path first, both branches stored with displacement 0."""
+    """QEMU's backend of early January 2011: the slow path first, both branches stored with displacement 0."""
 
     name = "s390x"
     version = "2010"
@@ -174,7 +174,7 @@ class _Begun:
 
 
 class S390x2015(Backend):
-    """With the fix of June 2015: the slow path behind the block, the branch to it begun with its opcode halfword.
+    """QEMU's backend with the fix of June 2015: the slow path behind the block, the branch to it begun with its opcode halfword.
 
     A helper is told the address just behind the operation as the place that it was called from; so a
     retranslation stops at the operation's end and never comes to the slow path, where the branch is updated.

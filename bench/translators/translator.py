@@ -82,7 +82,7 @@ class Translator(abc.ABC):
 
     @abc.abstractmethod
     def block(self, tb: int, accesses: Iterable[Access] = ("load",)) -> Code:
-        """The block number ``tb`` with the given guest accesses (32-bit, user-visible TLB index 0), then its exit.
+        """The block number ``tb`` with the given guest accesses (32-bit, TLB index 0, kernel mode), then its exit.
 
         The last access is the one that faults.  Raises ``InputError`` if there is none, or for an unknown one.
         """

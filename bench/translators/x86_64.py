@@ -76,7 +76,7 @@ def _short(opcode: int, distance: int = 2) -> Instruction:
 
 
 class X86_64(InLineBackend):
-    """As it was in early January 2011, and until the slow path moved in v1.3."""
+    """QEMU's backend of early January 2011, and until the slow path moved in v1.3."""
 
     name = "x86-64"
     version = "2010"
