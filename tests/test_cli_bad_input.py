@@ -187,7 +187,7 @@ def test_bad_usage(line: str, words: str, staleline: Staleline) -> None:
             "which x86-skylake does not run; expected a translator for x86",
         ),
         ("replay good.trace --host z10 --translator arm", "translator arm@2010 emits arm, which z10 does not run"),
-        ("check unfixed --host neoverse-v1", "no translator of early January 2011 ran on neoverse-v1 (aarch64)"),
+        ("check unfixed --host neoverse-v1", "there is no translator here for neoverse-v1 (aarch64)"),
         ("check unfixed --set write_allocate", "--set: found 'write_allocate'; expected key=value"),
         ("check unfixed --set =1", "--set: found '=1'; expected key=value"),
         ("check unfixed --set nosuch=1", "--set nosuch=1: unknown key 'nosuch'"),

@@ -7,12 +7,10 @@ from typing import Any
 
 from bench.hosts import host_names, load_host
 from bench.replay.parameters import described
-from bench.report.tables import comma_separated, table
+from bench.report.tables import SCHEMA, comma_separated, table
 from bench.scenarios import SUMMARIES
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +27,8 @@ def catalogue() -> tuple[Entry, ...]:
     found = [Entry("strategy", name, registry.find(name).summary) for name in registry.names()]
     for name in host_names():
         host = load_host(name)
-        found.append(
-            Entry(
-                "host",
-                name,
-                f"{host.title}; {host.cores.value} core{'s' if host.cores.value > 1 else ''}; runs {', '.join(host.isa)}",
-            )
-        )
+        cores = f"{host.cores.value} core{'s' if host.cores.value > 1 else ''}"
+        found.append(Entry("host", name, f"{host.title}; {cores}; runs {', '.join(host.isa)}"))
     for name in translator_names():
         summary = (load_translator(name).__doc__ or "").partition("\n")[0].rstrip(".")
         found.append(Entry("translator", name, summary))

@@ -9,9 +9,7 @@ from typing import Any
 from bench.check.cell import Checked, Options
 from bench.check.explain import Explanation, Row
 from bench.check.follow import Followed
-from bench.report.tables import Cell, comma_separated, fill, table
-
-SCHEMA = 1
+from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 
 
 def as_objects(results: Iterable[Checked]) -> dict[str, Any]:
@@ -21,14 +19,14 @@ def as_objects(results: Iterable[Checked]) -> dict[str, Any]:
 
 def as_csv(results: Iterable[Checked]) -> str:
     """One line per cell."""
-    headers = ("strategy", "host", "translator", "scenario", "hazard", "what_if", "verdict", "failure", "rows", "depth",
+    headers = ("strategy", "host", "translator", "scenario", "hazard", "what_if", "verdict", "reason", "rows", "depth",
                "states", "witness")  # fmt: skip
     return comma_separated(
         headers,
         (
             (
                 r.strategy, r.host.name, r.translator, r.scenario, r.options.hazard, str(r.what_if).lower(), r.verdict,
-                r.outcome.failure if r.outcome else "", len(_counterexample(r)), r.outcome.depth if r.outcome else 0,
+                _reason(r), len(_counterexample(r)), r.outcome.depth if r.outcome else 0,
                 r.outcome.states if r.outcome else 0, str(bool(r.outcome and r.outcome.witness)).lower(),
             )
             for r in results
@@ -105,7 +103,7 @@ def _object(result: Checked) -> dict[str, Any]:
         "hazard": options.hazard,
         "what_if": result.what_if,
         "verdict": result.verdict,
-        "reason": result.reason or (outcome.failure if outcome else ""),
+        "reason": _reason(result),
         "states": outcome.states if outcome else 0,
         "depth": outcome.depth if outcome else 0,
         "witness": bool(outcome and outcome.witness),
@@ -132,6 +130,10 @@ def _object(result: Checked) -> dict[str, Any]:
     if result.followed is not None:
         found["followed"] = _followed_object(result, result.followed)
     return found
+
+
+def _reason(result: Checked) -> str:
+    return result.outcome.failure if result.outcome is not None else result.reason
 
 
 def _followed_object(result: Checked, followed: Followed) -> dict[str, Any]:

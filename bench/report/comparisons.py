@@ -14,11 +14,10 @@ from bench.hosts import Host
 from bench.replay.replay import Replayed
 from bench.report.checks import command
 from bench.report.costs import cycles, memory, share
-from bench.report.tables import Cell, comma_separated, fill, table
+from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 from bench.scenarios import SUMMARIES
 from bench.translators.translator import Translator
 
-SCHEMA = 1
 COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
 COUNTS = ("retranslations", "writes", "lines_cleaned", "lines_invalidated", "refills", "side_bytes")
 

@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from bench.report.tables import comma_separated, table
+from bench.report.tables import SCHEMA, comma_separated, table
 from bench.translators.listing import ListingRow
 from bench.translators.translator import Translator
 
-SCHEMA = 1
 _HEADERS = ("time", "offset", "bytes", "disassembly", "phase", "form", "stores", "value", "window")
 
 

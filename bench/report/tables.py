@@ -13,6 +13,9 @@ from bench.errors import InputError
 
 Cell = str | int | float | None
 
+SCHEMA = 1
+"""The version of every JSON document (``docs/json.md``)."""
+
 WIDTH = 110
 """Characters in a line of running text; tables take what they need."""
 
