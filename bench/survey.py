@@ -24,6 +24,9 @@ from strategies.writes import Block, Buffer, Region, Unit
 Call = tuple[str, Any]
 """A hook's name and its argument."""
 
+Locks = tuple[tuple[str, str], ...]
+"""The locks held, in the order in which they were taken: name, and the hook and line that took it."""
+
 Tree = tuple[Any, ...]
 """Operations, and trees of operations where a hook runs another or goes on by a result."""
 
@@ -135,42 +138,49 @@ def _units_of(operation: Operation) -> Iterable[Unit]:
     return ()
 
 
+def locks_after(held: Locks, operation: Acquire | Release, place: str) -> Locks:
+    """The locks held after an operation; ``StrategyError`` for one taken twice, or given back without being held."""
+    name = operation.name
+    if isinstance(operation, Acquire):
+        if name in dict(held):
+            raise StrategyError(f"{place}: takes the lock {name!r} a second time")
+        return (*held, (name, place))
+    if name not in dict(held):
+        raise StrategyError(f"{place}: releases the lock {name!r}, which it does not hold")
+    return tuple(lock for lock in held if lock[0] != name)
+
+
+def refuse_held(held: Locks) -> None:
+    """Raise ``StrategyError`` if a lock is still held when hooks have ended."""
+    for name, place in held:
+        raise StrategyError(f"{place}: takes the lock {name!r}, and nothing releases it")
+
+
 def refuse_unbalanced_locks(strategy: Strategy, code: Code, buffer: Buffer) -> None:
     """Raise ``StrategyError`` if a lock is still held after a hook (``enter`` and ``leave`` together), or misused."""
     for hooks in (
         (("translate", code.whole),), (("retranslate", code.retranslated),),
         (("enter", code.whole), ("leave", code.whole)), (("flush_buffer", buffer),),
     ):  # fmt: skip
-        held: set[tuple[tuple[str, str], ...]] = {()}
+        held: set[Locks] = {()}
         for hook, argument in hooks:
             held = {after for before in held for after in _locks_after(strategy, hook, argument, before)}
         for locks in sorted(held):
-            if locks:
-                name, place = locks[0]
-                raise StrategyError(f"{place}: takes the lock {name!r}, and nothing releases it")
+            refuse_held(locks)
 
 
 def _locks_after(
-    strategy: Strategy, hook: str, argument: Any, held: tuple[tuple[str, str], ...], history: tuple[int, ...] = ()
-) -> set[tuple[tuple[str, str], ...]]:
-    """The locks (name, where taken) that may be held after a hook, given those before it."""
+    strategy: Strategy, hook: str, argument: Any, held: Locks, history: tuple[int, ...] = ()
+) -> set[Locks]:
+    """The locks that may be held after a hook, given those before it."""
     stretch = ask(strategy, hook, argument, history)
     sets = {held}
     for operation in stretch.operations:
         if isinstance(operation, Do):
             sets = {new for old in sets for new in _locks_after(strategy, operation.hook, operation.argument, old)}
-        elif isinstance(operation, Acquire):
+        elif isinstance(operation, Acquire | Release):
             place = place_of(strategy, hook)
-            for old in sets:
-                if operation.name in dict(old):
-                    raise StrategyError(f"{place}: takes the lock {operation.name!r} a second time")
-            sets = {(*old, (operation.name, place)) for old in sets}
-        elif isinstance(operation, Release):
-            for old in sets:
-                if operation.name not in dict(old):
-                    place = place_of(strategy, hook)
-                    raise StrategyError(f"{place}: releases the lock {operation.name!r}, which it does not hold")
-            sets = {tuple(lock for lock in old if lock[0] != operation.name) for old in sets}
+            sets = {locks_after(old, operation, place) for old in sets}
     if stretch.ended:
         return sets
     return {

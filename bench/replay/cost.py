@@ -20,8 +20,11 @@ def weakest(*tags: Tag) -> Tag:
 class Cost(Struct, frozen=True):
     """Cycles of the host's clock: ``nominal`` within ``low`` .. ``high``; ``tag`` is that of the weakest figure in it.
 
-    The range brackets: it takes every figure at its end at once.  A cost into
-    which no figure enters, a count of zero, is ``measured``.
+    The range takes every figure that is a factor of the cost at its end at once,
+    and brackets as far as the cost is the sum of products that it is taken for;
+    what a count of lines or refills depends on enters by the rule in
+    ``price.py``, an approximation.  A cost into which no figure enters, a count
+    of zero, is ``measured``.
     """
 
     low: float
@@ -40,6 +43,12 @@ class Cost(Struct, frozen=True):
             return NOTHING
         low, high = sorted((self.low * count, self.high * count))
         return Cost(low, self.nominal * count, high, self.tag)
+
+    def spread(self, low: float, high: float) -> Cost:
+        """The same nominal cost of a count known to be ``low`` <= 1 to ``high`` >= 1 times as large."""
+        ends = (end * factor for end in (self.low, self.high) for factor in (low, high))
+        least, *_, most = sorted(ends)
+        return Cost(least, self.nominal, most, self.tag)
 
     def widened(self, by: Cost) -> Cost:
         """The same nominal cost, known to within ``by`` more on either side."""

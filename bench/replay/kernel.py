@@ -50,7 +50,7 @@ import numpy.typing as npt
 from bench.errors import InputError
 from bench.hosts.profile import Cache, Host
 from bench.jit import inlined, lean_kernel
-from bench.replay.quantity import Quantity
+from bench.replay.parameters import CacheParameters
 from bench.traces.successor import UNKNOWN_TB
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -112,42 +112,6 @@ class Events:
 def lines_spanned(address: I64, size: I64, line: int) -> I64:
     """How many lines of ``line`` bytes the ``size`` >= 1 bytes from each ``address`` on touch: an event's ``count``."""
     return (address + size - 1) // line - address // line + 1
-
-
-_DEFAULT = "default of this project; vary it"
-GUEST_DATA_LINES = Quantity(
-    value=50, low=10, high=200, unit="data lines newly touched per 1000 TB executions", tag="assumed",
-    source=(f"{_DEFAULT}: about two guest accesses per TB, of which 0.5 % to 10 % reach a line not seen before",),
-)  # fmt: skip
-TRANSLATOR_CODE_LINES = Quantity(
-    value=256, low=64, high=1024, unit="instruction lines per run of the translator", tag="assumed",
-    source=(f"{_DEFAULT}: decoder, register allocator and emitter, 8 to 16 KiB of code at 32- and 64-byte lines",),
-)  # fmt: skip
-TRANSLATOR_DATA_LINES = Quantity(
-    value=128, low=32, high=512, unit="data lines per run of the translator", tag="assumed",
-    source=(f"{_DEFAULT}: operations, temporaries and tables of one TB, 4 to 8 KiB at 32- and 64-byte lines",),
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Parameters:
-    """What the trace and the host leave open; ``seed`` is that of the ``random`` replacement."""
-
-    guest_data_lines: int = int(GUEST_DATA_LINES.value)
-    translator_code_lines: int = int(TRANSLATOR_CODE_LINES.value)
-    translator_data_lines: int = int(TRANSLATOR_DATA_LINES.value)
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name, most in (
-            ("guest_data_lines", 1_000_000),
-            ("translator_code_lines", 1 << 20),
-            ("translator_data_lines", 1 << 20),
-            ("seed", (1 << 63) - 1),
-        ):
-            found = getattr(self, name)
-            if not 0 <= found <= most:
-                raise InputError(str(found), place=name, expected=f"0 .. {most}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -672,7 +636,7 @@ class _Core:
 
 
 def simulate(
-    host: Host, addresses: I64, sizes: I64, chunks: Iterable[U32], events: Events, parameters: Parameters
+    host: Host, addresses: I64, sizes: I64, chunks: Iterable[U32], events: Events, parameters: CacheParameters
 ) -> Counts:
     """Replay an execution on ``host`` with ``events``, the caches empty at the start.
 
@@ -760,7 +724,7 @@ def _event_ends(events: Events, host: Host) -> list[int]:
     return ends
 
 
-def _core(host: Host, code_bytes: int, parameters: Parameters) -> _Core:
+def _core(host: Host, code_bytes: int, parameters: CacheParameters) -> _Core:
     """Empty caches of ``host`` and the addresses of everything behind ``code_bytes`` of code buffer."""
     caches = [host.icache, host.dcache] + ([host.l2] if host.l2 else [])
     page = max(_PAGE, *(cache.line for cache in caches))

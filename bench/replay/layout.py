@@ -43,7 +43,7 @@ _OTHER_ISA = Quantity(
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CodeBuffer:
     """The code buffer of one replay, all in bytes.
 
     ``addresses``, ``sizes``  of each TB, int64, one row per TB; the buffer begins at address 0
@@ -71,7 +71,7 @@ def host_scale(isa: str) -> Quantity:
     return _BYTES_PER_RECORDED_BYTE.get(isa, _OTHER_ISA)
 
 
-def lay_out(blocks: Blocks, retranslations: Retranslations, isa: str, *, as_recorded: bool = False) -> Layout:
+def lay_out(blocks: Blocks, retranslations: Retranslations, isa: str, *, as_recorded: bool = False) -> CodeBuffer:
     """Place ``blocks`` for a host that runs ``isa``.
 
     TBs are packed in the order of their translation, beginning again at address
@@ -103,7 +103,7 @@ def lay_out(blocks: Blocks, retranslations: Retranslations, isa: str, *, as_reco
     default_share = float(np.median(shares[known])) if known.any() else 1.0
     rewritten = np.ceil(np.where(known, shares, default_share) * sizes[tb]).astype(np.int64)
 
-    return Layout(
+    return CodeBuffer(
         addresses=_packed(sizes, blocks.epoch),
         sizes=sizes,
         rewritten=rewritten,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 
 from bench.errors import InputError
-from bench.replay import kernel
 from bench.replay.quantity import Quantity
 
 _DEFAULT = "default of this project; vary it"
@@ -27,13 +26,53 @@ ENCODING = Quantity(
 )  # fmt: skip
 BARRIER = Quantity(
     value=50, low=16, high=200, unit="cycles per barrier or synchronisation without cache maintenance", tag="assumed",
-    source=(f"{_DEFAULT}: an mfence of 83 and an lfence of 16 cycles on a Zen 5 core, to the barrier's share of a slow "
-            "cache operation",),
+    source=(f"{_DEFAULT}: an mfence of 83 and an lfence of 16 cycles on the calibration machine of the rules E1 .. E9 "
+            "(bench/hosts/profile.py), to the barrier's share of a slow cache operation",),
 )  # fmt: skip
 CONTENDED_SHARE = Quantity(
     value=1.0, low=0.0, high=1.0, unit="share of the exclusive acquisitions that every other vCPU wants too",
     tag="assumed", source=(f"{_DEFAULT}: the bound; a recording of one thread cannot say",),
 )  # fmt: skip
+GUEST_DATA_LINES = Quantity(
+    value=50, low=10, high=200, unit="data lines newly touched per 1000 TB executions", tag="assumed",
+    source=(f"{_DEFAULT}: about two guest accesses per TB, of which 0.5 % to 10 % reach a line not seen before",),
+)  # fmt: skip
+TRANSLATOR_CODE_LINES = Quantity(
+    value=256, low=64, high=1024, unit="instruction lines per run of the translator", tag="assumed",
+    source=(f"{_DEFAULT}: decoder, register allocator and emitter, 8 to 16 KiB of code at 32- and 64-byte lines",),
+)  # fmt: skip
+TRANSLATOR_DATA_LINES = Quantity(
+    value=128, low=32, high=512, unit="data lines per run of the translator", tag="assumed",
+    source=(f"{_DEFAULT}: operations, temporaries and tables of one TB, 4 to 8 KiB at 32- and 64-byte lines",),
+)  # fmt: skip
+SEED = 1
+
+_MOST = {
+    "contended_share": 1,
+    "guest_data_lines": 1_000_000,
+    "translator_code_lines": 1 << 20,
+    "translator_data_lines": 1 << 20,
+    "seed": (1 << 63) - 1,
+}
+"""The largest value that makes sense, or that the kernel can take."""
+_MOST_CYCLES = 10**12
+
+
+@dataclass(frozen=True, slots=True)
+class CacheParameters:
+    """What the cache simulation takes beside trace and host; ``seed`` is that of the ``random`` replacement.
+
+    Lines, and for the guest's data lines per 1000 TB executions.  Raises ``InputError`` for one out of range.
+    """
+
+    guest_data_lines: int = int(GUEST_DATA_LINES.value)
+    translator_code_lines: int = int(TRANSLATOR_CODE_LINES.value)
+    translator_data_lines: int = int(TRANSLATOR_DATA_LINES.value)
+    seed: int = SEED
+
+    def __post_init__(self) -> None:
+        for counter in fields(self):
+            _refuse_outside(counter.name, getattr(self, counter.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +85,14 @@ class Parameters:
     ``lookup``           cycles per guest instruction that a ``Lookup`` decodes, from the TB's first to the faulting one
     ``encoding``         cycles per byte that a strategy keeps beside a TB, paid when the TB is translated
     ``barrier``          cycles of a ``Barrier`` or ``Sync`` that no cache maintenance adjoins
-    ``contended_share``  the share of exclusive acquisitions that others want at the same time
-    ``caches``           the translator's footprint, the guest's data, the seed
+    ``contended_share``  the share of exclusive acquisitions that others want at the same time, 0 to 1
+    ``guest_data_lines``       data lines that the guest touches for the first time, per 1000 TB executions
+    ``translator_code_lines``  instruction lines that a run of the translator fetches
+    ``translator_data_lines``  data lines that it accesses
+    ``seed``             where ``random`` replacement starts
+
+    The three counts of lines are simulated at their value, a whole number; their ranges enter the costs
+    (``price.py``).  Raises ``InputError`` for a value out of range.
     """
 
     vcpus: int | None = None
@@ -57,39 +102,73 @@ class Parameters:
     encoding: Quantity = ENCODING
     barrier: Quantity = BARRIER
     contended_share: Quantity = CONTENDED_SHARE
-    caches: kernel.Parameters = field(default_factory=kernel.Parameters)
+    guest_data_lines: Quantity = GUEST_DATA_LINES
+    translator_code_lines: Quantity = TRANSLATOR_CODE_LINES
+    translator_data_lines: Quantity = TRANSLATOR_DATA_LINES
+    seed: int = SEED
 
     def __post_init__(self) -> None:
         if self.vcpus is not None and not 1 <= self.vcpus <= 1024:
             raise InputError(str(self.vcpus), place="--vcpus", expected="1 to 1024")
+        for name, quantity in self.quantities.items():
+            _refuse_outside(name, quantity.value)
+        _refuse_outside("seed", self.seed)
+
+    @property
+    def quantities(self) -> dict[str, Quantity]:
+        """Those with a range, by name: all but ``vcpus``, ``as_recorded`` and ``seed``."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Quantity)}
+
+    @property
+    def caches(self) -> CacheParameters:
+        """What of it the cache simulation takes."""
+        return CacheParameters(
+            guest_data_lines=int(self.guest_data_lines.value),
+            translator_code_lines=int(self.translator_code_lines.value),
+            translator_data_lines=int(self.translator_data_lines.value),
+            seed=self.seed,
+        )
 
     def varied(self, settings: Sequence[str]) -> Parameters:
         """The same with some set: ``lookup=40``, ``guest_data_lines=0``, ``seed=2``; what is set has no range.
 
         Raises ``InputError`` for what is no parameter, or no value of it.
         """
-        quantities = {
-            f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Quantity)
-        }
-        counts = [f.name for f in fields(self.caches)]
-        changes: dict[str, Quantity] = {}
-        caches: dict[str, int] = {}
+        counts = {f.name for f in fields(CacheParameters)}
+        changes: dict[str, Quantity | int] = {}
         for setting in settings:
             name, _, text = setting.partition("=")
+            if name != "seed" and name not in self.quantities:
+                known = ", ".join((*self.quantities, "seed"))
+                raise InputError(repr(name), place="--parameter", expected=f"one of {known}")
+            most = _MOST.get(name, _MOST_CYCLES)
             try:
-                if name in quantities:
-                    value = float(text)
-                    if not 0 <= value < 1e12:
-                        raise ValueError(text)
-                    changes[name] = replace(
-                        quantities[name], value=value, low=value, high=value, tag="assumed", source=("--parameter",)
-                    )
-                elif name in counts:
-                    caches[name] = int(text)
-                else:
-                    raise InputError(
-                        repr(name), place="--parameter", expected=f"one of {', '.join((*quantities, *counts))}"
-                    )
+                value = int(text) if name in counts else float(text)
+                if not 0 <= value <= most:
+                    raise ValueError(text)
             except ValueError as error:
-                raise InputError(repr(text), place=f"--parameter {name}", expected="a number, not negative") from error
-        return replace(self, **changes, caches=replace(self.caches, **caches))  # type: ignore[arg-type]
+                kind = "an integer" if name in counts else "a number"
+                raise InputError(repr(text), place=f"--parameter {name}", expected=f"{kind}, 0 .. {most}") from error
+            changes[name] = (
+                int(value)
+                if name == "seed"
+                else replace(
+                    self.quantities[name], value=value, low=value, high=value, tag="assumed", source=("--parameter",)
+                )
+            )
+        return replace(self, **changes)  # type: ignore[arg-type]  # each of its field's type
+
+
+def described() -> tuple[tuple[str, str], ...]:
+    """What ``--parameter`` can set: each name, and its default with unit, range, tag and source."""
+    defaults = Parameters()
+    texts = [(name, f"{q.value:g} {q.unit} ({q.low:g}..{q.high:g}), {q.tag}: {'; '.join(q.source)}")
+             for name, q in defaults.quantities.items()]  # fmt: skip
+    return (*texts, ("seed", f"{defaults.seed}, where random replacement starts: any integer from 0 to 2^63 - 1"))
+
+
+def _refuse_outside(name: str, value: float) -> None:
+    most = _MOST.get(name, _MOST_CYCLES)
+    if not 0 <= value <= most:
+        raise InputError(str(value), place=name, expected=f"0 .. {most}")

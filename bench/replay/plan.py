@@ -10,8 +10,8 @@ kind, wherever it lies.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from bench.hosts.profile import Flush as Recipe
 from bench.hosts.profile import Host
 from bench.replay.kernel import Kind, lines_spanned
+from bench.survey import Call, Locks, locks_after, refuse_held
 from strategies.asking import ask
 from strategies.operations import (
     Acquire,
@@ -38,13 +39,12 @@ from strategies.operations import (
     SyncCores,
 )
 from strategies.strategy import Strategy, StrategyError, place_of
-from strategies.writes import Buffer, Region, Unit, Write
+from strategies.writes import Buffer, Region, Unit
 
 I64: TypeAlias = npt.NDArray[np.int64]
-Argument: TypeAlias = Region | Write | Buffer
-Call: TypeAlias = tuple[str, Argument]
-"""A hook's name and its argument."""
 
+_MAINTENANCE = (Clean, Invalidate, Barrier, Sync)
+"""What a run of a strategy's own maintenance consists of."""
 _DEEPEST = 64
 """Hooks within hooks, at most: a hook that runs itself is found out."""
 
@@ -79,7 +79,7 @@ def in_block(where: Unit | Region | Buffer) -> Extent | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LineStep:
     """One ``kind`` of access to each line of ``extent``; ``halves``: half line prices of maintenance for each line."""
 
     kind: Kind
@@ -137,7 +137,7 @@ class Tally:
 class Plan:
     """What hooks do: accesses to lines in time order, and how often they do what needs no line (``fixed``)."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[LineStep, ...] = ()
     fixed: Tally = field(default_factory=Tally)
 
     @property
@@ -193,25 +193,27 @@ class Plan:
 
 def _operations(
     strategy: Strategy, hook: str, argument: Any, memory: dict[tuple[bool, int, int], int], depth: int = 0
-) -> Iterator[tuple[str, Operation]]:
+) -> list[tuple[str, Operation]]:
     """The operations of a hook in order, each with the hook that asks for it; ``memory`` is what was stored so far."""
     if depth > _DEEPEST:
         raise StrategyError(f"{place_of(strategy, hook)}: {_DEEPEST} hooks run one another; a hook must end")
+    # A list, since a generator for each hook within a hook would hand every operation up through all of them.
+    found: list[tuple[str, Operation]] = []
     history: tuple[int, ...] = ()
     while True:
         stretch = ask(strategy, hook, argument, history)
         for operation in stretch.operations:
             if isinstance(operation, Do):
-                yield from _operations(strategy, operation.hook, operation.argument, memory, depth + 1)
+                found += _operations(strategy, operation.hook, operation.argument, memory, depth + 1)
                 continue
             if isinstance(operation, Store):
                 unit = operation.unit
                 key = (unit.in_scratch, unit.tb, unit.offset)
                 old = memory.get(key, unit.final)
                 memory[key] = (old & ~operation.mask) | (operation.value & operation.mask)
-            yield hook, operation
+            found.append((hook, operation))
         if stretch.ended:
-            return
+            return found
         loaded = stretch.operations[-1]
         assert isinstance(loaded, Load)
         unit = loaded.unit
@@ -236,7 +238,7 @@ class _Lowering:
     recipe: Recipe
     executors: Mapping[str, bool]
     locate: Locate
-    steps: list[Step] = field(default_factory=list)
+    steps: list[LineStep] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     maintained: bool = False
     broadcast: bool = False
@@ -244,12 +246,12 @@ class _Lowering:
 
     def lower(self, operation: Operation) -> None:
         """Add an operation."""
-        if not isinstance(operation, Clean | Invalidate | Barrier | Sync):
+        if not isinstance(operation, _MAINTENANCE):
             self.end_run()
         match operation:
             case Store(unit) | Load(unit):
                 kind = Kind.STORE if isinstance(operation, Store) else Kind.LOAD
-                self._touch(kind, Extent(unit.offset, unit.offset + unit.size, unit.in_scratch))
+                self._touch(kind, unit.offset, unit.offset + unit.size, unit.in_scratch)
                 self.counts["stores"] += kind is Kind.STORE
             case Clean(where):
                 self._maintain(Kind.CLEAN, where, 1)
@@ -274,30 +276,28 @@ class _Lowering:
         """A run of a strategy's own maintenance ends: it costs what a flush does beside the lines."""
         if self.maintained:
             self.counts.update(calls=1, remotes=self.broadcast)
-        else:
+        elif self.barriers:
             self.counts["barriers"] += self.barriers
         self.maintained = self.broadcast = False
         self.barriers = 0
 
-    def _touch(self, kind: Kind, extent: Extent) -> None:
+    def _touch(self, kind: Kind, start: int, end: int, in_scratch: bool) -> None:
         """A store or a load; with its predecessor if that is of the same kind and ends where it begins, or later."""
         if self.steps:
             last = self.steps[-1]
             before = last.extent
-            assert extent.end is not None
             if (
-                last.kind is kind and before.in_scratch is extent.in_scratch and before.end is not None
-                and before.start <= extent.start <= before.end
+                last.kind is kind and before.in_scratch is in_scratch and before.end is not None
+                and before.start <= start <= before.end
             ):  # fmt: skip
-                end = max(before.end, extent.end)
-                self.steps[-1] = replace(last, extent=Extent(before.start, end, extent.in_scratch))
+                self.steps[-1] = LineStep(kind, Extent(before.start, max(before.end, end), in_scratch))
                 return
-        self.steps.append(Step(kind, extent))
+        self.steps.append(LineStep(kind, Extent(start, end, in_scratch)))
 
     def _maintain(self, kind: Kind, where: Unit | Region | Buffer, halves: int) -> None:
         extent = self.locate(where)
         if extent is not None:
-            self.steps.append(Step(kind, extent, halves))
+            self.steps.append(LineStep(kind, extent, halves))
 
     def _flush(self, where: Region | Buffer) -> None:
         """The host's own sequence (``bench.hosts.profile.Flush``); what it does to a line costs ``line`` in all."""
@@ -307,7 +307,7 @@ class _Lowering:
         if recipe.clean:
             self._maintain(Kind.CLEAN, where, halves)
         if recipe.invalidate != "none" and recipe.whole_icache:
-            self.steps.append(Step(Kind.INVALIDATE_ALL, WHOLE))
+            self.steps.append(LineStep(Kind.INVALIDATE_ALL, WHOLE))
         elif by_line:
             self._maintain(Kind.INVALIDATE, where, halves)
         self.counts.update(calls=1, remotes=1)
@@ -324,23 +324,17 @@ def plan(
     """What the hooks ``calls`` do, one after the other, on a host that flushes by ``recipe``.
 
     ``executors`` are the locks that executing threads hold (``executor_locks``).
-    Raises ``StrategyError`` for what ``ask`` refuses, for a lock taken twice, given back
-    without being held, or still held after the last of the hooks, and for hooks that run one another for ever.
+    Raises ``StrategyError`` for what ``ask`` refuses, for hooks that run one another for ever, and for locks that
+    these very blocks leave unbalanced (``check`` looks at its own).
     """
     lowering = _Lowering(recipe, executors or {}, locate)
     memory: dict[tuple[bool, int, int], int] = {}
-    held: dict[str, str] = {}
+    held: Locks = ()
     for hook, argument in calls:
         for asked, operation in _operations(strategy, hook, argument, memory):
-            if isinstance(operation, Acquire):
-                if operation.name in held:
-                    raise StrategyError(f"{place_of(strategy, asked)}: takes the lock {operation.name!r} a second time")
-                held[operation.name] = asked
-            elif isinstance(operation, Release) and held.pop(operation.name, None) is None:
-                place = place_of(strategy, asked)
-                raise StrategyError(f"{place}: releases the lock {operation.name!r}, which it does not hold")
+            if isinstance(operation, Acquire | Release):
+                held = locks_after(held, operation, place_of(strategy, asked))
             lowering.lower(operation)
         lowering.end_run()
-    for name, asked in held.items():
-        raise StrategyError(f"{place_of(strategy, asked)}: takes the lock {name!r}, and nothing releases it")
+    refuse_held(held)
     return Plan(tuple(lowering.steps), Tally(**lowering.counts))

@@ -21,3 +21,8 @@ class Quantity:
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high or not self.source:
             raise ValueError(f"a sourced value within its range (found {self.low}, {self.value}, {self.high})")
+
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """``low`` and ``high`` in terms of the value; both 1 for a value of 0, which scales nothing."""
+        return (self.low / self.value, self.high / self.value) if self.value else (1.0, 1.0)

@@ -38,17 +38,16 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from bench.hosts.profile import Host, Isa, Tag
-from bench.replay import kernel
 from bench.replay.cost import Cost, weakest
 from bench.replay.kernel import Counts, Events, Kind, lines_spanned, simulate
-from bench.replay.layout import Layout, lay_out
+from bench.replay.layout import CodeBuffer, lay_out
 from bench.replay.parameters import Parameters
-from bench.replay.plan import WHOLE, Extent, Plan, Step, Tally, executor_locks, plan
+from bench.replay.plan import WHOLE, Extent, LineStep, Plan, Tally, executor_locks, plan
 from bench.replay.price import Prices
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import Guest, Trace
 from bench.translators.translator import Access, Code, Translator
-from strategies.strategy import Strategy, StrategyError, place_of
+from strategies.strategy import HOOKS, Strategy, StrategyError, place_of
 from strategies.writes import Block, Buffer, Phase, Region, Unit, Write
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -186,14 +185,14 @@ class _Ground:
         self.translator = translator
         self.parameters = parameters
         self.isa: Isa = host.runs_as(translator.isa)
-        self.layout: Layout = lay_out(
+        self.layout: CodeBuffer = lay_out(
             trace.blocks, trace.retranslations, translator.isa, as_recorded=parameters.as_recorded
         )
         lengths: Tag = "measured" if parameters.as_recorded else weakest("estimate", self.layout.scale.tag)
-        self.prices = Prices.on(host, self.isa, parameters, lengths)
+        self.prices = Prices.on(host, self.isa, parameters, lengths, self.layout.scale)
         self.counted = weakest(
-            lengths, host.icache.tag, host.icache.replacement_tag, kernel.TRANSLATOR_CODE_LINES.tag,
-            *((host.l2.tag, host.l2.replacement_tag, kernel.GUEST_DATA_LINES.tag) if host.l2 else ()),
+            lengths, host.icache.tag, host.icache.replacement_tag, parameters.translator_code_lines.tag,
+            *((host.l2.tag, host.l2.replacement_tag, parameters.guest_data_lines.tag) if host.l2 else ()),
         )  # fmt: skip
         self._codes: dict[int, Code] = {}
 
@@ -273,22 +272,25 @@ class _Ground:
 
     def translation_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
         """What ``translate`` does for each kind of TB; the rest of the block is stored first, plainly."""
+        return self.base_translations if _translates_as_base(strategy) else self._translation_plans(strategy)
+
+    def _translation_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
         plans = []
         for kind in self.blocks:
             one = plan(strategy, (("translate", kind.region),), self.isa.flush)
             modelled = max((write.unit.offset + write.unit.size for write in kind.region.writes), default=0)
-            plans.append(Plan((Step(Kind.STORE, Extent(modelled, None)), *one.steps), one.fixed))
+            plans.append(Plan((LineStep(Kind.STORE, Extent(modelled, None)), *one.steps), one.fixed))
         return tuple(plans)
 
     @cached_property
     def base_translations(self) -> tuple[Plan, ...]:
         """The same for the base class: what runs anyway."""
-        return self.translation_plans(Strategy())
+        return self._translation_plans(Strategy())
 
     @cached_property
     def baseline(self) -> _Doings:
         """Translations only: what any strategy does to the caches that neither rewrites nor maintains."""
-        nothing: tuple[Step, ...] = ()
+        nothing: tuple[LineStep, ...] = ()
         return _Doings(
             (nothing,) * len(self.retranslated),
             tuple(_translation(one) for one in self.base_translations),
@@ -337,7 +339,7 @@ class _Ground:
         return math.sqrt(baseline.code_misses) * random, math.sqrt(baseline.code_memory) * below
 
     def _happenings(
-        self, steps: Sequence[Step], when: tuple[I64, I64, I64], addresses: I64, sizes: I64
+        self, steps: Sequence[LineStep], when: tuple[I64, I64, I64], addresses: I64, sizes: I64
     ) -> Iterator[I64]:
         """``steps`` for blocks at ``addresses``, with the columns position, phase, row, step, kind, address, count."""
         for number, step in enumerate(steps):
@@ -355,14 +357,27 @@ class _Ground:
 class _Doings:
     """What is done to the caches: the steps for each kind of retranslation and of TB, and for each tb flush."""
 
-    retranslations: tuple[tuple[Step, ...], ...]
-    translations: tuple[tuple[Step, ...], ...]
-    flushes: tuple[tuple[Step, ...], ...]
+    retranslations: tuple[tuple[LineStep, ...], ...]
+    translations: tuple[tuple[LineStep, ...], ...]
+    flushes: tuple[tuple[LineStep, ...], ...]
 
 
-def _translation(one: Plan) -> tuple[Step, ...]:
+def _translation(one: Plan) -> tuple[LineStep, ...]:
     """The steps of a plan, and the translator that takes them."""
-    return (Step(Kind.TRANSLATE, WHOLE), *one.steps)
+    return (LineStep(Kind.TRANSLATE, WHOLE), *one.steps)
+
+
+_NOT_TRANSLATION = frozenset((*HOOKS, "side_bytes", "name", "summary")) - {"translate", "emit"}
+
+
+def _translates_as_base(strategy: Strategy) -> bool:
+    """Whether nothing that ``translate`` of the base class runs is another's; it need not be asked again then.
+
+    Helpers count as such a thing, whoever calls them, and so does what an object has of its own.
+    """
+    classes = [cls for cls in type(strategy).__mro__ if cls not in (Strategy, object)]
+    own = {name for cls in classes for name in vars(cls) if not name.startswith("__")}
+    return not vars(strategy) and own <= _NOT_TRANSLATION
 
 
 # --- one strategy -------------------------------------------------------------------------------------------------
@@ -422,7 +437,7 @@ class _Asked:
         tally = retranslations + elsewhere
         more = counts - baseline
         flush, lock, stop = prices.flush(tally), prices.locks(tally), prices.stops(tally)
-        refill = prices.refills(more.code_misses, more.code_memory, ground.counted)
+        refill = prices.caused(more.code_misses, more.code_memory, ground.counted)
         luck = (0.0, 0.0) if counts is baseline else ground.luck(baseline)
         refill = refill.widened(prices.refills(*luck, ground.counted))
         lookup, translate = prices.lookups(tally), prices.translator(tally)
@@ -511,6 +526,9 @@ class _Asked:
             yield "executions hold a lock exclusively: that they wait for each other is not priced"
         if any(one.maintains or one.stores for one in self.executions):
             yield "what enter and leave do to cache lines is priced, not simulated"
+        if any(one != Plan() for one in self.flushes):
+            flushes = len(self.flushes)
+            yield f"its flushes are at the trace's {flushes} tb flush{'es' if flushes > 1 else ''}"
         if any(luck):
             misses, memory = (round(count) for count in luck)
             yield f"replacement is random: up to {misses:,} refills, {memory:,} of those from memory, are chance"

@@ -7,8 +7,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.hosts import load_host
-from bench.replay.kernel import Events, Parameters, simulate
+from bench.replay.kernel import Events, simulate
 from bench.replay.layout import lay_out
+from bench.replay.parameters import CacheParameters
 from bench.traces.store import default_trace
 
 EXECUTIONS = 50_000
@@ -27,7 +28,7 @@ def accesses() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_kernel(benchmark: BenchmarkFixture, accesses: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
     """Our kernel."""
     addresses, sizes, words = accesses
-    parameters = Parameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
+    parameters = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
 
     def run() -> int:
         return simulate(HOST, addresses, sizes, [words], Events.none(), parameters).code_misses
@@ -60,5 +61,5 @@ def test_pycachesim(benchmark: BenchmarkFixture, accesses: tuple[np.ndarray, np.
 
     misses = benchmark.pedantic(run, rounds=2)
     benchmark.extra_info["misses"] = misses
-    parameters = Parameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
+    parameters = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
     assert misses == simulate(HOST, addresses, sizes, [words], Events.none(), parameters).code_misses
