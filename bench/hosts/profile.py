@@ -211,8 +211,9 @@ class Flush(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     no cache, the own core's, all cores'; if ``whole_icache`` every line of it),
     ``Barrier``, ``Sync``; if ``remote_sync`` an IPI synchronises the other cores.
     ``deferred_to_move``: cores that do not run the process are left out, and drop
-    their instruction cache when they next do.  A flush of n bytes costs ``call`` + lines x ``line`` + ``remote``.  Where
-    nobody flushes (``by``) nothing is done and nothing costs.
+    their instruction cache when they next do.  A flush of n bytes costs ``call`` +
+    lines x ``line`` + ``remote``.  Where nobody flushes (``by``) nothing is done and
+    nothing costs.
     """
 
     by: Literal["user", "syscall", "nobody"]

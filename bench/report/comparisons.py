@@ -249,10 +249,12 @@ def _legend(comparison: Comparison) -> list[str]:
     first = comparison.rows[0].cost
     tags = sorted({row.cost.overhead.tag for row in comparison.rows} | {first.baseline.tag})
     rows = comparison.rows
+    options = rows[0].checks[0].options
     fails = "FAILS n: the shortest counterexample has n rows. " if any(row.wrong for row in rows) else ""
     lasting = f"Lasting: the lasting hazard, in {LASTING_IN}. " if rows[0].lasting is not None else ""
     text = (
-        f"{fails}{lasting}Costs are cycles, nominal (lowest..highest), with as many digits as their weakest figure "
+        f"{fails}{lasting}Verdicts: {options.retranslations} retranslations and {options.flushes} tb flushes by each "
+        f"thread that faults. Costs are cycles, nominal (lowest..highest), with as many digits as their weakest figure "
         f"carries ({', '.join(tags)}). Flush each: all flushes, per retranslation. Overhead: all costs over the whole "
         f"trace, and roughly its share of the baseline, {cycles(first.baseline)} cycles. Stopping others: with "
         f"{comparison.vcpus} vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."

@@ -174,7 +174,7 @@ class _Begun:
 
 
 class S390x2015(Backend):
-    """QEMU's backend with the fix of June 2015: the slow path behind the block, the branch to it begun with its opcode halfword.
+    """QEMU's backend with the fix of June 2015: slow path behind the block, its branch begun with the opcode halfword.
 
     A helper is told the address just behind the operation as the place that it was called from; so a
     retranslation stops at the operation's end and never comes to the slow path, where the branch is updated.
