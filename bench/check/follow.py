@@ -6,7 +6,7 @@ the first wrong fetch.  A file of events has one per line, ``#`` starts a commen
     T1 faults           T1's access faults, at the end of an execution
     T2 runs ok          T2 fetches a live unit, and it is final
     T2 runs wrong       T2 fetches a live unit, and it is not
-    T1 writes TEXT      T1 takes a step of the row whose text starts with TEXT
+    T1 writes TEXT      T1 takes a step, but a load, of the row whose text starts with TEXT
     T2 holds wrong      the instruction cache of T2's core holds a wrong value of a unit
                         while the data side holds the final one
 """
@@ -23,7 +23,7 @@ from bench.check.search import Steps, Walk
 from bench.errors import InputError
 from bench.machine import Kind, State, Transition, environment_steps, initial, program_steps
 from bench.program import Model
-from bench.steps import Fetch, Step
+from bench.steps import Fetch, Get, Step
 
 _LONGEST = 1 << 16
 
@@ -148,7 +148,7 @@ def _happens(model: Model, wanted: Wanted, before: State, transition: Transition
         return False
     step: Step = model.programs[event.thread].place(before.places[event.thread]).steps[event.detail]
     if wanted.what == "writes":
-        return step.label.what.startswith(wanted.text)
+        return step.label.what.startswith(wanted.text) and not isinstance(step.action, Get)
     if not isinstance(step.action, Fetch):
         return False
     if wanted.what == "faults":
