@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bench.hosts import Host
     from bench.translators.translator import Access, Translator
     from strategies.strategy import Strategy
+
+_Word = TypeVar("_Word", bound=str)
 
 DEFAULT_HOST = "cortex-a9"
 
@@ -169,12 +171,10 @@ def check(
     """
     from bench.check import cell
     from bench.check.follow import load_events
+    from bench.layout import LAYOUTS
     from bench.report import checks
 
     emit = _emitter(format, output)
-    _one_of("--hazard", hazard, cell.HAZARDS)
-    _one_of("--layout", layout, ("apart", "packed"))
-    _one_of("--start", start, ("cold", "fault"))
     if offset and layout != "packed":
         raise InputError(
             f"--offset {offset} with --layout {layout}", expected="--layout packed, whose blocks it shifts"
@@ -182,10 +182,10 @@ def check(
     if not 0 <= offset < 65536:
         raise InputError(str(offset), place="--offset", expected="0 to 65535 bytes")
     options = cell.Options(
-        hazard=hazard,  # type: ignore[arg-type]  # checked above
-        layout=layout,  # type: ignore[arg-type]
+        hazard=_one_of("--hazard", hazard, cell.HAZARDS),
+        layout=_one_of("--layout", layout, LAYOUTS),
         offset=offset,
-        start=start,  # type: ignore[arg-type]
+        start=_one_of("--start", start, cell.STARTS),
         cores=cores,
         tbs=tbs,
         retranslations=retranslations,
@@ -345,13 +345,13 @@ def import_trace(
     from bench.report import traces as report
     from bench.traces.info import info
     from bench.traces.qemu_log import import_log
+    from bench.traces.trace import MODES
 
-    if mode is not None:
-        _one_of("--mode", mode, ("system", "user"))
     refuse_unwritable(output, ordinary=True)
     if log != "-" and output.exists() and Path(log).exists() and output.samefile(log):
         raise InputError("is the log itself", file=str(output), expected="another file")
-    trace = import_log(log, output, name=name, mode=mode)  # type: ignore[arg-type]  # checked above
+    emulation = _one_of("--mode", mode, MODES) if mode is not None else None
+    trace = import_log(log, output, name=name, mode=emulation)
     _print(report.as_text(info(trace), trace, "simple"))
 
 
@@ -444,11 +444,11 @@ def show_translator(
     from bench.report import listings
     from bench.translators.listing import listing
     from bench.translators.registry import load_translator
+    from bench.translators.translator import ACCESSES
 
     emit = _emitter(format, output)
-    _one_of("--access", access, ("load", "store"))
     found = load_translator(name)
-    rows = listing(found, access)  # type: ignore[arg-type]  # checked above
+    rows = listing(found, _one_of("--access", access, ACCESSES))
     if format == "json":
         emit(_json(listings.as_objects(found, access, rows)))
     else:
@@ -479,9 +479,12 @@ def _listed(values: Iterable[str] | None) -> list[str]:
     return list(dict.fromkeys(items))
 
 
-def _one_of(place: str, value: str, known: Iterable[str]) -> None:
-    if value not in (known := tuple(known)):
-        raise InputError(repr(value), place=place, expected=" or ".join(known))
+def _one_of(place: str, value: str, known: tuple[_Word, ...]) -> _Word:
+    """The one of the ``known`` words that ``value`` is."""
+    for word in known:
+        if word == value:
+            return word
+    raise InputError(repr(value), place=place, expected=" or ".join(known))
 
 
 def _find_strategies(named: list[str]) -> list[Strategy]:
@@ -520,12 +523,12 @@ def _load_translators(named: list[str] | None, host: Host, what_if: bool) -> lis
 
 def _accesses(text: str) -> tuple[Access, ...]:
     """The guest accesses of a block."""
-    named = [word.strip() for word in text.split(",")]
-    for word in named:
-        _one_of("--access", word, ("load", "store"))
+    from bench.translators.translator import ACCESSES
+
+    named = tuple(_one_of("--access", word.strip(), ACCESSES) for word in text.split(","))
     if len(named) > 4:
         raise InputError(f"{len(named)} accesses", place="--access", expected="at most 4")
-    return tuple(named)  # type: ignore[arg-type]  # checked above
+    return named
 
 
 def _max_states(asked: int | None) -> int:

@@ -15,6 +15,7 @@ from bench.translators.translator import Code
 from strategies.writes import Buffer, Region, Unit
 
 LayoutName = Literal["apart", "packed"]
+LAYOUTS: tuple[LayoutName, ...] = ("apart", "packed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from strategies.strategy import Strategy
 Hazard = Literal["transient", "lasting"]
 Start = Literal["cold", "fault"]
 HAZARDS: tuple[Hazard, ...] = ("transient", "lasting")
+STARTS: tuple[Start, ...] = ("cold", "fault")
 MAX_STATES = 5_000_000
 
 

@@ -14,6 +14,7 @@ from bench.traces.successor import STOPPED, Words
 
 Guest = Literal["arm", "mips"]
 Mode = Literal["system", "user"]
+MODES: tuple[Mode, ...] = ("system", "user")
 AccessTag = Literal["measured", "estimate", "assumed"]
 
 I32 = npt.NDArray[np.int32]

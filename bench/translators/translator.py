@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from strategies.writes import Form, Phase, Region, Unit, Write
 
 Access = Literal["load", "store"]
+ACCESSES: tuple[Access, ...] = ("load", "store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +89,4 @@ class Translator(abc.ABC):
         """
 
 
-__all__ = ["Access", "Code", "Form", "Path", "Phase", "Region", "Translator", "Unit", "Write"]
+__all__ = ["ACCESSES", "Access", "Code", "Form", "Path", "Phase", "Region", "Translator", "Unit", "Write"]
