@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from strategies.strategy import Strategy
 
 _Word = TypeVar("_Word", bound=str)
+_Tell = Callable[[str, float], None]
+"""Shows what is being done, and how much of it is."""
 
 DEFAULT_HOST = "cortex-a9"
 
@@ -270,7 +273,7 @@ def compare(
             results.append(
                 compare_on(
                     recorded, found, backend, strategies, named, options, parameters,
-                    lambda text, share, n=number, h=found.name: tell(f"{h}: {text}", n + share),  # type: ignore[misc]
+                    partial(_tell_share, tell, found.name, number),
                 )
             )  # fmt: skip
     if format == "json":
@@ -313,7 +316,7 @@ def replay(
         for number, (found, backend) in enumerate(pairs):
             rows = replay_on(
                 recorded, found, backend, strategies, parameters,
-                lambda done, total, n=number, h=found.name: tell(h, n + done / max(total, 1)),  # type: ignore[misc]
+                partial(_tell_count, tell, found.name, number),
             )  # fmt: skip
             results.append(comparisons.Costs(found, backend, rows))
     if format == "json":
@@ -565,7 +568,7 @@ def _check_all(
             results.append(
                 check_cell(
                     strategy, translator, host, name, options,
-                    progress=lambda states, t=text, n=number: tell(f"{t}: {states:,} states", n),  # type: ignore[misc]
+                    progress=partial(_tell_states, tell, text, number),
                 )
             )  # fmt: skip
     return results
@@ -617,8 +620,20 @@ def _refuse_impossible(host: Host, names: list[str], options: Options) -> None:
             raise InputError(f"scenario {name} on {host.name}, which has one core", expected="a host with more cores")
 
 
+def _tell_share(tell: _Tell, name: str, before: int, text: str, share: float) -> None:
+    tell(f"{name}: {text}", before + share)
+
+
+def _tell_count(tell: _Tell, name: str, before: int, done: int, total: int) -> None:
+    tell(name, before + done / max(total, 1))
+
+
+def _tell_states(tell: _Tell, text: str, before: int, states: int) -> None:
+    tell(f"{text}: {states:,} states", before)
+
+
 @contextlib.contextmanager
-def _progress(what: str, total: float) -> Iterator[Callable[[str, float], None]]:
+def _progress(what: str, total: float) -> Iterator[_Tell]:
     """A progress bar on stderr, only on a terminal; yields ``tell(text, done)``, with ``done`` of ``total``."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda text, done: None
