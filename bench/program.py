@@ -105,14 +105,17 @@ ROWS = {
 
 def describe(write: Write) -> str:
     """The row that a write belongs to, in the words of the thread's table."""
-    if write.phase is not Phase.BRANCH:
+    branch = "guest branch" if write.phase is Phase.GUEST_BRANCH else "branch"
+    if write.phase not in (Phase.BRANCH, Phase.GUEST_BRANCH):
         text = ROWS[write.phase]
+    elif write.phase is Phase.GUEST_BRANCH and write.complete:
+        text = "guest condition is written"
     elif write.form is Form.WHOLE and not write.complete:
-        text = "branch is written with a temporary target"
+        text = f"{branch} is written with a temporary target"
     elif write.complete:
-        text = "branch is written with its final target"
+        text = f"{branch} is written with its final target"
     else:
-        text = "branch is written without its target"
+        text = f"{branch} is written without its target"
     return f"{text}, in the scratch buffer" if write.unit.in_scratch else text
 
 

@@ -37,13 +37,17 @@ class Form(enum.StrEnum):
 
 
 class Phase(enum.StrEnum):
-    """The part of a guest memory access that a write belongs to (the thread's five steps), or the block's exit."""
+    """The part of a guest memory access that a write belongs to (the thread's five steps), or what lies around it.
+
+    ``guest branch`` is a branch of the guest's own, whose label a later operation binds.
+    """
 
     TLB_ACCESS = "tlb access"
     FAST_PATH = "fast path"
     BRANCH = "branch"
     SLOW_PATH = "slow path"
     BRANCH_UPDATE = "branch update"
+    GUEST_BRANCH = "guest branch"
     EXIT = "exit"
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from bench.translators.backend import InLineBackend, Ways
-from bench.translators.emitter import Emitter, Instruction
+from bench.translators.backend import InLineBackend
+from bench.translators.emitter import Emitter
+from bench.translators.instruction import Holds, Instruction
 from bench.translators.softmmu import ALIGNMENT_MASK, HOST_32, PAGE_BITS, TLB_BITS
 from bench.translators.translator import Access
 from strategies.writes import Form, Phase
@@ -87,47 +88,65 @@ class Arm2010(InLineBackend):
     byteorder = "little"
     buffer = BUFFER
     shipped_form = Form.SKIP_BYTES
+    exact = True
+    registers: ClassVar[dict[str, Holds]] = {"r4": Holds.ADDRESS, "r5": Holds.VALUE, "r7": Holds.STATE}
 
     _begun: ClassVar[Form] = Form.WHOLE
     _updated: ClassVar[Form] = Form.ADD_PATCH
 
-    def _access(self, out: Emitter, access: Access) -> Ways:
+    def _guard(self, out: Emitter) -> int:
+        out.put(Phase.GUEST_BRANCH, _data(_CMP, 0, _DATA, _immediate(0)))
+        return out.begin(Phase.GUEST_BRANCH, _b(8, _EQ).branch("skip"), known=_OPCODE, form=Form.SKIP_BYTES)
+
+    def _bind_guard(self, out: Emitter, branch: int) -> None:
+        # A label has read back since 2008; only the branch of a guest access was added to.
+        out.patch(Phase.BRANCH_UPDATE, branch, _b(out.here - branch, _EQ).word, known=_IMM24, form=Form.READ_BACK)
+
+    def _access(self, out: Emitter, access: Access) -> None:
         tlb = HOST_32
-        looked_up = out.put(
+        out.put(
             Phase.TLB_ACCESS,
-            _data(_MOV, _SCRATCH, 0, _lsr(_ADDRESS, PAGE_BITS)),
-            _data(_AND, _R0, _SCRATCH, _immediate((1 << TLB_BITS) - 1)),
-            _data(_ADD, _R0, _ENV, _lsl(_R0, tlb.entry_bits)),
-            _ldr(_R1, _R0, tlb.table + tlb.comparator(access)),
+            _data(_MOV, _SCRATCH, 0, _lsr(_ADDRESS, PAGE_BITS)).leaving(r8=Holds.PAGE),
+            _data(_AND, _R0, _SCRATCH, _immediate((1 << TLB_BITS) - 1)).leaving(r0=Holds.INDEX),
+            _data(_ADD, _R0, _ENV, _lsl(_R0, tlb.entry_bits)).leaving(r0=Holds.ENTRY),
+            _ldr(_R1, _R0, tlb.table + tlb.comparator(access)).leaving(r1=Holds.TAG),
             _data(_CMP, 0, _R1, _lsl(_SCRATCH, PAGE_BITS)),
             _data(_TST, 0, _ADDRESS, _immediate(ALIGNMENT_MASK), _EQ),  # absent for single bytes only
-            _ldr(_R1, _R0, tlb.table + tlb.addend, _EQ),
+            _ldr(_R1, _R0, tlb.table + tlb.addend, _EQ).on("hit").leaving(r1=Holds.ADDEND),
         )
         move = _ldr_register if access == "load" else _str_register
-        fast = out.put(Phase.FAST_PATH, move(_DATA, _ADDRESS, _R1, _EQ))
+        moved = move(_DATA, _ADDRESS, _R1, _EQ).on("hit").access()
+        out.put(Phase.FAST_PATH, moved.leaving(r5=Holds.VALUE) if access == "load" else moved)
         # The temporary target is the second instruction ahead, just behind ``mov r0, address``.
-        branch = out.begin(Phase.BRANCH, _b(8, _EQ), known=_OPCODE, form=self._begun)
-        arguments = [_data(_MOV, _R0, 0, _ADDRESS)]
+        branch = out.begin(Phase.BRANCH, _b(8, _EQ).branch("hit"), known=_OPCODE, form=self._begun)
+        index = _R2 if access == "store" else _R1
+        out.put(Phase.SLOW_PATH, _data(_MOV, _R0, 0, _ADDRESS).leaving(r0="r4"))
         if access == "store":
-            arguments.append(_data(_MOV, _R1, 0, _DATA))
-        arguments.append(_data(_MOV, _R2 if access == "store" else _R1, 0, _immediate(0)))  # the memory index
-        prepared = out.put(Phase.SLOW_PATH, *arguments)
-        called = out.put(Phase.SLOW_PATH, _bl(HELPERS[access] - (BUFFER + out.here)))
-        # ``mov data, r0`` is there because the allocator rarely gives a load r0 as its result.
-        returned = out.put(Phase.SLOW_PATH, _data(_MOV, _DATA, 0, _R0)) if access == "load" else ()
-        out.patch(Phase.BRANCH_UPDATE, branch, _b(out.here - branch, _EQ), known=_IMM24, form=self._updated)
-        hit = (*looked_up, *fast, branch)
-        fault = (*hit, *prepared, *called)
-        return Ways(hit, (*fault, *returned), fault)
+            out.put(Phase.SLOW_PATH, _data(_MOV, _R1, 0, _DATA).leaving(r1="r5"))
+        out.put(Phase.SLOW_PATH, _data(_MOV, index, 0, _immediate(0)).leaving(**{f"r{index}": Holds.MEMORY_INDEX}))
+        call = _bl(HELPERS[access] - (BUFFER + out.here))
+        if access == "load":
+            # ``mov data, r0`` is there because the allocator rarely gives a load r0 as its result.
+            out.put(Phase.SLOW_PATH, call.call("r0", r0=Holds.ADDRESS, r1=Holds.MEMORY_INDEX))
+            out.put(Phase.SLOW_PATH, _data(_MOV, _DATA, 0, _R0).leaving(r5="r0"))
+        else:
+            out.put(Phase.SLOW_PATH, call.call(None, r0=Holds.ADDRESS, r1=Holds.VALUE, r2=Holds.MEMORY_INDEX))
+        out.patch(Phase.BRANCH_UPDATE, branch, _b(out.here - branch, _EQ).word, known=_IMM24, form=self._updated)
 
-    def _exit(self, out: Emitter) -> tuple[int, ...]:
-        loaded = out.put(Phase.EXIT, _ldr(_R0, _PC, 0))
-        left = out.put(Phase.EXIT, _b(EPILOGUE - (BUFFER + out.here)))
+    def _exit(self, out: Emitter) -> None:
+        loaded = out.here
+        out.put(Phase.EXIT, _ldr(_R0, _PC, 0).leaving(r0=Holds.BLOCK))
+        out.put(Phase.EXIT, _b(EPILOGUE - (BUFFER + out.here)).exit())
         # The low byte of the load is stored again once the literal's place is known; it was right by luck.
-        literal = _ldr(_R0, _PC, out.here - loaded[0] - 8)
-        out.patch(Phase.EXIT, loaded[0], literal, known=_LOW_BYTE, form=Form.SKIP_BYTES)
-        out.put(Phase.EXIT, Instruction(BLOCK_POINTER, 4))
-        return (*loaded, *left)
+        literal = _ldr(_R0, _PC, out.here - loaded - 8).word
+        out.patch(Phase.EXIT, loaded, literal, known=_LOW_BYTE, form=Form.SKIP_BYTES)
+        out.put(Phase.EXIT, Instruction(BLOCK_POINTER, 4).data())
+
+    def destination(self, word: int) -> int | None:
+        if (word >> 25) & 0b111 != 0b101:
+            return None
+        offset = word & _IMM24
+        return 8 + 4 * (offset - (1 << 24) if offset >> 23 else offset)
 
 
 class Arm2011(Arm2010):

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import get_args
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar, get_args
 
 from bench.errors import InputError
 from bench.translators.emitter import Emitter
-from bench.translators.translator import Access, Code, Path, Translator
+from bench.translators.flow import Follower, outcomes
+from bench.translators.instruction import Fact, Holds
+from bench.translators.translator import Access, Code, GuestBits, Path, Translator
 
+SlowPath = Callable[[], None]
+"""Emits a slow path."""
 
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """The offsets that one guest access fetches, in order: TLB hit, TLB miss, miss whose helper does not return."""
-
-    hit: tuple[int, ...]
-    miss: tuple[int, ...]
-    fault: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Emitted:
-    """What was emitted: each access, the offset at which the last one's operation ends, and the exit's offsets."""
-
-    accesses: tuple[Ways, ...]
-    end: int
-    exit: tuple[int, ...]
+_NOTHING: frozenset[Fact] = frozenset()
 
 
 class Backend(Translator):
@@ -35,53 +23,113 @@ class Backend(Translator):
 
     Every block is encoded as if it lay at ``buffer``, the start of the code
     buffer, so that instructions that reach for fixed places outside it (helpers,
-    the epilogue) are the same in every block.
+    the epilogue) are the same in every block.  ``registers``: what registers hold when a block is
+    entered, by their name in the disassembly.  ``wide_guest``: it differs for a 64-bit guest address in the
+    number of branches, and is modelled for that too.
     """
 
-    def block(self, tb: int, accesses: Iterable[Access] = ("load",)) -> Code:
+    registers: ClassVar[dict[str, Holds]]
+    wide_guest: ClassVar[bool] = False
+
+    def block(
+        self, tb: int, accesses: Iterable[Access] = ("load",), *, guarded: bool = False, guest_bits: GuestBits = 32
+    ) -> Code:
         wanted = tuple(accesses)
         unknown = [access for access in wanted if access not in get_args(Access)]
         if unknown or not wanted:
             found = f"guest access {unknown[0]!r}" if unknown else "no guest access"
             raise InputError(found, expected=f"one or more of {', '.join(get_args(Access))}")
-        out = Emitter(tb, self.shipped_form)
-        emitted = self._emit(out, wanted)
-        return Code(tb, out.here, emitted.end, out.writes(), _paths(emitted))
+        if guest_bits != 32 and not (guest_bits == 64 and self.wide_guest):
+            raise InputError(
+                f"{self.full_name} for a {guest_bits}-bit guest",
+                expected="32 (a 64-bit one is modelled where it changes the number of branches)"
+                if not self.wide_guest
+                else "32 or 64",
+            )
+        out = Emitter(tb, self.shipped_form, guest_bits)
+        end = self._emit(out, wanted, guarded)
+        placed, registers = out.placed(), tuple(self.registers.items())
+        follower = Follower(placed, self.registers, self.destination)
+        paths = tuple(_paths(follower, len(wanted), guest_bits, self.host_bits, guarded))
+        return Code(tb, out.here, end, out.writes(), paths, placed, registers)
+
+    def _emit(self, out: Emitter, accesses: tuple[Access, ...], guarded: bool) -> int:
+        """Emit the accesses, the exit, and what lies behind it; where the last access's operation ends."""
+        guard = self._guard(out) if guarded else None
+        later = self._accesses(out, accesses)
+        end = out.here
+        if guard is not None:
+            self._bind_guard(out, guard)
+        self._exit(out)
+        for out.access, finish in later:
+            finish()
+        return end
 
     @abc.abstractmethod
-    def _emit(self, out: Emitter, accesses: tuple[Access, ...]) -> Emitted:
-        """Emit the accesses, the exit, and whatever this backend places behind it."""
+    def _accesses(self, out: Emitter, accesses: tuple[Access, ...]) -> Sequence[tuple[int, SlowPath]]:
+        """Emit the guest accesses; what emits the slow paths that lie behind the block, each with its access's number."""
+
+    @abc.abstractmethod
+    def _guard(self, out: Emitter) -> int:
+        """Emit a branch that skips the accesses on a condition of the guest's (``tcg_out_brcond``); its offset."""
+
+    @abc.abstractmethod
+    def _bind_guard(self, out: Emitter, branch: int) -> None:
+        """Its label is here (``tcg_out_label``): update the branch."""
+
+    @abc.abstractmethod
+    def _exit(self, out: Emitter) -> None:
+        """Emit the exit (``exit_tb``)."""
 
 
 class InLineBackend(Backend):
     """A backend whose slow path lies inside the operation, as in all of QEMU until v1.3 (December 2012)."""
 
-    def _emit(self, out: Emitter, accesses: tuple[Access, ...]) -> Emitted:
-        ways = tuple(self._access(out, access) for access in accesses)
-        return Emitted(ways, out.here, self._exit(out))
+    def _accesses(self, out: Emitter, accesses: tuple[Access, ...]) -> Sequence[tuple[int, SlowPath]]:
+        for out.access, access in enumerate(accesses):
+            self._access(out, access)
+        return ()
 
     @abc.abstractmethod
-    def _access(self, out: Emitter, access: Access) -> Ways:
+    def _access(self, out: Emitter, access: Access) -> None:
         """Emit one guest access (``tcg_out_qemu_ld``, ``tcg_out_qemu_st``)."""
 
+
+class OutOfLineBackend(Backend):
+    """A backend whose slow paths lie behind the block.
+
+    A helper is told the address just behind the operation as the place that it was called from; so a
+    retranslation stops at the operation's end and never comes to the slow path, where the branch is updated.
+    ``newest_first``: the slow paths to come are kept in a list and emitted from its newest end.
+    """
+
+    newest_first: ClassVar[bool] = False
+
+    def _accesses(self, out: Emitter, accesses: tuple[Access, ...]) -> Sequence[tuple[int, SlowPath]]:
+        later = []
+        for out.access, access in enumerate(accesses):
+            later.append((out.access, self._begin(out, access)))
+        return later[::-1] if self.newest_first else later
+
     @abc.abstractmethod
-    def _exit(self, out: Emitter) -> tuple[int, ...]:
-        """Emit the exit (``exit_tb``); the offsets that it fetches."""
+    def _begin(self, out: Emitter, access: Access) -> SlowPath:
+        """Emit an access without its slow path; what emits that."""
 
 
-def _paths(emitted: Emitted) -> tuple[Path, ...]:
+def _paths(follower: Follower, accesses: int, guest_bits: int, host_bits: int, guarded: bool) -> Iterator[Path]:
     """The ways through a block: the last access does what the path is named after, those before all hit or all miss.
 
     All combinations would be two to the power of the number of accesses; these two are its extremes.
     """
-    *earlier, last = emitted.accesses
-    hits = tuple(offset for ways in earlier for offset in ways.hit)
-    misses = tuple(offset for ways in earlier for offset in ways.miss)
-    paths = []
-    for before in dict.fromkeys((hits, misses)):
-        paths += [
-            Path("hit", (*before, *last.hit, *emitted.exit)),
-            Path("miss", (*before, *last.miss, *emitted.exit)),
-            Path("fault", (*before, *last.fault)),
-        ]
-    return tuple(paths)
+    ways = list(outcomes(guest_bits, host_bits, guarded=guarded))
+    seen = set()
+    for before in [ways[0][1], ways[1][1]] if accesses > 1 else [_NOTHING]:
+        for name, facts, faults in ways:
+            earlier = facts if name == "skip" else before
+            course = follower.course([*[earlier] * (accesses - 1), facts], faults=faults)
+            if course.ends != ("fault" if faults else "exit"):
+                raise ValueError(f"the path {name} ends with {course.ends} at offset {course.at}")
+            path = Path(name, course.offsets)
+            if name != "skip" or path not in seen:
+                seen.add(path)
+                yield path

@@ -10,7 +10,7 @@ from strategies.writes import Unit
 
 
 def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], str]:
-    """What the value of a unit means as an instruction; what no path fetches is data.
+    """What the value of a unit means as an instruction; what the translator marks as data is data.
 
     Raises ``InputError`` if there is no disassembler for the translator's instruction set.
     """
@@ -25,10 +25,10 @@ def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], st
     if translator.isa not in known:
         raise InputError(f"no disassembler for {translator.isa}", expected=f"one of {', '.join(known)}")
     engine = capstone.Cs(*known[translator.isa])
-    fetched = {offset for path in code.paths for offset in path.offsets}
+    data = {placed.offset for placed in code.placed if placed.instruction.does == "data"}
 
     def disassemble(unit: Unit, value: int) -> str:
-        if unit.offset not in fetched:
+        if unit.offset in data:
             return f".word {value:#0{2 + 2 * unit.size}x}"
         image = value.to_bytes(unit.size, translator.byteorder)
         for found in engine.disasm_lite(image, translator.buffer + unit.offset, 1):

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bench.translators.instruction import Instruction, Placed
+from bench.translators.translator import GuestBits
 from strategies.writes import Form, Phase, Unit, Write
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """A host instruction: ``word`` as the host reads it (``strategies/writes.py``), ``size`` in bytes."""
-
-    word: int
-    size: int
-
-    @property
-    def mask(self) -> int:
-        """All its bits."""
-        return (1 << 8 * self.size) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,44 +28,57 @@ class Emitter:
     ``tcg_out16``, ``tcg_out32``).  Where all its bytes are final they are recorded as one
     write: nobody can see them apart in a retranslation, which stores the bytes
     that are there already.
+
+    ``access`` is the number of the guest access that instructions emitted now belong to, ``guest_bits``
+    the width of a guest address.
     """
 
-    def __init__(self, tb: int, shipped_form: Form) -> None:
+    def __init__(self, tb: int, shipped_form: Form, guest_bits: GuestBits) -> None:
         self.here = 0
+        self.access = 0
+        self.guest_bits = guest_bits
         self._tb = tb
         self._shipped_form = shipped_form
         self._stored: list[_Stored] = []
-        self._final: dict[int, Instruction] = {}
+        self._placed: dict[int, Placed] = {}
+        self._known: dict[int, int] = {}
 
-    def put(self, phase: Phase, *instructions: Instruction) -> tuple[int, ...]:
-        """Emit complete instructions, one after the other; their offsets."""
-        offsets = []
+    def put(self, phase: Phase, *instructions: Instruction) -> None:
+        """Emit complete instructions, one after the other."""
         for instruction in instructions:
-            self._final[self.here] = instruction
-            offsets.append(self.begin(phase, instruction, known=instruction.mask, form=Form.WHOLE))
-        return tuple(offsets)
+            self.begin(phase, instruction, known=instruction.mask, form=Form.WHOLE)
 
     def begin(self, phase: Phase, instruction: Instruction, *, known: int, form: Form) -> int:
         """Emit an instruction that will be patched: of its bits only those under ``known`` are final; its offset."""
         offset, word = self.here, instruction.word
+        self._placed[offset] = Placed(offset, instruction, self.access)
+        self._known[offset] = known
         self._stored.append(_Stored(offset, phase, known, word & known, word & ~known, form))
         self.here += instruction.size
         return offset
 
-    def patch(self, phase: Phase, offset: int, final: Instruction, *, known: int, form: Form) -> None:
-        """Store the bits under ``known`` of the instruction at ``offset``, which is now ``final``.
+    def patch(self, phase: Phase, offset: int, word: int, *, known: int, form: Form) -> None:
+        """Store the bits under ``known`` of the instruction at ``offset``, which is now ``word``.
 
         An ``add-patch`` adds them: right because the only one (arm) patches a temporary of 0.
         """
-        self._final[offset] = final
-        self._stored.append(_Stored(offset, phase, known, final.word & known, 0, form))
+        placed = self._placed[offset]
+        self._placed[offset] = replace(placed, instruction=replace(placed.instruction, word=word))
+        self._known[offset] |= known
+        self._stored.append(_Stored(offset, phase, known, word & known, 0, form))
+
+    def placed(self) -> tuple[Placed, ...]:
+        """The complete instructions in memory order."""
+        return tuple(self._placed[offset] for offset in sorted(self._placed))
 
     def writes(self) -> tuple[Write, ...]:
         """All stores so far in time order; every instruction must be complete by now."""
-        units = {
-            offset: Unit(self._tb, offset, final.size, final.word, self._shipped_form)
-            for offset, final in self._final.items()
-        }
+        units = {}
+        for offset, placed in self._placed.items():
+            final = placed.instruction
+            if self._known[offset] != final.mask:
+                raise ValueError(f"the instruction at offset {offset} was never completed")
+            units[offset] = Unit(self._tb, offset, final.size, final.word, self._shipped_form)
         return tuple(
             Write(units[stored.offset], stored.phase, stored.known, stored.value, stored.temporary, stored.form)
             for stored in self._stored

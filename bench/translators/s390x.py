@@ -13,10 +13,12 @@ facility (2015: z10 on).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
 
-from bench.translators.backend import Backend, Emitted, InLineBackend, Ways
-from bench.translators.emitter import Emitter, Instruction
+from bench.translators.backend import Backend, InLineBackend, OutOfLineBackend, SlowPath
+from bench.translators.emitter import Emitter
+from bench.translators.instruction import Holds, Instruction
 from bench.translators.softmmu import COMPARED, HOST_64, HOST_64_2015, PAGE_BITS, TLB_BITS
 from bench.translators.translator import Access
 from strategies.writes import Form, Phase
@@ -99,135 +101,140 @@ def _brasl(target: int, here: int) -> Instruction:
 def _move(access: Access, base: int, index: int) -> Instruction:
     """The access itself: a register is loaded with zero extension, or its low word stored."""
     if access == "load":
-        return _rxy(0xE316, _DATA, 0, index, base)
-    return _rx(0x50, _DATA, 0, index, base)
+        return _rxy(0xE316, _DATA, 0, index, base).access().leaving(r12=Holds.VALUE)
+    return _rx(0x50, _DATA, 0, index, base).access()
 
 
 def _bind(out: Emitter, branch: int, condition: int) -> None:
     """The branch at offset ``branch`` leads here: store its displacement halfword."""
-    final = _brc(condition, out.here - branch)
-    out.patch(Phase.BRANCH_UPDATE, branch, final, known=_DISPLACEMENT, form=Form.SKIP_BYTES)
+    word = _brc(condition, out.here - branch).word
+    out.patch(Phase.BRANCH_UPDATE, branch, word, known=_DISPLACEMENT, form=Form.SKIP_BYTES)
 
 
-def _leave(out: Emitter) -> tuple[int, ...]:
-    """The exit: a pointer in two halves, because it is out of reach of ``larl``."""
-    loaded = out.put(
-        Phase.EXIT,
-        _ril(0xC01, _R2, BLOCK_POINTER),  # lgfi
-        _ri(0xA51, _R2, BLOCK_POINTER >> 32),  # iihl
-    )
-    return (*loaded, *out.put(Phase.EXIT, _ril(0xC04, _ALWAYS, (EPILOGUE - (BUFFER + out.here)) >> 1)))
-
-
-class S390x2010(InLineBackend):
-    """QEMU's backend of early January 2011: the slow path first, both branches stored with displacement 0."""
+class _S390x(Backend):
+    """What all versions share."""
 
     name = "s390x"
-    version = "2010"
     isa = "s390x"
     byteorder = "big"
+    host_bits = 64
     buffer = BUFFER
     shipped_form = Form.SKIP_BYTES
+    registers: ClassVar[dict[str, Holds]] = {"r13": Holds.ADDRESS, "r12": Holds.VALUE, "r10": Holds.STATE}
 
-    def _access(self, out: Emitter, access: Access) -> Ways:
-        tlb = HOST_64
-        looked_up = out.put(
-            Phase.TLB_ACCESS,
-            _llgfr(_R2, _ADDRESS),
-            _rxy(0xEB0C, _R3, PAGE_BITS - tlb.entry_bits, _ADDRESS, 0),  # srlg: RSY, laid out as RXY
-            _lghi(_R14, COMPARED),
-            _rre(0xB980, _R2, _R14),  # ngr
-            _ril(0xC0B, _R3, tlb.index_mask),  # nilf
-            _llgfr(_R3, _R3),
-            _rx(0x59, _R2, tlb.table + tlb.comparator(access), _ENV, _R3),  # c
-            _llgfr(_R2, _ADDRESS),
+    def _guard(self, out: Emitter) -> int:
+        out.put(Phase.GUEST_BRANCH, Instruction(0x1200 | _DATA << 4 | _DATA, 2))  # ltr
+        branch = _brc(_EQUAL).branch("skip")
+        return out.begin(Phase.GUEST_BRANCH, branch, known=_OPCODE, form=Form.SKIP_BYTES)
+
+    def _bind_guard(self, out: Emitter, branch: int) -> None:
+        _bind(out, branch, _EQUAL)
+
+    def _exit(self, out: Emitter) -> None:
+        """A pointer in two halves, because it is out of reach of ``larl``."""
+        out.put(
+            Phase.EXIT,
+            _ril(0xC01, _R2, BLOCK_POINTER).leaving(r2=Holds.CONSTANT),  # lgfi
+            _ri(0xA51, _R2, BLOCK_POINTER >> 32).leaving(r2=Holds.BLOCK),  # iihl
         )
-        hit = out.begin(Phase.BRANCH, _brc(_EQUAL), known=_OPCODE, form=Form.WHOLE)
-        arguments = (_llgfr(_R3, _DATA), _lghi(_R4, 0)) if access == "store" else (_lghi(_R3, 0),)
-        prepared = out.put(Phase.SLOW_PATH, *arguments)
-        called = out.put(Phase.SLOW_PATH, _brasl(HELPERS[access], out.here))
-        returned = out.put(Phase.SLOW_PATH, _lgr(_DATA, _R2)) if access == "load" else ()
-        done = out.begin(Phase.BRANCH, _brc(_ALWAYS), known=_OPCODE, form=Form.WHOLE)
+        out.put(Phase.EXIT, _ril(0xC04, _ALWAYS, (EPILOGUE - (BUFFER + out.here)) >> 1).exit())
+
+    def destination(self, word: int) -> int | None:
+        if word >> 24 != 0xA7 or (word >> 16) & 0xF != 0x4:
+            return None
+        halfwords = word & _DISPLACEMENT
+        return 2 * (halfwords - (1 << 16) if halfwords >> 15 else halfwords)
+
+
+class S390x2010(_S390x, InLineBackend):
+    """QEMU's backend of early January 2011: the slow path first, both branches stored with displacement 0."""
+
+    version = "2010"
+
+    def _access(self, out: Emitter, access: Access) -> None:
+        tlb = HOST_64
+        out.put(
+            Phase.TLB_ACCESS,
+            _llgfr(_R2, _ADDRESS).leaving(r2="r13"),
+            # srlg: RSY, laid out as RXY
+            _rxy(0xEB0C, _R3, PAGE_BITS - tlb.entry_bits, _ADDRESS, 0).leaving(r3=Holds.PAGE),
+            _lghi(_R14, COMPARED).leaving(r14=Holds.CONSTANT),
+            _rre(0xB980, _R2, _R14).leaving(r2=Holds.EXPECTED),  # ngr
+            _ril(0xC0B, _R3, tlb.index_mask).leaving(r3=Holds.INDEX),  # nilf
+            _llgfr(_R3, _R3).leaving(r3=Holds.INDEX),
+            _rx(0x59, _R2, tlb.table + tlb.comparator(access), _ENV, _R3),  # c
+            _llgfr(_R2, _ADDRESS).leaving(r2="r13"),
+        )
+        hit = out.begin(Phase.BRANCH, _brc(_EQUAL).branch("hit"), known=_OPCODE, form=Form.WHOLE)
+        if access == "store":
+            out.put(Phase.SLOW_PATH, _llgfr(_R3, _DATA).leaving(r3="r12"))
+        index = _R4 if access == "store" else _R3
+        out.put(Phase.SLOW_PATH, _lghi(index, 0).leaving(**{f"r{index}": Holds.MEMORY_INDEX}))
+        call = _brasl(HELPERS[access], out.here)
+        if access == "load":
+            out.put(Phase.SLOW_PATH, call.call("r2", r2=Holds.ADDRESS, r3=Holds.MEMORY_INDEX))
+            out.put(Phase.SLOW_PATH, _lgr(_DATA, _R2).leaving(r12="r2"))
+        else:
+            out.put(Phase.SLOW_PATH, call.call(None, r2=Holds.ADDRESS, r3=Holds.VALUE, r4=Holds.MEMORY_INDEX))
+        done = out.begin(Phase.BRANCH, _brc(_ALWAYS).branch("always"), known=_OPCODE, form=Form.WHOLE)
         _bind(out, hit, _EQUAL)
-        fast = out.put(
+        out.put(
             Phase.FAST_PATH,
-            _rxy(0xE308, _R2, tlb.table + tlb.addend, _ENV, _R3),  # ag
+            _rxy(0xE308, _R2, tlb.table + tlb.addend, _ENV, _R3).leaving(r2=Holds.HOST_ADDRESS),  # ag
             _move(access, _R2, 0),
         )
         _bind(out, done, _ALWAYS)
-        fault = (*looked_up, hit, *prepared, *called)
-        return Ways((*looked_up, hit, *fast), (*fault, *returned, done), fault)
-
-    def _exit(self, out: Emitter) -> tuple[int, ...]:
-        return _leave(out)
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """An access without its slow path: offsets of the TLB access, of the branch, of the fast path, of its end."""
-
-    access: Access
-    looked_up: tuple[int, ...]
-    branch: int
-    fast: tuple[int, ...]
-    back: int
-
-
-class S390x2015(Backend):
+class S390x2015(_S390x, OutOfLineBackend):
     """QEMU's backend with the fix of June 2015: slow path behind the block, its branch begun with the opcode halfword.
 
-    A helper is told the address just behind the operation as the place that it was called from; so a
-    retranslation stops at the operation's end and never comes to the slow path, where the branch is updated.
+    QEMU keeps the slow paths to come in a list, the newest first.
     """
 
-    name = "s390x"
     version = "2015"
-    isa = "s390x"
-    byteorder = "big"
-    buffer = BUFFER
-    shipped_form = Form.SKIP_BYTES
+    newest_first = True
 
-    def _emit(self, out: Emitter, accesses: tuple[Access, ...]) -> Emitted:
-        begun = [self._begin(out, access) for access in accesses]
-        end = out.here
-        left = _leave(out)
-        # QEMU keeps the slow paths to come in a list, the newest first.
-        ways = [self._finish(out, access) for access in reversed(begun)]
-        return Emitted(tuple(reversed(ways)), end, left)
+    _begun: ClassVar[Form] = Form.SKIP_BYTES
 
-    @staticmethod
-    def _begin(out: Emitter, access: Access) -> _Begun:
-        """Emit an access without its slow path."""
+    def _begin(self, out: Emitter, access: Access) -> SlowPath:
         tlb = HOST_64_2015
         first, last = 64 - TLB_BITS - tlb.entry_bits, 63 - tlb.entry_bits  # the bits of an entry's offset
-        looked_up = out.put(
+        out.put(
             Phase.TLB_ACCESS,
-            _risbg(_R2, _ADDRESS, first, last, 64 + tlb.entry_bits - PAGE_BITS),
-            _risbg(_R3, _ADDRESS, 62, 63 - PAGE_BITS, 0),  # wraps round: the page and the two alignment bits
+            _risbg(_R2, _ADDRESS, first, last, 64 + tlb.entry_bits - PAGE_BITS).leaving(r2=Holds.INDEX),
+            # wraps round: the page and the two alignment bits
+            _risbg(_R3, _ADDRESS, 62, 63 - PAGE_BITS, 0).leaving(r3=Holds.EXPECTED),
             _rx(0x59, _R3, tlb.table + tlb.comparator(access), _ENV, _R2),  # c
-            _rxy(0xE304, _R2, tlb.table + tlb.addend, _ENV, _R2),  # lg
-            _llgfr(_R3, _ADDRESS),
+            _rxy(0xE304, _R2, tlb.table + tlb.addend, _ENV, _R2).leaving(r2=Holds.ADDEND),  # lg
+            _llgfr(_R3, _ADDRESS).leaving(r3="r13"),
         )
-        missed = out.begin(Phase.BRANCH, _brc(_NOT_EQUAL), known=_OPCODE, form=Form.SKIP_BYTES)
-        fast = out.put(Phase.FAST_PATH, _move(access, _R3, _R2))
-        return _Begun(access, looked_up, missed, fast, out.here)
+        missed = out.begin(Phase.BRANCH, _brc(_NOT_EQUAL).branch("miss"), known=_OPCODE, form=self._begun)
+        out.put(Phase.FAST_PATH, _move(access, _R3, _R2))
+        return partial(self._finish, out, access, missed, out.here)
 
     @staticmethod
-    def _finish(out: Emitter, begun: _Begun) -> Ways:
-        """Emit the slow path of an access."""
-        _bind(out, begun.branch, _NOT_EQUAL)
-        data = (_llgfr(_R4, _DATA),) if begun.access == "store" else ()
-        operation, address = (_R5, _R6) if begun.access == "store" else (_R4, _R5)
-        prepared = out.put(
+    def _finish(out: Emitter, access: Access, missed: int, back: int) -> None:
+        """Emit the slow path of an access whose branch is at ``missed`` and whose operation ends at ``back``."""
+        _bind(out, missed, _NOT_EQUAL)
+        operation, address = (_R5, _R6) if access == "store" else (_R4, _R5)
+        out.put(Phase.SLOW_PATH, _lgr(_R2, _ENV).leaving(r2="r10"))
+        if access == "store":
+            out.put(Phase.SLOW_PATH, _llgfr(_R4, _DATA).leaving(r4="r12"))
+        out.put(
             Phase.SLOW_PATH,
-            _lgr(_R2, _ENV),
-            *data,
-            _lghi(operation, MEMORY_OPERATION),
-            _ril(0xC0F, address, BUFFER + begun.back),  # llilf
+            _lghi(operation, MEMORY_OPERATION).leaving(**{f"r{operation}": Holds.MEMORY_INDEX}),
+            _ril(0xC0F, address, BUFFER + back).leaving(**{f"r{address}": Holds.RETURN_ADDRESS}),  # llilf
         )
-        called = out.put(Phase.SLOW_PATH, _brasl(HELPERS[begun.access], out.here))
-        returned = out.put(Phase.SLOW_PATH, _lgr(_DATA, _R2)) if begun.access == "load" else ()
-        jumped = out.put(Phase.SLOW_PATH, _brc(_ALWAYS, begun.back - out.here))
-        before = (*begun.looked_up, begun.branch)
-        fault = (*before, *prepared, *called)
-        return Ways((*before, *begun.fast), (*fault, *returned, *jumped), fault)
+        call = _brasl(HELPERS[access], out.here)
+        # The guest address is the second argument.
+        if access == "load":
+            call = call.call("r2", r2=Holds.STATE, r3=Holds.ADDRESS, r4=Holds.MEMORY_INDEX, r5=Holds.RETURN_ADDRESS)
+            out.put(Phase.SLOW_PATH, call)
+            out.put(Phase.SLOW_PATH, _lgr(_DATA, _R2).leaving(r12="r2"))
+        else:
+            call = call.call(
+                None, r2=Holds.STATE, r3=Holds.ADDRESS, r4=Holds.VALUE, r5=Holds.MEMORY_INDEX, r6=Holds.RETURN_ADDRESS
+            )
+            out.put(Phase.SLOW_PATH, call)
+        out.put(Phase.SLOW_PATH, _brc(_ALWAYS, back - out.here).branch("always"))

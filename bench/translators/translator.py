@@ -8,22 +8,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from bench.translators.flow import Follower
+from bench.translators.instruction import Placed
 from strategies.writes import Form, Phase, Region, Unit, Write
 
 Access = Literal["load", "store"]
 ACCESSES: tuple[Access, ...] = ("load", "store")
 
+GuestBits = Literal[32, 64]
+GUEST_BITS: tuple[GuestBits, ...] = (32, 64)
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One way through a guest memory access: which of its units are fetched, in order.
+    """One way through a block: which of its units are fetched, in order.
 
-    ``name`` is what the last access does: ``hit`` or ``miss`` (of the software TLB), or
-    ``fault``, a miss whose helper does not return.  ``offsets`` are those of the
-    fetched units, conditional ones that have no effect included.
+    ``name`` is what the last access does: ``hit`` or ``miss`` (of the software TLB),
+    ``fault``, a miss whose helper does not return, or ``skip``, if the guest's own condition skips
+    the access.  ``offsets`` are those of the fetched units, conditional ones that have no effect included.
     """
 
-    name: Literal["hit", "miss", "fault"]
+    name: str
     offsets: tuple[int, ...]
 
 
@@ -33,7 +38,8 @@ class Code:
 
     ``size`` is its length in bytes; ``writes`` are all its stores in time order;
     ``rewritten`` is where retranslation stops, in bytes from its start, when
-    its last guest access faults; ``paths`` are the ways through it.
+    its last guest access faults; ``paths`` are the ways through it; ``placed`` are its instructions when
+    complete, ``registers`` what these hold at its start.
     """
 
     tb: int
@@ -41,6 +47,8 @@ class Code:
     rewritten: int
     writes: tuple[Write, ...]
     paths: tuple[Path, ...]
+    placed: tuple[Placed, ...] = ()
+    registers: tuple[tuple[str, str], ...] = ()
 
     @property
     def whole(self) -> Region:
@@ -58,6 +66,14 @@ class Code:
         written = itertools.takewhile(lambda write: write.unit.offset < self.rewritten, self.writes)
         return Region(self.tb, self.rewritten, tuple(written))
 
+    @property
+    def unfinished(self) -> frozenset[int]:
+        """The offsets of the units that a retranslation writes and does not complete: their label is bound later."""
+        known: dict[Unit, int] = {}
+        for write in self.retranslated.writes:
+            known[write.unit] = known.get(write.unit, 0) | write.known
+        return frozenset(unit.offset for unit, mask in known.items() if mask != unit.mask)
+
 
 class Translator(abc.ABC):
     """A dated backend.
@@ -65,16 +81,20 @@ class Translator(abc.ABC):
     ``name`` is the backend, ``version`` the year whose code it is (``2010``: as it
     was in early January 2011, before the fix); ``isa`` is the host instruction
     set, ``byteorder`` that of its instructions, ``alignment`` that of blocks in the
-    code buffer in bytes; ``buffer`` is the address at which its blocks are encoded to lie.
+    code buffer in bytes; ``buffer`` is the address at which its blocks are encoded to lie.  ``host_bits``
+    is the width of its registers.  ``exact``: the distances are those of the source for the stated
+    case; else they are typical, since they depend on constants and on register allocation.
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
     isa: ClassVar[str]
     byteorder: ClassVar[Literal["little", "big"]]
+    host_bits: ClassVar[Literal[32, 64]] = 32
     alignment: ClassVar[int] = 16
     buffer: ClassVar[int] = 0
     shipped_form: ClassVar[Form]
+    exact: ClassVar[bool] = False
 
     @property
     def full_name(self) -> str:
@@ -82,11 +102,27 @@ class Translator(abc.ABC):
         return f"{self.name}@{self.version}"
 
     @abc.abstractmethod
-    def block(self, tb: int, accesses: Iterable[Access] = ("load",)) -> Code:
-        """The block number ``tb`` with the given guest accesses (32-bit, TLB index 0, kernel mode), then its exit.
+    def block(
+        self, tb: int, accesses: Iterable[Access] = ("load",), *, guarded: bool = False, guest_bits: GuestBits = 32
+    ) -> Code:
+        """The block number ``tb`` with the given guest accesses (of 32 bits, TLB index 0, kernel mode), then its exit.
 
-        The last access is the one that faults.  Raises ``InputError`` if there is none, or for an unknown one.
+        The last access is the one that faults.  ``guarded``: a condition of the guest's skips them all, by
+        a branch whose label is bound behind the last one.  ``guest_bits`` is the width of a guest address.
+        Raises ``InputError`` if there is no access, for an unknown one, and for a width
+        that this translator does not have.
         """
 
+    @abc.abstractmethod
+    def destination(self, word: int) -> int | None:
+        """Where the branch ``word`` leads, in bytes from its own address; None if the word is no branch."""
 
-__all__ = ["ACCESSES", "Access", "Code", "Form", "Path", "Phase", "Region", "Translator", "Unit", "Write"]
+    def follower(self, code: Code) -> Follower:
+        """Follows the block: what is fetched, and what the helpers are told."""
+        return Follower(code.placed, dict(code.registers), self.destination)
+
+
+__all__ = [
+    "ACCESSES", "GUEST_BITS", "Access", "Code", "Form", "GuestBits", "Path", "Phase", "Region", "Translator", "Unit",
+    "Write",
+]  # fmt: skip

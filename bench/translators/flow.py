@@ -1,0 +1,170 @@
+"""Following the code of a block: which instructions are fetched, in order, and what the helpers are told.
+
+What decides the branches is given (``Fact``), so that the followed course is one
+of the few that there are, and not a guess.  An instruction may be followed with another
+value than its final one: what a core runs that fetches a stale or a partial word.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.translators.instruction import Fact, Holds, Instruction, Placed
+
+Ends = Literal["exit", "fault", "loop", "illegal", "outside"]
+
+Destination = Callable[[int], int | None]
+"""Where the branch that a word is leads, in bytes from its own address; None if the word is no branch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of the helper at ``offset``: what it needs in registers, and what those hold."""
+
+    offset: int
+    needs: tuple[tuple[str, str], ...]
+    holds: tuple[str, ...]
+
+    @property
+    def right(self) -> bool:
+        """It is told what it needs."""
+        return self.holds == tuple(meaning for _, meaning in self.needs)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One way through a block.
+
+    ``offsets``: of the instructions fetched, in order.  ``ends``: at the block's exit; in a helper
+    that does not return (a guest fault); in a loop without end; at a word that is no instruction;
+    outside the block, ``at`` the offset where control then is.  ``accessed``: how often the fast
+    path made the guest access; ``calls``: of helpers; ``registers``: what they hold at the end.
+    """
+
+    offsets: tuple[int, ...]
+    ends: Ends
+    at: int
+    accessed: int
+    calls: tuple[Call, ...]
+    registers: tuple[tuple[str, str], ...]
+
+
+class Follower:
+    """Follows one block: ``placed`` its complete instructions; ``registers`` what these hold at its start."""
+
+    def __init__(self, placed: Sequence[Placed], registers: Mapping[str, str], destination: Destination) -> None:
+        self._placed = {item.offset: item for item in placed}
+        self._registers = dict(registers)
+        self._destination = destination
+        self._last = max((item.access for item in placed), default=0)
+
+    def course(
+        self,
+        facts: Sequence[frozenset[Fact]],
+        *,
+        faults: bool = False,
+        wrong: Mapping[int, int] | None = None,
+    ) -> Course:
+        """Follow the block; ``facts[n]`` is what holds for guest access n, ``wrong`` the words fetched in place of some.
+
+        ``faults``: the helper of the last access does not return.
+        """
+        wrong = wrong or {}
+        registers = dict(self._registers)
+        offsets: list[int] = []
+        calls: list[Call] = []
+        accessed = 0
+        seen: set[tuple[int, int | None, tuple[tuple[str, str], ...]]] = set()
+        at = 0
+        slot: tuple[Placed, int | None] | None = None  # what waits for its delay slot, and where it leads
+        ends: Ends
+        while True:
+            place = at, slot[1] if slot is not None else None, tuple(registers.items())
+            if place in seen:
+                ends = "loop"
+                break
+            seen.add(place)
+            item = self._placed.get(at)
+            if item is None:
+                ends = "outside"
+                break
+            offsets.append(at)
+            what, true = item.instruction, facts[item.access]
+            leads = self._destination(wrong.get(at, what.word)) if what.taken is not None else None
+            if at in wrong and leads is None:
+                ends = "illegal"
+                break
+            acts = _holds(what.only, true)
+            after: int | None = at + what.size
+            turned: tuple[Placed, int | None] | None = None
+            if acts and what.taken is not None and _holds(what.taken, true):
+                assert leads is not None
+                turned = item, at + leads
+            elif acts and what.does in ("call", "exit"):
+                turned = item, None
+            elif acts:
+                accessed += what.does == "access"
+                _set(registers, what)
+            if turned is not None and what.delay_slot:
+                if slot is not None:
+                    ends = "illegal"
+                    break
+                slot, at = turned, at + what.size
+                continue
+            done = slot if slot is not None else turned
+            slot = None
+            if done is not None:
+                origin, target = done
+                if origin.instruction.does == "exit":
+                    ends = "exit"
+                    break
+                if origin.instruction.does == "call":
+                    call = _call(origin, registers)
+                    calls.append(call)
+                    if faults and origin.access == self._last:
+                        ends = "fault"
+                        break
+                    _set(registers, origin.instruction, right=call.right)
+                    after = target if target is not None else at + what.size
+                else:
+                    after = target
+            assert after is not None
+            at = after
+        return Course(tuple(offsets), ends, at, accessed, tuple(calls), tuple(sorted(registers.items())))
+
+
+def outcomes(guest_bits: int, host_bits: int, *, guarded: bool) -> Iterator[tuple[str, frozenset[Fact], bool]]:
+    """What the last access of a block may meet: its name, the facts, and whether its helper does not return.
+
+    ``skip``, where the guest's condition skips it; ``hit``; ``miss``; ``fault``, a miss whose helper does not return. A
+    64-bit guest address on a 32-bit host misses in one half or the other.
+    """
+    misses: list[frozenset[Fact]] = [frozenset({"miss"})]
+    if guest_bits > host_bits:
+        misses = [frozenset({"miss", "low differs"}), frozenset({"miss", "high differs"})]
+    yield "hit", frozenset({"hit"}), False
+    for name, miss in itertools.product(("miss", "fault"), misses):
+        yield name, miss, name == "fault"
+    if guarded:
+        yield "skip", frozenset({"skip"}), False
+
+
+def _holds(fact: Fact, true: frozenset[Fact]) -> bool:
+    return fact == "always" or fact in true
+
+
+def _call(placed: Placed, registers: Mapping[str, str]) -> Call:
+    needs = placed.instruction.needs
+    return Call(placed.offset, needs, tuple(registers.get(register, Holds.UNKNOWN) for register, _ in needs))
+
+
+def _set(registers: dict[str, str], instruction: Instruction, *, right: bool = True) -> None:
+    for register, meaning in instruction.sets:
+        if meaning in registers:
+            meaning = registers[meaning]
+        elif meaning not in {*Holds}:
+            meaning = Holds.UNKNOWN
+        registers[register] = meaning if right else Holds.OTHER_VALUE

@@ -1,0 +1,102 @@
+"""A host instruction: its encoding, and what following the code needs to know of it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Fact = Literal["always", "hit", "miss", "low differs", "high differs", "skip"]
+"""What decides whether a branch is taken, or a predicated instruction has an effect.
+
+``hit``, ``miss``: of the software TLB, for the guest access that the instruction belongs to;
+``low differs``, ``high differs``: which half of a 64-bit guest address is not the entry's, at a miss
+on a 32-bit host; ``skip``: the guest's own condition, which skips the access.
+"""
+
+
+class Holds(enum.StrEnum):
+    """What a register holds, in words."""
+
+    ADDRESS = "the guest address"
+    ADDRESS_HIGH = "the high half of the guest address"
+    PAGE = "the guest address's page number"
+    INDEX = "the place of an entry in the TLB"
+    ENTRY = "a host pointer into the TLB"
+    TAG = "the TLB entry's tag"
+    EXPECTED = "the tag that the guest address needs"
+    ADDEND = "the TLB entry's addend"
+    HOST_ADDRESS = "the host address of the access"
+    MEMORY_INDEX = "the memory index"
+    STATE = "the pointer to the guest's state"
+    RETURN_ADDRESS = "the host address to return to"
+    VALUE = "the value"
+    OTHER_VALUE = "what lies at another address"
+    CONSTANT = "a constant"
+    BLOCK = "the pointer that the block returns"
+    UNKNOWN = "what was in it before"
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """``word`` as the host reads it (``strategies/writes.py``), ``size`` in bytes.
+
+    ``only``: it has an effect only then (conditional execution, predication).  ``taken``:
+    it is a branch, and leaves the sequence then; where ``delay_slot``, after the next
+    instruction.  ``sets``: what registers hold after it, in words or as the name of the register
+    copied.  ``does``: ``access``, the guest access itself; ``call``, of the helper, which needs
+    ``needs`` in registers, and sets its result; ``exit``, control leaves the block for good; ``data``,
+    it is not executed.
+    """
+
+    word: int
+    size: int
+    only: Fact = "always"
+    taken: Fact | None = None
+    delay_slot: bool = False
+    sets: tuple[tuple[str, str], ...] = ()
+    needs: tuple[tuple[str, str], ...] = ()
+    does: Literal["", "access", "call", "exit", "data"] = ""
+
+    @property
+    def mask(self) -> int:
+        """All its bits."""
+        return (1 << 8 * self.size) - 1
+
+    def on(self, fact: Fact) -> Instruction:
+        """The same, with an effect only then."""
+        return replace(self, only=fact)
+
+    def branch(self, fact: Fact, *, delay_slot: bool = False) -> Instruction:
+        """The same, as a branch that is taken then."""
+        return replace(self, taken=fact, delay_slot=delay_slot)
+
+    def leaving(self, **registers: str) -> Instruction:
+        """The same, and what registers hold after it: ``r0=Holds.ADDRESS``, or ``r0="r4"`` for a copy."""
+        return replace(self, sets=(*self.sets, *registers.items()))
+
+    def access(self) -> Instruction:
+        """The same, as the guest access itself."""
+        return replace(self, does="access")
+
+    def call(self, result: str | None, *, delay_slot: bool = False, **needs: str) -> Instruction:
+        """The same, as the call of the helper: what it needs in registers, and the register of its result."""
+        sets = ((result, Holds.VALUE),) if result is not None else ()
+        return replace(self, does="call", sets=sets, needs=tuple(needs.items()), delay_slot=delay_slot)
+
+    def exit(self, *, delay_slot: bool = False) -> Instruction:
+        """The same, as the one by which control leaves the block."""
+        return replace(self, does="exit", delay_slot=delay_slot)
+
+    def data(self) -> Instruction:
+        """The same, as data among the code."""
+        return replace(self, does="data")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An instruction at its offset in the block, in bytes; ``access``: the number of the guest access it belongs to."""
+
+    offset: int
+    instruction: Instruction
+    access: int
