@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -71,6 +71,9 @@ Tbs = Annotated[int, typer.Option("--tbs", help="Translation blocks.")]
 Retranslations = Annotated[int, typer.Option("--retranslations", help="Retranslations by each thread that faults.")]
 Flushes = Annotated[int, typer.Option("--flushes", help="Tb flushes, at most, by each thread that faults.")]
 MaxStates = Annotated[int | None, typer.Option("--max-states", help="States of a search, at most; then: bounded.")]
+
+
+GuestBits = Annotated[int, typer.Option("--guest-bits", help="Width of a guest address: 32 or 64.")]
 
 
 def main() -> None:
@@ -140,7 +143,11 @@ def check(
     translator: Translators = None,
     scenario: Scenarios = None,
     hazard: Annotated[
-        str, typer.Option("--hazard", help="transient: a wrong fetch; lasting: a wrong value that stays.")
+        str,
+        typer.Option(
+            "--hazard",
+            help="transient: a wrong fetch; lasting: a wrong value that stays; partial: a label that is bound too late.",
+        ),
     ] = "transient",
     layout: Annotated[
         str, typer.Option("--layout", help="apart: a line for every unit; packed: as emitted.")
@@ -156,6 +163,10 @@ def check(
     access: Annotated[
         str, typer.Option("--access", help="The guest accesses of each block: load, store or load,store.")
     ] = "load",
+    guest_bits: GuestBits = 32,
+    units: Annotated[
+        str, typer.Option("--units", help="each: a search for each unit that can change; together: one for all.")
+    ] = "each",
     max_states: MaxStates = None,
     follow: Annotated[
         str | None, typer.Option("--follow", help="Find the shortest run with these events: a file, or 'thread'.")
@@ -174,6 +185,7 @@ def check(
     """
     from bench.check import cell
     from bench.check.follow import load_events
+    from bench.check.units import HAZARDS, UNITS
     from bench.layout import LAYOUTS
     from bench.report import checks
 
@@ -185,7 +197,7 @@ def check(
     if not 0 <= offset < 65536:
         raise InputError(str(offset), place="--offset", expected="0 to 65535 bytes")
     options = cell.Options(
-        hazard=_one_of("--hazard", hazard, cell.HAZARDS),
+        hazard=_one_of("--hazard", hazard, HAZARDS),
         layout=_one_of("--layout", layout, LAYOUTS),
         offset=offset,
         start=_one_of("--start", start, cell.STARTS),
@@ -195,6 +207,8 @@ def check(
         flushes=flushes,
         max_states=_max_states(max_states),
         accesses=_accesses(access),
+        guest_bits=_guest_bits(guest_bits),
+        units=_one_of("--units", units, UNITS),
         what_if=what_if,
         follow=load_events(follow) if follow is not None else (),
         follow_source=follow or "",
@@ -436,10 +450,14 @@ def model(
 def show_translator(
     name: Annotated[str, typer.Argument(help="A translator, such as arm or arm@2011.")],
     access: Annotated[str, typer.Option("--access", help="The guest access: load or store.")] = "load",
+    guarded: Annotated[
+        bool, typer.Option("--guarded", help="A branch of the guest's own may skip the access (the partial hazard).")
+    ] = False,
+    guest_bits: GuestBits = 32,
     format: Format = "simple",
     output: Output = None,
 ) -> None:
-    """What a backend emits for a guest access: bytes, disassembly, order in time.
+    """What a backend emits for a guest access: bytes, disassembly, order in time, and what a wrong word would do.
 
     \b
     Example: staleline translator arm@2010 --access store
@@ -451,11 +469,12 @@ def show_translator(
 
     emit = _emitter(format, output)
     found = load_translator(name)
-    rows = listing(found, _one_of("--access", access, ACCESSES))
+    accesses = (_one_of("--access", access, ACCESSES),)
+    shown = listing(found, found.block(0, accesses, guarded=guarded, guest_bits=_guest_bits(guest_bits)))
     if format == "json":
-        emit(_json(listings.as_objects(found, access, rows)))
+        emit(_json(listings.as_objects(shown, access)))
     else:
-        emit(listings.as_csv(rows) if format == "csv" else listings.as_text(found, access, rows, format))
+        emit(listings.as_csv(shown) if format == "csv" else listings.as_text(shown, access, format))
 
 
 @app.command("list")
@@ -532,6 +551,15 @@ def _accesses(text: str) -> tuple[Access, ...]:
     if len(named) > 4:
         raise InputError(f"{len(named)} accesses", place="--access", expected="at most 4")
     return named
+
+
+def _guest_bits(bits: int) -> Literal[32, 64]:
+    from bench.translators.translator import GUEST_BITS
+
+    for known in GUEST_BITS:
+        if bits == known:
+            return known
+    raise InputError(str(bits), place="--guest-bits", expected="32 or 64")
 
 
 def _max_states(asked: int | None) -> int:

@@ -11,6 +11,10 @@ A line is live if it holds a live unit.  Only live units and lines are state.  T
 stores of one phase that touch no live unit are one step.  The fetch of a unit that
 is not live is none: what it does to a live line, the environment can do too.
 
+Where what a unit is loaded as decides nothing but what is stored to that unit, each live unit goes its own
+way: a program may follow one of them (``followed``), and the others count as not live.  Their stores
+still touch the lines that they lie in.
+
 A cell is the part of a live unit that lies in one line of every cache: the whole
 unit, but for a unit that crosses a line.  Such a unit is stored cell by cell.
 """
@@ -44,7 +48,7 @@ from bench.steps import (
     Touch,
 )
 from bench.survey import Call, live_units, lock_names, refuse_unbalanced_locks
-from bench.translators.translator import Access, Code, Translator
+from bench.translators.translator import Access, Code, GuestBits, Translator
 from strategies.asking import Stretch, ask
 from strategies.operations import (
     Acquire,
@@ -217,7 +221,10 @@ class Program:
 
 
 class Compiler:
-    """Builds the model of one cell; ``Compiler(...).model`` is what the machine runs."""
+    """Builds the model of one cell; ``Compiler(...).model`` is what the machine runs.
+
+    ``followed``: the offsets of the live units that are state, None for all; ``live``: all of them.
+    """
 
     def __init__(
         self,
@@ -230,11 +237,16 @@ class Compiler:
         offset: int = 0,
         start_at_fault: bool = False,
         accesses: Sequence[Access] = ("load",),
+        guarded: bool = False,
+        guest_bits: GuestBits = 32,
+        followed: frozenset[int] | None = None,
     ) -> None:
         self.strategy = strategy
         self.scenario = scenario
         self.recipe: Recipe = host.runs_as(translator.isa).flush
-        self.codes: tuple[Code, ...] = tuple(translator.block(tb, accesses) for tb in range(scenario.tbs))
+        self.codes: tuple[Code, ...] = tuple(
+            translator.block(tb, accesses, guarded=guarded, guest_bits=guest_bits) for tb in range(scenario.tbs)
+        )
         self.buffer = Buffer(sum(code.size for code in self.codes), tuple(code.whole for code in self.codes))
         self._iline = tuple(host.icache_line(core) for core in range(scenario.cores))
         lines = {host.dcache.line, *self._iline}
@@ -242,7 +254,8 @@ class Compiler:
         asked = tuple(self._asked())
         self._locks = lock_names(strategy, asked)
         refuse_unbalanced_locks(strategy, self.codes[0], self.buffer)
-        live = live_units(strategy, self.codes, asked)
+        self.live = live_units(strategy, self.codes, asked)
+        live = {at for at in self.live.at if followed is None or at[1] in followed}
         self._cells: dict[tuple[int, int], tuple[int, ...]] = {}
         self._cell_masks: list[int] = []
         finals: list[int] = []
@@ -334,7 +347,7 @@ class Compiler:
                 continue
             actions = self._lower(operation)
             if actions:
-                return self._merge_touches(_Actions(actions, _label(frame, operation)), rest)
+                return self._merge_touches(_Actions(actions, self._label(frame, operation)), rest)
             stack = rest
         return stack
 
@@ -417,9 +430,19 @@ class Compiler:
         assert isinstance(operation, Load)
         return Step(
             self._get(operation.unit),
-            _label(frame, operation),
+            self._label(frame, operation),
             lambda result: program.number((frame.after(stretch, result), *rest)),
         )
+
+    def _label(self, frame: _Frame, operation: Operation) -> Label:
+        """The label of an operation; it tells a write to a live unit that is not followed from one that is."""
+        label = _label(frame, operation)
+        match operation:
+            case Store(unit) | Load(unit) if not unit.in_scratch:
+                at = unit.tb, unit.offset
+                if at in self.live.at and at not in self._cells:
+                    return replace(label, what=f"{OTHER}{label.what.replace(' target is', chr(39) + 's target is')}")
+        return label
 
     # - lowering
 
@@ -529,6 +552,10 @@ def _label(frame: _Frame, operation: Operation) -> Label:
         case Sync():
             return Label("this core is synchronised", tb)
     return Label(f"{frame.hook} stores", tb)
+
+
+OTHER = "another "
+"""How the row of a write begins that goes to a live unit which is not followed."""
 
 
 def _present(spans: Iterable[Span], size: int, known: Sequence[int]) -> tuple[int, ...]:

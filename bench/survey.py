@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.translators.translator import Code, Translator
@@ -77,10 +78,20 @@ def _leaves(found: Tree) -> Iterator[Operation]:
             yield item
 
 
-def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call]) -> set[tuple[int, int]]:
-    """The units, as (block, offset), that some store of the hooks ``asked`` can change.
+@dataclass(frozen=True, slots=True)
+class LiveUnits:
+    """``at``: the units, as (block, offset), that some store of the hooks can change.
 
-    A fixed point over the values that each can hold.
+    ``independent``: what a unit is loaded as decides nothing but what is stored to that unit; so each unit
+    goes its own way, whatever the others hold.
+    """
+
+    at: frozenset[tuple[int, int]]
+    independent: bool
+
+
+def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call]) -> LiveUnits:
+    """The units that some store of the hooks ``asked`` can change: a fixed point over the values that each can hold.
 
     A unit with more than ``many`` values (a sum can grow for ever) is live whatever else it holds; so is
     every other unit that a hook stores after it has loaded such a unit, since not all of its results are tried.
@@ -91,16 +102,28 @@ def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call])
         (unit.tb, unit.offset): {unit.final} for code in codes for unit in code.whole
     }
     influenced: set[tuple[int, int]] = set()
+    independent = True
 
     def visit(
-        hook: str, argument: Any, history: tuple[int, ...] = (), loaded: frozenset[tuple[int, int]] = frozenset()
-    ) -> None:
+        hook: str,
+        argument: Any,
+        history: tuple[int, ...] = (),
+        loaded: frozenset[tuple[int, int]] = frozenset(),
+        read: frozenset[Unit] = frozenset(),
+    ) -> tuple[Any, ...]:
+        """All that may follow; what is done after it, but for the values stored to the units ``read`` so far."""
+        nonlocal independent
         stretch = ask(strategy, hook, argument, history)
+        done: list[Any] = []
         for operation in stretch.operations:
             for unit in _units_of(operation):
                 if (unit.tb, unit.offset) not in values:
                     place, kind = place_of(strategy, hook), type(operation).__name__
                     raise StrategyError(f"{place}: {kind} of TB+{unit.offset}, where block {unit.tb} has no unit")
+            if isinstance(operation, Store) and operation.unit in read:
+                done.append(replace(operation, value=0))
+            else:
+                done.append(operation)
             if isinstance(operation, Do):
                 visit(operation.hook, operation.argument)
             elif isinstance(operation, Store) and not operation.unit.in_scratch:
@@ -117,15 +140,19 @@ def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call])
             held = {last.unit.final} if last.unit.in_scratch else values[key]
             if len(held) > many:
                 loaded |= {key}
-            for value in sorted(held):
-                visit(hook, argument, (*history, value), loaded)
+            read |= {last.unit}
+            after = {visit(hook, argument, (*history, value), loaded, read) for value in sorted(held)}
+            independent = independent and len(after) == 1
+            done.append(min(after, key=len))
+        return tuple(done)
 
     while True:
         before = sum(map(len, values.values())) + len(influenced)
         for hook, argument in asked:
             visit(hook, argument)
         if sum(map(len, values.values())) + len(influenced) == before:
-            return influenced | {key for key, held in values.items() if len(held) > 1}
+            live = influenced | {key for key, held in values.items() if len(held) > 1}
+            return LiveUnits(frozenset(live), independent and not influenced)
 
 
 def _units_of(operation: Operation) -> Iterable[Unit]:

@@ -54,7 +54,10 @@ class Tiny(Translator):
             f"Tiny({self.byteorder!r}, {self.size}, {self.branches}, {self.rewritten}, {self.paths}, {self.shipped!r})"
         )
 
-    def block(self, tb: int, accesses: Any = ("load",)) -> Code:
+    def destination(self, word: int) -> int | None:
+        return None
+
+    def block(self, tb: int, accesses: Any = ("load",), **shape: Any) -> Code:
         units = [
             Unit(tb, 4 * n, 4, (OPCODE | TARGET) if n in self.branches else 0xE100_0000 + n, self.shipped)
             for n in range(self.size)

@@ -8,20 +8,20 @@ from typing import Literal
 
 from bench.check.explain import Explanation, explain
 from bench.check.follow import Followed, Wanted, follow
-from bench.check.search import Outcome, lasting_value, search, wrong_fetch
+from bench.check.search import Outcome
+from bench.check.units import Hazard, Units, search_units
 from bench.errors import InputError
 from bench.hosts import Host
 from bench.layout import LayoutName
 from bench.program import Compiler
 from bench.scenarios import scenario
+from bench.translators.consequence import Consequence, consequences
 from bench.translators.disassembly import disassembler
-from bench.translators.translator import Access, Translator
+from bench.translators.translator import Access, GuestBits, Translator
 from strategies import registry
 from strategies.strategy import Strategy
 
-Hazard = Literal["transient", "lasting"]
 Start = Literal["cold", "fault"]
-HAZARDS: tuple[Hazard, ...] = ("transient", "lasting")
 STARTS: tuple[Start, ...] = ("cold", "fault")
 MAX_STATES = 5_000_000
 
@@ -30,8 +30,10 @@ MAX_STATES = 5_000_000
 class Options:
     """How a cell is checked.
 
-    ``cores``, ``tbs``, ``retranslations`` and ``flushes`` scale the scenario.  ``follow``: events to
-    find in one run, beside the verdict, and the file (or name) that they came from.
+    ``cores``, ``tbs``, ``retranslations`` and ``flushes`` scale the scenario.  The partial hazard is that of a block
+    whose accesses the guest may skip, by a branch whose label is bound behind them.  ``units``: one search for ``each``
+    unit that can change, where they do not depend on one another, or one search for all ``together``.  ``follow``:
+    events to find in one run, beside the verdict, and the file (or name) that they came from.
     """
 
     hazard: Hazard = "transient"
@@ -44,6 +46,8 @@ class Options:
     flushes: int = 0
     max_states: int = MAX_STATES
     accesses: tuple[Access, ...] = ("load",)
+    guest_bits: GuestBits = 32
+    units: Units = "each"
     what_if: bool = False
     follow: tuple[Wanted, ...] = ()
     follow_source: str = ""
@@ -59,7 +63,8 @@ class Checked:
 
     ``reference`` is what the strategy is found by: its name, or a class in a file.
     ``outcome`` is None where the scenario cannot be on this host (verdict ``n/a``, with the ``reason``).
-    ``explanation`` is that of the counterexample, or of the run that ``followed`` found.
+    ``explanation`` is that of the counterexample, or of the run that ``followed`` found;
+    ``consequences``: what the wrong word at the end of it does.
     """
 
     strategy: str
@@ -73,6 +78,7 @@ class Checked:
     explanation: Explanation | None = None
     followed: Followed | None = None
     reason: str = ""
+    consequences: tuple[Consequence, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -116,21 +122,38 @@ def check(
         return Checked(
             strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, None, reason=reason
         )
-    compiler = Compiler(
-        strategy, translator, host, cast,
-        layout=options.layout, offset=options.offset, start_at_fault=options.start == "fault",
-        accesses=options.accesses,
-    )  # fmt: skip
-    model = compiler.model
-    failure = wrong_fetch if options.hazard == "transient" else lasting_value(model)
-    outcome = search(model, failure, max_states=options.max_states, progress=progress)
-    followed = follow(model, options.follow, max_states=options.max_states) if options.follow else None
+
+    def build(units: frozenset[int] | None = None) -> Compiler:
+        return Compiler(
+            strategy, translator, host, cast,
+            layout=options.layout, offset=options.offset, start_at_fault=options.start == "fault",
+            accesses=options.accesses, guarded=options.hazard == "partial", guest_bits=options.guest_bits,
+            followed=units,
+        )  # fmt: skip
+
+    outcome, compiler = search_units(
+        build, options.hazard, options.units, max_states=options.max_states, progress=progress
+    )
+    followed = None
+    if options.follow:
+        compiler = build()
+        followed = follow(compiler.model, options.follow, max_states=options.max_states)
     run = followed.run if followed is not None else outcome.run
-    explanation = None
+    explanation: Explanation | None = None
+    does: tuple[Consequence, ...] = ()
     if run or outcome.failure:
         reads = disassembler(translator, compiler.codes[0])
-        explanation = explain(model, run, "" if followed is not None else outcome.failure, reads)
+        explanation = explain(compiler.model, run, "" if followed is not None else outcome.failure, reads)
+        does = _does(explanation, translator, compiler)
     return Checked(
         strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, outcome, explanation,
-        followed,
+        followed, consequences=does,
     )  # fmt: skip
+
+
+def _does(explanation: Explanation, translator: Translator, compiler: Compiler) -> tuple[Consequence, ...]:
+    """What the wrong word does that a run ends with."""
+    watched = explanation.watched
+    if watched is None or watched.fetched is None:
+        return ()
+    return consequences(translator, compiler.codes[watched.tb], watched.offset, watched.fetched)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.machine import Event, Kind, State, Transition, initial
-from bench.program import Model
+from bench.program import OTHER, Model
 from bench.steps import (
     Action,
     Claim,
@@ -61,7 +61,8 @@ class Row:
 class Watched:
     """The unit that the table follows: its name, block, offset in bytes, final value and what that means.
 
-    The name is ``TB+32``, or ``TB 1+32`` where there are several blocks.
+    The name is ``TB+32``, or ``TB 1+32`` where there are several blocks.  ``fetched``: the wrong value that a core
+    fetched at the end of the run; None if none did.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Watched:
     offset: int
     final: int
     instruction: str
+    fetched: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,8 @@ class _Explainer:
         if self.at is not None:
             unit = self._unit(self.at)
             name = self._place(self.at)
-            watched = Watched(name, unit.tb, unit.offset, unit.final, self.disassemble(unit, unit.final))
+            instruction = self.disassemble(unit, unit.final)
+            watched = Watched(name, unit.tb, unit.offset, unit.final, instruction, self._fetched_wrong())
         closing = ""
         if self.failure == "deadlock":
             closing = self._deadlock()
@@ -382,11 +385,15 @@ class _Explainer:
         return value if at == self.at else f"{value} at {self._place(at)}"
 
     def _instruction(self, values: Sequence[int], at: At) -> str:
-        unit = self._unit(at)
+        unit, value = self._unit(at), self._whole(values, at)
+        return f"{value:0{2 * unit.size}x} ({self.disassemble(unit, value)})"
+
+    def _whole(self, values: Sequence[int], at: At) -> int:
+        """The value of a unit, from those of its cells."""
         value = 0
         for cell in self._cells(at):
             value |= values[cell]
-        return f"{value:0{2 * unit.size}x} ({self.disassemble(unit, value)})"
+        return value
 
     def _source(self) -> tuple[str, Callable[[State], Sequence[int]]]:
         if self.model.host.coherence.fill.value == "coherent":
@@ -519,6 +526,8 @@ class _Explainer:
         assert first.step is not None
         actions = _actions(group)
         stored = self._live([move for move in group if move.step is not None and isinstance(move.step.action, Put)])
+        if first.step.label.what.startswith(OTHER):
+            return f"it goes its own way{self._line_changes(first, last)}"
         if stored:
             return self._stored(group, stored, "branch" if _is_branch(first.step.label) else "unit")
         if loaded := self._live(group):
@@ -640,20 +649,29 @@ class _Explainer:
         if step.action.position is None:
             return "no instruction of it ever changes"
         at = step.action.tb, step.action.position
-        name, values = self._source()
-        queue = before.ahead[core]
-        lines = [before.icache[core][self.model.iline_of[core][cell]] for cell in self._cells(at)]
-        if queue is not None and queue[:2] == at:
-            held, how = self._fetched(before, core), "the core had fetched it ahead, and nothing made it fetch again"
-        elif None not in lines:
-            held = self._cached(before, core)
-            how = "its instruction cache still holds the line"
-        else:
-            held, how = values(before), f"the instruction line is absent, so that it is filled from {name}"
+        held, how = self._supplied(before, core, at)
         runs = self._holds(held, at)
         if move.transition.wrong is None:
             return f"{how}: it runs {runs}"
         return f"{how}: it runs {runs} in place of {self._instruction(self.model.final, at)}"
+
+    def _supplied(self, before: State, core: int, at: At) -> tuple[Sequence[int], str]:
+        """The values that a fetch of ``core`` is given, and why those."""
+        name, values = self._source()
+        queue = before.ahead[core]
+        lines = [before.icache[core][self.model.iline_of[core][cell]] for cell in self._cells(at)]
+        if queue is not None and queue[:2] == at:
+            return self._fetched(before, core), "the core had fetched it ahead, and nothing made it fetch again"
+        if None not in lines:
+            return self._cached(before, core), "its instruction cache still holds the line"
+        return values(before), f"the instruction line is absent, so that it is filled from {name}"
+
+    def _fetched_wrong(self) -> int | None:
+        """The value of the watched unit that the run ends with, if that is a wrong fetch of it."""
+        if not self.moves or self.at is None or self.moves[-1].transition.wrong != self.at:
+            return None
+        last = self.moves[-1]
+        return self._whole(self._supplied(last.before, last.event.core, self.at)[0], self.at)
 
     def _telling(self, group: list[_Move]) -> _Move:
         """The fetch of an execution to tell of: a wrong one, else that of the watched unit, else the last."""

@@ -9,11 +9,11 @@ events that lead to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from bench.machine import State, Transition, environment_steps, finished, initial, lasting, program_steps
+from bench.machine import Kind, State, Transition, environment_steps, finished, initial, lasting, program_steps
 from bench.program import Model
 
 Node = TypeVar("Node", bound=Hashable)
@@ -91,7 +91,7 @@ Failure = Callable[[Transition], str]
 
 
 def wrong_fetch(transition: Transition) -> str:
-    """The transient hazard: a unit is fetched that is not what it should be."""
+    """The transient and the partial hazard: a unit is fetched that is not what it should be."""
     return "wrong fetch" if transition.wrong is not None else ""
 
 
@@ -100,16 +100,59 @@ def lasting_value(model: Model) -> Failure:
     return lambda transition: "lasting" if lasting(model, transition.state) else ""
 
 
+def among(model: Model, offsets: Collection[int], failure: Failure) -> Failure:
+    """The same failure, if a unit at one of the ``offsets`` (in bytes from the start of its block) is wrong."""
+    units = [
+        (at.offset in offsets, cells)
+        for units, held in zip(model.unit_at, model.units, strict=True)
+        for at, cells in zip(units, held, strict=True)
+    ]
+    if all(concerned for concerned, _ in units):
+        return failure
+    cells = [cell for concerned, held in units if concerned for cell in held]
+
+    def concerned(transition: Transition) -> str:
+        if transition.wrong is not None:
+            tb, position = transition.wrong
+            if model.unit_at[tb][position].offset in offsets:
+                return failure(transition)
+        elif any(transition.state.data[cell] != model.final[cell] for cell in cells):
+            return failure(transition)
+        return ""
+
+    return concerned
+
+
+Environment = Callable[[Model, State], Iterator[Transition]]
+
+
+def data_steps(model: Model, state: State) -> Iterator[Transition]:
+    """The steps of the environment that the data side, or a waiting thread, can notice.
+
+    The others move values from there to the point of unification and to instruction caches and queues, and nothing
+    that comes of them is ever stored.  So these are enough to know what the data side can come to hold.
+    """
+    unseen = {Kind.WRITE_BACK, Kind.DROP, Kind.FILL, Kind.AHEAD}
+    return (step for step in environment_steps(model, state) if step.event.kind not in unseen)
+
+
 def search(
-    model: Model, failure: Failure, *, max_states: int, progress: Callable[[int], None] = lambda states: None
+    model: Model,
+    failure: Failure,
+    *,
+    max_states: int,
+    max_depth: int | None = None,
+    environment: Environment = environment_steps,
+    progress: Callable[[int], None] = lambda states: None,
 ) -> Outcome:
     """Explore every interleaving until a failure is found, all states are seen, or more than ``max_states`` would be.
 
-    ``progress`` is told the number of states now and then.
+    With ``max_depth`` it is cut short as well, when no failure has so few steps.  ``environment``: what the
+    environment may do.  ``progress`` is told the number of states now and then.
     """
     walk = Walk(
         initial(model),
-        lambda state: ((step, step.state) for step in environment_steps(model, state)),
+        lambda state: ((step, step.state) for step in environment(model, state)),
         lambda state: ((step, step.state) for step in program_steps(model, state)),
     )
     alive: set[State] = set()
@@ -119,6 +162,8 @@ def search(
         if found is not None and walk.depth == found.depth:
             break
         states = len(walk.parents)
+        if max_depth is not None and walk.depth >= max_depth:
+            return Outcome("bounded", states, walk.depth, False)
         if transition is None:
             if not finished(model, state) and not _alive(model, state, alive):
                 run = walk.run(state)

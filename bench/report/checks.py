@@ -68,7 +68,8 @@ def command(result: Checked) -> str:
     host = result.host.file or result.host.name
     words = ["staleline", "check", result.reference, "--host", host, "--translator", result.translator]
     words += ["--scenario", result.scenario]
-    for name in ("hazard", "start", "layout", "offset", "cores", "tbs", "retranslations", "flushes", "max_states"):
+    for name in ("hazard", "start", "layout", "offset", "cores", "tbs", "retranslations", "flushes", "guest_bits", "units",
+                 "max_states"):  # fmt: skip
         if getattr(options, name) != getattr(plain, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     if options.accesses != plain.accesses:
@@ -115,8 +116,13 @@ def _object(result: Checked) -> dict[str, Any]:
         "retranslations": options.retranslations,
         "flushes": options.flushes,
         "accesses": list(options.accesses),
+        "guest_bits": options.guest_bits,
+        "units": options.units,
         "counterexample": [_row_object(row) for row in _counterexample(result)],
         "watched": None,
+        "consequences": [
+            {"when": each.when, "harm": each.harm, "what": each.what, "sees": each.sees} for each in result.consequences
+        ],
         "command": command(result),
     }
     if result.explanation is not None and result.explanation.watched is not None:
@@ -126,6 +132,7 @@ def _object(result: Checked) -> dict[str, Any]:
             "offset": watched.offset,
             "final": f"{watched.final:#x}",
             "instruction": watched.instruction,
+            "fetched": f"{watched.fetched:#x}" if watched.fetched is not None else None,
         }
     if result.followed is not None:
         found["followed"] = _followed_object(result, result.followed)
@@ -195,6 +202,9 @@ def _cell(result: Checked, style: str) -> str:
         lines += _explained(
             result.explanation, style, actors=len(_actors(result)) > 1, many=len(result.explanation.rows) > 0
         )
+    if result.consequences:
+        lines += ["", "What that does:"]
+        lines += [fill(each.text, first="- ", rest="  ") for each in result.consequences]
     if outcome.verdict == "fails":
         lines += ["", f"Show it again: {command(result)}"]
     return "\n".join(lines)

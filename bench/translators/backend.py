@@ -48,10 +48,13 @@ class Backend(Translator):
             )
         out = Emitter(tb, self.shipped_form, guest_bits)
         end = self._emit(out, wanted, guarded)
-        placed, registers = out.placed(), tuple(self.registers.items())
-        follower = Follower(placed, self.registers, self.destination)
+        placed = out.placed()
+        # What is to be loaded is in no register yet.
+        unset = Holds.VALUE if "store" not in wanted else None
+        registers = {name: Holds.UNKNOWN if held is unset else held for name, held in self.registers.items()}
+        follower = Follower(placed, registers, self.destination)
         paths = tuple(_paths(follower, len(wanted), guest_bits, self.host_bits, guarded))
-        return Code(tb, out.here, end, out.writes(), paths, placed, registers)
+        return Code(tb, out.here, end, out.writes(), paths, placed, tuple(registers.items()), guest_bits)
 
     def _emit(self, out: Emitter, accesses: tuple[Access, ...], guarded: bool) -> int:
         """Emit the accesses, the exit, and what lies behind it; where the last access's operation ends."""
@@ -67,7 +70,7 @@ class Backend(Translator):
 
     @abc.abstractmethod
     def _accesses(self, out: Emitter, accesses: tuple[Access, ...]) -> Sequence[tuple[int, SlowPath]]:
-        """Emit the guest accesses; what emits the slow paths that lie behind the block, each with its access's number."""
+        """Emit the guest accesses; what emits the slow paths behind the block, each with its access's number."""
 
     @abc.abstractmethod
     def _guard(self, out: Emitter) -> int:

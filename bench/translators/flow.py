@@ -68,9 +68,10 @@ class Follower:
         faults: bool = False,
         wrong: Mapping[int, int] | None = None,
     ) -> Course:
-        """Follow the block; ``facts[n]`` is what holds for guest access n, ``wrong`` the words fetched in place of some.
+        """Follow the block; ``facts[n]`` is what holds for guest access n.
 
-        ``faults``: the helper of the last access does not return.
+        ``wrong``: the words fetched in place of final ones, by offset.  ``faults``: the helper of the last access
+        does not return.
         """
         wrong = wrong or {}
         registers = dict(self._registers)

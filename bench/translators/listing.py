@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bench.translators.consequence import Consequence, consequences
 from bench.translators.disassembly import disassembler
-from bench.translators.translator import Access, Code, Translator
+from bench.translators.translator import Code, Translator
 from strategies.asking import ask
 from strategies.operations import Store
 from strategies.unfixed import Unfixed
@@ -39,12 +40,54 @@ class ListingRow:
     retranslated: bool
 
 
-def listing(translator: Translator, access: Access = "load") -> tuple[ListingRow, ...]:
-    """The stores of a block with one guest access and its exit, in time order.
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A temporary value: of the instruction at ``offset``, which means ``disassembly``, and what running it does."""
+
+    offset: int
+    value: int
+    disassembly: str
+    unfinished: bool
+    consequences: tuple[Consequence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The stores of a block in time order, and what each temporary value does that is run.
+
+    ``unfinished`` of a temporary value: a retranslation leaves it, since its label is bound behind the fault.
+    """
+
+    translator: Translator
+    code: Code
+    rows: tuple[ListingRow, ...]
+    wrong: tuple[Wrong, ...]
+
+
+def listing(translator: Translator, code: Code) -> Listing:
+    """The listing of a block of the translator's.
 
     Raises ``InputError`` if there is no disassembler for the translator's instruction set.
     """
-    code = translator.block(0, (access,))
+    rows = _rows(translator, code)
+    units = {unit.offset: unit for unit in code.whole}
+    disassemble = disassembler(translator, code)
+    values = {
+        (row.offset, int.from_bytes(bytes.fromhex(row.bytes), translator.byteorder)): None
+        for row in rows
+        if row.temporary and row.retranslated
+    }
+    wrong = tuple(
+        Wrong(
+            offset, value, disassemble(units[offset], value), offset in code.unfinished,
+            consequences(translator, code, offset, value),
+        )
+        for offset, value in values
+    )  # fmt: skip
+    return Listing(translator, code, rows, wrong)
+
+
+def _rows(translator: Translator, code: Code) -> tuple[ListingRow, ...]:
     disassemble = disassembler(translator, code)
     content = {write.unit.offset: write.unit.final for write in code.writes}
     retranslated = len(code.retranslated.writes)

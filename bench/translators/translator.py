@@ -39,7 +39,7 @@ class Code:
     ``size`` is its length in bytes; ``writes`` are all its stores in time order;
     ``rewritten`` is where retranslation stops, in bytes from its start, when
     its last guest access faults; ``paths`` are the ways through it; ``placed`` are its instructions when
-    complete, ``registers`` what these hold at its start.
+    complete, ``registers`` what these hold at its start; ``guest_bits`` the width of a guest address.
     """
 
     tb: int
@@ -49,6 +49,7 @@ class Code:
     paths: tuple[Path, ...]
     placed: tuple[Placed, ...] = ()
     registers: tuple[tuple[str, str], ...] = ()
+    guest_bits: GuestBits = 32
 
     @property
     def whole(self) -> Region:
