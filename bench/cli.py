@@ -146,7 +146,7 @@ def check(
         str,
         typer.Option(
             "--hazard",
-            help="transient: a wrong fetch; lasting: a wrong value that stays; partial: a label that is bound too late.",
+            help="transient: a wrong fetch; lasting: a wrong value stays; partial: a label is bound too late.",
         ),
     ] = "transient",
     layout: Annotated[

@@ -89,6 +89,7 @@ class Arm2010(InLineBackend):
     buffer = BUFFER
     shipped_form = Form.SKIP_BYTES
     exact = True
+    tlb = HOST_32
     registers: ClassVar[dict[str, Holds]] = {"r4": Holds.ADDRESS, "r5": Holds.VALUE, "r7": Holds.STATE}
 
     _begun: ClassVar[Form] = Form.WHOLE
@@ -103,7 +104,7 @@ class Arm2010(InLineBackend):
         out.patch(Phase.BRANCH_UPDATE, branch, _b(out.here - branch, _EQ).word, known=_IMM24, form=Form.READ_BACK)
 
     def _access(self, out: Emitter, access: Access) -> None:
-        tlb = HOST_32
+        tlb = self.tlb
         out.put(
             Phase.TLB_ACCESS,
             _data(_MOV, _SCRATCH, 0, _lsr(_ADDRESS, PAGE_BITS)).leaving(r8=Holds.PAGE),

@@ -10,6 +10,7 @@ from bench.errors import InputError
 from bench.translators.emitter import Emitter
 from bench.translators.flow import Follower, outcomes
 from bench.translators.instruction import Fact, Holds
+from bench.translators.softmmu import SoftTlb
 from bench.translators.translator import Access, Code, GuestBits, Path, Translator
 
 SlowPath = Callable[[], None]
@@ -24,11 +25,12 @@ class Backend(Translator):
     Every block is encoded as if it lay at ``buffer``, the start of the code
     buffer, so that instructions that reach for fixed places outside it (helpers,
     the epilogue) are the same in every block.  ``registers``: what registers hold when a block is
-    entered, by their name in the disassembly.  ``wide_guest``: it differs for a 64-bit guest address in the
+    entered, by their name in the disassembly.  ``tlb``: where the TLB lies.  ``wide_guest``: it differs for a 64-bit guest address in the
     number of branches, and is modelled for that too.
     """
 
     registers: ClassVar[dict[str, Holds]]
+    tlb: ClassVar[SoftTlb]
     wide_guest: ClassVar[bool] = False
 
     def block(

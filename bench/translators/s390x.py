@@ -150,9 +150,10 @@ class S390x2010(_S390x, InLineBackend):
     """QEMU's backend of early January 2011: the slow path first, both branches stored with displacement 0."""
 
     version = "2010"
+    tlb = HOST_64
 
     def _access(self, out: Emitter, access: Access) -> None:
-        tlb = HOST_64
+        tlb = self.tlb
         out.put(
             Phase.TLB_ACCESS,
             _llgfr(_R2, _ADDRESS).leaving(r2="r13"),
@@ -193,12 +194,13 @@ class S390x2015(_S390x, OutOfLineBackend):
     """
 
     version = "2015"
+    tlb = HOST_64_2015
     newest_first = True
 
     _begun: ClassVar[Form] = Form.SKIP_BYTES
 
     def _begin(self, out: Emitter, access: Access) -> SlowPath:
-        tlb = HOST_64_2015
+        tlb = self.tlb
         first, last = 64 - TLB_BITS - tlb.entry_bits, 63 - tlb.entry_bits  # the bits of an entry's offset
         out.put(
             Phase.TLB_ACCESS,

@@ -91,6 +91,7 @@ class X86_64(InLineBackend):
     byteorder = "little"
     buffer = BUFFER
     host_bits = 64
+    tlb = HOST_64
     shipped_form = Form.SKIP_BYTES
     registers: ClassVar[dict[str, Holds]] = {"ebp": Holds.ADDRESS, "ebx": Holds.VALUE, "r14": Holds.STATE}
 
@@ -104,7 +105,7 @@ class X86_64(InLineBackend):
         out.patch(Phase.BRANCH_UPDATE, branch, word, known=0xFFFF_FFFF_0000, form=Form.SKIP_BYTES)
 
     def _access(self, out: Emitter, access: Access) -> None:
-        tlb, compared = HOST_64, HOST_64.comparator(access)
+        tlb, compared = self.tlb, self.tlb.comparator(access)
         out.put(
             Phase.TLB_ACCESS,
             _mov(_ESI, _ADDRESS).leaving(esi="ebp"),

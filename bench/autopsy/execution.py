@@ -1,0 +1,243 @@
+"""Executing one image of a block: with a guest's state, a software TLB and a guest page around it.
+
+The code buffer around the block holds further copies of it, since a wild branch lands in other blocks.  A call of
+the helper is answered as the guest's MMU would: one page of the guest is mapped, and any other address faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bench.autopsy.processor import Processor
+from bench.translators.backend import Backend
+from bench.translators.flow import outcomes
+from bench.translators.instruction import Fact, Holds, Placed
+from bench.translators.softmmu import PAGE_BITS
+from bench.translators.translator import Access, Code
+
+Ended = Literal["exit", "guest fault", "loop", "illegal instruction", "wild"]
+
+GUEST_ADDRESS = 0x0040_1230
+"""What the guest accesses: an aligned word in the one page that it has."""
+LOADED = 0x1357_9BDF
+"""What lies there."""
+STORED = 0x2468_ACE0
+"""What a guest store stores."""
+STATE = 0x2000_0000
+"""Where the guest's state (CPUState) lies in the host; its TLB is in it."""
+_STATE_SIZE = 0x10000
+_PAGE_AT = 0x3000_0000
+"""Where the guest's page lies in the host."""
+_AROUND = 0x40000
+"""Bytes of the code buffer on either side: more than the reach of a 16-bit branch offset in words."""
+_LIMIT = 400
+"""Instructions, at most: a block has a few dozen, and one that runs this long is in a loop."""
+_HOST_PAGE = 0x1000
+
+
+@dataclass(frozen=True, slots=True)
+class HelperCall:
+    """A call of the helper at ``offset``: the registers that it needs, with what they held; ``address`` it was told."""
+
+    offset: int
+    registers: tuple[tuple[str, int], ...]
+    address: int
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """What one execution did.
+
+    ``offsets``: of the instructions executed, in order, in bytes from the start of the block (in another block of the
+    buffer they are negative or larger than its size).  ``ended``: by the block's exit; with a guest fault,
+    the helper having been told an address that the guest has not mapped; in a loop; at an illegal
+    instruction; or outside the buffer.  ``at``: the offset where it ended.  ``result``: what the data register held then.
+    ``page``: the word in the guest's page at the end.
+    """
+
+    offsets: tuple[int, ...]
+    ended: Ended
+    at: int
+    calls: tuple[HelperCall, ...]
+    result: int
+    page: int
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way in which the guest access of a block can go: ``name`` is ``hit``, ``miss`` or ``skip``."""
+
+    name: str
+    facts: frozenset[Fact]
+
+
+def ways(backend: Backend, code: Code) -> Iterator[Way]:
+    """The ways in which the access of a block can go."""
+    guarded = any(path.name == "skip" for path in code.paths)
+    for name, facts, faults in outcomes(code.guest_bits, backend.host_bits, guarded=guarded):
+        if not faults:
+            yield Way(name, facts)
+
+
+def execute(backend: Backend, code: Code, image: bytes, access: Access, way: Way) -> Executed:
+    """Execute ``image`` in place of the block.  Raises ``InputError`` where Unicorn is missing or cannot."""
+    return _Execution(backend, code, image, access, way).run()
+
+
+class _Execution:
+    def __init__(self, backend: Backend, code: Code, image: bytes, access: Access, way: Way) -> None:
+        self.backend, self.code, self.access, self.way = backend, code, access, way
+        self.processor = Processor.of(backend)
+        self.unicorn = self.processor.unicorn
+        self.emulator: Any = self.processor.start()
+        self.named = {held: name for name, held in backend.registers.items()}
+        self.placed = {item.offset: item for item in code.placed}
+        self.stride = -(-code.size // backend.alignment) * backend.alignment
+        self.executed: list[int] = []
+        self.trapped = False
+        self._map_code(image)
+        self._map_data()
+        self._set_registers()
+        self.emulator.hook_add(self.unicorn.UC_HOOK_CODE, self._log, begin=self.low, end=self.high)
+        self.emulator.hook_add(self.unicorn.UC_HOOK_INTR, self._trap)
+        unmapped = self.unicorn.UC_HOOK_MEM_READ_UNMAPPED | self.unicorn.UC_HOOK_MEM_WRITE_UNMAPPED
+        self.emulator.hook_add(unmapped, self._map_on_demand)
+
+    # - what is there
+
+    def _map_code(self, image: bytes) -> None:
+        buffer = self.backend.buffer
+        self.low = max(buffer - _AROUND, 0) // _HOST_PAGE * _HOST_PAGE
+        self.high = (buffer + _AROUND) // _HOST_PAGE * _HOST_PAGE
+        self.emulator.mem_map(self.low, self.high - self.low)
+        final = self._final().ljust(self.stride, b"\0")
+        before = (buffer - self.low) // self.stride
+        after = (self.high - buffer) // self.stride
+        self.emulator.mem_write(buffer - before * self.stride, final * (before + after))
+        self.emulator.mem_write(buffer, image)
+
+    def _final(self) -> bytes:
+        return b"".join(
+            unit.final.to_bytes(unit.size, self.backend.byteorder) for unit in self.code.whole
+        )  # fmt: skip
+
+    def _map_data(self) -> None:
+        self.emulator.mem_map(STATE, _STATE_SIZE)
+        self.emulator.mem_map(_PAGE_AT, _HOST_PAGE)
+        order, tlb, host = self.backend.byteorder, self.backend.tlb, self.backend.host_bits // 8
+        page = GUEST_ADDRESS >> PAGE_BITS << PAGE_BITS
+        entry = STATE + tlb.table + ((GUEST_ADDRESS >> PAGE_BITS << tlb.entry_bits) & tlb.index_mask)
+        wide = self.code.guest_bits // 8
+        tag = page
+        if "low differs" in self.way.facts:
+            tag ^= 1 << PAGE_BITS
+        elif "high differs" in self.way.facts:
+            tag |= 1 << 32
+        elif "miss" in self.way.facts:
+            tag = (1 << 8 * wide) - 1  # what an invalid entry holds
+        addend = (_PAGE_AT - page) % (1 << 8 * host)
+        self.emulator.mem_write(entry + tlb.comparator(self.access), tag.to_bytes(wide, order))
+        self.emulator.mem_write(entry + tlb.addend, addend.to_bytes(host, order))
+        self.emulator.mem_write(_PAGE_AT + GUEST_ADDRESS % _HOST_PAGE, LOADED.to_bytes(4, order))
+
+    def _set_registers(self) -> None:
+        data = 0 if "skip" in self.way.facts else STORED
+        values = {Holds.ADDRESS: GUEST_ADDRESS, Holds.ADDRESS_HIGH: 0, Holds.VALUE: data, Holds.STATE: STATE}
+        for name, held in self.backend.registers.items():
+            self.emulator.reg_write(self.processor.register(name), values[held])
+
+    # - what happens
+
+    def _log(self, emulator: Any, address: int, size: int, data: Any) -> None:
+        self.executed.append(address - self.backend.buffer)
+
+    def _trap(self, emulator: Any, number: int, data: Any) -> None:
+        self.trapped = True
+        emulator.emu_stop()
+
+    def _map_on_demand(self, emulator: Any, kind: int, address: int, size: int, value: int, data: Any) -> bool:
+        """Other memory of the host (its stack, a function's descriptor): zero."""
+        emulator.mem_map(address // _HOST_PAGE * _HOST_PAGE, 2 * _HOST_PAGE)
+        return True
+
+    def run(self) -> Executed:
+        calls: list[HelperCall] = []
+        at = 0
+        ended: Ended
+        while True:
+            left = _LIMIT - len(self.executed)
+            stopped = self._emulate(self.backend.buffer + at, max(left, 1))
+            at = stopped - self.backend.buffer
+            outside = not self.low <= stopped < self.high
+            origin = self._came_from() if outside else None
+            if origin is None and self.trapped:
+                ended = "illegal instruction"
+                at = self.executed[-1]
+                break
+            if len(self.executed) >= _LIMIT:
+                ended = "loop"
+                break
+            if origin is None:
+                ended = "wild"
+                break
+            self.trapped = False
+            if origin.instruction.does == "exit":
+                ended = "exit"
+                break
+            call = self._call(origin)
+            calls.append(call)
+            if call.address != GUEST_ADDRESS:
+                ended = "guest fault"
+                break
+            at = self._answer(origin)
+        result = self._read(self.named[Holds.VALUE]) & 0xFFFF_FFFF
+        word = self.emulator.mem_read(_PAGE_AT + GUEST_ADDRESS % _HOST_PAGE, 4)
+        page = int.from_bytes(word, self.backend.byteorder)
+        return Executed(tuple(self.executed), ended, at, tuple(calls), result, page)
+
+    def _emulate(self, start: int, count: int) -> int:
+        """Run until control leaves the buffer, or something else ends it; where that was."""
+        try:
+            self.emulator.emu_start(start, (1 << self.backend.host_bits) - 4, count=count)
+        except self.unicorn.UcError as error:
+            # Some processors report a jump to where nothing is as an exception of their own.
+            self.trapped = self.trapped or error.errno != self.unicorn.UC_ERR_FETCH_UNMAPPED
+        return int(self.emulator.reg_read(self.processor.program_counter))
+
+    def _came_from(self) -> Placed | None:
+        """The call or the exit by which control left the buffer: the last instruction, or the one before its slot."""
+        for offset in self.executed[:-3:-1]:
+            item = self.placed.get(offset % self.stride)
+            if item is not None and item.instruction.does in ("call", "exit"):
+                return item
+        return None
+
+    def _read(self, name: str) -> int:
+        return int(self.emulator.reg_read(self.processor.register(name)))
+
+    def _call(self, origin: Placed) -> HelperCall:
+        registers = tuple((name, self._read(name)) for name, _ in origin.instruction.needs)
+        held = {what: value for (_, what), (_, value) in zip(origin.instruction.needs, registers, strict=True)}
+        address = held[Holds.ADDRESS] & 0xFFFF_FFFF | (held.get(Holds.ADDRESS_HIGH, 0) & 0xFFFF_FFFF) << 32
+        return HelperCall(self._calling(origin), registers, address)
+
+    def _calling(self, origin: Placed) -> int:
+        """The offset of the call, which may lie in another block of the buffer."""
+        return next(offset for offset in reversed(self.executed) if offset % self.stride == origin.offset)
+
+    def _answer(self, origin: Placed) -> int:
+        """The helper makes the access, and returns behind the call."""
+        order, place = self.backend.byteorder, _PAGE_AT + GUEST_ADDRESS % _HOST_PAGE
+        if self.access == "store":
+            held = dict(self._call(origin).registers)
+            needs = {what: name for name, what in origin.instruction.needs}
+            self.emulator.mem_write(place, (held[needs[Holds.VALUE]] & 0xFFFF_FFFF).to_bytes(4, order))
+        for name, _ in origin.instruction.sets:
+            value = int.from_bytes(self.emulator.mem_read(place, 4), order)
+            self.emulator.reg_write(self.processor.register(name), value)
+        after = self._calling(origin) + origin.instruction.size
+        if origin.instruction.delay_slot:
+            after += self.placed[origin.offset + origin.instruction.size].instruction.size
+        return after

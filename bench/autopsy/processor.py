@@ -1,0 +1,91 @@
+"""The processors that Unicorn executes: which there are, and what their registers are called."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from bench.errors import InputError
+from bench.translators.translator import Translator
+
+_KINDS: dict[str, tuple[str, str, str | None]] = {
+    "aarch64": ("ARM64", "UC_MODE_LITTLE_ENDIAN", None),
+    "arm": ("ARM", "UC_MODE_ARM", None),
+    "i386": ("X86", "UC_MODE_32", None),
+    "mips": ("MIPS", "UC_MODE_MIPS32 UC_MODE_BIG_ENDIAN", None),
+    "ppc": ("PPC", "UC_MODE_PPC32 UC_MODE_BIG_ENDIAN", None),
+    "ppc64": ("PPC", "UC_MODE_PPC64 UC_MODE_BIG_ENDIAN", None),
+    "s390x": ("S390X", "UC_MODE_BIG_ENDIAN", None),
+    "sparc": ("SPARC", "UC_MODE_SPARC64 UC_MODE_BIG_ENDIAN", None),
+    "x86-64": ("X86", "UC_MODE_64", None),
+}
+"""By instruction set: Unicorn's architecture, its modes and a CPU model if not the default one."""
+
+_PROGRAM_COUNTER = {"i386": "EIP", "x86-64": "RIP"}
+_STACK_POINTER = {"i386": "ESP", "x86-64": "RSP", "ppc": "1", "ppc64": "1", "s390x": "R15"}
+_FIXED = {"s390x": {"PSWM": 0x1_8000_0000}}
+"""Registers that are not the block's business: here, 64-bit addressing."""
+_STACK = 0x2800_0000
+"""Where the host's stack is."""
+_PREFIXES = {"ppc": "r", "ppc64": "r"}
+"""What the names of registers begin with here and not in Unicorn."""
+
+
+def executable(translator: Translator) -> bool:
+    """Whether Unicorn executes what the translator emits."""
+    return translator.isa in _KINDS
+
+
+@dataclass(frozen=True)
+class Processor:
+    """An instruction set as Unicorn has it; ``unicorn`` and ``names`` are its modules."""
+
+    isa: str
+    unicorn: ModuleType
+    names: ModuleType
+
+    @classmethod
+    def of(cls, translator: Translator) -> Processor:
+        """The processor that a translator emits for.
+
+        Raises ``InputError`` if Unicorn is not installed, or does not have it.
+        """
+        if not executable(translator):
+            raise InputError(
+                f"no emulator for {translator.isa}, which {translator.full_name} emits",
+                place="--autopsy", expected=f"a translator for one of {', '.join(_KINDS)}",
+            )  # fmt: skip
+        try:
+            unicorn = importlib.import_module("unicorn")
+        except ImportError:
+            raise InputError(
+                "Unicorn is not installed", place="--autopsy", expected="pip install 'staleline[autopsy]'"
+            ) from None
+        architecture = _KINDS[translator.isa][0].lower()
+        return cls(translator.isa, unicorn, importlib.import_module(f"unicorn.{architecture}_const"))
+
+    def start(self) -> Any:
+        """A fresh emulator."""
+        architecture, modes, model = _KINDS[self.isa]
+        mode = 0
+        for name in modes.split():
+            mode |= getattr(self.unicorn, name)
+        emulator = self.unicorn.Uc(getattr(self.unicorn, f"UC_ARCH_{architecture}"), mode)
+        if model is not None:
+            emulator.ctl_set_cpu_model(getattr(self.names, model))
+        emulator.reg_write(self.register(_STACK_POINTER.get(self.isa, "SP")), _STACK)
+        for name, value in _FIXED.get(self.isa, {}).items():
+            emulator.reg_write(self.register(name), value)
+        return emulator
+
+    def register(self, name: str) -> int:
+        """Unicorn's number of a register."""
+        plain = name.removeprefix(_PREFIXES.get(self.isa, ""))
+        return int(getattr(self.names, f"UC_{_KINDS[self.isa][0]}_REG_{plain.upper()}"))
+
+    @property
+    def program_counter(self) -> int:
+        """Unicorn's number of the program counter."""
+        return self.register(_PROGRAM_COUNTER.get(self.isa, "PC"))
