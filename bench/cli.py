@@ -167,6 +167,9 @@ def check(
     units: Annotated[
         str, typer.Option("--units", help="each: a search for each unit that can change; together: one for all.")
     ] = "each",
+    autopsy: Annotated[
+        bool, typer.Option("--autopsy", help="Execute what a counterexample ends with (needs staleline[autopsy]).")
+    ] = False,
     max_states: MaxStates = None,
     follow: Annotated[
         str | None, typer.Option("--follow", help="Find the shortest run with these events: a file, or 'thread'.")
@@ -209,6 +212,7 @@ def check(
         accesses=_accesses(access),
         guest_bits=_guest_bits(guest_bits),
         units=_one_of("--units", units, UNITS),
+        autopsy=autopsy,
         what_if=what_if,
         follow=load_events(follow) if follow is not None else (),
         follow_source=follow or "",

@@ -27,7 +27,8 @@ STORED = 0x2468_ACE0
 """What a guest store stores."""
 STATE = 0x2000_0000
 """Where the guest's state (CPUState) lies in the host; its TLB is in it."""
-_STATE_SIZE = 0x10000
+STATE_SIZE = 0x10000
+"""Bytes."""
 _PAGE_AT = 0x3000_0000
 """Where the guest's page lies in the host."""
 _AROUND = 0x40000
@@ -92,7 +93,6 @@ class _Execution:
         self.processor = Processor.of(backend)
         self.unicorn = self.processor.unicorn
         self.emulator: Any = self.processor.start()
-        self.named = {held: name for name, held in backend.registers.items()}
         self.placed = {item.offset: item for item in code.placed}
         self.stride = -(-code.size // backend.alignment) * backend.alignment
         self.executed: list[int] = []
@@ -124,7 +124,7 @@ class _Execution:
         )  # fmt: skip
 
     def _map_data(self) -> None:
-        self.emulator.mem_map(STATE, _STATE_SIZE)
+        self.emulator.mem_map(STATE, STATE_SIZE)
         self.emulator.mem_map(_PAGE_AT, _HOST_PAGE)
         order, tlb, host = self.backend.byteorder, self.backend.tlb, self.backend.host_bits // 8
         page = GUEST_ADDRESS >> PAGE_BITS << PAGE_BITS
@@ -192,7 +192,7 @@ class _Execution:
                 ended = "guest fault"
                 break
             at = self._answer(origin)
-        result = self._read(self.named[Holds.VALUE]) & 0xFFFF_FFFF
+        result = self._read(self.backend.data_register) & 0xFFFF_FFFF
         word = self.emulator.mem_read(_PAGE_AT + GUEST_ADDRESS % _HOST_PAGE, 4)
         page = int.from_bytes(word, self.backend.byteorder)
         return Executed(tuple(self.executed), ended, at, tuple(calls), result, page)

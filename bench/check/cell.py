@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from bench.autopsy.autopsy import Autopsy, autopsy
 from bench.check.explain import Explanation, explain
 from bench.check.follow import Followed, Wanted, follow
 from bench.check.search import Outcome
@@ -32,7 +33,8 @@ class Options:
 
     ``cores``, ``tbs``, ``retranslations`` and ``flushes`` scale the scenario.  The partial hazard is that of a block
     whose accesses the guest may skip, by a branch whose label is bound behind them.  ``units``: one search for ``each``
-    unit that can change, where they do not depend on one another, or one search for all ``together``.  ``follow``:
+    unit that can change, where they do not depend on one another, or one search for all ``together``.  ``autopsy``:
+    execute what the counterexample ends with.  ``follow``:
     events to find in one run, beside the verdict, and the file (or name) that they came from.
     """
 
@@ -49,6 +51,7 @@ class Options:
     guest_bits: GuestBits = 32
     units: Units = "each"
     what_if: bool = False
+    autopsy: bool = False
     follow: tuple[Wanted, ...] = ()
     follow_source: str = ""
 
@@ -64,7 +67,7 @@ class Checked:
     ``reference`` is what the strategy is found by: its name, or a class in a file.
     ``outcome`` is None where the scenario cannot be on this host (verdict ``n/a``, with the ``reason``).
     ``explanation`` is that of the counterexample, or of the run that ``followed`` found;
-    ``consequences``: what the wrong word at the end of it does.
+    ``consequences``: what the wrong word at the end of it does; ``autopsy``: the same, executed.
     """
 
     strategy: str
@@ -79,6 +82,7 @@ class Checked:
     followed: Followed | None = None
     reason: str = ""
     consequences: tuple[Consequence, ...] = ()
+    autopsy: Autopsy | None = None
 
     @property
     def verdict(self) -> str:
@@ -141,19 +145,17 @@ def check(
     run = followed.run if followed is not None else outcome.run
     explanation: Explanation | None = None
     does: tuple[Consequence, ...] = ()
+    opened: Autopsy | None = None
     if run or outcome.failure:
         reads = disassembler(translator, compiler.codes[0])
         explanation = explain(compiler.model, run, "" if followed is not None else outcome.failure, reads)
-        does = _does(explanation, translator, compiler)
+        watched = explanation.watched
+        if watched is not None and watched.fetched is not None and watched.read is not None:
+            code, at = compiler.codes[watched.tb], watched.offset
+            does = consequences(translator, code, at, watched.fetched)
+            if options.autopsy:
+                opened = autopsy(translator, code, options.accesses[-1], at, watched.fetched, watched.read)
     return Checked(
         strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, outcome, explanation,
-        followed, consequences=does,
+        followed, consequences=does, autopsy=opened,
     )  # fmt: skip
-
-
-def _does(explanation: Explanation, translator: Translator, compiler: Compiler) -> tuple[Consequence, ...]:
-    """What the wrong word does that a run ends with."""
-    watched = explanation.watched
-    if watched is None or watched.fetched is None:
-        return ()
-    return consequences(translator, compiler.codes[watched.tb], watched.offset, watched.fetched)

@@ -62,7 +62,7 @@ class Watched:
     """The unit that the table follows: its name, block, offset in bytes, final value and what that means.
 
     The name is ``TB+32``, or ``TB 1+32`` where there are several blocks.  ``fetched``: the wrong value that a core
-    fetched at the end of the run; None if none did.
+    fetched at the end of the run, None if none did; ``read``: the newest value then, on the data side.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Watched:
     final: int
     instruction: str
     fetched: int | None = None
+    read: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,8 @@ class _Explainer:
             unit = self._unit(self.at)
             name = self._place(self.at)
             instruction = self.disassemble(unit, unit.final)
-            watched = Watched(name, unit.tb, unit.offset, unit.final, instruction, self._fetched_wrong())
+            newest = self._whole(self.last.data, self.at)
+            watched = Watched(name, unit.tb, unit.offset, unit.final, instruction, self._fetched_wrong(), newest)
         closing = ""
         if self.failure == "deadlock":
             closing = self._deadlock()

@@ -9,6 +9,7 @@ from typing import Any
 from bench.check.cell import Checked, Options
 from bench.check.explain import Explanation, Row
 from bench.check.follow import Followed
+from bench.report import autopsies
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 
 
@@ -134,6 +135,8 @@ def _object(result: Checked) -> dict[str, Any]:
             "instruction": watched.instruction,
             "fetched": f"{watched.fetched:#x}" if watched.fetched is not None else None,
         }
+    if result.autopsy is not None:
+        found["autopsy"] = autopsies.as_object(result.autopsy)
     if result.followed is not None:
         found["followed"] = _followed_object(result, result.followed)
     return found
@@ -205,6 +208,8 @@ def _cell(result: Checked, style: str) -> str:
     if result.consequences:
         lines += ["", "What that does:"]
         lines += [fill(each.text, first="- ", rest="  ") for each in result.consequences]
+    if result.autopsy is not None:
+        lines += autopsies.as_lines(result.autopsy, style)
     if outcome.verdict == "fails":
         lines += ["", f"Show it again: {command(result)}"]
     return "\n".join(lines)

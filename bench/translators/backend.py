@@ -33,6 +33,11 @@ class Backend(Translator):
     tlb: ClassVar[SoftTlb]
     wide_guest: ClassVar[bool] = False
 
+    @property
+    def data_register(self) -> str:
+        """The register that a guest load sets, and a guest store stores."""
+        return next(name for name, held in self.registers.items() if held is Holds.VALUE)
+
     def block(
         self, tb: int, accesses: Iterable[Access] = ("load",), *, guarded: bool = False, guest_bits: GuestBits = 32
     ) -> Code:
