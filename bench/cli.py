@@ -300,6 +300,49 @@ def compare(
         emit(comparisons.compared_csv(results) if format == "csv" else comparisons.compared_text(results, format))
 
 
+@app.command("matrix")
+def show_matrix(
+    strategy: Strategies = None,
+    host: Hosts = None,
+    translator: Translators = None,
+    scenario: Scenarios = None,
+    hazard: Annotated[
+        list[str] | None,
+        typer.Option("--hazard", help="transient, lasting, partial; default: all.", metavar="NAME,..."),
+    ] = None,
+    retranslations: Retranslations = 2,
+    max_states: MaxStates = None,
+    settings: Settings = None,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """Every translator on every host that it can run on: which were really affected, and what cures them.
+
+    Takes minutes: some thousand searches, on all cores. A translator named without its date is that of early January
+    2011, or the first there was; --translator all takes every version.
+
+    \b
+    Example: staleline matrix --translator arm,mips --hazard transient
+    """
+    from bench.check.cell import Options
+    from bench.check.units import HAZARDS
+    from bench.matrix import matrix
+    from bench.report import matrices
+
+    emit = _emitter(format, output)
+    names, _ = _scenarios(scenario)
+    hazards = [_one_of("--hazard", name, HAZARDS) for name in _listed(hazard)] or list(HAZARDS)
+    pairs, without = _every_pair(host, settings, translator)
+    strategies = _find_strategies(_listed(strategy))
+    options = Options(retranslations=retranslations, max_states=_max_states(max_states))
+    with _progress("checking", 1.0) as tell:
+        found = matrix(pairs, without, strategies, names, hazards, options, tell)
+    if format == "json":
+        emit(_json(matrices.as_objects(found)))
+    else:
+        emit(matrices.as_csv(found) if format == "csv" else matrices.as_text(found, format))
+
+
 @app.command()
 def replay(
     trace: Trace = "linux-boot",
@@ -633,6 +676,29 @@ def _pairs(
     if left_out:
         print(f"staleline: n/a: {', '.join(left_out)}: no translator for it here (--what-if)", file=sys.stderr)
     return pairs
+
+
+def _every_pair(
+    hosts: list[str] | None, settings: list[str] | None, translators: list[str] | None
+) -> tuple[list[tuple[Host, Translator]], list[Host]]:
+    """Every translator with every host that it can run on, and the hosts for which there is none."""
+    from bench.translators.registry import first_versions, load_translator, translator_names
+
+    named = _listed(translators)
+    every = translator_names() if named == ["all"] else named
+    backends = [load_translator(name) for name in every] if named else list(first_versions())
+    profiles = _load_hosts(hosts or ["all"], settings)
+    pairs = [(host, backend) for host in profiles for backend in backends if backend.isa in host.isa]
+    if hosts and _listed(hosts) != ["all"]:
+        for host in profiles:
+            if not any(pair[0] is host for pair in pairs):
+                raise InputError(
+                    f"{host.name} runs {' or '.join(host.isa)}, which no translator here emits", place="--host",
+                    expected=f"a host for {', '.join(dict.fromkeys(backend.isa for backend in backends))}",
+                )  # fmt: skip
+    if not pairs:
+        raise InputError(f"no host runs {', '.join(named)}", place="--translator", expected="another translator")
+    return pairs, [host for host in profiles if not any(pair[0] is host for pair in pairs)]
 
 
 def _with_threads(names: list[str], threads: int, options: Options) -> list[str]:

@@ -9,6 +9,7 @@ from bench.check.cell import Checked, Options, check, hypothetical
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed, replay
+from bench.scenarios import ALONE, LASTING_IN
 from bench.survey import meaning
 from bench.traces.trace import Trace
 from bench.translators.translator import Translator
@@ -16,12 +17,6 @@ from strategies.strategy import Strategy
 
 Progress = Callable[[str, float], None]
 """Told what is being done, and the share of the whole that is done (0 to 1)."""
-
-LASTING_IN = "user-both"
-"""The one scenario in which unlocked retranslators can leave a wrong value behind."""
-
-ALONE = ("system", "migrate")
-"""The scenarios with one thread."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,12 @@ SUMMARIES = {
 }
 """The scenarios by name, in the order of every table."""
 
+ALONE = ("system", "migrate")
+"""Those with one thread."""
+
+LASTING_IN = "user-both"
+"""The one in which unlocked retranslators can leave a wrong value behind."""
+
 
 # Beyond these a program takes long to write down, and no search of it ends anyway.
 MOST_CORES = 64

@@ -24,6 +24,7 @@ from bench.steps import (
     Take,
     Touch,
 )
+from bench.words import listed
 from strategies.operations import Barrier, Sync, SyncCores
 from strategies.writes import Unit
 
@@ -326,7 +327,7 @@ class _Explainer:
         ordered = sorted(units)
         if len(ordered) > 3:
             return f"{len(ordered)} places from {self._place(ordered[0])} to {self._place(ordered[-1])}"
-        return _listed(self._place(at) for at in ordered)
+        return listed(self._place(at) for at in ordered)
 
     def _environment_text(self, move: _Move) -> str:
         event = move.event
@@ -484,13 +485,13 @@ class _Explainer:
         return self._maintenance_because(last, actions)
 
     def _taken(self, move: _Move, take: Take) -> str:
-        others = _listed(f"T{thread + 1}" for thread in self._sharers(move.after, take.lock, move.event.thread))
+        others = listed(f"T{thread + 1}" for thread in self._sharers(move.after, take.lock, move.event.thread))
         if not take.shared:
             return "nobody else holds it"
         return f"it may be shared, and {others} {_holds_too(others)}" if others else "nobody holds it alone"
 
     def _given(self, move: _Move, lock: int) -> str:
-        others = _listed(f"T{thread + 1}" for thread in self._sharers(move.after, lock, move.event.thread))
+        others = listed(f"T{thread + 1}" for thread in self._sharers(move.after, lock, move.event.thread))
         rest = f"{others} still {_share(others)} it" if others else "others may take it now"
         return f"it is not needed any longer; {rest}"
 
@@ -507,7 +508,7 @@ class _Explainer:
         if issues and kinds:
             them = "is under way until a barrier waits for it" if len(kinds) == 1 else (
                 "are under way until a barrier waits for them")  # fmt: skip
-            clauses.append(f"{_listed(kinds)} {them}")
+            clauses.append(f"{listed(kinds)} {them}")
         elif any(isinstance(action, Barrier) for action in actions):
             memory = self._holds(last.after.memory)
             clauses.append(f"the barrier has waited for this core's stores and maintenance; memory holds {memory}")
@@ -577,7 +578,7 @@ class _Explainer:
             return ""
         which = ""
         if self.model.scenario.cores > 1:
-            which = f" of core{'s' if len(cores) > 1 else ''} {_listed(map(str, cores))}"
+            which = f" of core{'s' if len(cores) > 1 else ''} {listed(map(str, cores))}"
         return f"; the store drops the line from the instruction cache{which}"
 
     def _loaded(self, first: _Move, last: _Move, at: At) -> str:
@@ -715,7 +716,7 @@ class _Explainer:
                 alone = state.locks[lock][0]
                 holders = [alone] if alone >= 0 else [] if shared else self._sharers(state, lock)
                 if holders:
-                    names = _listed("it" if holder == thread else f"T{holder + 1}" for holder in holders)
+                    names = listed("it" if holder == thread else f"T{holder + 1}" for holder in holders)
                     verb = "holds" if alone >= 0 else _share(names)
                     return f"the lock {self.model.locks[lock]!r}, which {names} {verb}"
             case Claim() | Discard():
@@ -760,12 +761,6 @@ def _located(what: str, where: str, *, loads: bool) -> str:
     if where and subject == "branch target":
         subject = "target of the branch"
     return f"{subject}{where} is {rest}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    """``T1``, ``T1 and T2``, ``T1, T2 and T3``; empty for none."""
-    *rest, last = [*names] or [""]
-    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def _share(names: str) -> str:

@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 
 from bench.check.cell import Checked, hypothetical
-from bench.compare import ALONE, LASTING_IN, Compared, Comparison
+from bench.compare import Compared, Comparison
 from bench.hosts import Host
 from bench.replay.replay import Replayed
 from bench.report.checks import command
 from bench.report.costs import cycles, memory, share
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
-from bench.scenarios import SUMMARIES
+from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
 from bench.translators.translator import Translator
+from bench.words import listed
 
 COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
 COUNTS = ("retranslations", "writes", "lines_cleaned", "lines_invalidated", "refills", "side_bytes")
@@ -205,7 +206,7 @@ def _sentences(comparison: Comparison) -> list[str]:
     """What the table says, in words."""
     rows = comparison.rows
     scenarios = [result.scenario for result in rows[0].checks]
-    where = "every scenario" if scenarios == list(SUMMARIES) else _and(scenarios)
+    where = "every scenario" if scenarios == list(SUMMARIES) else listed(scenarios)
     right = [row for row in rows if row.right]
     said = []
     if right:
@@ -224,7 +225,7 @@ def _sentences(comparison: Comparison) -> list[str]:
         group = [row for row in wrong if row.alone == holds]
         if holds:
             said.append(
-                f"{_names(group)} {_verb(group, 'hold')} while one thread executes ({_and(holds)}), and not beyond."
+                f"{_names(group)} {_verb(group, 'hold')} while one thread executes ({listed(holds)}), and not beyond."
             )
         elif any(name in ALONE for name in scenarios):
             said.append(f"{_names(group)} {_verb(group, 'fail')} already with one thread.")
@@ -238,7 +239,7 @@ def _sentences(comparison: Comparison) -> list[str]:
 
 def _names(rows: Sequence[Compared]) -> str:
     """The strategies of some rows, those that do the same included."""
-    return _and([name for row in rows for name in (row.strategy, *row.same)])
+    return listed([name for row in rows for name in (row.strategy, *row.same)])
 
 
 def _verb(rows: Sequence[Compared], verb: str) -> str:
@@ -270,10 +271,6 @@ def _notes(results: Sequence[Replayed]) -> list[str]:
             about.setdefault(note, []).append(result.strategy)
     lines = []
     for note, names in about.items():
-        text = note if len(names) == len(results) else f"{_and(names)}: {note}"
+        text = note if len(names) == len(results) else f"{listed(names)}: {note}"
         lines.append(fill(text, first="- ", rest="  "))
     return lines
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate, tabulate_formats
 
@@ -37,13 +37,31 @@ def fill(text: str, first: str = "", rest: str = "") -> str:
     )
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Cell]], style: str, *, right: Sequence[int] = ()) -> str:
-    """A table; cells are put on one line, and the columns ``right`` are aligned to the right."""
+PLAIN = ("plain", "simple", "grid", "outline", "rst", "pretty", "psql", "presto", "orgtbl")
+"""Formats that a person reads as they are, at the beginning of their names; elsewhere a cell stays on one line."""
+
+
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    style: str,
+    *,
+    right: Sequence[int] = (),
+    wrap: Mapping[int, int] | None = None,
+) -> str:
+    """A table; cells are put on one line, and the columns ``right`` are aligned to the right.
+
+    ``wrap``: the width of columns whose cells are wrapped, in a format that a person reads as it is.
+    """
     align = ["right" if column in right else "left" for column in range(len(headers))]
     clean = [[_one_line(cell) for cell in row] for row in rows]
+    widths = None
+    if wrap and clean and style.startswith(PLAIN):
+        widths = [wrap.get(column) for column in range(len(headers))]
     return tabulate(
-        clean, headers=list(headers), tablefmt=style, colalign=align if clean else None, disable_numparse=True
-    )
+        clean, headers=list(headers), tablefmt=style, colalign=align if clean else None, disable_numparse=True,
+        maxcolwidths=widths, break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def comma_separated(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:

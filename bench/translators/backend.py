@@ -25,8 +25,8 @@ class Backend(Translator):
     Every block is encoded as if it lay at ``buffer``, the start of the code
     buffer, so that instructions that reach for fixed places outside it (helpers,
     the epilogue) are the same in every block.  ``registers``: what registers hold when a block is
-    entered, by their name in the disassembly.  ``tlb``: where the TLB lies.  ``wide_guest``: it differs for a 64-bit guest address in the
-    number of branches, and is modelled for that too.
+    entered, by their name in the disassembly.  ``tlb``: where the TLB lies.  ``wide_guest``: it
+    differs for a 64-bit guest address in the number of branches, and is modelled for that too.
     """
 
     registers: ClassVar[dict[str, Holds]]

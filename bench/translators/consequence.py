@@ -14,6 +14,7 @@ from bench.translators.disassembly import disassembler
 from bench.translators.flow import Course, outcomes
 from bench.translators.instruction import Holds
 from bench.translators.translator import Code, Translator
+from bench.words import listed
 
 Harm = Literal["none", "illegal", "loop", "outside", "wrong address", "wrong value", "twice", "left out"]
 """In the order in which one outranks another: from what the guest cannot notice, if at all, to what it must."""
@@ -180,4 +181,4 @@ class _Followed:
         texts = [self._text(at, self.units[at].final) for at in offsets]
         if len(texts) > 4:
             return f"{len(texts)} instructions, {texts[0]} to {texts[-1]}"
-        return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+        return listed(texts)

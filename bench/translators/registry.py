@@ -14,12 +14,20 @@ from bench.translators.x86_64 import X86_64
 _SHIPPED: tuple[Translator, ...] = (Arm2010(), Arm2011(), S390x2010(), S390x2015(), X86_64())
 
 BARE_VERSION = "2010"
-"""The version that a bare name means: early January 2011, before the fix."""
+"""The version that a bare name means: early January 2011, before the fix; or the first, of a backend born later."""
 
 
 def translator_names() -> tuple[str, ...]:
     """The full names (``name@version``) of all translators."""
     return tuple(translator.full_name for translator in _SHIPPED)
+
+
+def first_versions() -> tuple[Translator, ...]:
+    """The oldest version of each backend: that of early January 2011, where it was born by then."""
+    oldest: dict[str, Translator] = {}
+    for translator in sorted(_SHIPPED, key=lambda each: each.version):
+        oldest.setdefault(translator.name, translator)
+    return tuple(translator for translator in _SHIPPED if oldest[translator.name] is translator)
 
 
 def load_translator(name: str) -> Translator:
@@ -28,7 +36,8 @@ def load_translator(name: str) -> Translator:
     Raises ``InputError`` if there is none.
     """
     backend, _, version = name.partition("@")
-    wanted = name if "@" in name else f"{backend}@{BARE_VERSION}"
+    first = next((translator.full_name for translator in first_versions() if translator.name == name), None)
+    wanted = first or (name if "@" in name else f"{name}@{BARE_VERSION}")
     for translator in _SHIPPED:
         if translator.full_name == wanted:
             return translator
@@ -43,13 +52,18 @@ def load_translator(name: str) -> Translator:
 def default_translator(host: Host, *, what_if: bool) -> Translator:
     """The translator of early January 2011 for the first of the host's instruction sets that has one.
 
-    Raises ``InputError`` if there is none, unless ``what_if``: then it is the first translator.
+    Where there was none yet, it is the first that came later, or, if ``what_if``, the first of all translators.
+    Raises ``InputError`` if there is none.
     """
     for isa in host.isa:
         for translator in _SHIPPED:
             if translator.isa == isa and translator.version == BARE_VERSION:
                 return translator
     if not what_if:
+        for isa in host.isa:
+            for translator in first_versions():
+                if translator.isa == isa:
+                    return translator
         raise InputError(
             f"there is no translator here for {host.name} ({' or '.join(host.isa)})",
             expected=f"--what-if for a hypothetical result (with {_SHIPPED[0].full_name}, or --translator NAME)",

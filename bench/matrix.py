@@ -1,0 +1,223 @@
+"""Every translator on every host that it can run on: which backends were really affected, and what cures them.
+
+A verdict depends on few features of a host (``features``), so that hosts which share them are searched once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bench.check.cell import Options, check
+from bench.check.units import HAZARDS, Hazard
+from bench.hosts import Host
+from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
+from bench.translators.registry import load_translator
+from bench.translators.translator import Translator
+from strategies import registry
+from strategies.strategy import Strategy
+
+Progress = Callable[[str, float], None]
+"""Told what is being done, and the share of the whole that is done (0 to 1)."""
+
+AS_EMITTED = "unfixed"
+"""The strategy that shows what a backend's code does by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostClass:
+    """Hosts whose instruction caches follow stores alike; ``name`` and what that means."""
+
+    name: str
+    meaning: str
+
+
+INCOHERENT = HostClass("incoherent", "fills read the point of unification, and no store reaches an instruction cache")
+OTHERS_ONLY = HostClass("snoops others", "stores reach the instruction caches of the other cores, not the own one")
+COHERENT_FILL = HostClass("coherent fill", "fills read the newest data, but lines already held stay as they are")
+FETCHES_AHEAD = HostClass("coherent, fetching ahead", "stores reach all caches, and not what is fetched ahead")
+COHERENT = HostClass("coherent", "stores reach all instruction caches and what is fetched ahead")
+CLASSES = (INCOHERENT, OTHERS_ONLY, COHERENT_FILL, FETCHES_AHEAD, COHERENT)
+
+
+def host_class(host: Host) -> HostClass:
+    """The class of a host, by its features."""
+    coherence = host.coherence
+    if coherence.snoop.value == "all":
+        return FETCHES_AHEAD if coherence.fetches_ahead.value else COHERENT
+    if coherence.snoop.value == "others":
+        return OTHERS_ONLY
+    return COHERENT_FILL if coherence.fill.value == "coherent" else INCOHERENT
+
+
+def features(host: Host, isa: str) -> tuple[Any, ...]:
+    """What a verdict in the layout ``apart`` depends on: hosts that agree in it have the same verdicts."""
+    coherence, cache, recipe = host.coherence, host.dcache, host.runs_as(isa).flush
+    kept = (
+        "by", "clean", "invalidate", "sync", "whole_icache", "remote_sync", "deferred_to_move",
+    )  # fmt: skip
+    return (
+        min(host.cores.value, 2), cache.write, cache.write_allocate,
+        tuple(getattr(coherence, name).value for name in coherence.__struct_fields__),
+        tuple(getattr(recipe, name) for name in kept),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One verdict; ``rows`` of its counterexample, 0 if there is none."""
+
+    host: Host
+    translator: str
+    strategy: str
+    hazard: Hazard
+    scenario: str
+    verdict: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All cells, hosts by class; ``without``: hosts for which no translator was asked for that they run."""
+
+    cells: tuple[Cell, ...]
+    without: tuple[Host, ...]
+    what_if: bool
+
+    def of(self, host: Host, translator: str) -> tuple[Cell, ...]:
+        """The cells of one host and translator."""
+        return tuple(cell for cell in self.cells if cell.host.name == host.name and cell.translator == translator)
+
+    @property
+    def pairs(self) -> tuple[tuple[Host, str], ...]:
+        """Host and translator, in order."""
+        found = {(cell.host.name, cell.translator): (cell.host, cell.translator) for cell in self.cells}
+        return tuple(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """What a translator's code does as emitted.
+
+    ``temporary``: it stores temporary values.  The hosts on which it fails: ``alone``, already with one thread;
+    ``together``, only with two; ``never``, in no scenario (the transient hazard).  ``partial``: the hosts on which a
+    label bound later is lost.  ``undecided``: a search was cut short there.
+    """
+
+    translator: str
+    temporary: bool
+    alone: tuple[str, ...]
+    together: tuple[str, ...]
+    never: tuple[str, ...]
+    lasting: tuple[str, ...]
+    partial: tuple[str, ...]
+    undecided: tuple[str, ...]
+
+
+def matrix(
+    pairs: Iterable[tuple[Host, Translator]],
+    without: Iterable[Host],
+    strategies: Sequence[Strategy],
+    scenarios: Sequence[str],
+    hazards: Sequence[Hazard],
+    options: Options,
+    progress: Progress = lambda text, share: None,
+) -> Matrix:
+    """Check every cell.  Raises as ``check`` does."""
+    order = sorted(pairs, key=lambda pair: (CLASSES.index(host_class(pair[0])), pair[0].name))
+    wanted: list[tuple[Host, Translator, Strategy, Hazard, str]] = [
+        (host, translator, strategy, hazard, scenario)
+        for host, translator in order
+        for strategy in strategies
+        for hazard, scenario in _asked(hazards, scenarios)
+    ]
+    searches: dict[Any, _Search] = {}
+    keys = []
+    for host, translator, strategy, hazard, scenario in wanted:
+        reference = registry.reference(strategy)
+        isa = translator.isa
+        key = (features(host, isa), isa in host.isa, translator.full_name, reference, hazard, scenario)
+        keys.append(key)
+        asked = replace(options, hazard=hazard)
+        searches.setdefault(key, _Search(reference, translator.full_name, host, scenario, asked))
+    found = dict(zip(searches, _searched(list(searches.values()), progress), strict=True))
+    cells = tuple(
+        Cell(host, translator.full_name, strategy.name, hazard, scenario, *found[key])
+        for key, (host, translator, strategy, hazard, scenario) in zip(keys, wanted, strict=True)
+    )
+    return Matrix(cells, tuple(without), options.what_if)
+
+
+def affected(table: Matrix) -> Iterator[Affected]:
+    """What each translator's code does as emitted, on the hosts of the table."""
+    for name in dict.fromkeys(cell.translator for cell in table.cells):
+        translator = load_translator(name)
+        guarded = translator.block(0, guarded=True)
+        temporary = any(write.temporary or (not write.complete and write.form == "whole") for write in guarded.writes)
+        groups: dict[str, list[str]] = {key: [] for key in ("alone", "together", "never", "lasting", "partial", "open")}
+        for host, other in table.pairs:
+            if other != name:
+                continue
+            cells = [cell for cell in table.of(host, name) if cell.strategy == AS_EMITTED]
+            transient = [cell for cell in cells if cell.hazard == "transient"]
+            failing = {cell.scenario for cell in transient if cell.verdict == "fails"}
+            if any(cell.verdict == "bounded" for cell in cells):
+                groups["open"].append(host.name)
+            if failing & set(ALONE):
+                groups["alone"].append(host.name)
+            elif failing:
+                groups["together"].append(host.name)
+            elif transient and all(cell.verdict in ("holds", "n/a") for cell in transient):
+                groups["never"].append(host.name)
+            for hazard in ("lasting", "partial"):
+                if any(cell.hazard == hazard and cell.verdict == "fails" for cell in cells):
+                    groups[hazard].append(host.name)
+        yield Affected(
+            name, temporary, *(tuple(groups[key]) for key in ("alone", "together", "never", "lasting", "partial", "open"))
+        )  # fmt: skip
+
+
+def _asked(hazards: Sequence[Hazard], scenarios: Sequence[str]) -> Iterator[tuple[Hazard, str]]:
+    """Hazard and scenario of each cell; a lasting value takes two retranslators."""
+    for hazard in HAZARDS:
+        for scenario in SUMMARIES:
+            if hazard in hazards and scenario in scenarios and (hazard != "lasting" or scenario == LASTING_IN):
+                yield hazard, scenario
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    reference: str
+    translator: str
+    host: Host
+    scenario: str
+    options: Options
+
+
+def _searched(searches: list[_Search], progress: Progress) -> list[tuple[str, int]]:
+    """The verdict and the rows of each, on all cores that there are."""
+    workers = min(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, len(searches)
+    )
+    if workers < 2 or len(searches) < 8:
+        return [_search(item, progress, number / len(searches)) for number, item in enumerate(searches)]
+    found: list[tuple[str, int]] = [("", 0)] * len(searches)
+    with ProcessPoolExecutor(workers) as pool:
+        pending = {pool.submit(_search, item): number for number, item in enumerate(searches)}
+        for done, future in enumerate(as_completed(pending), 1):
+            number = pending[future]
+            found[number] = future.result()
+            progress(f"{searches[number].translator} on {searches[number].host.name}", done / len(searches))
+    return found
+
+
+def _search(item: _Search, progress: Progress = lambda text, share: None, share: float = 0.0) -> tuple[str, int]:
+    progress(f"{item.translator} on {item.host.name}", share)
+    result = check(
+        registry.find(item.reference), load_translator(item.translator), item.host, item.scenario, item.options
+    )
+    rows = result.explanation.rows if result.explanation is not None and result.verdict == "fails" else ()
+    return result.verdict, len(rows)
