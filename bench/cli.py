@@ -386,6 +386,39 @@ def replay(
         emit(comparisons.replayed_csv(results) if format == "csv" else comparisons.replayed_text(results, format))
 
 
+@app.command("thread")
+def show_thread(
+    claim: Annotated[list[str] | None, typer.Argument(help="Claims by name; default: all.", metavar="CLAIM")] = None,
+    settings: Settings = None,
+    max_states: MaxStates = None,
+    format: Annotated[
+        str, typer.Option("--format", help="simple, github, ... (any of tabulate's), page (Markdown), json or csv.")
+    ] = "simple",
+    output: Output = None,
+) -> None:
+    """Every claim of the thread of January 2011, with what the models and the recordings say to it.
+
+    Computed anew each time, in about a minute. --set derives every host, so that a verdict can be seen to change.
+
+    \b
+    Example: staleline thread seven-steps flush-cures --set coherence.snoop=all
+    """
+    from bench.report import threads
+    from bench.thread.findings import decide, find_claims
+    from bench.thread.lab import Lab
+
+    emit = _emitter("github" if format == "page" else format, output)
+    claims = find_claims(_listed(claim))
+    with _progress("deciding", 1.0) as tell:
+        found = decide(claims, Lab(settings or (), _max_states(max_states)), tell)
+    if format == "json":
+        emit(_json(threads.as_objects(found)))
+    elif format == "page":
+        emit(threads.as_markdown(found))
+    else:
+        emit(threads.as_csv(found) if format == "csv" else threads.as_text(found, format))
+
+
 traces = typer.Typer(
     help="QEMU log to compact trace; what a trace holds; a modelled workload.",
     rich_markup_mode=None,

@@ -50,7 +50,7 @@ def tree(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] 
 
 def lock_names(strategy: Strategy, asked: Iterable[Call]) -> tuple[str, ...]:
     """The locks that the hooks ``asked`` take, in order."""
-    leaves = _leaves(tuple(tree(strategy, hook, argument) for hook, argument in asked))
+    leaves = flat(tuple(tree(strategy, hook, argument) for hook, argument in asked))
     return tuple(sorted({operation.name for operation in leaves if isinstance(operation, Acquire)}))
 
 
@@ -70,10 +70,10 @@ def _guesses(stretch: Stretch) -> tuple[int, ...]:
     return tuple(sorted({0, loaded.unit.final, loaded.unit.mask}))
 
 
-def _leaves(found: Tree) -> Iterator[Operation]:
+def flat(found: Tree) -> Iterator[Operation]:
     for item in found:
         if isinstance(item, tuple):
-            yield from _leaves(item)
+            yield from flat(item)
         else:
             yield item
 

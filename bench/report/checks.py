@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.check.cell import Checked, Options
+from bench.check.cell import Checked
+from bench.check.command import command
 from bench.check.explain import Explanation, Row
 from bench.check.follow import Followed
 from bench.report import autopsies
@@ -61,27 +61,6 @@ def verdict(result: Checked) -> str:
     if result.what_if and result.outcome is not None:
         text += ", what if"
     return text
-
-
-def command(result: Checked) -> str:
-    """The command that shows this cell again."""
-    options, plain = result.options, Options()
-    host = result.host.file or result.host.name
-    words = ["staleline", "check", result.reference, "--host", host, "--translator", result.translator]
-    words += ["--scenario", result.scenario]
-    for name in ("hazard", "start", "layout", "offset", "cores", "tbs", "retranslations", "flushes", "guest_bits",
-                 "units", "max_states"):  # fmt: skip
-        if getattr(options, name) != getattr(plain, name):
-            words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    if options.accesses != plain.accesses:
-        words += ["--access", ",".join(options.accesses)]
-    for setting in result.host.derived:
-        words += ["--set", setting]
-    if options.follow_source:
-        words += ["--follow", options.follow_source]
-    if result.what_if:
-        words.append("--what-if")
-    return shlex.join(words)
 
 
 def _shown(result: Checked) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from bench.check.cell import Checked, hypothetical
+from bench.check.command import command
 from bench.compare import Compared, Comparison
 from bench.hosts import Host
 from bench.replay.replay import Replayed
-from bench.report.checks import command
 from bench.report.costs import cycles, memory, share
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 from bench.scenarios import ALONE, LASTING_IN, SUMMARIES

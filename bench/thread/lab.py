@@ -1,0 +1,73 @@
+"""Where evidence is looked for: hosts, searches and recorded executions, each asked for once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache, cached_property
+from typing import Any
+
+from bench.check.cell import Checked, Options, check
+from bench.check.command import command
+from bench.errors import InputError
+from bench.hosts import Host, host_names, load_host
+from bench.scenarios import scenario_names
+from bench.traces.info import TraceInfo, info
+from bench.traces.store import load_trace
+from bench.translators.registry import load_translator
+from bench.translators.translator import Translator
+from strategies import registry
+
+
+class Lab:
+    """Answers what the claims of the thread ask.  ``settings`` derive every host (``load_host``).
+
+    ``bounded`` searches are refused: a claim is not decided by half a search.
+    """
+
+    def __init__(self, settings: Iterable[str] = (), max_states: int | None = None) -> None:
+        self._settings = tuple(settings)
+        self._limits: dict[str, Any] = {} if max_states is None else {"max_states": max_states}
+        self.host = cache(self._host)
+        self.check = cache(self._check)
+        self.trace = cache(self._trace)
+
+    def _host(self, name: str) -> Host:
+        return load_host(name, self._settings)
+
+    def _check(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> Checked:
+        asked = Options(**self._limits, **options)
+        found = check(registry.find(strategy), load_translator(translator), self.host(host), scenario, asked)
+        if found.verdict == "bounded":
+            raise InputError(f"the search for {command(found)} was cut short", expected="a larger --max-states")
+        return found
+
+    def _trace(self, name: str) -> TraceInfo:
+        return info(load_trace(name))
+
+    def fails(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> bool:
+        """Whether the cell fails."""
+        return self.check(strategy, host, scenario, translator, **options).verdict == "fails"
+
+    def failing(self, strategy: str, host: str, translator: str, **options: Any) -> tuple[str, ...]:
+        """The scenarios in which a strategy fails on a host."""
+        return tuple(
+            name for name in scenario_names() if self.fails(strategy, host, name, translator, **options)
+        )  # fmt: skip
+
+    def command(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> str:
+        """The command that shows the cell."""
+        return command(self.check(strategy, host, scenario, translator, **options))
+
+    def translator(self, name: str) -> Translator:
+        """A translator by name."""
+        return load_translator(name)
+
+    @cached_property
+    def strategies(self) -> tuple[str, ...]:
+        """The names of the shipped strategies."""
+        return tuple(registry.shipped())
+
+    @cached_property
+    def all_hosts(self) -> tuple[str, ...]:
+        """The names of the shipped hosts."""
+        return host_names()
