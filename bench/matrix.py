@@ -151,13 +151,16 @@ def matrix(
     return Matrix(cells, tuple(without), options.what_if)
 
 
+_GROUPS = ("alone", "together", "never", "lasting", "partial", "undecided")
+
+
 def affected(table: Matrix) -> Iterator[Affected]:
     """What each translator's code does as emitted, on the hosts of the table."""
     for name in dict.fromkeys(cell.translator for cell in table.cells):
         translator = load_translator(name)
         guarded = translator.block(0, guarded=True)
         temporary = any(write.temporary or (not write.complete and write.form == "whole") for write in guarded.writes)
-        groups: dict[str, list[str]] = {key: [] for key in ("alone", "together", "never", "lasting", "partial", "open")}
+        groups: dict[str, list[str]] = {key: [] for key in _GROUPS}
         for host, other in table.pairs:
             if other != name:
                 continue
@@ -165,7 +168,7 @@ def affected(table: Matrix) -> Iterator[Affected]:
             transient = [cell for cell in cells if cell.hazard == "transient"]
             failing = {cell.scenario for cell in transient if cell.verdict == "fails"}
             if any(cell.verdict == "bounded" for cell in cells):
-                groups["open"].append(host.name)
+                groups["undecided"].append(host.name)
             if failing & set(ALONE):
                 groups["alone"].append(host.name)
             elif failing:
@@ -175,9 +178,7 @@ def affected(table: Matrix) -> Iterator[Affected]:
             for hazard in ("lasting", "partial"):
                 if any(cell.hazard == hazard and cell.verdict == "fails" for cell in cells):
                     groups[hazard].append(host.name)
-        yield Affected(
-            name, temporary, *(tuple(groups[key]) for key in ("alone", "together", "never", "lasting", "partial", "open"))
-        )  # fmt: skip
+        yield Affected(name, temporary, **{key: tuple(hosts) for key, hosts in groups.items()})
 
 
 def _asked(hazards: Sequence[Hazard], scenarios: Sequence[str]) -> Iterator[tuple[Hazard, str]]:

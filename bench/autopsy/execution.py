@@ -54,8 +54,8 @@ class Executed:
     ``offsets``: of the instructions executed, in order, in bytes from the start of the block (in another block of the
     buffer they are negative or larger than its size).  ``ended``: by the block's exit; with a guest fault,
     the helper having been told an address that the guest has not mapped; in a loop; at an illegal
-    instruction; or outside the buffer.  ``at``: the offset where it ended.  ``result``: what the data register held then.
-    ``page``: the word in the guest's page at the end.
+    instruction; or outside the buffer.  ``at``: the offset where it ended.  ``result``: what the data register
+    held then.  ``page``: the word in the guest's page at the end.
     """
 
     offsets: tuple[int, ...]

@@ -77,7 +77,7 @@ def _answer(rows: Sequence[Affected], style: str) -> str:
                "partial")  # fmt: skip
     body = [
         (
-            row.translator, "yes" if row.temporary else "no", *(", ".join(names) for names in (row.alone, row.together)),
+            row.translator, "yes" if row.temporary else "no", ", ".join(row.alone), ", ".join(row.together),
             ", ".join((*row.never, *(f"{name}?" for name in row.undecided))), ", ".join(row.lasting),
             _of_all(row.partial, row),
         )

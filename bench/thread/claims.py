@@ -91,7 +91,9 @@ def _maybe_affected(lab: Lab, hosts: Sequence[tuple[str, str]]) -> Finding:
     parts = [
         f"{text} on {listed(dict.fromkeys(names))}"
         for text, names in (
-            ("with one thread it fails", alone), ("only with two threads it fails", together), ("it never fails", never),
+            ("with one thread it fails", alone),
+            ("only with two threads it fails", together),
+            ("it never fails", never),
         )
         if names
     ]  # fmt: skip
@@ -137,7 +139,8 @@ def unchanged(lab: Lab) -> Finding:
     right = lab.fails(*broken, hazard="partial") and not lab.fails(*fixed, hazard="partial")
     return Finding(
         _decided(right),
-        "s390x of 2014 leaves a branch with a temporary target, since the search for the fault stops before the slow path "
+        "s390x of 2014 leaves a branch with a temporary target, since the search for the fault stops before "
+        "the slow path "
         f"that updates it; on z10, where stores reach every instruction cache, one thread then "
         f"{_fails(lab.fails(*broken, hazard='partial'))}. With the fix of 2015, which leaves the target alone, it "
         f"{_fails(lab.fails(*fixed, hazard='partial'))}.",
@@ -157,7 +160,8 @@ def not_for_a_moment(lab: Lab) -> Finding:
     return Finding(
         _decided(right),
         f"arm@2010 and arm@2011 end with the same code. With a temporary target on the way one thread on cortex-a9 "
-        f"{_fails(lab.fails(*broken))}, without it it {_fails(lab.fails(*fixed))}. On z10, whose caches are kept in step, "
+        f"{_fails(lab.fails(*broken))}, without it it {_fails(lab.fails(*fixed))}. On z10, whose caches are "
+        "kept in step, "
         f"one thread {_fails(lab.fails(*coherent))} in spite of temporary targets.",
         (lab.command(*broken), lab.command(*fixed), lab.command(*coherent)),
     )
@@ -211,10 +215,13 @@ def seven_steps(lab: Lab) -> Finding:
     words = tuple((row.icache[0], row.dcache, row.memory) for row in rows)
     command = lab.command(*cell, start="fault")
     if words == THE_TABLE:
-        why = "The shortest counterexample on cortex-a9 that starts at the fault is the table, row by row; no shorter one exists."
+        why = (
+            "The shortest counterexample on cortex-a9 that starts at the fault is the table, row by row; "
+            "no shorter one exists."
+        )
         return Finding("confirmed", why, (command,))
     if words:
-        why = f"A temporary target reaches memory, but the shortest way has {len(words)} rows and other words than the table."
+        why = f"A temporary target reaches memory, but by {len(words)} rows, and other words than the table's."
         return Finding("confirmed only if", why, (command,), "the steps are taken as one way of several")
     return Finding("refuted", "No execution goes wrong there.", (command,))
 
@@ -227,15 +234,16 @@ def arm_and_mips(lab: Lab) -> Finding:
     after = [host for host, name in pairs if lab.fails("unfixed", host, "system", f"{name}@2011")]
     right = len(before) == len(pairs) and not after
     chance = {
-        host: sum(actor == "environment" for actor in _actors(lab.check("unfixed", host, "system", "arm@2010", start="fault")))
+        host: _actors(lab.check("unfixed", host, "system", "arm@2010", start="fault")).count("environment")
         for host in ARM_HOSTS
-    }  # fmt: skip
+    }
     needless = [host for host, steps in chance.items() if not steps and host in before]
     needing = [host for host, steps in chance.items() if steps and host in before]
     odds = ""
     if needless:
         odds = (
-            f" Where the data cache allocates on reads only ({listed(needless)}), no line has to be evicted in the window: a "
+            f" Where the data cache allocates on reads only ({listed(needless)}), no line has to be evicted in "
+            "the window: a "
             f"store that misses goes to memory by itself, and its patch stays in the cache"
         )
         odds += f"; {listed(needing)} need{'s' if len(needing) == 1 else ''} an eviction." if needing else "."
@@ -285,7 +293,8 @@ def symptom(lab: Lab) -> Finding:
     harms = ", ".join(f"{words:+d} words: {harm}" for words, (harm, _, _) in told.items())
     return Finding(
         _decided(symptoms > 1),
-        f"Of four temporary targets of ARM's branch, counted from where QEMU's led (0), {symptoms} do different things on a TLB "
+        f"Of four temporary targets of ARM's branch, counted from where QEMU's led (0), {symptoms} do different "
+        "things on a TLB "
         f"hit ({harms}).",
         ("staleline translator arm@2010",),
     )
@@ -308,8 +317,9 @@ def flush_cures(lab: Lab) -> Finding:
     failing = lab.failing(strategy, "cortex-a9", "arm@2010")
     lasting = lab.fails(strategy, "cortex-a9", LASTING_IN, "arm@2010", hazard="lasting")
     commands = (
-        lab.command(strategy, "cortex-a9", "system", "arm@2010"), lab.command(strategy, "cortex-a9", "user", "arm@2010"),
-    )  # fmt: skip
+        lab.command(strategy, "cortex-a9", "system", "arm@2010"),
+        lab.command(strategy, "cortex-a9", "user", "arm@2010"),
+    )
     if not failing and not lasting:
         return Finding("confirmed", "On cortex-a9 it holds in every scenario.", commands)
     if set(failing) & set(ALONE):
@@ -336,7 +346,8 @@ def flush_costs(lab: Lab) -> Finding:
     none = [name for name, cost in costs.items() if not cost]
     return Finding(
         _decided(bool(dear)) if not dear else "confirmed only if",
-        f"A flush of {median:.0f} bytes, the median that the recorded boot rewrites, in cycles at nominal cost: {shown}; nothing "
+        f"A flush of {median:.0f} bytes, the median that the recorded boot rewrites, in cycles at nominal cost: "
+        f"{shown}; nothing "
         f"on {listed(none)}. To generate those bytes again takes about {_about(again)} cycles (assumed).",
         ("staleline compare --host all --strategy flush-on-retranslation",),
         f"the flush interrupts other cores, as on {listed(dear)}" if dear else "",
@@ -371,8 +382,10 @@ def tb_flush(lab: Lab) -> Finding:
         lab.command(strategy, "cortex-a9", "system", "arm@2010", flushes=1),
     )
     why = (
-        f"Read literally, with no tb flush between a retranslation and the next run it is the unfixed code, and {_in(none)}; "
-        f"with a tb flush allowed one thread {_fails(some)}. Which flush was tested is not said. If it was one after each "
+        "Read literally, with no tb flush between a retranslation and the next run it is the unfixed code, and "
+        f"{_in(none)}; "
+        f"with a tb flush allowed one thread {_fails(some)}. Which flush was tested is not said. If it was one "
+        "after each "
         f"retranslation, one thread {_fails(every)}."
     )
     return Finding(_decided(not none and not some), why, commands)
@@ -387,7 +400,8 @@ def runs_again(lab: Lab) -> Finding:
     flushed = lab.fails("flush-on-retranslation", "cortex-a9", "system", "arm@2010")
     return Finding(
         _decided(again and not flushed),
-        f"The shortest counterexample with one thread ends with: {rows[-1] if rows else 'nothing'}. With a flush after the "
+        f"The shortest counterexample with one thread ends with: {rows[-1] if rows else 'nothing'}. With a "
+        "flush after the "
         f"retranslation one thread {_fails(flushed)}.",
         (lab.command(*cell), lab.command("flush-on-retranslation", "cortex-a9", "system", "arm@2010")),
     )
@@ -451,7 +465,8 @@ def fewer_in_user(lab: Lab) -> Finding:
     fewer = all(figure < system / 10 for figure in plain.values())
     shown = ", ".join(f"{name} {figure:.1f}" for name, figure in plain.items())
     why = (
-        f"State restores per million TB executions: linux-boot {system:.1f}; {shown}; user-threads, a program that handles "
+        f"State restores per million TB executions: linux-boot {system:.1f}; {shown}; user-threads, a program "
+        "that handles "
         f"its own SIGSEGVs, {faulting:.1f}."
     )
     commands = (
@@ -476,7 +491,8 @@ def less_code(lab: Lab) -> Finding:
     )  # fmt: skip
     return Finding(
         _decided(less),
-        f"TBs translated, and per million executions in brackets: {shown}. The recorded programs are small, and the boot runs "
+        f"TBs translated, and per million executions in brackets: {shown}. The recorded programs are small, and "
+        "the boot runs "
         f"many; the ratio is that of these recordings.",
         ("staleline trace info linux-boot", "staleline trace info user-wc"),
     )
@@ -502,8 +518,10 @@ def better(lab: Lab) -> Finding:
     shown = "; ".join(f"{name} ({listed(needs[name]) or 'nothing'})" for name in right)
     return Finding(
         _decided("idempotent" in free and "idempotent" in partial),
-        f"On cortex-a9 these hold in every scenario, with what they add to a retranslation or keep for it: {shown}. Of those, "
-        f"{listed(partial)} also cure labels that are bound too late (mips@2010 on mips-24kc). To store nothing but what is "
+        "On cortex-a9 these hold in every scenario, with what they add to a retranslation or keep for it: "
+        f"{shown}. Of those, "
+        f"{listed(partial)} also cure labels that are bound too late (mips@2010 on mips-24kc). To store nothing "
+        "but what is "
         f"known adds nothing.",
         ("staleline compare", "staleline matrix --translator mips --hazard partial"),
     )
@@ -540,9 +558,11 @@ def _needs(lab: Lab, name: str) -> tuple[str, ...]:
     hooks = (("retranslate", code.retranslated), ("enter", code.whole))
     done = [operation for hook, region in hooks for operation in flat(tree(strategy, hook, region))]
     kinds = {
-        "cache maintenance": (Clean, Invalidate, Flush), "locks": (Acquire,), "synchronisation of other cores": (SyncCores,),
+        "cache maintenance": (Clean, Invalidate, Flush),
+        "locks": (Acquire,),
+        "synchronisation of other cores": (SyncCores,),
         "a table": (Lookup,),
-    }  # fmt: skip
+    }
     found = [text for text, types in kinds.items() if any(isinstance(operation, types) for operation in done)]
     scratch = any(getattr(getattr(operation, "unit", None), "in_scratch", False) for operation in done)
     return (*found, *(["a scratch buffer"] if scratch else []))
