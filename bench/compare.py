@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.check.cell import Checked, Options, check, hypothetical
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed, replay
-from bench.scenarios import ALONE, LASTING_IN
+from bench.scenarios import ALONE, LASTING_IN, PARTIAL_IN
 from bench.survey import meaning
 from bench.traces.trace import Trace
 from bench.translators.translator import Translator
@@ -23,16 +23,17 @@ Progress = Callable[[str, float], None]
 class Compared:
     """One strategy on one host.
 
-    ``same``: other strategies whose operations are the same with this translator.  ``checks``: the
-    transient hazard, one per scenario; ``lasting``: the lasting hazard in ``user-both``, None if that was not
-    asked for.  ``rank``: 1 for the cheapest that is right, equal ranks where cost ranges overlap; 0 if it
-    is not known to be right.
+    ``same``: other strategies whose operations are the same with this translator.  ``checks``: the transient
+    hazard, one per scenario; ``lasting``: the lasting hazard in ``user-both``, None if that was not asked for;
+    ``partial``: the partial hazard, in ``system`` or the first scenario asked for.  ``rank``: 1 for the cheapest that is right, equal ranks
+    where cost ranges overlap; 0 if it is not known to be right.
     """
 
     strategy: str
     same: tuple[str, ...]
     checks: tuple[Checked, ...]
     lasting: Checked | None
+    partial: Checked
     cost: Replayed
     rank: int = 0
 
@@ -54,7 +55,7 @@ class Compared:
 
     @property
     def _all(self) -> tuple[Checked, ...]:
-        return (*self.checks, *((self.lasting,) if self.lasting else ()))
+        return (*self.checks, *((self.lasting,) if self.lasting else ()), self.partial)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def compare(
     for strategy in strategies:
         groups.setdefault(meaning(strategy, translator), []).append(strategy)
     leaders = [group[0] for group in groups.values()]
-    found: list[tuple[tuple[Checked, ...], Checked | None]] = []
+    found: list[tuple[tuple[Checked, ...], Checked | None, Checked]] = []
     checking = 0.2  # of the progress bar
     for number, strategy in enumerate(leaders):
         progress(f"checking {strategy.name}", checking * number / len(leaders))
@@ -92,14 +93,16 @@ def compare(
         lasting = None
         if LASTING_IN in scenarios:
             lasting = check(strategy, translator, host, LASTING_IN, options.with_hazard("lasting"))
-        found.append((checks, lasting))
+        alone = PARTIAL_IN if PARTIAL_IN in scenarios else scenarios[0]
+        partial = check(strategy, translator, host, alone, options.with_hazard("partial"))
+        found.append((checks, lasting, partial))
     costs = replay(
         trace, host, translator, leaders, parameters,
         lambda done, total: progress(f"replaying {trace.name}", checking + (1 - checking) * done / max(total, 1)),
     )  # fmt: skip
     rows = [
-        Compared(leader.name, tuple(s.name for s in group[1:]), checks, lasting, cost)
-        for leader, group, (checks, lasting), cost in zip(leaders, groups.values(), found, costs, strict=True)
+        Compared(leader.name, tuple(s.name for s in group[1:]), *checked, cost)
+        for leader, group, checked, cost in zip(leaders, groups.values(), found, costs, strict=True)
     ]
     vcpus = parameters.vcpus if parameters.vcpus is not None else host.cores.value
     return Comparison(
@@ -119,7 +122,7 @@ def _ranked(rows: Sequence[Compared]) -> list[Compared]:
                 rank = number
             else:
                 rank = ranked[-1].rank
-            ranked.append(Compared(row.strategy, row.same, row.checks, row.lasting, row.cost, rank))
+            ranked.append(replace(row, rank=rank))
         else:
             ranked.append(row)
     return ranked

@@ -52,6 +52,9 @@ ALONE = ("system", "migrate")
 LASTING_IN = "user-both"
 """The one in which unlocked retranslators can leave a wrong value behind."""
 
+PARTIAL_IN = "system"
+"""One that shows what a retranslation leaves unfinished; any does, since no second thread is needed."""
+
 
 # Beyond these a program takes long to write down, and no search of it ends anyway.
 MOST_CORES = 64

@@ -66,7 +66,7 @@ def replayed_csv(results: Sequence[Costs]) -> str:
 def compared_csv(comparisons: Sequence[Comparison]) -> str:
     """One line per strategy and host: verdicts, counts and costs."""
     scenarios = [result.scenario for result in comparisons[0].rows[0].checks] if comparisons[0].rows else []
-    headers = ("strategy", "same", "host", "translator", "trace", "what_if", "rank", *scenarios, "lasting", *COUNTS,
+    headers = ("strategy", "same", "host", "translator", "trace", "what_if", "rank", *scenarios, "lasting", "partial", *COUNTS,
                *_cost_headers())  # fmt: skip
     return comma_separated(
         headers,
@@ -74,6 +74,7 @@ def compared_csv(comparisons: Sequence[Comparison]) -> str:
             (
                 row.strategy, " ".join(row.same), c.host.name, c.translator, c.trace, str(c.what_if).lower(), row.rank,
                 *(result.verdict for result in row.checks), row.lasting.verdict if row.lasting else "",
+                row.partial.verdict,
                 *_figures(row.cost),
             )
             for c in comparisons
@@ -109,6 +110,7 @@ def _object(comparison: Comparison, row: Compared) -> dict[str, Any]:
         "verdicts": {result.scenario: result.verdict for result in row.checks},
         "rows": {result.scenario: _rows(result) for result in row.checks},
         "lasting": row.lasting.verdict if row.lasting else None,
+        "partial": row.partial.verdict,
     }
 
 
@@ -156,10 +158,11 @@ def _comparison(comparison: Comparison, style: str) -> str:
     rows = comparison.rows
     scenarios = [result.scenario for result in rows[0].checks]
     first = rows[0].cost
-    lasting = rows[0].lasting is not None
-    headers = ["", "strategy", *scenarios, *(["lasting"] if lasting else []), "flush each", "overhead", "share",
-               "stopping others", "memory"]  # fmt: skip
-    body = [_body(row, rows, first.retranslations, lasting) for row in rows]
+    lasting = ["lasting"] if rows[0].lasting is not None else []
+    partial = ["partial"] if _leaves_labels(rows) else []
+    headers = ["", "strategy", *scenarios, *lasting, *partial, "flush each", "overhead", "share", "stopping others",
+               "memory"]  # fmt: skip
+    body = [_body(row, rows, first.retranslations) for row in rows]
     host = comparison.host
     derived = f" ({', '.join(host.derived)})" if host.derived else ""
     lines = [
@@ -177,7 +180,12 @@ def _comparison(comparison: Comparison, style: str) -> str:
     return "\n".join(lines)
 
 
-def _body(row: Compared, rows: Sequence[Compared], retranslations: int, lasting: bool) -> list[Cell]:
+def _leaves_labels(rows: Sequence[Compared]) -> bool:
+    """Whether some strategy does not hold for the partial hazard: only then is it worth a column."""
+    return any(row.partial.verdict not in ("holds", "n/a") for row in rows)
+
+
+def _body(row: Compared, rows: Sequence[Compared], retranslations: int) -> list[Cell]:
     tied = row.rank and sum(other.rank == row.rank for other in rows) > 1
     mark = f"{row.rank}{'=' if tied else ''}" if row.rank else "wrong" if row.wrong else "?"
     cost = row.cost
@@ -185,7 +193,8 @@ def _body(row: Compared, rows: Sequence[Compared], retranslations: int, lasting:
         mark,
         " = ".join((row.strategy, *row.same)),
         *(_verdict(result) for result in row.checks),
-        *([_verdict(row.lasting)] if lasting and row.lasting else []),
+        *([_verdict(row.lasting)] if row.lasting else []),
+        *([_verdict(row.partial)] if _leaves_labels(rows) else []),
         cycles(cost.flush, max(retranslations, 1)),
         cycles(cost.overhead),
         share(cost.overhead, cost.baseline),
@@ -234,6 +243,11 @@ def _sentences(comparison: Comparison) -> list[str]:
     broken = [row for row in rows if row.lasting is not None and row.lasting.verdict == "fails"]
     if broken:
         said.append(f"With {_names(broken)} two retranslators can leave a wrong value for good (column lasting).")
+    lost = [row for row in rows if row.partial.verdict == "fails"]
+    if lost:
+        said.append(
+            f"With {_names(lost)} a label that is bound behind the fault is lost, on any host (column partial)."
+        )
     return said
 
 
@@ -253,8 +267,9 @@ def _legend(comparison: Comparison) -> list[str]:
     options = rows[0].checks[0].options
     fails = "FAILS n: the shortest counterexample has n rows. " if any(row.wrong for row in rows) else ""
     lasting = f"Lasting: the lasting hazard, in {LASTING_IN}. " if rows[0].lasting is not None else ""
+    partial = f"Partial: the partial hazard, in {rows[0].partial.scenario}. " if _leaves_labels(rows) else ""
     text = (
-        f"{fails}{lasting}Verdicts: {options.retranslations} retranslations and {options.flushes} tb flushes by each "
+        f"{fails}{lasting}{partial}Verdicts: {options.retranslations} retranslations and {options.flushes} tb flushes by each "
         f"thread that faults. Costs are cycles, nominal (lowest..highest), with as many digits as their weakest figure "
         f"carries ({', '.join(tags)}). Flush each: all flushes, per retranslation. Overhead: all costs over the whole "
         f"trace, and roughly its share of the baseline, {cycles(first.baseline)} cycles. Stopping others: with "
