@@ -25,8 +25,8 @@ class Compared:
 
     ``same``: other strategies whose operations are the same with this translator.  ``checks``: the transient
     hazard, one per scenario; ``lasting``: the lasting hazard in ``user-both``, None if that was not asked for;
-    ``partial``: the partial hazard, in ``system`` or the first scenario asked for.  ``rank``: 1 for the cheapest that is right, equal ranks
-    where cost ranges overlap; 0 if it is not known to be right.
+    ``partial``: the partial hazard, in ``system`` or the first scenario asked for.  ``rank``: 1 for the cheapest
+    that is right, equal ranks where cost ranges overlap; 0 if it is not known to be right.
     """
 
     strategy: str

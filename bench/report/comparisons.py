@@ -66,8 +66,8 @@ def replayed_csv(results: Sequence[Costs]) -> str:
 def compared_csv(comparisons: Sequence[Comparison]) -> str:
     """One line per strategy and host: verdicts, counts and costs."""
     scenarios = [result.scenario for result in comparisons[0].rows[0].checks] if comparisons[0].rows else []
-    headers = ("strategy", "same", "host", "translator", "trace", "what_if", "rank", *scenarios, "lasting", "partial", *COUNTS,
-               *_cost_headers())  # fmt: skip
+    headers = ("strategy", "same", "host", "translator", "trace", "what_if", "rank", *scenarios, "lasting", "partial",
+               *COUNTS, *_cost_headers())  # fmt: skip
     return comma_separated(
         headers,
         (
@@ -269,8 +269,8 @@ def _legend(comparison: Comparison) -> list[str]:
     lasting = f"Lasting: the lasting hazard, in {LASTING_IN}. " if rows[0].lasting is not None else ""
     partial = f"Partial: the partial hazard, in {rows[0].partial.scenario}. " if _leaves_labels(rows) else ""
     text = (
-        f"{fails}{lasting}{partial}Verdicts: {options.retranslations} retranslations and {options.flushes} tb flushes by each "
-        f"thread that faults. Costs are cycles, nominal (lowest..highest), with as many digits as their weakest figure "
+        f"{fails}{lasting}{partial}Verdicts: {options.retranslations} retranslations and {options.flushes} tb flushes "
+        f"by each thread that faults. Costs are cycles, nominal (lowest..highest), with as many digits as their weakest figure "
         f"carries ({', '.join(tags)}). Flush each: all flushes, per retranslation. Overhead: all costs over the whole "
         f"trace, and roughly its share of the baseline, {cycles(first.baseline)} cycles. Stopping others: with "
         f"{comparison.vcpus} vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."

@@ -1,0 +1,134 @@
+"""A search for each unit finds what one search for all of them finds."""
+
+from __future__ import annotations
+
+import collections
+import random
+from typing import Any
+
+import pytest
+from test_machine_reference import draw_case
+
+from bench.check.cell import Checked, Options
+from bench.check.cell import check as check_cell
+from bench.check.search import data_steps, lasting_value, search
+from bench.check.units import HAZARDS, Hazard, Units, search_units
+from bench.hosts import load_host
+from bench.program import Compiler
+from bench.translators.registry import load_translator
+from strategies import registry
+from strategies.asking import ask
+from strategies.operations import Flush, Hook, Load, Store
+from strategies.strategy import Strategy
+from strategies.writes import Region, Write
+
+MOST = 4_000
+"""States of a random case, at most."""
+
+
+def answer(arguments: dict[str, Any], hazard: Hazard, units: Units) -> tuple[str, int]:
+    """Verdict, and the length of the counterexample (0 without one)."""
+    outcome, _ = search_units(
+        lambda followed: Compiler(**arguments, followed=followed), hazard, units,
+        max_states=MOST, progress=lambda states: None,
+    )  # fmt: skip
+    return outcome.verdict, outcome.depth if outcome.verdict == "fails" else 0
+
+
+def test_random_strategies_get_the_same_verdict_and_no_longer_counterexample() -> None:
+    verdicts: collections.Counter[str] = collections.Counter()
+    several = 0
+    for seed in range(3_000, 3_220):
+        case = draw_case(random.Random(seed))
+        live = Compiler(**case.arguments).live
+        for hazard in HAZARDS:
+            apart, depth = answer(case.arguments, hazard, "each")
+            together, length = answer(case.arguments, hazard, "together")
+            if "bounded" in (apart, together):
+                continue
+            assert apart == together, f"seed {seed}, {hazard}: {case}"
+            assert depth <= length, f"seed {seed}, {hazard}: {case}"
+            verdicts[apart] += 1
+            several += live.independent and len({offset for _, offset in live.at}) > 1
+    assert verdicts.total() >= 300
+    assert verdicts["fails"] >= 60
+    assert several >= 100
+
+
+def one(strategy: str, translator: str, host: str, scenario: str, **options: Any) -> Checked:
+    return check_cell(
+        registry.find(strategy), load_translator(translator), load_host(host), scenario,
+        Options(what_if=True, retranslations=1, max_states=60_000, **options),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ["arm926", "cortex-a9", "cortex-a53", "neoverse-v1", "z10", "ultrasparc-2"])
+@pytest.mark.parametrize("strategy", ["unfixed", "flush-on-retranslation", "global-lock", "idempotent"])
+def test_a_backend_with_two_branches_gets_the_same_verdict(host: str, strategy: str) -> None:
+    compared = 0
+    for scenario in ("system", "user"):
+        apart = one(strategy, "s390x", host, scenario)
+        together = one(strategy, "s390x", host, scenario, units="together")
+        if "bounded" in (apart.verdict, together.verdict):
+            continue
+        assert apart.verdict == together.verdict, (scenario, apart.outcome, together.outcome)
+        assert apart.outcome is not None
+        assert together.outcome is not None
+        assert apart.outcome.states <= together.outcome.states
+        compared += 1
+    assert compared
+
+
+def test_what_the_environment_does_to_caches_changes_nothing_that_is_stored() -> None:
+    """The lasting hazard, with all steps of the environment and with those that the data side can notice."""
+    verdicts: collections.Counter[str] = collections.Counter()
+    for seed in range(3_300, 3_420):
+        case = draw_case(random.Random(seed))
+        model = Compiler(**case.arguments).model
+        failure = lasting_value(model)
+        everything = search(model, failure, max_states=MOST)
+        fewer = search(model, failure, max_states=MOST, environment=data_steps)
+        if "bounded" in (everything.verdict, fewer.verdict):
+            continue
+        assert (fewer.verdict, fewer.failure) == (everything.verdict, everything.failure), f"seed {seed}: {case}"
+        if everything.failure == "lasting":
+            assert fewer.run == everything.run
+        assert fewer.states <= everything.states
+        verdicts[fewer.failure] += 1
+    assert verdicts["lasting"] >= 5
+    assert verdicts[""] >= 20
+
+
+class Cautious(Strategy):
+    """Flush if any load finds a value that is not final."""
+
+    def emit(self, write: Write) -> Hook:
+        yield from super().emit(write)
+        if (yield Load(write.unit)) != write.unit.final:
+            yield Flush(Region(write.unit.tb, write.unit.offset + write.unit.size, (write,)))
+
+
+class OnlyIfDifferent(Strategy):
+    """Store only what differs: its own unit decides whether there is a store at all."""
+
+    def emit(self, write: Write) -> Hook:
+        old = yield Load(write.unit)
+        value = write.value | write.temporary
+        if old != value:
+            yield Store(write.unit, write.unit.mask, value)
+
+
+def test_a_strategy_whose_loads_decide_more_is_searched_as_a_whole() -> None:
+    host, translator = load_host("cortex-a9"), load_translator("s390x")
+    from bench.scenarios import scenario
+
+    cast = scenario("system", 1)
+    assert cast is not None
+    independent = {
+        strategy.name: Compiler(strategy, translator, host, cast).live.independent
+        for strategy in (registry.find("unfixed"), registry.find("idempotent-read-back"), Cautious(), OnlyIfDifferent())
+    }
+    assert independent == {
+        "unfixed": True, "idempotent-read-back": True, "cautious": False, "only-if-different": False,
+    }  # fmt: skip
+    assert ask(Cautious(), "emit", translator.block(0).writes[0]).operations
