@@ -126,7 +126,8 @@ class _Execution:
     def _map_data(self) -> None:
         self.emulator.mem_map(STATE, STATE_SIZE)
         self.emulator.mem_map(_PAGE_AT, _HOST_PAGE)
-        order, tlb, host = self.backend.byteorder, self.backend.tlb, self.backend.host_bits // 8
+        order, host = self.backend.byteorder, self.backend.host_bits // 8
+        tlb = self.backend.tlb_for(self.code.guest_bits)
         page = GUEST_ADDRESS >> PAGE_BITS << PAGE_BITS
         entry = STATE + tlb.table + ((GUEST_ADDRESS >> PAGE_BITS << tlb.entry_bits) & tlb.index_mask)
         wide = self.code.guest_bits // 8
@@ -215,6 +216,9 @@ class _Execution:
         return None
 
     def _read(self, name: str) -> int:
+        if name.startswith("["):  # an argument on the stack
+            place = self.emulator.reg_read(self.processor.stack_pointer) + self.processor.pushed
+            return int.from_bytes(self.emulator.mem_read(place, self.backend.host_bits // 8), self.backend.byteorder)
         return int(self.emulator.reg_read(self.processor.register(name)))
 
     def _call(self, origin: Placed) -> HelperCall:
@@ -228,7 +232,7 @@ class _Execution:
         return next(offset for offset in reversed(self.executed) if offset % self.stride == origin.offset)
 
     def _answer(self, origin: Placed) -> int:
-        """The helper makes the access, and returns behind the call."""
+        """The helper makes the access, and returns behind the call, or to where the link register says."""
         order, place = self.backend.byteorder, _PAGE_AT + GUEST_ADDRESS % _HOST_PAGE
         if self.access == "store":
             held = dict(self._call(origin).registers)
@@ -237,6 +241,9 @@ class _Execution:
         for name, _ in origin.instruction.sets:
             value = int.from_bytes(self.emulator.mem_read(place, 4), order)
             self.emulator.reg_write(self.processor.register(name), value)
+        if origin.instruction.tail:
+            links = {item.instruction.links for item in self.code.placed} - {None}
+            return self._read(str(links.pop())) - self.backend.buffer
         after = self._calling(origin) + origin.instruction.size
         if origin.instruction.delay_slot:
             after += self.placed[origin.offset + origin.instruction.size].instruction.size

@@ -25,6 +25,7 @@ _KINDS: dict[str, tuple[str, str, str | None]] = {
 
 _PROGRAM_COUNTER = {"i386": "EIP", "x86-64": "RIP"}
 _STACK_POINTER = {"i386": "ESP", "x86-64": "RSP", "ppc": "1", "ppc64": "1", "s390x": "R15"}
+_PUSHED = {"i386": 4, "x86-64": 8}
 _FIXED = {"s390x": {"PSWM": 0x1_8000_0000}}
 """Registers that are not the block's business: here, 64-bit addressing."""
 _STACK = 0x2800_0000
@@ -75,7 +76,7 @@ class Processor:
         emulator = self.unicorn.Uc(getattr(self.unicorn, f"UC_ARCH_{architecture}"), mode)
         if model is not None:
             emulator.ctl_set_cpu_model(getattr(self.names, model))
-        emulator.reg_write(self.register(_STACK_POINTER.get(self.isa, "SP")), _STACK)
+        emulator.reg_write(self.stack_pointer, _STACK)
         for name, value in _FIXED.get(self.isa, {}).items():
             emulator.reg_write(self.register(name), value)
         return emulator
@@ -84,6 +85,16 @@ class Processor:
         """Unicorn's number of a register."""
         plain = name.removeprefix(_PREFIXES.get(self.isa, ""))
         return int(getattr(self.names, f"UC_{_KINDS[self.isa][0]}_REG_{plain.upper()}"))
+
+    @property
+    def stack_pointer(self) -> int:
+        """Unicorn's number of the stack pointer."""
+        return self.register(_STACK_POINTER.get(self.isa, "SP"))
+
+    @property
+    def pushed(self) -> int:
+        """The bytes that a call leaves on the stack."""
+        return _PUSHED.get(self.isa, 0)
 
     @property
     def program_counter(self) -> int:

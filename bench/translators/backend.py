@@ -33,6 +33,10 @@ class Backend(Translator):
     tlb: ClassVar[SoftTlb]
     wide_guest: ClassVar[bool] = False
 
+    def tlb_for(self, guest_bits: GuestBits) -> SoftTlb:
+        """Where the TLB lies for a guest address of that width."""
+        return self.tlb
+
     @property
     def data_register(self) -> str:
         """The register that a guest load sets, and a guest store stores."""

@@ -18,7 +18,9 @@ def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], st
     import capstone  # type: ignore[import-untyped]
 
     known = {
+        "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),
         "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
+        "i386": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
         "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
         "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     }

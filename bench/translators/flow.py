@@ -78,12 +78,13 @@ class Follower:
         offsets: list[int] = []
         calls: list[Call] = []
         accessed = 0
-        seen: set[tuple[int, int | None, tuple[tuple[str, str], ...]]] = set()
+        seen: set[tuple[int, int | None, int | None, tuple[tuple[str, str], ...]]] = set()
         at = 0
+        link: int | None = None  # behind the last branch that links
         slot: tuple[Placed, int | None] | None = None  # what waits for its delay slot, and where it leads
         ends: Ends
         while True:
-            place = at, slot[1] if slot is not None else None, tuple(registers.items())
+            place = at, link, slot[1] if slot is not None else None, tuple(registers.items())
             if place in seen:
                 ends = "loop"
                 break
@@ -104,6 +105,9 @@ class Follower:
             if acts and what.taken is not None and _holds(what.taken, true):
                 assert leads is not None
                 turned = item, at + leads
+                if what.links is not None:
+                    link = at + what.size
+                    registers[what.links] = Holds.RETURN_ADDRESS
             elif acts and what.does in ("call", "exit"):
                 turned = item, None
             elif acts:
@@ -130,9 +134,13 @@ class Follower:
                         break
                     _set(registers, origin.instruction, right=call.right)
                     after = target if target is not None else at + what.size
+                    if origin.instruction.tail:
+                        after = link
                 else:
                     after = target
-            assert after is not None
+            if after is None:  # a return to an address that no branch of the block left
+                ends = "outside"
+                break
             at = after
         return Course(tuple(offsets), ends, at, accessed, tuple(calls), tuple(sorted(registers.items())))
 

@@ -43,10 +43,11 @@ class Instruction:
 
     ``only``: it has an effect only then (conditional execution, predication).  ``taken``:
     it is a branch, and leaves the sequence then; where ``delay_slot``, after the next
-    instruction.  ``sets``: what registers hold after it, in words or as the name of the register
+    instruction.  ``links``: the register in which the branch, when taken, leaves the address behind itself.
+    ``sets``: what registers hold after it, in words or as the name of the register
     copied.  ``does``: ``access``, the guest access itself; ``call``, of the helper, which needs
     ``needs`` in registers, and sets its result; ``exit``, control leaves the block for good; ``data``,
-    it is not executed.
+    it is not executed.  ``tail``: the helper returns to behind the last branch taken that ``links``.
     """
 
     word: int
@@ -54,9 +55,11 @@ class Instruction:
     only: Fact = "always"
     taken: Fact | None = None
     delay_slot: bool = False
+    links: str | None = None
     sets: tuple[tuple[str, str], ...] = ()
     needs: tuple[tuple[str, str], ...] = ()
     does: Literal["", "access", "call", "exit", "data"] = ""
+    tail: bool = False
 
     @property
     def mask(self) -> int:
@@ -67,9 +70,9 @@ class Instruction:
         """The same, with an effect only then."""
         return replace(self, only=fact)
 
-    def branch(self, fact: Fact, *, delay_slot: bool = False) -> Instruction:
+    def branch(self, fact: Fact, *, delay_slot: bool = False, links: str | None = None) -> Instruction:
         """The same, as a branch that is taken then."""
-        return replace(self, taken=fact, delay_slot=delay_slot)
+        return replace(self, taken=fact, delay_slot=delay_slot, links=links)
 
     def leaving(self, **registers: str) -> Instruction:
         """The same, and what registers hold after it: ``r0=Holds.ADDRESS``, or ``r0="r4"`` for a copy."""
@@ -83,6 +86,10 @@ class Instruction:
         """The same, as the call of the helper: what it needs in registers, and the register of its result."""
         sets = ((result, Holds.VALUE),) if result is not None else ()
         return replace(self, does="call", sets=sets, needs=tuple(needs.items()), delay_slot=delay_slot)
+
+    def tail_call(self, **needs: str) -> Instruction:
+        """The same, as a jump to the helper, which has no result and returns to behind the last linking branch."""
+        return replace(self, does="call", needs=tuple(needs.items()), tail=True)
 
     def exit(self, *, delay_slot: bool = False) -> Instruction:
         """The same, as the one by which control leaves the block."""

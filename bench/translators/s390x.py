@@ -1,25 +1,26 @@
-"""The s390x backend: halfword displacements, in line in 2010 and behind the block in 2015.
+"""The s390x backend: halfword displacements, in line in 2010 and behind the block in 2014 and 2015.
 
 Sources: QEMU's ``tcg/s390/tcg-target.c`` at 497aebb99e07, early January 2011
-(s390x@2010), and at cd3b29b745b0, June 2015 (s390x@2015).  In 2010 both branches
-of an access were stored with displacement 0, a branch to itself, and got their
-displacement halfword later in the same operation.  The slow path moved
-behind the block in 2014 (fb5964152d96), which left the branch with displacement 0 after
-a retranslation; cd3b29b745b0 stores its opcode halfword alone.
+(s390x@2010), at fb5964152d96, March 2014 (s390x@2014, v2.1), and at cd3b29b745b0, June 2015 (s390x@2015, v2.4).
+In 2010 both branches of an access were stored with displacement 0, a branch to itself, and got their
+displacement halfword later in the same operation.  fb5964152d96 moved the slow path
+behind the block and stored the branch to it as before; a retranslation stops before the slow path, so what had
+been a temporary now stayed.  cd3b29b745b0 stores its opcode halfword alone.
 Encodings: z/Architecture Principles of Operation, SA22-7832, for a machine with the
 extended-immediate facility (2010: z9 on) and the general-instructions-extension
-facility (2015: z10 on).
+facility (2014 and 2015: z10 on), which has the guest's compare and branch in one instruction.
 """
 
 from __future__ import annotations
 
+import abc
 from functools import partial
 from typing import ClassVar
 
 from bench.translators.backend import Backend, InLineBackend, OutOfLineBackend, SlowPath
 from bench.translators.emitter import Emitter
 from bench.translators.instruction import Holds, Instruction
-from bench.translators.softmmu import COMPARED, HOST_64, HOST_64_2015, PAGE_BITS, TLB_BITS
+from bench.translators.softmmu import COMPARED, HOST_64, HOST_64_2014, HOST_64_2015, PAGE_BITS, TLB_BITS
 from bench.translators.translator import Access
 from strategies.writes import Form, Phase
 
@@ -45,6 +46,7 @@ _ADDRESS, _DATA = 13, 12  # typical: the first two registers that the allocator 
 _EQUAL, _NOT_EQUAL, _ALWAYS = 0x8, 0x6, 0xF
 
 _OPCODE, _DISPLACEMENT = 0xFFFF_0000, 0x0000_FFFF
+_LONG_DISPLACEMENT = 0x0000_FFFF_0000  # of a branch of six bytes
 
 
 def _rre(opcode: int, r1: int, r2: int) -> Instruction:
@@ -94,6 +96,17 @@ def _brc(condition: int, distance: int = 0) -> Instruction:
     return _ri(0xA74, condition, distance >> 1)
 
 
+def _cij(condition: int, r1: int, value: int, distance: int = 0) -> Instruction:
+    """Compare ``r1`` with ``value`` and branch ``distance`` bytes from its own address."""
+    return Instruction(
+        0xEC << 40 | r1 << 36 | condition << 32 | (distance >> 1 & 0xFFFF) << 16 | (value & 0xFF) << 8 | 0x7E, 6
+    )
+
+
+def _srlg(target: int, source: int, by: int) -> Instruction:
+    return _rxy(0xEB0C, target, by, source, 0)  # RSY, laid out as RXY
+
+
 def _brasl(target: int, here: int) -> Instruction:
     return _ril(0xC05, _R14, (target - (BUFFER + here)) >> 1)
 
@@ -122,14 +135,6 @@ class _S390x(Backend):
     shipped_form = Form.SKIP_BYTES
     registers: ClassVar[dict[str, Holds]] = {"r13": Holds.ADDRESS, "r12": Holds.VALUE, "r10": Holds.STATE}
 
-    def _guard(self, out: Emitter) -> int:
-        out.put(Phase.GUEST_BRANCH, Instruction(0x1200 | _DATA << 4 | _DATA, 2))  # ltr
-        branch = _brc(_EQUAL).branch("skip")
-        return out.begin(Phase.GUEST_BRANCH, branch, known=_OPCODE, form=Form.SKIP_BYTES)
-
-    def _bind_guard(self, out: Emitter, branch: int) -> None:
-        _bind(out, branch, _EQUAL)
-
     def _exit(self, out: Emitter) -> None:
         """A pointer in two halves, because it is out of reach of ``larl``."""
         out.put(
@@ -140,9 +145,12 @@ class _S390x(Backend):
         out.put(Phase.EXIT, _ril(0xC04, _ALWAYS, (EPILOGUE - (BUFFER + out.here)) >> 1).exit())
 
     def destination(self, word: int) -> int | None:
-        if word >> 24 != 0xA7 or (word >> 16) & 0xF != 0x4:
+        if word >> 40 == 0xEC and word & 0xFF == 0x7E:
+            halfwords = (word & _LONG_DISPLACEMENT) >> 16
+        elif word >> 24 == 0xA7 and (word >> 16) & 0xF == 0x4:
+            halfwords = word & _DISPLACEMENT
+        else:
             return None
-        halfwords = word & _DISPLACEMENT
         return 2 * (halfwords - (1 << 16) if halfwords >> 15 else halfwords)
 
 
@@ -152,13 +160,20 @@ class S390x2010(_S390x, InLineBackend):
     version = "2010"
     tlb = HOST_64
 
+    def _guard(self, out: Emitter) -> int:
+        out.put(Phase.GUEST_BRANCH, Instruction(0x1200 | _DATA << 4 | _DATA, 2))  # ltr
+        branch = _brc(_EQUAL).branch("skip")
+        return out.begin(Phase.GUEST_BRANCH, branch, known=_OPCODE, form=Form.SKIP_BYTES)
+
+    def _bind_guard(self, out: Emitter, branch: int) -> None:
+        _bind(out, branch, _EQUAL)
+
     def _access(self, out: Emitter, access: Access) -> None:
         tlb = self.tlb
         out.put(
             Phase.TLB_ACCESS,
             _llgfr(_R2, _ADDRESS).leaving(r2="r13"),
-            # srlg: RSY, laid out as RXY
-            _rxy(0xEB0C, _R3, PAGE_BITS - tlb.entry_bits, _ADDRESS, 0).leaving(r3=Holds.PAGE),
+            _srlg(_R3, _ADDRESS, PAGE_BITS - tlb.entry_bits).leaving(r3=Holds.PAGE),
             _lghi(_R14, COMPARED).leaving(r14=Holds.CONSTANT),
             _rre(0xB980, _R2, _R14).leaving(r2=Holds.EXPECTED),  # ngr
             _ril(0xC0B, _R3, tlb.index_mask).leaving(r3=Holds.INDEX),  # nilf
@@ -187,36 +202,46 @@ class S390x2010(_S390x, InLineBackend):
         _bind(out, done, _ALWAYS)
 
 
-class S390x2015(_S390x, OutOfLineBackend):
-    """QEMU's backend with the fix of June 2015: slow path behind the block, its branch begun with the opcode halfword.
+class _OutOfLine(_S390x, OutOfLineBackend):
+    """What the versions with the slow path behind the block share.
 
-    QEMU keeps the slow paths to come in a list, the newest first.
+    ``_begun``: how the branch to it is begun; ``_told``: what the helper is told, besides what and where.
     """
 
-    version = "2015"
-    tlb = HOST_64_2015
-    newest_first = True
+    _begun: ClassVar[Form]
+    _told: ClassVar[int]
 
-    _begun: ClassVar[Form] = Form.SKIP_BYTES
+    def _guard(self, out: Emitter) -> int:
+        # Three halfwords, the second of which is read before and stored as it is.
+        branch = _cij(_EQUAL, _DATA, 0).branch("skip")
+        known = branch.mask & ~_LONG_DISPLACEMENT
+        return out.begin(Phase.GUEST_BRANCH, branch, known=known, form=Form.READ_BACK)
 
-    def _begin(self, out: Emitter, access: Access) -> SlowPath:
+    def _bind_guard(self, out: Emitter, branch: int) -> None:
+        word = _cij(_EQUAL, _DATA, 0, out.here - branch).word
+        out.patch(Phase.BRANCH_UPDATE, branch, word, known=_LONG_DISPLACEMENT, form=Form.SKIP_BYTES)
+
+    @abc.abstractmethod
+    def _look_up(self, out: Emitter, access: Access) -> None:
+        """Compare the TLB entry (``tcg_out_tlb_read``): its addend is in r2 then, the guest address in r3."""
+
+    def _compare(self, out: Emitter, access: Access) -> None:
+        """The end of that, where r2 is the place of the entry in the TLB and r3 the tag expected."""
         tlb = self.tlb
-        first, last = 64 - TLB_BITS - tlb.entry_bits, 63 - tlb.entry_bits  # the bits of an entry's offset
         out.put(
             Phase.TLB_ACCESS,
-            _risbg(_R2, _ADDRESS, first, last, 64 + tlb.entry_bits - PAGE_BITS).leaving(r2=Holds.INDEX),
-            # wraps round: the page and the two alignment bits
-            _risbg(_R3, _ADDRESS, 62, 63 - PAGE_BITS, 0).leaving(r3=Holds.EXPECTED),
             _rx(0x59, _R3, tlb.table + tlb.comparator(access), _ENV, _R2),  # c
             _rxy(0xE304, _R2, tlb.table + tlb.addend, _ENV, _R2).leaving(r2=Holds.ADDEND),  # lg
             _llgfr(_R3, _ADDRESS).leaving(r3="r13"),
         )
+
+    def _begin(self, out: Emitter, access: Access) -> SlowPath:
+        self._look_up(out, access)
         missed = out.begin(Phase.BRANCH, _brc(_NOT_EQUAL).branch("miss"), known=_OPCODE, form=self._begun)
         out.put(Phase.FAST_PATH, _move(access, _R3, _R2))
         return partial(self._finish, out, access, missed, out.here)
 
-    @staticmethod
-    def _finish(out: Emitter, access: Access, missed: int, back: int) -> None:
+    def _finish(self, out: Emitter, access: Access, missed: int, back: int) -> None:
         """Emit the slow path of an access whose branch is at ``missed`` and whose operation ends at ``back``."""
         _bind(out, missed, _NOT_EQUAL)
         operation, address = (_R5, _R6) if access == "store" else (_R4, _R5)
@@ -225,7 +250,7 @@ class S390x2015(_S390x, OutOfLineBackend):
             out.put(Phase.SLOW_PATH, _llgfr(_R4, _DATA).leaving(r4="r12"))
         out.put(
             Phase.SLOW_PATH,
-            _lghi(operation, MEMORY_OPERATION).leaving(**{f"r{operation}": Holds.MEMORY_INDEX}),
+            _lghi(operation, self._told).leaving(**{f"r{operation}": Holds.MEMORY_INDEX}),
             _ril(0xC0F, address, BUFFER + back).leaving(**{f"r{address}": Holds.RETURN_ADDRESS}),  # llilf
         )
         call = _brasl(HELPERS[access], out.here)
@@ -240,3 +265,52 @@ class S390x2015(_S390x, OutOfLineBackend):
             )
             out.put(Phase.SLOW_PATH, call)
         out.put(Phase.SLOW_PATH, _brc(_ALWAYS, back - out.here).branch("always"))
+
+
+class S390x2014(_OutOfLine):
+    """QEMU's backend of March 2014: the slow path behind the block, its branch stored with displacement 0.
+
+    The slow paths to come are kept in an array, the oldest first.
+    """
+
+    version = "2014"
+    tlb = HOST_64_2014
+
+    _begun = Form.WHOLE
+    _told = 0  # the memory index; the helper is one for 32-bit accesses
+
+    def _look_up(self, out: Emitter, access: Access) -> None:
+        tlb = self.tlb
+        out.put(
+            Phase.TLB_ACCESS,
+            _srlg(_R2, _ADDRESS, PAGE_BITS - tlb.entry_bits).leaving(r2=Holds.PAGE),
+            _llgfr(_R3, _ADDRESS).leaving(r3="r13"),
+            _risbg(_R2, _R2, 64 - TLB_BITS - tlb.entry_bits, 63 - tlb.entry_bits, 0).leaving(r2=Holds.INDEX),
+            _ri(0xA57, _R3, COMPARED).leaving(r3=Holds.EXPECTED),  # nill
+        )
+        self._compare(out, access)
+
+
+class S390x2015(_OutOfLine):
+    """QEMU's backend with the fix of June 2015: the branch to the slow path is begun with the opcode halfword.
+
+    The slow paths to come are kept in a list, the newest first.
+    """
+
+    version = "2015"
+    tlb = HOST_64_2015
+    newest_first = True
+
+    _begun = Form.SKIP_BYTES
+    _told = MEMORY_OPERATION
+
+    def _look_up(self, out: Emitter, access: Access) -> None:
+        tlb = self.tlb
+        first, last = 64 - TLB_BITS - tlb.entry_bits, 63 - tlb.entry_bits  # the bits of an entry's offset
+        out.put(
+            Phase.TLB_ACCESS,
+            _risbg(_R2, _ADDRESS, first, last, 64 + tlb.entry_bits - PAGE_BITS).leaving(r2=Holds.INDEX),
+            # wraps round: the page and the two alignment bits
+            _risbg(_R3, _ADDRESS, 62, 63 - PAGE_BITS, 0).leaving(r3=Holds.EXPECTED),
+        )
+        self._compare(out, access)

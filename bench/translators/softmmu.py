@@ -3,12 +3,14 @@
 The guest is SH-4, the one 32-bit guest of QEMU's that comes in both byte orders
 (sh4, sh4eb), so that on every host there is one of the same endianness, whose
 accesses need no byte swap.  Linux on it was among what the fix of January
-2011 was tested with (commit c69806ab8276).
+2011 was tested with (commit c69806ab8276).  Where a guest address has 64 bits the guest is
+MIPS64, which comes in both byte orders too (mips64, mips64el) and has pages of the same size.
 
 Sources, at the parent of that commit (497aebb99e07): ``target-sh4/cpu.h``
-(TARGET_PAGE_BITS, CPUSH4State), ``cpu-defs.h`` (CPU_TLB_BITS, CPU_TLB_ENTRY_BITS,
-CPUTLBEntry, CPU_COMMON).  The offsets follow from those declarations and from the sizes and
-alignments of the host's C types.
+(TARGET_PAGE_BITS, CPUSH4State), ``target-mips/cpu.h`` (CPUMIPSState), ``cpu-defs.h`` (CPU_TLB_BITS,
+CPU_TLB_ENTRY_BITS, CPUTLBEntry, CPU_COMMON), ``fpu`` (float_status).  The offsets follow from those
+declarations and from the sizes and alignments of the host's C types; later ones from the same files at the
+commits named.
 """
 
 from __future__ import annotations
@@ -36,29 +38,44 @@ class SoftTlb:
 
     ``table`` is the offset of its first entry, ``entry_bits`` is log2 of the
     size of an entry in bytes, ``addend`` is the offset in an entry of what turns a guest
-    address into a host address.
+    address into a host address, ``address`` is the size in bytes of a guest address.
     """
 
     table: int
     entry_bits: int
     addend: int
+    address: int = 4
 
     @property
     def index_mask(self) -> int:
         """The bits of a guest address, shifted right by ``PAGE_BITS - entry_bits``, that are an entry's offset."""
         return ((1 << TLB_BITS) - 1) << self.entry_bits
 
-    @staticmethod
-    def comparator(access: Access) -> int:
+    def comparator(self, access: Access) -> int:
         """The offset in an entry of the address that the access is compared with (addr_read, addr_write)."""
-        return {"load": 0, "store": 4}[access]
+        return {"load": 0, "store": self.address}[access]
 
 
 HOST_32 = SoftTlb(table=372, entry_bits=4, addend=12)
 """On a 32-bit host, January 2011."""
 
+HOST_I386 = SoftTlb(table=376, entry_bits=4, addend=12)
+"""On i386, January 2011: there the guest's floating-point status has a precision too, for the x87."""
+
+HOST_I386_GUEST_64 = SoftTlb(table=8068, entry_bits=5, addend=24, address=8)
+"""On i386, whose C aligns 64-bit integers to 4 bytes, January 2011, for a MIPS64 guest."""
+
 HOST_64 = SoftTlb(table=384, entry_bits=5, addend=16)
 """On a 64-bit host, January 2011."""
 
+HOST_64_2013 = SoftTlb(table=1440, entry_bits=5, addend=16)
+"""On a 64-bit host, July 2013 (c6d8ed24b446): the guest's own TLB is before ours by now."""
+
+HOST_32_2014 = SoftTlb(table=1420, entry_bits=4, addend=12)
+"""On a 32-bit host, April 2014 (267c931985cf): what a reset keeps is behind our TLB by now."""
+
+HOST_64_2014 = SoftTlb(table=1424, entry_bits=5, addend=16)
+"""On a 64-bit host, March 2014 (fb5964152d96; the same declarations)."""
+
 HOST_64_2015 = SoftTlb(table=1432, entry_bits=5, addend=16)
-"""On a 64-bit host, June 2015 (the same files at commit cd3b29b745b0; the guest's own TLB had moved before ours)."""
+"""On a 64-bit host, June 2015 (cd3b29b745b0): three bits of the guest's status register became words."""
