@@ -26,12 +26,14 @@ from strategies.writes import Form, Phase, Write
 LOAD: tuple[Access, ...] = ("load",)
 STORE: tuple[Access, ...] = ("store",)
 ACCESSES: tuple[Access, ...] = get_args(Access)
-TEMPORARY = ("arm@2010", "s390x@2010")
+TEMPORARY = ("arm@2010", "mips@2010", "s390x@2010", "sparc@2010", "sparc@2012")
 """The versions that store a temporary branch target."""
 
 ENGINES = {
     "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
+    "mips": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS32 | capstone.CS_MODE_BIG_ENDIAN),
     "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+    "sparc": (capstone.CS_ARCH_SPARC, capstone.CS_MODE_BIG_ENDIAN | capstone.CS_MODE_V9),
     "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
 }
 
@@ -360,7 +362,7 @@ def test_no_byte_changes_in_a_form_that_stores_only_what_is_known(
 @given(some_translator, some_accesses)
 def test_units_tile_the_block_in_sizes_that_the_host_has(translator: Translator, accesses: list[Access]) -> None:
     code = translator.block(0, accesses)
-    sizes = {"arm": {4}, "s390x": {2, 4, 6}, "x86-64": set(range(1, 16))}[translator.isa]
+    sizes = {"s390x": {2, 4, 6}, "x86-64": set(range(1, 16))}.get(translator.isa, {4})
     end = 0
     for unit in code.whole:
         assert unit.offset == end
@@ -378,6 +380,18 @@ def test_the_rewritten_part_ends_with_the_last_operation(translator: Translator,
     first_beyond = code.writes[len(code.retranslated.writes)]
     assert first_beyond.phase is Phase.EXIT
     assert first_beyond.unit.offset == code.rewritten
+
+
+@given(some_translator, some_accesses)
+def test_a_retranslation_stops_before_the_label_of_the_guests_branch(
+    translator: Translator, accesses: list[Access]
+) -> None:
+    code = translator.block(0, accesses, guarded=True)
+    (branch,) = {write.unit for write in code.writes if write.phase is Phase.GUEST_BRANCH and not write.complete}
+    stored = [write.phase for write in code.writes if write.unit == branch]
+    assert stored == [Phase.GUEST_BRANCH, Phase.BRANCH_UPDATE]
+    assert [write.phase for write in code.retranslated.writes if write.unit == branch] == [Phase.GUEST_BRANCH]
+    assert branch.offset in code.unfinished
 
 
 @given(some_translator, some_accesses, st.integers(1, 5))
@@ -398,16 +412,25 @@ def test_operations_of_a_block_follow_each_other(name: str) -> None:
 # --- Paths ----------------------------------------------------------------------------------------------------------
 
 
+DELAYED = {"mips", "sparc"}
+"""Where the instruction behind a branch is fetched before its target."""
+
+ALWAYS = {"b", "ba", "j", "jg", "jmp"}
+BRANCHES = {"be", "be,a", "beq", "bne", "je", "jne", "jlh"} | ALWAYS
+
+
 def successors(translator: Translator, code: Code) -> dict[int, set[int]]:
     """Where control may go from each instruction, read from the bytes: onward, and to the target of a branch."""
     memory, onward = final(code, translator), {}
     for unit in code.whole:
         image = bytes(memory[unit.offset : unit.offset + unit.size])
         mnemonic, _, operands = disassemble(translator, image, unit.offset).partition(" ")
-        onward[unit.offset] = {unit.offset + unit.size}
-        if mnemonic in {"beq", "je", "jne", "jlh", "b", "j", "jg", "jmp"}:
-            target = int(operands.lstrip("#"), 16) - translator.buffer
-            onward[unit.offset] = {target} if mnemonic in {"b", "j", "jg", "jmp"} else {target, *onward[unit.offset]}
+        at = unit.offset
+        onward.setdefault(at, {at + unit.size})
+        if mnemonic in BRANCHES:
+            target = int(operands.split()[-1].lstrip("#"), 16) - translator.buffer
+            leaves = at + unit.size if translator.isa in DELAYED else at
+            onward[leaves] = {target} if mnemonic in ALWAYS else {target, leaves + unit.size}
     return onward
 
 
@@ -418,10 +441,11 @@ def test_paths_go_where_the_final_code_leads(translator: Translator, accesses: l
     for path in code.paths:
         assert path.offsets[0] == 0
         assert all(after in onward[before] for before, after in itertools.pairwise(path.offsets))
-        (last,) = (unit for unit in code.whole if unit.offset == path.offsets[-1])
+        leaves = path.offsets[-2 if translator.isa in DELAYED else -1]
+        (last,) = (unit for unit in code.whole if unit.offset == leaves)
         image = last.final.to_bytes(last.size, translator.byteorder)
         text = disassemble(translator, image, last.offset).split()[0]
-        assert text in ({"bl", "call", "brasl"} if path.name == "fault" else {"b", "jmp", "jg"})
+        assert text in ({"bl", "call", "brasl", "jalr"} if path.name == "fault" else {"b", "jmp", "jg", "jr", "ret"})
 
 
 @every_translator
@@ -452,7 +476,10 @@ def test_accesses_before_the_last_all_hit_or_all_miss() -> None:
 
 
 def test_a_bare_name_is_the_version_of_early_january_2011() -> None:
-    assert translator_names() == ("arm@2010", "arm@2011", "s390x@2010", "s390x@2015", "x86-64@2010")
+    assert translator_names() == (
+        "arm@2010", "arm@2011", "mips@2010", "mips@2011", "s390x@2010", "s390x@2015", "sparc@2010", "sparc@2012",
+        "x86-64@2010",
+    )  # fmt: skip
     assert [load_translator(name).full_name for name in ("arm", "s390x", "x86-64")] == [
         "arm@2010", "s390x@2010", "x86-64@2010",
     ]  # fmt: skip

@@ -19,7 +19,9 @@ def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], st
 
     known = {
         "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
+        "mips": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS32 | capstone.CS_MODE_BIG_ENDIAN),
         "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+        "sparc": (capstone.CS_ARCH_SPARC, capstone.CS_MODE_BIG_ENDIAN | capstone.CS_MODE_V9),
         "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     }
     if translator.isa not in known:
