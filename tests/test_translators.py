@@ -7,6 +7,7 @@ commits that the translators' files name.
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 from collections.abc import Iterable
 from typing import get_args
@@ -73,8 +74,13 @@ def fetched(code: Code) -> set[int]:
     return {offset for path in code.paths for offset in path.offsets}
 
 
+@functools.cache
+def engine(isa: str) -> capstone.Cs:
+    return capstone.Cs(*ENGINES[isa])
+
+
 def disassemble(translator: Translator, image: bytes, offset: int) -> str:
-    (found,) = capstone.Cs(*ENGINES[translator.isa]).disasm_lite(image, translator.buffer + offset)
+    (found,) = engine(translator.isa).disasm_lite(image, translator.buffer + offset)
     assert found[1] == len(image)
     return f"{found[2]} {found[3]}".strip()
 
