@@ -21,7 +21,9 @@ def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], st
         "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),
         "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
         "i386": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
+        "mips": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS32 | capstone.CS_MODE_BIG_ENDIAN),
         "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
+        "sparc": (capstone.CS_ARCH_SPARC, capstone.CS_MODE_BIG_ENDIAN | capstone.CS_MODE_V9),
         "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     }
     if translator.isa not in known:

@@ -76,6 +76,8 @@ HOST_32_2014 = SoftTlb(table=1420, entry_bits=4, addend=12)
 
 HOST_64_2014 = SoftTlb(table=1424, entry_bits=5, addend=16)
 """On a 64-bit host, March 2014 (fb5964152d96; the same declarations)."""
+HOST_64_2012 = SoftTlb(table=1456, entry_bits=5, addend=16)
+"""On a 64-bit host, December 2012 (the same files in v1.3.0; the guest's own TLB had moved before ours)."""
 
 HOST_64_2015 = SoftTlb(table=1432, entry_bits=5, addend=16)
 """On a 64-bit host, June 2015 (cd3b29b745b0): three bits of the guest's status register became words."""
