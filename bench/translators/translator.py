@@ -39,7 +39,8 @@ class Code:
     ``size`` is its length in bytes; ``writes`` are all its stores in time order;
     ``rewritten`` is where retranslation stops, in bytes from its start, when
     its last guest access faults; ``paths`` are the ways through it; ``placed`` are its instructions when
-    complete, ``registers`` what these hold at its start.
+    complete, ``registers`` what these hold at its start.  ``stores`` is how many of the stores are made up
+    to where retranslation stops; None for those up to the first one behind that place.
     """
 
     tb: int
@@ -49,6 +50,7 @@ class Code:
     paths: tuple[Path, ...]
     placed: tuple[Placed, ...] = ()
     registers: tuple[tuple[str, str], ...] = ()
+    stores: int | None = None
 
     @property
     def whole(self) -> Region:
@@ -59,12 +61,14 @@ class Code:
     def retranslated(self) -> Region:
         """The region that a retranslation rewrites: from the first byte to the end of the faulting operation.
 
-        It makes the stores up to the first one behind that end: a branch that is
-        updated later, when code behind the end is written, keeps what it has
-        (``tcg_gen_code_common`` looks after each operation whether it has come far enough).
+        It makes the stores up to that end: a branch that is updated by a later operation, or when
+        code behind the end is written, keeps what it has (``tcg_gen_code_common`` looks after
+        each operation whether it has come far enough).
         """
-        written = itertools.takewhile(lambda write: write.unit.offset < self.rewritten, self.writes)
-        return Region(self.tb, self.rewritten, tuple(written))
+        written = self.writes[: self.stores]
+        if self.stores is None:
+            written = tuple(itertools.takewhile(lambda write: write.unit.offset < self.rewritten, written))
+        return Region(self.tb, self.rewritten, written)
 
     @property
     def unfinished(self) -> frozenset[int]:
