@@ -46,7 +46,7 @@ class Instruction:
     instruction.  ``sets``: what registers hold after it, in words or as the name of the register
     copied.  ``does``: ``access``, the guest access itself; ``call``, of the helper, which needs
     ``needs`` in registers, and sets its result; ``exit``, control leaves the block for good; ``data``,
-    it is not executed.
+    it is not executed.  ``over``: how many bytes behind a call its return passes over.
     """
 
     word: int
@@ -57,6 +57,7 @@ class Instruction:
     sets: tuple[tuple[str, str], ...] = ()
     needs: tuple[tuple[str, str], ...] = ()
     does: Literal["", "access", "call", "exit", "data"] = ""
+    over: int = 0
 
     @property
     def mask(self) -> int:
@@ -79,10 +80,10 @@ class Instruction:
         """The same, as the guest access itself."""
         return replace(self, does="access")
 
-    def call(self, result: str | None, *, delay_slot: bool = False, **needs: str) -> Instruction:
+    def call(self, result: str | None, *, delay_slot: bool = False, over: int = 0, **needs: str) -> Instruction:
         """The same, as the call of the helper: what it needs in registers, and the register of its result."""
         sets = ((result, Holds.VALUE),) if result is not None else ()
-        return replace(self, does="call", sets=sets, needs=tuple(needs.items()), delay_slot=delay_slot)
+        return replace(self, does="call", sets=sets, needs=tuple(needs.items()), delay_slot=delay_slot, over=over)
 
     def exit(self, *, delay_slot: bool = False) -> Instruction:
         """The same, as the one by which control leaves the block."""
