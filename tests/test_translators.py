@@ -26,11 +26,13 @@ from strategies.writes import Form, Phase, Write
 LOAD: tuple[Access, ...] = ("load",)
 STORE: tuple[Access, ...] = ("store",)
 ACCESSES: tuple[Access, ...] = get_args(Access)
-TEMPORARY = ("arm@2010", "s390x@2010")
+TEMPORARY = ("arm@2010", "ppc@2010", "ppc64@2010", "s390x@2010")
 """The versions that store a temporary branch target."""
 
 ENGINES = {
     "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
+    "ppc": (capstone.CS_ARCH_PPC, capstone.CS_MODE_32 | capstone.CS_MODE_BIG_ENDIAN),
+    "ppc64": (capstone.CS_ARCH_PPC, capstone.CS_MODE_64 | capstone.CS_MODE_BIG_ENDIAN),
     "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
     "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
 }
@@ -360,7 +362,7 @@ def test_no_byte_changes_in_a_form_that_stores_only_what_is_known(
 @given(some_translator, some_accesses)
 def test_units_tile_the_block_in_sizes_that_the_host_has(translator: Translator, accesses: list[Access]) -> None:
     code = translator.block(0, accesses)
-    sizes = {"arm": {4}, "s390x": {2, 4, 6}, "x86-64": set(range(1, 16))}[translator.isa]
+    sizes = {"arm": {4}, "ppc": {4}, "ppc64": {4}, "s390x": {2, 4, 6}, "x86-64": set(range(1, 16))}[translator.isa]
     end = 0
     for unit in code.whole:
         assert unit.offset == end
@@ -404,9 +406,10 @@ def successors(translator: Translator, code: Code) -> dict[int, set[int]]:
     for unit in code.whole:
         image = bytes(memory[unit.offset : unit.offset + unit.size])
         mnemonic, _, operands = disassemble(translator, image, unit.offset).partition(" ")
-        onward[unit.offset] = {unit.offset + unit.size}
-        if mnemonic in {"beq", "je", "jne", "jlh", "b", "j", "jg", "jmp"}:
-            target = int(operands.lstrip("#"), 16) - translator.buffer
+        over = 4 if translator.full_name == "ppc@2012" and mnemonic == "bl" else 0  # a word of data
+        onward[unit.offset] = {unit.offset + unit.size + over}
+        if mnemonic in {"beq", "bne", "bnel", "je", "jne", "jlh", "b", "j", "jg", "jmp"}:
+            target = int(operands.split()[-1].lstrip("#"), 16) - translator.buffer
             onward[unit.offset] = {target} if mnemonic in {"b", "j", "jg", "jmp"} else {target, *onward[unit.offset]}
     return onward
 
@@ -421,7 +424,7 @@ def test_paths_go_where_the_final_code_leads(translator: Translator, accesses: l
         (last,) = (unit for unit in code.whole if unit.offset == path.offsets[-1])
         image = last.final.to_bytes(last.size, translator.byteorder)
         text = disassemble(translator, image, last.offset).split()[0]
-        assert text in ({"bl", "call", "brasl"} if path.name == "fault" else {"b", "jmp", "jg"})
+        assert text in ({"bl", "bctrl", "call", "brasl"} if path.name == "fault" else {"b", "bctr", "jmp", "jg"})
 
 
 @every_translator
@@ -452,9 +455,12 @@ def test_accesses_before_the_last_all_hit_or_all_miss() -> None:
 
 
 def test_a_bare_name_is_the_version_of_early_january_2011() -> None:
-    assert translator_names() == ("arm@2010", "arm@2011", "s390x@2010", "s390x@2015", "x86-64@2010")
-    assert [load_translator(name).full_name for name in ("arm", "s390x", "x86-64")] == [
-        "arm@2010", "s390x@2010", "x86-64@2010",
+    assert translator_names() == (
+        "arm@2010", "arm@2011", "ppc@2010", "ppc@2012", "ppc64@2010", "ppc64@2013", "s390x@2010", "s390x@2015",
+        "x86-64@2010",
+    )  # fmt: skip
+    assert [load_translator(name).full_name for name in ("arm", "ppc", "ppc64", "s390x", "x86-64")] == [
+        "arm@2010", "ppc@2010", "ppc64@2010", "s390x@2010", "x86-64@2010",
     ]  # fmt: skip
     assert all(load_translator(name).full_name == name for name in translator_names())
 

@@ -60,5 +60,11 @@ HOST_32 = SoftTlb(table=372, entry_bits=4, addend=12)
 HOST_64 = SoftTlb(table=384, entry_bits=5, addend=16)
 """On a 64-bit host, January 2011."""
 
+HOST_32_2012 = SoftTlb(table=1448, entry_bits=4, addend=12)
+"""On a 32-bit host, November 2012 (the same files in release v1.3; the guest's own TLB had moved before ours)."""
+
+HOST_64_2013 = SoftTlb(table=1440, entry_bits=5, addend=16)
+"""On a 64-bit host, September 2013 (the same files in release v1.7; much of CPU_COMMON had moved elsewhere)."""
+
 HOST_64_2015 = SoftTlb(table=1432, entry_bits=5, addend=16)
 """On a 64-bit host, June 2015 (the same files at commit cd3b29b745b0; the guest's own TLB had moved before ours)."""
