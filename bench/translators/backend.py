@@ -58,26 +58,29 @@ class Backend(Translator):
                 else "32 or 64",
             )
         out = Emitter(tb, self.shipped_form, guest_bits)
-        end = self._emit(out, wanted, guarded)
+        end, stores = self._emit(out, wanted, guarded)
         placed = out.placed()
         # What is to be loaded is in no register yet.
         unset = Holds.VALUE if "store" not in wanted else None
         registers = {name: Holds.UNKNOWN if held is unset else held for name, held in self.registers.items()}
         follower = Follower(placed, registers, self.destination)
         paths = tuple(_paths(follower, len(wanted), guest_bits, self.host_bits, guarded))
-        return Code(tb, out.here, end, out.writes(), paths, placed, tuple(registers.items()), guest_bits)
+        return Code(tb, out.here, end, out.writes(), paths, placed, tuple(registers.items()), guest_bits, stores)
 
-    def _emit(self, out: Emitter, accesses: tuple[Access, ...], guarded: bool) -> int:
-        """Emit the accesses, the exit, and what lies behind it; where the last access's operation ends."""
+    def _emit(self, out: Emitter, accesses: tuple[Access, ...], guarded: bool) -> tuple[int, int]:
+        """Emit the accesses, the exit, and what lies behind it; where the last access's operation ends.
+
+        With it the number of stores until then: the guard's label is an operation of its own.
+        """
         guard = self._guard(out) if guarded else None
         later = self._accesses(out, accesses)
-        end = out.here
+        end, stores = out.here, out.stores
         if guard is not None:
             self._bind_guard(out, guard)
         self._exit(out)
         for out.access, finish in later:
             finish()
-        return end
+        return end, stores
 
     @abc.abstractmethod
     def _accesses(self, out: Emitter, accesses: tuple[Access, ...]) -> Sequence[tuple[int, SlowPath]]:

@@ -22,6 +22,8 @@ def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], st
         "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
         "i386": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
         "mips": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS32 | capstone.CS_MODE_BIG_ENDIAN),
+        "ppc": (capstone.CS_ARCH_PPC, capstone.CS_MODE_32 | capstone.CS_MODE_BIG_ENDIAN),
+        "ppc64": (capstone.CS_ARCH_PPC, capstone.CS_MODE_64 | capstone.CS_MODE_BIG_ENDIAN),
         "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
         "sparc": (capstone.CS_ARCH_SPARC, capstone.CS_MODE_BIG_ENDIAN | capstone.CS_MODE_V9),
         "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
@@ -36,7 +38,9 @@ def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], st
             return f".word {value:#0{2 + 2 * unit.size}x}"
         image = value.to_bytes(unit.size, translator.byteorder)
         for found in engine.disasm_lite(image, translator.buffer + unit.offset, 1):
-            return f"{found[2]} {found[3]}".strip()
+            text = f"{found[2]} {found[3]}".strip()
+            # capstone 5 leaves out the target of a conditional branch to itself
+            return f"{text}, {translator.buffer + unit.offset:#x}" if text in ("beq cr7", "bne cr7") else text
         return "(no instruction)"
 
     return disassemble

@@ -43,6 +43,11 @@ class Emitter:
         self._placed: dict[int, Placed] = {}
         self._known: dict[int, int] = {}
 
+    @property
+    def stores(self) -> int:
+        """How many stores were made so far."""
+        return len(self._stored)
+
     def put(self, phase: Phase, *instructions: Instruction) -> None:
         """Emit complete instructions, one after the other."""
         for instruction in instructions:

@@ -133,7 +133,7 @@ class Follower:
                         ends = "fault"
                         break
                     _set(registers, origin.instruction, right=call.right)
-                    after = target if target is not None else at + what.size
+                    after = target if target is not None else at + what.size + origin.instruction.over
                     if origin.instruction.tail:
                         after = link
                 else:

@@ -47,7 +47,8 @@ class Instruction:
     ``sets``: what registers hold after it, in words or as the name of the register
     copied.  ``does``: ``access``, the guest access itself; ``call``, of the helper, which needs
     ``needs`` in registers, and sets its result; ``exit``, control leaves the block for good; ``data``,
-    it is not executed.  ``tail``: the helper returns to behind the last branch taken that ``links``.
+    it is not executed.  ``tail``: the helper returns to behind the last branch taken that ``links``; ``over``: how
+    many bytes behind a call its return passes over.
     """
 
     word: int
@@ -60,6 +61,7 @@ class Instruction:
     needs: tuple[tuple[str, str], ...] = ()
     does: Literal["", "access", "call", "exit", "data"] = ""
     tail: bool = False
+    over: int = 0
 
     @property
     def mask(self) -> int:
@@ -82,10 +84,10 @@ class Instruction:
         """The same, as the guest access itself."""
         return replace(self, does="access")
 
-    def call(self, result: str | None, *, delay_slot: bool = False, **needs: str) -> Instruction:
+    def call(self, result: str | None, *, delay_slot: bool = False, over: int = 0, **needs: str) -> Instruction:
         """The same, as the call of the helper: what it needs in registers, and the register of its result."""
         sets = ((result, Holds.VALUE),) if result is not None else ()
-        return replace(self, does="call", sets=sets, needs=tuple(needs.items()), delay_slot=delay_slot)
+        return replace(self, does="call", sets=sets, needs=tuple(needs.items()), delay_slot=delay_slot, over=over)
 
     def tail_call(self, **needs: str) -> Instruction:
         """The same, as a jump to the helper, which has no result and returns to behind the last linking branch."""

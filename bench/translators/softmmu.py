@@ -68,16 +68,20 @@ HOST_I386_GUEST_64 = SoftTlb(table=8068, entry_bits=5, addend=24, address=8)
 HOST_64 = SoftTlb(table=384, entry_bits=5, addend=16)
 """On a 64-bit host, January 2011."""
 
+HOST_32_2012 = SoftTlb(table=1448, entry_bits=4, addend=12)
+"""On a 32-bit host, November 2012 (the same files in release v1.3): the guest's own TLB is before ours by now."""
+
+HOST_64_2012 = SoftTlb(table=1456, entry_bits=5, addend=16)
+"""On a 64-bit host, December 2012 (the same files in release v1.3)."""
+
 HOST_64_2013 = SoftTlb(table=1440, entry_bits=5, addend=16)
-"""On a 64-bit host, July 2013 (c6d8ed24b446): the guest's own TLB is before ours by now."""
+"""On a 64-bit host, July and September 2013 (c6d8ed24b446, release v1.7): much of CPU_COMMON is elsewhere by now."""
 
 HOST_32_2014 = SoftTlb(table=1420, entry_bits=4, addend=12)
 """On a 32-bit host, April 2014 (267c931985cf): what a reset keeps is behind our TLB by now."""
 
 HOST_64_2014 = SoftTlb(table=1424, entry_bits=5, addend=16)
 """On a 64-bit host, March 2014 (fb5964152d96; the same declarations)."""
-HOST_64_2012 = SoftTlb(table=1456, entry_bits=5, addend=16)
-"""On a 64-bit host, December 2012 (the same files in v1.3.0; the guest's own TLB had moved before ours)."""
 
 HOST_64_2015 = SoftTlb(table=1432, entry_bits=5, addend=16)
 """On a 64-bit host, June 2015 (cd3b29b745b0): three bits of the guest's status register became words."""

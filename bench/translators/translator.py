@@ -39,7 +39,8 @@ class Code:
     ``size`` is its length in bytes; ``writes`` are all its stores in time order;
     ``rewritten`` is where retranslation stops, in bytes from its start, when
     its last guest access faults; ``paths`` are the ways through it; ``placed`` are its instructions when
-    complete, ``registers`` what these hold at its start; ``guest_bits`` the width of a guest address.
+    complete, ``registers`` what these hold at its start; ``guest_bits`` the width of a guest address.  ``stores`` is
+    how many of the stores are made up to where retranslation stops; None for those up to the first behind that place.
     """
 
     tb: int
@@ -50,6 +51,7 @@ class Code:
     placed: tuple[Placed, ...] = ()
     registers: tuple[tuple[str, str], ...] = ()
     guest_bits: GuestBits = 32
+    stores: int | None = None
 
     @property
     def whole(self) -> Region:
@@ -60,18 +62,14 @@ class Code:
     def retranslated(self) -> Region:
         """The region that a retranslation rewrites: from the first byte to the end of the faulting operation.
 
-        It makes the stores up to the first one behind that end: a branch that is
-        updated later, when code behind the end is written, keeps what it has
-        (``tcg_gen_code_common`` looks after each operation whether it has come far enough).
-        So does a branch of the guest's own, whose label is an operation by itself, just behind the end.
+        It makes the stores up to that end: a branch that is updated by a later operation, or when
+        code behind the end is written, keeps what it has (``tcg_gen_code_common`` looks after
+        each operation whether it has come far enough).
         """
-        guests = {write.unit for write in self.writes if write.phase is Phase.GUEST_BRANCH}
-
-        def made(write: Write) -> bool:
-            bound = write.phase is Phase.BRANCH_UPDATE and write.unit in guests
-            return write.unit.offset < self.rewritten and not bound
-
-        return Region(self.tb, self.rewritten, tuple(itertools.takewhile(made, self.writes)))
+        written = self.writes[: self.stores]
+        if self.stores is None:
+            written = tuple(itertools.takewhile(lambda write: write.unit.offset < self.rewritten, written))
+        return Region(self.tb, self.rewritten, written)
 
     @property
     def unfinished(self) -> frozenset[int]:
