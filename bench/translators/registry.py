@@ -7,11 +7,15 @@ import difflib
 from bench.errors import InputError
 from bench.hosts import Host
 from bench.translators.arm import Arm2010, Arm2011
+from bench.translators.hppa import Hppa
+from bench.translators.ia64 import Ia64
 from bench.translators.s390x import S390x2010, S390x2015
 from bench.translators.translator import Translator
 from bench.translators.x86_64 import X86_64
 
-_SHIPPED: tuple[Translator, ...] = (Arm2010(), Arm2011(), S390x2010(), S390x2015(), X86_64())
+_SHIPPED: tuple[Translator, ...] = (
+    Arm2010(), Arm2011(), Hppa(), Ia64(), S390x2010(), S390x2015(), X86_64(),
+)  # fmt: skip
 
 BARE_VERSION = "2010"
 """The version that a bare name means: early January 2011, before the fix; or the first, of a backend born later."""
