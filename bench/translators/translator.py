@@ -63,9 +63,15 @@ class Code:
         It makes the stores up to the first one behind that end: a branch that is
         updated later, when code behind the end is written, keeps what it has
         (``tcg_gen_code_common`` looks after each operation whether it has come far enough).
+        So does the guest's own branch, whose label is an operation of its own, just behind the end.
         """
-        written = itertools.takewhile(lambda write: write.unit.offset < self.rewritten, self.writes)
-        return Region(self.tb, self.rewritten, tuple(written))
+        guests = {write.unit for write in self.writes if write.phase is Phase.GUEST_BRANCH}
+
+        def made(write: Write) -> bool:
+            bound = write.phase is Phase.BRANCH_UPDATE and write.unit in guests
+            return write.unit.offset < self.rewritten and not bound
+
+        return Region(self.tb, self.rewritten, tuple(itertools.takewhile(made, self.writes)))
 
     @property
     def unfinished(self) -> frozenset[int]:
