@@ -99,7 +99,7 @@ def test_both_branches_keep_their_displacement_until_their_label_is_bound(access
         assert HPPA.destination(words[offset]) == distance
     others = [write for write in code.writes if write.unit.offset not in {offset for offset, _, _ in BRANCHES[access]}]
     assert all(write.complete and write.form is Form.WHOLE for write in others)
-    assert not any(row.temporary or row.window is not None for row in listing(HPPA, access))
+    assert not any(row.temporary or row.window is not None for row in listing(HPPA, code).rows)
 
 
 def test_the_order_of_the_stores() -> None:

@@ -100,7 +100,7 @@ def test_an_access_is_stored_once_in_order_and_has_no_branch(access: Access) -> 
     assert [write.unit.offset for write in code.writes] == list(range(0, code.size, 16))
     assert all(write.complete and write.form is Form.WHOLE for write in code.writes)
     assert not {Phase.BRANCH, Phase.BRANCH_UPDATE} & {write.phase for write in code.writes}
-    assert not any(row.temporary or row.window is not None for row in listing(IA64, access))
+    assert not any(row.temporary or row.window is not None for row in listing(IA64, code).rows)
     assert code.unfinished == frozenset()
 
 

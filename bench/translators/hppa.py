@@ -164,6 +164,7 @@ class Hppa(InLineBackend):
     isa = "hppa"
     byteorder = "big"
     buffer = BUFFER
+    tlb = HOST_32
     shipped_form = Form.READ_BACK
     registers: ClassVar[dict[str, Holds]] = {"r4": Holds.ADDRESS, "r5": Holds.VALUE, "r17": Holds.STATE}
 
@@ -183,7 +184,7 @@ class Hppa(InLineBackend):
         return out.begin(phase, branch.branch(taken, nullifies=True), known=known, form=Form.READ_BACK)
 
     def _access(self, out: Emitter, access: Access) -> None:
-        tlb = HOST_32
+        tlb = self.tlb
         clear = ~COMPARED  # the address bits that are not compared: one run
         lowest, length = (clear & -clear).bit_length() - 1, clear.bit_count()
         out.put(

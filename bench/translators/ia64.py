@@ -169,6 +169,7 @@ class Ia64(InLineBackend):
     byteorder = "little"
     host_bits = 64
     buffer = BUFFER
+    tlb = HOST_64
     shipped_form = Form.READ_BACK
     registers: ClassVar[dict[str, Holds]] = {"r34": Holds.ADDRESS, "r35": Holds.VALUE, "r7": Holds.STATE}
 
@@ -187,7 +188,7 @@ class Ia64(InLineBackend):
         return _bundle(_MMB_, _NOP, _NOP, replace(branch, word=branch.word | _P6))
 
     def _access(self, out: Emitter, access: Access) -> None:
-        tlb, compared = HOST_64, HOST_64.table + HOST_64.comparator(access)
+        tlb, compared = self.tlb, self.tlb.table + self.tlb.comparator(access)
         out.put(
             Phase.TLB_ACCESS,
             _bundle(
