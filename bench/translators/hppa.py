@@ -157,7 +157,7 @@ def _bind(out: Emitter, offset: int, word: int, displacement: int) -> None:
 
 
 class Hppa(InLineBackend):
-    """QEMU's backend of early January 2011."""
+    """QEMU's backend of early January 2011: a branch is stored with the displacement that it had before."""
 
     name = "hppa"
     version = "2010"

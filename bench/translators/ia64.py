@@ -161,7 +161,7 @@ def _brl(distance: int) -> tuple[Instruction, Instruction]:
 
 
 class Ia64(InLineBackend):
-    """QEMU's backend of early January 2011."""
+    """QEMU's backend of early January 2011: both paths of an access are predicated, and it has no branch."""
 
     name = "ia64"
     version = "2010"
