@@ -56,7 +56,7 @@ def test_the_wheel_holds_what_is_read_at_run_time(wheel: zipfile.ZipFile) -> Non
         "bench/traces/data/linux-boot.trace", "bench/check/thread.events", "bench/py.typed", "strategies/py.typed",
         "bench/__main__.py", "strategies/unfixed.py", "strategies/stop_the_world_flush.py",
     } <= names  # fmt: skip
-    assert len([name for name in names if PurePosixPath(name).match("bench/hosts/*.toml")]) == 15
+    assert len([name for name in names if PurePosixPath(name).match("bench/hosts/*.toml")]) == 17
     with wheel.open("bench/traces/data/linux-boot.trace") as trace:
         assert trace.read() == (ROOT / "bench/traces/data/linux-boot.trace").read_bytes()
 

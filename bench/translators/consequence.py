@@ -80,10 +80,9 @@ class _Followed:
         self.placed = {item.offset: item for item in code.placed}
         self.accesses = 1 + max(item.access for item in code.placed)
         self.disassemble = disassembler(translator, code)
-        self.guarded = any(item.instruction.taken == "skip" for item in code.placed)
-        self.stores = not any(
-            meaning == Holds.VALUE for item in code.placed for _, meaning in item.instruction.sets
-        )  # fmt: skip
+        parts = [part for item in code.placed for part in item.instruction.parts]
+        self.guarded = any(part.taken == "skip" for part in parts)
+        self.stores = not any(meaning == Holds.VALUE for part in parts for _, meaning in part.sets)
 
     def found(self) -> Iterator[Consequence]:
         seen = set()

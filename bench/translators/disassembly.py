@@ -1,12 +1,18 @@
-"""What a unit means as an instruction, by capstone."""
+"""What a unit means as an instruction: by capstone, or read here where that does not know the instruction set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from bench.errors import InputError
+from bench.translators import hppa_disassembly, ia64_disassembly
 from bench.translators.translator import Code, Translator
 from strategies.writes import Unit
+
+_READ_HERE = {
+    "hppa": hppa_disassembly.disassemble,
+    "ia64": ia64_disassembly.disassemble,
+}
 
 
 def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], str]:
@@ -14,6 +20,22 @@ def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], st
 
     Raises ``InputError`` if there is no disassembler for the translator's instruction set.
     """
+    read = _reader(translator)
+    data = {placed.offset for placed in code.placed if placed.instruction.does == "data"}
+
+    def disassemble(unit: Unit, value: int) -> str:
+        if unit.offset in data:
+            return f".word {value:#0{2 + 2 * unit.size}x}"
+        image = value.to_bytes(unit.size, translator.byteorder)
+        return read(image, translator.buffer + unit.offset) or "(no instruction)"
+
+    return disassemble
+
+
+def _reader(translator: Translator) -> Callable[[bytes, int], str | None]:
+    """What reads the bytes of an instruction at an address; it gives None for what it does not know."""
+    if (here := _READ_HERE.get(translator.isa)) is not None:
+        return lambda image, address: here(int.from_bytes(image, translator.byteorder), address)
     # Imported here because it is heavy; it has no type information.
     import capstone  # type: ignore[import-untyped]
 
@@ -29,18 +51,15 @@ def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], st
         "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     }
     if translator.isa not in known:
-        raise InputError(f"no disassembler for {translator.isa}", expected=f"one of {', '.join(known)}")
+        raise InputError(f"no disassembler for {translator.isa}", expected=f"one of {', '.join((*known, *_READ_HERE))}")
     engine = capstone.Cs(*known[translator.isa])
-    data = {placed.offset for placed in code.placed if placed.instruction.does == "data"}
 
-    def disassemble(unit: Unit, value: int) -> str:
-        if unit.offset in data:
-            return f".word {value:#0{2 + 2 * unit.size}x}"
-        image = value.to_bytes(unit.size, translator.byteorder)
-        for found in engine.disasm_lite(image, translator.buffer + unit.offset, 1):
+
+    def read(image: bytes, address: int) -> str | None:
+        for found in engine.disasm_lite(image, address, 1):
             text = f"{found[2]} {found[3]}".strip()
             # capstone 5 leaves out the target of a conditional branch to itself
-            return f"{text}, {translator.buffer + unit.offset:#x}" if text in ("beq cr7", "bne cr7") else text
-        return "(no instruction)"
+            return f"{text}, {address:#x}" if text in ("beq cr7", "bne cr7") else text
+        return None
 
-    return disassemble
+    return read

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.translators.instruction import Fact, Holds, Instruction, Placed
@@ -95,25 +95,30 @@ class Follower:
                 break
             offsets.append(at)
             what, true = item.instruction, facts[item.access]
-            leads = self._destination(wrong.get(at, what.word)) if what.taken is not None else None
-            if at in wrong and leads is None:
+            branches = any(part.taken is not None for part in what.parts)
+            leads = self._destination(wrong.get(at, what.word)) if branches else None
+            nullified = slot is not None and slot[0].instruction.nullifies
+            if at in wrong and leads is None and not nullified:
                 ends = "illegal"
                 break
-            acts = _holds(what.only, true)
             after: int | None = at + what.size
             turned: tuple[Placed, int | None] | None = None
-            if acts and what.taken is not None and _holds(what.taken, true):
-                assert leads is not None
-                turned = item, at + leads
-                if what.links is not None:
-                    link = at + what.size
-                    registers[what.links] = Holds.RETURN_ADDRESS
-            elif acts and what.does in ("call", "exit"):
-                turned = item, None
-            elif acts:
-                accessed += what.does == "access"
-                _set(registers, what)
-            if turned is not None and what.delay_slot:
+            for part in () if nullified else what.parts:
+                if not _holds(part.only, true):
+                    continue
+                if part.taken is not None and _holds(part.taken, true):
+                    assert leads is not None
+                    turned = replace(item, instruction=part), at + leads
+                    if part.links is not None:
+                        link = at + what.size
+                        registers[part.links] = Holds.RETURN_ADDRESS
+                elif part.does in ("call", "exit"):
+                    turned = replace(item, instruction=part), None
+                if turned is not None:  # the slots behind it are not executed
+                    break
+                accessed += part.does == "access"
+                _set(registers, part)
+            if turned is not None and turned[0].instruction.delay_slot:
                 if slot is not None:
                     ends = "illegal"
                     break

@@ -43,12 +43,14 @@ class Instruction:
 
     ``only``: it has an effect only then (conditional execution, predication).  ``taken``:
     it is a branch, and leaves the sequence then; where ``delay_slot``, after the next
-    instruction.  ``links``: the register in which the branch, when taken, leaves the address behind itself.
-    ``sets``: what registers hold after it, in words or as the name of the register
-    copied.  ``does``: ``access``, the guest access itself; ``call``, of the helper, which needs
-    ``needs`` in registers, and sets its result; ``exit``, control leaves the block for good; ``data``,
-    it is not executed.  ``tail``: the helper returns to behind the last branch taken that ``links``; ``over``: how
-    many bytes behind a call its return passes over.
+    instruction, which is fetched but has no effect if the branch ``nullifies`` it.  ``links``: the register
+    in which the branch, when taken, leaves the address behind itself.  ``sets``: what
+    registers hold after it, in words or as the name of the register copied.  ``does``: ``access``,
+    the guest access itself; ``call``, of the helper, which needs ``needs`` in registers, and sets
+    its result; ``exit``, control leaves the block for good; ``data``, it is not executed.
+    ``tail``: the helper returns to behind the last branch taken that ``links``; ``over``: how many bytes behind a
+    call its return passes over.  ``slots``: it is a bundle, fetched as one, and does what these do, in order; one
+    may make the access on a hit and the next call the helper on a miss.
     """
 
     word: int
@@ -62,19 +64,28 @@ class Instruction:
     does: Literal["", "access", "call", "exit", "data"] = ""
     tail: bool = False
     over: int = 0
+    nullifies: bool = False
+    slots: tuple[Instruction, ...] = ()
 
     @property
     def mask(self) -> int:
         """All its bits."""
         return (1 << 8 * self.size) - 1
 
+    @property
+    def parts(self) -> tuple[Instruction, ...]:
+        """What it does, one after the other: its slots, or itself."""
+        return self.slots or (self,)
+
     def on(self, fact: Fact) -> Instruction:
         """The same, with an effect only then."""
         return replace(self, only=fact)
 
-    def branch(self, fact: Fact, *, delay_slot: bool = False, links: str | None = None) -> Instruction:
-        """The same, as a branch that is taken then."""
-        return replace(self, taken=fact, delay_slot=delay_slot, links=links)
+    def branch(
+        self, fact: Fact, *, delay_slot: bool = False, nullifies: bool = False, links: str | None = None
+    ) -> Instruction:
+        """The same, as a branch that is taken then; ``nullifies``: its delay slot has no effect when it is."""
+        return replace(self, taken=fact, delay_slot=delay_slot or nullifies, nullifies=nullifies, links=links)
 
     def leaving(self, **registers: str) -> Instruction:
         """The same, and what registers hold after it: ``r0=Holds.ADDRESS``, or ``r0="r4"`` for a copy."""

@@ -8,7 +8,9 @@ from bench.errors import InputError
 from bench.hosts import Host
 from bench.translators.aarch64 import Aarch64
 from bench.translators.arm import Arm2010, Arm2011, Arm2014
+from bench.translators.hppa import Hppa
 from bench.translators.i386 import I386
+from bench.translators.ia64 import Ia64
 from bench.translators.mips import Mips2010, Mips2011
 from bench.translators.ppc import Ppc2010, Ppc2012
 from bench.translators.ppc64 import Ppc64_2010, Ppc64_2013
@@ -19,7 +21,7 @@ from bench.translators.x86_64 import X86_64
 
 _SHIPPED: tuple[Translator, ...] = (
     Arm2010(), Arm2011(), Arm2014(), Aarch64(), Mips2010(), Mips2011(), Ppc2010(), Ppc2012(), Ppc64_2010(),
-    Ppc64_2013(), S390x2010(), S390x2014(), S390x2015(), Sparc2010(), Sparc2012(), I386(), X86_64(),
+    Ppc64_2013(), S390x2010(), S390x2014(), S390x2015(), Sparc2010(), Sparc2012(), Hppa(), I386(), Ia64(), X86_64(),
 )  # fmt: skip
 
 BARE_VERSION = "2010"
