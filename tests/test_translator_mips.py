@@ -7,7 +7,7 @@ import ctypes
 import capstone  # type: ignore[import-untyped]
 import pytest
 
-from bench.translators import mips
+from bench.translators import mips, softmmu
 from bench.translators.flow import Course
 from bench.translators.instruction import Fact, Holds
 from bench.translators.registry import load_translator
@@ -161,11 +161,14 @@ def test_the_tlb_of_a_64_bit_guest_follows_from_its_declarations() -> None:
             ("mem_io_vaddr", long), ("halted_to_exit_request", word * 3), ("tlb_table", Entry),
         )  # fmt: skip
 
-    assert (State.tlb_table.offset, Entry.addend.offset) == (mips.WIDE.table, mips.WIDE.addend)
-    assert ctypes.sizeof(Entry) == 1 << mips.WIDE.entry_bits
-    assert Entry.addr_write.offset == 2 * mips.WIDE.comparator("store")
+    assert (State.tlb_table.offset, Entry.addend.offset) == (
+        softmmu.HOST_32_GUEST_64.table,
+        softmmu.HOST_32_GUEST_64.addend,
+    )
+    assert ctypes.sizeof(Entry) == 1 << softmmu.HOST_32_GUEST_64.entry_bits
+    assert Entry.addr_write.offset == softmmu.HOST_32_GUEST_64.comparator("store")
     # ``lw`` takes 16 bits with a sign.
-    assert mips.WIDE.table + mips.WIDE.addend < 1 << 15
+    assert softmmu.HOST_32_GUEST_64.table + softmmu.HOST_32_GUEST_64.addend < 1 << 15
 
 
 # --- What is stored, and when ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bench.autopsy.processor import Processor
+from bench.autopsy.processor import STACK, Processor
 from bench.translators.backend import Backend
 from bench.translators.flow import outcomes
 from bench.translators.instruction import Fact, Holds, Placed
@@ -29,13 +29,15 @@ STATE = 0x2000_0000
 """Where the guest's state (CPUState) lies in the host; its TLB is in it."""
 STATE_SIZE = 0x10000
 """Bytes."""
+_IN_PAGE = GUEST_ADDRESS % (1 << PAGE_BITS)
 _PAGE_AT = 0x3000_0000
 """Where the guest's page lies in the host."""
 _AROUND = 0x40000
 """Bytes of the code buffer on either side: more than the reach of a 16-bit branch offset in words."""
 _LIMIT = 400
 """Instructions, at most: a block has a few dozen, and one that runs this long is in a loop."""
-_HOST_PAGE = 0x1000
+_HOST_PAGE = 0x10000
+"""Bytes that are mapped at once: a multiple of every host's page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +94,24 @@ class _Execution:
         self.backend, self.code, self.access, self.way = backend, code, access, way
         self.processor = Processor.of(backend)
         self.unicorn = self.processor.unicorn
+        self.buffer = backend.buffer
         self.emulator: Any = self.processor.start()
         self.placed = {item.offset: item for item in code.placed}
         self.stride = -(-code.size // backend.alignment) * backend.alignment
         self.executed: list[int] = []
         self.trapped = False
+        self.left: int | None = None
         self._map_code(image)
         self._map_data()
         self._set_registers()
-        self.emulator.hook_add(self.unicorn.UC_HOOK_CODE, self._log, begin=self.low, end=self.high)
+        self.emulator.hook_add(self.unicorn.UC_HOOK_CODE, self._log)
         self.emulator.hook_add(self.unicorn.UC_HOOK_INTR, self._trap)
-        unmapped = self.unicorn.UC_HOOK_MEM_READ_UNMAPPED | self.unicorn.UC_HOOK_MEM_WRITE_UNMAPPED
-        self.emulator.hook_add(unmapped, self._map_on_demand)
+        self.emulator.hook_add(self.unicorn.UC_HOOK_MEM_UNMAPPED, self._map_on_demand)
 
     # - what is there
 
     def _map_code(self, image: bytes) -> None:
-        buffer = self.backend.buffer
+        buffer = self.buffer
         self.low = max(buffer - _AROUND, 0) // _HOST_PAGE * _HOST_PAGE
         self.high = (buffer + _AROUND) // _HOST_PAGE * _HOST_PAGE
         self.emulator.mem_map(self.low, self.high - self.low)
@@ -126,6 +129,7 @@ class _Execution:
     def _map_data(self) -> None:
         self.emulator.mem_map(STATE, STATE_SIZE)
         self.emulator.mem_map(_PAGE_AT, _HOST_PAGE)
+        self.emulator.mem_map(STACK - _HOST_PAGE, 2 * _HOST_PAGE)
         order, host = self.backend.byteorder, self.backend.host_bits // 8
         tlb = self.backend.tlb_for(self.code.guest_bits)
         page = GUEST_ADDRESS >> PAGE_BITS << PAGE_BITS
@@ -141,7 +145,7 @@ class _Execution:
         addend = (_PAGE_AT - page) % (1 << 8 * host)
         self.emulator.mem_write(entry + tlb.comparator(self.access), tag.to_bytes(wide, order))
         self.emulator.mem_write(entry + tlb.addend, addend.to_bytes(host, order))
-        self.emulator.mem_write(_PAGE_AT + GUEST_ADDRESS % _HOST_PAGE, LOADED.to_bytes(4, order))
+        self.emulator.mem_write(_PAGE_AT + _IN_PAGE, LOADED.to_bytes(4, order))
 
     def _set_registers(self) -> None:
         data = 0 if "skip" in self.way.facts else STORED
@@ -152,14 +156,18 @@ class _Execution:
     # - what happens
 
     def _log(self, emulator: Any, address: int, size: int, data: Any) -> None:
-        self.executed.append(address - self.backend.buffer)
+        if self.low <= address < self.high:
+            self.executed.append(address - self.buffer)
+        else:
+            self.left = address
+            emulator.emu_stop()
 
     def _trap(self, emulator: Any, number: int, data: Any) -> None:
         self.trapped = True
         emulator.emu_stop()
 
     def _map_on_demand(self, emulator: Any, kind: int, address: int, size: int, value: int, data: Any) -> bool:
-        """Other memory of the host (its stack, a function's descriptor): zero."""
+        """Other memory of the host (a function's descriptor, the code of helpers): zero."""
         emulator.mem_map(address // _HOST_PAGE * _HOST_PAGE, 2 * _HOST_PAGE)
         return True
 
@@ -169,10 +177,10 @@ class _Execution:
         ended: Ended
         while True:
             left = _LIMIT - len(self.executed)
-            stopped = self._emulate(self.backend.buffer + at, max(left, 1))
-            at = stopped - self.backend.buffer
-            outside = not self.low <= stopped < self.high
-            origin = self._came_from() if outside else None
+            stopped = self._emulate(self.buffer + at, max(left, 1))
+            at = stopped - self.buffer
+            # Some processors report a jump to where nothing is as an exception of their own.
+            origin = self._came_from() if self.left is not None or self.trapped else None
             if origin is None and self.trapped:
                 ended = "illegal instruction"
                 at = self.executed[-1]
@@ -183,7 +191,6 @@ class _Execution:
             if origin is None:
                 ended = "wild"
                 break
-            self.trapped = False
             if origin.instruction.does == "exit":
                 ended = "exit"
                 break
@@ -193,18 +200,21 @@ class _Execution:
                 ended = "guest fault"
                 break
             at = self._answer(origin)
+            self.trapped = False
         result = self._read(self.backend.data_register) & 0xFFFF_FFFF
-        word = self.emulator.mem_read(_PAGE_AT + GUEST_ADDRESS % _HOST_PAGE, 4)
+        word = self.emulator.mem_read(_PAGE_AT + _IN_PAGE, 4)
         page = int.from_bytes(word, self.backend.byteorder)
         return Executed(tuple(self.executed), ended, at, tuple(calls), result, page)
 
     def _emulate(self, start: int, count: int) -> int:
         """Run until control leaves the buffer, or something else ends it; where that was."""
+        self.left = None
         try:
             self.emulator.emu_start(start, (1 << self.backend.host_bits) - 4, count=count)
-        except self.unicorn.UcError as error:
-            # Some processors report a jump to where nothing is as an exception of their own.
-            self.trapped = self.trapped or error.errno != self.unicorn.UC_ERR_FETCH_UNMAPPED
+        except self.unicorn.UcError:
+            self.trapped = self.left is None
+        if self.left is not None:
+            return self.left
         return int(self.emulator.reg_read(self.processor.program_counter))
 
     def _came_from(self) -> Placed | None:
@@ -233,7 +243,7 @@ class _Execution:
 
     def _answer(self, origin: Placed) -> int:
         """The helper makes the access, and returns behind the call, or to where the link register says."""
-        order, place = self.backend.byteorder, _PAGE_AT + GUEST_ADDRESS % _HOST_PAGE
+        order, place = self.backend.byteorder, _PAGE_AT + _IN_PAGE
         if self.access == "store":
             held = dict(self._call(origin).registers)
             needs = {what: name for name, what in origin.instruction.needs}
@@ -243,8 +253,8 @@ class _Execution:
             self.emulator.reg_write(self.processor.register(name), value)
         if origin.instruction.tail:
             links = {item.instruction.links for item in self.code.placed} - {None}
-            return self._read(str(links.pop())) - self.backend.buffer
-        after = self._calling(origin) + origin.instruction.size
+            return self._read(str(links.pop())) - self.buffer
+        after = self._calling(origin) + origin.instruction.size + origin.instruction.over
         if origin.instruction.delay_slot:
             after += self.placed[origin.offset + origin.instruction.size].instruction.size
         return after

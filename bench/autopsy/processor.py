@@ -10,28 +10,30 @@ from typing import Any
 from bench.errors import InputError
 from bench.translators.translator import Translator
 
-_KINDS: dict[str, tuple[str, str, str | None]] = {
-    "aarch64": ("ARM64", "UC_MODE_LITTLE_ENDIAN", None),
-    "arm": ("ARM", "UC_MODE_ARM", None),
-    "i386": ("X86", "UC_MODE_32", None),
-    "mips": ("MIPS", "UC_MODE_MIPS32 UC_MODE_BIG_ENDIAN", None),
-    "ppc": ("PPC", "UC_MODE_PPC32 UC_MODE_BIG_ENDIAN", None),
-    "ppc64": ("PPC", "UC_MODE_PPC64 UC_MODE_BIG_ENDIAN", None),
-    "s390x": ("S390X", "UC_MODE_BIG_ENDIAN", None),
-    "sparc": ("SPARC", "UC_MODE_SPARC64 UC_MODE_BIG_ENDIAN", None),
-    "x86-64": ("X86", "UC_MODE_64", None),
+_KINDS: dict[str, tuple[str, str]] = {
+    "aarch64": ("ARM64", "UC_MODE_LITTLE_ENDIAN"),
+    "arm": ("ARM", "UC_MODE_ARM"),
+    "i386": ("X86", "UC_MODE_32"),
+    "mips": ("MIPS", "UC_MODE_MIPS32 UC_MODE_BIG_ENDIAN"),
+    "ppc": ("PPC", "UC_MODE_PPC32 UC_MODE_BIG_ENDIAN"),
+    "s390x": ("S390X", "UC_MODE_BIG_ENDIAN"),
+    "sparc": ("SPARC", "UC_MODE_SPARC64 UC_MODE_BIG_ENDIAN"),
+    "x86-64": ("X86", "UC_MODE_64"),
 }
-"""By instruction set: Unicorn's architecture, its modes and a CPU model if not the default one."""
+"""By instruction set: Unicorn's architecture and its modes.
+
+Not ``ppc64``: Unicorn 2.1 never leaves PowerPC's 32-bit mode, in which 64-bit instructions trap.
+"""
 
 _PROGRAM_COUNTER = {"i386": "EIP", "x86-64": "RIP"}
-_STACK_POINTER = {"i386": "ESP", "x86-64": "RSP", "ppc": "1", "ppc64": "1", "s390x": "R15"}
+_STACK_POINTER = {"i386": "ESP", "x86-64": "RSP", "ppc": "1", "s390x": "R15"}
+_BIAS = {"sparc": 2047}
+"""What the stack pointer is below the stack."""
 _PUSHED = {"i386": 4, "x86-64": 8}
-_FIXED = {"s390x": {"PSWM": 0x1_8000_0000}}
-"""Registers that are not the block's business: here, 64-bit addressing."""
-_STACK = 0x2800_0000
+STACK = 0x2800_0000
 """Where the host's stack is."""
-_PREFIXES = {"ppc": "r", "ppc64": "r"}
-"""What the names of registers begin with here and not in Unicorn."""
+_FIXED = {"s390x": {"PSWM": 0x1_8000_0000}, "sparc": {"FP": STACK - 2047}}
+"""Registers that are not the block's business: 64-bit addressing; the frame."""
 
 
 def executable(translator: Translator) -> bool:
@@ -69,14 +71,12 @@ class Processor:
 
     def start(self) -> Any:
         """A fresh emulator."""
-        architecture, modes, model = _KINDS[self.isa]
+        architecture, modes = _KINDS[self.isa]
         mode = 0
         for name in modes.split():
             mode |= getattr(self.unicorn, name)
         emulator = self.unicorn.Uc(getattr(self.unicorn, f"UC_ARCH_{architecture}"), mode)
-        if model is not None:
-            emulator.ctl_set_cpu_model(getattr(self.names, model))
-        emulator.reg_write(self.stack_pointer, _STACK)
+        emulator.reg_write(self.stack_pointer, STACK - _BIAS.get(self.isa, 0))
         for name, value in _FIXED.get(self.isa, {}).items():
             emulator.reg_write(self.register(name), value)
         return emulator

@@ -54,7 +54,6 @@ def _reader(translator: Translator) -> Callable[[bytes, int], str | None]:
         raise InputError(f"no disassembler for {translator.isa}", expected=f"one of {', '.join((*known, *_READ_HERE))}")
     engine = capstone.Cs(*known[translator.isa])
 
-
     def read(image: bytes, address: int) -> str | None:
         for found in engine.disasm_lite(image, address, 1):
             text = f"{found[2]} {found[3]}".strip()

@@ -19,8 +19,8 @@ from typing import ClassVar
 from bench.translators.backend import InLineBackend
 from bench.translators.emitter import Emitter
 from bench.translators.instruction import Fact, Holds, Instruction
-from bench.translators.softmmu import COMPARED, HOST_32, PAGE_BITS, SoftTlb
-from bench.translators.translator import Access
+from bench.translators.softmmu import COMPARED, HOST_32, HOST_32_GUEST_64, PAGE_BITS, SoftTlb
+from bench.translators.translator import Access, GuestBits
 from strategies.writes import Form, Phase
 
 BUFFER = 0x2B7C_1000
@@ -39,10 +39,6 @@ EPILOGUE = 0x00A3_4060
 
 BLOCK_POINTER = 0x2D7C_2008
 """What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
-
-WIDE = SoftTlb(table=8168, entry_bits=5, addend=24)
-"""The TLB of a guest with 64-bit addresses, mips64 (it comes in both byte orders too): ``target-mips/cpu.h`` at
-497aebb99e07.  An entry's addresses are twice as wide as ``SoftTlb.comparator`` has them."""
 
 # Fixed by the backend: s0 points to CPUState; at, t0, v0, the argument registers and t9 are scratch.
 _ZERO, _AT, _V0, _A0, _T0, _S0, _T9, _RA = 0, 1, 2, 4, 8, 16, 25, 31
@@ -89,11 +85,15 @@ class Mips2010(InLineBackend):
     shipped_form = Form.READ_BACK
     exact = True
     wide_guest = True
+    tlb = HOST_32
     registers: ClassVar[dict[str, Holds]] = {
         "s1": Holds.ADDRESS, "s2": Holds.VALUE, "s3": Holds.ADDRESS_HIGH, "s0": Holds.STATE,
     }  # fmt: skip
 
     _begun: ClassVar[Form] = Form.WHOLE
+
+    def tlb_for(self, guest_bits: GuestBits) -> SoftTlb:
+        return HOST_32_GUEST_64 if guest_bits == 64 else self.tlb
 
     @staticmethod
     def _temporary(out: Emitter) -> int:
@@ -120,9 +120,9 @@ class Mips2010(InLineBackend):
 
     def _access(self, out: Emitter, access: Access) -> None:
         wide = out.guest_bits == 64
-        tlb = WIDE if wide else HOST_32
+        tlb = self.tlb_for(out.guest_bits)
         # Big-endian: the high half of an entry's address comes first.
-        high = tlb.table + tlb.comparator(access) * (2 if wide else 1)
+        high = tlb.table + tlb.comparator(access)
         low = high + 4 if wide else high
         out.put(
             Phase.TLB_ACCESS,
@@ -175,7 +175,7 @@ class Mips2010(InLineBackend):
         out.put(Phase.SLOW_PATH, index.leaving(**{f"a{last}": Holds.MEMORY_INDEX}))
         needs[f"a{last}"] = Holds.MEMORY_INDEX
         helper = (instruction.leaving(t9=Holds.CONSTANT) for instruction in _constant(_T9, HELPERS[access]))
-        call = _register(_JALR, _RA, _T9, 0).call("v0" if access == "load" else None, delay_slot=True, **needs)
+        call = _register(_JALR, _RA, _T9, 0).call("v0" if access == "load" else None, delay_slot=True, over=0, **needs)
         out.put(Phase.SLOW_PATH, *helper, call, _NOP)
         if access == "load":
             out.put(Phase.SLOW_PATH, _move(_DATA, _V0).leaving(s2="v0"))

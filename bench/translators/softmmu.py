@@ -59,6 +59,9 @@ class SoftTlb:
 HOST_32 = SoftTlb(table=372, entry_bits=4, addend=12)
 """On a 32-bit host, January 2011."""
 
+HOST_32_GUEST_64 = SoftTlb(table=8168, entry_bits=5, addend=24, address=8)
+"""On a 32-bit host whose C aligns 64-bit integers to 8 bytes, January 2011, for a MIPS64 guest."""
+
 HOST_I386 = SoftTlb(table=376, entry_bits=4, addend=12)
 """On i386, January 2011: there the guest's floating-point status has a precision too, for the x87."""
 

@@ -159,6 +159,7 @@ class Sparc2010(_Sparc):
 
     version = "2010"
     buffer = BUFFER
+    tlb = HOST_64
     registers: ClassVar[dict[str, Holds]] = {"l0": Holds.ADDRESS, "l1": Holds.VALUE, "g5": Holds.STATE}
 
     def _guard(self, out: Emitter) -> int:
@@ -178,7 +179,7 @@ class Sparc2010(_Sparc):
         out.patch(Phase.BRANCH_UPDATE, branch, _bicc(condition, out.here - branch).word, known=_ALL, form=Form.WHOLE)
 
     def _access(self, out: Emitter, access: Access) -> None:
-        tlb, compared = HOST_64, HOST_64.comparator(access)
+        tlb, compared = self.tlb, self.tlb.comparator(access)
         self._index(out, tlb.index_mask, _I5, "i5")
         out.put(
             Phase.TLB_ACCESS,
@@ -233,6 +234,7 @@ class Sparc2012(_Sparc):
 
     version = "2012"
     buffer = BUFFER_2012
+    tlb = HOST_64_2012
     registers: ClassVar[dict[str, Holds]] = {"l0": Holds.ADDRESS, "l1": Holds.VALUE, "i0": Holds.STATE}
 
     def _guard(self, out: Emitter) -> int:
@@ -256,7 +258,7 @@ class Sparc2012(_Sparc):
         out.patch(Phase.BRANCH_UPDATE, branch, word, known=_DISPLACEMENT_19, form=Form.READ_BACK)
 
     def _access(self, out: Emitter, access: Access) -> None:
-        tlb = HOST_64_2012
+        tlb = self.tlb
         self._index(out, tlb.index_mask, _G1, "g1")
         out.put(
             Phase.TLB_ACCESS,

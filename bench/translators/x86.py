@@ -181,7 +181,7 @@ class X86(InLineBackend):
         out.put(Phase.SLOW_PATH, set_index.leaving(**{index: Holds.MEMORY_INDEX}))
         needs[index] = Holds.MEMORY_INDEX
         call = self.relative(0xE8, self.helpers[access], out.here)
-        out.put(Phase.SLOW_PATH, call.call(NAMES[EAX] if access == "load" else None, delay_slot=False, **needs))
+        out.put(Phase.SLOW_PATH, call.call(NAMES[EAX] if access == "load" else None, delay_slot=False, over=0, **needs))
         if access == "load":
             out.put(Phase.SLOW_PATH, _mov(self.data, EAX))
         if not free:
