@@ -100,7 +100,7 @@ class _Execution:
         self.stride = -(-code.size // backend.alignment) * backend.alignment
         self.executed: list[int] = []
         self.trapped = False
-        self.left: int | None = None
+        self.left: list[int] = []
         self._map_code(image)
         self._map_data()
         self._set_registers()
@@ -159,7 +159,7 @@ class _Execution:
         if self.low <= address < self.high:
             self.executed.append(address - self.buffer)
         else:
-            self.left = address
+            self.left.append(address)
             emulator.emu_stop()
 
     def _trap(self, emulator: Any, number: int, data: Any) -> None:
@@ -180,7 +180,7 @@ class _Execution:
             stopped = self._emulate(self.buffer + at, max(left, 1))
             at = stopped - self.buffer
             # Some processors report a jump to where nothing is as an exception of their own.
-            origin = self._came_from() if self.left is not None or self.trapped else None
+            origin = self._came_from() if self.left or self.trapped else None
             if origin is None and self.trapped:
                 ended = "illegal instruction"
                 at = self.executed[-1]
@@ -208,14 +208,12 @@ class _Execution:
 
     def _emulate(self, start: int, count: int) -> int:
         """Run until control leaves the buffer, or something else ends it; where that was."""
-        self.left = None
+        self.left.clear()
         try:
             self.emulator.emu_start(start, (1 << self.backend.host_bits) - 4, count=count)
         except self.unicorn.UcError:
-            self.trapped = self.left is None
-        if self.left is not None:
-            return self.left
-        return int(self.emulator.reg_read(self.processor.program_counter))
+            self.trapped = not self.left
+        return self.left[0] if self.left else int(self.emulator.reg_read(self.processor.program_counter))
 
     def _came_from(self) -> Placed | None:
         """The call or the exit by which control left the buffer: the last instruction, or the one before its slot."""

@@ -30,6 +30,8 @@ _STACK_POINTER = {"i386": "ESP", "x86-64": "RSP", "ppc": "1", "s390x": "R15"}
 _BIAS = {"sparc": 2047}
 """What the stack pointer is below the stack."""
 _PUSHED = {"i386": 4, "x86-64": 8}
+_PREFIXES = {"ppc": "r"}
+"""What the names of registers begin with here and not in Unicorn."""
 STACK = 0x2800_0000
 """Where the host's stack is."""
 _FIXED = {"s390x": {"PSWM": 0x1_8000_0000}, "sparc": {"FP": STACK - 2047}}
