@@ -272,8 +272,8 @@ def _legend(comparison: Comparison) -> list[str]:
         f"{fails}{lasting}{partial}Verdicts: {options.retranslations} retranslations and {options.flushes} tb flushes "
         f"by each thread that faults. Costs are cycles, nominal (lowest..highest), with as many digits as their "
         f"weakest figure carries ({', '.join(tags)}). Flush each: all flushes, per retranslation. Overhead: all costs "
-        f"over the whole trace, and roughly its share of the baseline, {cycles(first.baseline)} cycles. Stopping others: with "
-        f"{comparison.vcpus} vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."
+        f"over the whole trace, and roughly its share of the baseline, {cycles(first.baseline)} cycles. Stopping "
+        f"others: with {comparison.vcpus} vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."
     )
     return [fill(text), *_notes([row.cost for row in comparison.rows])]
 
