@@ -142,7 +142,7 @@ class _Followed:
         if harm == "outside":
             distance = wrong.at - self.offset
             side = "behind" if distance > 0 else "before"
-            return f"{word} leads out of the block, to {abs(distance)} bytes {side} it"
+            return f"{word} leads out of the block, to {abs(distance)} bytes {side} it{self._told(wrong)}"
         text = f"{word} {self._passed(wrong)}"
         if skipped:
             text += f", so that {self._listed(skipped)} {'are' if len(skipped) > 1 else 'is'} left out"
@@ -158,6 +158,17 @@ class _Followed:
                 if meaning == Holds.VALUE and registers.get(name) != meaning:
                     text += f"; {name} holds {registers.get(name, Holds.UNKNOWN)}"
         return text
+
+    def _told(self, wrong: Course) -> str:
+        """What a helper that is called next is told in place of the guest address."""
+        registers = dict(wrong.registers)
+        calls = (part for item in self.placed.values() for part in item.instruction.parts if part.does == "call")
+        needs = next((part.needs for part in calls), ())
+        name = next((register for register, what in needs if what == Holds.ADDRESS), None)
+        held = registers.get(name, Holds.UNKNOWN) if name is not None else Holds.ADDRESS
+        if held in (Holds.ADDRESS, Holds.UNKNOWN):
+            return ""
+        return f"; {name}, in which a helper takes the guest address, holds {held}"
 
     def _passed(self, wrong: Course) -> str:
         """How the wrong word led on: past how much of what follows it."""

@@ -98,7 +98,7 @@ class Follower:
             branches = any(part.taken is not None for part in what.parts)
             leads = self._destination(wrong.get(at, what.word)) if branches else None
             nullified = slot is not None and slot[0].instruction.nullifies
-            if at in wrong and leads is None and not nullified:
+            if wrong.get(at, what.word) != what.word and leads is None and not nullified:
                 ends = "illegal"
                 break
             after: int | None = at + what.size
