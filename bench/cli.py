@@ -172,7 +172,7 @@ def check(
     ] = False,
     max_states: MaxStates = None,
     follow: Annotated[
-        str | None, typer.Option("--follow", help="Find the shortest run with these events: a file, or 'thread'.")
+        str | None, typer.Option("--follow", help="Find the shortest run with these events: a file, thread or hidden.")
     ] = None,
     settings: Settings = None,
     what_if: WhatIf = False,

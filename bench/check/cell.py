@@ -10,7 +10,7 @@ from bench.autopsy.autopsy import Autopsy, autopsy
 from bench.check.explain import Explanation, explain
 from bench.check.follow import Followed, Wanted, follow
 from bench.check.search import Outcome
-from bench.check.units import Hazard, Units, search_units
+from bench.check.units import Hazard, Units, concerned_by, search_units
 from bench.errors import InputError
 from bench.hosts import Host
 from bench.layout import LayoutName
@@ -140,7 +140,7 @@ def check(
     )
     followed = None
     if options.follow:
-        compiler = build()
+        compiler = build(concerned_by(build(), options.hazard))
         followed = follow(compiler.model, options.follow, max_states=options.max_states)
     run = followed.run if followed is not None else outcome.run
     explanation: Explanation | None = None

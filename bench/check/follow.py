@@ -27,8 +27,8 @@ from bench.steps import Fetch, Get, Step
 
 _LONGEST = 1 << 16
 
-THREAD = "thread"
-"""The name of the shipped events: the [T1]/[T2] sequence of the thread."""
+SHIPPED = ("thread", "hidden")
+"""The names of shipped events: the [T1]/[T2] sequence of the thread; a wrong word that an instruction line hides."""
 
 _GRAMMAR = re.compile(r"T(?P<thread>[1-9]\d?)\s+(?P<what>faults|runs ok|runs wrong|holds wrong|writes (?P<text>\S.*))")
 
@@ -64,15 +64,17 @@ class Followed:
 
 
 def load_events(source: str) -> tuple[Wanted, ...]:
-    """The events of a file, or of the shipped ``thread``.  Raises ``InputError`` with the line of a bad one."""
-    if source == THREAD:
-        text = importlib.resources.files(__package__).joinpath("thread.events").read_text(encoding="utf-8")
+    """The events of a file, or shipped ones.  Raises ``InputError`` with the line of a bad one."""
+    if source in SHIPPED:
+        text = importlib.resources.files(__package__).joinpath(f"{source}.events").read_text(encoding="utf-8")
     else:
         try:
             with Path(source).open(encoding="utf-8") as file:
                 text = file.read(_LONGEST + 1)
         except OSError as error:
-            raise InputError(f"{error.strerror}", file=source, expected="a file of events, or 'thread'") from error
+            raise InputError(
+                f"{error.strerror}", file=source, expected=f"a file of events, or {' or '.join(SHIPPED)}"
+            ) from error
         except UnicodeDecodeError as error:
             raise InputError("not UTF-8 text", file=source, expected="a file of events") from error
         if len(text) > _LONGEST:

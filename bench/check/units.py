@@ -42,9 +42,8 @@ def search_units(
     Of several units the one with the shortest counterexample decides; ``states`` are those of all searches.
     """
     everything = build(None)
-    unfinished = everything.codes[0].unfinished
     live = frozenset(offset for _, offset in everything.live.at)
-    concerned = live & unfinished if hazard == "partial" else live - unfinished
+    concerned = concerned_by(everything, hazard)
     groups = [live]
     if units == "each" and everything.live.independent:
         groups = [frozenset({offset}) for offset in sorted(concerned)] or [frozenset()]
@@ -78,6 +77,13 @@ def search_units(
             chosen = choose(some, key=lambda n: found[n].depth)
             return replace(found[chosen], states=seen), compilers[chosen]
     raise AssertionError("a search has an outcome")
+
+
+def concerned_by(everything: Compiler, hazard: Hazard) -> frozenset[int]:
+    """The offsets of the live units that a hazard is about."""
+    live = frozenset(offset for _, offset in everything.live.at)
+    unfinished = everything.codes[0].unfinished
+    return live & unfinished if hazard == "partial" else live - unfinished
 
 
 def _least_depth(found: list[Outcome]) -> int | None:

@@ -1,0 +1,155 @@
+"""The matrix: cells, classes of hosts, and the answer to which backends were really affected."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Staleline
+
+from bench.check.cell import Options, check
+from bench.hosts import host_names, load_host
+from bench.matrix import CLASSES, affected, features, host_class, matrix
+from bench.scenarios import scenario_names
+from bench.translators.registry import first_versions, load_translator
+from strategies import registry
+
+CLASS_OF = {
+    "incoherent": {
+        "arm926",
+        "cortex-a8",
+        "cortex-a9",
+        "cortex-a72",
+        "itanium2",
+        "mips-24kc",
+        "pa-8600",
+        "ppc-g4",
+        "ppc-g5",
+    },
+    "snoops others": {"ultrasparc-2"},
+    "coherent fill": {"cortex-a53", "loongson-3a", "sifive-u74"},
+    "coherent, fetching ahead": {"neoverse-v1"},
+    "coherent": {"ultrasparc-3", "x86-skylake", "z10"},
+}
+
+
+def test_every_host_has_the_class_that_its_manual_says() -> None:
+    found: dict[str, set[str]] = {each.name: set() for each in CLASSES}
+    for name in host_names():
+        found[host_class(load_host(name)).name].add(name)
+    assert found == CLASS_OF
+
+
+def test_hosts_with_the_same_features_have_the_same_verdicts() -> None:
+    """What the matrix relies on: arm926 and another host derived to have its features."""
+    one = load_host("cortex-a8")
+    other = load_host(
+        "cortex-a9", ["cores=1", "dcache.write_allocate=false", "coherence.fetches_ahead=true", "icache.line=64"]
+    )
+    assert features(one, "arm") == features(other, "arm")
+    for strategy in ("unfixed", "flush-on-retranslation", "stop-the-world"):
+        for name in ("system", "user"):
+            answers = {
+                check(registry.find(strategy), load_translator("arm"), host, name, Options(retranslations=1)).verdict
+                for host in (one, other)
+            }
+            assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "setting"),
+    [
+        ("cortex-a9", "coherence.fill=coherent"), ("cortex-a9", "coherence.snoop=all"), ("arm926", "cores=2"),
+        ("cortex-a9", "dcache.write_allocate=false"), ("cortex-a9", "isa.arm.flush.clean=false"),
+        ("cortex-a9", "coherence.store_buffer=2"),
+    ],
+)  # fmt: skip
+def test_what_decides_verdicts_is_among_the_features(host: str, setting: str) -> None:
+    assert features(load_host(host), "arm") != features(load_host(host, [setting]), "arm")
+
+
+@pytest.mark.parametrize("setting", ["icache.size=16384", "costs.cpi=2", "clock_ghz=2", "dcache.line=64"])
+def test_what_does_not_is_not(setting: str) -> None:
+    assert features(load_host("cortex-a9"), "arm") == features(load_host("cortex-a9", [setting]), "arm")
+
+
+def test_as_emitted_the_answer_is_that_of_the_hardware_and_of_the_code() -> None:
+    """The thread's question for each backend of 2011, with one retranslation by each thread."""
+    pairs = [
+        (load_host(host), backend)
+        for host in host_names()
+        for backend in first_versions()
+        if backend.isa in load_host(host).isa
+    ]
+    table = matrix(
+        pairs, (), [registry.find("unfixed")], scenario_names(), ("transient", "lasting", "partial"),
+        Options(retranslations=1),
+    )  # fmt: skip
+    found = {each.translator: each for each in affected(table)}
+    assert not any(each.undecided for each in found.values())
+    alone = {name: set(each.alone) for name, each in found.items() if each.alone}
+    assert alone == {
+        "arm@2010": {"arm926", "cortex-a8", "cortex-a9", "cortex-a53", "cortex-a72"},
+        "mips@2010": {"mips-24kc", "loongson-3a"},
+        "ppc@2010": {"ppc-g4", "ppc-g5"},
+        "ppc64@2010": {"ppc-g5"},
+        "sparc@2010": {"ultrasparc-2"},
+    }
+    together = {name: set(each.together) for name, each in found.items() if each.together}
+    assert together == {"s390x@2010": {"z10"}, "sparc@2010": {"ultrasparc-3"}}
+    never = {name for name, each in found.items() if each.never and not each.alone and not each.together}
+    assert never == {"aarch64@2013", "hppa@2010", "i386@2010", "ia64@2010", "x86-64@2010"}
+    assert {name for name, each in found.items() if each.temporary} == {*alone, *together}
+    assert {name for name, each in found.items() if each.lasting} == {"arm@2010"}  # the only one that adds
+    assert {name for name, each in found.items() if each.partial} == {"mips@2010", "sparc@2010"}
+    for name in ("mips@2010", "sparc@2010"):
+        each = found[name]
+        assert {*each.partial} == {*each.alone, *each.together, *each.never}  # on every host
+
+
+def test_the_table_groups_hosts_and_strategies_with_the_same_verdicts(staleline: Staleline) -> None:
+    out = staleline(
+        "matrix", "--translator", "arm", "--strategy", "unfixed,idempotent,flush-on-retranslation", "--scenario",
+        "system,user", "--retranslations", "1",
+    ).out  # fmt: skip
+    assert "incoherent: fills read the point of unification" in out
+    assert "arm926, cortex-a72, cortex-a8" in " ".join(out.split())
+    lines = [line.split() for line in out.splitlines()]
+    assert ["flush-on-retranslation", "holds", "FAILS", "holds"] in [line[-4:] for line in lines]
+    assert "n/a" not in out  # hosts of other instruction sets were not asked for
+
+
+def test_json_and_csv_have_every_cell(staleline: Staleline, tmp_path: Path) -> None:
+    arguments = ("matrix", "--host", "z10", "--translator", "s390x@2014,s390x@2015", "--strategy", "unfixed,idempotent")
+    found = json.loads(staleline(*arguments, "--format", "json").out)
+    assert len(found["cells"]) == 2 * 2 * (4 + 1 + 4)
+    assert {cell["verdict"] for cell in found["cells"] if cell["translator"] == "s390x@2015"} == {"holds"}
+    partial = [cell for cell in found["cells"] if cell["hazard"] == "partial" and cell["translator"] == "s390x@2014"]
+    assert {(cell["strategy"], cell["verdict"]) for cell in partial} == {("unfixed", "fails"), ("idempotent", "holds")}
+    rows = list(csv.DictReader(io.StringIO(staleline(*arguments, "--format", "csv").out)))
+    assert [(row["scenario"], row["verdict"]) for row in rows] == [
+        (cell["scenario"], cell["verdict"]) for cell in found["cells"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--host", "sifive-u74"), "sifive-u74 runs riscv64, which no translator here emits"),
+        (
+            ("--host", "z10", "--translator", "arm"),
+            "z10 runs s390x, which no translator here emits; expected a host for arm",
+        ),
+        (("--hazard", "lost"), "--hazard: 'lost'; expected transient or lasting or partial"),
+        (("--translator", "arm@1999"), "no version '1999' of translator arm"),
+        (("--scenario", "all,system"), "--scenario: 'all'"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: tuple[str, ...], words: str, staleline: Staleline) -> None:
+    ran = staleline("matrix", *arguments)
+    assert (ran.status, ran.out) == (2, "")
+    assert words in ran.err
+    assert ran.err.count("\n") == 1

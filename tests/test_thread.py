@@ -1,0 +1,113 @@
+"""Every claim of the thread: decided anew, and decided otherwise on another host."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Staleline
+
+from bench.report.threads import as_markdown
+from bench.thread.claims import CLAIMS
+from bench.thread.findings import decide, find_claims
+from bench.thread.lab import Lab
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "thread.md"
+
+VERDICTS = {
+    "ppc": "confirmed",
+    "s390": "confirmed only if two threads execute",
+    "sparc": "confirmed only if the host is ultrasparc-2",
+    "unchanged": "confirmed",
+    "not-for-a-moment": "confirmed",
+    "not-run-meanwhile": "refuted",
+    "coherent-is-well": "confirmed only if one thread executes",
+    "seven-steps": "confirmed",
+    "arm-and-mips": "confirmed",
+    "debugger": "confirmed",
+    "symptom": "confirmed",
+    "rate": "cannot be decided here",
+    "flush-cures": "confirmed only if one thread executes",
+    "only-overwritten": "confirmed",
+    "tb-flush": "refuted",
+    "runs-again": "confirmed",
+    "two-threads": "confirmed",
+    "global-lock": "refuted",
+    "in-system": "confirmed",
+    "fewer-in-user": "confirmed only if the program does not fault on purpose",
+    "less-code": "confirmed",
+    "better": "confirmed",
+}
+"""What the facts and the published fixes lead one to expect; the claim on the price of a flush has hosts in its condition."""
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    return Lab()
+
+
+@pytest.mark.parametrize("name", [claim.name for claim in CLAIMS])
+def test_every_claim_is_decided_as_its_history_has_it(name: str, lab: Lab) -> None:
+    ((claim,), finding) = find_claims([name]), find_claims([name])[0].decide(lab)
+    if name == "flush-costs":
+        assert finding.text.startswith("confirmed only if")
+        assert "sifive-u74" in finding.condition  # the dearest by far: interrupts to every core
+    else:
+        assert finding.text == VERDICTS[name]
+    assert finding.why.endswith(".")
+    assert claim.claim.rstrip(")").endswith(".")
+    assert finding.commands or name == "rate"
+
+
+def test_the_page_is_up_to_date(lab: Lab) -> None:
+    """``make docs`` writes it anew."""
+    assert PAGE.read_text(encoding="utf-8") == as_markdown(decide(find_claims([]), lab)) + "\n"
+
+
+COHERENT = ["coherence.fill=coherent", "coherence.snoop=all", "coherence.fetches_ahead=false"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "verdict"),
+    [
+        ("seven-steps", COHERENT, "refuted"),
+        ("not-for-a-moment", COHERENT, "refuted"),
+        ("in-system", COHERENT, "refuted"),
+        ("debugger", COHERENT, "refuted"),
+        ("not-run-meanwhile", COHERENT, "confirmed"),
+        ("arm-and-mips", COHERENT, "refuted"),
+        ("seven-steps", ["dcache.write_allocate=false"], "confirmed only if the steps are taken as one way of several"),
+        ("flush-cures", ["isa.arm.flush.clean=false"], "refuted"),
+        ("sparc", ["coherence.snoop=all", "coherence.fill=coherent"], "confirmed only if two threads execute"),
+        ("coherent-is-well", ["coherence.snoop=none", "coherence.fill=pou"], "refuted"),
+    ],
+)
+def test_a_host_feature_turns_a_verdict(name: str, settings: list[str], verdict: str) -> None:
+    assert find_claims([name])[0].decide(Lab(settings)).text == verdict
+
+
+def test_a_search_cut_short_decides_nothing(staleline: Staleline) -> None:
+    ran = staleline("thread", "seven-steps", "--max-states", "3")
+    assert (ran.status, ran.out) == (2, "")
+    assert "was cut short; expected a larger --max-states" in ran.err
+
+
+def test_claims_are_told_by_role_and_in_every_format(staleline: Staleline) -> None:
+    found = json.loads(staleline("thread", "seven-steps", "rate", "--format", "json").out)["claims"]
+    assert [(one["name"], one["who"], one["verdict"]) for one in found] == [
+        ("seven-steps", "the patch's author", "confirmed"), ("rate", "the patch's author", "cannot be decided here"),
+    ]  # fmt: skip
+    assert found[0]["commands"] == [
+        "staleline check unfixed --host cortex-a9 --translator arm@2010 --scenario system --start fault"
+    ]
+    text = staleline("thread", "rate").out
+    assert "patch's author" in text
+    assert staleline("thread", "rate", "--format", "page").out.startswith("# The thread of January 2011")
+    assert staleline("thread", "rate", "--format", "csv").out.startswith("name,who,claim,verdict")
+
+
+def test_an_unknown_claim_is_refused_in_one_line(staleline: Staleline) -> None:
+    ran = staleline("thread", "eight-steps")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("staleline: no claim 'eight-steps'; expected one of ")
