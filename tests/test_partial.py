@@ -42,9 +42,7 @@ def test_only_these_versions_lose_a_label_and_one_thread_is_enough(name: str) ->
     assert one(name, host).verdict == ("fails" if name in LOSES else "holds")
 
 
-@pytest.mark.parametrize(
-    "host", ["cortex-a9", "arm926", "cortex-a53", "ultrasparc-2", "ultrasparc-3", "z10", "x86-skylake"]
-)
+@pytest.mark.parametrize("host", ["cortex-a9", "arm926", "cortex-a53", "ultrasparc-2", "ultrasparc-3", "z10"])
 @pytest.mark.parametrize("name", sorted(LOSES))
 def test_it_is_wrong_on_every_host(name: str, host: str) -> None:
     assert one(name, host, what_if=True).verdict == "fails"

@@ -39,7 +39,7 @@ VERDICTS = {
     "less-code": "confirmed",
     "better": "confirmed",
 }
-"""What the facts and the published fixes lead one to expect; the claim on the price of a flush has hosts in its condition."""
+"""What the facts and the published fixes lead one to expect; that on the price of a flush names hosts."""
 
 
 @pytest.fixture(scope="module")
