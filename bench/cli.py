@@ -731,7 +731,8 @@ def _every_pair(
                 )  # fmt: skip
     if not pairs:
         raise InputError(f"no host runs {', '.join(named)}", place="--translator", expected="another translator")
-    return pairs, [host for host in profiles if not any(pair[0] is host for pair in pairs)]
+    without = [host for host in profiles if not any(pair[0] is host for pair in pairs)]
+    return pairs, [] if named and named != ["all"] else without
 
 
 def _with_threads(names: list[str], threads: int, options: Options) -> list[str]:

@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from bench.check.cell import Options, check
 from bench.check.units import HAZARDS, Hazard
 from bench.hosts import Host
@@ -68,7 +70,11 @@ def features(host: Host, isa: str) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One verdict; ``rows`` of its counterexample, 0 if there is none."""
+    """One verdict; ``rows`` of its counterexample, 0 if there is none.
+
+    ``ahead_only``: with one thread it fails only by what the core has fetched ahead.  The architecture allows that;
+    whether a core keeps it for as long as a retranslation takes is not known.
+    """
 
     host: Host
     translator: str
@@ -77,6 +83,7 @@ class Cell:
     scenario: str
     verdict: str
     rows: int
+    ahead_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +110,15 @@ class Affected:
     """What a translator's code does as emitted.
 
     ``temporary``: it stores temporary values.  The hosts on which it fails: ``alone``, already with one thread;
-    ``together``, only with two; ``never``, in no scenario (the transient hazard).  ``partial``: the hosts on which a
+    ``ahead``, with one thread only by what a core has fetched ahead; ``together``, only with two; ``never``, in no
+    scenario (the transient hazard).  ``partial``: the hosts on which a
     label bound later is lost.  ``undecided``: a search was cut short there.
     """
 
     translator: str
     temporary: bool
     alone: tuple[str, ...]
+    ahead: tuple[str, ...]
     together: tuple[str, ...]
     never: tuple[str, ...]
     lasting: tuple[str, ...]
@@ -151,7 +160,7 @@ def matrix(
     return Matrix(cells, tuple(without), options.what_if)
 
 
-_GROUPS = ("alone", "together", "never", "lasting", "partial", "undecided")
+_GROUPS = ("alone", "ahead", "together", "never", "lasting", "partial", "undecided")
 
 
 def affected(table: Matrix) -> Iterator[Affected]:
@@ -170,7 +179,10 @@ def affected(table: Matrix) -> Iterator[Affected]:
             if any(cell.verdict == "bounded" for cell in cells):
                 groups["undecided"].append(host.name)
             if failing & set(ALONE):
-                groups["alone"].append(host.name)
+                other_than_ahead = any(
+                    cell.verdict == "fails" and not cell.ahead_only for cell in transient if cell.scenario in ALONE
+                )
+                groups["alone" if other_than_ahead else "ahead"].append(host.name)
             elif failing:
                 groups["together"].append(host.name)
             elif transient and all(cell.verdict in ("holds", "n/a") for cell in transient):
@@ -198,14 +210,18 @@ class _Search:
     options: Options
 
 
-def _searched(searches: list[_Search], progress: Progress) -> list[tuple[str, int]]:
-    """The verdict and the rows of each, on all cores that there are."""
+_Found = tuple[str, int, bool]
+"""Verdict, rows of the counterexample, and whether only what is fetched ahead is to blame."""
+
+
+def _searched(searches: list[_Search], progress: Progress) -> list[_Found]:
+    """What each finds, on all cores that there are."""
     workers = min(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, len(searches)
     )
     if workers < 2 or len(searches) < 8:
         return [_search(item, progress, number / len(searches)) for number, item in enumerate(searches)]
-    found: list[tuple[str, int]] = [("", 0)] * len(searches)
+    found: list[_Found] = [("", 0, False)] * len(searches)
     with ProcessPoolExecutor(workers) as pool:
         pending = {pool.submit(_search, item): number for number, item in enumerate(searches)}
         for done, future in enumerate(as_completed(pending), 1):
@@ -215,10 +231,22 @@ def _searched(searches: list[_Search], progress: Progress) -> list[tuple[str, in
     return found
 
 
-def _search(item: _Search, progress: Progress = lambda text, share: None, share: float = 0.0) -> tuple[str, int]:
+def _search(item: _Search, progress: Progress = lambda text, share: None, share: float = 0.0) -> _Found:
     progress(f"{item.translator} on {item.host.name}", share)
-    result = check(
-        registry.find(item.reference), load_translator(item.translator), item.host, item.scenario, item.options
-    )
-    rows = result.explanation.rows if result.explanation is not None and result.verdict == "fails" else ()
-    return result.verdict, len(rows)
+    strategy, translator = registry.find(item.reference), load_translator(item.translator)
+    result = check(strategy, translator, item.host, item.scenario, item.options)
+    if result.verdict != "fails":
+        return result.verdict, 0, False
+    rows = result.explanation.rows if result.explanation is not None else ()
+    ahead_only = False
+    if item.options.hazard == "transient" and item.scenario in ALONE and item.host.coherence.fetches_ahead.value:
+        without = check(strategy, translator, without_ahead(item.host), item.scenario, item.options)
+        ahead_only = without.verdict == "holds"
+    return result.verdict, len(rows), ahead_only
+
+
+def without_ahead(host: Host) -> Host:
+    """The same host, if it fetched nothing ahead."""
+    feature = structs.replace(host.coherence.fetches_ahead, value=False)
+    coherence = structs.replace(host.coherence, fetches_ahead=feature)
+    return structs.replace(host, coherence=coherence, derived=(*host.derived, "coherence.fetches_ahead=false"))

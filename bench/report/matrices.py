@@ -30,7 +30,7 @@ def as_objects(matrix: Matrix) -> dict[str, Any]:
             {
                 "class": host_class(cell.host).name, "host": cell.host.name, "settings": list(cell.host.derived),
                 "translator": cell.translator, "strategy": cell.strategy, "hazard": cell.hazard,
-                "scenario": cell.scenario, "verdict": cell.verdict, "rows": cell.rows,
+                "scenario": cell.scenario, "verdict": cell.verdict, "rows": cell.rows, "ahead_only": cell.ahead_only,
             }
             for cell in matrix.cells
         ],
@@ -40,11 +40,21 @@ def as_objects(matrix: Matrix) -> dict[str, Any]:
 
 def as_csv(matrix: Matrix) -> str:
     """One line per cell."""
-    headers = ("class", "host", "translator", "strategy", "hazard", "scenario", "verdict", "rows")
+    headers = ("class", "host", "translator", "strategy", "hazard", "scenario", "verdict", "rows", "ahead_only")
     return comma_separated(
         headers,
         (
-            (host_class(c.host).name, c.host.name, c.translator, c.strategy, c.hazard, c.scenario, c.verdict, c.rows)
+            (
+                host_class(c.host).name,
+                c.host.name,
+                c.translator,
+                c.strategy,
+                c.hazard,
+                c.scenario,
+                c.verdict,
+                c.rows,
+                str(c.ahead_only).lower(),
+            )
             for c in matrix.cells
         ),
     )
@@ -77,7 +87,8 @@ def _answer(rows: Sequence[Affected], style: str) -> str:
                "partial")  # fmt: skip
     body = [
         (
-            row.translator, "yes" if row.temporary else "no", ", ".join(row.alone), ", ".join(row.together),
+            row.translator, "yes" if row.temporary else "no",
+            ", ".join((*row.alone, *(f"{name}*" for name in row.ahead))), ", ".join(row.together),
             ", ".join((*row.never, *(f"{name}?" for name in row.undecided))), ", ".join(row.lasting),
             _of_all(row.partial, row),
         )
@@ -87,7 +98,7 @@ def _answer(rows: Sequence[Affected], style: str) -> str:
 
 
 def _of_all(names: Sequence[str], row: Affected) -> str:
-    every = {*row.alone, *row.together, *row.never, *row.undecided}
+    every = {*row.alone, *row.ahead, *row.together, *row.never, *row.undecided}
     return "every host" if names and {*names} == every else ", ".join(names)
 
 
@@ -98,6 +109,11 @@ def _legend(matrix: Matrix) -> Iterator[str]:
         f"a wrong value stays on the data side, in {LASTING_IN}. Partial: a retranslation ends before a label that is "
         f"bound later, and leaves its branch with a temporary target (in any scenario)."
     )
+    if any(cell.ahead_only for cell in matrix.cells):
+        text += (
+            " With a star: only by what the core has fetched ahead, which the architecture allows; whether a core "
+            "keeps it for as long as a retranslation takes is not known."
+        )
     yield fill(text)
 
 
@@ -132,7 +148,7 @@ def _rows(cells: Sequence[Cell]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]
     groups: dict[tuple[str, ...], list[str]] = {}
     for strategy, columns in verdicts.items():
         groups.setdefault(tuple(_verdict(each) for each in columns.values()), []).append(strategy)
-    order = sorted(groups.items(), key=lambda item: (sum(verdict == "FAILS" for verdict in item[0]), item[1]))
+    order = sorted(groups.items(), key=lambda item: (sum(verdict.startswith("FAILS") for verdict in item[0]), item[1]))
     return tuple((tuple(names), row) for row, names in order)
 
 
@@ -140,5 +156,8 @@ def _verdict(cells: Sequence[Cell]) -> str:
     """The worst of the cells of one column."""
     for verdict in ("fails", "bounded", "holds"):
         if any(cell.verdict == verdict for cell in cells):
-            return "FAILS" if verdict == "fails" else verdict
+            if verdict == "fails":
+                worst = [cell for cell in cells if cell.verdict == "fails"]
+                return "FAILS*" if all(cell.ahead_only for cell in worst) else "FAILS"
+            return verdict
     return "n/a"

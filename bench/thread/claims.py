@@ -84,32 +84,42 @@ def _decided(right: bool) -> Verdict:
 
 def _maybe_affected(lab: Lab, hosts: Sequence[tuple[str, str]]) -> Finding:
     """Whether a backend that the author suspects was affected: on some host, with one thread or with two."""
-    failing = {(host, name): lab.failing("unfixed", host, name) for host, name in hosts}
-    alone = [host for (host, _), names in failing.items() if set(names) & set(ALONE)]
-    together = [host for (host, _), names in failing.items() if names and not set(names) & set(ALONE)]
-    never = [host for (host, _), names in failing.items() if not names]
+    groups: dict[str, list[str]] = {"alone": [], "ahead": [], "together": [], "never": []}
+    for host, name in hosts:
+        failing = lab.failing("unfixed", host, name)
+        if not failing:
+            groups["never"].append(host)
+        elif not set(failing) & set(ALONE):
+            groups["together"].append(host)
+        elif set(lab.failing("unfixed", host, name, ahead=False)) & set(ALONE):
+            groups["alone"].append(host)
+        else:
+            groups["ahead"].append(host)
+    affected = list(dict.fromkeys(groups["alone"]))
     parts = [
-        f"{text} on {listed(dict.fromkeys(names))}"
-        for text, names in (
-            ("with one thread it fails", alone),
-            ("only with two threads it fails", together),
-            ("it never fails", never),
+        f"{text} on {listed(dict.fromkeys(groups[key]))}"
+        for key, text in (
+            ("alone", "it fails with one thread"),
+            ("ahead", "with one thread it fails only by what the core has fetched ahead"),
+            ("together", "it fails only with two threads"),
+            ("never", "it never fails"),
         )
-        if names
-    ]  # fmt: skip
-    backends = listed(dict.fromkeys(name for _, name in hosts))
+        if groups[key]
+    ]
+    backends = list(dict.fromkeys(name for _, name in hosts))
     temporary = any(
         write.form == "whole" and not write.complete
-        for _, name in hosts
+        for name in backends
         for write in lab.translator(name).block(0).writes
     )
-    why = f"{backends} {'stores' if temporary else 'never stores'} temporary values; {'; '.join(parts)}."
+    stores = ("store" if len(backends) > 1 else "stores") if temporary else "never stored"
+    why = f"{listed(backends)} {stores} temporary values; the code as emitted: {'; '.join(parts)}."
     commands = tuple(lab.command("unfixed", host, "system", name) for host, name in hosts)
-    if alone and not together and not never:
+    if affected and len(affected) == len({host for host, _ in hosts}):
         return Finding("confirmed", why, commands)
-    if alone:
-        return Finding("confirmed only if", why, commands, f"the host is {listed(dict.fromkeys(alone))}")
-    if together:
+    if affected:
+        return Finding("confirmed only if", why, commands, f"the host is {listed(affected)}")
+    if groups["ahead"] or groups["together"]:
         return Finding("confirmed only if", why, commands, "two threads execute")
     return Finding("refuted", why, commands)
 
