@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from bench.errors import InputError
+from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 from strategies.strategy import StrategyError
 
 if TYPE_CHECKING:
@@ -227,7 +228,9 @@ def check(
         raise typer.Exit(1)
 
 
-Trace = Annotated[str, typer.Argument(help="A .trace file, or the shipped linux-boot.", metavar="TRACE")]
+Trace = Annotated[
+    str, typer.Argument(help=f"A .trace file, or one that is shipped: {', '.join(SHIPPED)}.", metavar="TRACE")
+]
 AsRecorded = Annotated[bool, typer.Option("--as-recorded", help="Do not scale the recorded x86-64 TBs to the host.")]
 Vcpus = Annotated[
     int | None, typer.Option("--vcpus", help="Guest CPUs, for what stopping others costs; default: the host's cores.")
@@ -241,7 +244,7 @@ Varied = Annotated[
 
 @app.command()
 def compare(
-    trace: Trace = "linux-boot",
+    trace: Trace = DEFAULT_TRACE,
     strategy: Strategies = None,
     host: Hosts = None,
     translator: Translators = None,
@@ -345,7 +348,7 @@ def show_matrix(
 
 @app.command()
 def replay(
-    trace: Trace = "linux-boot",
+    trace: Trace = DEFAULT_TRACE,
     strategy: Strategies = None,
     host: Hosts = None,
     translator: Translators = None,
@@ -453,7 +456,7 @@ def import_trace(
 
 
 @traces.command("info")
-def trace_info(trace: Trace = "linux-boot", format: Format = "simple", output: Output = None) -> None:
+def trace_info(trace: Trace = DEFAULT_TRACE, format: Format = "simple", output: Output = None) -> None:
     """What a trace holds: executions, blocks, faults, and how soon a faulting block runs again.
 
     \b
@@ -479,7 +482,7 @@ _QUANTILES = "MIN,MEDIAN,P90,MAX"
 @traces.command("model")
 def model(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .trace file to write.")],
-    like: Annotated[str, typer.Option("--like", help="The trace whose measures are the defaults.")] = "linux-boot",
+    like: Annotated[str, typer.Option("--like", help="The trace whose measures are the defaults.")] = DEFAULT_TRACE,
     seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same trace.", min=0)] = 0,
     executions: Annotated[str | None, typer.Option(help="TB executions.", metavar=_VALUE)] = None,
     tbs: Annotated[str | None, typer.Option(help="TBs translated.", metavar=_VALUE)] = None,
@@ -559,7 +562,7 @@ def show_translator(
 
 @app.command("list")
 def list_all(format: Format = "simple", output: Output = None) -> None:
-    """Strategies, hosts, translators and scenarios."""
+    """Strategies, hosts, translators, scenarios, shipped traces, and the parameters of the replay."""
     from bench.report import catalogue
 
     emit = _emitter(format, output)

@@ -148,6 +148,39 @@ def test_a_setting_is_shown_wherever_it_applies(staleline: Staleline) -> None:
     assert f"({', '.join(settings)})" in staleline(*words).out
 
 
+# --- the shipped traces ---
+
+
+def test_the_shipped_traces_are_listed_and_named_in_the_help(staleline: Staleline) -> None:
+    entries = json.loads(staleline("list", "--format", "json").out)["traces"]
+    names = [entry["name"] for entry in entries]
+    assert names == ["linux-boot", "user-gzip", "user-sort", "user-threads", "user-wc"]
+    for entry in entries:
+        assert "QEMU 7.2" in entry["summary"]
+        assert "\n" not in entry["summary"]
+    for command in ("compare", "replay", "trace info"):
+        text = " ".join(staleline(*command.split(), "--help").out.split())
+        assert f"one that is shipped: {', '.join(names)}." in text
+
+
+def test_what_is_listed_of_a_shipped_trace_is_what_its_file_says(staleline: Staleline) -> None:
+    entries = {entry["name"]: entry for entry in json.loads(staleline("list", "--format", "json").out)["traces"]}
+    for name in ("user-threads", "user-wc"):
+        ran = staleline("trace", "info", name)
+        assert ran.out.startswith(f"{name}: arm guest, user emulation. {entries[name]['summary']}\n")
+
+
+def test_system_and_user_emulation_can_be_compared(staleline: Staleline) -> None:
+    ran = staleline(
+        "compare", "user-threads", "--strategy", "unfixed,side-table", *SYSTEM, "--format", "json",
+    )  # fmt: skip
+    assert (ran.status, ran.err) == (0, "")
+    assert {cell["strategy"]: cell["retranslations"] for cell in results(ran.out)} == {
+        "side-table": 256,
+        "unfixed": 256,
+    }
+
+
 # --- what if ---
 
 

@@ -321,7 +321,10 @@ def test_event_files(file: str, words: str, staleline: Staleline) -> None:
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("nowhere", "nowhere: cannot be read: No such file or directory; expected a .trace file"),
+        (
+            "nowhere",
+            "nowhere: cannot be read: No such file or directory; expected a .trace file or one of linux-boot, ",
+        ),
         ("folder", "folder: cannot be read: Is a directory"),
         ("empty", "empty: byte 0: an empty file; expected a .trace file"),
         ("junk.trace", "junk.trace: byte 0: a file that begins with"),

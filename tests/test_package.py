@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from bench.traces.shipped import SHIPPED
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("strategies", "bench")
 DEVELOPMENT = "bench.suite"
@@ -53,12 +55,13 @@ def test_the_wheel_holds_the_packages_whole_and_nothing_else(wheel: zipfile.ZipF
 def test_the_wheel_holds_what_is_read_at_run_time(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     assert {
-        "bench/traces/data/linux-boot.trace", "bench/check/thread.events", "bench/py.typed", "strategies/py.typed",
+        "bench/check/thread.events", "bench/check/hidden.events", "bench/py.typed", "strategies/py.typed",
         "bench/__main__.py", "strategies/unfixed.py", "strategies/stop_the_world_flush.py",
     } <= names  # fmt: skip
     assert len([name for name in names if PurePosixPath(name).match("bench/hosts/*.toml")]) == 17
-    with wheel.open("bench/traces/data/linux-boot.trace") as trace:
-        assert trace.read() == (ROOT / "bench/traces/data/linux-boot.trace").read_bytes()
+    for trace in SHIPPED:
+        file = f"bench/traces/data/{trace}.trace"
+        assert wheel.read(file) == (ROOT / file).read_bytes()
 
 
 def test_the_wheel_holds_no_tests(wheel: zipfile.ZipFile) -> None:

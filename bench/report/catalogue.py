@@ -9,6 +9,7 @@ from bench.hosts import host_names, load_host
 from bench.replay.parameters import described
 from bench.report.tables import SCHEMA, comma_separated, table
 from bench.scenarios import SUMMARIES
+from bench.traces.shipped import SHIPPED
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry
 
@@ -23,7 +24,7 @@ class Entry:
 
 
 def catalogue() -> tuple[Entry, ...]:
-    """Every strategy, host, translator and scenario, and every parameter of a replay."""
+    """Every strategy, host, translator, scenario and shipped trace, and every parameter of a replay."""
     found = [Entry("strategy", name, registry.find(name).summary) for name in registry.names()]
     for name in host_names():
         host = load_host(name)
@@ -33,6 +34,7 @@ def catalogue() -> tuple[Entry, ...]:
         summary = (load_translator(name).__doc__ or "").partition("\n")[0].rstrip(".")
         found.append(Entry("translator", name, summary))
     found += [Entry("scenario", name, summary) for name, summary in SUMMARIES.items()]
+    found += [Entry("trace", name, summary) for name, summary in SHIPPED.items()]
     found += [Entry("parameter", name, summary) for name, summary in described()]
     return tuple(found)
 
@@ -41,7 +43,7 @@ def as_objects(entries: tuple[Entry, ...]) -> dict[str, Any]:
     """What ``--format json`` prints (``docs/json.md``)."""
     kinds = {
         "strategies": "strategy", "hosts": "host", "translators": "translator", "scenarios": "scenario",
-        "parameters": "parameter",
+        "traces": "trace", "parameters": "parameter",
     }  # fmt: skip
     return {
         "schema": SCHEMA,

@@ -42,7 +42,7 @@ from bench.errors import InputError
 from bench.traces.guest_accesses import instruction
 from bench.traces.log_input import read_log
 from bench.traces.log_scan import Scanner, Stop
-from bench.traces.store import TraceWriter, load_trace, writing
+from bench.traces.store import LEVEL, TraceWriter, load_trace, writing
 from bench.traces.successor import THREADS, UNKNOWN_TB, Words
 from bench.traces.trace import CHUNK, Blocks, Guest, Mode, Retranslations, Trace
 
@@ -607,6 +607,7 @@ def import_log(
     name: str | None = None,
     description: str | None = None,
     mode: Mode | None = None,
+    level: int = LEVEL,
 ) -> Trace:
     """Read a QEMU log and write it as a ``.trace`` file.
 
@@ -614,13 +615,13 @@ def import_log(
     content), or ``-`` for standard input; it is read once, in bounded memory
     but for the table of TBs and events.  A last line that is cut off is
     ignored.  ``name`` defaults to the log's file name, ``mode`` to what the log
-    shows.  The trace appears at ``output`` whole or not at all and is returned.
+    shows; ``level`` is zstd's.  The trace appears at ``output`` whole or not at all and is returned.
 
     Raises ``InputError`` with file, line, what was found and what was expected
     for anything that is not such a log.
     """
     title = name or ("stdin" if log == "-" else Path(log).name.partition(".")[0])
-    with writing(output) as writer, _progress(log) as progress:
+    with writing(output, level=level) as writer, _progress(log) as progress:
         importer = _Importer(log, writer)
         importer.read(read_log(log, progress))
         writer.finish(importer.trace(title, description or f"QEMU log {Path(log).name}", mode))

@@ -21,11 +21,9 @@ import zstandard
 
 from bench.errors import InputError
 from bench.files import replacing
+from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 from bench.traces.successor import THREADS, UNKNOWN_TB, Decoder, Encoder, Words
 from bench.traces.trace import CHUNK, AccessTag, Blocks, Guest, Mode, Retranslations, Trace
-
-DEFAULT_TRACE: Final = "linux-boot"
-"""The name of the trace that comes with the package."""
 
 MAGIC: Final = b"\x93STALE\r\n"
 VERSION: Final = 1
@@ -131,22 +129,28 @@ def _damaged(file: str, place: str, found: object, expected: str) -> InputError:
 
 
 def load_trace(trace: str | os.PathLike[str]) -> Trace:
-    """The trace in the file ``trace``, or the embedded one if that is its name and no such file exists.
+    """The trace in the file ``trace``, or the shipped one of that name if no such file exists.
 
     Tables are read and checked at once, executions when they are asked for.
     Raises ``InputError`` for a file that cannot be read, is of another kind or
     version, or is damaged.
     """
     path = Path(trace)
-    if os.fspath(trace) == DEFAULT_TRACE and not path.exists():
-        return default_trace()
+    name = os.fspath(trace)
+    if name in SHIPPED and not path.exists():
+        return shipped_trace(name)
     return _read(path, str(path))
 
 
+def shipped_trace(name: str) -> Trace:
+    """The shipped trace ``name``, a key of ``SHIPPED``, whatever files there are."""
+    file = f"{name}.trace"
+    return _read(resources.files("bench.traces") / "data" / file, file)
+
+
 def default_trace() -> Trace:
-    """The embedded trace ``linux-boot`` (see ``bench/traces/make_default.py``)."""
-    resource = resources.files("bench.traces") / "data" / f"{DEFAULT_TRACE}.trace"
-    return _read(resource, f"{DEFAULT_TRACE}.trace")
+    """The shipped trace that is used where none is named."""
+    return shipped_trace(DEFAULT_TRACE)
 
 
 def _read(place: Path | Traversable, name: str) -> Trace:
@@ -167,6 +171,10 @@ def _read(place: Path | Traversable, name: str) -> Trace:
             file.seek(_PRELUDE.size + executions)
             table_frame = file.read(tables)
             header_text = file.read(header_size)
+    except FileNotFoundError as error:
+        # It may be the name of a shipped one, misspelt.
+        expected = f"a .trace file or one of {', '.join(SHIPPED)}"
+        raise InputError(f"cannot be read: {error.strerror}", file=name, expected=expected) from error
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", file=name, expected="a .trace file") from error
     if zlib.crc32(header_text, zlib.crc32(prelude[_SIZES:])) != checksum:
