@@ -1,15 +1,16 @@
-# make compare: the main table. make test: the tests. Both make their own virtual environment first.
+# make compare: the main table. make test: the tests. make docs: docs/thread.md anew. All make their own virtual
+# environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test lint bench clean
+.PHONY: compare test lint bench docs clean
 
 compare: $(VENV)/installed
 	$(BIN)/staleline compare
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -p no:benchmark
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -18,6 +19,9 @@ lint: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m pytest bench/suite
+
+docs: $(VENV)/installed
+	$(BIN)/staleline thread --format page --output docs/thread.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist

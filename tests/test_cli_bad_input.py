@@ -187,7 +187,17 @@ def test_bad_usage(line: str, words: str, staleline: Staleline) -> None:
             "which x86-skylake does not run; expected a translator for x86",
         ),
         ("replay good.trace --host z10 --translator arm", "translator arm@2010 emits arm, which z10 does not run"),
-        ("check unfixed --host neoverse-v1", "there is no translator here for neoverse-v1 (aarch64)"),
+        ("check unfixed --host sifive-u74", "there is no translator here for sifive-u74 (riscv64)"),
+        ("check unfixed --guest-bits 16", "--guest-bits: 16; expected 32 or 64"),
+        ("check unfixed --guest-bits 64", "arm@2010 for a 64-bit guest; expected 32"),
+        ("translator ppc64 --guest-bits 64", "ppc64@2010 for a 64-bit guest; expected 32"),
+        ("check unfixed --units some", "--units: 'some'; expected each or together"),
+        ("check unfixed --hazard loss", "--hazard: 'loss'; expected transient or lasting or partial"),
+        ("check unfixed --translator mips@1999", "no version '1999' of translator mips"),
+        (
+            "check unfixed --host mips-24kc --translator ppc",
+            "translator ppc@2010 emits ppc, which mips-24kc does not run",
+        ),
         ("check unfixed --set write_allocate", "--set: found 'write_allocate'; expected key=value"),
         ("check unfixed --set =1", "--set: found '=1'; expected key=value"),
         ("check unfixed --set nosuch=1", "--set nosuch=1: unknown key 'nosuch'"),
@@ -303,7 +313,7 @@ def test_strategies_that_can_be_neither_compared_nor_replayed(name: str, staleli
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("nowhere", "nowhere: No such file or directory; expected a file of events, or 'thread'"),
+        ("nowhere", "nowhere: No such file or directory; expected a file of events, or thread or hidden"),
         ("folder", "folder: Is a directory; expected a file of events"),
         ("events.bad", "events.bad: line 2: 'T1 flies'; expected T<n> faults | runs ok"),
         ("events.far", "events.far: line 2: T9 in 'T9 faults'; expected T1 to T2 in this scenario (user)"),

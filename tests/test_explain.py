@@ -389,7 +389,7 @@ def test_the_caption_names_the_block_where_there_are_several() -> None:
 
 
 def test_the_block_is_named_once_where_the_branch_is_named_too() -> None:
-    found = explanation(cell("unfixed", "user", "z10", "s390x", tbs=2))
+    found = explanation(cell("unfixed", "user", "z10", "s390x", tbs=2, units="together"))
     written = [row.operation for row in found.rows if row.operation.startswith("branch")]
     assert written
     assert set(written) == {"branch at TB 1+36 is written with a temporary target"}

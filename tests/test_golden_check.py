@@ -103,7 +103,9 @@ def test_cortex_a9_seven_rows() -> None:
 
 def test_the_watched_unit_is_the_branch() -> None:
     watched = answer(case("system", start="fault"))["watched"]
-    assert watched == {"tb": 0, "offset": 32, "final": "0xa000003", "instruction": "beq #0x1000034"}
+    assert watched == {
+        "tb": 0, "offset": 32, "final": "0xa000003", "instruction": "beq #0x1000034", "fetched": "0xa000000",
+    }  # fmt: skip
     branch = [write for write in load_translator("arm").block(0).writes if write.unit.offset == watched["offset"]]
     assert len(branch) == 2, "written, then updated"
 
@@ -266,7 +268,7 @@ def test_a_bad_event_is_refused_with_file_and_line(
         (b"", "no events; expected at least one line such as 'T1 faults'"),
         (b"# nothing\n\n", "no events; expected at least one line such as 'T1 faults'"),
         (b"T1 faults\n\xff\n", "not UTF-8 text; expected a file of events"),
-        (None, "No such file or directory; expected a file of events, or 'thread'"),
+        (None, "No such file or directory; expected a file of events, or thread or hidden"),
     ],
     ids=["empty", "comments only", "not text", "missing"],
 )

@@ -49,8 +49,8 @@ def test_hosts_with_the_same_features_have_the_same_verdicts() -> None:
     other = load_host(
         "cortex-a9",
         [
-            "cores=1", "dcache.write_allocate=false", "coherence.dirty_transfer=memory", "isa.arm.flush.invalidate=local",
-            "icache.line=64",
+            "cores=1", "dcache.write_allocate=false", "coherence.dirty_transfer=memory",
+            "isa.arm.flush.invalidate=local", "icache.line=64",
         ],
     )  # fmt: skip
     assert features(one, "arm") == features(other, "arm")

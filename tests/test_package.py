@@ -98,13 +98,15 @@ def test_an_installed_wheel_is_the_program(wheel: zipfile.ZipFile, tmp_path: Pat
 
 LAYERS = (
     ("strategies",),
-    ("bench.errors", "bench.files", "bench.jit"),
+    ("bench.errors", "bench.files", "bench.jit", "bench.words"),
     ("bench.hosts", "bench.translators", "bench.scenarios", "bench.layout"),
     ("bench.steps", "bench.survey", "bench.program"),
     ("bench.machine",),
+    ("bench.autopsy",),
     ("bench.check", "bench.traces"),
     ("bench.replay",),
-    ("bench.compare",),
+    ("bench.compare", "bench.matrix"),
+    ("bench.thread",),
     ("bench.report",),
     ("bench.cli",),
     ("bench.__main__",),

@@ -8,6 +8,7 @@ import pytest
 from conftest import Staleline
 
 from bench.check.cell import Checked, Options, check
+from bench.check.follow import load_events
 from bench.check.search import search, wrong_fetch
 from bench.hosts import load_host
 from bench.machine import Kind, environment_steps
@@ -78,14 +79,24 @@ def test_the_regression_of_2014_made_a_harmless_transient_permanent_and_2015_cur
 
 def test_a_resident_instruction_line_hides_it_on_an_incoherent_host() -> None:
     """The data side is wrong at once; the core runs the old, right word until its instruction line goes."""
-    explanation = one("mips@2010", "mips-24kc").explanation
-    assert explanation is not None
-    rows = explanation.rows
+    found = one("mips@2010", "mips-24kc", follow=load_events("hidden"))
+    assert found.followed is not None
+    assert found.followed.reached == 3
+    assert found.explanation is not None
+    rows = found.explanation.rows
     written = next(number for number, row in enumerate(rows) if row.operation.startswith("guest branch"))
     assert (rows[written].icache, rows[written].dcache) == (("ok",), "wrong")
+    ran = [number for number, row in enumerate(rows) if "executed" in row.operation]
+    assert (rows[ran[-2]].icache, rows[ran[-2]].memory) == (("ok",), "wrong")  # hidden
+    assert rows[ran[-1]].icache == ("wrong",)
     dropped = [number for number, row in enumerate(rows) if row.operation == "instruction line is dropped"]
-    assert dropped
-    assert dropped[0] > written
+    assert ran[-2] < dropped[-1] < ran[-1]
+
+
+def test_on_a_coherent_host_nothing_can_hide_it() -> None:
+    found = one("s390x@2014", "z10", follow=load_events("hidden"))
+    assert found.followed is not None
+    assert (found.followed.reached, found.followed.complete) == (0, True)
 
 
 def test_while_the_instruction_line_stays_nothing_goes_wrong_there() -> None:

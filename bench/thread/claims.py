@@ -312,10 +312,11 @@ def symptom(lab: Lab) -> Finding:
 
 @_claim(AUTHOR, "It happens less than once in a few millions, depending on caches, load and interrupts.")
 def rate(lab: Lab) -> Finding:
-    """Left to the command that computes probabilities."""
+    """Left to ``staleline risk``, once it exists."""
     return Finding(
         "cannot be decided here",
-        "That something can happen says nothing of how often it does. Probabilities are not computed yet.",
+        "That something can happen says nothing of how often it does. This is left to a command that computes "
+        "probabilities (risk), which is not there yet.",
         (),
     )
 
