@@ -229,7 +229,7 @@ def test_every_host_is_in_the_matrix_and_every_pinned_section_is_checked(pinned:
         assert set(pinned.sections(STATES)) == set(MATRIX)
 
 
-@pytest.mark.parametrize("where", [where for where in MATRIX if where.split()[0] in WHAT_IF])
+@pytest.mark.parametrize("where", [where for where in MATRIX if where.split()[0] in WHAT_IF and "arm@" in where])
 def test_a_translator_that_never_ran_there_needs_what_if_and_says_so(where: str) -> None:
     host, translator = where.split()
     with pytest.raises(InputError, match=f"translator {translator} .* which {host} does not run.*--what-if"):

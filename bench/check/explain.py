@@ -530,7 +530,7 @@ class _Explainer:
         actions = _actions(group)
         stored = self._live([move for move in group if move.step is not None and isinstance(move.step.action, Put)])
         if first.step.label.what.startswith(OTHER):
-            return f"it goes its own way{self._line_changes(first, last)}"
+            return f"another instruction, followed in a search of its own{self._line_changes(first, last)}"
         if stored:
             return self._stored(group, stored, "branch" if _is_branch(first.step.label) else "unit")
         if loaded := self._live(group):
