@@ -354,7 +354,7 @@ def test_the_checker_and_the_reference_agree() -> None:
     verdicts: collections.Counter[str] = collections.Counter()
     kinds: set[str] = set()
     covered: dict[str, set[str]] = {"holds": set(), "fails": set()}
-    for seed in range(350):
+    for seed in range(240):
         case = draw_case(random.Random(seed))
         arguments = case.arguments
         outcome = check(case, arguments)
@@ -366,7 +366,7 @@ def test_the_checker_and_the_reference_agree() -> None:
         kinds.add(outcome.failure)
         covered[outcome.verdict] |= case.features
     compared = verdicts.total()
-    assert compared >= 300
+    assert compared >= 200
     assert verdicts["fails"] >= 0.3 * compared
     assert verdicts["holds"] >= 0.3 * compared
     assert kinds >= {"wrong fetch", "lasting", "deadlock"}
@@ -414,7 +414,7 @@ def views(model: Model, byteorder: Literal["little", "big"]) -> dict[View, int] 
 def test_the_same_states_are_reached_after_the_same_number_of_steps() -> None:
     """More than verdicts: all that can be seen of every reachable state, and how soon."""
     compared = states = 0
-    for seed in range(2_000, 2_230):
+    for seed in range(2_000, 2_150):
         case = draw_case(random.Random(seed))
         arguments = case.arguments
         found = views(Compiler(**arguments).model, case.translator.byteorder) if case.offset % 4 == 0 else None
@@ -428,8 +428,8 @@ def test_the_same_states_are_reached_after_the_same_number_of_steps() -> None:
         )
         compared += 1
         states += len(found)
-    assert compared >= 120
-    assert states >= 8_000
+    assert compared >= 80
+    assert states >= 5_000
 
 
 def test_units_and_lines_that_no_store_changes_change_no_verdict() -> None:
@@ -440,7 +440,7 @@ def test_units_and_lines_that_no_store_changes_change_no_verdict() -> None:
     in a step that the projection does not have.
     """
     verdicts: collections.Counter[str] = collections.Counter()
-    for seed in range(1_000, 1_180):
+    for seed in range(1_000, 1_120):
         case = draw_case(random.Random(seed))
         arguments = case.arguments
         outcome = check(case, arguments)
@@ -454,7 +454,7 @@ def test_units_and_lines_that_no_store_changes_change_no_verdict() -> None:
         text = disagreement(case, outcome, answer, lengths=case.layout == "apart")
         assert not text, f"seed {seed}: {text}"
         verdicts[outcome.verdict] += 1
-    assert verdicts.total() >= 60
+    assert verdicts.total() >= 40
     assert min(verdicts["fails"], verdicts["holds"]) >= 0.3 * verdicts.total()
 
 
