@@ -9,7 +9,7 @@ import pytest
 
 from bench.translators import softmmu
 
-BYTE, WORD = ctypes.c_uint8, ctypes.c_uint32
+BYTE, WORD, LONG = ctypes.c_uint8, ctypes.c_uint32, ctypes.c_uint64
 
 Fields = list[tuple[str, Any]]
 
@@ -23,42 +23,55 @@ def structure(fields: Fields, pack: int = 0) -> type[ctypes.Structure]:
 
 
 SOFT_STATUS = structure([("signed_chars_and_flags", BYTE * 7)])
-"""``float_status`` where QEMU computes itself: of every guest by 2013, of MIPS in 2011 already."""
+"""``float_status`` where QEMU computes itself: of every guest by 2012, of MIPS in 2011 already."""
+
+HOST_STATUS = structure([("rounding_mode", ctypes.c_int)])
+"""``float_status`` where the host computes."""
 
 X87_STATUS = structure([("rounding_mode", ctypes.c_int), ("precision", ctypes.c_int)])
-"""``float_status`` where the host computes, and has an x87."""
+"""The same on x86, which has an x87."""
 
 GUEST_TLB = structure([("vpn_ppn_size", WORD * 3), ("asid", BYTE), ("bits", BYTE * 2)])
 """An entry of SH-4's own TLB: three words, a byte, and 13 bits in fields of bytes."""
 
 
-def sh4_of_2011(pointer: Any) -> Fields:
+def sh4_of_2011(pointer: Any, status: Any) -> Fields:
     return [
         ("id_flags", WORD * 2), ("gregs", WORD * 24), ("fregs", WORD * 32), ("sr_to_fpul", WORD * 14),
-        ("fp_status", X87_STATUS), ("features", WORD), ("mmucr_to_intevt", WORD * 9), ("pvr_prr_cvr", WORD * 3),
+        ("fp_status", status), ("features", WORD), ("mmucr_to_intevt", WORD * 9), ("pvr_prr_cvr", WORD * 3),
         ("ldst", WORD), ("current_tb", pointer), ("mem_io_pc", pointer), ("mem_io_vaddr", WORD),
         ("halted_interrupt_request_exit_request", WORD * 3),
     ]  # fmt: skip
 
 
-def sh4_of_2013(pointer: Any) -> Fields:
+def sh4_since_2012(features: int, status_words: int = 14) -> Fields:
+    """What is before CPU_COMMON; ``status_words``: from sr to fpul."""
     return [
-        ("flags", WORD), ("gregs", WORD * 24), ("fregs", WORD * 32), ("sr_to_fpul", WORD * 14),
-        ("fp_status", SOFT_STATUS), ("features", WORD), ("mmucr_to_intevt", WORD * 9), ("itlb", GUEST_TLB * 4),
-        ("utlb", GUEST_TLB * 64), ("ldst", WORD), ("mem_io_pc", pointer), ("mem_io_vaddr", WORD),
+        ("flags", WORD), ("gregs", WORD * 24), ("fregs", WORD * 32), ("sr_to_fpul", WORD * status_words),
+        ("fp_status", SOFT_STATUS), ("features", WORD * features), ("mmucr_to_intevt", WORD * 9),
+        ("itlb", GUEST_TLB * 4), ("utlb", GUEST_TLB * 64), ("ldst", WORD),
     ]  # fmt: skip
 
 
-SH4_OF_2014: Fields = [
-    ("flags", WORD), ("gregs", WORD * 24), ("fregs", WORD * 32), ("sr_to_fpul", WORD * 14),
-    ("fp_status", SOFT_STATUS), ("mmucr_to_intevt", WORD * 9), ("itlb", GUEST_TLB * 4), ("utlb", GUEST_TLB * 64),
-    ("ldst", WORD),
-]  # fmt: skip
+def sh4_of_2012(pointer: Any) -> Fields:
+    common: Fields = [
+        ("current_tb", pointer), ("mem_io_pc", pointer), ("mem_io_vaddr", WORD),
+        ("halted_interrupt_request_exit_request", WORD * 3),
+    ]  # fmt: skip
+    return [*sh4_since_2012(features=1), *common]
 
 
-def mips64_of_2011() -> Fields:
-    """On i386, where nothing is aligned to more than 4 bytes."""
-    long, pack = ctypes.c_uint64, 4
+def sh4_of_2013(pointer: Any) -> Fields:
+    return [*sh4_since_2012(features=1), ("mem_io_pc", pointer), ("mem_io_vaddr", WORD)]
+
+
+SH4_OF_2014 = sh4_since_2012(features=0)
+SH4_OF_2015 = sh4_since_2012(features=0, status_words=17)
+
+
+def mips64_of_2011(pack: int) -> Fields:
+    """On a 32-bit host."""
+    long = LONG
     thread = structure(
         [
             ("gpr", long * 32), ("pc", long), ("hi_lo_acx", long * 12), ("dsp_control", long),
@@ -66,7 +79,7 @@ def mips64_of_2011() -> Fields:
         ],
         pack,
     )  # fmt: skip
-    unit = structure([("fpr", ctypes.c_uint64 * 32), ("status", SOFT_STATUS), ("fcr0_fcr31", WORD * 2)], pack)
+    unit = structure([("fpr", long * 32), ("status", SOFT_STATUS), ("fcr0_fcr31", WORD * 2)], pack)
     return [
         ("active_tc", thread), ("active_fpu", unit), ("current_tc_fpu_segbits_pabits", WORD * 4),
         ("segmask_pamask", long * 2), ("index_random_vpecontrol_vpeconf", WORD * 5), ("yqmask_schedule_back", long * 3),
@@ -81,17 +94,24 @@ def mips64_of_2011() -> Fields:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("tlb", "fields", "address", "pointer", "pack"),
-    [
-        (softmmu.HOST_I386, sh4_of_2011(WORD), WORD, WORD, 4),
-        (softmmu.HOST_I386_GUEST_64, mips64_of_2011(), ctypes.c_uint64, WORD, 4),
-        (softmmu.HOST_64_2013, sh4_of_2013(ctypes.c_uint64), WORD, ctypes.c_uint64, 0),
-        (softmmu.HOST_32_2014, SH4_OF_2014, WORD, WORD, 0),
-        (softmmu.HOST_64_2014, SH4_OF_2014, WORD, ctypes.c_uint64, 0),
-    ],
-    ids=["i386", "i386, guest of 64 bits", "64 bits, 2013", "32 bits, 2014", "64 bits, 2014"],
-)
+DECLARED = {
+    "32 bits": (softmmu.HOST_32, sh4_of_2011(WORD, HOST_STATUS), WORD, WORD, 0),
+    "32 bits, guest of 64 bits": (softmmu.HOST_32_GUEST_64, mips64_of_2011(0), LONG, WORD, 0),
+    "i386": (softmmu.HOST_I386, sh4_of_2011(WORD, X87_STATUS), WORD, WORD, 4),
+    "i386, guest of 64 bits": (softmmu.HOST_I386_GUEST_64, mips64_of_2011(4), LONG, WORD, 4),
+    "64 bits": (softmmu.HOST_64, sh4_of_2011(LONG, HOST_STATUS), WORD, LONG, 0),
+    "x86-64": (softmmu.HOST_64, sh4_of_2011(LONG, X87_STATUS), WORD, LONG, 0),
+    "32 bits, 2012": (softmmu.HOST_32_2012, sh4_of_2012(WORD), WORD, WORD, 0),
+    "64 bits, 2012": (softmmu.HOST_64_2012, sh4_of_2012(LONG), WORD, LONG, 0),
+    "64 bits, 2013": (softmmu.HOST_64_2013, sh4_of_2013(LONG), WORD, LONG, 0),
+    "32 bits, 2014": (softmmu.HOST_32_2014, SH4_OF_2014, WORD, WORD, 0),
+    "64 bits, 2014": (softmmu.HOST_64_2014, SH4_OF_2014, WORD, LONG, 0),
+    "64 bits, 2015": (softmmu.HOST_64_2015, SH4_OF_2015, WORD, LONG, 0),
+}
+"""The TLB, what is before it in CPUState, the types of a guest address and of a pointer, the greatest alignment."""
+
+
+@pytest.mark.parametrize(("tlb", "fields", "address", "pointer", "pack"), DECLARED.values(), ids=DECLARED)
 def test_tlb_offsets_follow_from_the_guests_declarations(
     tlb: softmmu.SoftTlb, fields: Fields, address: Any, pointer: Any, pack: int
 ) -> None:
@@ -101,3 +121,11 @@ def test_tlb_offsets_follow_from_the_guests_declarations(
     assert (getattr(state, "tlb_table").offset, members.addend.offset) == (tlb.table, tlb.addend)  # noqa: B009
     assert (tlb.comparator("load"), tlb.comparator("store")) == (members.read.offset, members.write.offset)
     assert ctypes.sizeof(entry) <= 1 << tlb.entry_bits < 2 * ctypes.sizeof(entry)
+
+
+@pytest.mark.parametrize(
+    ("tlb", "immediate"), [(softmmu.HOST_32_GUEST_64, 16), (softmmu.HOST_64_2012, 13)], ids=["mips", "sparc"]
+)
+def test_one_base_register_reaches_all_of_an_entry(tlb: softmmu.SoftTlb, immediate: int) -> None:
+    """By a load whose immediate has so many bits, the highest a sign."""
+    assert tlb.table + (1 << tlb.entry_bits) < 1 << immediate - 1

@@ -5,13 +5,11 @@ Expected words are those of QEMU's ``tcg/aarch64/tcg-target.c`` at c6d8ed24b446 
 
 from __future__ import annotations
 
-import pytest
-from decoding import branches, decoded, order, target
+from decoding import branches, course, decoded, every_access, order, target, ways
 
 from bench.translators.instruction import Holds
-from bench.translators.listing import listing
 from bench.translators.registry import load_translator
-from bench.translators.translator import ACCESSES, Access
+from bench.translators.translator import Access
 from strategies.writes import Form, Phase
 
 AARCH64 = load_translator("aarch64@2013")
@@ -35,8 +33,6 @@ LISTINGS: dict[Access, list[str]] = {
 }  # fmt: skip
 BRANCH = 28
 FINAL = 0x5400_0001 | 6 << 5
-
-every_access = pytest.mark.parametrize("access", ACCESSES)
 
 
 @every_access
@@ -66,7 +62,6 @@ def test_the_branch_is_begun_and_bound_by_words_that_keep_the_rest(access: Acces
     ]
     assert AARCH64.destination(FINAL) == target(AARCH64, code, BRANCH, FINAL) == 24
     assert code.unfinished == {BRANCH}
-    assert not any(row.temporary for row in listing(AARCH64, code).rows)
     assert order(code) == [*range(0, 52, 4), BRANCH, *range(52, code.size, 4)]
     assert order(code)[: len(code.retranslated.writes)] == list(range(0, 36, 4))
 
@@ -83,44 +78,31 @@ def test_a_guard_compares_with_a_constant_in_a_register() -> None:
     assert branches(code)[0] == (Phase.GUEST_BRANCH, 8, Form.READ_BACK, 0xFF00_001F, 0x5400_0000, 0)
     assert branches(code)[2] == (Phase.BRANCH_UPDATE, 8, Form.READ_BACK, 0x00FF_FFE0, 10 << 5, 0)
     assert code.unfinished == {8, 40}
-    skip = code.paths[-1]
-    assert (skip.name, skip.offsets) == ("skip", (0, 4, 8, 48, 52, 56, 60))
+    assert ways(code)[-1] == ("skip", (0, 4, 8, 48, 52, 56, 60))
 
 
 def test_paths_and_what_the_helper_is_told() -> None:
     code = AARCH64.block(0, ("load",))
-    assert [(path.name, path.offsets) for path in code.paths] == [
+    assert ways(code) == [
         ("hit", tuple(range(0, 52, 4))),
         ("miss", (*range(0, 32, 4), *range(52, 84, 4), *range(36, 52, 4))),
         ("fault", (*range(0, 32, 4), *range(52, 76, 4))),
     ]
-    course = AARCH64.follower(code).course([frozenset({"miss"})])
-    (call,) = course.calls
+    miss = course(AARCH64, code, "miss")
+    (call,) = miss.calls
     assert dict(call.needs) == {"x0": Holds.STATE, "x1": Holds.ADDRESS, "x2": Holds.MEMORY_INDEX}
     assert call.right
-    assert dict(course.registers)["x21"] == Holds.VALUE
-    (call,) = AARCH64.follower(AARCH64.block(0, ("store",))).course([frozenset({"miss"})]).calls
+    assert dict(miss.registers)["x21"] == Holds.VALUE
+    (call,) = course(AARCH64, AARCH64.block(0, ("store",)), "miss").calls
     assert call.right
     assert dict(call.needs)["x2"] == Holds.VALUE
 
 
 def test_wrong_words_at_the_branch() -> None:
     """Displacement 0 hangs a miss; one instruction too far makes a helper be told the TLB entry's tag for the state."""
-    follower = AARCH64.follower(AARCH64.block(0, ("load",)))
-    miss = frozenset({"miss"})
-    hangs = follower.course([miss], wrong={BRANCH: 0x5400_0001})
+    code = AARCH64.block(0)
+    hangs = course(AARCH64, code, "miss", wrong={BRANCH: 0x5400_0001})
     assert (hangs.ends, hangs.at) == ("loop", BRANCH)
-    (call,) = follower.course([miss], wrong={BRANCH: 0x5400_0001 | 7 << 5}).calls
+    (call,) = course(AARCH64, code, "miss", wrong={BRANCH: 0x5400_0001 | 7 << 5}).calls
     assert call.holds == (Holds.TAG, Holds.ADDRESS, Holds.MEMORY_INDEX)
-    assert follower.course([miss], wrong={BRANCH: 0}).ends == "illegal"
-
-
-@pytest.mark.parametrize(
-    ("word", "distance"),
-    [
-        (0x54FF_FFE1, -4), (0x5400_0000, 0), (0x1400_0002, 8), (0x17FF_FFFF, -4), (0xD63F_0100, None),
-        (0x5400_0010, None), (0x9400_0001, None),
-    ],
-)  # fmt: skip
-def test_destinations(word: int, distance: int | None) -> None:
-    assert AARCH64.destination(word) == distance
+    assert course(AARCH64, code, "miss", wrong={BRANCH: 0}).ends == "illegal"

@@ -5,13 +5,11 @@ Expected words are those of QEMU's ``tcg/arm/tcg-target.c`` at 267c931985cf and 
 
 from __future__ import annotations
 
-import pytest
-from decoding import branches, decoded, order, target
+from decoding import branches, course, decoded, every_access, order, target, ways
 
 from bench.translators.instruction import Holds
-from bench.translators.listing import listing
 from bench.translators.registry import load_translator
-from bench.translators.translator import ACCESSES, Access
+from bench.translators.translator import Access
 from strategies.writes import Form, Phase
 
 ARM = load_translator("arm@2014")
@@ -36,8 +34,6 @@ LISTINGS: dict[Access, list[str]] = {
 }  # fmt: skip
 BRANCH: dict[Access, int] = {"load": 32, "store": 36}
 
-every_access = pytest.mark.parametrize("access", ACCESSES)
-
 
 @every_access
 def test_capstone_reads_every_instruction_as_meant(access: Access) -> None:
@@ -56,7 +52,6 @@ def test_the_branch_is_begun_and_bound_by_words_that_keep_the_rest(access: Acces
     ]
     assert ARM.destination(0x1B00_0000 | offset) == target(ARM, code, at, 0x1B00_0000 | offset) == 52 - at
     assert code.unfinished == {at}
-    assert not any(row.temporary for row in listing(ARM, code).rows)
     assert {unit.shipped_form for unit in code.whole} == {Form.READ_BACK}
 
 
@@ -83,35 +78,34 @@ def test_a_guard_is_a_branch_of_the_same_kind(access: Access) -> None:
     assert ARM.destination(0x0A00_0009) == target(ARM, code, 4, 0x0A00_0009) == 44
     # Neither label is bound as far as a retranslation comes.
     assert code.unfinished == {4, 8 + BRANCH[access]}
-    skip = code.paths[-1]
-    assert (skip.name, skip.offsets) == ("skip", (0, 4, 48, 52, 56))
+    assert ways(code)[-1] == ("skip", (0, 4, 48, 52, 56))
 
 
 def test_the_helper_of_a_load_is_told_where_the_branch_was_and_comes_back_behind_the_load() -> None:
     code = ARM.block(0, ("load",))
-    assert [(path.name, path.offsets) for path in code.paths] == [
+    assert ways(code) == [
         ("hit", tuple(range(0, 52, 4))),
         ("miss", (*range(0, 36, 4), *range(52, 88, 4), 40, 44, 48)),
         ("fault", (*range(0, 36, 4), *range(52, 80, 4))),
     ]
-    course = ARM.follower(code).course([frozenset({"miss"})])
-    (call,) = course.calls
+    miss = course(ARM, code, "miss")
+    (call,) = miss.calls
     assert dict(call.needs) == {
         "r0": Holds.STATE, "r1": Holds.ADDRESS, "r2": Holds.MEMORY_INDEX, "r3": Holds.RETURN_ADDRESS,
     }  # fmt: skip
     assert call.right
-    assert (course.accessed, dict(course.registers)["r5"]) == (0, Holds.VALUE)
+    assert (miss.accessed, dict(miss.registers)["r5"]) == (0, Holds.VALUE)
 
 
 def test_the_helper_of_a_store_returns_to_the_block_by_itself() -> None:
     code = ARM.block(0, ("store",))
-    assert [(path.name, path.offsets) for path in code.paths] == [
+    assert ways(code) == [
         ("hit", tuple(range(0, 52, 4))),
         ("miss", (*range(0, 40, 4), *range(52, 84, 4), 40, 44, 48)),
         ("fault", (*range(0, 40, 4), *range(52, 84, 4))),
     ]
-    course = ARM.follower(code).course([frozenset({"miss"})])
-    (call,) = course.calls
+    miss = course(ARM, code, "miss")
+    (call,) = miss.calls
     assert dict(call.needs) == {
         "r0": Holds.STATE, "r1": Holds.ADDRESS, "r2": Holds.VALUE, "r3": Holds.MEMORY_INDEX,
         "[sp]": Holds.RETURN_ADDRESS,
@@ -121,35 +115,24 @@ def test_the_helper_of_a_store_returns_to_the_block_by_itself() -> None:
 
 def test_two_stores_return_each_to_its_own_place() -> None:
     code = ARM.block(0, ("store", "store"))
-    miss = code.paths[-2]
-    assert miss.name == "miss"
     first = (*range(0, 40, 4), *range(92, 124, 4))
-    assert miss.offsets == (*first, *range(40, 80, 4), *range(124, 156, 4), 80, 84, 88)
+    assert ways(code)[-2] == ("miss", (*first, *range(40, 80, 4), *range(124, 156, 4), 80, 84, 88))
 
 
 def test_a_wrong_offset_at_the_branch_is_seen_by_a_miss_alone() -> None:
     """An offset of nothing leads behind the next word: past the load, with no helper called."""
     code = ARM.block(0, ("load",))
-    follower = ARM.follower(code)
     wrong = {32: 0x1B00_0000}
-    miss = follower.course([frozenset({"miss"})], wrong=wrong)
+    miss = course(ARM, code, "miss", wrong=wrong)
     assert (miss.ends, miss.accessed, miss.calls) == ("exit", 0, ())
-    hit = follower.course([frozenset({"hit"})], wrong=wrong)
+    hit = course(ARM, code, "hit", wrong=wrong)
     assert (hit.ends, hit.accessed) == ("exit", 1)
 
 
 def test_a_helper_entered_without_the_branch_returns_nobody_knows_where() -> None:
     """A guard with a wrong offset leads into the slow path of the store: lr is of before."""
     code = ARM.block(0, ("store",), guarded=True)
-    course = ARM.follower(code).course([frozenset({"skip"})], wrong={4: 0x0A00_000C})
-    (call,) = course.calls
+    skip = course(ARM, code, "skip", wrong={4: 0x0A00_000C})
+    (call,) = skip.calls
     assert dict(zip((name for name, _ in call.needs), call.holds, strict=True))["[sp]"] == Holds.UNKNOWN
-    assert (course.ends, course.offsets[:3]) == ("outside", (0, 4, 60))
-
-
-@pytest.mark.parametrize(
-    ("word", "distance"),
-    [(0x0A00_0000, 8), (0xEAFF_FFFE, 0), (0x1BFF_FFFF, 4), (0xEBFF_FFF0, -56), (0xE12F_FF1C, None), (0, None)],
-)
-def test_destinations(word: int, distance: int | None) -> None:
-    assert ARM.destination(word) == distance
+    assert (skip.ends, skip.offsets[:3]) == ("outside", (0, 4, 60))

@@ -7,13 +7,12 @@ Intel's manual.
 from __future__ import annotations
 
 import pytest
-from decoding import branches, decoded, order, target
+from decoding import branches, course, decoded, order, target, ways
 
 from bench.errors import InputError
 from bench.translators.instruction import Holds
-from bench.translators.listing import listing
 from bench.translators.registry import load_translator
-from bench.translators.translator import ACCESSES, Access, GuestBits
+from bench.translators.translator import Access, GuestBits
 from strategies.writes import Form, Phase
 
 I386 = load_translator("i386")
@@ -81,11 +80,6 @@ def test_branches_are_begun_by_their_opcode_and_bound_by_their_displacement(
     assert {unit.shipped_form for unit in code.whole} == {Form.SKIP_BYTES}
 
 
-@pytest.mark.parametrize("access", ACCESSES)
-def test_no_store_leaves_a_temporary(access: Access) -> None:
-    assert not any(row.temporary for row in listing(I386, I386.block(0, (access,))).rows)
-
-
 def test_the_order_of_the_stores() -> None:
     look = [0, 2, 4, 7, 13, 19, 26, 28, 30]
     assert order(I386.block(0, ("load",))) == [*look, 32, 35, 37, 30, 39, 41, 46, 37, 48, 53]
@@ -103,36 +97,35 @@ def test_a_guard_skips_by_a_long_branch(access: Access, guest_bits: GuestBits) -
     assert branches(code)[-1] == (Phase.BRANCH_UPDATE, 2, Form.SKIP_BYTES, 0xFFFF_FFFF_0000, size << 16, 0)
     assert I386.destination(0x840F | size << 16) == target(I386, code, 2, 0x840F | size << 16) == 6 + size
     assert code.unfinished == {2}
-    skip = code.paths[-1]
-    assert (skip.name, skip.offsets) == ("skip", (0, 2, 8 + size, 13 + size))
+    assert ways(code)[-1] == ("skip", (0, 2, 8 + size, 13 + size))
 
 
 def test_paths_of_a_load_and_what_the_helper_is_told() -> None:
     code = I386.block(0, ("load",))
     look = (0, 2, 4, 7, 13, 19, 26, 28, 30)
-    assert [(path.name, path.offsets) for path in code.paths] == [
+    assert ways(code) == [
         ("hit", (*look, 32, 35, 37, 48, 53)),
         ("miss", (*look, 39, 41, 46, 48, 53)),
         ("fault", (*look, 39, 41)),
     ]
-    course = I386.follower(code).course([frozenset({"miss"})])
-    (call,) = course.calls
+    miss = course(I386, code, "miss")
+    (call,) = miss.calls
     assert dict(call.needs) == {"eax": Holds.ADDRESS, "edx": Holds.MEMORY_INDEX}
     assert call.right
-    assert dict(course.registers)["esi"] == Holds.VALUE
+    assert dict(miss.registers)["esi"] == Holds.VALUE
 
 
 def test_a_64_bit_address_misses_in_either_half() -> None:
     code = I386.block(0, ("store",), guest_bits=64)
     look, slow = (0, 2, 4, 7, 13, 19, 26, 28, 30), (44, 46, 48, 50)
-    assert [(path.name, path.offsets) for path in code.paths] == [
+    assert ways(code) == [
         ("hit", (*look, 32, 35, 37, 40, 42, 56, 61)),
         ("miss", (*look, *slow, 55, 56, 61)),
         ("miss", (*look, 32, 35, *slow, 55, 56, 61)),
         ("fault", (*look, *slow)),
         ("fault", (*look, 32, 35, *slow)),
     ]
-    (call,) = I386.follower(code).course([frozenset({"miss", "high differs"})]).calls
+    (call,) = course(I386, code, "miss", "high differs").calls
     assert dict(call.needs) == {
         "eax": Holds.ADDRESS, "edx": Holds.ADDRESS_HIGH, "ecx": Holds.VALUE, "[esp]": Holds.MEMORY_INDEX,
     }  # fmt: skip
@@ -141,21 +134,16 @@ def test_a_64_bit_address_misses_in_either_half() -> None:
 
 def test_wrong_words_at_the_branches() -> None:
     """Displacement 0 goes on with the fast path; into the middle of the slow path, the helper is told wrongly."""
-    follower = I386.follower(I386.block(0, ("load",)))
-    miss = follower.course([frozenset({"miss"})], wrong={30: 0x0075})
+    code = I386.block(0)
+    miss = course(I386, code, "miss", wrong={30: 0x0075})
     assert (miss.ends, miss.accessed, miss.calls) == ("exit", 1, ())
-    (call,) = follower.course([frozenset({"miss"})], wrong={30: 0x0975}).calls
+    (call,) = course(I386, code, "miss", wrong={30: 0x0975}).calls
     assert call.holds == (Holds.ADDRESS, Holds.ENTRY)
-    (call,) = follower.course([frozenset({"hit"})], wrong={37: 0x00EB}).calls
+    (call,) = course(I386, code, "hit", wrong={37: 0x00EB}).calls
     assert call.holds == (Holds.HOST_ADDRESS, Holds.MEMORY_INDEX)
-    assert follower.course([frozenset({"hit"})], wrong={37: 0xFEEB}).ends == "loop"
+    assert course(I386, code, "hit", wrong={37: 0xFEEB}).ends == "loop"
 
 
 def test_the_64_bit_side_has_no_64_bit_guest_of_its_own() -> None:
     with pytest.raises(InputError, match="expected 32"):
         load_translator("x86-64").block(0, ("load",), guest_bits=64)
-
-
-@pytest.mark.parametrize(("word", "distance"), [(0xFEEB, 0), (0x8075, -126), (0xFFFF_FFFA_840F, 0), (0xC033, None)])
-def test_destinations(word: int, distance: int | None) -> None:
-    assert I386.destination(word) == distance

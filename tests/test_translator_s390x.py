@@ -6,12 +6,11 @@ Expected words are those of QEMU's ``tcg/s390/tcg-target.c`` at fb5964152d96 and
 from __future__ import annotations
 
 import pytest
-from decoding import branches, decoded, order, target
+from decoding import branches, course, decoded, every_access, order, target, temporaries, ways
 
 from bench.translators.instruction import Holds
-from bench.translators.listing import listing
 from bench.translators.registry import load_translator
-from bench.translators.translator import ACCESSES, Access, Translator
+from bench.translators.translator import Access, Translator
 from strategies.writes import Form, Phase
 
 S390X, FIXED = load_translator("s390x@2014"), load_translator("s390x@2015")
@@ -40,8 +39,6 @@ OFFSETS: dict[Access, tuple[int, ...]] = {
 BRANCH = 34
 TO_ITSELF = 0xA764_0000
 
-every_access = pytest.mark.parametrize("access", ACCESSES)
-
 
 @every_access
 def test_capstone_reads_every_instruction_as_meant(access: Access) -> None:
@@ -62,11 +59,9 @@ def test_the_branch_is_stored_to_itself_and_bound_behind_the_block(access: Acces
     assert S390X.destination(TO_ITSELF) == target(S390X, code, BRANCH, TO_ITSELF) == 0
     final = TO_ITSELF | halfwords
     assert S390X.destination(final) == target(S390X, code, BRANCH, final) == 2 * halfwords
-    inside = OFFSETS[access].index(BRANCH)
     # Between the two: the access, the exit's three stores.
     assert order(code) == [*OFFSETS[access][:12], BRANCH, *OFFSETS[access][12:]]
-    (row,) = (row for row in listing(S390X, code).rows if row.temporary)
-    assert (row.order, row.offset, row.window, row.bytes) == (inside, BRANCH, 4, "a7 64 00 00")
+    assert temporaries(S390X, code) == [(BRANCH, "jlh 0x90000022", 4)]
 
 
 @every_access
@@ -80,10 +75,10 @@ def test_a_retranslation_leaves_what_a_translation_completes(access: Access) -> 
 
 @every_access
 def test_left_alone_the_branch_hangs_a_miss_and_harms_no_hit(access: Access) -> None:
-    follower = S390X.follower(S390X.block(0, (access,)))
-    miss = follower.course([frozenset({"miss"})], wrong={BRANCH: TO_ITSELF})
+    code = S390X.block(0, (access,))
+    miss = course(S390X, code, "miss", wrong={BRANCH: TO_ITSELF})
     assert (miss.ends, miss.at, miss.accessed, miss.calls) == ("loop", BRANCH, 0, ())
-    hit = follower.course([frozenset({"hit"})], wrong={BRANCH: TO_ITSELF})
+    hit = course(S390X, code, "hit", wrong={BRANCH: TO_ITSELF})
     assert (hit.ends, hit.accessed) == ("exit", 1)
 
 
@@ -96,17 +91,17 @@ def test_slow_paths_are_written_the_oldest_first() -> None:
 def test_paths_and_what_the_helper_is_told() -> None:
     code = S390X.block(0, ("load",))
     before = OFFSETS["load"][:8]
-    assert [(path.name, path.offsets) for path in code.paths] == [
+    assert ways(code) == [
         ("hit", (*before, 38, 44, 50, 54)),
         ("miss", (*before, 60, 64, 68, 74, 80, 84, 44, 50, 54)),
         ("fault", (*before, 60, 64, 68, 74)),
     ]
-    (call,) = S390X.follower(code).course([frozenset({"miss"})]).calls
+    (call,) = course(S390X, code, "miss").calls
     assert (call.offset, call.right) == (74, True)
     assert dict(call.needs) == {
         "r2": Holds.STATE, "r3": Holds.ADDRESS, "r4": Holds.MEMORY_INDEX, "r5": Holds.RETURN_ADDRESS,
     }  # fmt: skip
-    (call,) = S390X.follower(S390X.block(0, ("store",))).course([frozenset({"miss"})]).calls
+    (call,) = course(S390X, S390X.block(0, ("store",)), "miss").calls
     assert call.right
     assert dict(call.needs)["r4"] == Holds.VALUE
 
@@ -123,19 +118,10 @@ def test_a_guard_compares_and_branches_in_one_instruction_and_keeps_its_displace
     assert branches(code)[2] == (Phase.BRANCH_UPDATE, 0, Form.SKIP_BYTES, 0xFFFF_0000, halfwords << 16, 0)
     assert translator.destination(final) == target(translator, code, 0, final) == 6 + size
     assert code.unfinished == {0, 6 + size - {44: 10, 36: 10}[size]}
-    skip = code.paths[-1]
-    assert (skip.name, skip.offsets) == ("skip", (0, 6 + size, 12 + size, 16 + size))
+    assert ways(code)[-1] == ("skip", (0, 6 + size, 12 + size, 16 + size))
 
 
 def test_the_fix_of_2015_leaves_the_displacement_alone() -> None:
     (begun, bound) = branches(FIXED.block(0, ("load",)))
     assert begun[2:] == (Form.SKIP_BYTES, 0xFFFF_0000, TO_ITSELF, 0)
     assert bound[2:] == (Form.SKIP_BYTES, 0x0000_FFFF, 13, 0)
-
-
-@pytest.mark.parametrize(
-    ("word", "distance"),
-    [(0xA7F4_FFFF, -2), (0xECC8_FFF0_007E, -32), (0xECC8_0000_0055, None), (0xA749_0000, None), (0, None)],
-)
-def test_destinations(word: int, distance: int | None) -> None:
-    assert S390X.destination(word) == distance

@@ -6,27 +6,24 @@ commits that the translators' files name.
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import itertools
 from collections.abc import Iterable
-from typing import get_args
 
-import capstone  # type: ignore[import-untyped]
 import pytest
+from decoding import ENGINES, course, disassemble, every_access
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import InputError
-from bench.translators import arm, s390x, softmmu, x86_64
+from bench.translators import arm, s390x, x86_64
+from bench.translators.instruction import Holds
 from bench.translators.listing import ListingRow, listing
 from bench.translators.registry import load_translator, translator_names
-from bench.translators.translator import Access, Code, Translator
+from bench.translators.translator import ACCESSES, Access, Code, Translator
 from strategies.writes import Form, Phase, Write
 
 LOAD: tuple[Access, ...] = ("load",)
 STORE: tuple[Access, ...] = ("store",)
-ACCESSES: tuple[Access, ...] = get_args(Access)
 TEMPORARY = (
     "arm@2010", "mips@2010", "ppc@2010", "ppc64@2010", "s390x@2010", "s390x@2014", "sparc@2010", "sparc@2012",
 )  # fmt: skip
@@ -35,23 +32,10 @@ TEMPORARY = (
 LEFT = ("s390x@2014",)
 """Those whose retranslations leave it."""
 
-ENGINES = {
-    "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),
-    "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM),
-    "i386": (capstone.CS_ARCH_X86, capstone.CS_MODE_32),
-    "mips": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS32 | capstone.CS_MODE_BIG_ENDIAN),
-    "ppc": (capstone.CS_ARCH_PPC, capstone.CS_MODE_32 | capstone.CS_MODE_BIG_ENDIAN),
-    "ppc64": (capstone.CS_ARCH_PPC, capstone.CS_MODE_64 | capstone.CS_MODE_BIG_ENDIAN),
-    "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN),
-    "sparc": (capstone.CS_ARCH_SPARC, capstone.CS_MODE_BIG_ENDIAN | capstone.CS_MODE_V9),
-    "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
-}
-
 DECODED = [name for name in translator_names() if load_translator(name).isa in ENGINES]
 """Those that capstone reads; none of their paths share a predicated unit."""
 
 every_translator = pytest.mark.parametrize("name", translator_names())
-every_access = pytest.mark.parametrize("access", ACCESSES)
 some_accesses = st.lists(st.sampled_from(ACCESSES), min_size=1, max_size=4)
 some_translator = st.sampled_from(translator_names()).map(load_translator)
 
@@ -84,17 +68,6 @@ def final(code: Code, translator: Translator) -> bytearray:
 
 def fetched(code: Code) -> set[int]:
     return {offset for path in code.paths for offset in path.offsets}
-
-
-@functools.cache
-def engine(isa: str) -> capstone.Cs:
-    return capstone.Cs(*ENGINES[isa])
-
-
-def disassemble(translator: Translator, image: bytes, offset: int) -> str:
-    (found,) = engine(translator.isa).disasm_lite(image, translator.buffer + offset)
-    assert found[1] == len(image)
-    return f"{found[2]} {found[3]}".strip()
 
 
 def instructions(translator: Translator, code: Code) -> list[str]:
@@ -181,67 +154,6 @@ def test_capstone_reads_every_instruction_as_meant(name: str, access: Access) ->
 def test_the_fix_of_2011_leaves_the_code_as_it_was(access: Access) -> None:
     old, new = load_translator("arm@2010"), load_translator("arm@2011")
     assert final(old.block(0, (access,)), old) == final(new.block(0, (access,)), new)
-
-
-class Status(ctypes.Structure):
-    """The guest's floating-point status where the host computes: a rounding mode."""
-
-    _fields_ = (("rounding_mode", ctypes.c_int),)
-
-
-class StatusX86(ctypes.Structure):
-    """The same on x86, whose x87 has a precision too."""
-
-    _fields_ = (("rounding_mode", ctypes.c_int), ("precision", ctypes.c_int))
-
-
-class StatusSoft(ctypes.Structure):
-    """The same where QEMU computes itself: by 2015, on every host."""
-
-    _fields_ = (("fields", ctypes.c_uint8 * 7),)
-
-
-@pytest.mark.parametrize(
-    ("tlb", "pointer", "status"),
-    [
-        (softmmu.HOST_32, ctypes.c_uint32, Status),
-        (softmmu.HOST_64, ctypes.c_uint64, Status),
-        (softmmu.HOST_64, ctypes.c_uint64, StatusX86),
-    ],
-)
-def test_tlb_offsets_of_2011_follow_from_the_guests_declarations(
-    tlb: softmmu.SoftTlb, pointer: type[ctypes.c_uint32], status: type[ctypes.Structure]
-) -> None:
-    word = ctypes.c_uint32
-
-    class Entry(ctypes.Structure):
-        _fields_ = (("compared", word * 3), ("addend", pointer))
-
-    class State(ctypes.Structure):
-        _fields_ = (
-            ("id_and_flags", word * 2), ("gregs", word * 24), ("fregs", word * 32), ("sr_to_fpul", word * 14),
-            ("fp_status", status), ("features_to_ldst", word * 14), ("current_tb", pointer), ("mem_io_pc", pointer),
-            ("mem_io_vaddr_to_exit_request", word * 4), ("tlb_table", Entry),
-        )  # fmt: skip
-
-    assert (State.tlb_table.offset, Entry.addend.offset) == (tlb.table, tlb.addend)
-    assert ctypes.sizeof(Entry) <= 1 << tlb.entry_bits < 2 * ctypes.sizeof(Entry)
-
-
-def test_tlb_offset_of_2015_follows_from_the_guests_declarations() -> None:
-    word = ctypes.c_uint32
-
-    class GuestTlb(ctypes.Structure):
-        _fields_ = (("vpn_ppn_size", word * 3), ("asid_and_bits", ctypes.c_uint8 * 3))
-
-    class State(ctypes.Structure):
-        _fields_ = (
-            ("flags", word), ("gregs", word * 24), ("fregs", word * 32), ("sr_to_fpul", word * 17),
-            ("fp_status", StatusSoft), ("mmucr_to_intevt", word * 9), ("itlb", GuestTlb * 4), ("utlb", GuestTlb * 64),
-            ("ldst", word), ("tlb_table", ctypes.c_uint64),
-        )  # fmt: skip
-
-    assert State.tlb_table.offset == softmmu.HOST_64_2015.table
 
 
 # --- Each backend's own story ---------------------------------------------------------------------------------------
@@ -492,6 +404,29 @@ def test_one_access_has_a_hit_a_miss_and_a_fault(name: str, access: Access) -> N
     assert miss.offsets[: len(fault.offsets)] == fault.offsets
 
 
+VALUE_AND_RETURNED = {
+    "aarch64": ("x21", "x0"), "arm": ("r5", "r0"), "hppa": ("r5", "ret0"), "i386": ("esi", "eax"),
+    "ia64": ("r35", "r8"), "mips": ("s2", "v0"), "ppc": ("r15", "r3"), "ppc64": ("r15", "r3"), "s390x": ("r12", "r2"),
+    "sparc": ("l1", "i0"), "x86-64": ("ebx", "eax"),
+}  # fmt: skip
+"""The registers of the guest's value, and of what the exit returns."""
+
+
+@every_translator
+@every_access
+def test_a_hit_makes_the_access_and_a_miss_calls_the_helper_with_what_it_needs(name: str, access: Access) -> None:
+    translator = load_translator(name)
+    code = translator.block(0, (access,))
+    hit, miss = course(translator, code, "hit"), course(translator, code, "miss")
+    assert (hit.ends, hit.accessed, hit.calls) == ("exit", 1, ())
+    assert (miss.ends, miss.accessed, [call.right for call in miss.calls]) == ("exit", 0, [True])
+    value, returned = VALUE_AND_RETURNED[translator.isa]
+    for way in hit, miss:
+        registers = dict(way.registers)
+        assert (registers[value], registers[returned]) == (Holds.VALUE, Holds.BLOCK)
+    assert course(translator, code, "miss", faults=True).ends == "fault"
+
+
 def test_accesses_before_the_last_all_hit_or_all_miss() -> None:
     paths = load_translator("arm").block(0, LOAD * 2).paths
     operation = tuple(range(0, 13 * 4, 4))
@@ -588,12 +523,17 @@ def test_the_listing_takes_a_literal_for_data() -> None:
 def test_the_listing_agrees_with_the_stores(name: str, access: Access) -> None:
     translator = load_translator(name)
     code = translator.block(0, (access,))
-    memory = final(code, translator)
+    complete = final(code, translator)
+    memory = bytearray(complete)
+    units = [write.unit for write in code.writes]
     for write, row in zip(code.writes, rows_of(name, access), strict=True):
         make(write, memory, translator)
         unit = write.unit
-        assert row.bytes == memory[unit.offset : unit.offset + unit.size].hex(" ")
+        place = slice(unit.offset, unit.offset + unit.size)
+        assert row.bytes == memory[place].hex(" ")
         assert (row.offset, row.phase, row.form) == (unit.offset, write.phase, write.form)
+        assert row.temporary == (memory[place] != complete[place])
+        assert row.window == (units[row.order + 1 :].index(unit) if row.temporary else None)
 
 
 def test_the_listing_needs_a_disassembler() -> None:
