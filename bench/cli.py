@@ -168,6 +168,12 @@ def check(
     units: Annotated[
         str, typer.Option("--units", help="each: a search for each unit that can change; together: one for all.")
     ] = "each",
+    speculation: Annotated[
+        bool,
+        typer.Option(
+            "--speculation/--no-speculation", help="Whether cores fetch what they do not execute: fills, and ahead."
+        ),
+    ] = True,
     autopsy: Annotated[
         bool, typer.Option("--autopsy", help="Execute what a counterexample ends with (needs staleline[autopsy]).")
     ] = False,
@@ -213,6 +219,7 @@ def check(
         accesses=_accesses(access),
         guest_bits=_guest_bits(guest_bits),
         units=_one_of("--units", units, UNITS),
+        speculation=speculation,
         autopsy=autopsy,
         what_if=what_if,
         follow=load_events(follow) if follow is not None else (),

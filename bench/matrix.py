@@ -11,8 +11,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Any
 
-from msgspec import structs
-
 from bench.check.cell import Options, check
 from bench.check.units import HAZARDS, Hazard
 from bench.hosts import Host
@@ -72,8 +70,8 @@ def features(host: Host, isa: str) -> tuple[Any, ...]:
 class Cell:
     """One verdict; ``rows`` of its counterexample, 0 if there is none.
 
-    ``ahead_only``: with one thread it fails only by what the core has fetched ahead.  The architecture allows that;
-    whether a core keeps it for as long as a retranslation takes is not known.
+    ``speculative_only``: with one thread it fails only if the core fetches what it does not execute, a line or units
+    ahead, while the block is rewritten.  The architecture allows that; whether a core does it then is not known.
     """
 
     host: Host
@@ -83,7 +81,7 @@ class Cell:
     scenario: str
     verdict: str
     rows: int
-    ahead_only: bool
+    speculative_only: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +108,15 @@ class Affected:
     """What a translator's code does as emitted.
 
     ``temporary``: it stores temporary values.  The hosts on which it fails: ``alone``, already with one thread;
-    ``ahead``, with one thread only by what a core has fetched ahead; ``together``, only with two; ``never``, in no
-    scenario (the transient hazard).  ``partial``: the hosts on which a
-    label bound later is lost.  ``undecided``: a search was cut short there.
+    ``speculative``, with one thread only by what a core fetches and does not execute; ``together``, only with two;
+    ``never``, in no scenario (the transient hazard).  ``partial``: those on which a label that a later operation binds
+    is lost.  ``undecided``: a search was cut short there.
     """
 
     translator: str
     temporary: bool
     alone: tuple[str, ...]
-    ahead: tuple[str, ...]
+    speculative: tuple[str, ...]
     together: tuple[str, ...]
     never: tuple[str, ...]
     lasting: tuple[str, ...]
@@ -160,7 +158,7 @@ def matrix(
     return Matrix(cells, tuple(without), options.what_if)
 
 
-_GROUPS = ("alone", "ahead", "together", "never", "lasting", "partial", "undecided")
+_GROUPS = ("alone", "speculative", "together", "never", "lasting", "partial", "undecided")
 
 
 def affected(table: Matrix) -> Iterator[Affected]:
@@ -179,10 +177,12 @@ def affected(table: Matrix) -> Iterator[Affected]:
             if any(cell.verdict == "bounded" for cell in cells):
                 groups["undecided"].append(host.name)
             if failing & set(ALONE):
-                other_than_ahead = any(
-                    cell.verdict == "fails" and not cell.ahead_only for cell in transient if cell.scenario in ALONE
+                other_than_speculative = any(
+                    cell.verdict == "fails" and not cell.speculative_only
+                    for cell in transient
+                    if cell.scenario in ALONE
                 )
-                groups["alone" if other_than_ahead else "ahead"].append(host.name)
+                groups["alone" if other_than_speculative else "speculative"].append(host.name)
             elif failing:
                 groups["together"].append(host.name)
             elif transient and all(cell.verdict in ("holds", "n/a") for cell in transient):
@@ -211,7 +211,7 @@ class _Search:
 
 
 _Found = tuple[str, int, bool]
-"""Verdict, rows of the counterexample, and whether only what is fetched ahead is to blame."""
+"""Verdict, rows of the counterexample, and whether only speculation is to blame."""
 
 
 def _searched(searches: list[_Search], progress: Progress) -> list[_Found]:
@@ -238,15 +238,8 @@ def _search(item: _Search, progress: Progress = lambda text, share: None, share:
     if result.verdict != "fails":
         return result.verdict, 0, False
     rows = result.explanation.rows if result.explanation is not None else ()
-    ahead_only = False
-    if item.options.hazard == "transient" and item.scenario in ALONE and item.host.coherence.fetches_ahead.value:
-        without = check(strategy, translator, without_ahead(item.host), item.scenario, item.options)
-        ahead_only = without.verdict == "holds"
-    return result.verdict, len(rows), ahead_only
-
-
-def without_ahead(host: Host) -> Host:
-    """The same host, if it fetched nothing ahead."""
-    feature = structs.replace(host.coherence.fetches_ahead, value=False)
-    coherence = structs.replace(host.coherence, fetches_ahead=feature)
-    return structs.replace(host, coherence=coherence, derived=(*host.derived, "coherence.fetches_ahead=false"))
+    speculative_only = False
+    if item.options.hazard == "transient" and item.scenario in ALONE:
+        without = check(strategy, translator, item.host, item.scenario, replace(item.options, speculation=False))
+        speculative_only = without.verdict == "holds"
+    return result.verdict, len(rows), speculative_only

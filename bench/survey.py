@@ -95,6 +95,7 @@ def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call])
 
     A unit with more than ``many`` values (a sum can grow for ever) is live whatever else it holds; so is
     every other unit that a hook stores after it has loaded such a unit, since not all of its results are tried.
+    What scratch memory holds is not kept; raises ``StrategyError`` for a hook that goes on by what it loads there.
     """
     asked = tuple(asked)
     many = 16
@@ -111,7 +112,7 @@ def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call])
         loaded: frozenset[tuple[int, int]] = frozenset(),
         read: frozenset[Unit] = frozenset(),
     ) -> tuple[Any, ...]:
-        """All that may follow; what is done after it, but for the values stored to the units ``read`` so far."""
+        """All that may follow; what is done after it, but for values stored to the one unit ``read`` so far."""
         nonlocal independent
         stretch = ask(strategy, hook, argument, history)
         done: list[Any] = []
@@ -120,7 +121,7 @@ def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call])
                 if (unit.tb, unit.offset) not in values:
                     place, kind = place_of(strategy, hook), type(operation).__name__
                     raise StrategyError(f"{place}: {kind} of TB+{unit.offset}, where block {unit.tb} has no unit")
-            if isinstance(operation, Store) and operation.unit in read:
+            if isinstance(operation, Store) and read == {operation.unit}:
                 done.append(replace(operation, value=0))
             else:
                 done.append(operation)
@@ -137,11 +138,16 @@ def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call])
             last = stretch.operations[-1]
             assert isinstance(last, Load)
             key = (last.unit.tb, last.unit.offset)
-            held = {last.unit.final} if last.unit.in_scratch else values[key]
+            held = {last.unit.final, 0, last.unit.mask} if last.unit.in_scratch else values[key]
             if len(held) > many:
                 loaded |= {key}
+                independent = False  # not all of its values are tried
             read |= {last.unit}
             after = {visit(hook, argument, (*history, value), loaded, read) for value in sorted(held)}
+            if last.unit.in_scratch and len(after) > 1:
+                raise StrategyError(
+                    f"{place_of(strategy, hook)}: goes on by what it loads from scratch memory, which is not kept here"
+                )
             independent = independent and len(after) == 1
             done.append(min(after, key=len))
         return tuple(done)

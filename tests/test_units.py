@@ -22,7 +22,7 @@ from strategies.operations import Flush, Hook, Load, Store
 from strategies.strategy import Strategy
 from strategies.writes import Region, Write
 
-MOST = 4_000
+MOST = 2_500
 """States of a random case, at most."""
 
 
@@ -38,7 +38,7 @@ def answer(arguments: dict[str, Any], hazard: Hazard, units: Units) -> tuple[str
 def test_random_strategies_get_the_same_verdict_and_no_longer_counterexample() -> None:
     verdicts: collections.Counter[str] = collections.Counter()
     several = 0
-    for seed in range(3_000, 3_060):
+    for seed in range(3_000, 3_040):
         case = draw_case(random.Random(seed))
         live = Compiler(**case.arguments).live
         for hazard in HAZARDS:
@@ -50,9 +50,9 @@ def test_random_strategies_get_the_same_verdict_and_no_longer_counterexample() -
             assert depth <= length, f"seed {seed}, {hazard}: {case}"
             verdicts[apart] += 1
             several += live.independent and len({offset for _, offset in live.at}) > 1
-    assert verdicts.total() >= 90
-    assert verdicts["fails"] >= 12
-    assert several >= 6
+    assert verdicts.total() >= 60
+    assert verdicts["fails"] >= 8
+    assert several >= 4
 
 
 def one(strategy: str, translator: str, host: str, scenario: str, **options: Any) -> Checked:
@@ -82,7 +82,7 @@ def test_a_backend_with_two_branches_gets_the_same_verdict(host: str, strategy: 
 def test_what_the_environment_does_to_caches_changes_nothing_that_is_stored() -> None:
     """The lasting hazard, with all steps of the environment and with those that the data side can notice."""
     verdicts: collections.Counter[str] = collections.Counter()
-    for seed in range(3_300, 3_380):
+    for seed in range(3_300, 3_360):
         case = draw_case(random.Random(seed))
         model = Compiler(**case.arguments).model
         failure = lasting_value(model)
@@ -95,7 +95,7 @@ def test_what_the_environment_does_to_caches_changes_nothing_that_is_stored() ->
             assert fewer.run == everything.run
         assert fewer.states <= everything.states
         verdicts[fewer.failure] += 1
-    assert verdicts["lasting"] >= 5
+    assert verdicts["lasting"] >= 3
     assert verdicts[""] >= 20
 
 

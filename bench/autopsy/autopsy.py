@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.autopsy.execution import STATE, STATE_SIZE, Executed, Way, execute, ways
+from bench.autopsy.execution import STATE, STATE_SIZE, Executed, Way, execute, image_of, ways
 from bench.errors import InputError
 from bench.translators.backend import Backend
 from bench.translators.disassembly import disassembler
@@ -64,8 +64,8 @@ def autopsy(
     """
     if not isinstance(translator, Backend):
         raise InputError(f"{translator.full_name} is no backend of QEMU's", expected="a shipped translator")
-    as_fetched = _image(translator, code, offset, fetched)
-    as_read = _image(translator, code, offset, read)
+    as_fetched = image_of(translator, code, {offset: fetched})
+    as_read = image_of(translator, code, {offset: read})
     disassemble = disassembler(translator, code)
     order = translator.byteorder
     lines = []
@@ -90,12 +90,3 @@ def described(value: int) -> str:
     if STATE <= value < STATE + STATE_SIZE:
         return f"{value:#x}, a host pointer {value - STATE:#x} bytes into the guest's state"
     return f"{value:#x}"
-
-
-def _image(translator: Translator, code: Code, offset: int, value: int) -> bytes:
-    """The block with ``value`` at ``offset``, all else final."""
-    image = bytearray(code.size)
-    for unit in code.whole:
-        word = value if unit.offset == offset else unit.final
-        image[unit.offset : unit.offset + unit.size] = word.to_bytes(unit.size, translator.byteorder)
-    return bytes(image)

@@ -1,13 +1,16 @@
 """Executing one image of a block: with a guest's state, a software TLB and a guest page around it.
 
-The code buffer around the block holds further copies of it, since a wild branch lands in other blocks.  A call of
-the helper is answered as the guest's MMU would: one page of the guest is mapped, and any other address faults.
+The code buffer around the block holds other blocks, since a wild branch lands in one: each has the same access,
+and before it a branch of the guest's own.  A call of the helper is answered as the guest's MMU would: one page of the
+guest is mapped, and any other address faults.  Control that leaves the buffer for another place than the complete code
+does is lost in the host.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from bench.autopsy.processor import STACK, Processor
@@ -15,7 +18,7 @@ from bench.translators.backend import Backend
 from bench.translators.flow import outcomes
 from bench.translators.instruction import Fact, Holds, Placed
 from bench.translators.softmmu import PAGE_BITS
-from bench.translators.translator import Access, Code
+from bench.translators.translator import Access, Code, GuestBits
 
 Ended = Literal["exit", "guest fault", "loop", "illegal instruction", "wild"]
 
@@ -55,9 +58,9 @@ class Executed:
 
     ``offsets``: of the instructions executed, in order, in bytes from the start of the block (in another block of the
     buffer they are negative or larger than its size).  ``ended``: by the block's exit; with a guest fault,
-    the helper having been told an address that the guest has not mapped; in a loop; at an illegal
-    instruction; or outside the buffer.  ``at``: the offset where it ended.  ``result``: what the data register
-    held then.  ``page``: the word in the guest's page at the end.
+    the helper having been passed an address that the guest has not mapped; in a loop; at an illegal
+    instruction; or ``wild``, somewhere in the host.  ``at``: the offset where it ended, ``address`` the same in
+    the host.  ``result``: what the data register held then.  ``page``: the word in the guest's page at the end.
     """
 
     offsets: tuple[int, ...]
@@ -66,6 +69,7 @@ class Executed:
     calls: tuple[HelperCall, ...]
     result: int
     page: int
+    address: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +90,60 @@ def ways(backend: Backend, code: Code) -> Iterator[Way]:
 
 def execute(backend: Backend, code: Code, image: bytes, access: Access, way: Way) -> Executed:
     """Execute ``image`` in place of the block.  Raises ``InputError`` where Unicorn is missing or cannot."""
-    return _Execution(backend, code, image, access, way).run()
+    own = _targets(backend, access, code.guest_bits, guarded=_guarded(code))
+    others = _targets(backend, access, code.guest_bits, guarded=True)
+    return _Execution(backend, code, image, access, way, (own, others)).run()
+
+
+Targets = dict[int, int]
+"""Where the complete code of a block leaves the buffer to: the offset of the call or exit, and the address."""
+
+
+@lru_cache(maxsize=256)
+def _targets(backend: Backend, access: Access, guest_bits: GuestBits, *, guarded: bool) -> Targets:
+    code = backend.block(0, (access,), guarded=guarded, guest_bits=guest_bits)
+    found: Targets = {}
+    for way in ways(backend, code):
+        execution = _Execution(backend, code, image_of(backend, code), access, way, None)
+        execution.run()
+        found |= execution.targets
+    return found
+
+
+def _guarded(code: Code) -> bool:
+    return any(path.name == "skip" for path in code.paths)
+
+
+def image_of(backend: Backend, code: Code, wrong: Mapping[int, int] | None = None) -> bytes:
+    """The bytes of a block, complete but for the words that are ``wrong``, by offset."""
+    return b"".join(
+        (wrong or {}).get(unit.offset, unit.final).to_bytes(unit.size, backend.byteorder) for unit in code.whole
+    )
 
 
 class _Execution:
-    def __init__(self, backend: Backend, code: Code, image: bytes, access: Access, way: Way) -> None:
-        self.backend, self.code, self.access, self.way = backend, code, access, way
+    """One execution; ``known``: the targets of the block and of those around it, None to learn those of the block."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        code: Code,
+        image: bytes,
+        access: Access,
+        way: Way,
+        known: tuple[Targets, Targets] | None,
+    ) -> None:
+        self.backend, self.code, self.access, self.way, self.known = backend, code, access, way, known
+        self.targets: Targets = {}
         self.processor = Processor.of(backend)
         self.unicorn = self.processor.unicorn
         self.buffer = backend.buffer
         self.emulator: Any = self.processor.start()
-        self.placed = {item.offset: item for item in code.placed}
-        self.stride = -(-code.size // backend.alignment) * backend.alignment
+        self.other = backend.block(0, (access,), guarded=True, guest_bits=code.guest_bits)
+        self.placed = tuple({item.offset: item for item in each.placed} for each in (code, self.other))
+        self.first, self.stride = (
+            -(-each.size // backend.alignment) * backend.alignment for each in (code, self.other)
+        )  # fmt: skip
         self.executed: list[int] = []
         self.trapped = False
         self.left: list[int] = []
@@ -115,16 +161,19 @@ class _Execution:
         self.low = max(buffer - _AROUND, 0) // _HOST_PAGE * _HOST_PAGE
         self.high = (buffer + _AROUND) // _HOST_PAGE * _HOST_PAGE
         self.emulator.mem_map(self.low, self.high - self.low)
-        final = self._final().ljust(self.stride, b"\0")
+        other = image_of(self.backend, self.other).ljust(self.stride, b"\0")
         before = (buffer - self.low) // self.stride
-        after = (self.high - buffer) // self.stride
-        self.emulator.mem_write(buffer - before * self.stride, final * (before + after))
+        after = (self.high - buffer - self.first) // self.stride
+        self.emulator.mem_write(buffer - before * self.stride, other * before)
         self.emulator.mem_write(buffer, image)
+        self.emulator.mem_write(buffer + self.first, other * after)
 
-    def _final(self) -> bytes:
-        return b"".join(
-            unit.final.to_bytes(unit.size, self.backend.byteorder) for unit in self.code.whole
-        )  # fmt: skip
+    def _block(self, offset: int) -> tuple[int, int]:
+        """The block that holds an offset: 0 for the one at hand, 1 for another; and where that starts."""
+        if 0 <= offset < self.first:
+            return 0, 0
+        grid = self.first if offset > 0 else 0
+        return 1, (offset - grid) // self.stride * self.stride + grid
 
     def _map_data(self) -> None:
         self.emulator.mem_map(STATE, STATE_SIZE)
@@ -188,23 +237,23 @@ class _Execution:
             if len(self.executed) >= _LIMIT:
                 ended = "loop"
                 break
-            if origin is None:
+            if origin is None or not self._meant(*origin, stopped):
                 ended = "wild"
                 break
-            if origin.instruction.does == "exit":
+            if origin[1].instruction.does == "exit":
                 ended = "exit"
                 break
-            call = self._call(origin)
+            call = self._call(*origin)
             calls.append(call)
             if call.address != GUEST_ADDRESS:
                 ended = "guest fault"
                 break
-            at = self._answer(origin)
+            at = self._answer(*origin)
             self.trapped = False
         result = self._read(self.backend.data_register) & 0xFFFF_FFFF
         word = self.emulator.mem_read(_PAGE_AT + _IN_PAGE, 4)
         page = int.from_bytes(word, self.backend.byteorder)
-        return Executed(tuple(self.executed), ended, at, tuple(calls), result, page)
+        return Executed(tuple(self.executed), ended, at, tuple(calls), result, page, self.buffer + at)
 
     def _emulate(self, start: int, count: int) -> int:
         """Run until control leaves the buffer, or something else ends it; where that was."""
@@ -215,13 +264,28 @@ class _Execution:
             self.trapped = not self.left
         return self.left[0] if self.left else int(self.emulator.reg_read(self.processor.program_counter))
 
-    def _came_from(self) -> Placed | None:
-        """The call or the exit by which control left the buffer: the last instruction, or the one before its slot."""
+    def _came_from(self) -> tuple[int, Placed] | None:
+        """The call or exit by which control left the buffer, the last instruction or the one before its slot.
+
+        With the offset at which it lies.
+        """
         for offset in self.executed[:-3:-1]:
-            item = self.placed.get(offset % self.stride)
+            kind, start = self._block(offset)
+            item = self.placed[kind].get(offset - start)
             if item is not None and item.instruction.does in ("call", "exit"):
-                return item
+                return offset, item
         return None
+
+    def _meant(self, offset: int, origin: Placed, address: int) -> bool:
+        """Whether the call or exit at ``offset`` leads to where the complete code leads.
+
+        The blocks around are encoded as if they lay where ours does: a relative call is off by their distance.
+        """
+        if self.known is None:
+            self.targets[origin.offset] = address
+            return True
+        kind, start = self._block(offset)
+        return address - self.known[kind].get(origin.offset, -1) in (0, start)
 
     def _read(self, name: str) -> int:
         if name.startswith("["):  # an argument on the stack
@@ -229,21 +293,17 @@ class _Execution:
             return int.from_bytes(self.emulator.mem_read(place, self.backend.host_bits // 8), self.backend.byteorder)
         return int(self.emulator.reg_read(self.processor.register(name)))
 
-    def _call(self, origin: Placed) -> HelperCall:
+    def _call(self, offset: int, origin: Placed) -> HelperCall:
         registers = tuple((name, self._read(name)) for name, _ in origin.instruction.needs)
         held = {what: value for (_, what), (_, value) in zip(origin.instruction.needs, registers, strict=True)}
         address = held[Holds.ADDRESS] & 0xFFFF_FFFF | (held.get(Holds.ADDRESS_HIGH, 0) & 0xFFFF_FFFF) << 32
-        return HelperCall(self._calling(origin), registers, address)
+        return HelperCall(offset, registers, address)
 
-    def _calling(self, origin: Placed) -> int:
-        """The offset of the call, which may lie in another block of the buffer."""
-        return next(offset for offset in reversed(self.executed) if offset % self.stride == origin.offset)
-
-    def _answer(self, origin: Placed) -> int:
+    def _answer(self, offset: int, origin: Placed) -> int:
         """The helper makes the access, and returns behind the call, or to where the link register says."""
         order, place = self.backend.byteorder, _PAGE_AT + _IN_PAGE
         if self.access == "store":
-            held = dict(self._call(origin).registers)
+            held = dict(self._call(offset, origin).registers)
             needs = {what: name for name, what in origin.instruction.needs}
             self.emulator.mem_write(place, (held[needs[Holds.VALUE]] & 0xFFFF_FFFF).to_bytes(4, order))
         for name, _ in origin.instruction.sets:
@@ -252,7 +312,8 @@ class _Execution:
         if origin.instruction.tail:
             links = {item.instruction.links for item in self.code.placed} - {None}
             return self._read(str(links.pop())) - self.buffer
-        after = self._calling(origin) + origin.instruction.size + origin.instruction.over
+        after = offset + origin.instruction.size + origin.instruction.over
         if origin.instruction.delay_slot:
-            after += self.placed[origin.offset + origin.instruction.size].instruction.size
+            kind, _ = self._block(offset)
+            after += self.placed[kind][origin.offset + origin.instruction.size].instruction.size
         return after

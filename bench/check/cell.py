@@ -33,9 +33,9 @@ class Options:
 
     ``cores``, ``tbs``, ``retranslations`` and ``flushes`` scale the scenario.  The partial hazard is that of a block
     whose accesses the guest may skip, by a branch whose label is bound behind them.  ``units``: one search for ``each``
-    unit that can change, where they do not depend on one another, or one search for all ``together``.  ``autopsy``:
-    execute what the counterexample ends with.  ``follow``:
-    events to find in one run, beside the verdict, and the file (or name) that they came from.
+    unit that can change, where they do not depend on one another, or one search for all ``together``.  Without
+    ``speculation`` nothing is fetched but what is executed.  ``autopsy``: execute what the counterexample ends with.
+    ``follow``: events to find in one run, beside the verdict, and the file (or name) that they came from.
     """
 
     hazard: Hazard = "transient"
@@ -51,6 +51,7 @@ class Options:
     guest_bits: GuestBits = 32
     units: Units = "each"
     what_if: bool = False
+    speculation: bool = True
     autopsy: bool = False
     follow: tuple[Wanted, ...] = ()
     follow_source: str = ""
@@ -136,7 +137,12 @@ def check(
         )  # fmt: skip
 
     outcome, compiler = search_units(
-        build, options.hazard, options.units, max_states=options.max_states, progress=progress
+        build,
+        options.hazard,
+        options.units,
+        max_states=options.max_states,
+        progress=progress,
+        speculation=options.speculation,
     )
     followed = None
     if options.follow:

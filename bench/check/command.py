@@ -23,6 +23,8 @@ def command(result: Checked) -> str:
         words += ["--set", setting]
     if options.follow_source:
         words += ["--follow", options.follow_source]
+    if not options.speculation:
+        words.append("--no-speculation")
     if options.autopsy:
         words.append("--autopsy")
     if result.what_if:

@@ -129,11 +129,17 @@ Environment = Callable[[Model, State], Iterator[Transition]]
 def data_steps(model: Model, state: State) -> Iterator[Transition]:
     """The steps of the environment that the data side, or a waiting thread, can notice.
 
-    The others move values from there to the point of unification and to instruction caches and queues, and nothing
-    that comes of them is ever stored.  So these are enough to know what the data side can come to hold.
+    The others move values from there to the point of unification and to instruction caches and queues.  Loads read the
+    data side alone, and what is fetched never decides which step of a program comes next; so nothing that comes of
+    them is ever stored, and these are enough to know what the data side can come to hold.
     """
     unseen = {Kind.WRITE_BACK, Kind.DROP, Kind.FILL, Kind.AHEAD}
     return (step for step in environment_steps(model, state) if step.event.kind not in unseen)
+
+
+def demanded_steps(model: Model, state: State) -> Iterator[Transition]:
+    """The steps of an environment in which nothing is fetched but what is executed."""
+    return (step for step in environment_steps(model, state) if step.event.kind not in {Kind.FILL, Kind.AHEAD})
 
 
 def search(

@@ -2,11 +2,14 @@
 
 Hazards are told apart by the unit.  One that the retranslation itself completes is *transient* (and two
 retranslators may leave it with a *lasting* wrong value); one that it leaves to a later operation is *partial*.
+That is the backend's doing, and a strategy that completes such a unit after all does not move it.
 
 Where what a unit is loaded as decides nothing but what is stored to that unit (``bench/survey.py``), no unit
 can notice what another holds, and some unit is wrong on some run exactly if it is on a run that follows this unit
-alone.  Such a space is the sum of small ones, where one space for all of them is their product.  One thing is
-given up: that a core which fetches a unit ahead must have fetched the live units before it as well.
+alone.  Such a space is the sum of small ones, where one space for all of them is their product.  Given up
+are three things that tie units together in the machine: a core that fetches a unit ahead must have fetched the live
+units before it as well; a branch that is another unit empties the queue when it leaves the run; a store to another live
+unit takes an entry of a store buffer.  All of them forbid runs; so nothing that fails is missed.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from bench.check.search import Outcome, among, data_steps, lasting_value, search, wrong_fetch
+from bench.check.search import Outcome, among, data_steps, demanded_steps, lasting_value, search, wrong_fetch
 from bench.machine import environment_steps
 from bench.program import Compiler
 
@@ -35,11 +38,12 @@ Progress = Callable[[int], None]
 
 
 def search_units(
-    build: Build, hazard: Hazard, units: Units, *, max_states: int, progress: Progress
+    build: Build, hazard: Hazard, units: Units, *, max_states: int, progress: Progress, speculation: bool = True
 ) -> tuple[Outcome, Compiler]:
     """The outcome for the units that the hazard is about, and the program it was found in.
 
-    Of several units the one with the shortest counterexample decides; ``states`` are those of all searches.
+    Of several units the one with the shortest counterexample decides; ``states`` are those of all searches.  Without
+    ``speculation`` instruction lines are filled by executions alone, and nothing is fetched ahead.
     """
     everything = build(None)
     live = frozenset(offset for _, offset in everything.live.at)
@@ -48,6 +52,7 @@ def search_units(
     if units == "each" and everything.live.independent:
         groups = [frozenset({offset}) for offset in sorted(concerned)] or [frozenset()]
     compilers = [everything if group == live else build(group) for group in groups]
+    environment = data_steps if hazard == "lasting" else environment_steps if speculation else demanded_steps
     seen = 0
 
     def look(compiler: Compiler, limit: int, depth: int | None) -> Outcome:
@@ -58,7 +63,7 @@ def search_units(
             among(model, concerned, failure),
             max_states=limit,
             max_depth=depth,
-            environment=data_steps if hazard == "lasting" else environment_steps,
+            environment=environment,
             progress=lambda states: progress(seen + states),
         )
 

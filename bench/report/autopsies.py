@@ -64,7 +64,7 @@ def _told(run: Executed, autopsy: Autopsy) -> str:
     elif run.ended == "illegal instruction":
         parts.append(f"the host traps on an illegal instruction at TB+{run.at}")
     elif run.ended == "wild":
-        parts.append("control is lost outside the code buffer")
+        parts.append(f"control is lost in the host, at {run.address:#x}")
     else:
         parts.append(_result(run, autopsy))
     return "; ".join(parts)

@@ -98,6 +98,7 @@ def _object(result: Checked) -> dict[str, Any]:
         "accesses": list(options.accesses),
         "guest_bits": options.guest_bits,
         "units": options.units,
+        "speculation": options.speculation,
         "counterexample": [_row_object(row) for row in _counterexample(result)],
         "watched": None,
         "consequences": [

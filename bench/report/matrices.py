@@ -30,7 +30,8 @@ def as_objects(matrix: Matrix) -> dict[str, Any]:
             {
                 "class": host_class(cell.host).name, "host": cell.host.name, "settings": list(cell.host.derived),
                 "translator": cell.translator, "strategy": cell.strategy, "hazard": cell.hazard,
-                "scenario": cell.scenario, "verdict": cell.verdict, "rows": cell.rows, "ahead_only": cell.ahead_only,
+                "scenario": cell.scenario, "verdict": cell.verdict, "rows": cell.rows,
+                "speculative_only": cell.speculative_only,
             }
             for cell in matrix.cells
         ],
@@ -40,7 +41,7 @@ def as_objects(matrix: Matrix) -> dict[str, Any]:
 
 def as_csv(matrix: Matrix) -> str:
     """One line per cell."""
-    headers = ("class", "host", "translator", "strategy", "hazard", "scenario", "verdict", "rows", "ahead_only")
+    headers = ("class", "host", "translator", "strategy", "hazard", "scenario", "verdict", "rows", "speculative_only")
     return comma_separated(
         headers,
         (
@@ -53,7 +54,7 @@ def as_csv(matrix: Matrix) -> str:
                 c.scenario,
                 c.verdict,
                 c.rows,
-                str(c.ahead_only).lower(),
+                str(c.speculative_only).lower(),
             )
             for c in matrix.cells
         ),
@@ -64,7 +65,7 @@ def as_text(matrix: Matrix, style: str) -> str:
     """The answer, as emitted, by backend; then a table for each class of hosts, with what cures them."""
     lines = []
     if any(cell.strategy == AS_EMITTED for cell in matrix.cells):
-        lines += ["Which backends were really affected: the code as emitted (unfixed)", ""]
+        lines += ["Where each backend's code fails as it was emitted (unfixed)", ""]
         lines += [_answer(tuple(affected(matrix)), style), ""]
     lines += list(_legend(matrix))
     for each in CLASSES:
@@ -88,7 +89,7 @@ def _answer(rows: Sequence[Affected], style: str) -> str:
     body = [
         (
             row.translator, "yes" if row.temporary else "no",
-            ", ".join((*row.alone, *(f"{name}*" for name in row.ahead))), ", ".join(row.together),
+            ", ".join((*row.alone, *(f"{name}*" for name in row.speculative))), ", ".join(row.together),
             ", ".join((*row.never, *(f"{name}?" for name in row.undecided))), ", ".join(row.lasting),
             _of_all(row.partial, row),
         )
@@ -98,7 +99,7 @@ def _answer(rows: Sequence[Affected], style: str) -> str:
 
 
 def _of_all(names: Sequence[str], row: Affected) -> str:
-    every = {*row.alone, *row.ahead, *row.together, *row.never, *row.undecided}
+    every = {*row.alone, *row.speculative, *row.together, *row.never, *row.undecided}
     return "every host" if names and {*names} == every else ", ".join(names)
 
 
@@ -109,10 +110,10 @@ def _legend(matrix: Matrix) -> Iterator[str]:
         f"a wrong value stays on the data side, in {LASTING_IN}. Partial: a retranslation ends before a label that is "
         f"bound later, and leaves its branch with a temporary target (in any scenario)."
     )
-    if any(cell.ahead_only for cell in matrix.cells):
+    if any(cell.speculative_only for cell in matrix.cells):
         text += (
-            " With a star: only by what the core has fetched ahead, which the architecture allows; whether a core "
-            "keeps it for as long as a retranslation takes is not known."
+            " With a star: only if the core fetches what it does not execute while the block is rewritten, which the "
+            "architecture allows; whether a core does so then is not known (--no-speculation)."
         )
     yield fill(text)
 
@@ -158,6 +159,6 @@ def _verdict(cells: Sequence[Cell]) -> str:
         if any(cell.verdict == verdict for cell in cells):
             if verdict == "fails":
                 worst = [cell for cell in cells if cell.verdict == "fails"]
-                return "FAILS*" if all(cell.ahead_only for cell in worst) else "FAILS"
+                return "FAILS*" if all(cell.speculative_only for cell in worst) else "FAILS"
             return verdict
     return "n/a"

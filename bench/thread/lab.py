@@ -10,7 +10,6 @@ from bench.check.cell import Checked, Options, check
 from bench.check.command import command
 from bench.errors import InputError
 from bench.hosts import Host, host_names, load_host
-from bench.matrix import without_ahead
 from bench.scenarios import scenario_names
 from bench.traces.info import TraceInfo, info
 from bench.traces.store import load_trace
@@ -22,8 +21,7 @@ from strategies import registry
 class Lab:
     """Answers what the claims of the thread ask.  ``settings`` derive every host (``load_host``).
 
-    ``bounded`` searches are refused: a claim is not decided by half a search.  With ``ahead=False`` a host is taken to
-    fetch nothing ahead.
+    ``bounded`` searches are refused: a claim is not decided by half a search.
     """
 
     def __init__(self, settings: Iterable[str] = (), max_states: int | None = None) -> None:
@@ -36,12 +34,9 @@ class Lab:
     def _host(self, name: str) -> Host:
         return load_host(name, self._settings)
 
-    def _check(
-        self, strategy: str, host: str, scenario: str, translator: str, *, ahead: bool = True, **options: Any
-    ) -> Checked:
+    def _check(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> Checked:
         asked = Options(**self._limits, **options)
-        profile = self.host(host) if ahead else without_ahead(self.host(host))
-        found = check(registry.find(strategy), load_translator(translator), profile, scenario, asked)
+        found = check(registry.find(strategy), load_translator(translator), self.host(host), scenario, asked)
         if found.verdict == "bounded":
             raise InputError(f"the search for {command(found)} was cut short", expected="a larger --max-states")
         return found
