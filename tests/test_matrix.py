@@ -96,20 +96,24 @@ def test_as_emitted_the_answer_is_that_of_the_hardware_and_of_the_code() -> None
     assert not any(each.undecided for each in found.values())
     alone = {name: set(each.alone) for name, each in found.items() if each.alone}
     assert alone == {
-        "arm@2010": {"arm926", "cortex-a8", "cortex-a9", "cortex-a53", "cortex-a72"},
-        "mips@2010": {"mips-24kc", "loongson-3a"},
-        "ppc@2010": {"ppc-g4", "ppc-g5"},
-        "ppc64@2010": {"ppc-g5"},
-        "sparc@2010": {"ultrasparc-2"},
+        "arm@2010": {"arm926", "cortex-a8", "cortex-a9", "cortex-a72"},
+        "mips@2010": {"mips-24kc"},
+        "ppc@2010": {"ppc-g4"},
     }
     together = {name: set(each.together) for name, each in found.items() if each.together}
     assert together == {"s390x@2010": {"z10"}}
-    assert {name: each.speculative for name, each in found.items() if each.speculative} == {
-        "sparc@2010": ("ultrasparc-3",)
+    assert {name: {*each.speculative} for name, each in found.items() if each.speculative} == {
+        "arm@2010": {"cortex-a53"},  # fills read the newest data
+        "mips@2010": {"loongson-3a"},  # so they do here
+        "ppc@2010": {"ppc-g5"},  # its first-level data cache writes through
+        "ppc64@2010": {"ppc-g5"},
+        "sparc@2010": {"ultrasparc-2", "ultrasparc-3"},
     }
-    never = {name for name, each in found.items() if each.never and not each.alone and not each.together}
+    speculative = {name for name, each in found.items() if each.speculative}
+    failing = {*alone, *together, *speculative}
+    never = {name for name, each in found.items() if each.never} - failing
     assert never == {"aarch64@2013", "hppa@2010", "i386@2010", "ia64@2010", "x86-64@2010"}
-    assert {name for name, each in found.items() if each.temporary} == {*alone, *together}
+    assert {name for name, each in found.items() if each.temporary} == failing
     assert {name for name, each in found.items() if each.lasting} == {"arm@2010"}  # the only one that adds
     assert {name for name, each in found.items() if each.partial} == {"mips@2010", "sparc@2010"}
     for name in ("mips@2010", "sparc@2010"):

@@ -16,13 +16,13 @@ from bench.thread.lab import Lab
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "thread.md"
 
 VERDICTS = {
-    "ppc": "confirmed",
+    "ppc": "confirmed only if the host is ppc-g4",
     "s390": "confirmed only if two threads execute",
-    "sparc": "confirmed only if the host is ultrasparc-2",
+    "sparc": "confirmed only if the core fetches the line while it is rewritten",
     "unchanged": "confirmed",
     "not-for-a-moment": "confirmed",
     "not-run-meanwhile": "refuted",
-    "coherent-is-well": "confirmed only if one thread executes",
+    "coherent-is-well": "confirmed only if one thread executes, and stores reach what the core has fetched ahead",
     "seven-steps": "confirmed",
     "arm-and-mips": "confirmed",
     "debugger": "confirmed",
@@ -31,15 +31,17 @@ VERDICTS = {
     "flush-cures": "confirmed only if one thread executes",
     "only-overwritten": "confirmed",
     "tb-flush": "refuted",
+    "tested": "confirmed only if a flush after each retranslation is meant",
+    "flush-costs": "cannot be decided here",
     "runs-again": "confirmed",
-    "two-threads": "confirmed",
+    "two-threads": "confirmed only if the emitted code has such a branch",
     "global-lock": "refuted",
     "in-system": "confirmed",
     "fewer-in-user": "confirmed only if the program does not fault on purpose",
-    "less-code": "confirmed",
+    "less-code": "confirmed only if it is counted per program, not per execution",
     "better": "confirmed",
 }
-"""What the facts and the published fixes lead one to expect; that on the price of a flush names hosts."""
+"""What the facts and the published fixes lead one to expect."""
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +52,7 @@ def lab() -> Lab:
 @pytest.mark.parametrize("name", [claim.name for claim in CLAIMS])
 def test_every_claim_is_decided_as_its_history_has_it(name: str, lab: Lab) -> None:
     ((claim,), finding) = find_claims([name]), find_claims([name])[0].decide(lab)
-    if name == "flush-costs":
-        assert finding.text.startswith("confirmed only if")
-        assert "sifive-u74" in finding.condition  # the dearest by far: interrupts to every core
-    else:
-        assert finding.text == VERDICTS[name]
+    assert finding.text == VERDICTS[name]
     assert finding.why.endswith(".")
     assert claim.claim.rstrip(")").endswith(".")
     assert finding.commands or name == "rate"
@@ -79,12 +77,18 @@ COHERENT = ["coherence.fill=coherent", "coherence.snoop=all", "coherence.fetches
         ("arm-and-mips", COHERENT, "refuted"),
         ("seven-steps", ["dcache.write_allocate=false"], "confirmed only if the steps are taken as one way of several"),
         ("flush-cures", ["isa.arm.flush.clean=false"], "refuted"),
-        ("sparc", ["coherence.snoop=all", "coherence.fill=coherent"], "confirmed only if two threads execute"),
+        ("sparc", COHERENT, "confirmed only if two threads execute"),
+        ("ppc", COHERENT, "confirmed only if two threads execute"),
+        ("s390", ["coherence.snoop=none", "coherence.fill=pou"], "confirmed"),
+        ("only-overwritten", COHERENT, "confirmed"),
+        ("tb-flush", COHERENT, "confirmed"),
+        ("two-threads", COHERENT, "refuted"),
+        ("flush-costs", ["clock_ghz=100"], "confirmed only if the host is"),
         ("coherent-is-well", ["coherence.snoop=none", "coherence.fill=pou"], "refuted"),
     ],
 )
 def test_a_host_feature_turns_a_verdict(name: str, settings: list[str], verdict: str) -> None:
-    assert find_claims([name])[0].decide(Lab(settings)).text == verdict
+    assert find_claims([name])[0].decide(Lab(settings)).text.startswith(verdict)
 
 
 def test_a_search_cut_short_decides_nothing(staleline: Staleline) -> None:

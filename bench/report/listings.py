@@ -58,6 +58,8 @@ def as_text(listing: Listing, access: str, style: str) -> str:
     if windows:
         stores = " and ".join(str(window) for window in windows)
         lines.append(f"window: the stores between a temporary value and the one that completes it: {stores}.")
+    elif listing.wrong:
+        lines.append("window: none, since a retranslation ends before the store that would complete a temporary value.")
     else:
         lines.append("No unit ever holds anything but its final value once it has been written.")
     for wrong in listing.wrong:

@@ -24,7 +24,8 @@ class ListingRow:
     in memory order, in hexadecimal; ``disassembly``: what that means; ``stored``:
     the bytes that the store writes, ``..`` for those that it does not.
     ``temporary``: the instruction is not the final one now.  ``window``: the number of
-    stores until the one that completes it, that one not counted; None if it is final.
+    stores until the one that completes it, that one not counted; None if it is final, or a
+    retranslation ends before that one.
     ``retranslated``: a retranslation comes that far (False: only a translation does).
     """
 
@@ -110,7 +111,7 @@ def _rows(translator: Translator, code: Code) -> tuple[ListingRow, ...]:
                 form=write.form,
                 temporary=temporary,
                 stored=" ".join(f"{value:02x}" if lane else ".." for lane, value in zip(lanes, values, strict=True)),
-                window=_window(code, order) if temporary else None,
+                window=_window(code, order) if temporary and unit.offset not in code.unfinished else None,
                 retranslated=order < retranslated,
             )
         )
