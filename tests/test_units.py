@@ -15,12 +15,13 @@ from bench.check.search import data_steps, lasting_value, search
 from bench.check.units import HAZARDS, Hazard, Units, search_units
 from bench.hosts import load_host
 from bench.program import Compiler
+from bench.scenarios import scenario as find_scenario
 from bench.translators.registry import load_translator
 from strategies import registry
 from strategies.asking import ask
 from strategies.operations import Flush, Hook, Load, Store
-from strategies.strategy import Strategy
-from strategies.writes import Region, Write
+from strategies.strategy import Strategy, StrategyError
+from strategies.writes import Form, Region, Write
 
 MOST = 2_500
 """States of a random case, at most."""
@@ -56,8 +57,12 @@ def test_random_strategies_get_the_same_verdict_and_no_longer_counterexample() -
 
 
 def one(strategy: str, translator: str, host: str, scenario: str, **options: Any) -> Checked:
+    return one_of(registry.find(strategy), translator, host, scenario, **options)
+
+
+def one_of(strategy: Strategy, translator: str, host: str, scenario: str, **options: Any) -> Checked:
     return check_cell(
-        registry.find(strategy), load_translator(translator), load_host(host), scenario,
+        strategy, load_translator(translator), load_host(host), scenario,
         Options(what_if=True, retranslations=1, max_states=60_000, **options),
     )  # fmt: skip
 
@@ -118,17 +123,62 @@ class OnlyIfDifferent(Strategy):
             yield Store(write.unit, write.unit.mask, value)
 
 
+class Carries(Strategy):
+    """What one unit is loaded as is stored to another, between two stores that leave both final."""
+
+    def retranslate(self, region: Region) -> Hook:
+        first, second = (write.unit for write in self._conditional(region))
+        yield Load(first)
+        yield Store(second, second.mask, 0)
+        seen = yield Load(second)
+        yield Store(first, first.mask, first.final if seen == second.final else 0)
+        yield Store(first, first.mask, first.final)
+        yield Store(second, second.mask, second.final)
+
+    @staticmethod
+    def _conditional(region: Region) -> list[Write]:
+        return list({write.unit: write for write in region.writes if write.form is not Form.WHOLE}.values())[:2]
+
+
+class LooksAside(Strategy):
+    """Goes on by what it finds in the private buffer."""
+
+    def retranslate(self, region: Region) -> Hook:
+        first = region.writes[0]
+        if (yield Load(first.in_scratch().unit)) == first.unit.final:
+            yield Store(first.unit, first.unit.mask, first.unit.final)
+
+
+def test_a_strategy_that_decides_by_what_is_not_kept_is_refused() -> None:
+    with pytest.raises(StrategyError, match=r"LooksAside.*scratch memory"):
+        one_of(LooksAside(), "arm@2010", "cortex-a9", "system")
+
+
+@pytest.mark.parametrize("host", ["cortex-a9", "neoverse-v1"])
+def test_a_strategy_that_carries_values_between_units_gets_the_same_verdict(host: str) -> None:
+    for scenario in ("system", "user"):
+        apart = one_of(Carries(), "s390x", host, scenario)
+        together = one_of(Carries(), "s390x", host, scenario, units="together")
+        assert apart.outcome == together.outcome
+        assert apart.verdict == "fails"
+
+
 def test_a_strategy_whose_loads_decide_more_is_searched_as_a_whole() -> None:
     host, translator = load_host("cortex-a9"), load_translator("s390x")
-    from bench.scenarios import scenario
-
-    cast = scenario("system", 1)
+    cast = find_scenario("system", 1)
     assert cast is not None
     independent = {
         strategy.name: Compiler(strategy, translator, host, cast).live.independent
-        for strategy in (registry.find("unfixed"), registry.find("idempotent-read-back"), Cautious(), OnlyIfDifferent())
+        for strategy in (
+            registry.find("unfixed"),
+            registry.find("idempotent-read-back"),
+            Cautious(),
+            OnlyIfDifferent(),
+            Carries(),
+        )
     }
     assert independent == {
         "unfixed": True, "idempotent-read-back": True, "cautious": False, "only-if-different": False,
+        "carries": False,
     }  # fmt: skip
     assert ask(Cautious(), "emit", translator.block(0).writes[0]).operations
