@@ -18,8 +18,9 @@ from strategies.strategy import Strategy, StrategyError, hook_at, place_of, refu
 LONGEST = 100_000
 """Operations of one hook, at most: a hook that yields for ever is found out, not waited for."""
 
-MOST_LOADS = 64
-"""Loads of one hook, at most: one that loads until it likes the result is found out as well."""
+MOST_LOADS = 8
+"""Loads of one hook, at most.  Every combination of their results is tried, three of each or more; and a hook that
+loads until it likes the result is found out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ def ask(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] =
     twice (which tells chance often, not always), yields something that is no operation, or does not end.
     """
     if len(history) > MOST_LOADS:
-        raise StrategyError(f"{place_of(strategy, hook)}: more than {MOST_LOADS} loads; a hook must end")
+        raise StrategyError(
+            f"{place_of(strategy, hook)}: more than {MOST_LOADS} loads in one hook; all their combinations are tried"
+        )
     first = _run(strategy, hook, argument, history)
     if _run(strategy, hook, argument, history) != first:
         raise StrategyError(

@@ -116,9 +116,9 @@ def test_tlb_offsets_follow_from_the_guests_declarations(
     tlb: softmmu.SoftTlb, fields: Fields, address: Any, pointer: Any, pack: int
 ) -> None:
     entry = structure([("read", address), ("write", address), ("code", address), ("addend", pointer)], pack)
-    state = structure([*fields, ("tlb_table", entry)], pack)
+    state: Any = structure([*fields, ("tlb_table", entry)], pack)
     members: Any = entry
-    assert (getattr(state, "tlb_table").offset, members.addend.offset) == (tlb.table, tlb.addend)  # noqa: B009
+    assert (state.tlb_table.offset, members.addend.offset) == (tlb.table, tlb.addend)
     assert (tlb.comparator("load"), tlb.comparator("store")) == (members.read.offset, members.write.offset)
     assert ctypes.sizeof(entry) <= 1 << tlb.entry_bits < 2 * ctypes.sizeof(entry)
 

@@ -279,7 +279,7 @@ WRONG = {
         def publish(self, region):  # HERE
             while (yield Load(next(iter(region)))) != 12345:
                 pass
-        """, "Mine.publish, line {line}: more than 64 loads; a hook must end"),
+        """, "Mine.publish, line {line}: more than 8 loads in one hook; all their combinations are tried"),
     "runs itself for ever": ("""
         def publish(self, region):  # HERE
             return (Do("publish", region),)

@@ -149,6 +149,20 @@ class LooksAside(Strategy):
             yield Store(first.unit, first.unit.mask, first.unit.final)
 
 
+class LooksAtAll(Strategy):
+    """Goes over the whole block in one hook."""
+
+    def publish(self, region: Region) -> Hook:
+        for write in region.writes:
+            if (yield Load(write.unit)) != write.unit.final:
+                yield Flush(region)
+
+
+def test_a_hook_with_so_many_loads_that_their_results_cannot_all_be_tried_is_refused() -> None:
+    with pytest.raises(StrategyError, match=r"LooksAtAll.publish, line \d+: more than 8 loads in one hook"):
+        one_of(LooksAtAll(), "arm@2010", "cortex-a9", "system")
+
+
 def test_a_strategy_that_decides_by_what_is_not_kept_is_refused() -> None:
     with pytest.raises(StrategyError, match=r"LooksAside.*scratch memory"):
         one_of(LooksAside(), "arm@2010", "cortex-a9", "system")
