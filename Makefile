@@ -10,7 +10,7 @@ compare: $(VENV)/installed
 	$(BIN)/staleline compare
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -p no:benchmark
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -p no:benchmark
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
