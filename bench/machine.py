@@ -189,16 +189,25 @@ def program_steps(model: Model, state: State) -> Iterator[Transition]:
     """Every step that some thread can take now, by core and then in the order of its place."""
     for core, thread in enumerate(state.running):
         if thread >= 0:
-            place = model.programs[thread].place(state.places[thread])
-            for number, step in enumerate(place.steps):
-                taken = _take(model, state, core, thread, step)
+            for number in range(len(model.programs[thread].place(state.places[thread]).steps)):
+                taken = _program_step(model, state, Event(Kind.PROGRAM, core, 0, thread, number))
                 if taken is not None:
-                    after, result, wrong = taken
-                    next_place = step.after(result)
-                    after = after._replace(places=_set(after.places, thread, next_place))
-                    if isinstance(step.action, Fetch) and model.programs[thread].place(next_place).inside is None:
-                        after = _left(after, core)
-                    yield Transition(Event(Kind.PROGRAM, core, 0, thread, number), after, wrong)
+                    yield taken
+
+
+def _program_step(model: Model, state: State, event: Event) -> Transition | None:
+    """The step of the running thread that the event names; None while it must wait."""
+    program = model.programs[event.thread]
+    step = program.place(state.places[event.thread]).steps[event.detail]
+    taken = _take(model, state, event.core, event.thread, step)
+    if taken is None:
+        return None
+    after, result, wrong = taken
+    place = step.after(result)
+    after = after._replace(places=_set(after.places, event.thread, place))
+    if isinstance(step.action, Fetch) and program.place(place).inside is None:
+        after = _left(after, event.core)
+    return Transition(event, after, wrong)
 
 
 Taken = tuple[State, int, tuple[int, int] | None]
@@ -435,91 +444,130 @@ def _left(state: State, core: int) -> State:
 
 def environment_steps(model: Model, state: State) -> Iterator[Transition]:
     """Every step that the environment can take now, in the order of ``Event``."""
+    for event in _environment_events(model, state):
+        after = _environment_step(model, state, event)
+        if after is not None:
+            yield Transition(event, after)
+
+
+def step(model: Model, state: State, event: Event) -> Transition | None:
+    """The one step ``event``, by a thread that runs or by the environment; None if it cannot be taken now."""
+    if event.kind is Kind.PROGRAM:
+        return _program_step(model, state, event) if state.running[event.core] == event.thread else None
+    after = _environment_step(model, state, event)
+    return None if after is None else Transition(event, after)
+
+
+def _environment_events(model: Model, state: State) -> Iterator[Event]:
+    """What may be possible, in order: no step that is possible is left out."""
     for line, holder in sorted(enumerate(state.owner), key=lambda item: (item[1], item[0])):
         if holder >= 0:
-            yield Transition(Event(Kind.WRITE_BACK, holder, line), _write_back(model, state, line, keep=False))
-    for core in range(len(state.running)):
-        for line, copies in enumerate(state.copies):
-            if copies >> core & 1 and state.owner[line] != core:
-                gone = state._replace(copies=_set(state.copies, line, copies & ~(1 << core)))
-                yield Transition(Event(Kind.WRITE_BACK, core, line), gone)
-    for core, lines in enumerate(state.icache):
-        for line, held in enumerate(lines):
-            if held is not None:
-                yield Transition(Event(Kind.DROP, core, line), _drop(state, core, line))
-    for core, lines in enumerate(state.icache):
-        for line, held in enumerate(lines):
-            if held is None:
-                yield Transition(Event(Kind.FILL, core, line), _fill(model, state, core, line))
+            yield Event(Kind.WRITE_BACK, holder, line)
+    cores = range(len(state.running))
+    if _counts_copies(model):
+        for core in cores:
+            for line, holder in enumerate(state.owner):
+                if holder != core:
+                    yield Event(Kind.WRITE_BACK, core, line)
+    for kind, absent in ((Kind.DROP, False), (Kind.FILL, True)):
+        for core, lines in enumerate(state.icache):
+            for line, held in enumerate(lines):
+                if (held is None) is absent:
+                    yield Event(kind, core, line)
     if model.host.coherence.fetches_ahead.value:
-        yield from _ahead(model, state)
-    for core, buffer in enumerate(state.buffers):
-        if buffer:
-            yield Transition(Event(Kind.DRAIN, core), _drain(model, state, core))
+        for core, thread in enumerate(state.running):
+            if thread >= 0:
+                for tb in range(len(model.units)):
+                    yield Event(Kind.AHEAD, core, 0, thread, tb)
+    for core in cores:
+        yield Event(Kind.DRAIN, core)
     for core, pending in enumerate(state.pending):
         for item in sorted(pending, key=lambda item: (item.line, item.target)):
             if not item.waits:
-                event = Event(Kind.COMPLETE, core, item.line, 0, item.target + 1)
-                yield Transition(event, _complete(model, state, core, item))
-    yield from _switches(model, state)
+                yield Event(Kind.COMPLETE, core, item.line, 0, item.target + 1)
+    if model.switches:
+        for core in cores:
+            for thread, home in enumerate(model.home):
+                if home == core:
+                    yield Event(Kind.SWITCH, core, 0, thread)
     if model.scenario.moves:
-        yield from _moves(model, state)
+        for core, thread in enumerate(state.running):
+            for other in cores:
+                yield Event(Kind.MOVE, core, 0, thread, other)
 
 
-def _ahead(model: Model, state: State) -> Iterator[Transition]:
-    for core, thread in enumerate(state.running):
-        if thread < 0:
-            continue
-        place = model.programs[thread].place(state.places[thread])
-        if place.finished:
-            continue
-        queue = state.ahead[core]
-        starts = [place.inside] if place.inside is not None else [(tb, 0) for tb in range(len(model.units))]
-        for tb, position in starts:
-            if queue is not None and queue[0] != tb:
-                continue
-            if state.blocks and state.blocks[tb] != 1:
-                continue
-            held = queue[2] if queue is not None else ()
-            following = position + len(held)
-            if following < len(model.units[tb]):
-                after, values = _read(model, state, core, model.units[tb][following])
-                after = after._replace(ahead=_set(after.ahead, core, (tb, position, (*held, values))))
-                yield Transition(Event(Kind.AHEAD, core, 0, thread, tb), after)
+def _environment_step(model: Model, state: State, event: Event) -> State | None:
+    core, line = event.core, event.line
+    match event.kind:
+        case Kind.WRITE_BACK:
+            return _evict(model, state, core, line)
+        case Kind.DROP:
+            return _drop(state, core, line) if state.icache[core][line] is not None else None
+        case Kind.FILL:
+            return _fill(model, state, core, line) if state.icache[core][line] is None else None
+        case Kind.AHEAD:
+            return _ahead(model, state, core, event.thread, event.detail)
+        case Kind.DRAIN:
+            return _drain(model, state, core) if state.buffers[core] else None
+        case Kind.COMPLETE:
+            done = Pending(event.detail - 1, line, 0)
+            return _complete(model, state, core, done) if done in state.pending[core] else None
+        case Kind.SWITCH:
+            return _switch(model, state, core, event.thread)
+        case Kind.MOVE:
+            return _move(model, state, core, event.thread, event.detail)
+    raise AssertionError(f"{event} is no step of the environment")
 
 
-def _switches(model: Model, state: State) -> Iterator[Transition]:
-    if model.scenario.cores == len(model.programs) or model.scenario.moves:
-        return
-    for core, current in enumerate(state.running):
-        if state.buffers[core] or state.pending[core]:
-            continue
-        for thread, home in enumerate(model.home):
-            if home != core or thread == current:
-                continue
-            if model.programs[thread].place(state.places[thread]).finished:
-                continue
-            after = _synchronised(model, state, core)
-            yield Transition(
-                Event(Kind.SWITCH, core, 0, thread), after._replace(running=_set(after.running, core, thread))
-            )
+def _evict(model: Model, state: State, core: int, line: int) -> State | None:
+    """A data line that the core holds, dirty or clean, leaves its cache."""
+    if state.owner[line] == core:
+        return _write_back(model, state, line, keep=False)
+    if not state.copies[line] >> core & 1:
+        return None
+    return state._replace(copies=_set(state.copies, line, state.copies[line] & ~(1 << core)))
 
 
-def _moves(model: Model, state: State) -> Iterator[Transition]:
-    for core, thread in enumerate(state.running):
-        if thread < 0 or state.buffers[core] or state.pending[core]:
-            continue
-        for other, occupant in enumerate(state.running):
-            if occupant >= 0:
-                continue
-            after = _synchronised(model, _synchronised(model, state, core), other)
-            if after.deferred >> other & 1:
-                after = after._replace(
-                    icache=_set(after.icache, other, (None,) * len(after.icache[other])),
-                    deferred=after.deferred & ~(1 << other),
-                )
-            running = _set(_set(after.running, core, -1), other, thread)
-            yield Transition(Event(Kind.MOVE, core, 0, thread, other), after._replace(running=running))
+def _ahead(model: Model, state: State, core: int, thread: int, tb: int) -> State | None:
+    """The core fetches the next unit of a block that its thread is in, or may enter."""
+    place = model.programs[thread].place(state.places[thread])
+    if state.running[core] != thread or place.finished or (state.blocks and state.blocks[tb] != 1):
+        return None
+    inside, position = place.inside if place.inside is not None else (tb, 0)
+    queue = state.ahead[core]
+    if inside != tb or (queue is not None and queue[0] != tb):
+        return None
+    held = queue[2] if queue is not None else ()
+    following = position + len(held)
+    if following == len(model.units[tb]):
+        return None
+    after, values = _read(model, state, core, model.units[tb][following])
+    return after._replace(ahead=_set(after.ahead, core, (tb, position, (*held, values))))
+
+
+def _switch(model: Model, state: State, core: int, thread: int) -> State | None:
+    """The core goes on with another of its threads."""
+    if state.buffers[core] or state.pending[core] or state.running[core] == thread:
+        return None
+    if model.programs[thread].place(state.places[thread]).finished:
+        return None
+    after = _synchronised(model, state, core)
+    return after._replace(running=_set(after.running, core, thread))
+
+
+def _move(model: Model, state: State, core: int, thread: int, other: int) -> State | None:
+    """The thread goes on on another core, which runs none."""
+    if thread < 0 or state.running[core] != thread or state.running[other] >= 0:
+        return None
+    if state.buffers[core] or state.pending[core]:
+        return None
+    after = _synchronised(model, _synchronised(model, state, core), other)
+    if after.deferred >> other & 1:
+        after = after._replace(
+            icache=_set(after.icache, other, (None,) * len(after.icache[other])),
+            deferred=after.deferred & ~(1 << other),
+        )
+    return after._replace(running=_set(_set(after.running, core, -1), other, thread))
 
 
 def _synchronised(model: Model, state: State, core: int) -> State:

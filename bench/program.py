@@ -96,6 +96,11 @@ class Model:
     programs: tuple[Program, ...]
     starts: tuple[int, ...]
 
+    @property
+    def switches(self) -> bool:
+        """Whether threads share cores by time slices."""
+        return self.scenario.cores < len(self.programs) and not self.scenario.moves
+
 
 ROWS = {
     Phase.TLB_ACCESS: "tlb access code is written",
