@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from reference import Answer, Reference, TooLarge, View
 from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
-from bench.check.search import Outcome, lasting_value, search, wrong_fetch
+from bench.check.outcome import Outcome
+from bench.check.question import Question
+from bench.check.search import search
 from bench.hosts import load_host
 from bench.layout import LayoutName
 from bench.machine import State, environment_steps, initial, program_steps
@@ -330,7 +332,7 @@ def draw_case(rng: random.Random) -> Case:
 def check(case: Case, arguments: dict[str, Any]) -> Outcome:
     """The checker's answer."""
     model = Compiler(**arguments).model
-    return search(model, wrong_fetch if case.hazard == "wrong fetch" else lasting_value(model), max_states=STATES)
+    return search(model, Question("lasting" if case.hazard == "lasting" else "wrong fetch"), max_states=STATES)
 
 
 def disagreement(case: Case, outcome: Outcome, answer: Answer, *, lengths: bool = True) -> str:

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
-from bench.check.search import search, wrong_fetch
+from bench.check.question import Question
+from bench.check.search import search
 from bench.hosts import load_host
 from bench.layout import LayoutName
 from bench.machine import Kind, State, Transition, environment_steps, initial, lasting, program_steps
@@ -649,7 +650,7 @@ def test_a_deadlock_one_step_nearer_than_a_wrong_fetch_is_the_counterexample() -
     locks = Acquire("a"), Acquire("b"), Release("a"), Release("b")
     near = machine(Crossed(spoil(A), Lookup(Region(0, 12, ())), *locks), name="user").model
     far = machine(Crossed(spoil(A), *(Lookup(Region(0, 12, ())),) * 2, *locks), name="user").model
-    found = [search(model, wrong_fetch, max_states=10_000) for model in (near, far)]
+    found = [search(model, Question(), max_states=10_000) for model in (near, far)]
     assert [(outcome.failure, outcome.depth) for outcome in found] == [("deadlock", 4), ("wrong fetch", 5)]
 
 
@@ -663,4 +664,4 @@ def test_a_loop_that_learned_the_longer_line_leaves_a_shorter_one(lines: tuple[i
     assert scene is not None
     translator = load_translator("arm")  # its branch at 32 lies in the second half of a line, shifted by 16
     model = Compiler(find("flush-on-retranslation"), translator, host, scene, layout="packed", offset=16).model
-    assert search(model, wrong_fetch, max_states=100_000).verdict == verdict
+    assert search(model, Question(), max_states=100_000).verdict == verdict

@@ -9,9 +9,10 @@ from conftest import Staleline
 
 from bench.check.cell import Checked, Options, check
 from bench.check.follow import load_events
-from bench.check.search import search, wrong_fetch
+from bench.check.question import Question
+from bench.check.search import search
 from bench.hosts import load_host
-from bench.machine import Kind, environment_steps
+from bench.machine import Kind
 from bench.program import Compiler
 from bench.scenarios import scenario
 from bench.translators.registry import load_translator, translator_names
@@ -109,12 +110,7 @@ def test_while_the_instruction_line_stays_nothing_goes_wrong_there() -> None:
         model = Compiler(
             registry.find("unfixed"), translator, load_host(host), cast, guarded=True, followed=frozenset({guard})
         ).model
-        kept = search(
-            model, wrong_fetch, max_states=100_000,
-            environment=lambda model, state: (
-                step for step in environment_steps(model, state) if step.event.kind is not Kind.DROP
-            ),
-        )  # fmt: skip
+        kept = search(model, Question(without=frozenset({Kind.DROP})), max_states=100_000)
         assert kept.verdict == verdict, host
 
 

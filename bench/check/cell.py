@@ -9,7 +9,7 @@ from typing import Literal
 from bench.autopsy.autopsy import Autopsy, autopsy
 from bench.check.explain import Explanation, explain
 from bench.check.follow import Followed, Wanted, follow
-from bench.check.search import Outcome
+from bench.check.outcome import Outcome
 from bench.check.units import Hazard, Units, concerned_by, search_units
 from bench.errors import InputError
 from bench.hosts import Host

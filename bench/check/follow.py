@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.check.search import Steps, Walk
+from bench.check.walk import Steps, Walk
 from bench.errors import InputError
 from bench.machine import Kind, State, Transition, environment_steps, initial, program_steps
 from bench.program import Model
@@ -121,7 +121,7 @@ def follow(model: Model, events: tuple[Wanted, ...], *, max_states: int) -> Foll
     def counting(steps: Callable[[Model, State], Iterator[Transition]]) -> Steps[tuple[State, int]]:
         return lambda node: ((step, (step.state, after(step, *node))) for step in steps(model, node[0]))
 
-    walk = Walk((initial(model), 0), counting(environment_steps), counting(program_steps))
+    walk = Walk((initial(model), 0), counting(environment_steps), counting(program_steps), max_states)
     best = 0
     best_run: tuple[Transition, ...] = ()
     complete = True

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from bench.check.search import Outcome, among, data_steps, demanded_steps, lasting_value, search, wrong_fetch
-from bench.machine import environment_steps
+from bench.check.outcome import Outcome
+from bench.check.question import UNASKED, UNSEEN, Question
+from bench.check.search import search
 from bench.program import Compiler
 
 Hazard = Literal["transient", "lasting", "partial"]
@@ -52,19 +53,14 @@ def search_units(
     if units == "each" and everything.live.independent:
         groups = [frozenset({offset}) for offset in sorted(concerned)] or [frozenset()]
     compilers = [everything if group == live else build(group) for group in groups]
-    environment = data_steps if hazard == "lasting" else environment_steps if speculation else demanded_steps
+    lasting = hazard == "lasting"
+    without = UNSEEN if lasting else frozenset() if speculation else UNASKED
+    question = Question("lasting" if lasting else "wrong fetch", concerned, without)
     seen = 0
 
     def look(compiler: Compiler, limit: int, depth: int | None) -> Outcome:
-        model = compiler.model
-        failure = lasting_value(model) if hazard == "lasting" else wrong_fetch
         return search(
-            model,
-            among(model, concerned, failure),
-            max_states=limit,
-            max_depth=depth,
-            environment=environment,
-            progress=lambda states: progress(seen + states),
+            compiler.model, question, max_states=limit, max_depth=depth, progress=lambda states: progress(seen + states)
         )
 
     found: list[Outcome] = []

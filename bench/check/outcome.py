@@ -1,0 +1,60 @@
+"""What a search comes out with, and what the machine says of a state whose future matters to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.machine import State, Transition, environment_steps, finished, initial, program_steps
+from bench.program import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a search found.
+
+    ``verdict``: ``holds``, ``fails`` or ``bounded``.  ``states``: distinct states seen; of a failure, those that take fewer
+    steps to reach than its counterexample has.  ``depth``: steps of the counterexample; of a search that was cut short,
+    the steps of the longest runs that it has seen all of; else layers explored.  ``witness``: on some
+    path every retranslator finished, that is, retranslated and then ran the
+    block.  ``run``: the counterexample from the initial state.  ``failure``: ``wrong
+    fetch``, ``lasting``, ``deadlock`` or ``vacuous``; empty unless it fails.
+    """
+
+    verdict: str
+    states: int
+    depth: int
+    witness: bool
+    run: tuple[Transition, ...] = ()
+    failure: str = ""
+
+
+def is_alive(model: Model, state: State, alive: set[State]) -> bool:
+    """Whether environment steps alone can lead to a step of some thread; ``alive`` remembers states that can."""
+    seen = {state}
+    pending = [state]
+    while pending:
+        current = pending.pop()
+        if current in alive or next(iter(program_steps(model, current)), None) is not None:
+            alive.update((state, current))
+            return True
+        for transition in environment_steps(model, current):
+            if transition.state not in seen:
+                seen.add(transition.state)
+                pending.append(transition.state)
+    return False
+
+
+def witness(model: Model) -> bool:
+    """Depth first, program steps first: does some path let every retranslator finish?"""
+    start = initial(model)
+    seen = {start}
+    pending = [start]
+    while pending:
+        state = pending.pop()
+        if finished(model, state):
+            return True
+        for transition in (*environment_steps(model, state), *program_steps(model, state)):
+            if transition.state not in seen:
+                seen.add(transition.state)
+                pending.append(transition.state)
+    return False

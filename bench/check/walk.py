@@ -1,0 +1,127 @@
+"""The search in plain Python, state by state: the reference for the compiled one, and as good for small spaces.
+
+Among runs of one length it returns the one whose environment steps come
+earliest, then the least by ``Event``.  To that end each layer is kept in that
+order: a list of groups, one for every pattern of environment and program steps
+that leads to it, patterns in order; within a group nodes are in the order of the
+events that lead to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from bench.check.outcome import Outcome, is_alive, witness
+from bench.check.question import Question
+from bench.machine import State, Transition, environment_steps, finished, initial, program_steps
+from bench.program import Model
+
+Node = TypeVar("Node", bound=Hashable)
+Steps = Callable[[Node], Iterable[tuple[Transition, Node]]]
+
+
+@dataclass
+class Walk(Generic[Node]):
+    """A breadth-first walk from ``start``; ``environment`` and ``program`` give the steps of a node in order.
+
+    ``parents`` holds every node seen, with the step that led to it, ``most`` of them at most.  ``depth`` is the layer being
+    left, ``known[depth]`` the number of nodes in the layers up to it, ``cut`` the layer where a node was first not kept.
+    """
+
+    start: Node
+    environment: Steps[Node]
+    program: Steps[Node]
+    most: int
+    depth: int = 0
+    cut: int | None = None
+    known: list[int] = field(default_factory=list)
+    parents: dict[Node, tuple[Node, Transition] | None] = field(default_factory=dict)
+
+    def visits(self) -> Iterator[tuple[Node, Transition | None, Node]]:
+        """Every step of every node, in order: (node, transition, where it leads).
+
+        A node without program steps is visited once more, without a transition.
+        """
+        self.parents[self.start] = None
+        groups = [[self.start]]
+        while groups:
+            self.known.append(len(self.parents))
+            following: list[list[Node]] = []
+            for group in groups:
+                for steps in (self.environment, self.program):
+                    found: list[Node] = []
+                    for node in group:
+                        transition = None
+                        for transition, target in steps(node):
+                            yield node, transition, target
+                            if target in self.parents:
+                                continue
+                            if len(self.parents) == self.most:
+                                self.cut = self.depth if self.cut is None else self.cut
+                                continue
+                            self.parents[target] = (node, transition)
+                            found.append(target)
+                        if transition is None and steps is self.program:
+                            yield node, None, node
+                    if found:
+                        following.append(found)
+            groups = following
+            self.depth += bool(groups)
+
+    def run(self, node: Node) -> tuple[Transition, ...]:
+        """The steps from the start to ``node``."""
+        run: list[Transition] = []
+        while (step := self.parents[node]) is not None:
+            node, transition = step
+            run.append(transition)
+        return tuple(reversed(run))
+
+
+def walk(
+    model: Model,
+    question: Question,
+    *,
+    max_states: int,
+    max_depth: int | None = None,
+    progress: Callable[[int], None] = lambda states: None,
+) -> Outcome:
+    """``search`` (``bench/check/search.py``) without compiled code."""
+
+    def environment(state: State) -> Iterator[tuple[Transition, State]]:
+        return ((step, step.state) for step in environment_steps(model, state) if step.event.kind not in unwanted)
+
+    unwanted = question.without
+    way = Walk(
+        initial(model), environment, lambda state: ((s, s.state) for s in program_steps(model, state)), max_states
+    )
+    alive: set[State] = set()
+    last_told = 0
+    found: Outcome | None = None
+    for state, transition, _ in way.visits():
+        depth, states = way.depth, len(way.parents)
+        if (found is not None and depth == found.depth) or (way.cut is not None and depth > way.cut):
+            break
+        if max_depth is not None and depth >= max_depth:
+            return Outcome("bounded", states, depth, any(finished(model, seen) for seen in way.parents))
+        if transition is None:
+            if not finished(model, state) and not is_alive(model, state, alive):
+                run = way.run(state)
+                return Outcome("fails", way.known[max(depth - 1, 0)], depth, witness(model), run, "deadlock")
+        elif found is None and question.fails(model, transition):
+            run = (*way.run(state), transition)
+            found = Outcome("fails", way.known[depth], len(run), witness(model), run, question.failure)
+            if not model.locks:  # with locks a node of this very layer may be stuck, one step nearer
+                break
+        if states - last_told >= 10_000:
+            last_told = states
+            progress(states)
+    if found is not None:
+        return found
+    finishes = any(finished(model, seen) for seen in way.parents)
+    if way.cut is not None:
+        return Outcome("bounded", len(way.parents), way.cut + 1, finishes)
+    if finishes:
+        return Outcome("holds", len(way.parents), way.depth, True)
+    return Outcome("fails", len(way.parents), way.depth, False, (), "vacuous")
