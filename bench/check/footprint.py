@@ -205,7 +205,7 @@ class Cut:
                 parts += self._reach(core, action)
             case Get():
                 if result:
-                    key = ("get", thread, place, number)
+                    key = ("get", core, thread, place, number)
                     values = [self._cells(line, "data", action.cells) for line in action.lines]
                     parts.append(Part(key, (*values, *self._buffer(core)), go.writes))
                 if self._loads_change:

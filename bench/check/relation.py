@@ -213,7 +213,7 @@ class Relation:
                     self.news.append(NewView(view))
             table = self._tables[part.key] = Table(part)
             self.news.append(NewTable(table))
-        assert table.part == part
+        assert table.part == part, part.key
         return table
 
     def _show(self, view: View, value: Any) -> None:
