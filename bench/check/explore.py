@@ -120,7 +120,7 @@ class _Exploration:
         count, old = self.count, self.states
         self.states = np.zeros((old.shape[0], self.packing.words), np.uint64)
         self.states[:count, 0] = PRESENT
-        for (word, shift, mask), (to, by, _) in zip(self.fields.tolist(), self.packing.fields.tolist(), strict=True):
+        for (word, shift, mask), (to, by, _) in zip(self.fields, self.packing.fields, strict=True):
             value = old[:count, word] >> np.uint64(shift) & np.uint64(mask)
             self.states[:count, to] |= value << np.uint64(by)
         self.layout, self.fields = self.packing.layout, self.packing.fields

@@ -6,15 +6,15 @@ unification holds of it, ...), and each step into *parts*: what a part writes fo
 from nothing else.  So a part needs to be computed by the machine but once for every combination of values that it reads
 (``bench/check/tables.py``).  Nothing here says what the values become.
 
-Which steps are worth asking for follows from one slot, the step's *driver*: the steps of a thread from its place, the
+Which steps are worth asking for follows from a slot or two, the *driver*: the steps of a thread from its place, the
 completion of maintenance from what is pending on its core, and so on (``locals_at``).
 
-That a part reads enough is tested against the machine: what it writes must not change with any slot that it does not read.
+That a part reads enough is tested against the machine: what it writes changes with no slot that it does not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,15 +54,11 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """A step: its event, the part that decides whether it can be taken (if any does), and the parts that it consists of.
-
-    ``only_if``: of the states that the machine lets take the step, those that these parts are meant for.
-    """
+    """A step: its event, the part that decides whether it can be taken (if any does), and what it consists of."""
 
     event: Event
     guard: Part | None
     parts: tuple[Part, ...]
-    only_if: Callable[[State], bool] | None = None
 
 
 class Cut:
@@ -93,6 +89,21 @@ class Cut:
         )
         self._fill_from = "data" if model.host.coherence.fill.value == "coherent" else "memory"
         self._stays = not model.switches and not model.scenario.moves
+        self.drivers: tuple[tuple[int, ...], ...] = tuple(self._drivers())
+
+    def _drivers(self) -> Iterator[tuple[int, ...]]:
+        for number, slot in enumerate(self.slots):
+            if slot.what in ("place", "running", "line", "icache", "buffer", "pending"):
+                yield (number,)
+        if self.model.host.coherence.fetches_ahead.value:
+            for thread in range(len(self.model.programs)):
+                for core in self._cores_of(thread):
+                    yield self._number[Slot("place", thread)], self._number[Slot("ahead", core)]
+
+    def _cores_of(self, thread: int) -> tuple[int, ...]:
+        """Where a thread can run."""
+        model = self.model
+        return tuple(range(model.scenario.cores)) if model.scenario.moves else (model.home[thread],)
 
     # - states
 
@@ -148,12 +159,16 @@ class Cut:
 
     # - steps
 
-    def locals_at(self, number: int, value: Any) -> Iterator[Local]:
-        """The steps that slot ``number`` drives while it holds ``value``."""
-        slot = self.slots[number]
+    def locals_at(self, driver: tuple[int, ...], values: tuple[Any, ...]) -> Iterator[Local]:
+        """The steps that the slots of a driver lead to while they hold ``values``."""
+        slot, value = self.slots[driver[0]], values[0]
         match slot.what:
+            case "place" if len(driver) == 2:
+                yield from self._fetches_ahead(self.slots[driver[1]].at, slot.at, value, values[1])
             case "place":
-                yield from self._thread(slot.at, value)
+                for core in self._cores_of(slot.at):
+                    for number, step in enumerate(self.model.programs[slot.at].place(value).steps):
+                        yield self._step(core, slot.at, value, number, step)
             case "running":
                 yield from self._scheduled(slot.at, value)
             case "line":
@@ -168,20 +183,6 @@ class Cut:
                 for item in value:
                     if not item.waits:
                         yield self._complete(slot.at, item.target, item.line)
-
-    def _thread(self, thread: int, place: int) -> Iterator[Local]:
-        model = self.model
-        program = model.programs[thread]
-        now = program.place(place)
-        cores = range(model.scenario.cores) if model.scenario.moves else (model.home[thread],)
-        for core in cores:
-            for number, step in enumerate(now.steps):
-                yield self._step(core, thread, place, number, step)
-            if model.host.coherence.fetches_ahead.value and not now.finished:
-                starts = [now.inside] if now.inside is not None else [(tb, 0) for tb in range(len(model.units))]
-                for tb, position in starts:
-                    for following in range(position, len(model.units[tb])):
-                        yield self._ahead(core, thread, tb, position, following)
 
     def _step(self, core: int, thread: int, place: int, number: int, step: Step) -> Local:
         action = step.action
@@ -247,24 +248,21 @@ class Cut:
         cells = self.model.units[fetch.tb][fetch.position] if fetch.position is not None else ()
         return self._through(("fetch", core, fetch, leaves), core, cells)._replace(fetches=True)
 
-    def _ahead(self, core: int, thread: int, tb: int, position: int, following: int) -> Local:
-        guards = [] if self._stays else [self._view("running", core)]
-        if self.model.scenario.flushes:
-            guards.append(self._view("block", tb))
-        guards.append(self._view("ahead", core))
-        queue = core
-        key = (core, thread, tb, position, following)
-
-        def only_if(state: State) -> bool:
-            held = state.ahead[queue]
-            return position + (len(held[2]) if held is not None else 0) == following
-
-        return Local(
-            Event(Kind.AHEAD, core, 0, thread, tb),
-            Part(("may fetch ahead", *key), tuple(guards), ()),
-            (self._through(("fetched ahead", *key), core, self.model.units[tb][following]),),
-            only_if,
-        )
+    def _fetches_ahead(self, core: int, thread: int, place: int, queue: Any) -> Iterator[Local]:
+        model = self.model
+        now = model.programs[thread].place(place)
+        starts = [now.inside] if now.inside is not None else [(tb, 0) for tb in range(len(model.units))]
+        if now.finished:
+            return
+        for tb, position in starts:
+            following = position + (len(queue[2]) if queue is not None else 0)
+            if (queue is None or queue[0] == tb) and following < len(model.units[tb]):
+                guards = [] if self._stays else [self._view("running", core)]
+                guards += [self._view("block", tb)] if model.scenario.flushes else []
+                guard = Part(("may fetch ahead", core, thread, tb), tuple(guards), ()) if guards else None
+                cells = model.units[tb][following]
+                part = self._through(("fetched ahead", core, tb, position, following), core, cells)
+                yield Local(Event(Kind.AHEAD, core, 0, thread, tb), guard, (part,))
 
     def _through(self, key: Hashable, core: int, cells: tuple[int, ...]) -> Part:
         """A fetch of ``cells`` through the queue and the instruction cache."""

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.check.packing import HASH_KEY, HASH_PART, REFUSED, UNKNOWN, Arrays
+from bench.check.packing import AWAITED, BY_THREAD, HASH_KEY, HASH_STEP, REFUSED, UNKNOWN, Arrays
 from bench.check.relation import BUSY, DATA_WRONG, UNFINISHED
 from bench.jit import inlined, lean_kernel
 
@@ -25,7 +25,7 @@ Int: TypeAlias = int | np.int64
 Word: TypeAlias = np.uint64
 
 # Of numpy's types, since numba would take a Python constant for a signed number.
-_HASH_KEY, _HASH_PART = np.uint64(HASH_KEY), np.uint64(HASH_PART)
+_HASH_KEY, _HASH_STEP = np.uint64(HASH_KEY), np.uint64(HASH_STEP)
 _MIX, _MIX_AGAIN = np.uint64(0xFF51_AFD7_ED55_8CCD), np.uint64(0xC4CE_B9FE_1A85_EC53)
 """The multipliers of MurmurHash3's 64-bit finalizer."""
 _HIGH, _ZERO, _ONE = np.uint64(32), np.uint64(0), np.uint64(1)
@@ -53,51 +53,41 @@ def hashed(states: U64, row: Int) -> Word:
 
 
 @inlined
-def _entry(a: Arrays, states: U64, row: Int, part: Int) -> Int:
-    """What a part's table has for a state."""
-    key = _ZERO
-    for read in range(a.parts[part, 0], a.parts[part, 1]):
-        value = (states[row, a.reads[read, 0]] >> np.uint64(a.reads[read, 1])) & np.uint64(a.reads[read, 2])
-        base = a.reads[read, 3]
-        if base >= 0:
-            value = np.uint64(a.shown[base + np.int64(value)])
-        key |= value << np.uint64(a.reads[read, 4])
-    table = a.parts[part, 2]
-    found: Int = _UNKNOWN
-    if table >= 0:
-        found = np.int64(a.entries[table + np.int64(key)])
-    else:
-        last = np.uint64(a.hashed_parts.size - 1)
-        place = ((key * _HASH_KEY + np.uint64(part) * _HASH_PART) >> _HIGH) & last
-        while a.hashed_parts[place] != UNKNOWN:
-            if a.hashed_parts[place] == part and a.hashed_keys[place] == key:
-                found = np.int64(a.hashed_entries[place])
-                break
-            place = (place + _ONE) & last
-    return found
+def _driven(a: Arrays, states: U64, row: Int, driver: Int) -> Int:
+    """Where the steps that a driver's value leads to are."""
+    first = (states[row, a.drivers[driver, 0]] >> np.uint64(a.drivers[driver, 1])) & np.uint64(a.drivers[driver, 2])
+    second = (states[row, a.drivers[driver, 3]] >> np.uint64(a.drivers[driver, 4])) & np.uint64(a.drivers[driver, 5])
+    return a.drivers[driver, 7] + np.int64(first | second << np.uint64(a.drivers[driver, 6]))
 
 
 @inlined
 def _take(a: Arrays, states: U64, row: Int, step: Int, out: U64, to: Int) -> Int:
     """Whether a step can be taken, and if so the state after it, to row ``to`` of ``out``."""
-    answer: Int = _YES
-    for word in range(states.shape[1]):
-        out[to, word] = states[row, word]
-    for at in range(a.steps[step, 0], a.steps[step, 1]):
-        part = np.int64(a.step_parts[at])
-        found = _entry(a, states, row, part)
-        if found < 0:
-            answer = _NO if found == _REFUSED else _ASK
-            break
+    key = _ZERO
+    for read in range(a.steps[step, 1], a.steps[step, 2]):
+        value = (states[row, a.reads[read, 0]] >> np.uint64(a.reads[read, 1])) & np.uint64(a.reads[read, 2])
+        base = a.reads[read, 3]
+        if base >= 0:
+            value = np.uint64(a.shown[base + np.int64(value)])
+        key |= value << np.uint64(a.reads[read, 4])
+    table = a.steps[step, 3]
+    found: Int = _UNKNOWN
+    if table >= 0:
+        found = np.int64(a.entries[table + np.int64(key)])
+    else:
+        last = np.uint64(a.hashed_steps.size - 1)
+        place = ((key * _HASH_KEY + np.uint64(step) * _HASH_STEP) >> _HIGH) & last
+        while a.hashed_steps[place] != UNKNOWN:
+            if a.hashed_steps[place] == step and a.hashed_keys[place] == key:
+                found = np.int64(a.hashed_entries[place])
+                break
+            place = (place + _ONE) & last
+    if found >= 0:
         for word in range(states.shape[1]):
-            out[to, word] = (out[to, word] & ~a.clear_part[part, word]) | a.results[found, word]
-        if a.wrong[found]:
-            answer = _WRONG
-    if answer == _YES or answer == _WRONG:
-        if a.steps[step, 3] == 0:
-            answer = _ASK
-        for word in range(states.shape[1]):
-            out[to, word] = (out[to, word] & ~a.clear[step, word]) | a.put[step, word]
+            out[to, word] = (states[row, word] & ~a.clear[step, word]) | a.results[found, word]
+        answer = _WRONG if a.wrong[found] else _YES
+    else:
+        answer = _NO if found == _REFUSED else _ASK
     return answer
 
 
@@ -129,9 +119,8 @@ def _expand(
         asks = False
         fails = False
         full = False
-        for slot in range(a.drivers.shape[0]):
-            value = (states[row, a.drivers[slot, 0]] >> np.uint64(a.drivers[slot, 1])) & np.uint64(a.drivers[slot, 2])
-            known = a.drivers[slot, 3] + np.int64(value)
+        for driver in range(a.drivers.shape[0]):
+            known = _driven(a, states, row, driver)
             if a.steps_of[known, 0] < 0:
                 asks = True
             for step in range(a.steps_of[known, 0], a.steps_of[known, 1]):
@@ -142,7 +131,7 @@ def _expand(
                 if answer == _ASK:
                     asks = True
                 elif answer != _NO:
-                    if a.steps[step, 2]:
+                    if a.steps[step, 0] & BY_THREAD:
                         moves = True
                     if answer == _WRONG:
                         fails = True
@@ -256,9 +245,8 @@ def leading(a: Arrays, states: U64, first: Int, last: Int, goals: U64, out: U64,
     mask = np.uint64(goals.shape[0] - 1)
     for row in range(first, last):
         leads = False
-        for slot in range(a.drivers.shape[0]):
-            value = (states[row, a.drivers[slot, 0]] >> np.uint64(a.drivers[slot, 1])) & np.uint64(a.drivers[slot, 2])
-            known = a.drivers[slot, 3] + np.int64(value)
+        for driver in range(a.drivers.shape[0]):
+            known = _driven(a, states, row, driver)
             for step in range(a.steps_of[known, 0], a.steps_of[known, 1]):
                 answer = _take(a, states, row, step, out, 0)
                 if answer == _YES or answer == _WRONG:
@@ -293,11 +281,10 @@ def hopeless(a: Arrays, states: U64, rows: I64, count: Int, out: U64, hops: Int)
         alive = False
         for _ in range(hops):
             there = -1
-            for slot in range(a.drivers.shape[0]):
-                value = (out[here, a.drivers[slot, 0]] >> np.uint64(a.drivers[slot, 1])) & np.uint64(a.drivers[slot, 2])
-                known = a.drivers[slot, 3] + np.int64(value)
+            for driver in range(a.drivers.shape[0]):
+                known = _driven(a, out, here, driver)
                 for step in range(a.steps_of[known, 0], a.steps_of[known, 1]):
-                    if not a.steps[step, 2] and a.steps[step, 4]:
+                    if a.steps[step, 0] & AWAITED:
                         if _take(a, out, here, step, out, 1 - here) == _YES:
                             there = 1 - here
                             break
@@ -306,11 +293,10 @@ def hopeless(a: Arrays, states: U64, rows: I64, count: Int, out: U64, hops: Int)
             if there < 0:
                 break
             here = there
-            for slot in range(a.drivers.shape[0]):
-                value = (out[here, a.drivers[slot, 0]] >> np.uint64(a.drivers[slot, 1])) & np.uint64(a.drivers[slot, 2])
-                known = a.drivers[slot, 3] + np.int64(value)
+            for driver in range(a.drivers.shape[0]):
+                known = _driven(a, out, here, driver)
                 for step in range(a.steps_of[known, 0], a.steps_of[known, 1]):
-                    if a.steps[step, 2]:
+                    if a.steps[step, 0] & BY_THREAD:
                         answer = _take(a, out, here, step, out, 2)
                         alive = alive or answer == _YES or answer == _WRONG
             if alive:

@@ -1,7 +1,7 @@
-"""A ``Relation`` as arrays for ``bench/check/kernel.py``: states packed into 64-bit words, tables looked up by bits.
+"""A ``Relation`` as arrays for ``bench/check/kernel.py``: states packed into 64-bit words, steps looked up by bits.
 
-Every slot has a field of some bits in one of the words of a state; bit 63 of word 0 is always set, so that no state is 0.
-When a slot's values outgrow its field all is laid out anew, and the states seen so far are packed again.
+Every slot has a field of some bits in one of the words of a state; bit 63 of word 0 is always set, so that no state is
+0.  When a slot's values outgrow its field all is laid out anew, and the states seen so far are packed again.
 """
 
 from __future__ import annotations
@@ -13,29 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.check.footprint import View
-from bench.check.relation import (
-    LocalStep,
-    NewConstant,
-    NewResult,
-    News,
-    NewSteps,
-    NewTable,
-    NewValue,
-    NewView,
-    Numbers,
-    Relation,
-    Result,
-    Table,
-)
+from bench.check.relation import LocalStep, NewResult, News, NewSteps, NewValue, Numbers, Relation, Result
 from bench.machine import Kind
 
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 U64: TypeAlias = npt.NDArray[np.uint64]
-
-_AWAITED = (Kind.DRAIN, Kind.COMPLETE, Kind.SWITCH, Kind.MOVE)
-"""The steps of the environment that a thread may have to wait for."""
 
 UNKNOWN, REFUSED = -1, -2
 """Entries: not asked yet; the step cannot be taken."""
@@ -45,8 +29,17 @@ _WORD = 63
 """Bits of a word that fields may take; one of every word, so that the words are alike."""
 
 _DIRECT = 12
-"""A part whose key has so many bits at most is looked up by it; beyond, by its hash."""
+"""A step whose key has so many bits at most is looked up by it; beyond, by its hash."""
 _LONGEST_KEY = 64
+
+HASH_KEY, HASH_STEP = 0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F
+"""Odd numbers with well-spread bits: 2**64 over the golden ratio, and one of xxHash's primes."""
+
+_AWAITED = (Kind.DRAIN, Kind.COMPLETE, Kind.SWITCH, Kind.MOVE)
+"""The steps of the environment that a thread may have to wait for."""
+
+BY_THREAD, AWAITED = 1, 2
+"""What a step is: a thread's, or one of those."""
 
 
 class TooWideError(Exception):
@@ -56,33 +49,28 @@ class TooWideError(Exception):
 class Arrays(NamedTuple):
     """What is known of a relation.  Rows beyond those in use are there for growth.
 
-    A *field* is (word, shift, mask).  ``drivers``: the fields of the driving slots, and where their values begin in
-    ``steps_of``, which has the first step of each value, the one after the last, or ``UNKNOWN``.  ``flagged``: the fields of
-    all slots whose values say something, and where these begin in ``flags``.  ``steps``: first part in ``step_parts`` and the
-    one after the last; 1 for a thread's step; 1 if what it writes without reading is known, ``put``, and ``clear``, its
-    bits; 1 if a thread may wait for it.  ``parts``: first of ``reads`` and the one after the last; where its table begins in ``entries``, or ``UNKNOWN`` if
-    it is hashed.  ``clear_part``: the bits that a part writes.  ``reads``: a field, where its view begins in ``shown``
-    (``UNKNOWN``: the value itself), its shift in the key.  ``entries``: rows of ``results`` (what is written) and ``wrong`` (1
-    if a unit that counts is fetched wrong), ``UNKNOWN`` or ``REFUSED``.
+    A *field* is (word, shift, mask).  ``drivers``: two fields (the second with mask 0 if there is but one slot), the shift
+    of the second's value, and where the values begin in ``steps_of``, which has the first step of each value and the one
+    after the last, or ``UNKNOWN``.  ``steps``: what it is, its first row of ``reads`` and the one after the last, and where
+    its table begins in ``entries``, or ``UNKNOWN`` if it is hashed; ``clear``: the bits that it writes.  ``reads``: a field,
+    where its view begins in ``shown`` (``UNKNOWN``: the value itself), its shift in the key.  ``entries``: rows of
+    ``results`` (what is written) and ``wrong`` (1 if a unit that counts is fetched wrong), ``UNKNOWN`` or ``REFUSED``.
+    ``flagged``: the fields of the slots whose values say something, and where these begin in ``flags``.
     """
 
     drivers: I64
     steps_of: I32
-    flagged: I64
-    flags: U8
     steps: I32
     clear: U64
-    put: U64
-    step_parts: I32
-    parts: I32
-    clear_part: U64
     reads: I32
     shown: I32
     entries: I32
     results: U64
     wrong: U8
+    flagged: I64
+    flags: U8
     hashed_keys: U64
-    hashed_parts: I32
+    hashed_steps: I32
     hashed_entries: I32
 
 
@@ -110,11 +98,15 @@ class _Rows:
         return number
 
 
+class _NoRoomError(Exception):
+    """A value does not fit its field."""
+
+
 class Packing:
     """A relation in arrays; ``update`` takes in what it has learnt since.
 
-    ``words`` per state.  ``layout`` counts how often the fields were laid out: states packed under an older one have to
-    be unpacked by ``old_fields`` and packed again.  Raises ``TooWideError`` for a part that no key can hold.
+    ``fields``: (word, shift, mask) of each slot; ``words`` per state; ``layout`` counts how often they were laid out.
+    Raises ``TooWideError`` for a step that no key can hold.
     """
 
     def __init__(self, relation: Relation) -> None:
@@ -126,217 +118,179 @@ class Packing:
         self._lay_out()
         self.update()
 
-    # - fields
-
     def _lay_out(self) -> None:
         """Give every slot its field, and forget all but the relation."""
         self.layout += 1
-        self.fields = np.zeros((len(self._bits), 3), np.int64)
+        self.fields: list[tuple[int, int, int]] = []
         used = [0]
-        for slot, bits in enumerate(self._bits):
-            word = next((n for n, taken in enumerate(used) if taken + bits <= _WORD), len(used))
+        for bits in self._bits:
+            word = next((number for number, taken in enumerate(used) if taken + bits <= _WORD), len(used))
             if word == len(used):
                 used.append(0)
-            self.fields[slot] = word, used[word], (1 << bits) - 1
+            self.fields.append((word, used[word], (1 << bits) - 1))
             used[word] += bits
         self.words = len(used)
         self._next = 0
-        self._steps: dict[LocalStep, int] = {}
-        self._parts: dict[Table, int] = {}
-        self._bases: dict[View, int] = {}
-        self._views: list[list[View]] = [[] for _ in self._bits]
-        self._shifts: dict[Table, tuple[int, ...]] = {}
-        self._rows: dict[Table, dict[Result, int]] = {}
+        self._steps: dict[LocalStep, tuple[int, int, tuple[int, ...]]] = {}  # its row, its table, the shifts of its key
+        self._rows: dict[tuple[Numbers, Result], int] = {}
+        self._views: dict[View, int] = {}
+        self._views_of: list[list[View]] = [[] for _ in self._bits]
+        self._known = [0] * len(self._bits)
         self._hashed: dict[tuple[int, int], int] = {}
         self._rehash(64)
-        cut = self.relation.cut
-        self._steps_base = _bases(self._bits, self.relation.driving)
         self._steps_of = _Rows(np.int32, 2, UNKNOWN)
-        self._steps_of.extend(sum(1 << self._bits[slot] for slot in self.relation.driving))
-        saying = [n for n, slot in enumerate(cut.slots) if slot.what in ("place", "line", "buffer")]
-        self._flags_base = _bases(self._bits, saying)
+        drivers = []
+        for slots in self.relation.drivers:
+            second = self.fields[slots[1]] if len(slots) > 1 else (0, 0, 0)
+            base = self._steps_of.extend(1 << sum(self._bits[slot] for slot in slots))
+            drivers.append((*self.fields[slots[0]], *second, self._bits[slots[0]], base))
+        self._drivers = np.array(drivers, np.int64).reshape(-1, 8)
         self._flags = _Rows(np.uint8)
-        self._flags.extend(sum(1 << self._bits[slot] for slot in saying))
-        self._drivers = np.array([(*self.fields[s], self._steps_base[s]) for s in self.relation.driving], np.int64)
-        self._flagged = np.array([(*self.fields[s], self._flags_base[s]) for s in saying], np.int64)
-        self._step = _Rows(np.int32, 5)
-        self._clear, self._put = _Rows(np.uint64, self.words), _Rows(np.uint64, self.words)
-        self._step_parts = _Rows(np.int32)
-        self._part = _Rows(np.int32, 3)
-        self._clear_part = _Rows(np.uint64, self.words)
+        self._flags_of = {
+            slot: self._flags.extend(1 << self._bits[slot])
+            for slot, (what, *_) in enumerate(self.relation.cut.slots) if what in ("place", "line", "buffer")
+        }  # fmt: skip
+        self._flagged = np.array([(*self.fields[slot], base) for slot, base in self._flags_of.items()], np.int64)
+        self._step = _Rows(np.int32, 4)
+        self._clear = _Rows(np.uint64, self.words)
         self._reads = _Rows(np.int32, 5)
         self._shown = _Rows(np.int32)
         self._entries = _Rows(np.int32, fill=UNKNOWN)
         self._results, self._wrong = _Rows(np.uint64, self.words), _Rows(np.uint8)
 
-    def pack(self, numbers: Sequence[int]) -> U64:
+    def pack(self, numbers: Numbers) -> U64:
         """A state as words."""
         words = [0] * self.words
         words[0] = PRESENT
-        for (word, shift, _), number in zip(self.fields.tolist(), numbers, strict=True):
+        for (word, shift, _), number in zip(self.fields, numbers, strict=True):
             words[word] |= number << shift
         return np.array(words, np.uint64)
 
     def unpack(self, words: U64) -> Numbers:
         """The numbers of a state."""
         held = words.tolist()
-        return tuple(held[word] >> shift & mask for word, shift, mask in self.fields.tolist())
-
-    # - news
-
-    def update(self) -> None:
-        """Take in what the relation has learnt; lay all out anew if it does not fit."""
-        while True:
-            news = self.relation.news
-            if all(self._take(item) for item in news[self._next :]):
-                self._next = len(news)
-                return
-            self._lay_out()
-
-    def _take(self, news: News) -> bool:
-        """Whether there was room."""
-        match news:
-            case NewValue(slot, number, says):
-                if number >> self._bits[slot]:
-                    self._bits[slot] += 2 if self._bits[slot] < 4 else 1
-                    return False
-                if slot in self._flags_base:
-                    self._flags.array[self._flags_base[slot] + number] = says
-                return all(self._show(view, number) for view in self._views[slot])
-            case NewView(view):
-                return self._new_view(view)
-            case NewTable(table):
-                self._new_table(table)
-            case NewSteps(slot, number, steps):
-                numbers = [self._new_step(one) for one in steps]
-                span = (numbers[0], numbers[-1] + 1) if numbers else (0, 0)
-                self._steps_of.array[self._steps_base[slot] + number] = span
-            case NewConstant(one):
-                self._known(one)
-            case NewResult(table, read, result):
-                self._enter(table, read, REFUSED if result is None else self._result(table, result))
-        return True
-
-    def _new_view(self, view: View) -> bool:
-        if view.aspect:
-            self._bases[view] = self._shown.extend(1 << self._bits[view.slot])
-            self._views[view.slot].append(view)
-            return all(self._show(view, number) for number in range(len(self.relation.shown[view])))
-        return True
-
-    def _show(self, view: View, number: int) -> bool:
-        shown = self.relation.shown[view][number]
-        if shown >> self._view_bits.setdefault(view, 2):
-            self._view_bits[view] += 1
-            return False
-        if number >> self._bits[view.slot] == 0:
-            self._shown.array[self._bases[view] + number] = shown
-        return True
-
-    def _new_table(self, table: Table) -> None:
-        first = self._reads.size
-        shifts, total = [], 0
-        for view in table.part.reads:
-            shifts.append(total)
-            field = self.fields[view.slot]
-            self._reads.append((*field, self._bases.get(view, UNKNOWN), total))
-            total += self._view_bits[view] if view.aspect else self._bits[view.slot]
-        if total > _LONGEST_KEY:
-            raise TooWideError(f"{total} bits")
-        base = self._entries.extend(1 << total) if total <= _DIRECT else UNKNOWN
-        self._parts[table] = self._part.append((first, self._reads.size, base))
-        self._clear_part.append(self._mask(table.part.writes))
-        self._shifts[table], self._rows[table] = tuple(shifts), {}
-
-    def _new_step(self, one: LocalStep) -> int:
-        first = self._step_parts.size
-        for table in one.tables:
-            self._step_parts.append(self._parts[table])
-        self._steps[one] = self._step.append(
-            (first, self._step_parts.size, one.by_thread, 0, one.local.event.kind in _AWAITED)
-        )
-        self._clear.extend(1)
-        self._put.extend(1)
-        return self._steps[one]
-
-    def _known(self, one: LocalStep) -> None:
-        assert one.constant is not None
-        row = self._steps[one]
-        self._clear.array[row] = self._mask(tuple(one.constant))
-        self._put.array[row] = self._bits_of(tuple(one.constant), tuple(one.constant.values()))
-        self._step.array[row, 3] = 1
-
-    def _result(self, table: Table, result: Result) -> int:
-        rows = self._rows[table]
-        if result not in rows:
-            rows[result] = self._results.append(self._bits_of(table.part.writes, result.written))
-            self._wrong.append(result.wrong)
-        return rows[result]
-
-    def _enter(self, table: Table, read: Numbers, entry: int) -> None:
-        part = self._parts[table]
-        key = sum(number << shift for number, shift in zip(read, self._shifts[table], strict=True))
-        base = int(self._part.array[part, 2])
-        if base != UNKNOWN:
-            self._entries.array[base + key] = entry
-            return
-        self._hashed[part, key] = entry
-        if 2 * len(self._hashed) > self._hashed_parts.size:
-            self._rehash(2 * self._hashed_parts.size)
-        else:
-            self._hash(part, key, entry)
-
-    def _rehash(self, size: int) -> None:
-        """Make the hash table anew, with ``size`` places."""
-        self._hashed_keys = np.zeros(size, np.uint64)
-        self._hashed_parts = np.full(size, UNKNOWN, np.int32)
-        self._hashed_entries = np.full(size, UNKNOWN, np.int32)
-        for (part, key), entry in self._hashed.items():
-            self._hash(part, key, entry)
-
-    def _hash(self, part: int, key: int, entry: int) -> None:
-        last = self._hashed_parts.size - 1
-        place = hashed_at(part, key) & last
-        while self._hashed_parts[place] != UNKNOWN:
-            place = (place + 1) & last
-        self._hashed_keys[place], self._hashed_parts[place], self._hashed_entries[place] = key, part, entry
-
-    def _mask(self, slots: Numbers) -> list[int]:
-        """The bits of these slots, in words."""
-        return self._bits_of(slots, [int(self.fields[slot, 2]) for slot in slots])
-
-    def _bits_of(self, slots: Numbers, numbers: Sequence[int]) -> list[int]:
-        words = [0] * self.words
-        for slot, number in zip(slots, numbers, strict=True):
-            word, shift, _ = self.fields[slot].tolist()
-            words[word] |= number << shift
-        return words
+        return tuple(held[word] >> shift & mask for word, shift, mask in self.fields)
 
     @property
     def arrays(self) -> Arrays:
         """What is known now."""
         return Arrays(
-            self._drivers, self._steps_of.array, self._flagged, self._flags.array, self._step.array, self._clear.array,
-            self._put.array, self._step_parts.array, self._part.array, self._clear_part.array, self._reads.array,
-            self._shown.array, self._entries.array, self._results.array, self._wrong.array, self._hashed_keys,
-            self._hashed_parts, self._hashed_entries,
+            self._drivers, self._steps_of.array, self._step.array, self._clear.array, self._reads.array,
+            self._shown.array, self._entries.array, self._results.array, self._wrong.array, self._flagged,
+            self._flags.array, self._hashed_keys, self._hashed_steps, self._hashed_entries,
         )  # fmt: skip
 
+    # - what is new
 
-def hashed_at(part: int, key: int) -> int:
-    """Where the search for a part's key begins; ``bench/check/kernel.py`` has the same."""
-    mixed = (key * HASH_KEY + part * HASH_PART) & (1 << 64) - 1
-    return mixed >> 32
+    def update(self) -> None:
+        """Take in what the relation has learnt; lay all out anew if it does not fit."""
+        while True:
+            news = self.relation.news
+            try:
+                for item in news[self._next :]:
+                    self._take(item)
+            except _NoRoomError:
+                self._lay_out()
+            else:
+                self._next = len(news)
+                return
+
+    def _take(self, news: News) -> None:
+        match news:
+            case NewValue(slot, number, says):
+                if number >> self._bits[slot]:
+                    self._bits[slot] += 2 if self._bits[slot] < 4 else 1
+                    raise _NoRoomError
+                self._known[slot] = number + 1
+                if slot in self._flags_of:
+                    self._flags.array[self._flags_of[slot] + number] = says
+                for view in self._views_of[slot]:
+                    self._show(view, number)
+            case NewSteps(driver, numbers, steps):
+                first = self._step.size
+                for step in steps:
+                    self._add(step)
+                at = numbers[0] if len(numbers) == 1 else numbers[0] | numbers[1] << int(self._drivers[driver, 6])
+                self._steps_of.array[int(self._drivers[driver, 7]) + at] = first, self._step.size
+            case NewResult(step, read, result):
+                self._enter(step, read, REFUSED if result is None else self._row(step.writes, result))
+
+    def _add(self, step: LocalStep) -> None:
+        first = self._reads.size
+        shifts, total = [], 0
+        for view in step.reads:
+            if view not in self._views:
+                self._add_view(view)
+            shifts.append(total)
+            self._reads.append((*self.fields[view.slot], self._views[view], total))
+            total += self._view_bits[view] if view.aspect else self._bits[view.slot]
+        if total > _LONGEST_KEY:
+            raise TooWideError(f"a step that looks at {total} bits of a state")
+        table = self._entries.extend(1 << total) if total <= _DIRECT else UNKNOWN
+        what = (BY_THREAD if step.event.kind is Kind.PROGRAM else 0) | (AWAITED if step.event.kind in _AWAITED else 0)
+        row = self._step.append((what, first, self._reads.size, table))
+        self._clear.append(self._words(step.writes, [self.fields[slot][2] for slot in step.writes]))
+        self._steps[step] = row, table, tuple(shifts)
+
+    def _add_view(self, view: View) -> None:
+        if not view.aspect:
+            self._views[view] = UNKNOWN
+            return
+        self._views[view] = self._shown.extend(1 << self._bits[view.slot])
+        self._views_of[view.slot].append(view)
+        self._view_bits.setdefault(view, 2)
+        for number in range(self._known[view.slot]):
+            self._show(view, number)
+
+    def _show(self, view: View, number: int) -> None:
+        shown = self.relation.shown[view][number]
+        if shown >> self._view_bits[view]:
+            self._view_bits[view] += 1
+            raise _NoRoomError
+        self._shown.array[self._views[view] + number] = shown
+
+    def _row(self, slots: Numbers, result: Result) -> int:
+        row = self._rows.get((slots, result))
+        if row is None:
+            row = self._rows[slots, result] = self._results.append(self._words(slots, result.written))
+            self._wrong.append(result.wrong)
+        return row
+
+    def _words(self, slots: Numbers, numbers: Sequence[int]) -> list[int]:
+        words = [0] * self.words
+        for slot, number in zip(slots, numbers, strict=True):
+            word, shift, _ = self.fields[slot]
+            words[word] |= number << shift
+        return words
+
+    def _enter(self, step: LocalStep, read: Numbers, entry: int) -> None:
+        row, table, shifts = self._steps[step]
+        key = sum(number << shift for number, shift in zip(read, shifts, strict=True))
+        if table != UNKNOWN:
+            self._entries.array[table + key] = entry
+            return
+        self._hashed[row, key] = entry
+        if 2 * len(self._hashed) > self._hashed_steps.size:
+            self._rehash(2 * self._hashed_steps.size)
+        else:
+            self._hash(row, key, entry)
+
+    def _rehash(self, size: int) -> None:
+        """Make the hash table anew, with ``size`` places."""
+        self._hashed_keys = np.zeros(size, np.uint64)
+        self._hashed_steps = np.full(size, UNKNOWN, np.int32)
+        self._hashed_entries = np.full(size, UNKNOWN, np.int32)
+        for (step, key), entry in self._hashed.items():
+            self._hash(step, key, entry)
+
+    def _hash(self, step: int, key: int, entry: int) -> None:
+        last = self._hashed_steps.size - 1
+        place = _hashed_at(step, key) & last
+        while self._hashed_steps[place] != UNKNOWN:
+            place = (place + 1) & last
+        self._hashed_keys[place], self._hashed_steps[place], self._hashed_entries[place] = key, step, entry
 
 
-HASH_KEY, HASH_PART = 0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F
-"""Odd numbers with well-spread bits: 2**64 over the golden ratio, and one of xxHash's primes."""
-
-
-def _bases(bits: Sequence[int], slots: Sequence[int]) -> dict[int, int]:
-    """Where the values of each slot begin, if they are laid out one after the other."""
-    bases, total = {}, 0
-    for slot in slots:
-        bases[slot] = total
-        total += 1 << bits[slot]
-    return bases
+def _hashed_at(step: int, key: int) -> int:
+    """Where the search for a key begins; ``bench/check/kernel.py`` says the same."""
+    return ((key * HASH_KEY + step * HASH_STEP) & (1 << 64) - 1) >> 32

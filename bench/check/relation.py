@@ -8,13 +8,13 @@ asks ``bench/machine.py`` for what is not known yet of the steps of one state, a
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bench.check.footprint import Cut, Local, Part, View
 from bench.check.question import Question
-from bench.machine import Kind, State, initial, step
+from bench.machine import Event, Kind, State, initial, step
 from bench.program import Model
 from bench.scenarios import Role
 
@@ -26,14 +26,14 @@ retranslator has more to do."""
 
 
 class Result(NamedTuple):
-    """What a part writes: numbers, one for each of its slots; ``wrong``: a unit that counts is fetched wrong."""
+    """What is written: numbers, one for each slot; ``wrong``: a unit that counts is fetched wrong."""
 
     written: Numbers
     wrong: bool
 
 
 @dataclass(eq=False, slots=True)
-class Table:
+class _Table:
     """What is known of a part: by the numbers that it reads, its result, or None where the step cannot be taken."""
 
     part: Part
@@ -42,20 +42,17 @@ class Table:
 
 @dataclass(eq=False, slots=True)
 class LocalStep:
-    """A step: its ``tables``, the first of which is the ``guard`` if it has one, and what it writes without reading.
+    """A step that a value of a driver leads to: what decides on it, ``reads``, beside the driver; what it ``writes``.
 
-    ``constant`` is that, by slot; None until the step has been seen taken.
+    ``results``: by what is read, what is written, or None where the step cannot be taken.
     """
 
-    local: Local
-    guard: Table | None
-    tables: tuple[Table, ...]
-    constant: dict[int, int] | None = None
-
-    @property
-    def by_thread(self) -> bool:
-        """Whether it is a thread's step, not the environment's."""
-        return self.local.event.kind is Kind.PROGRAM
+    event: Event
+    guard: _Table | None
+    tables: tuple[_Table, ...]
+    reads: tuple[View, ...]
+    writes: Numbers
+    results: dict[Numbers, Result | None] = field(default_factory=dict)
 
 
 class NewValue(NamedTuple):
@@ -66,48 +63,30 @@ class NewValue(NamedTuple):
     says: int
 
 
-class NewView(NamedTuple):
-    """What a view shows of the values known so far is kept in ``Relation.shown``, and that of later ones."""
-
-    view: View
-
-
-class NewTable(NamedTuple):
-    """A part was met."""
-
-    table: Table
-
-
 class NewSteps(NamedTuple):
-    """The steps that a value of a slot drives."""
+    """The steps that the values ``numbers`` of a driver, by its number, lead to."""
 
-    slot: int
-    number: int
+    driver: int
+    numbers: Numbers
     steps: tuple[LocalStep, ...]
 
 
-class NewConstant(NamedTuple):
-    """What a step writes without reading is known."""
+class NewResult(NamedTuple):
+    """A result of a step."""
 
     step: LocalStep
-
-
-class NewResult(NamedTuple):
-    """An entry of a table."""
-
-    table: Table
     read: Numbers
     result: Result | None
 
 
-News = NewValue | NewView | NewTable | NewSteps | NewConstant | NewResult
+News = NewValue | NewSteps | NewResult
 
 
 class Relation:
     """The transition relation of a model, as far as somebody has asked for it.
 
-    ``driving``: the slots that drive steps; ``start``: the initial state; ``shown[view]``: what a view shows of each value
-    of its slot, numbered.
+    ``drivers``: the slots that lead to steps; ``start``: the initial state; ``shown[view]``: what a view shows of each
+    value of its slot, numbered.
     """
 
     def __init__(self, model: Model, question: Question) -> None:
@@ -120,15 +99,14 @@ class Relation:
         self._views: list[list[View]] = [[] for _ in self.cut.slots]
         self._values: list[list[Any]] = [[] for _ in self.cut.slots]
         self._numbers: list[dict[Any, int]] = [{} for _ in self.cut.slots]
-        self._tables: dict[Hashable, Table] = {}
-        self._steps: dict[tuple[int, int], tuple[LocalStep, ...]] = {}
+        self._tables: dict[Hashable, _Table] = {}
+        self._steps: dict[tuple[int, Numbers], tuple[LocalStep, ...]] = {}
         self._counting = question.cells(model)
-        evictions, instructions = {Kind.WRITE_BACK}, {Kind.DROP, Kind.FILL}
-        unseen = {"line": evictions <= question.without, "icache": instructions <= question.without}
-        drivers = ("place", "running", "buffer", "pending", "line", "icache")
-        self.driving = tuple(
-            number for number, slot in enumerate(self.cut.slots)
-            if slot.what in drivers and not unseen.get(slot.what, False)
+        self._without = question.without
+        kinds = {"line": {Kind.WRITE_BACK}, "icache": {Kind.DROP, Kind.FILL}, "ahead": {Kind.AHEAD}}
+        self.drivers = tuple(
+            driver for driver in self.cut.drivers
+            if not kinds.get(self.cut.slots[driver[-1]].what, {Kind.PROGRAM}) <= question.without
         )  # fmt: skip
         self.start = self.numbers(initial(model))
 
@@ -138,7 +116,7 @@ class Relation:
         """A state as numbers; values that were not met before are numbered."""
         return tuple(self._number(slot, value) for slot, value in enumerate(self.cut.values(state)))
 
-    def state(self, numbers: Sequence[int]) -> State:
+    def state(self, numbers: Numbers) -> State:
         """The state with these numbers."""
         return self.cut.state([values[number] for values, number in zip(self._values, numbers, strict=True)])
 
@@ -170,38 +148,39 @@ class Relation:
 
     # - steps
 
-    def learn(self, numbers: Sequence[int]) -> None:
+    def learn(self, numbers: Numbers) -> None:
         """Ask the machine for what is not known yet of the steps of a state."""
         state: State | None = None
-        values: list[Any] = []
-        for slot in self.driving:
-            for known in self._steps_at(slot, numbers[slot]):
-                if known.guard is not None:
-                    read = self._read(known.guard, numbers)
-                    if read in known.guard.results and known.guard.results[read] is None:
-                        continue
-                if known.constant is not None and all(self._read(t, numbers) in t.results for t in known.tables):
+        for number, driver in enumerate(self.drivers):
+            for known in self._steps_at(number, tuple(numbers[slot] for slot in driver)):
+                read = self._read(known.reads, numbers)
+                if read in known.results:
                     continue
-                if state is None:
-                    state = self.state(numbers)
-                    values = self.cut.values(state)
-                self._ask(known, numbers, state, values)
+                if not self._compose(known, read, numbers):
+                    state = state or self.state(numbers)
+                    self._ask(known, read, numbers, state)
 
-    def _steps_at(self, slot: int, number: int) -> tuple[LocalStep, ...]:
-        steps = self._steps.get((slot, number))
+    def _steps_at(self, driver: int, numbers: Numbers) -> tuple[LocalStep, ...]:
+        steps = self._steps.get((driver, numbers))
         if steps is None:
-            found = self.cut.locals_at(slot, self._values[slot][number])
-            wanted = (local for local in found if local.event.kind not in self.question.without)
-            steps = self._steps[slot, number] = tuple(self._local_step(local) for local in wanted)
-            self.news.append(NewSteps(slot, number, steps))
+            slots = self.drivers[driver]
+            values = tuple(self._values[slot][number] for slot, number in zip(slots, numbers, strict=True))
+            wanted = (local for local in self.cut.locals_at(slots, values) if local.event.kind not in self._without)
+            steps = self._steps[driver, numbers] = tuple(self._local_step(local, slots) for local in wanted)
+            self.news.append(NewSteps(driver, numbers, steps))
         return steps
 
-    def _local_step(self, local: Local) -> LocalStep:
+    def _local_step(self, local: Local, driver: tuple[int, ...]) -> LocalStep:
         guard = self._table(local.guard) if local.guard is not None else None
-        tables = tuple(self._table(part) for part in local.parts if part.reads)
-        return LocalStep(local, guard, (guard, *tables) if guard is not None else tables)
+        tables = tuple(self._table(part) for part in local.parts)
+        every = (guard, *tables) if guard is not None else tables
+        views = dict.fromkeys(view for table in every for view in table.part.reads if view.slot not in driver)
+        # Of a slot that is read as a whole no view is needed.
+        reads = tuple(view for view in views if not view.aspect or View(view.slot) not in views)
+        writes = tuple(dict.fromkeys(slot for table in tables for slot in table.part.writes))
+        return LocalStep(local.event, guard, tables, reads, writes)
 
-    def _table(self, part: Part) -> Table:
+    def _table(self, part: Part) -> _Table:
         table = self._tables.get(part.key)
         if table is None:
             for view in part.reads:
@@ -210,9 +189,7 @@ class Relation:
                     for value in self._values[view.slot]:
                         self._show(view, value)
                     self._views[view.slot].append(view)
-                    self.news.append(NewView(view))
-            table = self._tables[part.key] = Table(part)
-            self.news.append(NewTable(table))
+            table = self._tables[part.key] = _Table(part)
         assert table.part == part, part.key
         return table
 
@@ -220,36 +197,52 @@ class Relation:
         aspects = self._aspects[view]
         self.shown[view].append(aspects.setdefault(self.cut.seen(view, value), len(aspects)))
 
-    def _read(self, table: Table, numbers: Sequence[int]) -> Numbers:
-        return tuple(self.shown[view][numbers[view.slot]] for view in table.part.reads)
+    def _read(self, views: tuple[View, ...], numbers: Numbers) -> Numbers:
+        return tuple(self.shown[view][numbers[view.slot]] for view in views)
 
-    def _ask(self, known: LocalStep, numbers: Sequence[int], state: State, values: list[Any]) -> None:
-        local = known.local
-        taken = step(self.model, state, local.event)
-        if taken is None or (local.only_if is not None and not local.only_if(state)):
-            assert known.guard is not None, f"{local.event} cannot be taken, and nothing says when"
-            self._result(known.guard, numbers, None)
-            return
-        after = self.cut.values(taken.state)
-        written = {slot for part in local.parts for slot in part.writes}
-        assert all(slot in written or new == old for slot, (new, old) in enumerate(zip(after, values, strict=True))), (
-            f"{local.event} writes more than its footprint"
-        )
-        wrong = self.question.failure == "wrong fetch" and self.question.fails(self.model, taken)
+    def _compose(self, known: LocalStep, read: Numbers, numbers: Numbers) -> bool:
+        """Whether the step's result follows from those of its parts; if so it is one of its results."""
+        if known.guard is not None:
+            guarded = self._read(known.guard.part.reads, numbers)
+            if guarded not in known.guard.results:
+                return False
+            if known.guard.results[guarded] is None:
+                self._result(known, read, None)
+                return True
+        written: dict[int, int] = {}
+        wrong = False
         for table in known.tables:
-            part = table.part
-            result = Result(tuple(self._number(slot, after[slot]) for slot in part.writes), part.fetches and wrong)
-            self._result(table, numbers, result)
-        if known.constant is None:
-            known.constant = {
-                slot: self._number(slot, after[slot])
-                for part in local.parts if not part.reads for slot in part.writes
-            }  # fmt: skip
-            self.news.append(NewConstant(known))
+            result = table.results.get(self._read(table.part.reads, numbers))
+            if result is None:
+                return False
+            written.update(zip(table.part.writes, result.written, strict=True))
+            wrong = wrong or result.wrong
+        self._result(known, read, Result(tuple(written[slot] for slot in known.writes), wrong))
+        return True
 
-    def _result(self, table: Table, numbers: Sequence[int], result: Result | None) -> None:
-        read = self._read(table, numbers)
-        if read not in table.results:
-            table.results[read] = result
-            self.news.append(NewResult(table, read, result))
-        assert table.results[read] == result, f"{table.part.key} reads more than its footprint"
+    def _result(self, known: LocalStep, read: Numbers, result: Result | None) -> None:
+        known.results[read] = result
+        self.news.append(NewResult(known, read, result))
+
+    def _ask(self, known: LocalStep, read: Numbers, numbers: Numbers, state: State) -> None:
+        taken = step(self.model, state, known.event)
+        if known.guard is not None:
+            self._learnt(known.guard, numbers, None if taken is None else Result((), False))
+        assert taken is not None or known.guard is not None, f"{known.event} cannot be taken, and nothing says when"
+        if taken is not None:
+            after = self.numbers(taken.state)
+            written = set(known.writes)
+            assert all(slot in written or after[slot] == old for slot, old in enumerate(numbers)), (
+                f"{known.event} writes more than its footprint"
+            )
+            wrong = self.question.failure == "wrong fetch" and self.question.fails(self.model, taken)
+            for table in known.tables:
+                part = table.part
+                result = Result(tuple(after[slot] for slot in part.writes), part.fetches and wrong)
+                self._learnt(table, numbers, result)
+        composed = self._compose(known, read, numbers)
+        assert composed
+
+    def _learnt(self, table: _Table, numbers: Numbers, result: Result | None) -> None:
+        known = table.results.setdefault(self._read(table.part.reads, numbers), result)
+        assert known == result, f"{table.part.key} reads more than its footprint"
