@@ -42,6 +42,9 @@ U64: TypeAlias = npt.NDArray[np.uint64]
 _ROOM = 1 << 15
 """Successors made before they are looked up, in rows: enough to hide the memory's latency, few enough for a cache."""
 
+_RECENT = 1 << 14
+"""States known from a moment ago: a quarter of a megabyte of them at two words each."""
+
 _HOPS = 64
 """Steps of the environment followed to see whether a thread waits for them; after that the machine is asked."""
 
@@ -74,6 +77,7 @@ class _Exploration:
     def _out(self) -> None:
         self.out: U64 = np.empty((_ROOM, self.packing.words), np.uint64)
         self.hashes: U64 = np.empty(_ROOM, np.uint64)
+        self.recent: U64 = np.zeros((_RECENT, self.packing.words), np.uint64)
 
     @property
     def count(self) -> int:
@@ -92,8 +96,8 @@ class _Exploration:
                 lists = np.empty((3, stop - at), np.int64)
                 self.report[[UNASKED, STUCK, FAILING]] = 0
                 reached = int(expand(
-                    self.packing.arrays, self.states, picked, at, stop, self.question.failure == "lasting", self.out,
-                    self.hashes, lists, self.table, max_states, self.report,
+                    self.packing.arrays, self.states, picked, at, stop, self.question.failure == "lasting", self.recent,
+                    self.out, self.hashes, lists, self.table, max_states, self.report,
                 ))  # fmt: skip
                 for which, rows in found.items():
                     rows.append(lists[which - UNASKED, : self.report[which]])

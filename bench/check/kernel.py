@@ -1,11 +1,13 @@
 """The breadth-first search over packed states, compiled.
 
-It knows no rule of the machine: what a step does it looks up in the ``Arrays`` of ``bench/check/packing.py``.  A state for
-which they do not say enough is handed back, to be expanded again when they do.
+It knows no rule of the machine: what a step does it looks up in the ``Arrays`` of ``bench/check/packing.py``.  A state
+for which they do not say enough is handed back, to be expanded again when they do.
 
 States are rows of words.  The set of those seen is a hash table of the states themselves, open addressing with linear
 probing, where a row of zeros is free.  The successors of some thousand states are made before any of them is looked up:
-so the processor can wait for many of the table's lines at once.
+so the processor can wait for many of the table's lines at once.  Many of them are known from a moment ago, since steps
+that have nothing to do with each other lead to the same state in either order: a small table of the latest
+(``recent``), which fits a cache, keeps those from the large one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.check.packing import AWAITED, BY_THREAD, HASH_KEY, HASH_STEP, REFUSED, UNKNOWN, Arrays
+from bench.check.packing import AWAITED, BY_THREAD, HASH_KEY, HASH_STEP, NONE, REFUSED, UNKNOWN, Arrays
 from bench.check.relation import BUSY, DATA_WRONG, UNFINISHED
 from bench.jit import inlined, lean_kernel
 
@@ -24,11 +26,12 @@ U64: TypeAlias = npt.NDArray[np.uint64]
 Int: TypeAlias = int | np.int64
 Word: TypeAlias = np.uint64
 
-# Of numpy's types, since numba would take a Python constant for a signed number.
+# Of numpy's types, since numba takes a Python constant for a signed number, and a sum of both kinds for a real one.
 _HASH_KEY, _HASH_STEP = np.uint64(HASH_KEY), np.uint64(HASH_STEP)
 _MIX, _MIX_AGAIN = np.uint64(0xFF51_AFD7_ED55_8CCD), np.uint64(0xC4CE_B9FE_1A85_EC53)
 """The multipliers of MurmurHash3's 64-bit finalizer."""
-_HIGH, _ZERO, _ONE = np.uint64(32), np.uint64(0), np.uint64(1)
+_HIGH, _ZERO, _ONE, _NONE = np.uint64(32), np.uint64(0), np.uint64(1), np.uint64(NONE)
+_BY_THREAD, _AWAITED = np.uint64(BY_THREAD), np.uint64(AWAITED)
 _UNKNOWN, _REFUSED = np.int64(UNKNOWN), np.int64(REFUSED)
 _DATA_WRONG, _BUSY, _UNFINISHED = np.uint8(DATA_WRONG), np.uint8(BUSY), np.uint8(UNFINISHED)
 
@@ -42,8 +45,7 @@ REPORTS = 7
 
 
 @inlined
-def hashed(states: U64, row: Int) -> Word:
-    """The hash of a state."""
+def _hash(states: U64, row: Word) -> Word:
     mixed = _ZERO
     for word in range(states.shape[1]):
         mixed = (mixed ^ states[row, word]) * _MIX
@@ -53,67 +55,91 @@ def hashed(states: U64, row: Int) -> Word:
 
 
 @inlined
-def _driven(a: Arrays, states: U64, row: Int, driver: Int) -> Int:
-    """Where the steps that a driver's value leads to are."""
-    first = (states[row, a.drivers[driver, 0]] >> np.uint64(a.drivers[driver, 1])) & np.uint64(a.drivers[driver, 2])
-    second = (states[row, a.drivers[driver, 3]] >> np.uint64(a.drivers[driver, 4])) & np.uint64(a.drivers[driver, 5])
-    return a.drivers[driver, 7] + np.int64(first | second << np.uint64(a.drivers[driver, 6]))
+def _equal(one: U64, row: Word, other: U64, at: Word) -> bool:
+    """Whether two rows are the same."""
+    same = one[row, 0] == other[at, 0]
+    for word in range(1, one.shape[1]):
+        same = same and one[row, word] == other[at, word]
+    return same
 
 
 @inlined
-def _take(a: Arrays, states: U64, row: Int, step: Int, out: U64, to: Int) -> Int:
+def _copy(one: U64, row: Word, other: U64, at: Word) -> None:
+    """Write a row of ``one`` to one of ``other``."""
+    for word in range(one.shape[1]):
+        other[at, word] = one[row, word]
+
+
+@inlined
+def _field(states: U64, row: Word, fields: U64, at: Word, column: Int) -> Word:
+    """The value of a field, (word, shift, mask) from ``column`` of ``fields`` on."""
+    return (states[row, fields[at, column]] >> fields[at, column + 1]) & fields[at, column + 2]
+
+
+@inlined
+def _driven(a: Arrays, states: U64, row: Word, driver: Int) -> Word:
+    """Where the steps that a driver's value leads to are."""
+    at = np.uint64(driver)
+    second = _field(states, row, a.drivers, at, 3)
+    return a.drivers[at, 7] + (_field(states, row, a.drivers, at, 0) | second << a.drivers[at, 6])
+
+
+@inlined
+def _take(a: Arrays, states: U64, row: Word, step: Word, out: U64, to: Word) -> Int:
     """Whether a step can be taken, and if so the state after it, to row ``to`` of ``out``."""
     key = _ZERO
     for read in range(a.steps[step, 1], a.steps[step, 2]):
-        value = (states[row, a.reads[read, 0]] >> np.uint64(a.reads[read, 1])) & np.uint64(a.reads[read, 2])
-        base = a.reads[read, 3]
-        if base >= 0:
-            value = np.uint64(a.shown[base + np.int64(value)])
-        key |= value << np.uint64(a.reads[read, 4])
-    table = a.steps[step, 3]
+        at = np.uint64(read)
+        value = _field(states, row, a.reads, at, 0)
+        if a.reads[at, 3] != _NONE:
+            value = np.uint64(a.shown[a.reads[at, 3] + value])
+        key |= value << a.reads[at, 4]
     found: Int = _UNKNOWN
-    if table >= 0:
-        found = np.int64(a.entries[table + np.int64(key)])
+    if a.steps[step, 3] != _NONE:
+        found = np.int64(a.entries[a.steps[step, 3] + key])
     else:
         last = np.uint64(a.hashed_steps.size - 1)
-        place = ((key * _HASH_KEY + np.uint64(step) * _HASH_STEP) >> _HIGH) & last
-        while a.hashed_steps[place] != UNKNOWN:
+        place = ((key * _HASH_KEY + step * _HASH_STEP) >> _HIGH) & last
+        while a.hashed_steps[place] != _NONE:
             if a.hashed_steps[place] == step and a.hashed_keys[place] == key:
                 found = np.int64(a.hashed_entries[place])
                 break
             place = (place + _ONE) & last
+    answer: Int = _ASK
     if found >= 0:
+        result = np.uint64(found)
         for word in range(states.shape[1]):
-            out[to, word] = (states[row, word] & ~a.clear[step, word]) | a.results[found, word]
-        answer = _WRONG if a.wrong[found] else _YES
-    else:
-        answer = _NO if found == _REFUSED else _ASK
+            out[to, word] = (states[row, word] & ~a.clear[step, word]) | a.results[result, word]
+        answer = _WRONG if a.wrong[result] else _YES
+    elif found == _REFUSED:
+        answer = _NO
     return answer
 
 
 @inlined
-def _says(a: Arrays, states: U64, row: Int) -> np.uint8:
+def _says(a: Arrays, states: U64, row: Word) -> np.uint8:
     """All that the values of a state's slots say of it."""
     said = np.uint8(0)
     for slot in range(a.flagged.shape[0]):
-        value = (states[row, a.flagged[slot, 0]] >> np.uint64(a.flagged[slot, 1])) & np.uint64(a.flagged[slot, 2])
-        said |= a.flags[a.flagged[slot, 3] + np.int64(value)]
+        at = np.uint64(slot)
+        said |= a.flags[a.flagged[at, 3] + _field(states, row, a.flagged, at, 0)]
     return said
 
 
 @lean_kernel
 def _expand(
-    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, out: U64, hashes: U64,
+    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, recent: U64, out: U64, hashes: U64,
     lists: I64, report: I64,
 ) -> Int:  # fmt: skip
-    """Make the successors of states until they are all done or there is no more room; the first that is not done.
+    """Make the successors of states until all are done or there is no more room; the first that is not done.
 
-    ``picked``: their rows, or empty for rows ``at`` to ``last``.  ``lists``: rows of the states that are to be asked for, that
-    are stuck, and that have a failing step, from ``report`` on.
+    ``picked``: their rows, or empty for rows ``at`` to ``last``.  ``lists``: rows of the states that are to be asked for,
+    that are stuck, and that have a failing step; ``report`` says how many there are.
     """
     rows: Int = 0
+    newest = np.uint64(recent.shape[0] - 1)
     while at < last:
-        row = picked[at] if picked.size else at
+        row = np.uint64(picked[at] if picked.size else at)
         first = rows
         moves = False
         asks = False
@@ -121,44 +147,46 @@ def _expand(
         full = False
         for driver in range(a.drivers.shape[0]):
             known = _driven(a, states, row, driver)
-            if a.steps_of[known, 0] < 0:
-                asks = True
-            for step in range(a.steps_of[known, 0], a.steps_of[known, 1]):
+            asks = asks or a.steps_of[known, 0] < 0
+            for number in range(a.steps_of[known, 0], a.steps_of[known, 1]):
                 if rows == out.shape[0]:
                     full = True
                     break
-                answer = _take(a, states, row, step, out, rows)
+                step, to = np.uint64(number), np.uint64(rows)
+                answer = _take(a, states, row, step, out, to)
                 if answer == _ASK:
                     asks = True
-                elif answer != _NO:
-                    if a.steps[step, 0] & BY_THREAD:
-                        moves = True
-                    if answer == _WRONG:
-                        fails = True
-                    elif lasting:
-                        said = _says(a, out, rows)
-                        if (said & _DATA_WRONG) and not (said & _BUSY):
-                            fails = True
-                    hashes[rows] = hashed(out, rows)
-                    rows += 1
+                    break
+                if answer != _NO:
+                    moves = moves or a.steps[step, 0] & _BY_THREAD != _ZERO
+                    if lasting:
+                        said = _says(a, out, to)
+                        fails = fails or (said & _DATA_WRONG != 0 and said & _BUSY == 0)
+                    fails = fails or answer == _WRONG
+                    mixed = _hash(out, to)
+                    if not _equal(out, to, recent, mixed & newest):
+                        _copy(out, to, recent, mixed & newest)
+                        hashes[to] = mixed
+                        rows += 1
             if asks or full:
                 break
-        if full:
+        if asks or full:
             rows = first
+            # They were not kept, and so are not known.
+            recent[:] = _ZERO
+        if full:
             break
         if asks:
-            rows = first
-            lists[0, report[UNASKED]] = row
+            lists[0, report[UNASKED]] = np.int64(row)
             report[UNASKED] += 1
         else:
-            finished = not (_says(a, states, row) & _UNFINISHED)
-            if finished:
+            if _says(a, states, row) & _UNFINISHED == 0:
                 report[FINISHED] = 1
             elif not moves:
-                lists[1, report[STUCK]] = row
+                lists[1, report[STUCK]] = np.int64(row)
                 report[STUCK] += 1
             if fails:
-                lists[2, report[FAILING]] = row
+                lists[2, report[FAILING]] = np.int64(row)
                 report[FAILING] += 1
         at += 1
     report[ROWS] = rows
@@ -174,43 +202,36 @@ def _insert(out: U64, hashes: U64, rows: Int, table: U64, states: U64, limit: In
     for block in range(0, rows, 256):
         end = min(block + 256, rows)
         # Independent loads: the processor has many of them under way at once.
-        for row in range(block, end):
-            touched ^= table[hashes[row] & last, 0]
-        for row in range(block, end):
+        for number in range(block, end):
+            touched ^= table[hashes[np.uint64(number)] & last, 0]
+        for number in range(block, end):
+            row = np.uint64(number)
             place = hashes[row] & last
-            while True:
-                held = table[place, 0]
-                if held == _ZERO:
-                    if count == limit:
-                        report[OVER] = 1
-                        break
-                    for word in range(table.shape[1]):
-                        table[place, word] = out[row, word]
-                        states[count, word] = out[row, word]
-                    count += 1
-                    break
-                same = held == out[row, 0]
-                for word in range(1, table.shape[1]):
-                    same = same and table[place, word] == out[row, word]
-                if same:
-                    break
+            while table[place, 0] != _ZERO and not _equal(out, row, table, place):
                 place = (place + _ONE) & last
+            if table[place, 0] == _ZERO:
+                if count == limit:
+                    report[OVER] = 1
+                else:
+                    _copy(out, row, table, place)
+                    _copy(out, row, states, np.uint64(count))
+                    count += 1
     report[COUNT] = count
     return touched
 
 
 @lean_kernel
 def expand(
-    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, out: U64, hashes: U64, lists: I64,
-    table: U64, limit: Int, report: I64,
+    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, recent: U64, out: U64, hashes: U64,
+    lists: I64, table: U64, limit: Int, report: I64,
 ) -> Int:  # fmt: skip
-    """Expand states and keep what is new; the first state that is not done, for want of room in the table or for states."""
+    """Expand states and keep what is new; the first that is not done, for want of room in the table or for states."""
     while at < last:
         room = min(states.shape[0], table.shape[0] - table.shape[0] // 5) - report[COUNT]
         if room < out.shape[0] and report[COUNT] < limit:
             break
         before = at
-        at = _expand(a, states, picked, at, last, lasting, out, hashes, lists, report)
+        at = _expand(a, states, picked, at, last, lasting, recent, out, hashes, lists, report)
         if at == before:
             break
         _insert(out, hashes, report[ROWS], table, states, limit, report)
@@ -221,19 +242,19 @@ def expand(
 def fill(states: U64, count: Int, table: U64) -> None:
     """Put different states into an empty table."""
     last = np.uint64(table.shape[0] - 1)
-    for row in range(count):
-        place = hashed(states, row) & last
+    for number in range(count):
+        row = np.uint64(number)
+        place = _hash(states, row) & last
         while table[place, 0] != _ZERO:
             place = (place + _ONE) & last
-        for word in range(table.shape[1]):
-            table[place, word] = states[row, word]
+        _copy(states, row, table, place)
 
 
 @lean_kernel
-def any_finished(a: Arrays, states: U64, count: int) -> bool:
+def any_finished(a: Arrays, states: U64, count: Int) -> bool:
     """Whether all had finished in one of the states."""
     for row in range(count):
-        if not (_says(a, states, row) & _UNFINISHED):
+        if _says(a, states, np.uint64(row)) & _UNFINISHED == 0:
             return True
     return False
 
@@ -246,16 +267,15 @@ def leading(a: Arrays, states: U64, first: Int, last: Int, goals: U64, out: U64,
     for row in range(first, last):
         leads = False
         for driver in range(a.drivers.shape[0]):
-            known = _driven(a, states, row, driver)
+            known = _driven(a, states, np.uint64(row), driver)
             for step in range(a.steps_of[known, 0], a.steps_of[known, 1]):
-                answer = _take(a, states, row, step, out, 0)
-                if answer == _YES or answer == _WRONG:
-                    place = hashed(out, 0) & mask
-                    while goals[place, 0] != _ZERO and not leads:
-                        leads = goals[place, 0] == out[0, 0]
-                        for word in range(1, goals.shape[1]):
-                            leads = leads and goals[place, word] == out[0, word]
-                        place = (place + _ONE) & mask
+                answer = _take(a, states, np.uint64(row), np.uint64(step), out, _ZERO)
+                if answer == _NO:
+                    continue
+                place = _hash(out, _ZERO) & mask
+                while goals[place, 0] != _ZERO and not leads:
+                    leads = _equal(out, _ZERO, goals, place)
+                    place = (place + _ONE) & mask
                 if leads:
                     break
             if leads:
@@ -266,42 +286,40 @@ def leading(a: Arrays, states: U64, first: Int, last: Int, goals: U64, out: U64,
     return count
 
 
+@inlined
+def _moves(a: Arrays, states: U64, row: Word, wanted: Word, out: U64, to: Word) -> bool:
+    """Whether a step of a kind can be taken, and if so the state after it, to row ``to`` of ``out``."""
+    for driver in range(a.drivers.shape[0]):
+        known = _driven(a, states, row, driver)
+        for number in range(a.steps_of[known, 0], a.steps_of[known, 1]):
+            step = np.uint64(number)
+            if a.steps[step, 0] & wanted != _ZERO:
+                answer = _take(a, states, row, step, out, to)
+                if answer in (_YES, _WRONG):
+                    return True
+    return False
+
+
 @lean_kernel
 def hopeless(a: Arrays, states: U64, rows: I64, count: Int, out: U64, hops: Int) -> Int:
     """Keep of ``rows`` those from which no way to a thread's step is found by the environment alone; how many.
 
-    It looks at the successors by the environment, and goes on to one of them that a driver other than a cache line led to,
-    at most ``hops`` times: what a thread waits for is a buffer, pending maintenance or a switch.  ``out``: three rows.
+    It goes on by one of the steps that a thread may wait for (a drain, the completion of maintenance, a switch or a
+    move), and again, at most ``hops`` times.  ``out``: three rows.
     """
     kept: Int = 0
-    for at in range(count):
-        here = 0
-        for word in range(states.shape[1]):
-            out[here, word] = states[rows[at], word]
+    for number in range(count):
+        here, there = _ZERO, _ONE
+        _copy(states, np.uint64(rows[number]), out, here)
         alive = False
         for _ in range(hops):
-            there = -1
-            for driver in range(a.drivers.shape[0]):
-                known = _driven(a, out, here, driver)
-                for step in range(a.steps_of[known, 0], a.steps_of[known, 1]):
-                    if a.steps[step, 0] & AWAITED:
-                        if _take(a, out, here, step, out, 1 - here) == _YES:
-                            there = 1 - here
-                            break
-                if there >= 0:
-                    break
-            if there < 0:
+            if not _moves(a, out, here, _AWAITED, out, there):
                 break
-            here = there
-            for driver in range(a.drivers.shape[0]):
-                known = _driven(a, out, here, driver)
-                for step in range(a.steps_of[known, 0], a.steps_of[known, 1]):
-                    if a.steps[step, 0] & BY_THREAD:
-                        answer = _take(a, out, here, step, out, 2)
-                        alive = alive or answer == _YES or answer == _WRONG
-            if alive:
+            here, there = there, here
+            if _moves(a, out, here, _BY_THREAD, out, np.uint64(2)):
+                alive = True
                 break
         if not alive:
-            rows[kept] = rows[at]
+            rows[kept] = rows[number]
             kept += 1
     return kept

@@ -17,12 +17,11 @@ from bench.check.relation import LocalStep, NewResult, News, NewSteps, NewValue,
 from bench.machine import Kind
 
 I32: TypeAlias = npt.NDArray[np.int32]
-I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 U64: TypeAlias = npt.NDArray[np.uint64]
 
-UNKNOWN, REFUSED = -1, -2
-"""Entries: not asked yet; the step cannot be taken."""
+UNKNOWN, REFUSED, NONE = -1, -2, (1 << 64) - 1
+"""Entries: not asked yet; the step cannot be taken.  Where there is no table and no view."""
 
 PRESENT = 1 << 63
 _WORD = 63
@@ -52,25 +51,25 @@ class Arrays(NamedTuple):
     A *field* is (word, shift, mask).  ``drivers``: two fields (the second with mask 0 if there is but one slot), the shift
     of the second's value, and where the values begin in ``steps_of``, which has the first step of each value and the one
     after the last, or ``UNKNOWN``.  ``steps``: what it is, its first row of ``reads`` and the one after the last, and where
-    its table begins in ``entries``, or ``UNKNOWN`` if it is hashed; ``clear``: the bits that it writes.  ``reads``: a field,
-    where its view begins in ``shown`` (``UNKNOWN``: the value itself), its shift in the key.  ``entries``: rows of
+    its table begins in ``entries``, or ``NONE`` if it is hashed; ``clear``: the bits that it writes.  ``reads``: a field,
+    where its view begins in ``shown`` (``NONE``: the value itself), its shift in the key.  ``entries``: rows of
     ``results`` (what is written) and ``wrong`` (1 if a unit that counts is fetched wrong), ``UNKNOWN`` or ``REFUSED``.
     ``flagged``: the fields of the slots whose values say something, and where these begin in ``flags``.
     """
 
-    drivers: I64
+    drivers: U64
     steps_of: I32
-    steps: I32
+    steps: U64
     clear: U64
-    reads: I32
+    reads: U64
     shown: I32
     entries: I32
     results: U64
     wrong: U8
-    flagged: I64
+    flagged: U64
     flags: U8
     hashed_keys: U64
-    hashed_steps: I32
+    hashed_steps: U64
     hashed_entries: I32
 
 
@@ -144,16 +143,16 @@ class Packing:
             second = self.fields[slots[1]] if len(slots) > 1 else (0, 0, 0)
             base = self._steps_of.extend(1 << sum(self._bits[slot] for slot in slots))
             drivers.append((*self.fields[slots[0]], *second, self._bits[slots[0]], base))
-        self._drivers = np.array(drivers, np.int64).reshape(-1, 8)
+        self._drivers = np.array(drivers, np.uint64).reshape(-1, 8)
         self._flags = _Rows(np.uint8)
         self._flags_of = {
             slot: self._flags.extend(1 << self._bits[slot])
             for slot, (what, *_) in enumerate(self.relation.cut.slots) if what in ("place", "line", "buffer")
         }  # fmt: skip
-        self._flagged = np.array([(*self.fields[slot], base) for slot, base in self._flags_of.items()], np.int64)
-        self._step = _Rows(np.int32, 4)
+        self._flagged = np.array([(*self.fields[slot], base) for slot, base in self._flags_of.items()], np.uint64)
+        self._step = _Rows(np.uint64, 4)
         self._clear = _Rows(np.uint64, self.words)
-        self._reads = _Rows(np.int32, 5)
+        self._reads = _Rows(np.uint64, 5)
         self._shown = _Rows(np.int32)
         self._entries = _Rows(np.int32, fill=UNKNOWN)
         self._results, self._wrong = _Rows(np.uint64, self.words), _Rows(np.uint8)
@@ -226,7 +225,7 @@ class Packing:
             total += self._view_bits[view] if view.aspect else self._bits[view.slot]
         if total > _LONGEST_KEY:
             raise TooWideError(f"a step that looks at {total} bits of a state")
-        table = self._entries.extend(1 << total) if total <= _DIRECT else UNKNOWN
+        table = self._entries.extend(1 << total) if total <= _DIRECT else NONE
         what = (BY_THREAD if step.event.kind is Kind.PROGRAM else 0) | (AWAITED if step.event.kind in _AWAITED else 0)
         row = self._step.append((what, first, self._reads.size, table))
         self._clear.append(self._words(step.writes, [self.fields[slot][2] for slot in step.writes]))
@@ -234,7 +233,7 @@ class Packing:
 
     def _add_view(self, view: View) -> None:
         if not view.aspect:
-            self._views[view] = UNKNOWN
+            self._views[view] = NONE
             return
         self._views[view] = self._shown.extend(1 << self._bits[view.slot])
         self._views_of[view.slot].append(view)
@@ -266,7 +265,7 @@ class Packing:
     def _enter(self, step: LocalStep, read: Numbers, entry: int) -> None:
         row, table, shifts = self._steps[step]
         key = sum(number << shift for number, shift in zip(read, shifts, strict=True))
-        if table != UNKNOWN:
+        if table != NONE:
             self._entries.array[table + key] = entry
             return
         self._hashed[row, key] = entry
@@ -278,7 +277,7 @@ class Packing:
     def _rehash(self, size: int) -> None:
         """Make the hash table anew, with ``size`` places."""
         self._hashed_keys = np.zeros(size, np.uint64)
-        self._hashed_steps = np.full(size, UNKNOWN, np.int32)
+        self._hashed_steps = np.full(size, NONE, np.uint64)
         self._hashed_entries = np.full(size, UNKNOWN, np.int32)
         for (step, key), entry in self._hashed.items():
             self._hash(step, key, entry)
@@ -286,7 +285,7 @@ class Packing:
     def _hash(self, step: int, key: int, entry: int) -> None:
         last = self._hashed_steps.size - 1
         place = _hashed_at(step, key) & last
-        while self._hashed_steps[place] != UNKNOWN:
+        while int(self._hashed_steps[place]) != NONE:
             place = (place + 1) & last
         self._hashed_keys[place], self._hashed_steps[place], self._hashed_entries[place] = key, step, entry
 
