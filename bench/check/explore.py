@@ -71,7 +71,7 @@ class _Exploration:
         self.layers = [0, 1]
         self.states[0] = self.packing.pack(self.relation.start)
         self.report[COUNT] = 1
-        fill(self.states, 1, self.table)
+        fill(self.packing.arrays.width, self.states, 1, self.table)
         self._out()
 
     def _out(self) -> None:
@@ -146,7 +146,7 @@ class _Exploration:
     def _new_table(self, size: int) -> None:
         del self.table
         self.table = np.zeros((size, self.packing.words), np.uint64)
-        fill(self.states, self.count, self.table)
+        fill(self.packing.arrays.width, self.states, self.count, self.table)
 
     # - what the machine makes of it
 
@@ -165,7 +165,10 @@ class _Exploration:
         return bool(self.report[FINISHED]) or any_finished(self.packing.arrays, self.states, self.count)
 
     def run(self, goals: I64, fails: Callable[[Transition], bool] | None) -> tuple[Transition, ...]:
-        """The run of ``bench/check/walk.py`` to one of the states at ``goals``, all of one layer, and on by a step that ``fails``."""
+        """The run of ``bench/check/walk.py`` to one of the states at ``goals``, all of one layer.
+
+        It goes on by a step that ``fails``, or ends there if that is None.
+        """
         ways: list[set[bytes]] = []
         for layer in range(len(self.layers) - 2, -1, -1):
             first, last = self.layers[layer : layer + 2]
@@ -176,7 +179,7 @@ class _Exploration:
             first, last = self.layers[before : before + 2]
             size = 1 << int(2 * goals.size).bit_length()
             table = np.zeros((size, self.packing.words), np.uint64)
-            fill(np.ascontiguousarray(self.states[goals]), goals.size, table)
+            fill(self.packing.arrays.width, np.ascontiguousarray(self.states[goals]), goals.size, table)
             found = np.empty(last - first, np.int64)
             goals = found[: leading(self.packing.arrays, self.states, first, last, table, self.out, found)]
             ways.append(self._set(goals))

@@ -25,6 +25,7 @@ I64: TypeAlias = npt.NDArray[np.int64]
 U64: TypeAlias = npt.NDArray[np.uint64]
 Int: TypeAlias = int | np.int64
 Word: TypeAlias = np.uint64
+Width: TypeAlias = tuple[int, ...]
 
 # Of numpy's types, since numba takes a Python constant for a signed number, and a sum of both kinds for a real one.
 _HASH_KEY, _HASH_STEP = np.uint64(HASH_KEY), np.uint64(HASH_STEP)
@@ -45,9 +46,9 @@ REPORTS = 7
 
 
 @inlined
-def _hash(states: U64, row: Word) -> Word:
+def _hash(width: Width, states: U64, row: Word) -> Word:
     mixed = _ZERO
-    for word in range(states.shape[1]):
+    for word in range(len(width)):
         mixed = (mixed ^ states[row, word]) * _MIX
         mixed ^= mixed >> _HIGH
     mixed *= _MIX_AGAIN
@@ -55,25 +56,26 @@ def _hash(states: U64, row: Word) -> Word:
 
 
 @inlined
-def _equal(one: U64, row: Word, other: U64, at: Word) -> bool:
+def _equal(width: Width, one: U64, row: Word, other: U64, at: Word) -> bool:
     """Whether two rows are the same."""
-    same = one[row, 0] == other[at, 0]
-    for word in range(1, one.shape[1]):
+    same = bool(one[row, 0] == other[at, 0])
+    for word in range(1, len(width)):
         same = same and one[row, word] == other[at, word]
     return same
 
 
 @inlined
-def _copy(one: U64, row: Word, other: U64, at: Word) -> None:
+def _copy(width: Width, one: U64, row: Word, other: U64, at: Word) -> None:
     """Write a row of ``one`` to one of ``other``."""
-    for word in range(one.shape[1]):
+    for word in range(len(width)):
         other[at, word] = one[row, word]
 
 
 @inlined
 def _field(states: U64, row: Word, fields: U64, at: Word, column: Int) -> Word:
     """The value of a field, (word, shift, mask) from ``column`` of ``fields`` on."""
-    return (states[row, fields[at, column]] >> fields[at, column + 1]) & fields[at, column + 2]
+    value: Word = (states[row, fields[at, column]] >> fields[at, column + 1]) & fields[at, column + 2]
+    return value
 
 
 @inlined
@@ -81,7 +83,8 @@ def _driven(a: Arrays, states: U64, row: Word, driver: Int) -> Word:
     """Where the steps that a driver's value leads to are."""
     at = np.uint64(driver)
     second = _field(states, row, a.drivers, at, 3)
-    return a.drivers[at, 7] + (_field(states, row, a.drivers, at, 0) | second << a.drivers[at, 6])
+    place: Word = a.drivers[at, 7] + (_field(states, row, a.drivers, at, 0) | second << a.drivers[at, 6])
+    return place
 
 
 @inlined
@@ -108,7 +111,7 @@ def _take(a: Arrays, states: U64, row: Word, step: Word, out: U64, to: Word) -> 
     answer: Int = _ASK
     if found >= 0:
         result = np.uint64(found)
-        for word in range(states.shape[1]):
+        for word in range(len(a.width)):
             out[to, word] = (states[row, word] & ~a.clear[step, word]) | a.results[result, word]
         answer = _WRONG if a.wrong[result] else _YES
     elif found == _REFUSED:
@@ -133,8 +136,8 @@ def _expand(
 ) -> Int:  # fmt: skip
     """Make the successors of states until all are done or there is no more room; the first that is not done.
 
-    ``picked``: their rows, or empty for rows ``at`` to ``last``.  ``lists``: rows of the states that are to be asked for,
-    that are stuck, and that have a failing step; ``report`` says how many there are.
+    ``picked``: their rows, or empty for rows ``at`` to ``last``.  ``lists``: rows of the states that are to be asked
+    for, that are stuck, and that have a failing step; ``report`` says how many there are.
     """
     rows: Int = 0
     newest = np.uint64(recent.shape[0] - 1)
@@ -163,9 +166,9 @@ def _expand(
                         said = _says(a, out, to)
                         fails = fails or (said & _DATA_WRONG != 0 and said & _BUSY == 0)
                     fails = fails or answer == _WRONG
-                    mixed = _hash(out, to)
-                    if not _equal(out, to, recent, mixed & newest):
-                        _copy(out, to, recent, mixed & newest)
+                    mixed = _hash(a.width, out, to)
+                    if not _equal(a.width, out, to, recent, mixed & newest):
+                        _copy(a.width, out, to, recent, mixed & newest)
                         hashes[to] = mixed
                         rows += 1
             if asks or full:
@@ -194,7 +197,9 @@ def _expand(
 
 
 @lean_kernel
-def _insert(out: U64, hashes: U64, rows: Int, table: U64, states: U64, limit: Int, report: I64) -> Word:
+def _insert(
+    width: Width, out: U64, hashes: U64, rows: Int, table: U64, states: U64, limit: Int, report: I64
+) -> Word:  # fmt: skip
     """Put what is new among the successors into the table and behind the states."""
     last = np.uint64(table.shape[0] - 1)
     count = report[COUNT]
@@ -207,14 +212,14 @@ def _insert(out: U64, hashes: U64, rows: Int, table: U64, states: U64, limit: In
         for number in range(block, end):
             row = np.uint64(number)
             place = hashes[row] & last
-            while table[place, 0] != _ZERO and not _equal(out, row, table, place):
+            while table[place, 0] != _ZERO and not _equal(width, out, row, table, place):
                 place = (place + _ONE) & last
             if table[place, 0] == _ZERO:
                 if count == limit:
                     report[OVER] = 1
                 else:
-                    _copy(out, row, table, place)
-                    _copy(out, row, states, np.uint64(count))
+                    _copy(width, out, row, table, place)
+                    _copy(width, out, row, states, np.uint64(count))
                     count += 1
     report[COUNT] = count
     return touched
@@ -234,29 +239,29 @@ def expand(
         at = _expand(a, states, picked, at, last, lasting, recent, out, hashes, lists, report)
         if at == before:
             break
-        _insert(out, hashes, report[ROWS], table, states, limit, report)
+        _insert(a.width, out, hashes, report[ROWS], table, states, limit, report)
     return at
 
 
 @lean_kernel
-def fill(states: U64, count: Int, table: U64) -> None:
+def fill(width: Width, states: U64, count: Int, table: U64) -> None:
     """Put different states into an empty table."""
     last = np.uint64(table.shape[0] - 1)
     for number in range(count):
         row = np.uint64(number)
-        place = _hash(states, row) & last
+        place = _hash(width, states, row) & last
         while table[place, 0] != _ZERO:
             place = (place + _ONE) & last
-        _copy(states, row, table, place)
+        _copy(width, states, row, table, place)
 
 
 @lean_kernel
 def any_finished(a: Arrays, states: U64, count: Int) -> bool:
     """Whether all had finished in one of the states."""
+    found = False
     for row in range(count):
-        if _says(a, states, np.uint64(row)) & _UNFINISHED == 0:
-            return True
-    return False
+        found = found or _says(a, states, np.uint64(row)) & _UNFINISHED == 0
+    return found
 
 
 @lean_kernel
@@ -272,9 +277,9 @@ def leading(a: Arrays, states: U64, first: Int, last: Int, goals: U64, out: U64,
                 answer = _take(a, states, np.uint64(row), np.uint64(step), out, _ZERO)
                 if answer == _NO:
                     continue
-                place = _hash(out, _ZERO) & mask
+                place = _hash(a.width, out, _ZERO) & mask
                 while goals[place, 0] != _ZERO and not leads:
-                    leads = _equal(out, _ZERO, goals, place)
+                    leads = _equal(a.width, out, _ZERO, goals, place)
                     place = (place + _ONE) & mask
                 if leads:
                     break
@@ -310,7 +315,7 @@ def hopeless(a: Arrays, states: U64, rows: I64, count: Int, out: U64, hops: Int)
     kept: Int = 0
     for number in range(count):
         here, there = _ZERO, _ONE
-        _copy(states, np.uint64(rows[number]), out, here)
+        _copy(a.width, states, np.uint64(rows[number]), out, here)
         alive = False
         for _ in range(hops):
             if not _moves(a, out, here, _AWAITED, out, there):

@@ -12,12 +12,11 @@ from bench.program import Model
 class Outcome:
     """What a search found.
 
-    ``verdict``: ``holds``, ``fails`` or ``bounded``.  ``states``: distinct states seen; of a failure, those that take fewer
-    steps to reach than its counterexample has.  ``depth``: steps of the counterexample; of a search that was cut short,
-    the steps of the longest runs that it has seen all of; else layers explored.  ``witness``: on some
-    path every retranslator finished, that is, retranslated and then ran the
-    block.  ``run``: the counterexample from the initial state.  ``failure``: ``wrong
-    fetch``, ``lasting``, ``deadlock`` or ``vacuous``; empty unless it fails.
+    ``verdict``: ``holds``, ``fails`` or ``bounded``.  ``states``: distinct states seen; of a failure, those that take
+    fewer steps to reach than its counterexample has.  ``depth``: steps of the counterexample; of a search that was
+    cut short, the steps of the longest runs that it has seen all of; else layers explored.  ``witness``: on some path
+    every retranslator finished, that is, retranslated and then ran the block.  ``run``: the counterexample from the
+    initial state.  ``failure``: ``wrong fetch``, ``lasting``, ``deadlock`` or ``vacuous``; empty unless it fails.
     """
 
     verdict: str

@@ -48,15 +48,21 @@ class TooWideError(Exception):
 class Arrays(NamedTuple):
     """What is known of a relation.  Rows beyond those in use are there for growth.
 
-    A *field* is (word, shift, mask).  ``drivers``: two fields (the second with mask 0 if there is but one slot), the shift
-    of the second's value, and where the values begin in ``steps_of``, which has the first step of each value and the one
-    after the last, or ``UNKNOWN``.  ``steps``: what it is, its first row of ``reads`` and the one after the last, and where
-    its table begins in ``entries``, or ``NONE`` if it is hashed; ``clear``: the bits that it writes.  ``reads``: a field,
-    where its view begins in ``shown`` (``NONE``: the value itself), its shift in the key.  ``entries``: rows of
-    ``results`` (what is written) and ``wrong`` (1 if a unit that counts is fetched wrong), ``UNKNOWN`` or ``REFUSED``.
-    ``flagged``: the fields of the slots whose values say something, and where these begin in ``flags``.
+    ``width``: as many zeros as a state has words.  That number is a part of the kernels' types: their loops over
+    words are unrolled, and they are compiled for each number of words, of which there are few: powers of two from 2
+    on.
+
+    A *field* is (word, shift, mask).  ``drivers``: two fields (the second with mask 0 if there is but one slot),
+    the shift of the second's value, and where the values begin in ``steps_of``, which has the first step of each
+    value and the one after the last, or ``UNKNOWN``.  ``steps``: what it is, its first row of ``reads`` and the one
+    after the last, and where its table begins in ``entries``, or ``NONE`` if it is hashed; ``clear``: the bits that
+    it writes.  ``reads``: a field, where its view begins in ``shown`` (``NONE``: the value itself), its shift in the
+    key.  ``entries``: rows of ``results`` (what is written) and ``wrong`` (1 if a unit that counts is fetched wrong),
+    ``UNKNOWN`` or ``REFUSED``. ``flagged``: the fields of the slots whose values say something, and where these begin
+    in ``flags``.
     """
 
+    width: tuple[int, ...]
     drivers: U64
     steps_of: I32
     steps: U64
@@ -128,9 +134,10 @@ class Packing:
                 used.append(0)
             self.fields.append((word, used[word], (1 << bits) - 1))
             used[word] += bits
-        self.words = len(used)
+        self.words = max(2, 1 << (len(used) - 1).bit_length())
         self._next = 0
-        self._steps: dict[LocalStep, tuple[int, int, tuple[int, ...]]] = {}  # its row, its table, the shifts of its key
+        # Of each step its row, its table and the shifts of its key.
+        self._steps: dict[LocalStep, tuple[int, int, tuple[int, ...]]] = {}
         self._rows: dict[tuple[Numbers, Result], int] = {}
         self._views: dict[View, int] = {}
         self._views_of: list[list[View]] = [[] for _ in self._bits]
@@ -173,11 +180,9 @@ class Packing:
     @property
     def arrays(self) -> Arrays:
         """What is known now."""
-        return Arrays(
-            self._drivers, self._steps_of.array, self._step.array, self._clear.array, self._reads.array,
-            self._shown.array, self._entries.array, self._results.array, self._wrong.array, self._flagged,
-            self._flags.array, self._hashed_keys, self._hashed_steps, self._hashed_entries,
-        )  # fmt: skip
+        return Arrays( (0,) * self.words, self._drivers, self._steps_of.array, self._step.array, self._clear.array,
+        self._reads.array, self._shown.array, self._entries.array, self._results.array, self._wrong.array,
+        self._flagged, self._flags.array, self._hashed_keys, self._hashed_steps, self._hashed_entries, )  # fmt: skip
 
     # - what is new
 

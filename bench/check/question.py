@@ -24,7 +24,7 @@ UNASKED = frozenset({Kind.FILL, Kind.AHEAD})
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``wrong fetch``: a unit is fetched that is not what it should be; ``lasting``: all is quiet and the data side is wrong.
+    """``wrong fetch``: is a unit fetched that is not what it should be?  ``lasting``: is the data side wrong in quiet?
 
     ``concerned``: only units at these offsets (bytes from the start of their block) count; None: all do.  ``without``:
     steps that the environment is not to take.

@@ -8,7 +8,7 @@ asks ``bench/machine.py`` for what is not known yet of the steps of one state, a
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -147,6 +147,18 @@ class Relation:
         return 0
 
     # - steps
+
+    def steps(self, numbers: Numbers) -> Iterator[tuple[Event, Numbers]]:
+        """Every step of a state, in no particular order: its event, and the state after it."""
+        self.learn(numbers)
+        for number, driver in enumerate(self.drivers):
+            for known in self._steps[number, tuple(numbers[slot] for slot in driver)]:
+                result = known.results[self._read(known.reads, numbers)]
+                if result is not None:
+                    after = list(numbers)
+                    for slot, written in zip(known.writes, result.written, strict=True):
+                        after[slot] = written
+                    yield known.event, tuple(after)
 
     def learn(self, numbers: Numbers) -> None:
         """Ask the machine for what is not known yet of the steps of a state."""

@@ -23,8 +23,8 @@ def search(
 ) -> Outcome:
     """Explore every interleaving until a failure is found, all states are seen, or there are more than ``max_states``.
 
-    With ``max_depth`` it is cut short as well, when no failure has so few steps.  Of the layer in which it is cut short all
-    steps are looked at.  ``progress`` is told the number of states now and then.
+    With ``max_depth`` it is cut short as well, when no failure has so few steps.  Of the layer in which it is cut
+    short all steps are looked at.  ``progress`` is told the number of states now and then.
     """
     small = walk(model, question, max_states=min(_SMALL, max_states), max_depth=max_depth, progress=progress)
     if small.verdict != "bounded" or small.states < _SMALL or max_states <= _SMALL:

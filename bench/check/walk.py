@@ -26,8 +26,9 @@ Steps = Callable[[Node], Iterable[tuple[Transition, Node]]]
 class Walk(Generic[Node]):
     """A breadth-first walk from ``start``; ``environment`` and ``program`` give the steps of a node in order.
 
-    ``parents`` holds every node seen, with the step that led to it, ``most`` of them at most.  ``depth`` is the layer being
-    left, ``known[depth]`` the number of nodes in the layers up to it, ``cut`` the layer where a node was first not kept.
+    ``parents`` holds every node seen, with the step that led to it, ``most`` of them at most.  ``depth`` is the layer
+    being left, ``known[depth]`` the number of nodes in the layers up to it, ``cut`` the layer where a node was first
+    not kept.
     """
 
     start: Node

@@ -1,0 +1,95 @@
+"""The compiled search against the plain walk: same verdict, states, depth and counterexample; and what it builds on."""
+
+from __future__ import annotations
+
+import collections
+import random
+
+import pytest
+from test_machine_reference import draw_case
+
+from bench.check.explore import explore
+from bench.check.question import UNASKED, UNSEEN, Question
+from bench.check.relation import Relation
+from bench.check.walk import walk
+from bench.hosts import load_host
+from bench.machine import environment_steps, program_steps
+from bench.program import Compiler, Model
+from bench.scenarios import scenario, scenario_names
+from bench.translators.registry import load_translator
+from strategies import registry
+
+QUESTIONS = (Question(), Question("lasting", without=UNSEEN), Question("lasting"), Question(without=UNASKED))
+MOST = 700
+
+
+def shipped(strategy: str, host: str, translator: str, name: str, **arguments: int) -> Model | None:
+    """The model of a cell, None where it cannot be."""
+    profile = load_host(host)
+    cast = scenario(name, profile.cores.value, **arguments)
+    if cast is None:
+        return None
+    return Compiler(registry.find(strategy), load_translator(translator), profile, cast).model
+
+
+@pytest.mark.parametrize(
+    ("host", "translator"),
+    [("cortex-a9", "arm@2010"), ("arm926", "arm@2010"), ("z10", "s390x@2010"), ("x86-skylake", "x86-64@2010"),
+     ("mips-24kc", "mips@2010"), ("ultrasparc-2", "sparc@2010"), ("ppc-g5", "ppc64@2010"), ("neoverse-v1", "arm@2010")],
+)  # fmt: skip
+def test_both_searches_find_the_same_in_every_shipped_cell(host: str, translator: str) -> None:
+    for strategy in registry.names():
+        for name in scenario_names():
+            model = shipped(strategy, host, translator, name, flushes=strategy == "flush-on-tb-flush")
+            for question in QUESTIONS[:2]:
+                if model is not None:
+                    plain = walk(model, question, max_states=MOST)
+                    assert explore(model, question, max_states=MOST) == plain, (strategy, name, question)
+
+
+@pytest.mark.parametrize("first", range(5_000, 5_100, 25))
+def test_both_searches_find_the_same_in_random_cases(first: int) -> None:
+    found: collections.Counter[str] = collections.Counter()
+    for seed in range(first, first + 25):
+        model = Compiler(**draw_case(random.Random(seed)).arguments).model
+        for question in QUESTIONS:
+            plain = walk(model, question, max_states=MOST)
+            assert explore(model, question, max_states=MOST) == plain, (seed, question)
+            found[plain.failure or plain.verdict] += 1
+    assert found["wrong fetch"] >= 5
+    assert found["holds"] >= 20
+
+
+def test_a_large_space_is_the_same_to_both() -> None:
+    model = shipped("stop-the-world-flush", "cortex-a9", "arm@2010", "user-both")
+    assert model is not None
+    plain = walk(model, Question(), max_states=100_000)
+    assert explore(model, Question(), max_states=100_000) == plain
+    assert plain.states > 20_000
+
+
+@pytest.mark.parametrize("limit", [1, 2, 1000, 26_891])
+def test_a_search_that_is_cut_short_has_seen_as_much_as_it_says(limit: int) -> None:
+    model = shipped("stop-the-world-flush", "cortex-a9", "arm@2010", "user-both")
+    assert model is not None
+    found = explore(model, Question(), max_states=limit)
+    assert (found.verdict, found.states) == ("bounded", limit)
+    assert found == walk(model, Question(), max_states=limit)
+
+
+@pytest.mark.parametrize("seed", range(5_200, 5_230))
+def test_the_relation_has_the_steps_of_the_machine(seed: int) -> None:
+    """Its tables, learnt in one state and used in all others, lead to the states that the machine leads to."""
+    model = Compiler(**draw_case(random.Random(seed)).arguments).model
+    relation = Relation(model, Question())
+    seen, layer = {relation.start}, [relation.start]
+    while layer and len(seen) < 400:
+        following = []
+        for numbers in layer:
+            state = relation.state(numbers)
+            every = (*environment_steps(model, state), *program_steps(model, state))
+            expected = {(step.event, relation.numbers(step.state)) for step in every}
+            assert set(relation.steps(numbers)) == expected
+            following += [after for _, after in expected if after not in seen]
+            seen.update(following)
+        layer = following
