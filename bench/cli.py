@@ -174,6 +174,10 @@ def check(
             "--speculation/--no-speculation", help="Whether cores fetch what they do not execute: fills, and ahead."
         ),
     ] = True,
+    symmetry: Annotated[
+        bool,
+        typer.Option("--symmetry/--no-symmetry", help="Whether one state may stand for all with like blocks swapped."),
+    ] = True,
     autopsy: Annotated[
         bool, typer.Option("--autopsy", help="Execute what a counterexample ends with (needs staleline[autopsy]).")
     ] = False,
@@ -220,6 +224,7 @@ def check(
         guest_bits=_guest_bits(guest_bits),
         units=_one_of("--units", units, UNITS),
         speculation=speculation,
+        symmetry=symmetry,
         autopsy=autopsy,
         what_if=what_if,
         follow=load_events(follow) if follow is not None else (),

@@ -139,11 +139,15 @@ class State(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """A step taken: the event, the state after it, and the unit that was fetched wrong, if any: (tb, position)."""
+    """A step taken: the event, and the state after it.
+
+    ``wrong``: the unit that was fetched wrong, if any: (tb, position).  ``result``: what was loaded, if anything was.
+    """
 
     event: Event
     state: State
     wrong: tuple[int, int] | None = None
+    result: int = 0
 
 
 def initial(model: Model) -> State:
@@ -207,7 +211,7 @@ def _program_step(model: Model, state: State, event: Event) -> Transition | None
     after = after._replace(places=_set(after.places, event.thread, place))
     if isinstance(step.action, Fetch) and program.place(place).inside is None:
         after = _left(after, event.core)
-    return Transition(event, after, wrong)
+    return Transition(event, after, wrong, result)
 
 
 Taken = tuple[State, int, tuple[int, int] | None]

@@ -187,7 +187,7 @@ _Stack = tuple[_Item, ...]
 
 @dataclass
 class Program:
-    """The automaton of one thread.  ``place(n)`` is place number n, built when it is first asked for."""
+    """The automaton of the threads of one role.  ``place(n)`` is place number n, built when it is first asked for."""
 
     compiler: Compiler
     role: Role
@@ -285,7 +285,8 @@ class Compiler:
         )
         kept = tuple(tuple(unit for unit in code.whole if (unit.tb, unit.offset) in live) for code in self.codes)
         self._positions = tuple({unit.offset: n for n, unit in enumerate(units)} for units in kept)
-        programs = tuple(Program(self, role) for role in scenario.threads)
+        roles = {role: Program(self, role) for role in scenario.threads}
+        programs = tuple(roles[role] for role in scenario.threads)
         self.model = Model(
             host=host,
             scenario=scenario,
@@ -299,7 +300,7 @@ class Compiler:
             home=tuple(thread % scenario.cores for thread in range(len(programs))),
             locks=self._locks,
             programs=programs,
-            starts=tuple(self._start(program, start_at_fault and program is programs[0]) for program in programs),
+            starts=tuple(self._start(program, start_at_fault and not n) for n, program in enumerate(programs)),
         )
 
     # - projection

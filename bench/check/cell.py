@@ -34,7 +34,8 @@ class Options:
     ``cores``, ``tbs``, ``retranslations`` and ``flushes`` scale the scenario.  The partial hazard is that of a block
     whose accesses the guest may skip, by a branch whose label is bound behind them.  ``units``: one search for ``each``
     unit that can change, where they do not depend on one another, or one search for all ``together``.  Without
-    ``speculation`` nothing is fetched but what is executed.  ``autopsy``: execute what the counterexample ends with.
+    ``speculation`` nothing is fetched but what is executed; without ``symmetry`` states that differ by which block or
+    which core it is are told apart.  ``autopsy``: execute what the counterexample ends with.
     ``follow``: events to find in one run, beside the verdict, and the file (or name) that they came from.
     """
 
@@ -52,6 +53,7 @@ class Options:
     units: Units = "each"
     what_if: bool = False
     speculation: bool = True
+    symmetry: bool = True
     autopsy: bool = False
     follow: tuple[Wanted, ...] = ()
     follow_source: str = ""
@@ -143,6 +145,7 @@ def check(
         max_states=options.max_states,
         progress=progress,
         speculation=options.speculation,
+        symmetric=options.symmetry,
     )
     followed = None
     if options.follow:

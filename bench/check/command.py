@@ -25,6 +25,8 @@ def command(result: Checked) -> str:
         words += ["--follow", options.follow_source]
     if not options.speculation:
         words.append("--no-speculation")
+    if not options.symmetry:
+        words.append("--no-symmetry")
     if options.autopsy:
         words.append("--autopsy")
     if result.what_if:

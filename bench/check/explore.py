@@ -28,11 +28,13 @@ from bench.check.kernel import (
     fill,
     hopeless,
     leading,
+    least,
 )
 from bench.check.outcome import Outcome, is_alive, witness
-from bench.check.packing import PRESENT, Packing
+from bench.check.packing import PRESENT, Packing, TooWideError
 from bench.check.question import Question
-from bench.check.relation import Relation
+from bench.check.relation import Numbers, Relation
+from bench.check.symmetry import AsymmetryError, Symmetry, symmetry
 from bench.machine import State, Transition, environment_steps, initial, program_steps
 from bench.program import Model
 
@@ -55,13 +57,17 @@ _PART = 1 << 18
 """States expanded between two reports of progress."""
 
 
+__all__ = ["TooWideError", "explore"]
+
+
 class _Exploration:
     """The states seen, packed, in the order of their layers, and the set of them."""
 
-    def __init__(self, model: Model, question: Question) -> None:
+    def __init__(self, model: Model, question: Question, swaps: Symmetry | None) -> None:
         self.model = model
         self.question = question
-        self.relation = Relation(model, question)
+        self.swaps = swaps
+        self.relation = Relation(model, question, swaps)
         self.packing = Packing(self.relation)
         self.layout = self.packing.layout
         self.fields = self.packing.fields
@@ -69,7 +75,7 @@ class _Exploration:
         self.table: U64 = np.zeros((4 * _ROOM, self.packing.words), np.uint64)
         self.report = np.zeros(REPORTS, np.int64)
         self.layers = [0, 1]
-        self.states[0] = self.packing.pack(self.relation.start)
+        self.states[0] = self._least(self.relation.start)
         self.report[COUNT] = 1
         fill(self.packing.arrays.width, self.states, 1, self.table)
         self._out()
@@ -78,6 +84,14 @@ class _Exploration:
         self.out: U64 = np.empty((_ROOM, self.packing.words), np.uint64)
         self.hashes: U64 = np.empty(_ROOM, np.uint64)
         self.recent: U64 = np.zeros((_RECENT, self.packing.words), np.uint64)
+
+    def _least(self, numbers: Numbers) -> U64:
+        """A state, packed, or the one that stands for it."""
+        rows = np.zeros((2, self.packing.words), np.uint64)
+        rows[0] = self.packing.pack(numbers)
+        least(self.packing.arrays, rows, 1)
+        row: U64 = rows[0]
+        return row
 
     @property
     def count(self) -> int:
@@ -203,7 +217,7 @@ class _Exploration:
                     for step in list(self._steps(state))[by_thread]:
                         if step.state in following:
                             continue
-                        if self.packing.pack(self.relation.numbers(step.state)).tobytes() in way:
+                        if self._least(self.relation.numbers(step.state)).tobytes() in way:
                             following[step.state] = (*run, step)
                 if following:
                     break
@@ -224,26 +238,49 @@ def explore(
     *,
     max_states: int,
     max_depth: int | None = None,
+    symmetric: bool = True,
     progress: Callable[[int], None] = lambda states: None,
 ) -> Outcome:
-    """``search`` (``bench/check/search.py``), compiled.  Raises ``TooWideError`` for a model that cannot be packed."""
-    exploration = _Exploration(model, question)
+    """``search`` (``bench/check/search.py``), compiled.  Raises ``TooWideError`` for a model that cannot be packed.
+
+    ``symmetric``: one state stands for all that swaps of blocks and of cores make of it, where there are such.
+    """
+    for swaps in (symmetry(model), symmetry(model, blocks=False)) if symmetric else ():
+        try:
+            return _explored(_Exploration(model, question, swaps), max_states, max_depth, progress)
+        except AsymmetryError:
+            continue  # a strategy may take the blocks one after the other, when it throws them all away
+    return _explored(_Exploration(model, question, None), max_states, max_depth, progress)
+
+
+def _explored(
+    exploration: _Exploration, max_states: int, max_depth: int | None, progress: Callable[[int], None]
+) -> Outcome:
+    model, question = exploration.model, exploration.question
+    order = exploration.swaps.order if exploration.swaps is not None else 1
+
+    def outcome(
+        verdict: str, states: int, witness: bool, run: tuple[Transition, ...] = (), failure: str = ""
+    ) -> Outcome:
+        return Outcome(verdict, states, len(run) or depth, witness, run, failure, order)
+
     depth = 0
     while True:
         shorter, seen = exploration.layers[-2], exploration.count
         if max_depth is not None and depth >= max_depth:
-            return Outcome("bounded", seen, depth, exploration.finishes())
+            return outcome("bounded", seen, exploration.finishes())
         stuck, failing = exploration.expand(max_states, progress)
         if stuck.size and (dead := exploration.dead(stuck)).size:
-            return Outcome("fails", max(shorter, 1), depth, witness(model), exploration.run(dead, None), "deadlock")
+            return outcome("fails", max(shorter, 1), witness(model), exploration.run(dead, None), "deadlock")
+        depth += 1
         if failing.size:
             run = exploration.run(failing, lambda step: question.fails(model, step))
-            return Outcome("fails", seen, depth + 1, witness(model), run, question.failure)
+            return outcome("fails", seen, witness(model), run, question.failure)
         if exploration.report[OVER]:
-            return Outcome("bounded", exploration.count, depth + 1, exploration.finishes())
+            return outcome("bounded", exploration.count, bool(exploration.report[FINISHED]))
         if exploration.count == seen:
             break
-        depth += 1
+    depth -= 1
     if exploration.finishes():
-        return Outcome("holds", exploration.count, depth, True)
-    return Outcome("fails", exploration.count, depth, False, (), "vacuous")
+        return outcome("holds", exploration.count, True)
+    return outcome("fails", exploration.count, False, (), "vacuous")

@@ -105,6 +105,10 @@ class Cut:
         model = self.model
         return tuple(range(model.scenario.cores)) if model.scenario.moves else (model.home[thread],)
 
+    def number(self, slot: Slot) -> int:
+        """The number of a slot."""
+        return self._number[slot]
+
     # - states
 
     def values(self, state: State) -> list[Any]:

@@ -129,6 +129,41 @@ def _says(a: Arrays, states: U64, row: Word) -> np.uint8:
     return said
 
 
+@inlined
+def _least(a: Arrays, states: U64, row: Word, spare: Word) -> None:
+    """Replace a state by the least that swaps make of it, one after the other as long as one makes it less.
+
+    That is one of the states that are the same to everybody, though not always the same one of them.
+    """
+    less = True
+    while less:
+        less = False
+        for number in range(a.swaps.shape[0]):
+            swap = np.uint64(number)
+            for move in range(a.swaps[swap, 0], a.swaps[swap, 1]):
+                at = np.uint64(move)
+                held = _field(states, row, a.moves, at, 0)
+                moved = a.images[a.moves[at, 6] + _field(states, row, a.moves, at, 3)]
+                if moved != held:
+                    less = moved < held
+                    break
+            if less:
+                _copy(a.width, states, row, states, spare)
+                for move in range(a.swaps[swap, 0], a.swaps[swap, 1]):
+                    at = np.uint64(move)
+                    moved = a.images[a.moves[at, 6] + _field(states, spare, a.moves, at, 3)]
+                    clear = ~(a.moves[at, 2] << a.moves[at, 1])
+                    states[row, a.moves[at, 0]] = (states[row, a.moves[at, 0]] & clear) | moved << a.moves[at, 1]
+                break
+
+
+@lean_kernel
+def least(a: Arrays, states: U64, count: Int) -> None:
+    """Replace states by the least that swaps make of them.  The row after the last is for the kernel's use."""
+    for row in range(count):
+        _least(a, states, np.uint64(row), np.uint64(count))
+
+
 @lean_kernel
 def _expand(
     a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, recent: U64, out: U64, hashes: U64,
@@ -136,8 +171,9 @@ def _expand(
 ) -> Int:  # fmt: skip
     """Make the successors of states until all are done or there is no more room; the first that is not done.
 
-    ``picked``: their rows, or empty for rows ``at`` to ``last``.  ``lists``: rows of the states that are to be asked
-    for, that are stuck, and that have a failing step; ``report`` says how many there are.
+    The last row of ``out`` is for the kernel's use.  ``picked``: their rows, or empty for rows ``at`` to ``last``.
+    ``lists``: rows of the states that are to be asked for, that are stuck, and that have a failing step; ``report``
+    says how many there are.
     """
     rows: Int = 0
     newest = np.uint64(recent.shape[0] - 1)
@@ -152,7 +188,7 @@ def _expand(
             known = _driven(a, states, row, driver)
             asks = asks or a.steps_of[known, 0] < 0
             for number in range(a.steps_of[known, 0], a.steps_of[known, 1]):
-                if rows == out.shape[0]:
+                if rows == out.shape[0] - 1:
                     full = True
                     break
                 step, to = np.uint64(number), np.uint64(rows)
@@ -169,6 +205,9 @@ def _expand(
                     mixed = _hash(a.width, out, to)
                     if not _equal(a.width, out, to, recent, mixed & newest):
                         _copy(a.width, out, to, recent, mixed & newest)
+                        if a.swaps.shape[0]:
+                            _least(a, out, to, to + _ONE)
+                            mixed = _hash(a.width, out, to)
                         hashes[to] = mixed
                         rows += 1
             if asks or full:
@@ -277,6 +316,7 @@ def leading(a: Arrays, states: U64, first: Int, last: Int, goals: U64, out: U64,
                 answer = _take(a, states, np.uint64(row), np.uint64(step), out, _ZERO)
                 if answer == _NO:
                     continue
+                _least(a, out, _ZERO, _ONE)
                 place = _hash(a.width, out, _ZERO) & mask
                 while goals[place, 0] != _ZERO and not leads:
                     leads = _equal(a.width, out, _ZERO, goals, place)

@@ -17,6 +17,8 @@ class Outcome:
     cut short, the steps of the longest runs that it has seen all of; else layers explored.  ``witness``: on some path
     every retranslator finished, that is, retranslated and then ran the block.  ``run``: the counterexample from the
     initial state.  ``failure``: ``wrong fetch``, ``lasting``, ``deadlock`` or ``vacuous``; empty unless it fails.
+    ``symmetry``: how many permutations of blocks and cores one of the ``states`` stands for, at most; 1 if each stands
+    for itself.
     """
 
     verdict: str
@@ -25,6 +27,7 @@ class Outcome:
     witness: bool
     run: tuple[Transition, ...] = ()
     failure: str = ""
+    symmetry: int = 1
 
 
 def is_alive(model: Model, state: State, alive: set[State]) -> bool:

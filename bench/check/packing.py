@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.check.footprint import View
-from bench.check.relation import LocalStep, NewResult, News, NewSteps, NewValue, Numbers, Relation, Result
+from bench.check.relation import LocalStep, NewImage, NewResult, News, NewSteps, NewValue, Numbers, Relation, Result
 from bench.machine import Kind
 
 I32: TypeAlias = npt.NDArray[np.int32]
@@ -37,6 +37,9 @@ HASH_KEY, HASH_STEP = 0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F
 _AWAITED = (Kind.DRAIN, Kind.COMPLETE, Kind.SWITCH, Kind.MOVE)
 """The steps of the environment that a thread may have to wait for."""
 
+_COMPARED = ("line", "block", "place", "running", "icache", "ahead", "buffer", "pending", "lock", "deferred")
+"""The order in which slots are compared: first those that tell blocks apart, then those that tell cores apart."""
+
 BY_THREAD, AWAITED = 1, 2
 """What a step is: a thread's, or one of those."""
 
@@ -58,8 +61,10 @@ class Arrays(NamedTuple):
     after the last, and where its table begins in ``entries``, or ``NONE`` if it is hashed; ``clear``: the bits that
     it writes.  ``reads``: a field, where its view begins in ``shown`` (``NONE``: the value itself), its shift in the
     key.  ``entries``: rows of ``results`` (what is written) and ``wrong`` (1 if a unit that counts is fetched wrong),
-    ``UNKNOWN`` or ``REFUSED``. ``flagged``: the fields of the slots whose values say something, and where these begin
-    in ``flags``.
+    ``UNKNOWN`` or ``REFUSED``.
+    ``swaps``: first of ``moves`` and the one after the last: a field, the field whose value it gets, and where that
+    value's image begins in ``images``; fields are compared in this order to find the least of several states.
+    ``flagged``: the fields of the slots whose values say something, and where these begin in ``flags``.
     """
 
     width: tuple[int, ...]
@@ -72,6 +77,9 @@ class Arrays(NamedTuple):
     entries: I32
     results: U64
     wrong: U8
+    swaps: U64
+    moves: U64
+    images: U64
     flagged: U64
     flags: U8
     hashed_keys: U64
@@ -157,12 +165,30 @@ class Packing:
             for slot, (what, *_) in enumerate(self.relation.cut.slots) if what in ("place", "line", "buffer")
         }  # fmt: skip
         self._flagged = np.array([(*self.fields[slot], base) for slot, base in self._flags_of.items()], np.uint64)
+        self._lay_out_swaps()
         self._step = _Rows(np.uint64, 4)
         self._clear = _Rows(np.uint64, self.words)
         self._reads = _Rows(np.uint64, 5)
         self._shown = _Rows(np.int32)
         self._entries = _Rows(np.int32, fill=UNKNOWN)
         self._results, self._wrong = _Rows(np.uint64, self.words), _Rows(np.uint8)
+
+    def _lay_out_swaps(self) -> None:
+        cut, swaps = self.relation.cut, self.relation.swaps
+        self._images = _Rows(np.uint64)
+        self._images_of: dict[tuple[int, int], int] = {}
+        spans: list[tuple[int, int]] = []
+        moves: list[tuple[int, ...]] = []
+        for number, swap in enumerate(swaps.swaps if swaps is not None else ()):
+            first = len(moves)
+            for slot in sorted(range(len(cut.slots)), key=lambda slot: _COMPARED.index(cut.slots[slot].what)):
+                source = cut.number(swap.slot(cut.slots[slot]))
+                if source != slot or swap.changes(cut.slots[slot].what):
+                    base = self._images_of[number, source] = self._images.extend(1 << self._bits[source])
+                    moves.append((*self.fields[slot], *self.fields[source], base))
+            spans.append((first, len(moves)))
+        self._swaps = np.array(spans, np.uint64).reshape(-1, 2)
+        self._moves = np.array(moves, np.uint64).reshape(-1, 7)
 
     def pack(self, numbers: Numbers) -> U64:
         """A state as words."""
@@ -180,9 +206,12 @@ class Packing:
     @property
     def arrays(self) -> Arrays:
         """What is known now."""
-        return Arrays( (0,) * self.words, self._drivers, self._steps_of.array, self._step.array, self._clear.array,
-        self._reads.array, self._shown.array, self._entries.array, self._results.array, self._wrong.array,
-        self._flagged, self._flags.array, self._hashed_keys, self._hashed_steps, self._hashed_entries, )  # fmt: skip
+        return Arrays(
+            (0,) * self.words, self._drivers, self._steps_of.array, self._step.array, self._clear.array,
+            self._reads.array, self._shown.array, self._entries.array, self._results.array, self._wrong.array,
+            self._swaps, self._moves, self._images.array, self._flagged, self._flags.array, self._hashed_keys,
+            self._hashed_steps, self._hashed_entries,
+        )  # fmt: skip
 
     # - what is new
 
@@ -210,6 +239,9 @@ class Packing:
                     self._flags.array[self._flags_of[slot] + number] = says
                 for view in self._views_of[slot]:
                     self._show(view, number)
+            case NewImage(swap, slot, number, image):
+                if (swap, slot) in self._images_of:
+                    self._images.array[self._images_of[swap, slot] + number] = image
             case NewSteps(driver, numbers, steps):
                 first = self._step.size
                 for step in steps:

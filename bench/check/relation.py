@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from bench.check.footprint import Cut, Local, Part, View
 from bench.check.question import Question
-from bench.machine import Event, Kind, State, initial, step
+from bench.check.symmetry import Symmetry
+from bench.machine import Event, Kind, State, Transition, initial, step
 from bench.program import Model
 from bench.scenarios import Role
 
@@ -63,6 +64,15 @@ class NewValue(NamedTuple):
     says: int
 
 
+class NewImage(NamedTuple):
+    """A swap, by its number, makes value ``image`` of the slot that corresponds to ``slot`` of its value ``number``."""
+
+    swap: int
+    slot: int
+    number: int
+    image: int
+
+
 class NewSteps(NamedTuple):
     """The steps that the values ``numbers`` of a driver, by its number, lead to."""
 
@@ -79,18 +89,20 @@ class NewResult(NamedTuple):
     result: Result | None
 
 
-News = NewValue | NewSteps | NewResult
+News = NewValue | NewImage | NewSteps | NewResult
 
 
 class Relation:
     """The transition relation of a model, as far as somebody has asked for it.
 
+    ``swaps``: symmetries to keep the images of, if any.  Raises ``AsymmetryError`` when one turns out to be none.
     ``drivers``: the slots that lead to steps; ``start``: the initial state; ``shown[view]``: what a view shows of each
     value of its slot, numbered.
     """
 
-    def __init__(self, model: Model, question: Question) -> None:
+    def __init__(self, model: Model, question: Question, swaps: Symmetry | None = None) -> None:
         self.model = model
+        self.swaps = swaps
         self.question = question
         self.cut = Cut(model)
         self.news: list[News] = []
@@ -128,7 +140,15 @@ class Relation:
             for view in self._views[slot]:
                 self._show(view, value)
             self.news.append(NewValue(slot, number, self._says(slot, value)))
+            for swap in range(len(self.swaps.swaps) if self.swaps is not None else 0):
+                self._image(swap, slot, number)
         return number
+
+    def _image(self, swap: int, slot: int, number: int) -> None:
+        """What a swap makes of a value, and the value of that."""
+        assert self.swaps is not None
+        there, image = self.swaps.image(swap, self.cut, slot, self._values[slot][number])
+        self.news.append(NewImage(swap, slot, number, self._number(there, image)))
 
     def _says(self, slot: int, value: Any) -> int:
         what, at, _ = self.cut.slots[slot]
@@ -242,6 +262,7 @@ class Relation:
             self._learnt(known.guard, numbers, None if taken is None else Result((), False))
         assert taken is not None or known.guard is not None, f"{known.event} cannot be taken, and nothing says when"
         if taken is not None:
+            self._note_origin(state, taken)
             after = self.numbers(taken.state)
             written = set(known.writes)
             assert all(slot in written or after[slot] == old for slot, old in enumerate(numbers)), (
@@ -254,6 +275,13 @@ class Relation:
                 self._learnt(table, numbers, result)
         composed = self._compose(known, read, numbers)
         assert composed
+
+    def _note_origin(self, before: State, taken: Transition) -> None:
+        """How a place is reached says what a swap makes of it."""
+        event, thread = taken.event, taken.event.thread
+        if self.swaps is not None and event.kind is Kind.PROGRAM:
+            origin = before.places[thread], event.detail, taken.result
+            self.swaps.reached(self.model.programs[thread], taken.state.places[thread], origin)
 
     def _learnt(self, table: _Table, numbers: Numbers, result: Result | None) -> None:
         known = table.results.setdefault(self._read(table.part.reads, numbers), result)

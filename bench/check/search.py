@@ -6,11 +6,15 @@ from collections.abc import Callable
 
 from bench.check.outcome import Outcome
 from bench.check.question import Question
+from bench.check.symmetry import symmetry
 from bench.check.walk import walk
 from bench.program import Model
 
 _SMALL = 1500
 """States that plain Python has seen before the compiled search would have been loaded and begun."""
+
+_WORTHWHILE = 2
+"""Permutations that are not yet worth it: half of the states, for the time that it takes to tell which half."""
 
 
 def search(
@@ -19,16 +23,26 @@ def search(
     *,
     max_states: int,
     max_depth: int | None = None,
+    symmetric: bool = True,
     progress: Callable[[int], None] = lambda states: None,
 ) -> Outcome:
     """Explore every interleaving until a failure is found, all states are seen, or there are more than ``max_states``.
 
     With ``max_depth`` it is cut short as well, when no failure has so few steps.  Of the layer in which it is cut
-    short all steps are looked at.  ``progress`` is told the number of states now and then.
+    short all steps are looked at.  ``symmetric``: where more than two permutations of blocks and cores make no
+    difference to anybody, one state stands for all that they make of it.  ``progress`` is told the number of states
+    now and then.
     """
-    small = walk(model, question, max_states=min(_SMALL, max_states), max_depth=max_depth, progress=progress)
-    if small.verdict != "bounded" or small.states < _SMALL or max_states <= _SMALL:
-        return small
-    from bench.check.explore import explore  # numba takes a while to load
+    symmetric = symmetric and symmetry(model).order > _WORTHWHILE
+    if not symmetric:
+        small = walk(model, question, max_states=min(_SMALL, max_states), max_depth=max_depth, progress=progress)
+        if small.verdict != "bounded" or small.states < _SMALL or max_states <= _SMALL:
+            return small
+    from bench.check.explore import TooWideError, explore  # numba takes a while to load
 
-    return explore(model, question, max_states=max_states, max_depth=max_depth, progress=progress)
+    try:
+        return explore(
+            model, question, max_states=max_states, max_depth=max_depth, symmetric=symmetric, progress=progress
+        )
+    except TooWideError:
+        return walk(model, question, max_states=max_states, max_depth=max_depth, progress=progress)

@@ -39,12 +39,20 @@ Progress = Callable[[int], None]
 
 
 def search_units(
-    build: Build, hazard: Hazard, units: Units, *, max_states: int, progress: Progress, speculation: bool = True
+    build: Build,
+    hazard: Hazard,
+    units: Units,
+    *,
+    max_states: int,
+    progress: Progress,
+    speculation: bool = True,
+    symmetric: bool = True,
 ) -> tuple[Outcome, Compiler]:
     """The outcome for the units that the hazard is about, and the program it was found in.
 
     Of several units the one with the shortest counterexample decides; ``states`` are those of all searches.  Without
     ``speculation`` instruction lines are filled by executions alone, and nothing is fetched ahead.
+    ``symmetric`` as in ``search``.
     """
     everything = build(None)
     live = frozenset(offset for _, offset in everything.live.at)
@@ -60,8 +68,9 @@ def search_units(
 
     def look(compiler: Compiler, limit: int, depth: int | None) -> Outcome:
         return search(
-            compiler.model, question, max_states=limit, max_depth=depth, progress=lambda states: progress(seen + states)
-        )
+            compiler.model, question, max_states=limit, max_depth=depth, symmetric=symmetric,
+            progress=lambda states: progress(seen + states),
+        )  # fmt: skip
 
     found: list[Outcome] = []
     limit = min(_SHORT_LOOK, max_states) if len(groups) > 1 else max_states

@@ -9,6 +9,7 @@ events that lead to them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -120,9 +121,10 @@ def walk(
             progress(states)
     if found is not None:
         return found
-    finishes = any(finished(model, seen) for seen in way.parents)
     if way.cut is not None:
+        # Which states of the layer after it were kept is chance.
+        finishes = any(finished(model, seen) for seen in itertools.islice(way.parents, way.known[way.cut]))
         return Outcome("bounded", len(way.parents), way.cut + 1, finishes)
-    if finishes:
+    if any(finished(model, seen) for seen in way.parents):
         return Outcome("holds", len(way.parents), way.depth, True)
     return Outcome("fails", len(way.parents), way.depth, False, (), "vacuous")

@@ -9,6 +9,7 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.check.explain import Explanation, Row
 from bench.check.follow import Followed
+from bench.check.outcome import Outcome
 from bench.report import autopsies
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 
@@ -86,6 +87,7 @@ def _object(result: Checked) -> dict[str, Any]:
         "verdict": result.verdict,
         "reason": _reason(result),
         "states": outcome.states if outcome else 0,
+        "symmetry": outcome.symmetry if outcome else 1,
         "depth": outcome.depth if outcome else 0,
         "witness": bool(outcome and outcome.witness),
         "start": options.start,
@@ -158,6 +160,13 @@ def _row_object(row: Row) -> dict[str, Any]:
     return {**found, "dcache": row.dcache, "memory": row.memory, "steps": row.steps, "because": row.because}
 
 
+def _states(outcome: Outcome) -> str:
+    text = f"{outcome.states:,} states"
+    if outcome.symmetry > 1:
+        text += f" (each for up to {outcome.symmetry:,}, with like blocks and cores swapped)"
+    return text
+
+
 def _cell(result: Checked, style: str) -> str:
     options, outcome = result.options, result.outcome
     title = f"{result.strategy} on {result.host.name}"
@@ -171,12 +180,12 @@ def _cell(result: Checked, style: str) -> str:
         lines.append(f"Hypothetical: {result.host.name} does not run what {result.translator} emits.")
     if outcome.verdict == "holds":
         lines.append(
-            f"All {outcome.states:,} states explored, {outcome.depth} steps deep; on some path every retranslation "
+            f"All {_states(outcome)} explored, {outcome.depth} steps deep; on some path every retranslation "
             f"completes and the TB then runs."
         )
     elif outcome.verdict == "bounded":
         lines.append(
-            f"Cut short after {outcome.states:,} states; every run of {outcome.depth} steps is among them. "
+            f"Cut short after {_states(outcome)}; every run of {outcome.depth} steps is among them. "
             f"Neither right nor wrong: raise --max-states."
         )
     if result.followed is not None:

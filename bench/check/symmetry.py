@@ -1,0 +1,258 @@
+"""Which blocks, and which cores, can change places without anybody noticing.
+
+The blocks of a scenario are alike, and so are the threads of one role with their cores, or the cores that a thread may
+move to.  A swap of two of them turns every run into a run, and a counterexample into one of the same length.  So one
+state will do for all that swaps make of it (``bench/check/explore.py``), and the search stays breadth first.
+
+Nothing is taken for granted: a swap is one only if cells, lines and final values correspond, and if every step of every
+place that is met has its counterpart.  Where that fails ``AsymmetryError`` says so, and the search goes without.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench.check.footprint import Cut, Slot
+from bench.machine import Pending
+from bench.program import Model, Program
+from bench.steps import Action, Claim, CleanLine, DropLines, Fetch, Get, Install, Place, Put, Step, Touch
+
+
+class AsymmetryError(Exception):
+    """What looked like a symmetry is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """What becomes of everything that has a number, each as a list by the number: a swap is its own inverse."""
+
+    tbs: tuple[int, ...]
+    cores: tuple[int, ...]
+    threads: tuple[int, ...]
+    cells: tuple[int, ...]
+    dlines: tuple[int, ...]
+    ilines: tuple[int, ...]
+
+    def action(self, action: Action) -> Action:
+        """The same action with the other blocks; swapped threads have one program, and no action names a core."""
+        match action:
+            case Put(cell):
+                return replace(action, cell=self.cells[cell])
+            case Touch(lines, ilines):
+                return Touch(_moved(self.dlines, lines), tuple(_moved(self.ilines, hit) for hit in ilines))
+            case Get(cells, lines):
+                return Get(tuple(self.cells[cell] for cell in cells), _moved(self.dlines, lines))
+            case CleanLine(line):
+                return CleanLine(self.dlines[line])
+            case DropLines(ilines):
+                return replace(action, ilines=tuple(_moved(self.ilines, hit) for hit in ilines))
+            case Fetch(tb) | Claim(tb) | Install(tb):
+                return replace(action, tb=self.tbs[tb])
+        return action
+
+    def slot(self, slot: Slot) -> Slot:
+        """Where a slot's value goes."""
+        what, at, line = slot
+        match what:
+            case "place":
+                return Slot(what, self.threads[at])
+            case "line":
+                return Slot(what, self.dlines[at])
+            case "icache":
+                return Slot(what, self.cores[at], self.ilines[line])
+            case "running" | "ahead" | "buffer" | "pending":
+                return Slot(what, self.cores[at])
+            case "block":
+                return Slot(what, self.tbs[at])
+        return slot
+
+    def changes(self, what: str) -> bool:
+        """Whether it can change a value of such a slot beside moving it."""
+        cores = self.cores != tuple(range(len(self.cores)))
+        of_cores = ("running", "line", "buffer", "pending", "lock", "deferred")
+        return what in (of_cores if cores else ("place", "ahead", "buffer", "pending"))
+
+    def value(self, what: str, value: Any) -> Any:
+        """What a slot's value becomes, but for a place."""
+        match what:
+            case "running":
+                return self.threads[value] if value >= 0 else value
+            case "line":
+                owner, copies, *held = value
+                return (self.cores[owner] if owner >= 0 else owner, _bits(self.cores, copies), *held)
+            case "ahead" if value is not None:
+                return (self.tbs[value[0]], *value[1:])
+            case "buffer":
+                return tuple(self.action(store) for store in value)
+            case "pending":
+                return frozenset(
+                    Pending(target, self.dlines[line], waits) if target < 0
+                    else Pending(self.cores[target], self.ilines[line], waits)
+                    for target, line, waits in value
+                )  # fmt: skip
+            case "lock":
+                alone, sharers = value
+                return (self.threads[alone] if alone >= 0 else alone, _bits(self.threads, sharers))
+            case "deferred":
+                return _bits(self.cores, value)
+        return value
+
+
+Origin = tuple[int, int, int]
+"""How a place is reached: from which place, by which of its steps, with which result."""
+
+
+@dataclass
+class Symmetry:
+    """The swaps of a model; ``order``: how many permutations they make."""
+
+    model: Model
+    swaps: tuple[Swap, ...]
+    order: int
+    _origins: dict[tuple[int, int], Origin] = field(default_factory=dict)
+    _images: dict[tuple[int, int, int], int] = field(default_factory=dict)
+
+    def reached(self, program: Program, place: int, origin: Origin) -> None:
+        """Take note of how a place is reached, before its image is asked for."""
+        self._origins.setdefault((id(program), place), origin)
+
+    def image(self, number: int, cut: Cut, slot: int, value: Any) -> tuple[int, Any]:
+        """Slot and value that swap ``number`` makes of these.  Raises ``AsymmetryError``."""
+        swap = self.swaps[number]
+        at = cut.slots[slot]
+        there = cut.number(swap.slot(at))
+        if at.what == "place":
+            return there, self._place(number, self.model.programs[at.at], value)
+        return there, swap.value(at.what, value)
+
+    def _place(self, number: int, program: Program, place: int) -> int:
+        known = self._images.get((number, id(program), place))
+        if known is not None:
+            return known
+        origin = self._origins.get((id(program), place))
+        if origin is None:
+            image = place  # where a thread begins
+        else:
+            before, step, result = origin
+            source = self._place(number, program, before)
+            counterparts = self._counterparts(number, program.place(before), program.place(source))
+            image = program.place(source).steps[counterparts[step]].after(result)
+            self.reached(program, image, (source, counterparts[step], result))
+        self._counterparts(number, program.place(place), program.place(image))
+        self._images[number, id(program), place] = image
+        self._images[number, id(program), image] = place
+        return image
+
+    def _counterparts(self, number: int, place: Place, image: Place) -> list[int]:
+        """For each step of a place, which one of its image it corresponds to."""
+        swap = self.swaps[number]
+        inside = (swap.tbs[place.inside[0]], place.inside[1]) if place.inside is not None else None
+        there = {_sense(step): at for at, step in enumerate(image.steps)}
+        alike = (inside, place.occupies, place.rewriting, place.finished, len(place.steps)) == (
+            image.inside, image.occupies, image.rewriting, image.finished, len(there)
+        )  # fmt: skip
+        senses = [
+            (swap.action(step.action), None if (tb := step.needs_block) is None else swap.tbs[tb],
+             step.label.detail, swap.tbs[step.label.tb])
+            for step in place.steps
+        ]  # fmt: skip
+        if not alike or any(sense not in there for sense in senses):
+            raise AsymmetryError
+        return [there[sense] for sense in senses]
+
+
+def _sense(step: Step) -> tuple[Action, int | None, str, int]:
+    """What tells the steps of a place apart."""
+    return step.action, step.needs_block, step.label.detail, step.label.tb
+
+
+def symmetry(model: Model, *, blocks: bool = True) -> Symmetry:
+    """The swaps of the ``blocks``, and of the cores with their threads, that correspond in all that a model says."""
+    found: list[Swap] = []
+    order = 1
+    for count, swap in ((len(model.units) if blocks else 0, _blocks), (model.scenario.cores, _cores)):
+        for group in _groups(model, count, swap):
+            order *= math.factorial(len(group))
+            pairs = ((one, other) for at, other in enumerate(group) for one in group[:at])
+            found += (made for one, other in pairs if (made := swap(model, one, other)) is not None)
+    return Symmetry(model, tuple(found), order)
+
+
+def _groups(model: Model, count: int, swap: Callable[[Model, int, int], Swap | None]) -> list[list[int]]:
+    """The numbers below ``count``, those together that can be swapped."""
+    groups: list[list[int]] = []
+    for number in range(count):
+        for group in groups:
+            if swap(model, group[0], number) is not None:
+                group.append(number)
+                break
+        else:
+            groups.append([number])
+    return groups
+
+
+def _blocks(model: Model, one: int, other: int) -> Swap | None:
+    """The swap of two blocks, if their units lie in lines alike and get the same values."""
+    tbs = _swapped(len(model.units), one, other)
+    cells = list(range(len(model.final)))
+    for tb, image in enumerate(tbs):
+        offsets = [[unit.offset for unit in model.unit_at[at]] for at in (tb, image)]
+        lengths = [[len(unit) for unit in model.units[at]] for at in (tb, image)]
+        if offsets[0] != offsets[1] or lengths[0] != lengths[1]:
+            return None
+        for unit, counterpart in zip(model.units[tb], model.units[image], strict=True):
+            for cell, moved in zip(unit, counterpart, strict=True):
+                cells[cell] = moved
+    if any(model.final[cell] != model.final[moved] for cell, moved in enumerate(cells)):
+        return None
+    dlines = _lines(model.dline_of, model.dline_cells, cells)
+    ilines = {_lines(of, held, cells) for of, held in zip(model.iline_of, model.iline_cells, strict=True)}
+    if dlines is None or None in ilines or len(ilines) > 1:
+        return None
+    return Swap(
+        tbs, tuple(range(model.scenario.cores)), tuple(range(len(model.programs))), tuple(cells), dlines,
+        next(line for line in ilines if line is not None),
+    )  # fmt: skip
+
+
+def _cores(model: Model, one: int, other: int) -> Swap | None:
+    """The swap of two cores and of the threads that are bound to them, if these do the same."""
+    moves = model.scenario.moves
+    alike = len({(of, held) for of, held in zip(model.iline_of, model.iline_cells, strict=True)}) == 1
+    if not alike or model.switches or not (moves or model.programs[one] is model.programs[other]):
+        return None
+    threads = tuple(range(len(model.programs)))
+    cores = _swapped(model.scenario.cores, one, other)
+    return Swap(
+        tuple(range(len(model.units))), cores, threads if moves else cores, tuple(range(len(model.final))),
+        tuple(range(len(model.dline_cells))), tuple(range(len(model.iline_cells[0]))),
+    )  # fmt: skip
+
+
+def _lines(line_of: tuple[int, ...], held: tuple[tuple[int, ...], ...], cells: list[int]) -> tuple[int, ...] | None:
+    """What becomes of the lines if cells do so, or None if they do not keep together and in order."""
+    lines = []
+    for line in held:
+        moved = tuple(cells[cell] for cell in line)
+        image = line_of[moved[0]]
+        if held[image] != moved:
+            return None
+        lines.append(image)
+    return tuple(lines)
+
+
+def _swapped(count: int, one: int, other: int) -> tuple[int, ...]:
+    """The numbers below ``count`` with two of them exchanged."""
+    return tuple({one: other, other: one}.get(number, number) for number in range(count))
+
+
+def _moved(to: tuple[int, ...], numbers: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(to[number] for number in numbers))
+
+
+def _bits(to: tuple[int, ...], bits: int) -> int:
+    """A set of numbers as bits, moved."""
+    return sum(1 << to[number] for number in range(len(to)) if bits >> number & 1)
