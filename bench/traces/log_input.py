@@ -13,10 +13,11 @@ import zstandard
 
 from bench.errors import InputError
 
-_PLAIN_READ = 1 << 20
-# Decompressing as much as this at once gives blocks that are long enough to be
-# scanned fast and, at the ratio of a QEMU log (25 to 100), still of a few MB.
-_COMPRESSED_READ = 1 << 14
+# Blocks of about this length stay in the cache, and their memory is used again;
+# that of longer ones comes anew from the system each time, which takes longer
+# than to decompress what a QEMU log is.
+_BLOCK = 96 << 10
+_FIRST_READ, _LONGEST_READ = 1 << 8, 1 << 16
 
 
 class _Decompressor(Protocol):
@@ -61,22 +62,27 @@ def _decompressed(file: BinaryIO, name: str, progress: Callable[[int], None]) ->
     if format_ is None:
         yield start
         read = len(start)
-        while block := file.read(_PLAIN_READ):
+        while block := file.read(_BLOCK):
             read += len(block)
             progress(read)
             yield block
         return
     title, new = format_
     decompressor = new()
-    data, read = start, len(start)
+    data, read, size = start, len(start), _FIRST_READ
+    # Lately read and made, in bytes: how much to read for a block.
+    taken, made = 0.0, 0.0
     try:
-        while data or (data := file.read(_COMPRESSED_READ)):
+        while data or (data := file.read(size)):
             if data is not start:
                 read += len(data)
                 progress(read)
             if decompressor.eof:
                 decompressor = new()
-            yield decompressor.decompress(data)
+            block = decompressor.decompress(data)
+            taken, made = 0.75 * taken + len(data), 0.75 * made + len(block)
+            size = min(int(_BLOCK * taken / made) + 1 if made else 2 * size, 2 * size, _LONGEST_READ)
+            yield block
             data = decompressor.unused_data if decompressor.eof else b""
     except _ERRORS as error:
         raise InputError(

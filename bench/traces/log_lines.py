@@ -1,0 +1,94 @@
+"""A log as blocks of whole lines, decompressed by a thread of its own while they are scanned."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from bench.errors import InputError
+from bench.traces.log_input import read_log
+from bench.traces.log_kernel import SLACK
+
+LONGEST_LINE: Final = 1 << 20
+"""Bytes of the longest line that is read, its newline included."""
+
+_AHEAD: Final = 1  # blocks that wait for the scan
+# The one that is scanned, those that wait, and the one that is filled.
+_BUFFERS: Final = _AHEAD + 2
+
+Lines = tuple[bytearray, int]
+
+
+def whole_lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
+    """The decompressed ``log`` as ``(buffer, end)``: ``buffer[:end]`` are whole lines, valid until the next pair.
+
+    ``SLACK`` bytes follow ``end``.  What comes after the last newline is left
+    out.  If a line is longer than ``LONGEST_LINE``, the last pair has ``end``
+    0.  Raises ``InputError`` as ``read_log`` does, after the lines before.
+    """
+    lines = cut(read_log(log, progress))
+    # Not from a pipe: a thread that waits for one cannot be stopped.
+    return ahead(lines) if os.path.isfile(log) else lines
+
+
+def cut(blocks: Iterator[bytes]) -> Iterator[Lines]:
+    """The same of ``blocks`` that end anywhere; a pair is valid until ``_BUFFERS - 1`` more are drawn."""
+    buffers = itertools.cycle([bytearray(LONGEST_LINE + SLACK) for _ in range(_BUFFERS)])
+    buffer, filled = next(buffers), 0
+    failure: InputError | None = None
+    try:
+        for block in blocks:
+            rest = memoryview(block)
+            while rest:
+                size = min(len(rest), LONGEST_LINE - filled)
+                memoryview(buffer)[filled : filled + size] = rest[:size]
+                rest = rest[size:]
+                filled += size
+                if filled == LONGEST_LINE:
+                    end = buffer.rfind(b"\n", 0, filled) + 1
+                    yield buffer, end
+                    if not end:
+                        return
+                    begun = buffer[end:filled]
+                    buffer, filled = next(buffers), len(begun)
+                    buffer[:filled] = begun
+    except InputError as error:
+        failure = error
+    if end := buffer.rfind(b"\n", 0, filled) + 1:
+        yield buffer, end
+    if failure is not None:
+        raise failure
+
+
+def ahead(lines: Iterator[Lines]) -> Iterator[Lines]:
+    """``lines``, in order, drawn by a thread of its own, which ends with the iteration."""
+    ready: queue.Queue[Lines | BaseException | None] = queue.Queue(_AHEAD)
+    stopped = threading.Event()
+
+    def draw() -> None:
+        try:
+            for pair in lines:
+                ready.put(pair)
+                if stopped.is_set():
+                    return
+            ready.put(None)
+        except BaseException as error:
+            ready.put(error)
+
+    thread = threading.Thread(target=draw, name="log", daemon=True)
+    thread.start()
+    try:
+        while (pair := ready.get()) is not None:
+            if isinstance(pair, BaseException):
+                raise pair
+            yield pair
+    finally:
+        # Whatever the thread is about to put finds room, and then it sees that it is to stop.
+        stopped.set()
+        while not ready.empty():
+            ready.get()
+        thread.join()
