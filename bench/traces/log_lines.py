@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from bench.errors import InputError
-from bench.traces.log_input import read_log
+from bench.traces.log_input import LogBytes
 from bench.traces.log_kernel import SLACK
 
 LONGEST_LINE: Final = 1 << 20
@@ -28,34 +28,35 @@ def whole_lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
 
     ``SLACK`` bytes follow ``end``.  What comes after the last newline is left
     out.  If a line is longer than ``LONGEST_LINE``, the last pair has ``end``
-    0.  Raises ``InputError`` as ``read_log`` does, after the lines before.
+    0.  ``progress`` and errors: see ``LogBytes``; an error comes after the
+    lines before it.
     """
-    lines = cut(read_log(log, progress))
+    lines = _lines(log, progress)
     # Not from a pipe: a thread that waits for one cannot be stopped.
     return ahead(lines) if os.path.isfile(log) else lines
 
 
-def cut(blocks: Iterator[bytes]) -> Iterator[Lines]:
-    """The same of ``blocks`` that end anywhere; a pair is valid until ``_BUFFERS - 1`` more are drawn."""
+def _lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
+    with LogBytes(log, progress) as source:
+        yield from cut(source.readinto)
+
+
+def cut(readinto: Callable[[memoryview], int]) -> Iterator[Lines]:
+    """The same of what ``readinto`` gives; a pair is valid until ``_BUFFERS - 1`` more are drawn."""
     buffers = itertools.cycle([bytearray(LONGEST_LINE + SLACK) for _ in range(_BUFFERS)])
     buffer, filled = next(buffers), 0
     failure: InputError | None = None
     try:
-        for block in blocks:
-            rest = memoryview(block)
-            while rest:
-                size = min(len(rest), LONGEST_LINE - filled)
-                memoryview(buffer)[filled : filled + size] = rest[:size]
-                rest = rest[size:]
-                filled += size
-                if filled == LONGEST_LINE:
-                    end = buffer.rfind(b"\n", 0, filled) + 1
-                    yield buffer, end
-                    if not end:
-                        return
-                    begun = buffer[end:filled]
-                    buffer, filled = next(buffers), len(begun)
-                    buffer[:filled] = begun
+        while size := readinto(memoryview(buffer)[filled:LONGEST_LINE]):
+            filled += size
+            if filled == LONGEST_LINE:
+                end = buffer.rfind(b"\n", 0, filled) + 1
+                yield buffer, end
+                if not end:
+                    return
+                begun = buffer[end:filled]
+                buffer, filled = next(buffers), len(begun)
+                buffer[:filled] = begun
     except InputError as error:
         failure = error
     if end := buffer.rfind(b"\n", 0, filled) + 1:

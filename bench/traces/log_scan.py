@@ -117,6 +117,10 @@ class Scanner:
         index, tb, _ = self._last[thread].tolist()
         return index, tb
 
+    def all_last(self) -> dict[int, tuple[int, int]]:
+        """The same of every thread that has executed."""
+        return {thread: (index, tb) for thread, (index, tb, _) in enumerate(self._last.tolist()) if index >= 0}
+
     @property
     def threads(self) -> npt.NDArray[np.int64]:
         """The threads that have executed, ascending."""

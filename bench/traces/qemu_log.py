@@ -362,13 +362,13 @@ class _Importer:
         self._signal(int(self._matched(_HANDLED, line, "user_handle_signal env=0xENV signal NUMBER")[1], 16))
 
     def _signal(self, env: int, raised: int = 0) -> None:
-        scanner = self._scanner
-        last = {int(thread): scanner.last(int(thread)) for thread in scanner.threads}
-        if not last:
+        if not self._scanner.executions:
             if self._whole:
                 raise self._error("a signal", "a Trace line before it")
             return
-        self._signals.append(_Signal(env, raised, scanner.latest_thread, last))
+        # Of a signal that is handled only the thread counts.
+        last = self._scanner.all_last() if raised else {}
+        self._signals.append(_Signal(env, raised, self._scanner.latest_thread, last))
 
     # --- the end ---
 
