@@ -6,8 +6,8 @@ stops at every other line, and at whatever is wrong, for its caller
 
 After a TB mostly comes the TB that came after it the last time, with the very
 same text.  So the text of a TB's latest ``Trace`` line is kept, and a line that
-equals the expected one, eight bytes at a time, needs no parsing.  Of another
-one the host address is read; only if its TB has a new text is it parsed.
+equals the expected one, eight bytes at a time, needs no parsing; nor does one
+that equals what the TB of its host address had.
 
 What the host address of a translation means:
 
@@ -71,14 +71,14 @@ MOST_PENDING: Final = 128
 # Numbers of the state: where the scan is and what it has read, ...
 AT, LINE_NUMBER, WORDS, EXECUTIONS, ENTRIES, TBS, CHUNKS, LIVE = range(8)
 # ... what it is told, ...
-STRICT, WATCHING, GUEST, SYSTEM = range(8, 12)
+STRICT, GUEST, SYSTEM = range(8, 11)
 # ... the block being read, ...
 BLOCK, SEPARATED, SIZE, START, _LATEST, _MARK, _BLOCK_CHUNKS, _SLOW, _DATA = range(12, 21)
 # ... guest code without host code, ...
 POOL, PENDING, FIRST, GUEST_BYTES_SO_FAR = range(21, 25)
 # ... the latest TB, the latest Trace line, and what was wrong.
-LATEST_START, _RAN, EPOCH, _PREFIX, ODD_GUEST, ODD_PC = range(25, 31)
-STATE: Final = 31
+LATEST_START, _RAN, EPOCH, _THREAD, _PREFIX, _PREFIX_TAIL, _PREFIX_LENGTH, ODD_GUEST, ODD_PC = range(25, 34)
+STATE: Final = 34
 
 NO_BLOCK, IN_GUEST, IN_OUT, IN_PROLOGUE = range(4)
 NO_GUEST, ARM, MIPS = range(3)
@@ -122,7 +122,8 @@ _SEPARATOR: Final = np.frombuffer(b"----------------\n", np.uint8)
 _IN: Final = np.frombuffer(b"IN:", np.uint8)
 _OUT: Final = np.frombuffer(b"OUT: [size=", np.uint8)
 _DETAIL: Final = np.frombuffer(b"...with ", np.uint8)  # of an exception: has no meaning here
-_GUEST_MARK: Final = np.frombuffer(b"  -- guest addr 0x", np.uint8)
+_GUEST_MARK, _GUEST_MARK_8 = (int.from_bytes(word, "little") for word in (b"  -- gue", b"st addr "))  # then "0x"
+_GUEST_MARK_SIZE: Final = 18
 _PROLOGUE_MARK: Final = np.frombuffer(b" + tb prologue", np.uint8)
 _SLOW_MARK: Final = np.frombuffer(b"  -- tb slow paths + alignment", np.uint8)
 _DATA_MARK: Final = np.frombuffer(b"  data: [size=", np.uint8)
@@ -310,23 +311,37 @@ def _remember(data: Bytes, at: int, after: int, memo: I64, row: int) -> None:
 
 
 @lean_kernel
-def _expected_traces(data: Bytes, end: int, state: I64, tb: I64, memo: I64, words: Words, last: I64) -> None:
-    """Take ``Trace`` lines as long as each is the one expected, of the thread of the line before."""
-    prefix = state[_PREFIX]
+def _known_traces(
+    data: Bytes, end: int, state: I64, table: I64, memo: I64, tb: I64, words: Words, last: I64,
+    watched: npt.NDArray[np.bool_],
+) -> None:  # fmt: skip
+    """Take ``Trace`` lines of known texts, of the thread of the line before; of a watched thread only one."""
+    first_word, last_word, skip, thread = state[_PREFIX], state[_PREFIX_TAIL], state[_PREFIX_LENGTH], state[_THREAD]
     at = state[AT]
-    if _word(data, at) != prefix:
-        return
-    thread = (prefix >> 48) & 0xF
+    room = 1 if watched[thread] else words.size
     high = np.uint32(thread << 24)
     row = last[thread, LAST_TB]
     first = state[WORDS]
     filled = first
-    while at < end and filled < words.size and _word(data, at) == prefix and data[at + 8] == _BLANK:
+    room = min(room, words.size - first)
+    while (
+        at < end and filled - first < room
+        and _word(data, at) == first_word and _word(data, at + skip - 8) == last_word
+    ):  # fmt: skip
+        at += skip
         following = memo[row & _SLOT_MASK, _NEXT]
         slot = following & _SLOT_MASK
-        if memo[slot, TAG] != following or not _as_before(data, at + 9, memo, slot):
-            break
-        at += 9 + memo[slot, _TEXT_LENGTH]
+        if memo[slot, TAG] != following or not _as_before(data, at, memo, slot):
+            # Not what was expected, but perhaps it is known.
+            address, after = _host_address(data, at + 2)
+            entry = _slot(table, address)
+            following = table[entry, ROW]
+            slot = following & _SLOT_MASK
+            if table[entry, ADDRESS] == 0 or memo[slot, TAG] != following or not _as_before(data, at, memo, slot):
+                at -= skip
+                break
+            memo[row & _SLOT_MASK, _NEXT] = following
+        at += memo[slot, _TEXT_LENGTH]
         words[filled] = high | np.uint32(following)
         filled += 1
         row = following
@@ -356,47 +371,44 @@ def _trace(data: Bytes, state: I64, table: I64, memo: I64, tb: I64, words: Words
     address, after = _host_address(data, text + 2)
     if after == text + 2 or address == 0 or data[after] != _BLANK or data[after + 1] != _OPEN:
         return _BAD_TRACE
+    _, place = _hex(data, after + 2)
+    if place == after + 2 or data[place] != _SLASH:
+        return _BAD_TRACE
+    pc, after = _hex(data, place + 1)
+    if after == place + 1 or data[after] != _SLASH:
+        return _BAD_TRACE
+    _, place = _hex(data, after + 1)
+    if place == after + 1 or data[place] != _SLASH:
+        return _BAD_TRACE
+    _, after = _hex(data, place + 1)
+    if after == place + 1 or data[after] != _CLOSE or data[after + 1] not in (_BLANK, _NEWLINE):
+        return _BAD_TRACE
+    after = _after_line(data, after + 1)
     entry = _slot(table, address)
-    row = np.int64(UNKNOWN_TB)
-    if table[entry, ADDRESS] != 0:
-        row = table[entry, ROW]
-    slot = row & _SLOT_MASK
-    if row != UNKNOWN_TB and memo[slot, TAG] == row and _as_before(data, text, memo, slot):
-        after = text + memo[slot, _TEXT_LENGTH]
-    else:
-        _, place = _hex(data, after + 2)
-        if place == after + 2 or data[place] != _SLASH:
-            return _BAD_TRACE
-        pc, after = _hex(data, place + 1)
-        if after == place + 1 or data[after] != _SLASH:
-            return _BAD_TRACE
-        _, place = _hex(data, after + 1)
-        if place == after + 1 or data[place] != _SLASH:
-            return _BAD_TRACE
-        _, after = _hex(data, place + 1)
-        if after == place + 1 or data[after] != _CLOSE or data[after + 1] not in (_BLANK, _NEWLINE):
-            return _BAD_TRACE
-        after = _after_line(data, after + 1)
-        if row != UNKNOWN_TB:
-            if tb[row, PC] != pc:
-                return _BAD_PC
-            _remember(data, text, after, memo, row)
-            if row == state[TBS] - 1:
-                state[_RAN] = 1
-        elif state[STRICT]:
-            return _UNKNOWN_ADDRESS
-        elif table[entry, ADDRESS] == 0:
-            table[entry, ADDRESS] = address
-            table[entry, ROW] = UNKNOWN_TB
-            state[ENTRIES] += 1
-    before = last[thread, LAST_TB]
-    if before >= 0 and row != UNKNOWN_TB:
-        memo[before & _SLOT_MASK, _NEXT] = row
+    row = table[entry, ROW] if table[entry, ADDRESS] != 0 else np.int64(UNKNOWN_TB)
+    if row != UNKNOWN_TB:
+        if tb[row, PC] != pc:
+            return _BAD_PC
+        _remember(data, text, after, memo, row)
+        before = last[thread, LAST_TB]
+        if before >= 0:
+            memo[before & _SLOT_MASK, _NEXT] = row
+        if row == state[TBS] - 1:
+            state[_RAN] = 1
+    elif state[STRICT]:
+        return _UNKNOWN_ADDRESS
+    elif table[entry, ADDRESS] == 0:
+        table[entry, ADDRESS] = address
+        table[entry, ROW] = UNKNOWN_TB
+        state[ENTRIES] += 1
     words[state[WORDS]] = np.uint32(thread << 24) | np.uint32(row)
     last[thread, INDEX] = state[EXECUTIONS]
     last[thread, LAST_TB] = row
     last[thread, WHERE] = address
-    state[_PREFIX] = _TRACE_0 + (thread << 48) if thread < 10 else 0
+    state[_THREAD] = thread
+    state[_PREFIX] = _word(data, at)
+    state[_PREFIX_TAIL] = _word(data, text - 8)
+    state[_PREFIX_LENGTH] = text - at
     state[AT] = after
     state[WORDS] += 1
     state[EXECUTIONS] += 1
@@ -471,63 +483,74 @@ def add_instruction(state: I64, pool: I64, address: int, size: int, accesses: in
 
 
 @lean_kernel
-def _guest_line(data: Bytes, state: I64, pool: I64, known: I64) -> bool:
-    """Take an instruction whose accesses are known and that continues the block; false if it is another line."""
-    at = state[AT]
+def _guest_line(data: Bytes, at: int, state: I64, pool: I64, known: I64) -> int:
+    """Take an instruction whose accesses are known and that continues the block; the index after it, -1 if it is none.
+
+    There is room for it.
+    """
+    address, begin = _hex(data, at + 2)
+    digits = begin - at - 2
     if data[at] != _ZERO or data[at + 1] != _X:
-        return False
-    address, at = _hex(data, at + 2)
-    digits = at - state[AT] - 2
-    if data[at] != _COLON or data[at + 1] != _BLANK or data[at + 2] != _BLANK:
-        return False
+        return -1
+    if data[begin] != _COLON or data[begin + 1] != _BLANK or data[begin + 2] != _BLANK:
+        return -1
     if state[POOL] > state[FIRST] and address != pool[state[FIRST], GUEST_ADDRESS] + state[GUEST_BYTES_SO_FAR]:
-        return False
-    at += 3
+        return -1
+    begin += 3
     size = 4
     if state[GUEST] == ARM:
-        opcode = _hex_digits(data, at)
-        if digits != 8 or data[at + opcode] != _BLANK:
-            return False
-        at += opcode
+        opcode = _hex_digits(data, begin)
+        if digits != 8 or data[begin + opcode] != _BLANK:
+            return -1
+        begin += opcode
         if opcode == 4:
-            second = _hex_digits(data, at + 1)
-            if second == 4 and data[at + 5] == _BLANK:
-                at += 5
+            second = _hex_digits(data, begin + 1)
+            if second == 4 and data[begin + 5] == _BLANK:
+                begin += 5
             elif second == 0:
                 size = 2
             else:
-                return False
+                return -1
         elif opcode != 8:
-            return False
-        while data[at] == _BLANK:
-            at += 1
+            return -1
+        while data[begin] == _BLANK:
+            begin += 1
     elif state[GUEST] != MIPS or digits < 8:
-        return False
-    begin = at
-    if not (97 <= data[at] <= 122 or data[at] == _DOT):
-        return False
+        return -1
+    if not (97 <= data[begin] <= 122 or data[begin] == _DOT):
+        return -1
+    end = begin + 1
     while (
-        97 <= data[at] <= 122 or 48 <= data[at] <= 57 or 65 <= data[at] <= 90 or data[at] == _DOT
-        or data[at] == _UNDERSCORE
+        97 <= data[end] <= 122 or 48 <= data[end] <= 57 or 65 <= data[end] <= 90 or data[end] == _DOT
+        or data[end] == _UNDERSCORE
     ):  # fmt: skip
-        at += 1
+        end += 1
     # What could be an opcode and a mnemonic of ARM has a space here.
-    if state[GUEST] == MIPS and data[at] != _TAB and data[at] != _NEWLINE:
-        return False
-    after = _after_line(data, at)
-    if at - begin > LONGEST_KEY:
-        return False
-    row = _known_row(data, begin, at - begin, known)
+    if state[GUEST] == MIPS and data[end] != _TAB and data[end] != _NEWLINE:
+        return -1
+    after = _after_line(data, end)
+    if end - begin > LONGEST_KEY:
+        return -1
+    row = _known_row(data, begin, end - begin, known)
     if known[row, _LENGTH] != 0 and known[row, _VALUE] == BY_OPERANDS:
         if after - 1 - begin > LONGEST_KEY:
-            return False
+            return -1
         row = _known_row(data, begin, after - 1 - begin, known)
     if known[row, _LENGTH] == 0 or known[row, _VALUE] == BY_OPERANDS:
-        return False
+        return -1
     add_instruction(state, pool, address, size, known[row, _VALUE])
-    state[AT] = after
-    state[LINE_NUMBER] += 1
-    return True
+    return after
+
+
+@lean_kernel
+def _guest_lines(data: Bytes, end: int, state: I64, pool: I64, known: I64) -> None:
+    """Take instructions as long as ``_guest_line`` can, and there is room."""
+    while state[AT] < end and state[POOL] < pool.shape[0]:
+        after = _guest_line(data, state[AT], state, pool, known)
+        if after < 0:
+            return
+        state[AT] = after
+        state[LINE_NUMBER] += 1
 
 
 @lean_kernel
@@ -565,73 +588,78 @@ def begin_block(state: I64, size: int, block: int) -> None:
 
 
 @lean_kernel
-def _host_lines(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
-    """Take host instructions and constants; false if the next one does not belong here."""
+def _host_code(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
+    """Take host instructions, constants, and what names their guest instructions; false if the next does not belong here.
+
+    Until the block ends, ``OFFSET`` of a chunk is the guest address printed and ``CHUNK_END`` where its host code begins.
+    """
     at, start, size, latest, mark = state[AT], state[START], state[SIZE], state[_LATEST], state[_MARK]
+    first = state[CHUNKS]
+    count = state[_BLOCK_CHUNKS]
     lines = 0
     good = True
-    while at < end and data[at] == _ZERO:
-        address, after = _host_address(data, at + 2)
-        if data[at + 1] != _X or after == at + 2 or data[after] != _COLON:
-            good = False
+    while good and at < end:
+        if data[at] == _ZERO:
+            address, after = _host_address(data, at + 2)
+            if start < 0:
+                start = address
+            offset = address - start
+            # An x86 instruction of more than eight bytes wraps: addresses rise all the same.
+            good = (
+                data[at + 1] == _X and after > at + 2 and data[after] == _COLON
+                and latest < offset < size
+                and (mark != _NO_MARK or offset != 0 or state[BLOCK] != IN_OUT)
+            )  # fmt: skip
+            if good:
+                if mark == _MARK_INSTRUCTION:
+                    chunk[first + count - 1, CHUNK_END] = offset
+                elif mark == _MARK_SLOW:
+                    state[_SLOW] = offset
+                mark = _NO_MARK
+                latest = offset
+                at = _after_line(data, after)
+                lines += 1
+        elif _word(data, at) == _GUEST_MARK and _word(data, at + 8) == _GUEST_MARK_8:
+            guest, after = _hex(data, at + _GUEST_MARK_SIZE)
+            good = (
+                data[at + 16] == _ZERO and data[at + 17] == _X and after > at + _GUEST_MARK_SIZE
+                and count < MOST_CHUNKS and state[_SLOW] < 0
+                and (count == 0) == _starts(data, after, end, _PROLOGUE_MARK)
+            )  # fmt: skip
+            if good and count == 0:
+                after += _PROLOGUE_MARK.size
+            good = good and data[after] == _NEWLINE
+            if good:
+                # An instruction without code is followed by the next mark at once; it has no code of its own.
+                if mark != _MARK_INSTRUCTION:
+                    count += 1
+                chunk[first + count - 1, OFFSET] = guest
+                mark = _MARK_INSTRUCTION
+                at = after + 1
+                lines += 1
+        else:
             break
-        if start < 0:
-            start = address
-        offset = address - start
-        # An x86 instruction of more than eight bytes wraps: addresses rise all the same.
-        if offset >= size or offset <= latest:
-            good = False
-            break
-        if mark == _MARK_INSTRUCTION:
-            chunk[state[CHUNKS] + state[_BLOCK_CHUNKS] - 1, CHUNK_END] = offset
-        elif mark == _MARK_SLOW:
-            state[_SLOW] = offset
-        elif mark == _NO_MARK and offset == 0 and state[BLOCK] == IN_OUT:
-            good = False
-            break
-        mark = _NO_MARK
-        latest = offset
-        at = _after_line(data, after)
-        lines += 1
-    state[AT], state[START], state[_LATEST], state[_MARK] = at, start, latest, mark
+    state[AT], state[START], state[_LATEST], state[_MARK], state[_BLOCK_CHUNKS] = at, start, latest, mark, count
     state[LINE_NUMBER] += lines
     return good
 
 
 @lean_kernel
-def _mark_line(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
-    """Take a line that says what the next host line is; false if it does not belong here.
-
-    Until the block ends, ``OFFSET`` of a chunk is the guest address printed and ``CHUNK_END`` where its host code begins.
-    """
+def _host_mark(data: Bytes, end: int, state: I64) -> bool:
+    """Take a line before the slow paths or the constants; false if it does not belong here."""
     at = state[AT]
-    if _starts(data, at, end, _GUEST_MARK):
-        guest, after = _hex(data, at + _GUEST_MARK.size)
-        count = state[_BLOCK_CHUNKS]
-        if after == at + _GUEST_MARK.size or count == MOST_CHUNKS or state[_SLOW] >= 0:
-            return False
-        if (count == 0) != _starts(data, after, end, _PROLOGUE_MARK):
-            return False
-        if count == 0:
-            after += _PROLOGUE_MARK.size
-        # An instruction without code is followed by the next mark at once; it has no code of its own.
-        if state[_MARK] != _MARK_INSTRUCTION:
-            count += 1
-        chunk[state[CHUNKS] + count - 1, OFFSET] = guest
-        state[_BLOCK_CHUNKS] = count
-        state[_MARK] = _MARK_INSTRUCTION
-    elif _starts(data, at, end, _SLOW_MARK):
+    if state[_MARK] != _NO_MARK:
+        return False
+    if _starts(data, at, end, _SLOW_MARK):
         after = at + _SLOW_MARK.size
-        if state[_MARK] != _NO_MARK or state[_SLOW] >= 0:
+        if state[_SLOW] >= 0:
             return False
         state[_MARK] = _MARK_SLOW
     elif _starts(data, at, end, _DATA_MARK):
         size, after = _decimal(data, at + _DATA_MARK.size)
-        if after == at + _DATA_MARK.size or data[after] != _CLOSE or state[_MARK] != _NO_MARK:
+        if after == at + _DATA_MARK.size or data[after] != _CLOSE or state[_DATA] >= 0 or size > state[SIZE]:
             return False
         after += 1
-        if state[_DATA] >= 0 or size > state[SIZE]:
-            return False
         state[_DATA] = size
         state[_MARK] = _MARK_DATA
     else:
@@ -792,34 +820,40 @@ def scan(
         at = state[AT]
         block = state[BLOCK]
         if block == NO_BLOCK and ((_word(data, at) ^ _TRACE_0) & _SIX_BYTES) == 0:
-            if not state[WATCHING]:
-                _expected_traces(data, end, state, tb, memo, words, last)
-                if state[AT] > at:
-                    continue
-            if state[WORDS] == words.size:
-                return _FULL
-            if 2 * (state[ENTRIES] + 1) > table.shape[0]:
-                return _GROW
-            stop = _trace(data, state, table, memo, tb, words, last)
-            if stop != _NO_STOP:
-                return stop
-            if state[WATCHING] and watched[(words[state[WORDS] - 1] >> 24) & 0x7F]:
+            _known_traces(data, end, state, table, memo, tb, words, last, watched)
+            if state[AT] == at:
+                if state[WORDS] == words.size:
+                    return _FULL
+                if 2 * (state[ENTRIES] + 1) > table.shape[0]:
+                    return _GROW
+                stop = _trace(data, state, table, memo, tb, words, last)
+                if stop != _NO_STOP:
+                    return stop
+            if watched[state[_THREAD]]:
                 return _WATCHED
         elif block == IN_GUEST:
+            _guest_lines(data, end, state, pool, known)
+            at = state[AT]
+            if at == end:
+                break
             if data[at] == _NEWLINE and state[POOL] > state[FIRST]:
                 _end_guest(state, pending)
                 state[AT] = at + 1
                 state[LINE_NUMBER] += 1
-            elif state[POOL] == pool.shape[0]:
-                return _GROW
-            elif not _guest_line(data, state, pool, known):
-                return _LINE
-        elif block != NO_BLOCK and data[at] == _ZERO:
+            else:
+                return _GROW if state[POOL] == pool.shape[0] else _LINE
+        elif block != NO_BLOCK:
             if state[CHUNKS] + MOST_CHUNKS > chunk.shape[0]:
                 return _GROW
-            if not _host_lines(data, end, state, chunk):
+            if not _host_code(data, end, state, chunk):
                 return _BAD_HOST_LINE
-        elif block != NO_BLOCK and data[at] == _NEWLINE:
+            at = state[AT]
+            if at == end:
+                break
+            if data[at] != _NEWLINE:
+                if not _host_mark(data, end, state):
+                    return _BAD_HOST_LINE
+                continue
             if state[_MARK] != _NO_MARK or state[_LATEST] < 0 or (block == IN_OUT and state[_BLOCK_CHUNKS] == 0):
                 return _BAD_HOST_LINE
             if (
@@ -835,11 +869,6 @@ def scan(
             stop = _end_host(state, table, memo, tb, chunk, live, pool, pending, last)
             if stop != _NO_STOP:
                 return stop
-        elif block != NO_BLOCK:
-            if state[CHUNKS] + MOST_CHUNKS > chunk.shape[0]:
-                return _GROW
-            if not _mark_line(data, end, state, chunk):
-                return _BAD_HOST_LINE
         elif _starts(data, at, end, _SEPARATOR):
             state[SEPARATED] = 1
             state[AT] = at + _SEPARATOR.size

@@ -150,7 +150,6 @@ class Scanner:
         """Stop whenever one of ``threads``, and no other, executes."""
         self._watched[:] = False
         self._watched[list(threads)] = True
-        self._state[k.WATCHING] = self._watched.any()
 
     # --- translations ---
 
