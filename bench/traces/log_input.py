@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Protocol, Self, cast
 
 import zstandard
 
@@ -51,7 +51,7 @@ class LogBytes:
             raise InputError("is not open", file=self._name, expected="a QEMU log")
         try:
             if log != "-":
-                self._file = Path(log).open("rb")
+                self._file = Path(log).open("rb")  # noqa: SIM115 - closed by close()
             self._stored = _Stored(self._file or sys.stdin.buffer, progress)
         except OSError as error:
             self.close()
@@ -140,7 +140,9 @@ class _Zstd:
     def __init__(self, stored: _Stored) -> None:
         self._stored = stored
         self._frames = FrameEnds()
-        self._reader = zstandard.ZstdDecompressor().stream_reader(self, read_size=_ZSTD_READ, read_across_frames=True)
+        self._reader = zstandard.ZstdDecompressor().stream_reader(
+            cast("BinaryIO", self), read_size=_ZSTD_READ, read_across_frames=True
+        )
 
     @property
     def whole(self) -> bool:

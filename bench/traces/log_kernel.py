@@ -6,8 +6,8 @@ stops at every other line, and at whatever is wrong, for its caller
 
 After a TB mostly comes the TB that came after it the last time, with the very
 same text.  So the text of a TB's latest ``Trace`` line is kept, and a line that
-equals the expected one, eight bytes at a time, needs no parsing; nor does one
-that equals what the TB of its host address had.
+equals the expected one needs no parsing; nor does one that equals what the TB of
+its host address had.
 
 What the host address of a translation means:
 
@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from bench.jit import inlined, kernel, lean_kernel
+from bench.jit import lean_kernel, part
 from bench.traces.successor import UNKNOWN_TB, Words
 
 Bytes = npt.NDArray[np.uint8]
@@ -77,8 +77,8 @@ BLOCK, SEPARATED, SIZE, START, _LATEST, _MARK, _BLOCK_CHUNKS, _SLOW, _DATA = ran
 # ... guest code without host code, ...
 POOL, PENDING, FIRST, GUEST_BYTES_SO_FAR = range(21, 25)
 # ... the latest TB, the latest Trace line, and what was wrong.
-LATEST_START, _RAN, EPOCH, _THREAD, _PREFIX, _PREFIX_TAIL, _PREFIX_LENGTH, ODD_GUEST, ODD_PC = range(25, 34)
-STATE: Final = 34
+LATEST_START, _RAN, EPOCH, THREADS, THREAD, _PREFIX, _PREFIX_TAIL, _PREFIX_LENGTH, ODD_GUEST, ODD_PC = range(25, 35)
+STATE: Final = 35
 
 NO_BLOCK, IN_GUEST, IN_OUT, IN_PROLOGUE = range(4)
 NO_GUEST, ARM, MIPS = range(3)
@@ -107,14 +107,18 @@ KNOWN_ROWS: Final = 1 << 13
 BY_OPERANDS: Final = -1
 """Known of a mnemonic: the accesses depend on its operands."""
 
-# The text of TBs' latest Trace lines, without ``Trace N: ``: a slot for all TBs of equal low bits.
-# The TB (-1: none), the TB that came next, length, its last eight bytes, all whole eight bytes.
-TAG, _NEXT, _TEXT_LENGTH, _TAIL, _TEXT = range(5)
-_FIXED_WORDS: Final = 6  # "0xHOST [cs_base/pc/flags/cflags] " has more
-_TEXT_WORDS: Final = 11  # so that a slot is 128 bytes
-MEMO_COLUMNS: Final = _TEXT + _TEXT_WORDS
+# What is known of TBs' latest Trace lines, in a slot for all TBs of equal low bits: the TB (-1: none), the TB that
+# came next, and the length of the text, ``Trace N: `` left out, that another table holds.
+TAG, _NEXT, _TEXT_LENGTH = range(3)
 MEMO_ROWS: Final = 1 << 14
+MEMO_COLUMNS: Final = 4  # of which one is free, so that a slot lies in one line of the cache
 _SLOT_MASK: Final = MEMO_ROWS - 1
+# The first bytes of a text are compared at once, by vector instructions, the others eight at a time.
+_AT_ONCE: Final = 64
+TEXT_COLUMNS: Final = 128
+_LONGEST_TEXT: Final = TEXT_COLUMNS - 8  # of which eight bytes can be read from any byte on
+_MASKS: Final = (np.arange(_AT_ONCE) < np.arange(_AT_ONCE + 1)[:, None]).astype(np.uint8) * np.uint8(255)
+"""Row ``n``: ``n`` bytes 0xff, then zeros."""
 
 _TRACE_0: Final = int.from_bytes(b"Trace 0:", "little")
 _SIX_BYTES: Final = (1 << 48) - 1
@@ -150,7 +154,7 @@ _NOT_HEX: Final = np.uint64(1 << 63)
 # --- bytes ---------------------------------------------------------------------------------------------------
 
 
-@lean_kernel
+@part
 def _word(data: Bytes, at: int) -> np.int64:
     """Eight bytes, the first one lowest; compiled to one load."""
     # An index without sign needs no test for counting from the end.
@@ -161,7 +165,7 @@ def _word(data: Bytes, at: int) -> np.int64:
     return np.int64(word)
 
 
-@inlined
+@part
 def _starts(data: Bytes, at: int, end: int, text: Bytes) -> bool:
     if at + text.size > end:
         return False
@@ -171,14 +175,14 @@ def _starts(data: Bytes, at: int, end: int, text: Bytes) -> bool:
     return True
 
 
-@inlined
+@part
 def _newlines(data: Bytes, at: int) -> np.uint64:
     """The high bit of the lowest byte, of eight, that is a newline; those above it may be set or not."""
     word = np.uint64(_word(data, at)) ^ _NEWLINES
     return (word - _ONES) & ~word & _HIGHS
 
 
-@lean_kernel
+@part
 def _after_line(data: Bytes, at: int) -> int:
     """The index after the next newline; there is one."""
     # Whether there is one in 24 bytes can be foreseen better than in which eight.
@@ -197,10 +201,10 @@ def _after_line(data: Bytes, at: int) -> int:
         found = third
     # The lowest bit, as a power of 256, picks its place.
     lowest = (found & (~found + np.uint64(1))) >> _U7
-    return at + np.int64((lowest * _PLACES) >> _U56) + 1
+    return int(at + np.int64((lowest * _PLACES) >> _U56) + 1)
 
 
-@lean_kernel
+@part
 def _hex_8(word: np.uint64) -> np.uint64:
     """The number that eight lower-case hexadecimal digits are, or ``_NOT_HEX``."""
     digits = (word + _FROM_0) & ~(word + _ABOVE_9)
@@ -213,9 +217,9 @@ def _hex_8(word: np.uint64) -> np.uint64:
     return ((word << _U16) + (word >> _U32)) & _FOUR_OF_8
 
 
-@lean_kernel
+@part
 def _hex(data: Bytes, at: int) -> tuple[np.int64, int]:
-    """The 64 bits in lower-case hexadecimal at ``at`` and the index after them; that is ``at`` itself if there is none."""
+    """The number in lower-case hexadecimal at ``at``, as 64 bits, and the index after it: ``at`` if there is none."""
     value = np.uint64(0)
     begin = at
     while at - begin < 17:
@@ -230,7 +234,7 @@ def _hex(data: Bytes, at: int) -> tuple[np.int64, int]:
     return np.int64(value), begin
 
 
-@lean_kernel
+@part
 def _host_address(data: Bytes, at: int) -> tuple[np.int64, int]:
     """The same, faster for the twelve digits of a user-space address."""
     if data[at + 12] == _COLON or data[at + 12] == _BLANK:
@@ -241,7 +245,7 @@ def _host_address(data: Bytes, at: int) -> tuple[np.int64, int]:
     return _hex(data, at)
 
 
-@lean_kernel
+@part
 def _decimal(data: Bytes, at: int) -> tuple[np.int64, int]:
     """The same for a decimal number of at most nine digits."""
     value = np.int64(0)
@@ -258,7 +262,7 @@ def _decimal(data: Bytes, at: int) -> tuple[np.int64, int]:
 # --- host addresses ------------------------------------------------------------------------------------------
 
 
-@lean_kernel
+@part
 def _slot(table: I64, address: np.int64) -> np.int64:
     """The row of ``address`` in the open-addressed table, or the free row where it belongs."""
     mask = np.uint64(table.shape[0] - 1)
@@ -269,7 +273,7 @@ def _slot(table: I64, address: np.int64) -> np.int64:
     return np.int64(place)
 
 
-@kernel
+@lean_kernel
 def rehash(table: I64, bigger: I64) -> None:
     """Fill the empty table ``bigger`` from ``table``."""
     for row in range(table.shape[0]):
@@ -282,41 +286,44 @@ def rehash(table: I64, bigger: I64) -> None:
 # --- Trace lines ---------------------------------------------------------------------------------------------
 
 
-@lean_kernel
-def _as_before(data: Bytes, at: int, memo: I64, slot: int) -> bool:
+@part
+def _as_before(data: Bytes, at: int, memo: I64, texts: Bytes, slot: int) -> bool:
     """True if the text that ``slot`` keeps stands at ``at``."""
-    differ = np.int64(0)
-    for i in range(_FIXED_WORDS):
-        differ |= _word(data, at + 8 * i) ^ memo[slot, _TEXT + i]
+    length = memo[slot, _TEXT_LENGTH]
+    # Indexes without sign and bytes throughout: or else this is not compiled to vector instructions.
+    begin, row, mask = np.uint64(at), np.uint64(slot), np.uint64(min(length, _AT_ONCE))
+    differ = np.uint8(0)
+    for place in range(_AT_ONCE):
+        column = np.uint64(place)
+        differ = np.uint8(differ | ((data[begin + column] ^ texts[row, column]) & _MASKS[mask, column]))
     if differ != 0:
         return False
-    length = memo[slot, _TEXT_LENGTH]
-    for i in range(_FIXED_WORDS, length >> 3):
-        if _word(data, at + 8 * i) != memo[slot, _TEXT + i]:
+    for place in range(_AT_ONCE, length, 8):
+        i = min(place, length - 8)
+        if _word(data, at + i) != _word(texts[slot], i):
             return False
-    return bool(_word(data, at + length - 8) == memo[slot, _TAIL])
+    return True
 
 
-@lean_kernel
-def _remember(data: Bytes, at: int, after: int, memo: I64, row: int) -> None:
-    """Keep ``data[at:after]`` as the text of TB ``row``, if its length allows."""
+@part
+def _remember(data: Bytes, at: int, after: int, memo: I64, texts: Bytes, row: int) -> None:
+    """Keep ``data[at:after]`` as the text of TB ``row``, if it is not too long."""
     length = after - at
-    if 8 * _FIXED_WORDS <= length < 8 * (_TEXT_WORDS + 1):
+    if length <= _LONGEST_TEXT:
         slot = row & _SLOT_MASK
         memo[slot, TAG] = row
         memo[slot, _TEXT_LENGTH] = length
-        memo[slot, _TAIL] = _word(data, after - 8)
-        for i in range(length >> 3):
-            memo[slot, _TEXT + i] = _word(data, at + 8 * i)
+        for i in range(length):
+            texts[slot, i] = data[at + i]
 
 
-@lean_kernel
+@part
 def _known_traces(
-    data: Bytes, end: int, state: I64, table: I64, memo: I64, tb: I64, words: Words, last: I64,
+    data: Bytes, end: int, state: I64, table: I64, memo: I64, texts: Bytes, tb: I64, words: Words, last: I64,
     watched: npt.NDArray[np.bool_],
 ) -> None:  # fmt: skip
     """Take ``Trace`` lines of known texts, of the thread of the line before; of a watched thread only one."""
-    first_word, last_word, skip, thread = state[_PREFIX], state[_PREFIX_TAIL], state[_PREFIX_LENGTH], state[_THREAD]
+    first_word, last_word, skip, thread = state[_PREFIX], state[_PREFIX_TAIL], state[_PREFIX_LENGTH], state[THREAD]
     at = state[AT]
     room = 1 if watched[thread] else words.size
     high = np.uint32(thread << 24)
@@ -331,13 +338,17 @@ def _known_traces(
         at += skip
         following = memo[row & _SLOT_MASK, _NEXT]
         slot = following & _SLOT_MASK
-        if memo[slot, TAG] != following or not _as_before(data, at, memo, slot):
+        if memo[slot, TAG] != following or not _as_before(data, at, memo, texts, slot):
             # Not what was expected, but perhaps it is known.
-            address, after = _host_address(data, at + 2)
+            address, _ = _host_address(data, at + 2)
             entry = _slot(table, address)
             following = table[entry, ROW]
             slot = following & _SLOT_MASK
-            if table[entry, ADDRESS] == 0 or memo[slot, TAG] != following or not _as_before(data, at, memo, slot):
+            if (
+                table[entry, ADDRESS] == 0
+                or memo[slot, TAG] != following
+                or not _as_before(data, at, memo, texts, slot)
+            ):
                 at -= skip
                 break
             memo[row & _SLOT_MASK, _NEXT] = following
@@ -356,8 +367,8 @@ def _known_traces(
         state[LINE_NUMBER] += filled - first
 
 
-@lean_kernel
-def _trace(data: Bytes, state: I64, table: I64, memo: I64, tb: I64, words: Words, last: I64) -> int:
+@part
+def _trace(data: Bytes, state: I64, table: I64, memo: I64, texts: Bytes, tb: I64, words: Words, last: I64) -> int:
     """Take any ``Trace`` line; there is room for what it adds."""
     at = state[AT]
     thread, place = _decimal(data, at + 6)
@@ -385,11 +396,11 @@ def _trace(data: Bytes, state: I64, table: I64, memo: I64, tb: I64, words: Words
         return _BAD_TRACE
     after = _after_line(data, after + 1)
     entry = _slot(table, address)
-    row = table[entry, ROW] if table[entry, ADDRESS] != 0 else np.int64(UNKNOWN_TB)
+    row = int(table[entry, ROW]) if table[entry, ADDRESS] != 0 else UNKNOWN_TB
     if row != UNKNOWN_TB:
         if tb[row, PC] != pc:
             return _BAD_PC
-        _remember(data, text, after, memo, row)
+        _remember(data, text, after, memo, texts, row)
         before = last[thread, LAST_TB]
         if before >= 0:
             memo[before & _SLOT_MASK, _NEXT] = row
@@ -405,7 +416,8 @@ def _trace(data: Bytes, state: I64, table: I64, memo: I64, tb: I64, words: Words
     last[thread, INDEX] = state[EXECUTIONS]
     last[thread, LAST_TB] = row
     last[thread, WHERE] = address
-    state[_THREAD] = thread
+    state[THREAD] = thread
+    state[THREADS] = max(state[THREADS], thread + 1)
     state[_PREFIX] = _word(data, at)
     state[_PREFIX_TAIL] = _word(data, text - 8)
     state[_PREFIX_LENGTH] = text - at
@@ -419,7 +431,7 @@ def _trace(data: Bytes, state: I64, table: I64, memo: I64, tb: I64, words: Words
 # --- guest code ----------------------------------------------------------------------------------------------
 
 
-@inlined
+@part
 def _key_word(data: Bytes, begin: int, length: int, i: int) -> np.int64:
     """Word ``i`` of a text of ``length`` bytes, with zeros behind it."""
     word = _word(data, begin + 8 * i)
@@ -427,7 +439,7 @@ def _key_word(data: Bytes, begin: int, length: int, i: int) -> np.int64:
     return word & ((np.int64(1) << (8 * rest)) - 1) if rest < 8 else word
 
 
-@lean_kernel
+@part
 def _known_row(data: Bytes, begin: int, length: int, known: I64) -> np.int64:
     """The row of the known text ``data[begin:][:length]``, or the free row where it belongs."""
     size = (length + 7) >> 3
@@ -462,7 +474,7 @@ def learn(text: Bytes, length: int, known: I64, value: int) -> bool:
     return bool(new)
 
 
-@inlined
+@part
 def _hex_digits(data: Bytes, at: int) -> int:
     """How many of the next nine bytes at most are hexadecimal digits, without a gap."""
     count = 0
@@ -472,7 +484,7 @@ def _hex_digits(data: Bytes, at: int) -> int:
 
 
 @lean_kernel
-def add_instruction(state: I64, pool: I64, address: int, size: int, accesses: int) -> None:
+def add_instruction(state: I64, pool: I64, address: int | np.int64, size: int, accesses: int) -> None:
     """The IN block being read has one more instruction of ``size`` bytes; there is room for it."""
     row = state[POOL]
     so_far = pool[row - 1, GUEST_SO_FAR] if row > state[FIRST] else 0
@@ -482,7 +494,7 @@ def add_instruction(state: I64, pool: I64, address: int, size: int, accesses: in
     state[GUEST_BYTES_SO_FAR] += size
 
 
-@lean_kernel
+@part
 def _guest_line(data: Bytes, at: int, state: I64, pool: I64, known: I64) -> int:
     """Take an instruction whose accesses are known and that continues the block; the index after it, -1 if it is none.
 
@@ -542,7 +554,7 @@ def _guest_line(data: Bytes, at: int, state: I64, pool: I64, known: I64) -> int:
     return after
 
 
-@lean_kernel
+@part
 def _guest_lines(data: Bytes, end: int, state: I64, pool: I64, known: I64) -> None:
     """Take instructions as long as ``_guest_line`` can, and there is room."""
     while state[AT] < end and state[POOL] < pool.shape[0]:
@@ -553,7 +565,7 @@ def _guest_lines(data: Bytes, end: int, state: I64, pool: I64, known: I64) -> No
         state[LINE_NUMBER] += 1
 
 
-@lean_kernel
+@part
 def _end_guest(state: I64, pending: I64) -> None:
     """The IN block is whole: its host code is to come.  Of too many the oldest is forgotten."""
     if state[PENDING] == MOST_PENDING:
@@ -566,7 +578,7 @@ def _end_guest(state: I64, pending: I64) -> None:
     state[BLOCK] = NO_BLOCK
 
 
-@lean_kernel
+@part
 def _drop_pending(state: I64, pending: I64, row: int) -> None:
     for later in range(row + 1, state[PENDING]):
         for column in range(3):
@@ -578,7 +590,7 @@ def _drop_pending(state: I64, pending: I64, row: int) -> None:
 
 
 @lean_kernel
-def begin_block(state: I64, size: int, block: int) -> None:
+def begin_block(state: I64, size: int | np.int64, block: int) -> None:
     """The host code of ``size`` bytes begins with the next line; ``block``: ``IN_OUT`` or ``IN_PROLOGUE``."""
     state[BLOCK] = block
     state[SIZE] = size
@@ -587,11 +599,11 @@ def begin_block(state: I64, size: int, block: int) -> None:
     state[_BLOCK_CHUNKS] = 0
 
 
-@lean_kernel
+@part
 def _host_code(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
-    """Take host instructions, constants, and what names their guest instructions; false if the next does not belong here.
+    """Take host instructions, constants, and what names their guest instructions; false if the next is out of place.
 
-    Until the block ends, ``OFFSET`` of a chunk is the guest address printed and ``CHUNK_END`` where its host code begins.
+    Until the block ends, a chunk's ``OFFSET`` is the guest address printed, its ``CHUNK_END`` where its code begins.
     """
     at, start, size, latest, mark = state[AT], state[START], state[SIZE], state[_LATEST], state[_MARK]
     first = state[CHUNKS]
@@ -644,9 +656,9 @@ def _host_code(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
     return good
 
 
-@lean_kernel
+@part
 def _host_mark(data: Bytes, end: int, state: I64) -> bool:
-    """Take a line before the slow paths or the constants; false if it does not belong here."""
+    """Take a line before the slow paths or the constants; false if it is out of place."""
     at = state[AT]
     if state[_MARK] != _NO_MARK:
         return False
@@ -671,7 +683,7 @@ def _host_mark(data: Bytes, end: int, state: I64) -> bool:
     return True
 
 
-@lean_kernel
+@part
 def _translated(state: I64, pool: I64, pending: I64, guest: np.int64) -> int:
     """The pending IN block of the host code that begins with ``guest``, whole or its offset in the page; -1: none."""
     for row in range(state[PENDING] - 1, -1, -1):
@@ -684,7 +696,7 @@ def _translated(state: I64, pool: I64, pending: I64, guest: np.int64) -> int:
     return -1
 
 
-@lean_kernel
+@part
 def _place(state: I64, table: I64, memo: I64, live: I64, last: I64) -> int:
     """Note where a TB lies; ``FLUSHED`` or ``DISCARDED`` if that says so (see the file's docstring)."""
     start = state[START]
@@ -696,7 +708,7 @@ def _place(state: I64, table: I64, memo: I64, live: I64, last: I64) -> int:
         state[LIVE] = count + 1
     else:
         threads = 0
-        for thread in range(last.shape[0]):
+        for thread in range(state[THREADS]):
             threads += last[thread, INDEX] >= 0
         at, above = 0, count
         while at < above:
@@ -730,7 +742,7 @@ def _place(state: I64, table: I64, memo: I64, live: I64, last: I64) -> int:
     return stop
 
 
-@lean_kernel
+@part
 def _end_host(
     state: I64, table: I64, memo: I64, tb: I64, chunk: I64, live: I64, pool: I64, pending: I64, last: I64
 ) -> int:
@@ -802,6 +814,7 @@ def scan(
     state: I64,
     table: I64,
     memo: I64,
+    texts: Bytes,
     tb: I64,
     chunk: I64,
     live: I64,
@@ -820,16 +833,16 @@ def scan(
         at = state[AT]
         block = state[BLOCK]
         if block == NO_BLOCK and ((_word(data, at) ^ _TRACE_0) & _SIX_BYTES) == 0:
-            _known_traces(data, end, state, table, memo, tb, words, last, watched)
+            _known_traces(data, end, state, table, memo, texts, tb, words, last, watched)
             if state[AT] == at:
                 if state[WORDS] == words.size:
                     return _FULL
                 if 2 * (state[ENTRIES] + 1) > table.shape[0]:
                     return _GROW
-                stop = _trace(data, state, table, memo, tb, words, last)
+                stop = _trace(data, state, table, memo, texts, tb, words, last)
                 if stop != _NO_STOP:
                     return stop
-            if watched[state[_THREAD]]:
+            if watched[state[THREAD]]:
                 return _WATCHED
         elif block == IN_GUEST:
             _guest_lines(data, end, state, pool, known)

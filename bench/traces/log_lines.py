@@ -14,11 +14,9 @@ from bench.traces.log_input import LogBytes
 from bench.traces.log_kernel import SLACK
 
 LONGEST_LINE: Final = 1 << 20
-"""Bytes of the longest line that is read, its newline included."""
+"""Bytes of the longest line that is read, its newline included, and of a block."""
 
-_AHEAD: Final = 1  # blocks that wait for the scan
-# The one that is scanned, those that wait, and the one that is filled.
-_BUFFERS: Final = _AHEAD + 2
+_BUFFERS: Final = 3  # one that is scanned, one that is filled, and one between them
 
 Lines = tuple[bytearray, int]
 
@@ -67,29 +65,30 @@ def cut(readinto: Callable[[memoryview], int]) -> Iterator[Lines]:
 
 def ahead(lines: Iterator[Lines]) -> Iterator[Lines]:
     """``lines``, in order, drawn by a thread of its own, which ends with the iteration."""
-    ready: queue.Queue[Lines | BaseException | None] = queue.Queue(_AHEAD)
-    stopped = threading.Event()
+    drawn: queue.SimpleQueue[Lines | BaseException | None] = queue.SimpleQueue()
+    # One more may be drawn; or, if false, none.
+    wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def draw() -> None:
         try:
             for pair in lines:
-                ready.put(pair)
-                if stopped.is_set():
+                drawn.put(pair)
+                if not wanted.get():
                     return
-            ready.put(None)
+            drawn.put(None)
         except BaseException as error:
-            ready.put(error)
+            drawn.put(error)
 
+    for _ in range(_BUFFERS - 1):
+        wanted.put(True)
     thread = threading.Thread(target=draw, name="log", daemon=True)
     thread.start()
     try:
-        while (pair := ready.get()) is not None:
+        while (pair := drawn.get()) is not None:
             if isinstance(pair, BaseException):
                 raise pair
             yield pair
+            wanted.put(True)
     finally:
-        # Whatever the thread is about to put finds room, and then it sees that it is to stop.
-        stopped.set()
-        while not ready.empty():
-            ready.get()
+        wanted.put(False)
         thread.join()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
-import numpy.typing as npt
 
 from bench.traces import log_kernel as k
 from bench.traces.log_kernel import I64, Stop
@@ -13,6 +10,7 @@ from bench.traces.successor import THREADS, Words
 from bench.traces.trace import Blocks, Guest
 
 _GUESTS: dict[Guest, int] = {"arm": k.ARM, "mips": k.MIPS}
+_STOPS = tuple(Stop)
 # Executions that are taken at once: few enough to stay in the cache.
 _ROOM = 1 << 16
 
@@ -21,13 +19,17 @@ class Scanner:
     """A scan: the TBs so far, executions not yet taken, the block being read."""
 
     def __init__(self) -> None:
-        self._data = np.zeros(k.SLACK, np.uint8)
+        self._text = bytearray(k.SLACK)
+        self._data = np.frombuffer(self._text, np.uint8)
         self._end = 0
         self._state = np.zeros(k.STATE, np.int64)
         self._state[k.LATEST_START] = -1
+        # Of single numbers, faster than the array.
+        self._numbers = self._state.data
         self._table = np.zeros((1 << 12, 2), np.int64)
         self._memo = np.zeros((k.MEMO_ROWS, k.MEMO_COLUMNS), np.int64)
         self._memo[:, k.TAG] = -1
+        self._texts = np.zeros((k.MEMO_ROWS, k.TEXT_COLUMNS), np.uint8)
         self._tb = np.zeros((1 << 10, k.TB_COLUMNS), np.int64)
         self._chunk = np.zeros((4 * k.MOST_CHUNKS, 3), np.int64)
         self._live = np.zeros((1 << 10, 2), np.int64)
@@ -37,23 +39,26 @@ class Scanner:
         self._learnt = 0
         self._words = np.zeros(_ROOM, np.uint32)
         self._last = np.full((THREADS, 3), -1, np.int64)
+        self._lasts = self._last.data
         self._watched = np.zeros(THREADS, np.bool_)
+        self._watching: set[int] = set()
 
     def feed(self, data: bytearray, end: int) -> None:
         """Scan ``data[:end]`` next, whole lines; ``SLACK`` bytes must follow."""
+        self._text = data
         self._data = np.frombuffer(data, np.uint8)
         self._end = end
-        self._state[k.AT] = 0
+        self._numbers[k.AT] = 0
 
     def scan(self) -> Stop:
         """Go on until something is the caller's to do."""
         while True:
             stop = k.scan(
-                self._data, self._end, self._state, self._table, self._memo, self._tb, self._chunk, self._live,
-                self._pool, self._pending, self._known, self._words, self._last, self._watched,
+                self._data, self._end, self._state, self._table, self._memo, self._texts, self._tb, self._chunk,
+                self._live, self._pool, self._pending, self._known, self._words, self._last, self._watched,
             )  # fmt: skip
             if stop != Stop.GROW:
-                return Stop(stop)
+                return _STOPS[stop]
             self._grow()
 
     def _grow(self) -> None:
@@ -87,101 +92,95 @@ class Scanner:
     # --- where it stands ---
 
     @property
-    def at(self) -> int:
-        """Index of the next byte to scan."""
-        return int(self._state[k.AT])
+    def line(self) -> bytes:
+        """The next line, without its newline."""
+        start = self._numbers[k.AT]
+        return bytes(self._text[start : self._text.index(b"\n", start)])
 
     @property
     def line_number(self) -> int:
         """Number of the next line, from 1."""
-        return int(self._state[k.LINE_NUMBER]) + 1
+        return self._numbers[k.LINE_NUMBER] + 1
 
     @property
     def executions(self) -> int:
         """``Trace`` lines so far."""
-        return int(self._state[k.EXECUTIONS])
+        return self._numbers[k.EXECUTIONS]
 
     def skip(self, size: int, lines: int = 1) -> None:
         """Go ``size`` bytes on; the caller has dealt with these ``lines``."""
-        self._state[k.AT] += size
-        self._state[k.LINE_NUMBER] += lines
+        self._numbers[k.AT] += size
+        self._numbers[k.LINE_NUMBER] += lines
 
     def take(self) -> Words:
         """The executions scanned since the last call; valid until the next ``scan``."""
-        words = self._words[: self._state[k.WORDS]]
-        self._state[k.WORDS] = 0
+        words = self._words[: self._numbers[k.WORDS]]
+        self._numbers[k.WORDS] = 0
         return words
 
     def last(self, thread: int) -> tuple[int, int]:
         """Index and TB of the latest execution of ``thread``; -1 if there is none."""
-        index, tb, _ = self._last[thread].tolist()
-        return index, tb
-
-    def all_last(self) -> dict[int, tuple[int, int]]:
-        """The same of every thread that has executed."""
-        return {thread: (index, tb) for thread, (index, tb, _) in enumerate(self._last.tolist()) if index >= 0}
+        return self._lasts[thread, k.INDEX], self._lasts[thread, k.LAST_TB]
 
     @property
-    def threads(self) -> npt.NDArray[np.int64]:
+    def threads(self) -> list[int]:
         """The threads that have executed, ascending."""
-        return np.flatnonzero(self._last[:, k.INDEX] >= 0)
+        return [thread for thread in range(self._numbers[k.THREADS]) if self._lasts[thread, k.INDEX] >= 0]
 
     @property
     def latest_thread(self) -> int:
         """The thread of the latest ``Trace`` line."""
-        return int(self._last[:, k.INDEX].argmax())
+        return self._numbers[k.THREAD]
 
     def expect_all(self) -> None:
         """From now on an execution of an unknown TB is an error: the log holds every translation."""
-        self._state[k.STRICT] = 1
+        self._numbers[k.STRICT] = 1
 
     # --- stops ---
 
     def last_at(self, address: int) -> dict[int, int]:
         """Of each thread whose last execution is at ``address`` and not stopped: that execution's position."""
-        return {int(thread): int(self._last[thread, k.INDEX]) for thread in np.flatnonzero(self._last[:, k.WHERE] == address)}
+        last = self._lasts
+        return {thread: last[thread, k.INDEX] for thread in self.threads if last[thread, k.WHERE] == address}
 
     def stopped(self, thread: int, position: int) -> None:
         """The execution at ``position``, if it is still the last of ``thread``, is taken by a stop."""
-        if self._last[thread, k.INDEX] == position:
-            self._last[thread, k.WHERE] = -1
+        if self._lasts[thread, k.INDEX] == position:
+            self._lasts[thread, k.WHERE] = -1
 
-    def watch(self, threads: Iterable[int]) -> None:
+    def watch(self, threads: set[int]) -> None:
         """Stop whenever one of ``threads``, and no other, executes."""
-        self._watched[:] = False
-        self._watched[list(threads)] = True
+        if threads != self._watching:
+            self._watching = threads
+            self._watched[:] = False
+            self._watched[list(threads)] = True
 
     # --- translations ---
 
     @property
     def system(self) -> bool:
-        """True if the log is known to be one of system emulation, where CPUs have their own parts of the code buffer."""
-        return bool(self._state[k.SYSTEM])
+        """True if the log is known to be one of system emulation, where each CPU has its part of the code buffer."""
+        return bool(self._numbers[k.SYSTEM])
 
     @system.setter
     def system(self, system: bool) -> None:
-        self._state[k.SYSTEM] = system
-
-    @property
-    def separated(self) -> bool:
-        """True after a separator, where an IN block begins."""
-        return bool(self._state[k.SEPARATED])
+        self._numbers[k.SYSTEM] = system
 
     @property
     def in_guest_code(self) -> bool:
         """True while an IN block is being read."""
-        return bool(self._state[k.BLOCK] == k.IN_GUEST)
+        return self._numbers[k.BLOCK] == k.IN_GUEST
 
     @property
     def guest_code(self) -> tuple[int, int]:
         """Of the IN block being read: guest address, -1 if it has no instruction yet, and bytes so far."""
-        first, end, size = (int(self._state[i]) for i in (k.FIRST, k.POOL, k.GUEST_BYTES_SO_FAR))
+        first, end, size = (self._numbers[i] for i in (k.FIRST, k.POOL, k.GUEST_BYTES_SO_FAR))
         return (int(self._pool[first, k.GUEST_ADDRESS]) if end > first else -1), size
 
     def add_instruction(self, guest: Guest, address: int, size: int, accesses: int) -> None:
         """The IN block being read goes on with an instruction of ``size`` bytes."""
-        self._state[k.GUEST] = _GUESTS[guest]
-        if self._state[k.POOL] == len(self._pool):
+        self._numbers[k.GUEST] = _GUESTS[guest]
+        if self._numbers[k.POOL] == len(self._pool):
             self._grow()
         k.add_instruction(self._state, self._pool, address, size, accesses)
 
@@ -191,7 +190,7 @@ class Scanner:
         ``accesses`` is ``None`` for a mnemonic whose operands must be known too.
         """
         if 0 < len(text) <= k.LONGEST_KEY and 2 * self._learnt < k.KNOWN_ROWS:
-            data = np.frombuffer(text + bytes(8), np.uint8)
+            data = np.frombuffer(bytearray(text + bytes(8)), np.uint8)
             self._learnt += k.learn(data, len(text), self._known, k.BY_OPERANDS if accesses is None else accesses)
 
     def begin_prologue(self, size: int) -> None:
@@ -201,12 +200,12 @@ class Scanner:
     @property
     def odd(self) -> tuple[int, int]:
         """What ``UNTRANSLATED`` and ``BAD_CHUNK`` stopped at: guest address of the host code, that of its TB."""
-        return int(self._state[k.ODD_GUEST]) & (1 << 64) - 1, int(self._state[k.ODD_PC]) & (1 << 64) - 1
+        return self._numbers[k.ODD_GUEST] & (1 << 64) - 1, self._numbers[k.ODD_PC] & (1 << 64) - 1
 
     @property
     def tbs(self) -> int:
         """TBs so far."""
-        return int(self._state[k.TBS])
+        return self._numbers[k.TBS]
 
     def rewritten(self, tb: int, pc: int) -> tuple[int, int]:
         """Host bytes to the end of the load or store at ``pc``, accesses in them; -1, -1 if there is none."""

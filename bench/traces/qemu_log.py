@@ -21,6 +21,7 @@ say it plainly:
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import sys
@@ -36,8 +37,9 @@ import numpy as np
 
 from bench.errors import InputError
 from bench.traces.guest_accesses import by_operands, instruction
+from bench.traces.log_kernel import Stop
 from bench.traces.log_lines import LONGEST_LINE, whole_lines
-from bench.traces.log_scan import Scanner, Stop
+from bench.traces.log_scan import Scanner
 from bench.traces.store import LEVEL, TraceWriter, load_trace, writing
 from bench.traces.successor import THREADS, UNKNOWN_TB, Words
 from bench.traces.trace import Guest, Mode, Retranslations, Trace
@@ -120,7 +122,7 @@ class _Importer:
         self._waiting: _Fault | None = None
         self._mips: tuple[int, str, _Fault | None] | None = None
         self._signals: list[_Signal] = []
-        self._handlers: tuple[tuple[bytes, Callable[[bytes], None]], ...] = (
+        handlers: tuple[tuple[bytes, Callable[[bytes], None]], ...] = (
             (b"Stopped execution", self._stop),
             (_SEPARATOR, self._separator),
             (b"IN:", self._begin_in),
@@ -135,6 +137,10 @@ class _Importer:
             (b"mips", self._mips_enter),
             (b"    S ", self._mips_registers),
         )
+        # By the first three bytes.
+        self._handlers = {
+            start[:3]: [handler for handler in handlers if handler[0][:3] == start[:3]] for start, _ in handlers
+        }
 
     # --- the lines ---
 
@@ -151,7 +157,9 @@ class _Importer:
         scanner = self._scanner
         scanner.feed(data, end)
         while (stop := scanner.scan()) is not Stop.END:
-            if stop is Stop.FULL:
+            if stop is Stop.LINE:
+                self._other_line(scanner.line)
+            elif stop is Stop.FULL:
                 self._write()
             elif stop is Stop.FLUSHED:
                 self._flushes.append(scanner.executions)
@@ -162,17 +170,25 @@ class _Importer:
             elif stop is Stop.PROLOGUE:
                 scanner.expect_all()
                 self._whole = True
-            elif stop is Stop.LINE:
-                line = _line_at(data, scanner.at)
-                # The rest of a glued line is a line of its own.
-                glued = self._guest_line(line) if scanner.in_guest_code else self._line(line)
-                scanner.skip(len(line) + 1) if glued is None else scanner.skip(glued, lines=0)
             else:
-                raise self._bad(stop, data)
+                raise self._bad(stop)
+
+    def _other_line(self, line: bytes) -> None:
+        """Deal with a line that the scanner leaves to us, and skip it."""
+        glued = None
+        if self._scanner.in_guest_code:
+            self._guest_line(line)
+        else:
+            glued = self._line(line)
+        if glued is None:
+            self._scanner.skip(len(line) + 1)
+        else:
+            # The rest of a glued line is a line of its own.
+            self._scanner.skip(glued, lines=0)
 
     def _line(self, line: bytes) -> int | None:
         """Deal with a line; if it is an unfinished one of strace, where the line glued to it begins."""
-        for start, handler in self._handlers:
+        for start, handler in self._handlers.get(line[:3], ()):
             if line.startswith(start):
                 handler(line)
                 return None
@@ -195,7 +211,7 @@ class _Importer:
     def _error(self, found: str, expected: str) -> InputError:
         return InputError(found, file=self._log, place=f"line {self._scanner.line_number}", expected=expected)
 
-    def _bad(self, stop: Stop, data: bytearray) -> InputError:
+    def _bad(self, stop: Stop) -> InputError:
         guest, pc = self._scanner.odd
         if stop is Stop.UNTRANSLATED:
             return self._error(f"host code for guest address {guest:#x}", "an IN block of that address before it")
@@ -210,7 +226,7 @@ class _Importer:
             Stop.UNKNOWN_ADDRESS: "the host address of a TB translated before, as this log begins with the prologue",
             Stop.BAD_HOST_LINE: "the next line of an OUT block, with an ascending address inside the block",
         }[stop]
-        return self._error(_shown(_line_at(data, self._scanner.at)), expected)
+        return self._error(_shown(self._scanner.line), expected)
 
     # --- translation ---
 
@@ -319,7 +335,7 @@ class _Importer:
         if match[1] == b"usr":
             fault, self._waiting = self._waiting, None
             # A return does not say on which CPU.
-            if fault is not None and self._scanner.threads.size == 1:
+            if fault is not None and len(self._scanner.threads) == 1:
                 self._know(fault, int(match[2], 16))
 
     def _know(self, fault: _Fault, pc: int) -> None:
@@ -367,7 +383,7 @@ class _Importer:
                 raise self._error("a signal", "a Trace line before it")
             return
         # Of a signal that is handled only the thread counts.
-        last = self._scanner.all_last() if raised else {}
+        last = {thread: self._scanner.last(thread) for thread in self._scanner.threads} if raised else {}
         self._signals.append(_Signal(env, raised, self._scanner.latest_thread, last))
 
     # --- the end ---
@@ -393,7 +409,7 @@ class _Importer:
             mode=mode or ("system" if self._scanner.system or kernel else "user"),
             access_tag="measured",
             length=executions,
-            threads=int(self._scanner.threads.size),
+            threads=len(self._scanner.threads),
             blocks=blocks,
             retranslations=Retranslations(
                 position=np.array([fault.position for fault in faults], np.int64),
@@ -422,10 +438,6 @@ class _Importer:
                 self._faults.append(_Fault(*signal.last[thread], thread))
 
 
-def _line_at(data: bytearray, start: int) -> bytes:
-    return bytes(data[start : data.index(b"\n", start)])
-
-
 class _Written:
     """Stands for executions that are in the file already."""
 
@@ -433,6 +445,7 @@ class _Written:
         raise NotImplementedError("the executions of an imported log are read from its .trace file")
 
 
+@functools.lru_cache(maxsize=1 << 8)
 def _slug(name: bytes) -> str:
     return _SPACES.sub(b"-", name.strip().lower()).decode("ascii", "replace")
 
