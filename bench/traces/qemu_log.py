@@ -253,7 +253,8 @@ class _Importer:
         mnemonic = read.text[: read.mnemonic]
         if by_operands(read.guest, mnemonic):
             self._scanner.learn(mnemonic, None)
-            self._scanner.learn(read.text, read.accesses)
+            if read.text != mnemonic:
+                self._scanner.learn(read.text, read.accesses)
         else:
             self._scanner.learn(mnemonic, read.accesses)
 
