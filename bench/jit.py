@@ -29,8 +29,8 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """A ``kernel`` that makes no arrays, and so does not count references to them.
 
-    For kernels whose inner loop calls ``inlined`` functions: each call would
-    count, atomically, and take several times as long as the rest of it.
+    For kernels whose inner loop calls ``inlined`` functions or a ``part``: each
+    call would count, atomically, and take several times as long as the rest of it.
     """
     return _compiled(function, **_LEAN)
 

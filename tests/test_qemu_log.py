@@ -582,6 +582,11 @@ GOOD = TWO + ran(0, A, 0x10000)
         (TWO.replace("data: [size=8]", "data: [size=]", 1), 13, "the next line of an OUT block"),
         (TWO[: TWO.index("  data")] + ran(0, A, 0x10000), None, "the next line of an OUT block"),
         (GOOD + PROLOGUE, None, "the log of one run"),
+        # A block that ends too early, at the end of the log and before it.
+        ("OUT: [size=64]\n\n", 2, "the next line of an OUT block"),
+        ("OUT: [size=64]\n\n" + GOOD, 2, "the next line of an OUT block"),
+        (TWO.replace("data: [size=8]", "data: [size=80]", 1), 13, "the next line of an OUT block"),
+        (TWO.replace("IN: symbol\n", "IN: symbol\n" + ran(0, A, 0x10000), 1), 3, "an instruction of a 32-bit ARM"),
     ],
 )  # fmt: skip
 def test_a_malformed_log_is_told_with_its_line(log: str, line: int | None, expected: str, tmp_path: Path) -> None:

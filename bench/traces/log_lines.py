@@ -31,7 +31,7 @@ def whole_lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
     """
     lines = _lines(log, progress)
     # Not from a pipe: a thread that waits for one cannot be stopped.
-    return ahead(lines) if os.path.isfile(log) else lines
+    return ahead(lines) if log != "-" and os.path.isfile(log) else lines
 
 
 def _lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
