@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import lzma
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError
-from bench.traces.guest_accesses import arm_accesses, mips_accesses
+from bench.traces import log_lines
+from bench.traces.guest_accesses import arm_accesses, by_operands, instruction, mips_accesses
 from bench.traces.log_input import read_log
 from bench.traces.qemu_log import import_log
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import Trace
+from bench.traces.zstd_frames import FrameEnds
 
 # --- small logs ----------------------------------------------------------------------------------------------
 
@@ -35,13 +39,13 @@ def translated(address: int, pc: int, *code: str, size: int = 64, offsets: bool 
     """An IN and an OUT block: each of ``code`` has 8 host bytes, the slow paths begin 8 bytes before the 8 of data."""
     guest, at = "", pc
     marks = ""
-    for i, instruction in enumerate(code):
-        guest += f"0x{at:08x}:  {instruction}\n"
+    for i, line in enumerate(code):
+        guest += f"0x{at:08x}:  {line}\n"
         shown = at & 0xFFF if offsets else at
         marks += f"  -- guest addr 0x{shown:08x}{' + tb prologue' if i == 0 else ''}\n"
         marks += f"0x{address + 8 * i:x}:  8b 5d f0                 movl     -0x10(%rbp), %ebx\n"
-        opcode = instruction.split("  ")[0]
-        at += len(opcode.replace(" ", "")) // 2 if "\t" not in instruction else 4
+        opcode = line.split("  ")[0]
+        at += len(opcode.replace(" ", "")) // 2 if "\t" not in line else 4
     end = (
         f"  -- tb slow paths + alignment\n0x{address + size - 16:x}:  90                       nop      \n"
         if slow
@@ -355,6 +359,180 @@ def test_accesses_of_mips_instructions(text: str, accesses: int) -> None:
     assert mips_accesses(mnemonic, operands) == accesses
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["e5910000", "2800", "f04f 0e00"]),
+            st.sampled_from([" ", "  ", "       "]),
+            st.sampled_from(["ldr", "ldrd", "push", "pop.w", "vld1.8", "add", "b", "it", "m_1"]),
+            st.sampled_from(["", " ", "      "]),
+            st.sampled_from(["r0, [r1]", "{r0}", "{r4, lr}", "{d0, d1}, [r1]!", "", "{" + "r0, " * 20 + "r1}"]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+def test_an_instruction_counts_the_same_the_next_time(code: list[tuple[str, str, str, str, str]]) -> None:
+    # The first time it is read here, then the scanner knows its text.
+    lines = ["".join(parts) for parts in code]
+    expected = [instruction(b"0x00010000:  " + line.encode()) for line in lines]
+    log, at = "", A
+    for _ in range(3):
+        block = translated(at, 0x10000, MOVE, slow=False)
+        guest, pc = "", 0x10004
+        for line, read in zip(lines, expected, strict=True):
+            assert read is not None
+            guest += f"0x{pc:08x}:  {line}\n"
+            pc += read.size
+        log += block.replace("\n\nOUT", f"\n{guest}\nOUT")
+        at += 64
+    with tempfile.TemporaryDirectory() as folder:
+        blocks = imported(log + ran(0, A, 0x10000), Path(folder)).blocks
+    assert blocks.accesses.tolist() == [sum(read.accesses for read in expected if read)] * 3
+    assert blocks.guest_bytes.tolist() == [4 + sum(read.size for read in expected if read)] * 3
+
+
+@pytest.mark.parametrize("mnemonic", ["ldr", "str.w", "ldrexd", "swp", "tbb", "rfe", "mov", "vldr"])
+def test_accesses_that_do_not_depend_on_the_operands_are_those_of_any(mnemonic: str) -> None:
+    assert not by_operands("arm", mnemonic.encode())
+    found = {arm_accesses(mnemonic.encode(), operands) for operands in (b"", b"r0, [r1]", b"{r0, r1}", b"{d0[1]}")}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("mnemonic", ["push", "ldmib", "vpop", "vld4.8", "stmdbne"])
+def test_accesses_of_lists_depend_on_the_operands(mnemonic: str) -> None:
+    assert by_operands("arm", mnemonic.encode())
+    assert not by_operands("mips", mnemonic.encode())
+
+
+# --- many lines ----------------------------------------------------------------------------------------------
+
+SYMBOLS = ("", "f", "symbol", "a" * 40, "b" * 70, "c" * 200)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from([0, 0, 1, 9, 10, 127]), st.integers(0, 3), st.sampled_from(SYMBOLS)),
+            st.none(),
+        ),
+        max_size=40,
+    ),
+    st.integers(1, 3),
+)
+def test_trace_lines_name_the_tb_that_is_there(events: list[tuple[int, int, str] | None], repeated: int) -> None:
+    # None: everything is thrown away and translated again, to the same places and from the same code.
+    places = [(A + 64 * i, 0x10000 + 16 * i) for i in range(4)]
+    log, expected, epoch, ran_since = "", [], -1, True
+    for event in [None, *events * repeated]:
+        if event is None:
+            if ran_since:
+                log += "".join(translated(address, pc, LOAD) for address, pc in places)
+                epoch += 1
+                # Of the first TB there the address must go back, or it would be one translated twice.
+                log += ran(0, *places[3])
+                expected.append(4 * epoch + 3)
+        else:
+            thread, place, symbol = event
+            log += ran(thread, *places[place], symbol)
+            expected.append(thread << 24 | 4 * epoch + place)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = imported(log, Path(folder))
+        assert words(trace) == expected
+    assert trace.flushes.size == epoch
+
+
+def test_tables_grow_with_the_log(tmp_path: Path) -> None:
+    count = 3000
+    code = [MOVE] * 300
+    log = "".join(
+        translated(A + 64 * i, 0x10000 + 4 * i, LOAD) + ran(0, A + 64 * i, 0x10000 + 4 * i) for i in range(count)
+    )
+    # Guest code whose host code is not printed: all of it in another place, of which one is.
+    last = A + (1 << 20)
+    for i in range(200):
+        log += translated(last, 0x5000 + 0x1000 * i, *code).partition("OUT:")[0]
+    for i in (150, 100):
+        host = "OUT:" + translated(last, 0x5000 + 0x1000 * i, *code, size=4096).partition("OUT:")[2]
+        trace = imported(log + host + ran(0, last, 0x5000 + 0x1000 * i), tmp_path)
+        assert words(trace) == [*range(count), count]
+        assert trace.blocks.guest_pc.tolist()[-2:] == [0x10000 + 4 * (count - 1), 0x5000 + 0x1000 * i]
+        assert (trace.blocks.instructions[-1], trace.blocks.accesses[-1]) == (300, 0)
+    # The oldest is forgotten.
+    host = "OUT:" + translated(last, 0x5000, *code, size=4096).partition("OUT:")[2]
+    with pytest.raises(InputError, match="host code for guest address 0x5000"):
+        imported(log + host, tmp_path)
+
+
+# --- blocks of lines -----------------------------------------------------------------------------------------
+
+
+def reader(text: bytes, sizes: list[int]) -> Callable[[memoryview], int]:
+    """A ``readinto`` that gives ``text``, ``sizes`` bytes at a time."""
+    file, size = io.BytesIO(text), itertools.cycle(sizes)
+    return lambda view: file.readinto(view[: next(size)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.binary(max_size=30).filter(lambda line: b"\n" not in line)), st.lists(st.integers(1, 50), min_size=1)
+)
+def test_blocks_are_whole_lines_in_order(lines: list[bytes], sizes: list[int]) -> None:
+    text = b"\n".join(lines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_lines, "LONGEST_LINE", 40)
+        blocks = [bytes(buffer[:end]) for buffer, end in log_lines.ahead(log_lines.cut(reader(text, sizes)))]
+    assert all(block.endswith(b"\n") for block in blocks)
+    assert b"".join(blocks) == text[: text.rfind(b"\n") + 1]
+
+
+@pytest.mark.parametrize("longest", [120, 121, 150, 257, 1000])
+def test_a_log_holds_the_same_wherever_its_blocks_end(
+    longest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = FUZZED + 20 * (ran(0, A, 0x30000) + ran(11, A, 0x30000, "a longer one")).encode()
+    whole = imported(log, tmp_path)
+    monkeypatch.setattr(log_lines, "LONGEST_LINE", longest)
+    cut = imported(log, tmp_path)
+    assert words(cut) == words(whole)
+    for column in COLUMNS:
+        np.testing.assert_array_equal(getattr(cut.blocks, column), getattr(whole.blocks, column))
+    assert cut.retranslations.position.tolist() == whole.retranslations.position.tolist()
+    damaged = log.replace(b"a longer one", b"a longer one", 19).replace(b"Trace 11", b"Trace 1x", 17)
+    for place in (longest, 1 << 20):
+        monkeypatch.setattr(log_lines, "LONGEST_LINE", place)
+        with pytest.raises(InputError) as error:
+            imported(damaged, tmp_path)
+        assert error.value.place == f"line {FUZZED.count(b'%c' % 10) + 2}"
+
+
+def test_what_is_wrong_with_the_file_comes_after_its_lines() -> None:
+    def readinto(view: memoryview) -> int:
+        if sizes:
+            view[: len(sizes[0])] = sizes[0]
+            return len(sizes.pop(0))
+        raise InputError("damaged")
+
+    sizes = [b"one\ntw", b"o\nthree"]
+    lines = log_lines.ahead(log_lines.cut(readinto))
+    buffer, end = next(lines)
+    assert buffer[:end] == b"one\ntwo\n"
+    with pytest.raises(InputError, match="damaged"):
+        next(lines)
+
+
+def test_a_thread_that_reads_ahead_ends_with_the_iteration() -> None:
+    before = threading.active_count()
+    endless = ((bytearray(b"\n"), 1) for _ in itertools.count())
+    lines = log_lines.ahead(endless)
+    next(lines)
+    assert threading.active_count() == before + 1
+    lines.close()
+    assert threading.active_count() == before
+
+
 # --- bad input -----------------------------------------------------------------------------------------------
 
 GOOD = TWO + ran(0, A, 0x10000)
@@ -404,6 +582,11 @@ GOOD = TWO + ran(0, A, 0x10000)
         (TWO.replace("data: [size=8]", "data: [size=]", 1), 13, "the next line of an OUT block"),
         (TWO[: TWO.index("  data")] + ran(0, A, 0x10000), None, "the next line of an OUT block"),
         (GOOD + PROLOGUE, None, "the log of one run"),
+        # A block that ends too early, at the end of the log and before it.
+        ("OUT: [size=64]\n\n", 2, "the next line of an OUT block"),
+        ("OUT: [size=64]\n\n" + GOOD, 2, "the next line of an OUT block"),
+        (TWO.replace("data: [size=8]", "data: [size=80]", 1), 13, "the next line of an OUT block"),
+        (TWO.replace("IN: symbol\n", "IN: symbol\n" + ran(0, A, 0x10000), 1), 3, "an instruction of a 32-bit ARM"),
     ],
 )  # fmt: skip
 def test_a_malformed_log_is_told_with_its_line(log: str, line: int | None, expected: str, tmp_path: Path) -> None:
@@ -466,6 +649,44 @@ def test_damaged_compression_is_told(packer: str, tmp_path: Path) -> None:
         imported(packed[:-5], tmp_path)
     with pytest.raises(InputError, match="damaged compression"):
         imported(packed + b"rest of something else", tmp_path)
+
+
+CONTENT = (GOOD + ran(0, B, 0x20000) * 50).encode()
+FRAMES = {
+    "plain": zstandard.compress(CONTENT),
+    "checksum": zstandard.ZstdCompressor(write_checksum=True).compress(CONTENT),
+    "raw and repeated blocks": zstandard.compress(bytes(range(256)) + bytes(1 << 18)),
+    "several": zstandard.compress(CONTENT[:50]) + b"\x52\x2a\x4d\x18\x05\0\0\0hello" + zstandard.compress(CONTENT[50:]),
+    "empty": zstandard.compress(b""),
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_the_end_of_a_frame_is_known_from_any_pieces(name: str) -> None:
+    frames = FRAMES[name]
+    whole = {0, len(frames)}
+    if name == "several":
+        first = len(zstandard.compress(CONTENT[:50]))
+        whole |= {first, first + 13}
+    for size in (1, 2, 3, 7, 1000):
+        ends = FrameEnds()
+        found = {0}
+        for at in range(0, len(frames), size):
+            ends.add(frames[at : at + size])
+            if ends.whole:
+                found.add(min(at + size, len(frames)))
+        assert found == {end for end in whole if end % size == 0 or end == len(frames)}
+
+
+@pytest.mark.parametrize("packer", ["gzip", "xz", "zstd"])
+def test_a_compressed_log_that_breaks_off_anywhere_is_told(packer: str, tmp_path: Path) -> None:
+    packed = PACKERS[packer](CONTENT)
+    for end in range(8, len(packed)):
+        (tmp_path / "x").write_bytes(packed[:end])
+        with pytest.raises(InputError) as error:
+            list(read_log(str(tmp_path / "x"), lambda _: None))
+        assert "breaks off" in str(error.value)
+        assert error.value.place == f"byte {end}"
 
 
 # --- any input -----------------------------------------------------------------------------------------------

@@ -25,12 +25,17 @@ _CONDITION = rb"(?:eq|ne|hs|cs|lo|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al)?(?:\.[nw]
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """A guest instruction of an ``IN`` block: ``size`` in bytes, ``accesses`` as counted here."""
+    """A guest instruction of an ``IN`` block: ``size`` in bytes, ``accesses`` as counted here.
+
+    ``text`` is the line from the mnemonic on, whose length is ``mnemonic``.
+    """
 
     guest: Guest
     address: int
     size: int
     accesses: int
+    text: bytes
+    mnemonic: int
 
 
 def instruction(line: bytes) -> Instruction | None:
@@ -43,13 +48,20 @@ def instruction(line: bytes) -> Instruction | None:
     if match is None:
         return None
     address, mnemonic, operands = int(match[1], 16), match["mnemonic"], match["operands"].strip()
+    text = line[match.start("mnemonic") :]
     if opcode := match["opcode"]:
         if len(match[1]) > 8:
             return None
-        return Instruction("arm", address, len(opcode.replace(b" ", b"")) // 2, arm_accesses(mnemonic, operands))
+        size = len(opcode.replace(b" ", b"")) // 2
+        return Instruction("arm", address, size, arm_accesses(mnemonic, operands), text, len(mnemonic))
     if operands and b"\t" not in match["gap"]:
         return None
-    return Instruction("mips", address, 4, mips_accesses(mnemonic, operands))
+    return Instruction("mips", address, 4, mips_accesses(mnemonic, operands), text, len(mnemonic))
+
+
+def by_operands(guest: Guest, mnemonic: bytes) -> bool:
+    """True if the accesses of an instruction of this mnemonic depend on its operands."""
+    return guest == "arm" and bool(_ARM_LIST.fullmatch(mnemonic) or _ARM_ELEMENTS.fullmatch(mnemonic))
 
 
 def _arm(pattern: bytes) -> re.Pattern[bytes]:

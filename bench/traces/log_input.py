@@ -7,16 +7,155 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self, cast
 
 import zstandard
 
 from bench.errors import InputError
+from bench.traces.zstd_frames import FrameEnds
 
-_PLAIN_READ = 1 << 20
-# Decompressing as much as this at once gives blocks that are long enough to be
-# scanned fast and, at the ratio of a QEMU log (25 to 100), still of a few MB.
-_COMPRESSED_READ = 1 << 14
+_BLOCK = 1 << 20
+_ZSTD_READ = 1 << 14
+# What QEMU logs shrink to a hundredth still makes blocks whose memory need not come anew from the system.
+_MEMBER_READ = 1 << 10
+
+_ERRORS = (zlib.error, lzma.LZMAError, zstandard.ZstdError)
+
+
+def read_log(log: str, progress: Callable[[int], None]) -> Iterator[bytes]:
+    """The decompressed bytes of the file ``log`` (``-``: standard input), in blocks of any length.
+
+    ``progress`` and errors: see ``LogBytes``.
+    """
+    with LogBytes(log, progress) as source:
+        buffer = bytearray(_BLOCK)
+        while size := source.readinto(memoryview(buffer)):
+            yield bytes(buffer[:size])
+
+
+class LogBytes:
+    """The decompressed bytes of the file ``log`` (``-``: standard input).
+
+    gzip, xz and zstd are told by their first bytes, not by the name; files of
+    several members or frames are read to their end.  ``progress`` gets the
+    number of bytes read so far, as stored.  Opening and reading raise
+    ``InputError`` if the log cannot be read or its compression is damaged or
+    cut off.
+    """
+
+    def __init__(self, log: str, progress: Callable[[int], None]) -> None:
+        self._name = "standard input" if log == "-" else log
+        self._file: BinaryIO | None = None
+        if log == "-" and sys.stdin is None:
+            raise InputError("is not open", file=self._name, expected="a QEMU log")
+        try:
+            if log != "-":
+                self._file = Path(log).open("rb")  # noqa: SIM115 - closed by close()
+            self._stored = _Stored(self._file or sys.stdin.buffer, progress)
+        except OSError as error:
+            self.close()
+            raise self._unreadable(error) from error
+        start = self._stored.start
+        self._title, new = next((value for magic, value in _FORMATS.items() if start.startswith(magic)), ("", None))
+        self._stream: _Stream = new(self._stored) if new else self._stored
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill ``view``, or begin to; how many bytes there were, 0 at the end."""
+        try:
+            size = self._stream.readinto(view)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        except _ERRORS as error:
+            raise self._bad(f"damaged compression: {error}", f"a {self._title} stream") from error
+        if not size and not self._stream.whole:
+            raise self._bad("compressed data that breaks off", f"a whole {self._title} stream")
+        return size
+
+    def close(self) -> None:
+        """Close the file, but not standard input."""
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _bad(self, found: str, expected: str) -> InputError:
+        return InputError(found, file=self._name, place=f"byte {self._stored.count}", expected=expected)
+
+    def _unreadable(self, error: OSError) -> InputError:
+        return InputError(f"cannot be read: {error.strerror or error}", file=self._name, expected="a QEMU log")
+
+
+class _Stream(Protocol):
+    @property
+    def whole(self) -> bool:
+        """At the end: whether it could be one."""
+        ...
+
+    def readinto(self, view: memoryview, /) -> int: ...
+
+
+class _Stored:
+    """The bytes as stored, counted; ``start`` are the first ones, which are read like all others."""
+
+    whole = True
+
+    def __init__(self, file: BinaryIO, progress: Callable[[int], None]) -> None:
+        self._file = file
+        self._progress = progress
+        self.start = self._again = file.read(max(map(len, _FORMATS)))
+        self.count = len(self.start)
+
+    def read(self, size: int) -> bytes:
+        if data := self._again:
+            self._again = b""
+            return data
+        data = self._file.read(size)
+        self._add(len(data))
+        return data
+
+    def readinto(self, view: memoryview) -> int:
+        if data := self._again:
+            self._again = b""
+            view[: len(data)] = data
+            return len(data)
+        size = self._file.readinto(view)  # type: ignore[attr-defined]  # BinaryIO leaves it out
+        self._add(size)
+        return int(size)
+
+    def _add(self, size: int) -> None:
+        self.count += size
+        self._progress(self.count)
+
+
+class _Zstd:
+    """Frames, decompressed into the buffer of whoever reads."""
+
+    def __init__(self, stored: _Stored) -> None:
+        self._stored = stored
+        self._frames = FrameEnds()
+        self._reader = zstandard.ZstdDecompressor().stream_reader(
+            cast("BinaryIO", self), read_size=_ZSTD_READ, read_across_frames=True
+        )
+
+    @property
+    def whole(self) -> bool:
+        return self._frames.whole
+
+    def read(self, size: int) -> bytes:
+        """What the decompressor reads."""
+        data = self._stored.read(size)
+        self._frames.add(data)
+        return data
+
+    def readinto(self, view: memoryview) -> int:
+        return self._reader.readinto(view)
 
 
 class _Decompressor(Protocol):
@@ -27,62 +166,35 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-_FORMATS: dict[bytes, tuple[str, Callable[[], _Decompressor]]] = {
-    b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(wbits=31)),
-    b"\xfd7zXZ\x00": ("xz", lzma.LZMADecompressor),
-    b"\x28\xb5\x2f\xfd": ("zstd", lambda: zstandard.ZstdDecompressor().decompressobj()),
+class _Members:
+    """Members, each decompressed by one of ``new``."""
+
+    def __init__(self, stored: _Stored, new: Callable[[], _Decompressor]) -> None:
+        self._stored = stored
+        self._new = new
+        self._member = new()
+        self._block = memoryview(b"")
+
+    @property
+    def whole(self) -> bool:
+        return self._member.eof
+
+    def readinto(self, view: memoryview) -> int:
+        data = b""
+        while not self._block:
+            if not (data := self._member.unused_data or self._stored.read(_MEMBER_READ)):
+                return 0
+            if self._member.eof:
+                self._member = self._new()
+            self._block = memoryview(self._member.decompress(data))
+        size = min(len(self._block), len(view))
+        view[:size] = self._block[:size]
+        self._block = self._block[size:]
+        return size
+
+
+_FORMATS: dict[bytes, tuple[str, Callable[[_Stored], _Stream]]] = {
+    b"\x1f\x8b": ("gzip", lambda stored: _Members(stored, lambda: zlib.decompressobj(wbits=31))),
+    b"\xfd7zXZ\x00": ("xz", lambda stored: _Members(stored, lzma.LZMADecompressor)),
+    b"\x28\xb5\x2f\xfd": ("zstd", _Zstd),
 }
-_ERRORS = (zlib.error, lzma.LZMAError, zstandard.ZstdError)
-
-
-def read_log(log: str, progress: Callable[[int], None]) -> Iterator[bytes]:
-    """The decompressed bytes of the file ``log`` (``-``: standard input), in blocks of any length.
-
-    gzip, xz and zstd are told by their first bytes, not by the name; files of
-    several members or frames are read to their end.  ``progress`` gets the
-    number of bytes read so far, as stored.  Raises ``InputError`` if the log
-    cannot be read or its compression is damaged or cut off.
-    """
-    try:
-        if log == "-":
-            if sys.stdin is None:
-                raise InputError("is not open", file="standard input", expected="a QEMU log")
-            yield from _decompressed(sys.stdin.buffer, "standard input", progress)
-        else:
-            with Path(log).open("rb") as file:
-                yield from _decompressed(file, log, progress)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror or error}", file=log, expected="a QEMU log") from error
-
-
-def _decompressed(file: BinaryIO, name: str, progress: Callable[[int], None]) -> Iterator[bytes]:
-    start = file.read(max(map(len, _FORMATS)))
-    format_ = next((value for magic, value in _FORMATS.items() if start.startswith(magic)), None)
-    if format_ is None:
-        yield start
-        read = len(start)
-        while block := file.read(_PLAIN_READ):
-            read += len(block)
-            progress(read)
-            yield block
-        return
-    title, new = format_
-    decompressor = new()
-    data, read = start, len(start)
-    try:
-        while data or (data := file.read(_COMPRESSED_READ)):
-            if data is not start:
-                read += len(data)
-                progress(read)
-            if decompressor.eof:
-                decompressor = new()
-            yield decompressor.decompress(data)
-            data = decompressor.unused_data if decompressor.eof else b""
-    except _ERRORS as error:
-        raise InputError(
-            f"damaged compression: {error}", file=name, place=f"byte {read}", expected=f"a {title} stream"
-        ) from error
-    if not decompressor.eof:
-        raise InputError(
-            "compressed data that breaks off", file=name, place=f"byte {read}", expected=f"a whole {title} stream"
-        )

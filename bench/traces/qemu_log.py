@@ -9,10 +9,7 @@ say it plainly:
   is the one that runs.
 * Signal lines name ``env``, not the thread: the thread that most of an env's
   lines follow is taken to be its own.
-* A host address that goes back means that the code buffer was thrown away; in
-  system emulation with several CPUs, each of which has its own part of the
-  buffer, only if it lands on a TB that is there.  The same address again for a
-  TB that never ran means that it was translated twice and discarded.
+* Flushes and discarded TBs are told by host addresses (``bench.traces.log_kernel``).
 * The faulting instruction is not in the log.  For an ARM data abort from user
   mode it is the PC of the next return to user mode, if that is a load or store
   of the TB; for MIPS the PC of the exception.  Otherwise, and in user emulation,
@@ -24,14 +21,14 @@ say it plainly:
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import sys
 from array import array
-from bisect import bisect_left, insort
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -39,14 +36,14 @@ from typing import Final
 import numpy as np
 
 from bench.errors import InputError
-from bench.traces.guest_accesses import instruction
-from bench.traces.log_input import read_log
-from bench.traces.log_scan import Scanner, Stop
+from bench.traces.guest_accesses import by_operands, instruction
+from bench.traces.log_kernel import Stop
+from bench.traces.log_lines import LONGEST_LINE, whole_lines
+from bench.traces.log_scan import Scanner
 from bench.traces.store import LEVEL, TraceWriter, load_trace, writing
 from bench.traces.successor import THREADS, UNKNOWN_TB, Words
-from bench.traces.trace import CHUNK, Blocks, Guest, Mode, Retranslations, Trace
+from bench.traces.trace import Guest, Mode, Retranslations, Trace
 
-_LONGEST_LINE: Final = 1 << 20
 _SEPARATOR: Final = b"----------------"
 _OPTIONS: Final = "a line of QEMU's -d exec,nochain,int,in_asm,out_asm"
 _HEX: Final = rb"0x([0-9a-f]{1,16})"
@@ -55,7 +52,6 @@ _NUMBER: Final = rb"(\d{1,9})"
 _STOPPED = re.compile(rb"Stopped execution of TB chain before " + _HEX + rb" \[[0-9a-f]+\] ?[^\n]*")
 _OUT = re.compile(rb"OUT: \[size=" + _NUMBER + rb"\]")
 _PROLOGUE = re.compile(rb"PROLOGUE: \[size=" + _NUMBER + rb"\]")
-_IN = re.compile(rb"IN: ?[^\n]*")
 _EXCEPTION = re.compile(rb"Taking exception " + _NUMBER + rb" \[([^\]\n]+)\] on CPU " + _NUMBER)
 _LEVELS = re.compile(rb"\.\.\.from EL([0-3]) to EL[0-3]")
 _RETURN = re.compile(rb"Exception return from AArch32 \w+ to (\w+) PC " + _HEX)
@@ -88,19 +84,6 @@ _SPACES = re.compile(rb"[\W_]+")
 
 
 @dataclass(slots=True)
-class _GuestCode:
-    """An ``IN`` block: its instructions' addresses, the accesses up to and including each, its length in bytes."""
-
-    addresses: list[int] = field(default_factory=list)
-    accesses: list[int] = field(default_factory=list)
-    size: int = 0
-
-    @property
-    def pc(self) -> int:
-        return self.addresses[0]
-
-
-@dataclass(slots=True)
 class _Fault:
     """A state restore; what is rewritten may become known later."""
 
@@ -121,66 +104,13 @@ class _Signal:
     last: dict[int, tuple[int, int]]
 
 
-class _Columns:
-    """The TB table while it grows, and where each guest instruction's host code ends."""
-
-    def __init__(self) -> None:
-        self.host_bytes = array("I")
-        self.fast_bytes = array("I")
-        self.guest_pc = array("Q")
-        self.guest_bytes = array("I")
-        self.instructions = array("I")
-        self.accesses = array("I")
-        self.epoch = array("I")
-        self.born = array("q")
-        # Per instruction with host code; rows of TB t: first[t] .. first[t + 1].
-        self.first = array("I", (0,))
-        self.offset = array("I")
-        self.end = array("I")
-        self.so_far = array("I")
-
-    def blocks(self) -> Blocks:
-        return Blocks(
-            host_bytes=np.array(self.host_bytes, np.uint32),
-            fast_bytes=np.array(self.fast_bytes, np.uint32),
-            guest_pc=np.array(self.guest_pc, np.uint64),
-            guest_bytes=np.array(self.guest_bytes, np.uint32),
-            instructions=np.array(self.instructions, np.uint32),
-            accesses=np.array(self.accesses, np.uint32),
-            epoch=np.array(self.epoch, np.uint32),
-            born=np.array(self.born, np.int64),
-        )
-
-    def rewritten(self, tb: int, pc: int) -> tuple[int, int]:
-        """Host bytes to the end of the load or store at ``pc``, accesses in them; -1, -1 if there is none."""
-        offset = pc - self.guest_pc[tb]
-        begin, end = self.first[tb], self.first[tb + 1]
-        row = bisect_left(self.offset, offset, begin, end)
-        if row == end or self.offset[row] != offset:
-            return -1, -1
-        before = self.so_far[row - 1] if row > begin else 0
-        if self.so_far[row] == before:
-            return -1, -1
-        return self.end[row], self.so_far[row]
-
-
 class _Importer:
     def __init__(self, log: str, writer: TraceWriter) -> None:
         self._log = "standard input" if log == "-" else log
         self._writer = writer
-        self._scanner = Scanner(CHUNK)
-        self._columns = _Columns()
-        self._in: _GuestCode | None = None
-        # Translated, host code not printed yet: at most one per thread, but one that overflowed
-        # the code buffer is printed again.
-        self._pending: deque[_GuestCode] = deque(maxlen=128)
-        self._after_separator = False
+        self._scanner = Scanner()
         self._whole = False  # the log holds the run from its beginning
         self._guest: Guest | None = None
-        self._system = False
-        self._live: list[tuple[int, int]] = []
-        self._latest_start = -1
-        self._epoch = 0
         self._flushes = array("q")
         self._discarded = array("q")
         self._stopped = array("q")
@@ -192,7 +122,7 @@ class _Importer:
         self._waiting: _Fault | None = None
         self._mips: tuple[int, str, _Fault | None] | None = None
         self._signals: list[_Signal] = []
-        self._handlers: tuple[tuple[bytes, Callable[[bytes], None]], ...] = (
+        handlers: tuple[tuple[bytes, Callable[[bytes], None]], ...] = (
             (b"Stopped execution", self._stop),
             (_SEPARATOR, self._separator),
             (b"IN:", self._begin_in),
@@ -207,59 +137,58 @@ class _Importer:
             (b"mips", self._mips_enter),
             (b"    S ", self._mips_registers),
         )
+        # By the first three bytes.
+        self._handlers = {
+            start[:3]: [handler for handler in handlers if handler[0][:3] == start[:3]] for start, _ in handlers
+        }
 
     # --- the lines ---
 
-    def read(self, blocks: Iterator[bytes]) -> None:
-        rest = b""
-        for block in blocks:
-            data = rest + block if rest else block
-            end = data.rfind(b"\n") + 1
-            if len(data) - end > _LONGEST_LINE:
-                raise self._error(f"a line of more than {_LONGEST_LINE} bytes", _OPTIONS)
-            if end:
-                self._lines(data, end)
-            rest = data[end:]
+    def read(self, blocks: Iterable[tuple[bytearray, int]]) -> None:
+        """Read the ``whole_lines`` of a log."""
+        for data, end in blocks:
+            if not end:
+                raise self._error(f"a line of more than {LONGEST_LINE} bytes", _OPTIONS)
+            self._lines(data, end)
         # What is left is a last line that was cut off: QEMU was stopped, or the disk was full.
-        self._write(self._scanner.take())
+        self._write()
 
-    def _lines(self, data: bytes, end: int) -> None:
+    def _lines(self, data: bytearray, end: int) -> None:
         scanner = self._scanner
         scanner.feed(data, end)
         while (stop := scanner.scan()) is not Stop.END:
-            if stop is Stop.FULL:
-                self._write(scanner.take())
-                continue
-            if stop is Stop.BLOCK:
-                self._end_block()
-                continue
-            if stop is Stop.WATCHED:
+            if stop is Stop.LINE:
+                self._other_line(scanner.line)
+            elif stop is Stop.FULL:
+                self._write()
+            elif stop is Stop.FLUSHED:
+                self._flushes.append(scanner.executions)
+            elif stop is Stop.DISCARDED:
+                self._discarded.append(scanner.executions)
+            elif stop is Stop.WATCHED:
                 self._settle_stops(scanner.latest_thread)
-                continue
-            start = scanner.at
-            line = data[start : data.index(b"\n", start)]
-            if stop is not Stop.LINE:
-                raise self._bad(stop, line)
-            if self._in is not None:
-                self._guest_lines(data, start, end)
-                continue
-            if (at := self._line(line)) is not None:
-                # The rest of a glued line is a line of its own.
-                scanner.skip(at, lines=0)
-                continue
-            scanner.skip(len(line) + 1)
+            elif stop is Stop.PROLOGUE:
+                scanner.expect_all()
+                self._whole = True
+            else:
+                raise self._bad(stop)
 
-    def _guest_lines(self, data: bytes, start: int, end: int) -> None:
-        """The lines from ``start`` on that belong to an ``IN`` block."""
-        while self._in is not None and start < end:
-            after = data.index(b"\n", start) + 1
-            self._guest_line(data[start : after - 1])
-            self._scanner.skip(after - start)
-            start = after
+    def _other_line(self, line: bytes) -> None:
+        """Deal with a line that the scanner leaves to us, and skip it."""
+        glued = None
+        if self._scanner.in_guest_code:
+            self._guest_line(line)
+        else:
+            glued = self._line(line)
+        if glued is None:
+            self._scanner.skip(len(line) + 1)
+        else:
+            # The rest of a glued line is a line of its own.
+            self._scanner.skip(glued, lines=0)
 
     def _line(self, line: bytes) -> int | None:
         """Deal with a line; if it is an unfinished one of strace, where the line glued to it begins."""
-        for start, handler in self._handlers:
+        for start, handler in self._handlers.get(line[:3], ()):
             if line.startswith(start):
                 handler(line)
                 return None
@@ -270,9 +199,8 @@ class _Importer:
             return glued.start() if glued else None
         raise self._error(_shown(line), _OPTIONS)
 
-    def _write(self, words: Words) -> None:
-        if words.size:
-            self._writer.add(words)
+    def _write(self) -> None:
+        self._writer.add(self._scanner.take())
 
     def _matched(self, pattern: re.Pattern[bytes], line: bytes, expected: str) -> re.Match[bytes]:
         match = pattern.fullmatch(line)
@@ -283,7 +211,14 @@ class _Importer:
     def _error(self, found: str, expected: str) -> InputError:
         return InputError(found, file=self._log, place=f"line {self._scanner.line_number}", expected=expected)
 
-    def _bad(self, stop: Stop, line: bytes) -> InputError:
+    def _bad(self, stop: Stop) -> InputError:
+        guest, pc = self._scanner.odd
+        if stop is Stop.UNTRANSLATED:
+            return self._error(f"host code for guest address {guest:#x}", "an IN block of that address before it")
+        if stop is Stop.BAD_CHUNK:
+            return self._error(f"host code for guest address {guest:#x}", f"an instruction of the TB at {pc:#x}")
+        if stop is Stop.TOO_MANY:
+            return self._error("more TBs than a trace holds", f"at most {UNKNOWN_TB - 1}")
         expected = {
             Stop.BAD_TRACE: "Trace THREAD: 0xHOST [cs_base/pc/flags/cflags] SYMBOL",
             Stop.BAD_THREAD: "a thread number of at most 127",
@@ -291,129 +226,49 @@ class _Importer:
             Stop.UNKNOWN_ADDRESS: "the host address of a TB translated before, as this log begins with the prologue",
             Stop.BAD_HOST_LINE: "the next line of an OUT block, with an ascending address inside the block",
         }[stop]
-        return self._error(_shown(line), expected)
+        return self._error(_shown(self._scanner.line), expected)
 
     # --- translation ---
 
     def _separator(self, line: bytes) -> None:
-        if line != _SEPARATOR:
-            raise self._error(_shown(line), _SEPARATOR.decode())
-        self._after_separator = True
+        raise self._error(_shown(line), _SEPARATOR.decode())
 
     def _begin_in(self, line: bytes) -> None:
-        if not self._after_separator:
-            raise self._error(_shown(line), f"{_SEPARATOR.decode()} before it")
-        self._after_separator = False
-        self._in = _GuestCode()
+        raise self._error(_shown(line), f"{_SEPARATOR.decode()} before it")
 
     def _guest_line(self, line: bytes) -> None:
-        code = self._in
-        assert code is not None
+        """Deal with a line of an ``IN`` block that the scanner does not know, and have it know the next of its kind."""
+        first, so_far = self._scanner.guest_code
         if not line:
-            if not code.addresses:
-                raise self._error("an IN block without instructions", "a guest instruction")
-            self._pending.append(code)
-            self._in = None
-            return
+            raise self._error("an IN block without instructions", "a guest instruction")
         read = instruction(line)
         if read is None:
             raise self._error(_shown(line), "an instruction of a 32-bit ARM or MIPS guest, as -d in_asm prints it")
         self._guest = self._guest or read.guest
         if read.guest != self._guest:
             raise self._error(_shown(line), f"a guest instruction of {self._guest}, as before")
-        if code.addresses and read.address != code.pc + code.size:
-            raise self._error(_shown(line), f"the guest address {code.pc + code.size:#x}")
-        code.addresses.append(read.address)
-        code.accesses.append(read.accesses + (code.accesses[-1] if code.accesses else 0))
-        code.size += read.size
+        if first >= 0 and read.address != first + so_far:
+            raise self._error(_shown(line), f"the guest address {first + so_far:#x}")
+        self._scanner.add_instruction(read.guest, read.address, read.size, read.accesses)
+        mnemonic = read.text[: read.mnemonic]
+        if by_operands(read.guest, mnemonic):
+            self._scanner.learn(mnemonic, None)
+            if read.text != mnemonic:
+                self._scanner.learn(read.text, read.accesses)
+        else:
+            self._scanner.learn(mnemonic, read.accesses)
 
     def _begin_out(self, line: bytes) -> None:
-        self._begin_block(int(self._matched(_OUT, line, "OUT: [size=BYTES]")[1]), prologue=False)
+        self._matched(_OUT, line, "OUT: [size=BYTES]")
+        raise self._error("a block of 0 bytes", "its length in bytes")
 
     def _begin_prologue(self, line: bytes) -> None:
-        if self._scanner.executions or len(self._columns.born):
+        if self._scanner.executions or self._scanner.tbs:
             raise self._error("a second prologue", "the log of one run of QEMU")
-        self._begin_block(int(self._matched(_PROLOGUE, line, "PROLOGUE: [size=BYTES]")[1]), prologue=True)
-
-    def _begin_block(self, size: int, *, prologue: bool) -> None:
+        size = int(self._matched(_PROLOGUE, line, "PROLOGUE: [size=BYTES]")[1])
         if size == 0:
             raise self._error("a block of 0 bytes", "its length in bytes")
-        self._scanner.begin_block(size, prologue=prologue)
-
-    def _end_block(self) -> None:
-        if self._scanner.in_prologue:
-            self._scanner.end_block()
-            self._scanner.expect_all()
-            self._whole = True
-            return
-        start, size, fast, host, guest = self._scanner.end_block()
-        code = self._translated(int(guest[0]))
-        self._place(start, size)
-        columns = self._columns
-        row = len(columns.born)
-        if row >= UNKNOWN_TB:
-            raise self._error("more TBs than a trace holds", f"at most {UNKNOWN_TB - 1}")
-        # Guest addresses of the host code are whole or offsets in the page; in a TB they ascend.
-        offsets = [address - code.pc for address in code.addresses]
-        mask = 0xFFF if guest[0] != code.pc else 0xFFFF_FFFF_FFFF_FFFF
-        where = {address & mask: i for i, address in enumerate(code.addresses)}
-        ends = (*host.tolist()[1:], fast)
-        latest = -1
-        for address, end in zip(guest.tolist(), ends, strict=True):
-            i = where.get(address & mask, -1)
-            if i <= latest:
-                raise self._error(
-                    f"host code for guest address {address:#x}", f"an instruction of the TB at {code.pc:#x}"
-                )
-            latest = i
-            columns.offset.append(offsets[i])
-            columns.end.append(end)
-            columns.so_far.append(code.accesses[i])
-        columns.first.append(len(columns.offset))
-        columns.host_bytes.append(size)
-        columns.fast_bytes.append(fast)
-        columns.guest_pc.append(code.pc)
-        columns.guest_bytes.append(code.size)
-        columns.instructions.append(len(code.addresses))
-        columns.accesses.append(code.accesses[-1])
-        columns.epoch.append(self._epoch)
-        columns.born.append(self._scanner.executions)
-        self._scanner.define(start, row, code.pc)
-
-    def _translated(self, guest: int) -> _GuestCode:
-        """The guest code of the host code that begins with guest address ``guest``, whole or its offset in the page."""
-        for code in reversed(self._pending):
-            if guest in (code.pc, code.pc & 0xFFF):
-                if guest != code.pc:
-                    # Only system emulation of position-independent TBs prints offsets.
-                    self._system = True
-                self._pending.clear() if code is self._pending[-1] else self._pending.remove(code)
-                return code
-        raise self._error(f"host code for guest address {guest:#x}", "an IN block of that address before it")
-
-    def _place(self, start: int, size: int) -> None:
-        """Note where a TB lies, and what that says of flushes and discarded TBs."""
-        live, here = self._live, self._scanner.executions
-        if start > self._latest_start and (not live or start >= live[-1][1]):
-            live.append((start, start + size))
-        elif start == self._latest_start and self._scanner.latest(start) < self._columns.born[-1]:
-            self._discarded.append(here)
-            live[bisect_left(live, (start,))] = (start, start + size)
-        elif self._own_regions() and not self._overlaps(start, start + size):
-            insort(live, (start, start + size))
-        else:
-            self._flushes.append(here)
-            self._epoch += 1
-            self._live = [(start, start + size)]
-            self._scanner.forget_all()
-        self._latest_start = start
-
-    def _own_regions(self) -> bool:
-        return self._system and self._scanner.threads.size > 1
-
-    def _overlaps(self, start: int, end: int) -> bool:
-        i = bisect_left(self._live, (end,))
-        return i > 0 and self._live[i - 1][1] > start
+        self._scanner.begin_prologue(size)
 
     # --- events ---
 
@@ -447,7 +302,7 @@ class _Importer:
 
     def _exception(self, line: bytes) -> None:
         match = self._matched(_EXCEPTION, line, "Taking exception NUMBER [NAME] on CPU CPU")
-        self._system = True
+        self._scanner.system = True
         name = _slug(match[2])
         name = _ARM_NAMES.get(name, name)
         self._exceptions[name] += 1
@@ -481,15 +336,15 @@ class _Importer:
         if match[1] == b"usr":
             fault, self._waiting = self._waiting, None
             # A return does not say on which CPU.
-            if fault is not None and self._scanner.threads.size == 1:
+            if fault is not None and len(self._scanner.threads) == 1:
                 self._know(fault, int(match[2], 16))
 
     def _know(self, fault: _Fault, pc: int) -> None:
         if fault.tb != UNKNOWN_TB:
-            fault.rewritten, fault.accesses = self._columns.rewritten(fault.tb, pc)
+            fault.rewritten, fault.accesses = self._scanner.rewritten(fault.tb, pc)
 
     def _io_recompile(self, line: bytes) -> None:
-        self._system = True
+        self._scanner.system = True
         fault = self._fault(self._scanner.latest_thread)
         if fault is not None:
             self._io_recompiles.append(fault.position)
@@ -499,7 +354,7 @@ class _Importer:
         if match is None:
             self._matched(_WITHOUT_MEANING, line, "mips_cpu_do_interrupt enter: PC ADDRESS EPC ADDRESS NAME exception")
             return
-        self._system = True
+        self._scanner.system = True
         self._mips = int(match[1], 16), _slug(match[2]), self._fault(self._scanner.latest_thread)
 
     def _mips_registers(self, line: bytes) -> None:
@@ -524,13 +379,13 @@ class _Importer:
         self._signal(int(self._matched(_HANDLED, line, "user_handle_signal env=0xENV signal NUMBER")[1], 16))
 
     def _signal(self, env: int, raised: int = 0) -> None:
-        scanner = self._scanner
-        last = {int(thread): scanner.last(int(thread)) for thread in scanner.threads}
-        if not last:
+        if not self._scanner.executions:
             if self._whole:
                 raise self._error("a signal", "a Trace line before it")
             return
-        self._signals.append(_Signal(env, raised, scanner.latest_thread, last))
+        # Of a signal that is handled only the thread counts.
+        last = {thread: self._scanner.last(thread) for thread in self._scanner.threads} if raised else {}
+        self._signals.append(_Signal(env, raised, self._scanner.latest_thread, last))
 
     # --- the end ---
 
@@ -546,16 +401,16 @@ class _Importer:
             self._settle_stops(max(candidates, key=candidates.__getitem__))
         faults = sorted(self._faults, key=lambda fault: fault.position)
         stopped = np.sort(np.array(self._stopped, np.int64))
-        blocks = self._columns.blocks()
+        blocks = self._scanner.blocks()
         kernel = self._guest == "mips" and bool((blocks.guest_pc & np.uint64(0x8000_0000)).any())
         return Trace(
             name=name,
             description=description,
             guest=self._guest,
-            mode=mode or ("system" if self._system or kernel else "user"),
+            mode=mode or ("system" if self._scanner.system or kernel else "user"),
             access_tag="measured",
             length=executions,
-            threads=int(self._scanner.threads.size),
+            threads=len(self._scanner.threads),
             blocks=blocks,
             retranslations=Retranslations(
                 position=np.array([fault.position for fault in faults], np.int64),
@@ -591,6 +446,7 @@ class _Written:
         raise NotImplementedError("the executions of an imported log are read from its .trace file")
 
 
+@functools.lru_cache(maxsize=1 << 8)
 def _slug(name: bytes) -> str:
     return _SPACES.sub(b"-", name.strip().lower()).decode("ascii", "replace")
 
@@ -623,7 +479,7 @@ def import_log(
     title = name or ("stdin" if log == "-" else Path(log).name.partition(".")[0])
     with writing(output, level=level) as writer, _progress(log) as progress:
         importer = _Importer(log, writer)
-        importer.read(read_log(log, progress))
+        importer.read(whole_lines(log, progress))
         writer.finish(importer.trace(title, description or f"QEMU log {Path(log).name}", mode))
     return load_trace(output)
 

@@ -1,0 +1,94 @@
+"""A log as blocks of whole lines, decompressed by a thread of its own while they are scanned."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from bench.errors import InputError
+from bench.traces.log_input import LogBytes
+from bench.traces.log_kernel import SLACK
+
+LONGEST_LINE: Final = 1 << 20
+"""Bytes of the longest line that is read, its newline included, and of a block."""
+
+_BUFFERS: Final = 3  # one that is scanned, one that is filled, and one between them
+
+Lines = tuple[bytearray, int]
+
+
+def whole_lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
+    """The decompressed ``log`` as ``(buffer, end)``: ``buffer[:end]`` are whole lines, valid until the next pair.
+
+    ``SLACK`` bytes follow ``end``.  What comes after the last newline is left
+    out.  If a line is longer than ``LONGEST_LINE``, the last pair has ``end``
+    0.  ``progress`` and errors: see ``LogBytes``; an error comes after the
+    lines before it.
+    """
+    lines = _lines(log, progress)
+    # Not from a pipe: a thread that waits for one cannot be stopped.
+    return ahead(lines) if log != "-" and os.path.isfile(log) else lines
+
+
+def _lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
+    with LogBytes(log, progress) as source:
+        yield from cut(source.readinto)
+
+
+def cut(readinto: Callable[[memoryview], int]) -> Iterator[Lines]:
+    """The same of what ``readinto`` gives; a pair is valid until ``_BUFFERS - 1`` more are drawn."""
+    buffers = itertools.cycle([bytearray(LONGEST_LINE + SLACK) for _ in range(_BUFFERS)])
+    buffer, filled = next(buffers), 0
+    failure: InputError | None = None
+    try:
+        while size := readinto(memoryview(buffer)[filled:LONGEST_LINE]):
+            filled += size
+            if filled == LONGEST_LINE:
+                end = buffer.rfind(b"\n", 0, filled) + 1
+                yield buffer, end
+                if not end:
+                    return
+                begun = buffer[end:filled]
+                buffer, filled = next(buffers), len(begun)
+                buffer[:filled] = begun
+    except InputError as error:
+        failure = error
+    if end := buffer.rfind(b"\n", 0, filled) + 1:
+        yield buffer, end
+    if failure is not None:
+        raise failure
+
+
+def ahead(lines: Iterator[Lines]) -> Iterator[Lines]:
+    """``lines``, in order, drawn by a thread of its own, which ends with the iteration."""
+    drawn: queue.SimpleQueue[Lines | BaseException | None] = queue.SimpleQueue()
+    # One more may be drawn; or, if false, none.
+    wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def draw() -> None:
+        try:
+            for pair in lines:
+                drawn.put(pair)
+                if not wanted.get():
+                    return
+            drawn.put(None)
+        except BaseException as error:
+            drawn.put(error)
+
+    for _ in range(_BUFFERS - 1):
+        wanted.put(True)
+    thread = threading.Thread(target=draw, name="log", daemon=True)
+    thread.start()
+    try:
+        while (pair := drawn.get()) is not None:
+            if isinstance(pair, BaseException):
+                raise pair
+            yield pair
+            wanted.put(True)
+    finally:
+        wanted.put(False)
+        thread.join()
