@@ -105,7 +105,7 @@ def test_the_relation_has_the_steps_of_the_machine(seed: int) -> None:
 
 
 def same(one: Outcome, other: Outcome) -> bool:
-    """Verdict and counterexample; the layers of a space may be fewer where the start is not like what it is swapped to."""
+    """Verdict and counterexample; there may be fewer layers, where the start is not like what it is swapped to."""
     return (one.verdict, one.failure, one.run, one.witness) == (other.verdict, other.failure, other.run, other.witness)
 
 

@@ -1,39 +1,28 @@
 """The breadth-first search over packed states, from the start to an ``Outcome``.
 
-The kernels take a layer of states after the other.  What their tables do not know is asked of the machine and
-written down (``bench/check/relation.py``); then the states concerned are expanded again.  The order within a layer does
-not matter to them: the counterexample is found afterwards.  From the states of the last layer that fail, the layers are
-gone through backwards to those that lead there; and among these, forwards from the start, the machine itself takes the
-run that ``bench/check/search.py`` describes.
+The kernels take one layer of states after the other, on both cores when there are many.  What their tables do not know
+is asked of the machine and written down (``bench/check/relation.py``); then the states concerned are expanded again.
+The order within a layer does not matter to them: the counterexample is found afterwards.  From the states of the last
+layer that fail, the layers are gone through backwards to those that lead there; and among these, forwards from the
+start, the machine itself takes the run that ``bench/check/walk.py`` describes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.check.kernel import (
-    COUNT,
-    FAILING,
-    FINISHED,
-    OVER,
-    REPORTS,
-    STUCK,
-    UNASKED,
-    any_finished,
-    expand,
-    fill,
-    hopeless,
-    leading,
-    least,
-)
+from bench.check.kernel import FINISHED, OVER, hopeless, least
 from bench.check.outcome import Outcome, is_alive, witness
 from bench.check.packing import PRESENT, Packing, TooWideError
 from bench.check.question import Question
 from bench.check.relation import Numbers, Relation
+from bench.check.store import Store, merged, split, table_of
 from bench.check.symmetry import AsymmetryError, Symmetry, symmetry
 from bench.machine import State, Transition, environment_steps, initial, program_steps
 from bench.program import Model
@@ -41,49 +30,33 @@ from bench.program import Model
 I64: TypeAlias = npt.NDArray[np.int64]
 U64: TypeAlias = npt.NDArray[np.uint64]
 
-_ROOM = 1 << 15
-"""Successors made before they are looked up, in rows: enough to hide the memory's latency, few enough for a cache."""
-
-_RECENT = 1 << 14
-"""States known from a moment ago: a quarter of a megabyte of them at two words each."""
-
-_HOPS = 64
-"""Steps of the environment followed to see whether a thread waits for them; after that the machine is asked."""
+__all__ = ["TooWideError", "explore"]
 
 _AT_ONCE = 16
 """States that the machine is asked about before the others of their layer are tried again."""
 
-_PART = 1 << 18
-"""States expanded between two reports of progress."""
+_SHARED = 1 << 17
+"""States from which on it pays to share the work."""
 
+_SMALL = 1 << 11
+"""States of a layer that one worker expands, and then the other, sooner than both are told to."""
 
-__all__ = ["TooWideError", "explore"]
+_HOPS = 64
+"""Steps of the environment followed to see whether a thread waits for them; after that the machine is asked."""
 
 
 class _Exploration:
-    """The states seen, packed, in the order of their layers, and the set of them."""
+    """The states seen, in one store or in one for each of ``workers``."""
 
-    def __init__(self, model: Model, question: Question, swaps: Symmetry | None) -> None:
+    def __init__(self, model: Model, question: Question, swaps: Symmetry | None, workers: ThreadPoolExecutor) -> None:
         self.model = model
         self.question = question
-        self.swaps = swaps
         self.relation = Relation(model, question, swaps)
         self.packing = Packing(self.relation)
-        self.layout = self.packing.layout
-        self.fields = self.packing.fields
-        self.states: U64 = np.zeros((2 * _ROOM, self.packing.words), np.uint64)
-        self.table: U64 = np.zeros((4 * _ROOM, self.packing.words), np.uint64)
-        self.report = np.zeros(REPORTS, np.int64)
-        self.layers = [0, 1]
-        self.states[0] = self._least(self.relation.start)
-        self.report[COUNT] = 1
-        fill(self.packing.arrays.width, self.states, 1, self.table)
-        self._out()
-
-    def _out(self) -> None:
-        self.out: U64 = np.empty((_ROOM, self.packing.words), np.uint64)
-        self.hashes: U64 = np.empty(_ROOM, np.uint64)
-        self.recent: U64 = np.zeros((_RECENT, self.packing.words), np.uint64)
+        self._layout, self._fields = self.packing.layout, self.packing.fields
+        self._workers = workers
+        start = self._least(self.relation.start).reshape(1, -1)
+        self.stores = split(self.packing, start, [0, 1], 1)
 
     def _least(self, numbers: Numbers) -> U64:
         """A state, packed, or the one that stands for it."""
@@ -96,125 +69,137 @@ class _Exploration:
     @property
     def count(self) -> int:
         """States seen."""
-        return int(self.report[COUNT])
+        return sum(store.count for store in self.stores)
 
-    def expand(self, max_states: int, progress: Callable[[int], None]) -> tuple[I64, I64]:
-        """Expand the last layer; rows of its states that are stuck, and that have a failing step."""
-        at, end = self.layers[-2:]
-        picked = np.empty(0, np.int64)
-        found: dict[int, list[I64]] = {UNASKED: [], STUCK: [], FAILING: []}
-        while at < end:
-            found[UNASKED] = []
-            while at < end:
-                stop = min(at + _PART, end)
-                lists = np.empty((3, stop - at), np.int64)
-                self.report[[UNASKED, STUCK, FAILING]] = 0
-                reached = int(expand(
-                    self.packing.arrays, self.states, picked, at, stop, self.question.failure == "lasting", self.recent,
-                    self.out, self.hashes, lists, self.table, max_states, self.report,
-                ))  # fmt: skip
-                for which, rows in found.items():
-                    rows.append(lists[which - UNASKED, : self.report[which]])
-                if reached < stop:
-                    self._grow(max_states)
-                at = reached
+    def layer(self, number: int) -> int:
+        """States of the layers before layer ``number``."""
+        return sum(store.layers[number] for store in self.stores)
+
+    @property
+    def over(self) -> bool:
+        """Whether some state was not kept."""
+        return any(store.report[OVER] for store in self.stores)
+
+    @property
+    def some_finished(self) -> bool:
+        """Whether all retranslators have finished in some state that was expanded."""
+        return any(store.report[FINISHED] for store in self.stores)
+
+    # - a layer
+
+    def expand(self, max_states: int, progress: Callable[[int], None]) -> None:
+        """Expand the last layer: what is new is the next one."""
+        if len(self.stores) == 1 < _cores() and self.count >= _SHARED:
+            self._share_out(*merged(self.stores))
+        while not self._expanded(max_states, progress):
+            self._begin_again()
+        for store in self.stores:
+            store.layers.append(store.count)
+
+    def _expanded(self, max_states: int, progress: Callable[[int], None]) -> bool:
+        """Whether the layer was expanded before the states had to be packed anew."""
+        for store in self.stores:
+            store.begin()
+        while True:
+            while not all(store.done for store in self.stores):
+                self._expand_some(max_states)
                 progress(self.count)
-            unasked = np.concatenate(found[UNASKED])
-            if unasked.size:
-                self._ask(unasked)
-                picked, at, end = unasked, 0, unasked.size
-        self.layers.append(self.count)
-        return np.concatenate(found[STUCK]), np.concatenate(found[FAILING])
+            unasked = [np.concatenate(store.unasked or [np.empty(0, np.int64)]) for store in self.stores]
+            if not any(rows.size for rows in unasked):
+                return True
+            for store, rows in zip(self.stores, unasked, strict=True):
+                # What the machine says of some will do for most of the others.
+                for row in rows[:: max(1, rows.size // _AT_ONCE)]:
+                    self.relation.learn(self.packing.unpack(store.states[row]))
+                store.again(rows)
+            self.packing.update()
+            if self.packing.layout != self._layout:
+                return False
 
-    def _ask(self, rows: I64) -> None:
-        """Ask the machine for the steps of some of these states; what it says will do for most of the others."""
-        for row in rows[:: max(1, rows.size // _AT_ONCE)]:
-            self.relation.learn(self.packing.unpack(self.states[row]))
-        self.packing.update()
-        if self.packing.layout != self.layout:
-            self._pack_again()
+    def _expand_some(self, max_states: int) -> None:
+        lasting = self.question.failure == "lasting"
+        if len(self.stores) == 1:
+            self.stores[0].expand(lasting, max_states)
+            return
+        small = sum(store.layers[-1] - store.layers[-2] for store in self.stores) < _SMALL
+        each = map if small else self._workers.map
+        list(each(lambda store: store.expand(lasting, max_states), self.stores))
+        numbers = range(len(self.stores))
+        left = max_states - self.count
+        if sum(int(store.rows.sum()) for store in self.stores) <= left:
+            list(each(lambda number: self.stores[number].insert(number, self.stores, max_states), numbers))
+        else:  # one after the other, so that no more are kept than may be
+            for number in numbers:
+                store = self.stores[number]
+                before = store.count
+                store.insert(number, self.stores, before + left)
+                left -= store.count - before
 
-    def _pack_again(self) -> None:
-        count, old = self.count, self.states
-        self.states = np.zeros((old.shape[0], self.packing.words), np.uint64)
-        self.states[:count, 0] = PRESENT
-        for (word, shift, mask), (to, by, _) in zip(self.fields, self.packing.fields, strict=True):
-            value = old[:count, word] >> np.uint64(shift) & np.uint64(mask)
-            self.states[:count, to] |= value << np.uint64(by)
-        self.layout, self.fields = self.packing.layout, self.packing.fields
-        self._out()
-        self._new_table(self.table.shape[0])
+    def _begin_again(self) -> None:
+        """Pack the states of the complete layers as the fields are now."""
+        old, layers = merged(self.stores)
+        states = np.zeros((len(old), self.packing.words), np.uint64)
+        states[:, 0] = PRESENT
+        for (word, shift, mask), (to, by, _) in zip(self._fields, self.packing.fields, strict=True):
+            states[:, to] |= (old[:, word] >> np.uint64(shift) & np.uint64(mask)) << np.uint64(by)
+        self._layout, self._fields = self.packing.layout, self.packing.fields
+        finished = self.some_finished
+        self._share_out(states, layers)
+        self.stores[0].report[FINISHED] = finished
 
-    def _grow(self, max_states: int) -> None:
-        """Make room for what one more call can find."""
-        count = self.count
-        if self.states.shape[0] < count + _ROOM:
-            rows = max(count + _ROOM, min(2 * count, max_states + _ROOM))
-            states = np.empty((rows, self.packing.words), np.uint64)
-            states[:count] = self.states[:count]
-            self.states = states
-        size = self.table.shape[0]
-        if size - size // 5 < count + _ROOM:
-            self._new_table(2 * size)
-
-    def _new_table(self, size: int) -> None:
-        del self.table
-        self.table = np.zeros((size, self.packing.words), np.uint64)
-        fill(self.packing.arrays.width, self.states, self.count, self.table)
+    def _share_out(self, states: U64, layers: list[int]) -> None:
+        finished = self.some_finished
+        self.stores = split(self.packing, states, layers, _cores() if layers[-1] >= _SHARED else 1)
+        self.stores[0].report[FINISHED] = finished
 
     # - what the machine makes of it
 
-    def dead(self, stuck: I64) -> I64:
-        """Those of the stuck states that no step of the environment frees."""
-        stuck = stuck[: hopeless(self.packing.arrays, self.states, stuck, stuck.size, self.out, _HOPS)]
+    def dead(self) -> list[I64]:
+        """Of each store those of the stuck states that no step of the environment frees."""
+        return [self._dead(store) for store in self.stores]
+
+    def _dead(self, store: Store) -> I64:
+        stuck = np.concatenate(store.stuck)
+        spare = np.empty((3, self.packing.words), np.uint64)
+        stuck = stuck[: hopeless(self.packing.arrays, store.states, stuck, stuck.size, spare, _HOPS)]
         alive: set[State] = set()
-        return np.array([row for row in stuck if not is_alive(self.model, self.state(row), alive)], np.int64)
+        states = (self.relation.state(self.packing.unpack(store.states[row])) for row in stuck)
+        return stuck[[not is_alive(self.model, state, alive) for state in states]]
 
-    def state(self, row: int) -> State:
-        """A state seen."""
-        return self.relation.state(self.packing.unpack(self.states[row]))
+    def failing(self) -> list[I64]:
+        """Of each store the states of the layer that have a failing step."""
+        return [np.concatenate(store.failing) for store in self.stores]
 
-    def finishes(self) -> bool:
-        """Whether all retranslators have finished in some state seen."""
-        return bool(self.report[FINISHED]) or any_finished(self.packing.arrays, self.states, self.count)
-
-    def run(self, goals: I64, fails: Callable[[Transition], bool] | None) -> tuple[Transition, ...]:
-        """The run of ``bench/check/walk.py`` to one of the states at ``goals``, all of one layer.
+    def run(self, goals: Sequence[I64], fails: Callable[[Transition], bool] | None) -> tuple[Transition, ...]:
+        """The run of ``bench/check/walk.py`` to one of the states at ``goals``, rows of the last layer of each store.
 
         It goes on by a step that ``fails``, or ends there if that is None.
         """
-        ways: list[set[bytes]] = []
-        for layer in range(len(self.layers) - 2, -1, -1):
-            first, last = self.layers[layer : layer + 2]
-            if first <= goals[0] < last:
+        ways = []
+        layer = len(self.stores[0].layers) - 3  # behind it lies the next one, just made
+        while True:
+            states = np.concatenate([store.states[rows] for store, rows in zip(self.stores, goals, strict=True)])
+            ways.append({row.tobytes() for row in states})
+            if layer == 0:
                 break
-        ways.append(self._set(goals))
-        for before in range(layer - 1, -1, -1):
-            first, last = self.layers[before : before + 2]
-            size = 1 << int(2 * goals.size).bit_length()
-            table = np.zeros((size, self.packing.words), np.uint64)
-            fill(self.packing.arrays.width, np.ascontiguousarray(self.states[goals]), goals.size, table)
-            found = np.empty(last - first, np.int64)
-            goals = found[: leading(self.packing.arrays, self.states, first, last, table, self.out, found)]
-            ways.append(self._set(goals))
+            layer -= 1
+            table = table_of(self.packing, states)
+            goals = [store.leading(layer, table) for store in self.stores]
         return self._forward(ways[::-1], fails)
 
-    def _set(self, rows: I64) -> set[bytes]:
-        return {row.tobytes() for row in self.states[rows]}
-
-    def _steps(self, state: State) -> Iterator[Iterator[Transition]]:
+    def _steps(self, state: State) -> tuple[Iterator[Transition], Iterator[Transition]]:
         """The steps of the environment, and those of threads."""
         without = self.question.without
-        yield (step for step in environment_steps(self.model, state) if step.event.kind not in without)
-        yield program_steps(self.model, state)
+        allowed = (step for step in environment_steps(self.model, state) if step.event.kind not in without)
+        return allowed, program_steps(self.model, state)
 
     def _forward(self, ways: list[set[bytes]], fails: Callable[[Transition], bool] | None) -> tuple[Transition, ...]:
         runs: dict[State, tuple[Transition, ...]] = {initial(self.model): ()}
         for way in ways[1:]:
             following: dict[State, tuple[Transition, ...]] = {}
-            for by_thread in (0, 1):
+            for kind in (0, 1):
                 for state, run in runs.items():
-                    for step in list(self._steps(state))[by_thread]:
+                    for step in self._steps(state)[kind]:
                         if step.state in following:
                             continue
                         if self._least(self.relation.numbers(step.state)).tobytes() in way:
@@ -224,9 +209,9 @@ class _Exploration:
             runs = following
         if fails is None:
             return next(iter(runs.values()))
-        for by_thread in (0, 1):
+        for kind in (0, 1):
             for state, run in runs.items():
-                for step in list(self._steps(state))[by_thread]:
+                for step in self._steps(state)[kind]:
                     if fails(step):
                         return (*run, step)
         raise AssertionError("a state that fails has a step that does")
@@ -245,19 +230,20 @@ def explore(
 
     ``symmetric``: one state stands for all that swaps of blocks and of cores make of it, where there are such.
     """
-    for swaps in (symmetry(model), symmetry(model, blocks=False)) if symmetric else ():
-        try:
-            return _explored(_Exploration(model, question, swaps), max_states, max_depth, progress)
-        except AsymmetryError:
-            continue  # a strategy may take the blocks one after the other, when it throws them all away
-    return _explored(_Exploration(model, question, None), max_states, max_depth, progress)
+    with ThreadPoolExecutor(_cores()) as workers:
+        for swaps in (symmetry(model), symmetry(model, blocks=False)) if symmetric else ():
+            try:
+                return _explored(_Exploration(model, question, swaps, workers), max_states, max_depth, progress)
+            except AsymmetryError:
+                continue  # a strategy may take the blocks one after the other, when it throws them all away
+        return _explored(_Exploration(model, question, None, workers), max_states, max_depth, progress)
 
 
 def _explored(
     exploration: _Exploration, max_states: int, max_depth: int | None, progress: Callable[[int], None]
 ) -> Outcome:
     model, question = exploration.model, exploration.question
-    order = exploration.swaps.order if exploration.swaps is not None else 1
+    order = exploration.relation.swaps.order if exploration.relation.swaps is not None else 1
 
     def outcome(
         verdict: str, states: int, witness: bool, run: tuple[Transition, ...] = (), failure: str = ""
@@ -266,21 +252,28 @@ def _explored(
 
     depth = 0
     while True:
-        shorter, seen = exploration.layers[-2], exploration.count
+        shorter, seen = exploration.layer(-2), exploration.count
         if max_depth is not None and depth >= max_depth:
-            return outcome("bounded", seen, exploration.finishes())
-        stuck, failing = exploration.expand(max_states, progress)
-        if stuck.size and (dead := exploration.dead(stuck)).size:
+            return outcome("bounded", seen, any(store.finished() for store in exploration.stores))
+        exploration.expand(max_states, progress)
+        dead = exploration.dead()
+        if any(rows.size for rows in dead):
             return outcome("fails", max(shorter, 1), witness(model), exploration.run(dead, None), "deadlock")
         depth += 1
-        if failing.size:
+        failing = exploration.failing()
+        if any(rows.size for rows in failing):
             run = exploration.run(failing, lambda step: question.fails(model, step))
             return outcome("fails", seen, witness(model), run, question.failure)
-        if exploration.report[OVER]:
-            return outcome("bounded", exploration.count, bool(exploration.report[FINISHED]))
+        if exploration.over:
+            return outcome("bounded", exploration.count, exploration.some_finished)
         if exploration.count == seen:
             break
     depth -= 1
-    if exploration.finishes():
+    if exploration.some_finished:
         return outcome("holds", exploration.count, True)
     return outcome("fails", exploration.count, False, (), "vacuous")
+
+
+def _cores() -> int:
+    """Cores to work on; more than two have not been tried."""
+    return min(2, os.cpu_count() or 1)

@@ -22,6 +22,7 @@ from bench.check.relation import BUSY, DATA_WRONG, UNFINISHED
 from bench.jit import inlined, lean_kernel
 
 I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
 U64: TypeAlias = npt.NDArray[np.uint64]
 Int: TypeAlias = int | np.int64
 Word: TypeAlias = np.uint64
@@ -39,10 +40,10 @@ _DATA_WRONG, _BUSY, _UNFINISHED = np.uint8(DATA_WRONG), np.uint8(BUSY), np.uint8
 # What a step of a state comes to.
 _NO, _YES, _WRONG, _ASK = np.int64(0), np.int64(1), np.int64(2), np.int64(3)
 
-ROWS, UNASKED, STUCK, FAILING, FINISHED, COUNT, OVER = range(7)
-"""What a kernel reports: successors made; states that need to be asked for; states in which no thread can step; states
+UNASKED, STUCK, FAILING, FINISHED, COUNT, OVER = range(6)
+"""What a kernel reports: states that need to be asked for; states in which no thread can step; states
 with a failing step; whether all had finished in some state; states seen in all; whether some was not kept."""
-REPORTS = 7
+REPORTS = 6
 
 
 @inlined
@@ -130,31 +131,51 @@ def _says(a: Arrays, states: U64, row: Word) -> np.uint8:
 
 
 @inlined
+def _differs(a: Arrays, states: U64, row: Word, swap: Word, first: Word) -> Word:
+    """The first move of a swap, from ``first`` on, that would change the state; if none, the one after the last."""
+    move = first
+    while move < a.swaps[swap, 1] and a.images[
+        a.moves[move, 6] + _field(states, row, a.moves, move, 3)
+    ] == _field(states, row, a.moves, move, 0):  # fmt: skip
+        move += _ONE
+    return move
+
+
+@inlined
+def _lessens(a: Arrays, states: U64, row: Word, swap: Word, move: Word) -> bool:
+    """Whether a swap, of which ``move`` is the first that would change the state, makes it less."""
+    less = False
+    if move < a.swaps[swap, 1]:
+        image = a.images[a.moves[move, 6] + _field(states, row, a.moves, move, 3)]
+        less = image < _field(states, row, a.moves, move, 0)
+    return less
+
+
+@inlined
+def _swap(a: Arrays, states: U64, row: Word, swap: Word, spare: Word) -> None:
+    """Do a swap in place."""
+    _copy(a.width, states, row, states, spare)
+    for number in range(a.swaps[swap, 0], a.swaps[swap, 1]):
+        move = np.uint64(number)
+        image = a.images[a.moves[move, 6] + _field(states, spare, a.moves, move, 3)]
+        word, shift = a.moves[move, 0], a.moves[move, 1]
+        states[row, word] = (states[row, word] & ~(a.moves[move, 2] << shift)) | image << shift
+
+
+@inlined
 def _least(a: Arrays, states: U64, row: Word, spare: Word) -> None:
     """Replace a state by the least that swaps make of it, one after the other as long as one makes it less.
 
     That is one of the states that are the same to everybody, though not always the same one of them.
     """
-    less = True
-    while less:
-        less = False
-        for number in range(a.swaps.shape[0]):
-            swap = np.uint64(number)
-            for move in range(a.swaps[swap, 0], a.swaps[swap, 1]):
-                at = np.uint64(move)
-                held = _field(states, row, a.moves, at, 0)
-                moved = a.images[a.moves[at, 6] + _field(states, row, a.moves, at, 3)]
-                if moved != held:
-                    less = moved < held
-                    break
-            if less:
-                _copy(a.width, states, row, states, spare)
-                for move in range(a.swaps[swap, 0], a.swaps[swap, 1]):
-                    at = np.uint64(move)
-                    moved = a.images[a.moves[at, 6] + _field(states, spare, a.moves, at, 3)]
-                    clear = ~(a.moves[at, 2] << a.moves[at, 1])
-                    states[row, a.moves[at, 0]] = (states[row, a.moves[at, 0]] & clear) | moved << a.moves[at, 1]
-                break
+    number = 0
+    while number < a.swaps.shape[0]:
+        swap = np.uint64(number)
+        if _lessens(a, states, row, swap, _differs(a, states, row, swap, a.swaps[swap, 0])):
+            _swap(a, states, row, swap, spare)
+            number = 0
+        else:
+            number += 1
 
 
 @lean_kernel
@@ -164,60 +185,80 @@ def least(a: Arrays, states: U64, count: Int) -> None:
         _least(a, states, np.uint64(row), np.uint64(count))
 
 
+@inlined
+def _owner(mixed: Word, workers: Int) -> Int:
+    """Which worker keeps the states with a hash, by its upper bits; the table goes by the lower ones."""
+    return np.int64(((mixed >> _HIGH) * np.uint64(workers)) >> _HIGH)
+
+
 @lean_kernel
-def _expand(
-    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, recent: U64, out: U64, hashes: U64,
-    lists: I64, report: I64,
+def successors(
+    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, recent: U64, spare: U64, differs: U64,
+    out: U64, hashes: U64, rows: I64, most: Int, lists: I64, report: I64,
 ) -> Int:  # fmt: skip
     """Make the successors of states until all are done or there is no more room; the first that is not done.
 
-    The last row of ``out`` is for the kernel's use.  ``picked``: their rows, or empty for rows ``at`` to ``last``.
-    ``lists``: rows of the states that are to be asked for, that are stuck, and that have a failing step; ``report``
-    says how many there are.
+    ``picked``: their rows, or empty for rows ``at`` to ``last``.  ``spare``: two rows,
+    ``differs``: as many numbers as there are swaps, for the kernel's use.  ``out``,
+    and ``hashes``: as many rows for each of the workers, and ``rows``: how many each has; ``most``: successors of a
+    state.  ``lists``: rows of the states that are to be asked for, that are stuck, and that have a failing step;
+    ``report`` says how many there are.
     """
-    rows: Int = 0
+    workers = rows.size
+    room = out.shape[0] // workers
     newest = np.uint64(recent.shape[0] - 1)
+    rows[:] = 0
     while at < last:
         row = np.uint64(picked[at] if picked.size else at)
-        first = rows
         moves = False
         asks = False
         fails = False
         full = False
+        for worker in range(workers):
+            full = full or rows[worker] + most > room
+        if full:
+            break
+        for other in range(a.swaps.shape[0]):
+            swap = np.uint64(other)
+            differs[swap] = _differs(a, states, row, swap, a.swaps[swap, 0])
         for driver in range(a.drivers.shape[0]):
             known = _driven(a, states, row, driver)
             asks = asks or a.steps_of[known, 0] < 0
             for number in range(a.steps_of[known, 0], a.steps_of[known, 1]):
-                if rows == out.shape[0] - 1:
-                    full = True
-                    break
-                step, to = np.uint64(number), np.uint64(rows)
-                answer = _take(a, states, row, step, out, to)
+                step = np.uint64(number)
+                answer = _take(a, states, row, step, spare, _ZERO)
                 if answer == _ASK:
                     asks = True
                     break
                 if answer != _NO:
                     moves = moves or a.steps[step, 0] & _BY_THREAD != _ZERO
                     if lasting:
-                        said = _says(a, out, to)
+                        said = _says(a, spare, _ZERO)
                         fails = fails or (said & _DATA_WRONG != 0 and said & _BUSY == 0)
                     fails = fails or answer == _WRONG
-                    mixed = _hash(a.width, out, to)
-                    if not _equal(a.width, out, to, recent, mixed & newest):
-                        _copy(a.width, out, to, recent, mixed & newest)
+                    mixed = _hash(a.width, spare, _ZERO)
+                    if not _equal(a.width, spare, _ZERO, recent, mixed & newest):
+                        _copy(a.width, spare, _ZERO, recent, mixed & newest)
                         if a.swaps.shape[0]:
-                            _least(a, out, to, to + _ONE)
-                            mixed = _hash(a.width, out, to)
+                            # The state is the least; a swap can lessen what a step makes of it only if the step changed
+                            # what comes before the first difference, or that itself.
+                            less = False
+                            for other in range(a.swaps.shape[0]):
+                                swap = np.uint64(other)
+                                move = a.touched[step, swap]
+                                if move <= differs[swap] and not less:
+                                    less = _lessens(a, spare, _ZERO, swap, _differs(a, spare, _ZERO, swap, move))
+                            if less:
+                                _least(a, spare, _ZERO, _ONE)
+                                mixed = _hash(a.width, spare, _ZERO)
+                        owner = _owner(mixed, workers)
+                        to = np.uint64(owner * room + rows[owner])
+                        _copy(a.width, spare, _ZERO, out, to)
                         hashes[to] = mixed
-                        rows += 1
-            if asks or full:
+                        rows[owner] += 1
+            if asks:
                 break
-        if asks or full:
-            rows = first
-            # They were not kept, and so are not known.
-            recent[:] = _ZERO
-        if full:
-            break
+        # The successors of a state that is to be asked for are made once more: that does no harm.
         if asks:
             lists[0, report[UNASKED]] = np.int64(row)
             report[UNASKED] += 1
@@ -231,20 +272,19 @@ def _expand(
                 lists[2, report[FAILING]] = np.int64(row)
                 report[FAILING] += 1
         at += 1
-    report[ROWS] = rows
     return at
 
 
 @lean_kernel
-def _insert(
-    width: Width, out: U64, hashes: U64, rows: Int, table: U64, states: U64, limit: Int, report: I64
+def insert(
+    width: Width, out: U64, hashes: U64, first: Int, rows: Int, table: U64, states: U64, limit: Int, report: I64
 ) -> Word:  # fmt: skip
     """Put what is new among the successors into the table and behind the states."""
     last = np.uint64(table.shape[0] - 1)
     count = report[COUNT]
     touched = _ZERO
-    for block in range(0, rows, 256):
-        end = min(block + 256, rows)
+    for block in range(first, first + rows, 256):
+        end = min(block + 256, first + rows)
         # Independent loads: the processor has many of them under way at once.
         for number in range(block, end):
             touched ^= table[hashes[np.uint64(number)] & last, 0]
@@ -266,20 +306,26 @@ def _insert(
 
 @lean_kernel
 def expand(
-    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, recent: U64, out: U64, hashes: U64,
-    lists: I64, table: U64, limit: Int, report: I64,
+    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, recent: U64, spare: U64, differs: U64,
+    out: U64, hashes: U64, rows: I64, most: Int, lists: I64, table: U64, limit: Int, report: I64,
 ) -> Int:  # fmt: skip
-    """Expand states and keep what is new; the first that is not done, for want of room in the table or for states."""
+    """Both, for the only worker; the first state that is not done, for want of room in the table or for states."""
     while at < last:
         room = min(states.shape[0], table.shape[0] - table.shape[0] // 5) - report[COUNT]
         if room < out.shape[0] and report[COUNT] < limit:
             break
-        before = at
-        at = _expand(a, states, picked, at, last, lasting, recent, out, hashes, lists, report)
-        if at == before:
-            break
-        _insert(a.width, out, hashes, report[ROWS], table, states, limit, report)
+        at = successors(
+            a, states, picked, at, last, lasting, recent, spare, differs, out, hashes, rows, most, lists, report
+        )
+        insert(a.width, out, hashes, 0, rows[0], table, states, limit, report)
     return at
+
+
+@lean_kernel
+def owners(width: Width, states: U64, count: Int, found: U8, workers: Int) -> None:
+    """Which worker keeps each of the states."""
+    for row in range(count):
+        found[row] = _owner(_hash(width, states, np.uint64(row)), workers)
 
 
 @lean_kernel

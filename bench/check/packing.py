@@ -27,6 +27,12 @@ PRESENT = 1 << 63
 _WORD = 63
 """Bits of a word that fields may take; one of every word, so that the words are alike."""
 
+_FEWEST = 2
+"""Words of a state, at least."""
+
+_BITS = {"place": 7, "line": 6, "pending": 4, "icache": 3, "ahead": 3, "buffer": 3, "lock": 3, "running": 2, "block": 2}
+"""Bits that a slot is given at first, where there are as many in the fewest words."""
+
 _DIRECT = 12
 """A step whose key has so many bits at most is looked up by it; beyond, by its hash."""
 _LONGEST_KEY = 64
@@ -63,7 +69,8 @@ class Arrays(NamedTuple):
     key.  ``entries``: rows of ``results`` (what is written) and ``wrong`` (1 if a unit that counts is fetched wrong),
     ``UNKNOWN`` or ``REFUSED``.
     ``swaps``: first of ``moves`` and the one after the last: a field, the field whose value it gets, and where that
-    value's image begins in ``images``; fields are compared in this order to find the least of several states.
+    value's image begins in ``images``; ``touched``: of each step and swap the first move that the step makes a
+    difference to, or that after the last.  Fields are compared in this order to find the least of several states.
     ``flagged``: the fields of the slots whose values say something, and where these begin in ``flags``.
     """
 
@@ -79,6 +86,7 @@ class Arrays(NamedTuple):
     wrong: U8
     swaps: U64
     moves: U64
+    touched: U64
     images: U64
     flagged: U64
     flags: U8
@@ -125,8 +133,10 @@ class Packing:
     def __init__(self, relation: Relation) -> None:
         self.relation = relation
         self.layout = 0
-        room = {"place": 6, "line": 4, "pending": 3}
-        self._bits = [room.get(slot.what, 1) for slot in relation.cut.slots]
+        kinds = [slot.what for slot in relation.cut.slots]
+        self._bits = [_BITS.get(what, 1) for what in kinds]
+        if len(_fields(self._bits)[1]) > _FEWEST:
+            self._bits = [1] * len(kinds)
         self._view_bits: dict[View, int] = {}
         self._lay_out()
         self.update()
@@ -134,15 +144,8 @@ class Packing:
     def _lay_out(self) -> None:
         """Give every slot its field, and forget all but the relation."""
         self.layout += 1
-        self.fields: list[tuple[int, int, int]] = []
-        used = [0]
-        for bits in self._bits:
-            word = next((number for number, taken in enumerate(used) if taken + bits <= _WORD), len(used))
-            if word == len(used):
-                used.append(0)
-            self.fields.append((word, used[word], (1 << bits) - 1))
-            used[word] += bits
-        self.words = max(2, 1 << (len(used) - 1).bit_length())
+        self.fields, used = _fields(self._bits)
+        self.words = max(_FEWEST, 1 << (len(used) - 1).bit_length())
         self._next = 0
         # Of each step its row, its table and the shifts of its key.
         self._steps: dict[LocalStep, tuple[int, int, tuple[int, ...]]] = {}
@@ -150,6 +153,7 @@ class Packing:
         self._views: dict[View, int] = {}
         self._views_of: list[list[View]] = [[] for _ in self._bits]
         self._known = [0] * len(self._bits)
+        self._most: dict[int, int] = {}
         self._hashed: dict[tuple[int, int], int] = {}
         self._rehash(64)
         self._steps_of = _Rows(np.int32, 2, UNKNOWN)
@@ -177,6 +181,7 @@ class Packing:
         cut, swaps = self.relation.cut, self.relation.swaps
         self._images = _Rows(np.uint64)
         self._images_of: dict[tuple[int, int], int] = {}
+        self._moved: list[list[tuple[int, int]]] = [[] for _ in (swaps.swaps if swaps is not None else ())]
         spans: list[tuple[int, int]] = []
         moves: list[tuple[int, ...]] = []
         for number, swap in enumerate(swaps.swaps if swaps is not None else ()):
@@ -186,9 +191,11 @@ class Packing:
                 if source != slot or swap.changes(cut.slots[slot].what):
                     base = self._images_of[number, source] = self._images.extend(1 << self._bits[source])
                     moves.append((*self.fields[slot], *self.fields[source], base))
+                    self._moved[number] += [(slot, source)]
             spans.append((first, len(moves)))
         self._swaps = np.array(spans, np.uint64).reshape(-1, 2)
         self._moves = np.array(moves, np.uint64).reshape(-1, 7)
+        self._touched = _Rows(np.uint64, max(1, len(spans)))
 
     def pack(self, numbers: Numbers) -> U64:
         """A state as words."""
@@ -209,9 +216,14 @@ class Packing:
         return Arrays(
             (0,) * self.words, self._drivers, self._steps_of.array, self._step.array, self._clear.array,
             self._reads.array, self._shown.array, self._entries.array, self._results.array, self._wrong.array,
-            self._swaps, self._moves, self._images.array, self._flagged, self._flags.array, self._hashed_keys,
-            self._hashed_steps, self._hashed_entries,
+            self._swaps, self._moves, self._touched.array, self._images.array, self._flagged, self._flags.array,
+            self._hashed_keys, self._hashed_steps, self._hashed_entries,
         )  # fmt: skip
+
+    @property
+    def most(self) -> int:
+        """Steps of a state, at most."""
+        return sum(self._most.values())
 
     # - what is new
 
@@ -223,16 +235,26 @@ class Packing:
                 for item in news[self._next :]:
                     self._take(item)
             except _NoRoomError:
+                self._widen()
                 self._lay_out()
             else:
                 self._next = len(news)
                 return
 
+    def _widen(self) -> None:
+        """Give other fields that are getting full a bit more, too, where that costs no word: each time takes time."""
+        words = len(_fields(self._bits)[1])
+        for slot, known in enumerate(self._known):
+            if 2 * known > 1 << self._bits[slot]:
+                self._bits[slot] += 1
+                if len(_fields(self._bits)[1]) > words:
+                    self._bits[slot] -= 1
+
     def _take(self, news: News) -> None:
         match news:
             case NewValue(slot, number, says):
                 if number >> self._bits[slot]:
-                    self._bits[slot] += 2 if self._bits[slot] < 4 else 1
+                    self._bits[slot] += 1
                     raise _NoRoomError
                 self._known[slot] = number + 1
                 if slot in self._flags_of:
@@ -248,6 +270,7 @@ class Packing:
                     self._add(step)
                 at = numbers[0] if len(numbers) == 1 else numbers[0] | numbers[1] << int(self._drivers[driver, 6])
                 self._steps_of.array[int(self._drivers[driver, 7]) + at] = first, self._step.size
+                self._most[driver] = max(self._most.get(driver, 0), len(steps))
             case NewResult(step, read, result):
                 self._enter(step, read, REFUSED if result is None else self._row(step.writes, result))
 
@@ -266,6 +289,12 @@ class Packing:
         what = (BY_THREAD if step.event.kind is Kind.PROGRAM else 0) | (AWAITED if step.event.kind in _AWAITED else 0)
         row = self._step.append((what, first, self._reads.size, table))
         self._clear.append(self._words(step.writes, [self.fields[slot][2] for slot in step.writes]))
+        written = set(step.writes)
+        firsts = [
+            int(span[0]) + next((n for n, pair in enumerate(moved) if not written.isdisjoint(pair)), len(moved))
+            for span, moved in zip(self._swaps, self._moved, strict=True)
+        ]
+        self._touched.append(firsts or [0])
         self._steps[step] = row, table, tuple(shifts)
 
     def _add_view(self, view: View) -> None:
@@ -325,6 +354,19 @@ class Packing:
         while int(self._hashed_steps[place]) != NONE:
             place = (place + 1) & last
         self._hashed_keys[place], self._hashed_steps[place], self._hashed_entries[place] = key, step, entry
+
+
+def _fields(bits: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """A field (word, shift, mask) for so many bits each, and how many bits each word then has in use."""
+    fields: list[tuple[int, int, int]] = []
+    used = [0]
+    for wanted in bits:
+        word = next((number for number, taken in enumerate(used) if taken + wanted <= _WORD), len(used))
+        if word == len(used):
+            used.append(0)
+        fields.append((word, used[word], (1 << wanted) - 1))
+        used[word] += wanted
+    return fields, used
 
 
 def _hashed_at(step: int, key: int) -> int:
