@@ -18,6 +18,7 @@ from strategies.strategy import StrategyError
 
 if TYPE_CHECKING:
     from bench.check.cell import Checked, Options
+    from bench.check.cells import Check
     from bench.compare import Comparison
     from bench.hosts import Host
     from bench.translators.translator import Access, Translator
@@ -673,7 +674,7 @@ def _check_all(
     scenarios: tuple[list[str], bool],
     options: Options,
 ) -> list[Checked]:
-    from bench.check.cell import check as check_cell
+    from bench.check.cells import Check, check_all
 
     names, by_name = scenarios
     if options.follow and not by_name:
@@ -682,19 +683,9 @@ def _check_all(
     if by_name:
         for host, _ in pairs:
             _refuse_impossible(host, names, options)
-    cells = [(s, translator, host, name) for host, translator in pairs for s in found for name in names]
-    results = []
+    cells = [Check(s, translator, host, name, options) for host, translator in pairs for s in found for name in names]
     with _progress("checking", len(cells)) as tell:
-        for number, (strategy, translator, host, name) in enumerate(cells):
-            text = f"{strategy.name}, {name}"
-            tell(text, number)
-            results.append(
-                check_cell(
-                    strategy, translator, host, name, options,
-                    progress=partial(_tell_states, tell, text, number),
-                )
-            )  # fmt: skip
-    return results
+        return check_all(cells, partial(_tell_states, tell))
 
 
 def _pairs(
@@ -775,8 +766,9 @@ def _tell_count(tell: _Tell, name: str, before: int, done: int, total: int) -> N
     tell(name, before + done / max(total, 1))
 
 
-def _tell_states(tell: _Tell, text: str, before: int, states: int) -> None:
-    tell(f"{text}: {states:,} states", before)
+def _tell_states(tell: _Tell, cell: Check, before: int, states: int) -> None:
+    text = f"{cell.strategy.name}, {cell.scenario}"
+    tell(f"{text}: {states:,} states" if states else text, before)
 
 
 @contextlib.contextmanager

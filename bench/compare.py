@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from bench.check.cell import Checked, Options, check, hypothetical
+from bench.check.cell import Checked, Options, hypothetical
+from bench.check.cells import Check, Checking
+from bench.check.units import Hazard
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed, replay
@@ -85,25 +87,28 @@ def compare(
     for strategy in strategies:
         groups.setdefault(meaning(strategy, translator), []).append(strategy)
     leaders = [group[0] for group in groups.values()]
-    found: list[tuple[tuple[Checked, ...], Checked | None, Checked]] = []
-    checking = 0.2  # of the progress bar
-    for number, strategy in enumerate(leaders):
-        progress(f"checking {strategy.name}", checking * number / len(leaders))
-        checks = tuple(check(strategy, translator, host, name, options) for name in scenarios)
-        lasting = None
-        if LASTING_IN in scenarios:
-            lasting = check(strategy, translator, host, LASTING_IN, options.with_hazard("lasting"))
-        alone = PARTIAL_IN if PARTIAL_IN in scenarios else scenarios[0]
-        partial = check(strategy, translator, host, alone, options.with_hazard("partial"))
-        found.append((checks, lasting, partial))
-    costs = replay(
-        trace, host, translator, leaders, parameters,
-        lambda done, total: progress(f"replaying {trace.name}", checking + (1 - checking) * done / max(total, 1)),
-    )  # fmt: skip
-    rows = [
-        Compared(leader.name, tuple(s.name for s in group[1:]), *checked, cost)
-        for leader, group, checked, cost in zip(leaders, groups.values(), found, costs, strict=True)
-    ]
+    asked: list[tuple[Hazard, str]] = [("transient", name) for name in scenarios]
+    if LASTING_IN in scenarios:
+        asked.append(("lasting", LASTING_IN))
+    asked.append(("partial", PARTIAL_IN if PARTIAL_IN in scenarios else scenarios[0]))
+    cells = [
+        Check(strategy, translator, host, name, options.with_hazard(hazard))
+        for strategy in leaders for hazard, name in asked
+    ]  # fmt: skip
+    with Checking(cells) as checking:
+
+        def replayed(done: int, total: int) -> None:
+            checking.refuse()
+            progress(f"replaying {trace.name}", done / max(total, 1))
+
+        costs = replay(trace, host, translator, leaders, parameters, replayed)
+        found = checking.results(lambda cell, done, states: progress(f"checking {cell.strategy.name}", 1.0))
+    rows = []
+    for number, (leader, group, cost) in enumerate(zip(leaders, groups.values(), costs, strict=True)):
+        checked = found[number * len(asked) : (number + 1) * len(asked)]
+        transient, lasting, partial = checked[: len(scenarios)], checked[len(scenarios) : -1], checked[-1]
+        same = tuple(strategy.name for strategy in group[1:])
+        rows.append(Compared(leader.name, same, tuple(transient), lasting[0] if lasting else None, partial, cost))
     vcpus = parameters.vcpus if parameters.vcpus is not None else host.cores.value
     return Comparison(
         host, translator.full_name, hypothetical(translator, host), trace.name, vcpus, tuple(_ranked(rows))

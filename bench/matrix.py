@@ -5,13 +5,12 @@ A verdict depends on few features of a host (``features``), so that hosts which 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.check.cell import Options, check
+from bench.check.cell import Options
+from bench.check.cells import Check, check_all
 from bench.check.units import HAZARDS, Hazard
 from bench.hosts import Host
 from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
@@ -141,15 +140,14 @@ def matrix(
         for strategy in strategies
         for hazard, scenario in _asked(hazards, scenarios)
     ]
-    searches: dict[Any, _Search] = {}
+    searches: dict[Any, Check] = {}
     keys = []
     for host, translator, strategy, hazard, scenario in wanted:
         reference = registry.reference(strategy)
         isa = translator.isa
         key = (features(host, isa), isa in host.isa, translator.full_name, reference, hazard, scenario)
         keys.append(key)
-        asked = replace(options, hazard=hazard)
-        searches.setdefault(key, _Search(reference, translator.full_name, host, scenario, asked))
+        searches.setdefault(key, Check(strategy, translator, host, scenario, options.with_hazard(hazard)))
     found = dict(zip(searches, _searched(list(searches.values()), progress), strict=True))
     cells = tuple(
         Cell(host, translator.full_name, strategy.name, hazard, scenario, *found[key])
@@ -201,45 +199,25 @@ def _asked(hazards: Sequence[Hazard], scenarios: Sequence[str]) -> Iterator[tupl
                 yield hazard, scenario
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
-    reference: str
-    translator: str
-    host: Host
-    scenario: str
-    options: Options
-
-
 _Found = tuple[str, int, bool]
 """Verdict, rows of the counterexample, and whether only speculation is to blame."""
 
 
-def _searched(searches: list[_Search], progress: Progress) -> list[_Found]:
-    """What each finds, on all cores that there are."""
-    workers = min(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, len(searches)
-    )
-    if workers < 2 or len(searches) < 8:
-        return [_search(item, progress, number / len(searches)) for number, item in enumerate(searches)]
-    found: list[_Found] = [("", 0, False)] * len(searches)
-    with ProcessPoolExecutor(workers) as pool:
-        pending = {pool.submit(_search, item): number for number, item in enumerate(searches)}
-        for done, future in enumerate(as_completed(pending), 1):
-            number = pending[future]
-            found[number] = future.result()
-            progress(f"{searches[number].translator} on {searches[number].host.name}", done / len(searches))
-    return found
+def _searched(searches: Sequence[Check], progress: Progress) -> Iterator[_Found]:
+    """What each finds; those that fail with one thread are asked again, without speculation."""
 
+    def tell(cell: Check, done: int, states: int) -> None:
+        progress(f"{cell.translator.full_name} on {cell.host.name}", done / len(searches))
 
-def _search(item: _Search, progress: Progress = lambda text, share: None, share: float = 0.0) -> _Found:
-    progress(f"{item.translator} on {item.host.name}", share)
-    strategy, translator = registry.find(item.reference), load_translator(item.translator)
-    result = check(strategy, translator, item.host, item.scenario, item.options)
-    if result.verdict != "fails":
-        return result.verdict, 0, False
-    rows = result.explanation.rows if result.explanation is not None else ()
-    speculative_only = False
-    if item.options.hazard == "transient" and item.scenario in ALONE:
-        without = check(strategy, translator, item.host, item.scenario, replace(item.options, speculation=False))
-        speculative_only = without.verdict == "holds"
-    return result.verdict, len(rows), speculative_only
+    found = check_all(searches, tell)
+    alone = [
+        number for number, (cell, result) in enumerate(zip(searches, found, strict=True))
+        if result.verdict == "fails" and cell.options.hazard == "transient" and cell.scenario in ALONE
+    ]  # fmt: skip
+    again = [searches[number] for number in alone]
+    without = check_all([replace(cell, options=replace(cell.options, speculation=False)) for cell in again])
+    holds = {number for number, result in zip(alone, without, strict=True) if result.verdict == "holds"}
+    for number, result in enumerate(found):
+        rows = result.explanation.rows if result.explanation is not None else ()
+        fails = result.verdict == "fails"
+        yield result.verdict, len(rows) if fails else 0, number in holds

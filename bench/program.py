@@ -23,7 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from bench.hosts.profile import Flush as Recipe
 from bench.hosts.profile import Host
@@ -47,7 +48,7 @@ from bench.steps import (
     Take,
     Touch,
 )
-from bench.survey import Call, live_units, lock_names, refuse_unbalanced_locks
+from bench.survey import Call, LiveUnits, live_units, lock_names, refuse_unbalanced_locks
 from bench.translators.translator import Access, Code, GuestBits, Translator
 from strategies.asking import Stretch, ask
 from strategies.operations import (
@@ -126,6 +127,41 @@ def describe(write: Write) -> str:
     else:
         text = f"{branch} is written without its target"
     return f"{text}, in the scratch buffer" if write.unit.in_scratch else text
+
+
+# --- What does not depend on the host -----------------------------------------------------------------------------
+
+
+class _Surveyed(NamedTuple):
+    """The code buffer, the locks that the hooks take, and the units that they can change."""
+
+    buffer: Buffer
+    locks: tuple[str, ...]
+    live: LiveUnits
+
+
+@lru_cache(maxsize=64)
+def _codes(
+    translator: Translator, tbs: int, accesses: tuple[Access, ...], guarded: bool, guest_bits: GuestBits
+) -> tuple[Code, ...]:
+    """The blocks of a scenario."""
+    return tuple(translator.block(tb, accesses, guarded=guarded, guest_bits=guest_bits) for tb in range(tbs))
+
+
+@lru_cache(maxsize=256)
+def _survey(strategy: Strategy, codes: tuple[Code, ...], flushes: bool) -> _Surveyed:
+    """What the hooks of a strategy can do to these blocks; with ``flushes`` also those of a flush of the buffer."""
+    buffer = Buffer(sum(code.size for code in codes), tuple(code.whole for code in codes))
+    asked: list[Call] = []
+    for code in codes:
+        asked += ("retranslate", code.retranslated), ("enter", code.whole), ("leave", code.whole)
+        if flushes:
+            asked.append(("translate", code.whole))
+    if flushes:
+        asked.append(("flush_buffer", buffer))
+    locks = lock_names(strategy, asked)
+    refuse_unbalanced_locks(strategy, codes[0], buffer)
+    return _Surveyed(buffer, locks, live_units(strategy, codes, asked))
 
 
 # --- Places as continuations --------------------------------------------------------------------------------------
@@ -249,17 +285,12 @@ class Compiler:
         self.strategy = strategy
         self.scenario = scenario
         self.recipe: Recipe = host.runs_as(translator.isa).flush
-        self.codes: tuple[Code, ...] = tuple(
-            translator.block(tb, accesses, guarded=guarded, guest_bits=guest_bits) for tb in range(scenario.tbs)
-        )
-        self.buffer = Buffer(sum(code.size for code in self.codes), tuple(code.whole for code in self.codes))
+        self.codes = _codes(translator, scenario.tbs, tuple(accesses), guarded, guest_bits)
+        surveyed = _survey(strategy, self.codes, scenario.flushes > 0)
+        self.buffer, self._locks, self.live = surveyed.buffer, surveyed.locks, surveyed.live
         self._iline = tuple(host.icache_line(core) for core in range(scenario.cores))
         lines = {host.dcache.line, *self._iline}
         self._layout = Layout(layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset)
-        asked = tuple(self._asked())
-        self._locks = lock_names(strategy, asked)
-        refuse_unbalanced_locks(strategy, self.codes[0], self.buffer)
-        self.live = live_units(strategy, self.codes, asked)
         live = {at for at in self.live.at if followed is None or at[1] in followed}
         self._cells: dict[tuple[int, int], tuple[int, ...]] = {}
         self._cell_masks: list[int] = []
@@ -304,17 +335,6 @@ class Compiler:
         )
 
     # - projection
-
-    def _asked(self) -> Iterator[Call]:
-        """Every hook that the scenario can run, with its argument."""
-        for code in self.codes:
-            yield "retranslate", code.retranslated
-            yield "enter", code.whole
-            yield "leave", code.whole
-            if self.scenario.flushes:
-                yield "translate", code.whole
-        if self.scenario.flushes:
-            yield "flush_buffer", self.buffer
 
     def _split(self, unit: Unit, line: int, byteorder: str) -> Iterator[tuple[Span, int]]:
         """The cells of a unit: the parts of it that lie in one line, with the bits of the unit that they hold."""

@@ -69,6 +69,11 @@ class Unit:
     shipped_form: Form = Form.WHOLE
     in_scratch: bool = False
 
+    def __hash__(self) -> int:
+        return hash(
+            (self.tb, self.offset, self.final)
+        )  # enough to tell units apart, and hooks are asked by their units
+
     @property
     def mask(self) -> int:
         """All bits of the unit."""
@@ -91,6 +96,9 @@ class Write:
     value: int
     temporary: int = 0
     form: Form = Form.WHOLE
+
+    def __hash__(self) -> int:
+        return hash((self.unit, self.known, self.value))
 
     def __post_init__(self) -> None:
         if self.known & ~self.unit.mask or self.value & ~self.known or self.temporary & self.known:
@@ -146,6 +154,9 @@ class Region:
     tb: int
     size: int
     writes: tuple[Write, ...]
+
+    def __hash__(self) -> int:
+        return hash((self.tb, self.size, len(self.writes)))
 
     def __post_init__(self) -> None:
         for write in self.writes:

@@ -11,8 +11,8 @@ from bench.check.symmetry import symmetry
 from bench.check.walk import walk
 from bench.program import Model
 
-_SMALL, _SMALL_IF_LOADED = 1500, 300
-"""States that plain Python has seen before the compiled search would have begun, and been loaded."""
+_SMALL = 1500
+"""States that plain Python has seen before the compiled search would have been loaded."""
 
 _WORTHWHILE = 2
 """Permutations that are not yet worth it: half of the states, for the time that it takes to tell which half."""
@@ -35,10 +35,9 @@ def search(
     now and then.
     """
     symmetric = symmetric and symmetry(model).order > _WORTHWHILE
-    if not symmetric:
-        limit = _SMALL_IF_LOADED if "bench.check.explore" in sys.modules else _SMALL
-        small = walk(model, question, max_states=min(limit, max_states), max_depth=max_depth, progress=progress)
-        if small.verdict != "bounded" or small.states < limit or max_states <= limit:
+    if not symmetric and "bench.check.explore" not in sys.modules:
+        small = walk(model, question, max_states=min(_SMALL, max_states), max_depth=max_depth, progress=progress)
+        if small.verdict != "bounded" or small.states < _SMALL or max_states <= _SMALL:
             return small
     from bench.check.explore import TooWideError, explore  # numba takes a while to load
 

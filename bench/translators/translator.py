@@ -53,6 +53,9 @@ class Code:
     guest_bits: GuestBits = 32
     stores: int | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.tb, self.size, self.rewritten))
+
     @property
     def whole(self) -> Region:
         """The region of the whole block: what its translation writes."""

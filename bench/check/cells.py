@@ -1,0 +1,123 @@
+"""Many cells, checked on all cores, and while something else is done."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+from bench.check.cell import Checked, Options, check
+from bench.hosts import Host
+from bench.translators.translator import Translator
+from strategies import registry
+from strategies.strategy import Strategy
+
+_FEW = 8
+"""Cells that are checked sooner than another process has begun."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What ``check`` is told."""
+
+    strategy: Strategy
+    translator: Translator
+    host: Host
+    scenario: str
+    options: Options
+
+    def run(self, progress: Callable[[int], None] = lambda states: None) -> Checked:
+        """The answer.  Raises as ``check`` does."""
+        return check(self.strategy, self.translator, self.host, self.scenario, self.options, progress=progress)
+
+    @property
+    def kin(self) -> tuple[str, str, str]:
+        """The same for cells that have much in common; checked one after the other they take less time."""
+        return registry.reference(self.strategy), self.translator.full_name, self.host.name
+
+
+Progress = Callable[[Check, int, int], None]
+"""Told what is being waited for, how many answers are there, and the states of this cell, if they are known."""
+
+
+def _silent(cell: Check, done: int, states: int) -> None:
+    pass
+
+
+class Checking:
+    """Cells that are being checked.
+
+    Entered as a context, so that nothing goes on behind it.  Where processes cannot be forked, and for a few cells,
+    the work is done when its results are asked for.
+    """
+
+    def __init__(self, cells: Iterable[Check]) -> None:
+        self.cells = tuple(cells)
+        self._pool: ProcessPoolExecutor | None = None
+        self._pending: list[Future[list[Checked]]] = []
+
+    def __enter__(self) -> Self:
+        workers = cores()
+        if sys.platform == "linux" and workers > 1 and len(self.cells) > _FEW:
+            # A forked process has the cells already, with strategies that only this one may know.
+            fork = multiprocessing.get_context("fork")
+            self._pool = ProcessPoolExecutor(workers, fork, _remember, (self.cells,))
+            for _, kin in itertools.groupby(range(len(self.cells)), key=lambda number: self.cells[number].kin):
+                self._pending.append(self._pool.submit(_checked, list(kin)))
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def refuse(self) -> None:
+        """Raise what a check that has ended did, without waiting for those that have not."""
+        for future in self._pending:
+            if future.done():
+                future.result()
+
+    def results(self, progress: Progress = _silent) -> list[Checked]:
+        """The answers, in order.  Raises as ``check`` does, for the first cell for which it does."""
+        found: list[Checked] = []
+        while len(found) < len(self.cells):
+            cell, done = self.cells[len(found)], len(found)
+            progress(cell, done, 0)
+            if self._pending:
+                found += self._pending.pop(0).result()
+            else:
+                found.append(cell.run(partial(progress, cell, done)))
+        return found
+
+
+def check_all(cells: Iterable[Check], progress: Progress = _silent) -> list[Checked]:
+    """Check cells on all cores; the rest as ``Checking.results``."""
+    with Checking(cells) as checking:
+        return checking.results(progress)
+
+
+def cores() -> int:
+    """The cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+_cells: tuple[Check, ...] = ()
+"""In a process that was forked to check them: the cells."""
+
+
+def _remember(cells: tuple[Check, ...]) -> None:
+    global _cells
+    signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # interrupted, end without a word: the parent says what there is to say
+    _cells = cells
+
+
+def _checked(numbers: Sequence[int]) -> list[Checked]:
+    return [_cells[number].run() for number in numbers]
