@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from bench.check.cell import Checked, Options, check
 from bench.hosts import Host
+from bench.processors import processors
 from bench.translators.translator import Translator
 from strategies import registry
 from strategies.strategy import Strategy
@@ -64,8 +65,11 @@ class Checking:
         self._pending: list[Future[list[Checked]]] = []
 
     def __enter__(self) -> Self:
-        workers = cores()
+        workers = processors()
         if sys.platform == "linux" and workers > 1 and len(self.cells) > _FEW:
+            from bench.check.explore import load  # numba takes a while to load
+
+            load()
             # A forked process has the cells already, with strategies that only this one may know.
             fork = multiprocessing.get_context("fork")
             self._pool = ProcessPoolExecutor(workers, fork, _remember, (self.cells,))
@@ -102,17 +106,14 @@ def check_all(cells: Iterable[Check], progress: Progress = _silent) -> list[Chec
         return checking.results(progress)
 
 
-def cores() -> int:
-    """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 _cells: tuple[Check, ...] = ()
 """In a process that was forked to check them: the cells."""
 
 
 def _remember(cells: tuple[Check, ...]) -> None:
     global _cells
+    gc.freeze()  # what was inherited is not gone through, which would copy every page of it
+    gc.set_threshold(200_000)  # a cell makes many small objects that last as long as it does
     signal.signal(
         signal.SIGINT, signal.SIG_DFL
     )  # interrupted, end without a word: the parent says what there is to say

@@ -9,7 +9,6 @@ start, the machine itself takes the run that ``bench/check/walk.py`` describes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
@@ -17,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.check.kernel import FINISHED, OVER, hopeless, least
+from bench.check.kernel import FINISHED, OVER, fill, hopeless, least
 from bench.check.outcome import Outcome, is_alive, witness
 from bench.check.packing import PRESENT, Packing, TooWideError
 from bench.check.question import Question
@@ -25,12 +24,13 @@ from bench.check.relation import Numbers, Relation
 from bench.check.store import Store, merged, split, table_of
 from bench.check.symmetry import AsymmetryError, Symmetry, symmetry
 from bench.machine import State, Transition, environment_steps, initial, program_steps
+from bench.processors import processors
 from bench.program import Model
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U64: TypeAlias = npt.NDArray[np.uint64]
 
-__all__ = ["TooWideError", "explore"]
+__all__ = ["TooWideError", "explore", "load"]
 
 _AT_ONCE = 16
 """States that the machine is asked about before the others of their layer are tried again."""
@@ -239,6 +239,11 @@ def explore(
         return _explored(_Exploration(model, question, None, workers), max_states, max_depth, progress)
 
 
+def load() -> None:
+    """Make numba ready, which takes a third of a second at the first search, so that processes forked after it are."""
+    fill((0,), np.zeros((1, 1), np.uint64), 0, np.zeros((1, 1), np.uint64))
+
+
 def _explored(
     exploration: _Exploration, max_states: int, max_depth: int | None, progress: Callable[[int], None]
 ) -> Outcome:
@@ -276,4 +281,4 @@ def _explored(
 
 def _cores() -> int:
     """Cores to work on; more than two have not been tried."""
-    return min(2, os.cpu_count() or 1)
+    return min(2, processors())
