@@ -9,15 +9,15 @@ import random
 import pytest
 from test_machine_reference import draw_case
 
-from bench.check.explore import explore
-from bench.check.outcome import Outcome
-from bench.check.question import UNASKED, UNSEEN, Question
-from bench.check.relation import Relation
-from bench.check.walk import walk
 from bench.hosts import load_host
 from bench.machine import environment_steps, program_steps
 from bench.program import Compiler, Model
 from bench.scenarios import scenario, scenario_names
+from bench.search.explore import explore
+from bench.search.outcome import Outcome
+from bench.search.question import UNASKED, UNSEEN, Question
+from bench.search.relation import Relation
+from bench.search.walk import walk
 from bench.translators.registry import load_translator
 from strategies import registry
 

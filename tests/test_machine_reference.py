@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from reference import Answer, Reference, TooLarge, View
 from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
-from bench.check.outcome import Outcome
-from bench.check.question import Question
-from bench.check.search import search
 from bench.hosts import load_host
 from bench.layout import LayoutName
 from bench.machine import State, environment_steps, initial, program_steps
 from bench.program import Compiler, Model
 from bench.scenarios import Scenario, scenario
+from bench.search.outcome import Outcome
+from bench.search.question import Question
+from bench.search.search import search
 from strategies.operations import (
     Acquire,
     Barrier,

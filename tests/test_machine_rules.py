@@ -14,13 +14,13 @@ import msgspec
 import pytest
 from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
-from bench.check.question import Question
-from bench.check.search import search
 from bench.hosts import load_host
 from bench.layout import LayoutName
 from bench.machine import Kind, State, Transition, environment_steps, initial, lasting, program_steps
 from bench.program import Compiler, Model
 from bench.scenarios import scenario
+from bench.search.question import Question
+from bench.search.search import search
 from bench.translators.registry import load_translator
 from strategies.operations import (
     Acquire,

@@ -98,11 +98,11 @@ def test_an_installed_wheel_is_the_program(wheel: zipfile.ZipFile, tmp_path: Pat
 
 LAYERS = (
     ("strategies",),
-    ("bench.errors", "bench.files", "bench.jit", "bench.words"),
+    ("bench.errors", "bench.files", "bench.jit", "bench.processors", "bench.words"),
     ("bench.hosts", "bench.translators", "bench.scenarios", "bench.layout"),
     ("bench.steps", "bench.survey", "bench.program"),
     ("bench.machine",),
-    ("bench.autopsy",),
+    ("bench.autopsy", "bench.search"),
     ("bench.check", "bench.traces"),
     ("bench.replay",),
     ("bench.compare", "bench.matrix"),

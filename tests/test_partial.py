@@ -9,12 +9,12 @@ from conftest import Staleline
 
 from bench.check.cell import Checked, Options, check
 from bench.check.follow import load_events
-from bench.check.question import Question
-from bench.check.search import search
 from bench.hosts import load_host
 from bench.machine import Kind
 from bench.program import Compiler
 from bench.scenarios import scenario
+from bench.search.question import Question
+from bench.search.search import search
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry
 

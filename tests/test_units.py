@@ -11,12 +11,12 @@ from test_machine_reference import draw_case
 
 from bench.check.cell import Checked, Options
 from bench.check.cell import check as check_cell
-from bench.check.question import UNSEEN, Question
-from bench.check.search import search
 from bench.check.units import HAZARDS, Hazard, Units, search_units
 from bench.hosts import load_host
 from bench.program import Compiler
 from bench.scenarios import scenario as find_scenario
+from bench.search.question import UNSEEN, Question
+from bench.search.search import search
 from bench.translators.registry import load_translator
 from strategies import registry
 from strategies.asking import ask

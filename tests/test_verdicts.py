@@ -11,14 +11,14 @@ import pytest
 from conftest import Pinned
 
 from bench.check.cell import Checked, Options, check
-from bench.check.question import Question
-from bench.check.search import search
 from bench.errors import InputError
 from bench.hosts import host_names, load_host
 from bench.machine import Kind
 from bench.program import Compiler, _Idle
 from bench.report.checks import as_text, verdict
 from bench.scenarios import scenario, scenario_names
+from bench.search.question import Question
+from bench.search.search import search
 from bench.translators.registry import load_translator
 from strategies import registry
 from strategies.flush_on_retranslation import FlushOnRetranslation

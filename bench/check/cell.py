@@ -9,13 +9,13 @@ from typing import Literal
 from bench.autopsy.autopsy import Autopsy, autopsy
 from bench.check.explain import Explanation, explain
 from bench.check.follow import Followed, Wanted, follow
-from bench.check.outcome import Outcome
 from bench.check.units import Hazard, Units, concerned_by, search_units
 from bench.errors import InputError
 from bench.hosts import Host
 from bench.layout import LayoutName
 from bench.program import Compiler
 from bench.scenarios import scenario
+from bench.search.outcome import Outcome
 from bench.translators.consequence import Consequence, consequences
 from bench.translators.disassembly import disassembler
 from bench.translators.translator import Access, GuestBits, Translator

@@ -67,7 +67,7 @@ class Checking:
     def __enter__(self) -> Self:
         workers = processors()
         if sys.platform == "linux" and workers > 1 and len(self.cells) > _FEW:
-            from bench.check.explore import load  # numba takes a while to load
+            from bench.search.explore import load  # numba takes a while to load
 
             load()
             # A forked process has the cells already, with strategies that only this one may know.

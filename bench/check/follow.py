@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.check.walk import Steps, Walk
 from bench.errors import InputError
 from bench.machine import Kind, State, Transition, environment_steps, initial, program_steps
 from bench.program import Model
+from bench.search.walk import Steps, Walk
 from bench.steps import Fetch, Get, Step
 
 _LONGEST = 1 << 16

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from bench.check.outcome import Outcome
-from bench.check.question import UNASKED, UNSEEN, Question
-from bench.check.search import search
 from bench.program import Compiler
+from bench.search.outcome import Outcome
+from bench.search.question import UNASKED, UNSEEN, Question
+from bench.search.search import search
 
 Hazard = Literal["transient", "lasting", "partial"]
 HAZARDS: tuple[Hazard, ...] = ("transient", "lasting", "partial")

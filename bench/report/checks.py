@@ -9,9 +9,9 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.check.explain import Explanation, Row
 from bench.check.follow import Followed
-from bench.check.outcome import Outcome
 from bench.report import autopsies
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
+from bench.search.outcome import Outcome
 
 
 def as_objects(results: Iterable[Checked]) -> dict[str, Any]:

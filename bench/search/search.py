@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench.check.outcome import Outcome
-from bench.check.question import Question
-from bench.check.symmetry import symmetry
-from bench.check.walk import walk
 from bench.program import Model
+from bench.search.outcome import Outcome
+from bench.search.question import Question
+from bench.search.symmetry import symmetry
+from bench.search.walk import walk
 
 _SMALL = 1500
 """States that plain Python has seen before the compiled search would have been loaded."""
@@ -35,11 +35,11 @@ def search(
     now and then.
     """
     symmetric = symmetric and symmetry(model).order > _WORTHWHILE
-    if not symmetric and "bench.check.explore" not in sys.modules:
+    if not symmetric and "bench.search.explore" not in sys.modules:
         small = walk(model, question, max_states=min(_SMALL, max_states), max_depth=max_depth, progress=progress)
         if small.verdict != "bounded" or small.states < _SMALL or max_states <= _SMALL:
             return small
-    from bench.check.explore import TooWideError, explore  # numba takes a while to load
+    from bench.search.explore import TooWideError, explore  # numba takes a while to load
 
     try:
         return explore(

@@ -14,10 +14,10 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from bench.check.outcome import Outcome, is_alive, witness
-from bench.check.question import Question
 from bench.machine import State, Transition, environment_steps, finished, initial, program_steps
 from bench.program import Model
+from bench.search.outcome import Outcome, is_alive, witness
+from bench.search.question import Question
 
 Node = TypeVar("Node", bound=Hashable)
 Steps = Callable[[Node], Iterable[tuple[Transition, Node]]]
@@ -89,7 +89,7 @@ def walk(
     max_depth: int | None = None,
     progress: Callable[[int], None] = lambda states: None,
 ) -> Outcome:
-    """``search`` (``bench/check/search.py``) without compiled code."""
+    """``search`` (``bench/search/search.py``) without compiled code."""
 
     def environment(state: State) -> Iterator[tuple[Transition, State]]:
         return ((step, step.state) for step in environment_steps(model, state) if step.event.kind not in unwanted)

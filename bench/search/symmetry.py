@@ -2,7 +2,7 @@
 
 The blocks of a scenario are alike, and so are the threads of one role with their cores, or the cores that a thread may
 move to.  A swap of two of them turns every run into a run, and a counterexample into one of the same length.  So one
-state will do for all that swaps make of it (``bench/check/explore.py``), and the search stays breadth first.
+state will do for all that swaps make of it (``bench/search/explore.py``), and the search stays breadth first.
 
 Nothing is taken for granted: a swap is one only if cells, lines and final values correspond, and if every step of every
 place that is met has its counterpart.  Where that fails ``AsymmetryError`` says so, and the search goes without.
@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bench.check.footprint import Cut, Slot
 from bench.machine import Pending
 from bench.program import Model, Program
+from bench.search.footprint import Cut, Slot
 from bench.steps import Action, Claim, CleanLine, DropLines, Fetch, Get, Install, Place, Put, Step, Touch
 
 

@@ -1,10 +1,10 @@
 """The breadth-first search over packed states, from the start to an ``Outcome``.
 
 The kernels take one layer of states after the other, on both cores when there are many.  What their tables do not know
-is asked of the machine and written down (``bench/check/relation.py``); then the states concerned are expanded again.
+is asked of the machine and written down (``bench/search/relation.py``); then the states concerned are expanded again.
 The order within a layer does not matter to them: the counterexample is found afterwards.  From the states of the last
 layer that fail, the layers are gone through backwards to those that lead there; and among these, forwards from the
-start, the machine itself takes the run that ``bench/check/walk.py`` describes.
+start, the machine itself takes the run that ``bench/search/walk.py`` describes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.check.kernel import FINISHED, OVER, fill, hopeless, least
-from bench.check.outcome import Outcome, is_alive, witness
-from bench.check.packing import PRESENT, Packing, TooWideError
-from bench.check.question import Question
-from bench.check.relation import Numbers, Relation
-from bench.check.store import Store, merged, split, table_of
-from bench.check.symmetry import AsymmetryError, Symmetry, symmetry
 from bench.machine import State, Transition, environment_steps, initial, program_steps
 from bench.processors import processors
 from bench.program import Model
+from bench.search.kernel import FINISHED, OVER, fill, hopeless, least
+from bench.search.outcome import Outcome, is_alive, witness
+from bench.search.packing import PRESENT, Packing, TooWideError
+from bench.search.question import Question
+from bench.search.relation import Numbers, Relation
+from bench.search.store import Store, merged, split, table_of
+from bench.search.symmetry import AsymmetryError, Symmetry, symmetry
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U64: TypeAlias = npt.NDArray[np.uint64]
@@ -171,7 +171,7 @@ class _Exploration:
         return [np.concatenate(store.failing) for store in self.stores]
 
     def run(self, goals: Sequence[I64], fails: Callable[[Transition], bool] | None) -> tuple[Transition, ...]:
-        """The run of ``bench/check/walk.py`` to one of the states at ``goals``, rows of the last layer of each store.
+        """The run of ``bench/search/walk.py`` to one of the states at ``goals``, rows of the last layer of each store.
 
         It goes on by a step that ``fails``, or ends there if that is None.
         """
@@ -226,7 +226,7 @@ def explore(
     symmetric: bool = True,
     progress: Callable[[int], None] = lambda states: None,
 ) -> Outcome:
-    """``search`` (``bench/check/search.py``), compiled.  Raises ``TooWideError`` for a model that cannot be packed.
+    """``search`` (``bench/search/search.py``), compiled.  Raises ``TooWideError`` for a model that cannot be packed.
 
     ``symmetric``: one state stands for all that swaps of blocks and of cores make of it, where there are such.
     """

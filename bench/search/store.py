@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.check.kernel import (
+from bench.search.kernel import (
     COUNT,
     FAILING,
     REPORTS,
@@ -26,7 +26,7 @@ from bench.check.kernel import (
     owners,
     successors,
 )
-from bench.check.packing import Packing
+from bench.search.packing import Packing
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]

@@ -1,6 +1,6 @@
 """The breadth-first search over packed states, compiled.
 
-It knows no rule of the machine: what a step does it looks up in the ``Arrays`` of ``bench/check/packing.py``.  A state
+It knows no rule of the machine: what a step does it looks up in the ``Arrays`` of ``bench/search/packing.py``.  A state
 for which they do not say enough is handed back, to be expanded again when they do.
 
 States are rows of words.  The set of those seen is a hash table of the states themselves, open addressing with linear
@@ -17,9 +17,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.check.packing import AWAITED, BY_THREAD, HASH_KEY, HASH_STEP, NONE, REFUSED, UNKNOWN, Arrays
-from bench.check.relation import BUSY, DATA_WRONG, UNFINISHED
 from bench.jit import inlined, lean_kernel
+from bench.search.packing import AWAITED, BY_THREAD, HASH_KEY, HASH_STEP, NONE, REFUSED, UNKNOWN, Arrays
+from bench.search.relation import BUSY, DATA_WRONG, UNFINISHED
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]

@@ -1,9 +1,9 @@
 """The machine's transition relation in small integers, as far as a search has asked for it.
 
-The values of every slot (``bench/check/footprint.py``) are numbered as they are met; a state is the vector of those
+The values of every slot (``bench/search/footprint.py``) are numbered as they are met; a state is the vector of those
 numbers.  A part of a step is a table from the numbers that it reads to the numbers that it writes.  ``Relation.learn``
 asks ``bench/machine.py`` for what is not known yet of the steps of one state, and writes down what it has learnt in
-``news``, for whoever keeps a faster copy (``bench/check/packing.py``).
+``news``, for whoever keeps a faster copy (``bench/search/packing.py``).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bench.check.footprint import Cut, Local, Part, View
-from bench.check.question import Question
-from bench.check.symmetry import Symmetry
 from bench.machine import Event, Kind, State, Transition, initial, step
 from bench.program import Model
 from bench.scenarios import Role
+from bench.search.footprint import Cut, Local, Part, View
+from bench.search.question import Question
+from bench.search.symmetry import Symmetry
 
 Numbers = tuple[int, ...]
 

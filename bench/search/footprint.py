@@ -4,7 +4,7 @@
 state is cut into *slots* (a thread's place, one instruction line of one core, one data line with what the point of
 unification holds of it, ...), and each step into *parts*: what a part writes follows from the slots that it reads, and
 from nothing else.  So a part needs to be computed by the machine but once for every combination of values that it reads
-(``bench/check/tables.py``).  Nothing here says what the values become.
+(``bench/search/relation.py``).  Nothing here says what the values become.
 
 Which steps are worth asking for follows from a slot or two, the *driver*: the steps of a thread from its place, the
 completion of maintenance from what is pending on its core, and so on (``locals_at``).

@@ -1,4 +1,4 @@
-"""A ``Relation`` as arrays for ``bench/check/kernel.py``: states packed into 64-bit words, steps looked up by bits.
+"""A ``Relation`` as arrays for ``bench/search/kernel.py``: states packed into 64-bit words, steps looked up by bits.
 
 Every slot has a field of some bits in one of the words of a state; bit 63 of word 0 is always set, so that no state is
 0.  When a slot's values outgrow its field all is laid out anew, and the states seen so far are packed again.
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.check.footprint import View
-from bench.check.relation import LocalStep, NewImage, NewResult, News, NewSteps, NewValue, Numbers, Relation, Result
 from bench.machine import Kind
+from bench.search.footprint import View
+from bench.search.relation import LocalStep, NewImage, NewResult, News, NewSteps, NewValue, Numbers, Relation, Result
 
 I32: TypeAlias = npt.NDArray[np.int32]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -370,5 +370,5 @@ def _fields(bits: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[int]]
 
 
 def _hashed_at(step: int, key: int) -> int:
-    """Where the search for a key begins; ``bench/check/kernel.py`` says the same."""
+    """Where the search for a key begins; ``bench/search/kernel.py`` says the same."""
     return ((key * HASH_KEY + step * HASH_STEP) & (1 << 64) - 1) >> 32
