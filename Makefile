@@ -1,10 +1,17 @@
-# make compare: the main table. make test: the tests. make docs: docs/thread.md anew. All make their own virtual
-# environment first.
+# make compare: the main table. make test: the tests. make bench: how fast, against peers, which make bench-peers
+# installs. make docs: docs/thread.md anew. All make their own virtual environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test lint bench docs clean
+# The benchmarks run in an environment of their own where make bench-peers has made one. A peer of theirs, musil, needs
+# Python 3.12 or later.
+BENCH_PYTHON ?= $(shell for python in python3.13 python3.12; do \
+	$$python -c pass 2>/dev/null && echo $$python && exit; done; echo $(PYTHON))
+BENCH_VENV := .venv-bench
+BENCH_BIN = $(if $(wildcard $(BENCH_VENV)/installed),$(BENCH_VENV),$(VENV))/bin
+
+.PHONY: compare test lint bench bench-peers docs clean
 
 compare: $(VENV)/installed
 	$(BIN)/staleline compare
@@ -17,14 +24,21 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/installed-dev
-	$(BIN)/python -m pytest bench/suite
+bench: $(if $(wildcard $(BENCH_VENV)/installed),,$(VENV)/installed-dev)
+	$(BENCH_BIN)/python -m pytest bench/suite --benchmark-quiet
+
+bench-peers:
+	$(BENCH_PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@command -v spin || { command -v apt-get && apt-get update -qq && apt-get install -qq spin; } || \
+		echo "SPIN is not here and could not be installed; on Debian it is the package spin"
+	touch $(BENCH_VENV)/installed
 
 docs: $(VENV)/installed
 	$(BIN)/staleline thread --format page --output docs/thread.md
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist
+	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -17,7 +17,10 @@ BREADTH_FIRST_REDUCED = ("-DBFS",)
 """The same with SPIN's partial-order reduction."""
 
 DEPTH_FIRST = ()
-"""The fastest for a model that holds: depth first, with partial-order reduction."""
+"""The fastest for a model that holds, with partial-order reduction."""
+
+COMPRESSED = ("-DCOLLAPSE",)
+"""The same in less memory."""
 
 _ALWAYS = ("-O3", "-march=native", "-w", "-DSAFETY", "-DNOBOUNDCHECK", "-DNOFAIR")
 
@@ -56,7 +59,7 @@ def verify(pan: Path, *, table: int = 24, depth: int = 10_000_000) -> Verified:
     )
     states = re.search(r"^\s*([\d.e+]+) states, stored", ended.stdout, re.MULTILINE)
     errors = re.search(r"errors: (\d+)", ended.stdout)
-    if states is None or errors is None or "Search not completed" in ended.stdout and errors[1] == "0":
+    if states is None or errors is None or ("Search not completed" in ended.stdout and errors[1] == "0"):
         raise AssertionError(f"SPIN gave up: {ended.stdout[-1000:]}{ended.stderr[-1000:]}")
     violated = re.search(r"assertion violated .*\(at depth (\d+)\)", ended.stdout)
     return Verified(errors[1] == "0", int(violated[1]) if violated else 0, int(float(states[1])))

@@ -9,8 +9,9 @@ from typing import IO, cast
 
 import pytest
 import zstandard
-from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.suite.conftest import Measure
+from bench.suite.table import OURS, Goal
 from bench.traces.log_input import read_log
 from bench.traces.qemu_log import import_log
 
@@ -53,19 +54,28 @@ def opened(log: Path, packing: str, mode: str) -> IO[bytes]:
     return cast("IO[bytes]", log.open(mode))
 
 
-@pytest.mark.parametrize("what", ["import", "decompression alone"])
-def test_import(benchmark: BenchmarkFixture, case: tuple[Path, str], what: str, tmp_path: Path) -> None:
-    """Our importer, and the limit."""
+def test_import(measure: Measure, case: tuple[Path, str], tmp_path: Path) -> None:
+    """Ours."""
     log, packing = case
-    benchmark.group = f"import: {log.name}, {packing}"
+    measure(
+        lambda: import_log(str(log), tmp_path / "x.trace"), group(log, packing), OURS, rounds=9,
+        executions=lambda trace: trace.length, tbs=lambda trace: len(trace.blocks),
+    )  # fmt: skip
+
+
+def test_decompression(measure: Measure, case: tuple[Path, str]) -> None:
+    """The limit."""
+    log, packing = case
 
     def unpack() -> int:
         with opened(log, packing, "rb") as file:
             return sum(len(block) for block in iter(lambda: file.read(1 << 20), b""))
 
-    if what == "import":
-        trace = benchmark.pedantic(import_log, (str(log), tmp_path / "x.trace"), rounds=9, warmup_rounds=1)
-        benchmark.extra_info["executions"] = trace.length
-        benchmark.extra_info["tbs"] = len(trace.blocks)
-    else:
-        benchmark.extra_info["bytes"] = benchmark.pedantic(unpack, rounds=9, warmup_rounds=1)
+    alone = "reading the file alone" if packing == "plain" else f"{packing}, decompressing alone"
+    goal = None if packing == "plain" else Goal(fast=1 / 3)
+    measure(unpack, group(log, packing), alone, goal=goal, rounds=9, bytes=lambda size: size)
+
+
+def group(log: Path, packing: str) -> str:
+    """What is compared."""
+    return f"import of {log.name.partition('.log')[0]}.log, {packing}"

@@ -1,65 +1,136 @@
-"""The replay kernel against pycachesim on the same accesses, with equal miss counts."""
+"""The cache simulation of the replay against a loop in C, pycachesim and libCacheSim on the same accesses."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.hosts import load_host
-from bench.replay.kernel import Events, simulate
+from bench.replay.kernel import Counts, Events, simulate
 from bench.replay.layout import lay_out
-from bench.replay.parameters import CacheParameters
+from bench.replay.parameters import CacheParameters, Parameters
+from bench.replay.replay import replay
+from bench.suite import caches
+from bench.suite.conftest import Measure
+from bench.suite.table import OURS, Goal
 from bench.traces.store import default_trace
+from bench.traces.trace import Trace
+from bench.translators.registry import load_translator
+from strategies.registry import find, shipped
 
-EXECUTIONS = 50_000
 HOST = load_host("cortex-a9", ["icache.replacement=lru", "dcache.replacement=lru", "l2.replacement=lru"])
+CODE_ALONE = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
+FEW = 50_000
+"""Executions for the peers in Python."""
+
+WHOLE = f"replay, instruction cache of {HOST.name} with LRU: linux-boot"
+START = f"replay, the same: its first {FEW:,} executions"
+TEN = f"replay of linux-boot on {HOST.name} with LRU, all caches"
 
 
 @pytest.fixture(scope="module")
-def accesses() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Addresses and sizes of the default trace's TBs, and its first executions."""
-    trace = default_trace()
+def trace() -> Trace:
+    """The default trace."""
+    return default_trace()
+
+
+@pytest.fixture(scope="module")
+def start(trace: Trace) -> npt.NDArray[np.uint32]:
+    """Its first executions."""
+    return next(iter(trace.executions()))[:FEW]
+
+
+def spans(trace: Trace) -> npt.NDArray[np.uint32]:
+    """First and last line of each TB."""
     layout = lay_out(trace.blocks, trace.retranslations, "arm")
-    return layout.addresses, layout.sizes, next(iter(trace.executions()))[:EXECUTIONS]
+    line = HOST.icache.line
+    return np.stack(
+        (layout.addresses // line, (layout.addresses + layout.sizes - 1) // line), axis=1
+    ).astype(np.uint32)  # fmt: skip
 
 
-@pytest.mark.benchmark(group="replay: instruction cache of cortex-a9")
-def test_kernel(benchmark: BenchmarkFixture, accesses: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """Our kernel."""
-    addresses, sizes, words = accesses
-    parameters = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
-
-    def run() -> int:
-        return simulate(HOST, addresses, sizes, [words], Events.none(), parameters).code_misses
-
-    run()
-    benchmark.extra_info["misses"] = benchmark(run)
+def simulated(trace: Trace, chunks: list[npt.NDArray[np.uint32]] | None = None) -> Counts:
+    """Ours, with nothing in the caches but the code."""
+    layout = lay_out(trace.blocks, trace.retranslations, "arm")
+    words = trace.executions() if chunks is None else chunks
+    return simulate(HOST, layout.addresses, layout.sizes, words, Events.none(), CODE_ALONE)
 
 
-@pytest.mark.benchmark(group="replay: instruction cache of cortex-a9")
-def test_pycachesim(benchmark: BenchmarkFixture, accesses: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-    """The peer; a load of each line of each TB."""
-    cachesim = pytest.importorskip("cachesim", reason="pycachesim is not installed: no peer to compare with")
-    addresses, sizes, words = accesses
-    shape = HOST.icache
-    runs = [
-        (int(addresses[tb]) // shape.line * shape.line, int(addresses[tb] + sizes[tb]))
-        for tb in words[words < 1 << 31] & 0xFFFFFF
-    ]
+def executions(found: Counts | caches.Misses) -> int:
+    """TB executions."""
+    return found.executions
 
-    def run() -> int:
-        memory = cachesim.MainMemory()
-        cache = cachesim.Cache("L1I", shape.sets, shape.ways, shape.line, "LRU")
-        memory.load_to(cache)
-        memory.store_from(cache)
-        simulator = cachesim.CacheSimulator(cache, memory)
-        for start, end in runs:
-            for address in range(start, end, shape.line):
-                simulator.load(address)
-        return int(cache.stats()["MISS_count"])
 
-    misses = benchmark.pedantic(run, rounds=2)
-    benchmark.extra_info["misses"] = misses
-    parameters = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
-    assert misses == simulate(HOST, addresses, sizes, [words], Events.none(), parameters).code_misses
+def lines(found: Counts) -> int:
+    """Lines accessed."""
+    return found.code_lines
+
+
+def misses(found: Counts) -> int:
+    """Misses of the instruction cache."""
+    return found.code_misses
+
+
+def test_kernel(measure: Measure, trace: Trace) -> None:
+    """Ours, decoding included."""
+    measure(
+        lambda: simulated(trace), WHOLE, OURS, work=executions, unit="TB executions", lines=lines, misses=misses
+    )  # fmt: skip
+
+
+def test_loop(measure: Measure, trace: Trace, tmp_path: Path) -> None:
+    """The limit: a loop in C; it is given the same decoded trace, piece by piece."""
+    loop, where = caches.Loop(tmp_path), spans(trace)
+    found = measure(
+        lambda: loop(HOST.icache, where, trace.executions()), WHOLE, "a loop in C (gcc -O3)", work=executions,
+        unit="TB executions", goal=Goal(fast=1), lines=lambda found: found.lines, misses=lambda found: found.missed,
+    )  # fmt: skip
+    ours = simulated(trace)
+    assert found == caches.Misses(ours.executions, ours.code_lines, ours.code_misses)
+
+
+def test_kernel_start(measure: Measure, trace: Trace, start: npt.NDArray[np.uint32]) -> None:
+    """Ours, on what the peers in Python get."""
+    measure(
+        lambda: simulated(trace, [start]), START, OURS, work=lines, unit="line accesses", rounds=9, misses=misses
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "peer"), [("pycachesim", caches.pycachesim), ("libCacheSim", caches.libcachesim)])
+def test_peer(
+    measure: Measure,
+    trace: Trace,
+    start: npt.NDArray[np.uint32],
+    name: str,
+    peer: Callable[..., caches.Misses],
+) -> None:
+    """Equal misses, and how long they take."""
+    where = spans(trace)
+    found = measure(
+        lambda: peer(HOST.icache, where, [start]), START, name, work=lambda found: found.lines, unit="line accesses",
+        goal=Goal(fast=100), misses=lambda found: found.missed,
+    )  # fmt: skip
+    ours = simulated(trace, [start])
+    assert found == caches.Misses(ours.executions, ours.code_lines, ours.code_misses)
+
+
+def test_ten_strategies(measure: Measure, trace: Trace) -> None:
+    """All strategies at once."""
+    strategies, translator = [find(name) for name in shipped()], load_translator("arm@2010")
+    measure(
+        lambda: replay(trace, HOST, translator, strategies, Parameters()), TEN, f"{OURS}, {len(strategies)} strategies",
+        strategies=len,
+    )  # fmt: skip
+
+
+def test_loop_beside_ten(measure: Measure, trace: Trace, tmp_path: Path) -> None:
+    """One pass of the loop in C."""
+    loop, where = caches.Loop(tmp_path), spans(trace)
+    measure(
+        lambda: loop(HOST.icache, where, trace.executions()), TEN, "one pass of the loop in C, instructions alone",
+        goal=Goal(fast=0.5),
+    )  # fmt: skip

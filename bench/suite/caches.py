@@ -1,0 +1,98 @@
+"""Other simulations of one instruction cache with LRU replacement: a loop in C, pycachesim, libCacheSim.
+
+Each is given the executions of TBs, in order, and the first and last line of each TB, and says how many of the accesses
+missed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from bench.hosts.profile import Cache
+from bench.traces.successor import STOPPED, UNKNOWN_TB
+
+U32 = npt.NDArray[np.uint32]
+_LOOP = Path(__file__).with_name("replay_loop.c")
+
+
+@dataclass(frozen=True, slots=True)
+class Misses:
+    """``executions`` of TBs, the ``lines`` that they accessed, and how many of these ``missed``."""
+
+    executions: int
+    lines: int
+    missed: int
+
+
+class Loop:
+    """The loop in C (``gcc -O3``), which is as little as can be done.  Skips the test where there is no gcc."""
+
+    def __init__(self, folder: Path) -> None:
+        if shutil.which("gcc") is None:
+            pytest.skip("gcc is not installed: no loop in C to compare with")
+        library = folder / "replay_loop.so"
+        subprocess.run(
+            ["gcc", "-O3", "-march=native", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, _LOOP], check=True
+        )
+        self._replay = ctypes.CDLL(str(library)).replay
+
+    def __call__(self, shape: Cache, spans: U32, chunks: Iterable[U32]) -> Misses:
+        assert shape.sets & (shape.sets - 1) == 0, "the loop finds sets by a mask"
+        held = np.full(shape.sets * shape.ways, 0xFFFF_FFFF, np.uint32)
+        counts = np.zeros(3, np.uint64)
+        spans = np.ascontiguousarray(spans)
+        for words in chunks:
+            words = np.ascontiguousarray(words)
+            self._replay(
+                ctypes.c_void_p(words.ctypes.data), ctypes.c_size_t(words.size), ctypes.c_void_p(spans.ctypes.data),
+                ctypes.c_void_p(held.ctypes.data), ctypes.c_uint32(shape.sets), ctypes.c_uint32(shape.ways),
+                ctypes.c_void_p(counts.ctypes.data),
+            )  # fmt: skip
+        return Misses(*map(int, counts))
+
+
+def pycachesim(shape: Cache, spans: U32, chunks: Iterable[U32]) -> Misses:
+    """A load of each line.  Skips the test where it is not installed."""
+    cachesim = pytest.importorskip("cachesim", reason="pycachesim is not installed: `make bench-peers` installs it")
+    memory = cachesim.MainMemory()
+    cache = cachesim.Cache("L1I", shape.sets, shape.ways, shape.line, "LRU")
+    memory.load_to(cache)
+    memory.store_from(cache)
+    simulator = cachesim.CacheSimulator(cache, memory)
+    executions = lines = 0
+    for first, last in _runs(spans, chunks):
+        executions += 1
+        lines += last - first + 1
+        for line in range(first, last + 1):
+            simulator.load(line * shape.line)
+    return Misses(executions, lines, int(cache.stats()["MISS_count"]))
+
+
+def libcachesim(shape: Cache, spans: U32, chunks: Iterable[U32]) -> Misses:
+    """Its caches are fully associative: one for each set.  Skips the test where it is not installed."""
+    peer = pytest.importorskip("libcachesim", reason="libCacheSim is not installed: `make bench-peers` installs it")
+    # A hash table of 2^8 entries each, instead of 2^24 at first.
+    sets = [peer.LRU(shape.ways, hashpower=8) for _ in range(shape.sets)]
+    executions = lines = hits = 0
+    for first, last in _runs(spans, chunks):
+        executions += 1
+        lines += last - first + 1
+        for line in range(first, last + 1):
+            hits += sets[line % shape.sets].get(peer.Request(obj_id=line, obj_size=1))
+    return Misses(executions, lines, lines - hits)
+
+
+def _runs(spans: U32, chunks: Iterable[U32]) -> Iterator[tuple[int, int]]:
+    """First and last line of each execution."""
+    for words in chunks:
+        ran = words[words < STOPPED] & UNKNOWN_TB
+        yield from map(tuple, spans[ran].tolist())

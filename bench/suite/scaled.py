@@ -1,0 +1,70 @@
+"""Cells that grow: ``user`` with more cores, blocks and retranslations, up to tens of millions of states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.check.units import concerned_by
+from bench.hosts import load_host
+from bench.program import Compiler, Model
+from bench.scenarios import scenario
+from bench.search.question import Question
+from bench.translators.registry import load_translator
+from strategies import registry
+
+HOST, TRANSLATOR = "cortex-a72", "arm@2010"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A strategy in a scenario on ``HOST``, which gets as many cores as there are threads."""
+
+    strategy: str
+    scenario: Literal["system", "user", "user-both"] = "user"
+    cores: int = 2
+    tbs: int = 1
+    retranslations: int = 2
+    host: str = HOST
+
+    @property
+    def name(self) -> str:
+        """What a table says of it."""
+        many = f"{self.cores} cores, {self.tbs} TB{'s' if self.tbs > 1 else ''}, {self.retranslations} retranslations"
+        return f"{self.strategy}, {self.scenario}, {many}"
+
+    def asked(self) -> tuple[Model, Question]:
+        """The model, and the question whether anything wrong is fetched."""
+        host = load_host(self.host)
+        if host.cores.value < self.cores:
+            host = load_host(self.host, [f"cores={self.cores}"])
+        cast = scenario(
+            self.scenario, host.cores.value, cores=self.cores, tbs=self.tbs, retranslations=self.retranslations
+        )
+        assert cast is not None, f"{self.host} has one core"
+        compiler = Compiler(registry.find(self.strategy), load_translator(TRANSLATOR), host, cast)
+        return compiler.model, Question("wrong fetch", concerned_by(compiler, "transient"))
+
+
+RIGHT = "stop-the-world-flush"
+"""A strategy that holds, so that every state has to be seen, and the one with the longest retranslation."""
+
+SMALL = Case(RIGHT, cores=3)
+"""For tools that see some ten thousand states in a second."""
+
+MIDDLE = Case(RIGHT, cores=3, tbs=2)
+"""1,645,024 states; with like blocks and cores swapped 429,964."""
+
+LARGEST = Case(RIGHT, cores=6, retranslations=1)
+"""The largest that SPIN finishes in 8 GB; its five executors can be swapped in 120 ways."""
+
+SCALED = {
+    SMALL: 0,
+    Case(RIGHT, cores=4): 0,
+    MIDDLE: 1_645_024,
+    Case(RIGHT, cores=3, tbs=2, retranslations=5): 0,
+    Case(RIGHT, cores=5): 0,
+    LARGEST: 0,
+    Case(RIGHT, cores=3, tbs=3): 63_870_848,
+}
+"""The states of each, without symmetry."""
