@@ -14,7 +14,6 @@ import typer
 
 from bench.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
-from strategies.strategy import StrategyError
 
 if TYPE_CHECKING:
     from bench.check.cell import Checked, Options
@@ -82,7 +81,7 @@ def main() -> None:
     """The command ``staleline``; exits with 0, 1 or 2 (see ``--help`` of the commands)."""
     try:
         code = typer.main.get_command(app).main(standalone_mode=False)
-    except (InputError, StrategyError) as error:
+    except _bad_input() as error:
         code = _refuse(str(error))
     except _UsageError as error:
         format_message: Callable[[], str] = getattr(error, "format_message", error.__str__)
@@ -101,6 +100,13 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = 128 + 2
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _bad_input() -> tuple[type[Exception], ...]:
+    """What bad input raises; asked for only when something was raised, since strategies take a while to load."""
+    from strategies.strategy import StrategyError
+
+    return InputError, StrategyError
 
 
 def _refuse(message: str) -> int:
