@@ -64,7 +64,15 @@ def events_of(rows: Iterable[tuple[int, Kind, int, int]]) -> Events:
 
 def run(host: Host, sizes: Sequence[int], words: Sequence[int], events: Events, parameters: CacheParameters) -> Counts:
     """A replay in one chunk."""
-    return simulate(host, *packed(sizes), [np.array(words, np.uint32)], events, parameters)
+    return alone(host, *packed(sizes), [np.array(words, np.uint32)], events, parameters)
+
+
+def alone(
+    host: Host, addresses: Any, sizes: Any, chunks: Iterable[Any], events: Events, parameters: CacheParameters
+) -> Counts:
+    """One simulation by itself."""
+    (counts,) = simulate(host, addresses, sizes, chunks, [events], parameters)
+    return counts
 
 
 # ------------------------------------------------------------------------------------------------ the reference
@@ -350,8 +358,18 @@ def test_every_count_is_that_of_the_reference_in_dense_streams(replay: Any, seed
 def test_how_the_execution_is_cut_into_chunks_does_not_matter(replay: Any, cuts: list[int]) -> None:
     host, sizes, words, rows, parameters = replay
     chunks = np.split(np.array(words, np.uint32), sorted(min(cut, len(words)) for cut in cuts))
-    cut = simulate(host, *packed(sizes), chunks, events_of(rows), parameters)
+    cut = alone(host, *packed(sizes), chunks, events_of(rows), parameters)
     assert cut == run(host, sizes, words, events_of(rows), parameters)
+
+
+@given(replays(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_simulations_side_by_side_are_those_one_by_one(replay: Any, data: st.DataObject) -> None:
+    host, sizes, words, rows, parameters = replay
+    some = [data.draw(st.lists(st.sampled_from(rows), unique=True)) if rows else [] for _ in range(3)]
+    events = [events_of(kept) for kept in ([], rows, *some)]
+    together = simulate(host, *packed(sizes), [np.array(words, np.uint32)], events, parameters)
+    assert together == [run(host, sizes, words, one, parameters) for one in events]
 
 
 @pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
@@ -442,7 +460,7 @@ def test_misses_of_every_shipped_geometry_equal_those_of_pycachesim(
     places, tbs = places[tbs < addresses.size], tbs[tbs < addresses.size]
     spanned = lines_spanned(addresses[tbs], sizes[tbs], host.dcache.line)
     events = Events(places, np.full(places.size, Kind.LOAD, np.uint8), addresses[tbs], spanned)
-    counts = simulate(host, addresses, sizes, [words], events, parameters)
+    counts = alone(host, addresses, sizes, [words], events, parameters)
     loads = {int(p): (int(addresses[t]), int(sizes[t])) for p, t in zip(places, tbs, strict=True)}
     below = counts.code_memory + counts.load_memory + counts.guest_data_memory if host.l2 else 0
     ours = counts.code_misses, counts.load_misses + counts.guest_data_misses, below
@@ -466,7 +484,7 @@ def test_misses_of_every_shipped_instruction_cache_equal_those_of_libcachesim(na
         for line in range(addresses[tb] // shape.line, (addresses[tb] + sizes[tb] - 1) // shape.line + 1)
     ]
     hits = sum(sets[line % shape.sets].get(peer.Request(obj_id=line, obj_size=1)) for line in map(int, lines))
-    counts = simulate(host, addresses, sizes, [words], Events.none(), NOTHING_ELSE)
+    counts = alone(host, addresses, sizes, [words], Events.none(), NOTHING_ELSE)
     assert (counts.code_lines, counts.code_misses) == (len(lines), len(lines) - hits)
     assert 0 < hits < len(lines)
 
@@ -503,7 +521,7 @@ def test_random_replacement_depends_on_its_seed_alone() -> None:
     host = with_policy(SIMPLE, "random")
     addresses, sizes, words = modelled(2_000)
     first, again, other = (
-        simulate(host, addresses, sizes, [words], Events.none(), CacheParameters(seed=seed)) for seed in (1, 1, 2)
+        alone(host, addresses, sizes, [words], Events.none(), CacheParameters(seed=seed)) for seed in (1, 1, 2)
     )
     assert first == again != other
 
@@ -560,4 +578,4 @@ def test_a_sweep_that_would_come_round_is_refused() -> None:
     addresses, sizes = packed([16])
     endless = (np.broadcast_to(np.uint32(0), 1 << 23) for _ in range(1))
     with pytest.raises(InputError, match="guest data lines; expected a shorter execution"):
-        simulate(host, addresses, sizes, endless, Events.none(), CacheParameters(guest_data_lines=1_000_000))
+        alone(host, addresses, sizes, endless, Events.none(), CacheParameters(guest_data_lines=1_000_000))

@@ -30,6 +30,7 @@ lines never touched before stands for their pressure.
 
 How it is fast
 --------------
+What makes no difference is left out, once for all simulations (``bench/replay/accesses.py``).
 Which way holds a line is looked up in a directory, a byte per line of the code
 buffer and of the translator, not searched.  The order of up to 16 ways is one
 64-bit word (a list of 4-bit way numbers, the last accessed one lowest), so that
@@ -40,7 +41,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -50,8 +52,9 @@ import numpy.typing as npt
 from bench.errors import InputError
 from bench.hosts.profile import Cache, Host
 from bench.jit import inlined, lean_kernel
+from bench.processors import processors
+from bench.replay.accesses import GUEST_DATA, Accesses, Piece
 from bench.replay.parameters import CacheParameters
-from bench.traces.successor import UNKNOWN_TB
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U32: TypeAlias = npt.NDArray[np.uint32]
@@ -183,9 +186,8 @@ _DIRECTORY, _DENSE, _SETS, _FRAMES, _MASK, _WAYS, _POLICY, _LEVELS, _LINE_BITS =
 _ORDER, _INVALID_WAYS, _DIRTY_WAYS = range(3)
 
 _NAMES = tuple(counter.name for counter in dataclasses.fields(Counts))
-_EXECUTIONS, _STOPPED, _UNKNOWN = map(_NAMES.index, ("executions", "stopped", "unknown"))
 # Of numpy's type, since numba would compile a function anew for each Python constant that it is given.
-_CODE, _TRANSLATOR_CODE, _TRANSLATOR_DATA, _LOAD, _STORE, _GUEST_DATA = (
+_CODE, _TRANSLATOR_CODE, _TRANSLATOR_DATA, _LOAD, _STORE, _GUEST = (
     np.int64(_NAMES.index(f"{who}_lines"))
     for who in ("code", "translator_code", "translator_data", "load", "store", "guest_data")
 )
@@ -195,8 +197,8 @@ _PASSED_ON, _WRITTEN_BACK, _CLEANED, _INVALIDATED, _SNOOPED, _MEMORY_WRITES = ma
     _NAMES.index, ("passed_on", "written_back", "cleaned", "invalidated", "snooped", "memory_writes")
 )
 
-# What a replay carries from chunk to chunk.
-_POSITION, _EVENT, _CREDIT, _FRESH = range(4)
+# What a replay carries from piece to piece.
+_EVENT, _FRESH = range(2)
 
 _ABSENT = np.uint8(0xFF)
 _NOWHERE = np.int64(_ABSENT)
@@ -208,7 +210,6 @@ _TOPS = np.uint64(0x8888_8888_8888_8888)
 _ZERO, _ONE, _THREE, _FOUR, _NIBBLE = (np.uint64(value) for value in (0, 1, 3, 4, 15))
 _SHIFTS = tuple(np.uint64(value) for value in (13, 7, 17))
 _HALF = np.uint64(32)
-_PER_THOUSAND = 1000
 
 # --------------------------------------------------------------------------- replacement: one set's order
 
@@ -517,13 +518,14 @@ def _event(
 
 # Enumerations are objects to numba: the kernels see plain numbers.
 _KIND_STORE, _KIND_LOAD, _KIND_CLEAN, _KIND_INVALIDATE, _KIND_INVALIDATE_ALL, _KIND_TRANSLATE = map(int, Kind)
-_UNKNOWN_TB = UNKNOWN_TB
+_GUEST_DATA = np.int64(GUEST_DATA)
 
 
 @lean_kernel
 def _advance(
-    words: U32,
-    spans: U32,
+    accesses: U32,
+    stops: I64,
+    bounds: I64,
     position: I64,
     kind: U8,
     address: I64,
@@ -538,78 +540,46 @@ def _advance(
     write_allocate: bool,
     snoop: bool,
     translator: tuple[int, int, int, int],
-    guest_data_lines: Int,
     carried: I64,
     counts: I64,
-) -> Int:
-    """Replay one chunk; the index of the first word that names no TB, or -1.
-
-    ``spans`` holds the first and the last instruction line of each TB.
-    """
-    base = carried[_POSITION]
+) -> None:
+    """Go through one piece of the stream (``bench/replay/accesses.py``)."""
     event = carried[_EVENT]
-    credit = carried[_CREDIT]
     fresh = carried[_FRESH]
     shorter = max(icache[_LINE_BITS] - l2[_LINE_BITS], 0)
     longer = max(l2[_LINE_BITS] - icache[_LINE_BITS], 0)
-    bad: Int = -1
+    misses: Int = 0
+    memory: Int = 0
     start: Int = 0
-    while True:
-        while event < position.size and position[event] < base + start:
-            _event(
-                sets, tags, ways_of, icache, dcache, l2, write_back, write_allocate, snoop, translator,
-                np.int64(kind[event]), address[event], count[event], counts,
-            )  # fmt: skip
-            event += 1
-        if start == words.size or bad >= 0:
-            break
-        end: Int = words.size
-        if event < position.size and position[event] < base + end:
-            end = position[event] - base + 1
-        lines: Int = 0
-        misses: Int = 0
-        memory: Int = 0
-        for here in range(start, end):
-            word = words[here]
-            if word >> 31:
-                counts[_STOPPED] += 1
-                continue
-            tb = np.int64(word & 0xFF_FFFF)
-            if tb >= spans.shape[0]:
-                if tb == _UNKNOWN_TB:
-                    counts[_UNKNOWN] += 1
-                    continue
-                bad = here
-                break
-            first = np.int64(spans[tb, 0])
-            last = np.int64(spans[tb, 1])
-            lines += last - first + 1
-            for line in range(first, last + 1):
-                if _missed(sets, tags, ways_of, icache, line, counts):
-                    misses += 1
-                    if l2[_WAYS] == 0:
-                        memory += 1
-                    else:
-                        below = (line << shorter) >> longer
-                        missed = _missed(sets, tags, ways_of, l2, below, counts)
-                        for other in range(below + 1, below + (1 << shorter)):
-                            missed |= _missed(sets, tags, ways_of, l2, other, counts)
-                        memory += missed
-            counts[_EXECUTIONS] += 1
-            credit += guest_data_lines
-            while credit >= _PER_THOUSAND:
-                credit -= _PER_THOUSAND
-                _load(sets, tags, ways_of, dcache, l2, fresh, _READ, _GUEST_DATA, counts)
+    for number in range(bounds.shape[0] + 1):
+        end: Int = bounds[number] if number < bounds.shape[0] else accesses.shape[0]
+        for at in range(start, end):
+            line = np.int64(accesses[at])
+            if line == _GUEST_DATA:
+                _load(sets, tags, ways_of, dcache, l2, fresh, _READ, _GUEST, counts)
                 fresh += 1
-        counts[_CODE] += lines
-        counts[_CODE + _MISSES] += misses
-        counts[_CODE + _MEMORY] += memory
+            elif _missed(sets, tags, ways_of, icache, line, counts):
+                misses += 1
+                if l2[_WAYS] == 0:
+                    memory += 1
+                else:
+                    below = (line << shorter) >> longer
+                    missed = _missed(sets, tags, ways_of, l2, below, counts)
+                    for other in range(below + 1, below + (1 << shorter)):
+                        missed |= _missed(sets, tags, ways_of, l2, other, counts)
+                    memory += missed
         start = end
-    carried[_POSITION] = base + words.size
+        if number < bounds.shape[0]:
+            while event < position.shape[0] and position[event] == stops[number]:
+                _event(
+                    sets, tags, ways_of, icache, dcache, l2, write_back, write_allocate, snoop, translator,
+                    np.int64(kind[event]), address[event], count[event], counts,
+                )  # fmt: skip
+                event += 1
+    counts[_CODE + _MISSES] += misses
+    counts[_CODE + _MEMORY] += memory
     carried[_EVENT] = event
-    carried[_CREDIT] = credit
     carried[_FRESH] = fresh
-    return bad
 
 
 # --------------------------------------------------------------------------- the whole replay
@@ -635,15 +605,53 @@ class _Core:
     most_fresh: int
 
 
+class _Replay:
+    """One simulation: the caches, what has happened to them, and what is still to happen."""
+
+    def __init__(self, host: Host, code_bytes: int, events: Events, parameters: CacheParameters) -> None:
+        self.core = _core(host, code_bytes, parameters)
+        self._host = host
+        self._events = events
+        self._carried = np.array([0, self.core.fresh])
+        self._counts = np.zeros(len(_NAMES), np.int64)
+
+    def advance(self, piece: Piece) -> None:
+        """Go through a piece of the stream."""
+        core, events, host = self.core, self._events, self._host
+        _advance(
+            piece.accesses, piece.stops, piece.bounds, events.position, events.kind, events.address, events.count,
+            core.sets, core.tags, core.ways_of, core.icache, core.dcache, core.l2,
+            host.dcache.write == "back", host.dcache.write_allocate, host.coherence.snoop.value == "all",
+            core.translator, self._carried, self._counts,
+        )  # fmt: skip
+
+    def counted(self, accesses: Accesses) -> Counts:
+        """The counts, when all pieces have been gone through; raises ``InputError`` for an event after the end."""
+        event = int(self._carried[_EVENT])
+        if event < len(self._events):
+            late = int(self._events.position[event])
+            raise InputError(f"position {late}", place=f"event {event}", expected=f"one below {accesses.length}")
+        counts = dict(zip(_NAMES, map(int, self._counts), strict=True))
+        counts |= {
+            "executions": accesses.executions, "stopped": accesses.stopped, "unknown": accesses.unknown,
+            "code_lines": accesses.lines,
+        }  # fmt: skip
+        return Counts(**counts)
+
+
 def simulate(
-    host: Host, addresses: I64, sizes: I64, chunks: Iterable[U32], events: Events, parameters: CacheParameters
-) -> Counts:
-    """Replay an execution on ``host`` with ``events``, the caches empty at the start.
+    host: Host,
+    addresses: I64,
+    sizes: I64,
+    chunks: Iterable[U32],
+    events: Sequence[Events],
+    parameters: CacheParameters,
+) -> list[Counts]:
+    """Replay an execution on ``host``, once with each of ``events``, the caches empty at the start.
 
     ``addresses`` and ``sizes`` place each TB in the code buffer (bytes, one row
     per TB id, as ``lay_out`` gives them).  ``chunks`` are the execution words in
-    order: bits 0-23 TB id (0xffffff unknown), 24-30 thread, 31 stopped at entry,
-    that is, did not run.  They are taken one at a time: memory depends on the
+    order (``Accesses.pieces``).  They are taken once, and one at a time: memory depends on the
     length of the code buffer, not on that of the execution.
 
     Raises ``InputError`` for a TB outside 0 .. 1 GiB, a word that names no TB,
@@ -651,39 +659,26 @@ def simulate(
     caches with more ways than ``MOST_WAYS`` says.
     """
     _check_range("TB", addresses, sizes)
-    _check_events(events)
-    ends = [int((addresses + sizes).max(initial=0)), *_event_ends(events, host)]
-    core = _core(host, max(ends), parameters)
+    ends = [int((addresses + sizes).max(initial=0))]
+    for some in events:
+        _check_events(some)
+        ends += _event_ends(some, host)
     line = host.icache.line
     spans = np.stack((addresses // line, (addresses + sizes - 1) // line), axis=1).astype(np.uint32)
-    carried = np.zeros(4, np.int64)
-    carried[_FRESH] = core.fresh
-    counts = np.zeros(len(_NAMES), np.int64)
-    for words in chunks:
-        before = int(carried[_POSITION])
-        # No line is newly touched twice: the sweep must not come round.
-        if carried[_FRESH] + words.size * parameters.guest_data_lines // _PER_THOUSAND >= core.most_fresh:
-            raise InputError(
-                f"more than {core.most_fresh - core.fresh} guest data lines", place=f"execution {before}",
-                expected="a shorter execution or fewer guest_data_lines",
-            )  # fmt: skip
-        bad = _advance(
-            words, spans, events.position, events.kind, events.address, events.count,
-            core.sets, core.tags, core.ways_of, core.icache, core.dcache, core.l2,
-            host.dcache.write == "back", host.dcache.write_allocate, host.coherence.snoop.value == "all",
-            core.translator, parameters.guest_data_lines, carried, counts,
-        )  # fmt: skip
-        if bad >= 0:
-            raise InputError(
-                f"TB {int(words[bad]) & UNKNOWN_TB}", place=f"execution {before + bad}",
-                expected=f"a TB below {addresses.size}, or {UNKNOWN_TB} for an unknown one",
-            )  # fmt: skip
-    if carried[_EVENT] < len(events):
-        late = int(events.position[carried[_EVENT]])
-        raise InputError(
-            f"position {late}", place=f"event {int(carried[_EVENT])}", expected=f"one below {int(carried[_POSITION])}"
-        )
-    return Counts(*map(int, counts))
+    replays = [_Replay(host, max(ends), some, parameters) for some in events]
+    stops = np.unique(np.concatenate([np.empty(0, np.int64), *(some.position for some in events)]))
+    core = replays[0].core
+    accesses = Accesses(spans, host.icache.sets, stops, parameters.guest_data_lines, core.most_fresh - core.fresh)
+    # The kernels run without the interpreter's lock: the next piece is made while this one is gone through.
+    with ThreadPoolExecutor(min(2, processors())) as pool:
+        pending: list[Future[None]] = []
+        for piece in accesses.pieces(chunks):
+            for future in pending:
+                future.result()
+            pending = [pool.submit(replay.advance, piece) for replay in replays]
+        for future in pending:
+            future.result()
+    return [replay.counted(accesses) for replay in replays]
 
 
 def _check_range(what: str, addresses: I64, sizes: I64) -> None:

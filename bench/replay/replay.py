@@ -25,10 +25,7 @@ The recording is of one thread, or is taken as one.
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -53,7 +50,7 @@ from strategies.writes import Block, Buffer, Phase, Region, Unit, Write
 I64: TypeAlias = npt.NDArray[np.int64]
 U32: TypeAlias = npt.NDArray[np.uint32]
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the executions replayed so far and those to replay in all, over all passes."""
+"""Called with the executions replayed so far, and those to replay in all."""
 
 START_WORDS: dict[Guest, int] = {"arm": 2, "mips": 3}
 """Values per guest instruction: 1 + TARGET_INSN_START_EXTRA_WORDS (QEMU commit fca8a500d519, target-*/cpu.h)."""
@@ -107,8 +104,8 @@ def replay(
 ) -> tuple[Replayed, ...]:
     """What each of ``strategies`` costs when ``host`` executes ``trace`` with code by ``translator``.
 
-    The execution is simulated once as the baseline and once for each set of strategies that do the same to
-    the caches.  A translator whose instruction set the host does not list is hypothetical there: it flushes,
+    The execution is gone through once, and simulated as the baseline and for each set of strategies that do the same
+    to the caches.  A translator whose instruction set the host does not list is hypothetical there: it flushes,
     and its instructions are as long, as those that the host mainly runs.
 
     Raises ``InputError`` for a trace that cannot be laid out or replayed, ``StrategyError`` for a strategy whose
@@ -119,35 +116,19 @@ def replay(
     baseline = ground.baseline
     passes = dict.fromkeys((baseline, *(one.doings for one in asked)))
     executions = np.zeros(len(trace.blocks), np.int64)
-    reporting = _Reporting(progress, len(passes) * trace.length)
-
-    def counted(doings: _Doings) -> Counts:
-        chunks = reporting.over(trace.executions())
-        return ground.simulated(doings, _counting(chunks, executions) if doings is baseline else chunks)
-
-    # The kernel runs without the interpreter's lock; more than two at a time would want a lot of memory.
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        counts = dict(zip(passes, pool.map(counted, passes), strict=True))
+    chunks = _reporting(_counting(trace.executions(), executions), progress, trace.length)
+    counts = dict(zip(passes, ground.simulated(passes, chunks), strict=True))
     return tuple(one.priced(counts[baseline], counts[one.doings], executions) for one in asked)
 
 
-class _Reporting:
-    """Progress of passes that run side by side."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._done = 0
-        self._lock = threading.Lock()
-
-    def over(self, chunks: Iterable[U32]) -> Iterator[U32]:
-        """``chunks``, each reported when the next is asked for."""
-        for words in chunks:
-            yield words
-            with self._lock:
-                self._done += words.size
-                if self._progress:
-                    self._progress(self._done, self._total)
+def _reporting(chunks: Iterable[U32], progress: Progress | None, total: int) -> Iterator[U32]:
+    """``chunks``, each reported when the next is asked for."""
+    done = 0
+    for words in chunks:
+        yield words
+        done += words.size
+        if progress:
+            progress(done, total)
 
 
 def _counting(chunks: Iterable[U32], executions: I64) -> Iterator[U32]:
@@ -321,10 +302,11 @@ class _Ground:
         order = np.lexsort((step, row, phase, position))
         return Events(position[order], kinds[order].astype(np.uint8), address[order], count[order])
 
-    def simulated(self, doings: _Doings, chunks: Iterable[U32]) -> Counts:
-        """One pass."""
+    def simulated(self, doings: Iterable[_Doings], chunks: Iterable[U32]) -> list[Counts]:
+        """The counts of each, from one pass over the execution."""
         layout = self.layout
-        return simulate(self.host, layout.addresses, layout.sizes, chunks, self.events(doings), self.parameters.caches)
+        events = [self.events(one) for one in doings]
+        return simulate(self.host, layout.addresses, layout.sizes, chunks, events, self.parameters.caches)
 
     def luck(self, baseline: Counts) -> tuple[float, float]:
         """By how many misses, and misses of the L2, two passes that differ can differ by chance.

@@ -57,7 +57,8 @@ def simulated(trace: Trace, chunks: list[npt.NDArray[np.uint32]] | None = None) 
     """Ours, with nothing in the caches but the code."""
     layout = lay_out(trace.blocks, trace.retranslations, "arm")
     words = trace.executions() if chunks is None else chunks
-    return simulate(HOST, layout.addresses, layout.sizes, words, Events.none(), CODE_ALONE)
+    (counts,) = simulate(HOST, layout.addresses, layout.sizes, words, [Events.none()], CODE_ALONE)
+    return counts
 
 
 def executions(found: Counts | caches.Misses) -> int:
