@@ -19,14 +19,15 @@ import bench.replay.replay as replay_module
 from bench.errors import InputError
 from bench.hosts import Host, load_host
 from bench.hosts.profile import Tag
-from bench.replay import kernel
 from bench.replay.cost import NOTHING, Cost, weakest
-from bench.replay.kernel import Events, Kind
+from bench.replay.counts import Counts
+from bench.replay.events import Events, Kind
 from bench.replay.layout import host_scale
 from bench.replay.parameters import TRANSLATOR_DATA_LINES, Parameters, described
 from bench.replay.plan import Extent, LineStep, Plan, Tally
 from bench.replay.quantity import Quantity
 from bench.replay.replay import Replayed, replay
+from bench.replay.simulate import simulate
 from bench.traces.model import measured, model_trace
 from bench.traces.model import varied as modelled
 from bench.traces.store import default_trace
@@ -607,9 +608,9 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Events]:
     """The events of every pass from now on."""
     passes: list[Events] = []
 
-    def watching(*arguments: Any) -> list[kernel.Counts]:
+    def watching(*arguments: Any) -> list[Counts]:
         passes.extend(arguments[4])
-        return kernel.simulate(*arguments)
+        return simulate(*arguments)
 
     monkeypatch.setattr(replay_module, "simulate", watching)
     return passes

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from bench.errors import InputError
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, DataCache, Host
-from bench.replay.kernel import MOST_WAYS, Counts, Events, Kind, lines_spanned, simulate
+from bench.replay.counts import Counts
+from bench.replay.events import Events, Kind, lines_spanned
 from bench.replay.parameters import CacheParameters
+from bench.replay.simulate import MOST_WAYS, simulate
 
 MIB = 1 << 20
 NOTHING_ELSE = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
@@ -81,14 +83,13 @@ def alone(
 class ReferenceSet:
     """One set of a cache: the lines by way, and what its replacement remembers."""
 
-    def __init__(self, ways: int, replacement: str, luck: int) -> None:
+    def __init__(self, ways: int, replacement: str) -> None:
         self.lines: list[int | None] = [None] * ways
         self.dirty: set[int] = set()
         self.replacement = replacement
         self.recent: list[int] = []
         self.tree: dict[tuple[int, int], int] = {}
         self.next = 0
-        self.luck = luck
 
     def touch(self, way: int) -> None:
         """Remember an access."""
@@ -99,8 +100,8 @@ class ReferenceSet:
             self.tree[low, high] = 1 if way < middle else 0
             low, high = (low, middle) if way < middle else (middle, high)
 
-    def room(self) -> int:
-        """The way that the next line takes."""
+    def room(self, line: int, now: int, luck: int) -> int:
+        """The way that ``line`` takes after ``now`` accesses of TBs."""
         if None in self.lines:
             return self.lines.index(None)
         ways = len(self.lines)
@@ -115,19 +116,19 @@ class ReferenceSet:
         if self.replacement == "round-robin":
             way, self.next = self.next, (self.next + 1) % ways
             return way
-        mask = (1 << 64) - 1
-        self.luck ^= self.luck << 13 & mask
-        self.luck ^= self.luck >> 7
-        self.luck ^= self.luck << 17 & mask
-        return (self.luck >> 32) * ways >> 32
+        mixed = ((now << 32 ^ line) * 0x9E3779B97F4A7C15 + luck) & (1 << 64) - 1
+        for factor in (0x94D049BB133111EB, 0x9E3779B97F4A7C15):
+            mixed = (mixed ^ mixed >> 32) * factor & (1 << 64) - 1
+        return (mixed >> 32) * ways >> 32
 
 
 class ReferenceCache:
     """A cache of ``ReferenceSet``s."""
 
-    def __init__(self, shape: Cache, luck: list[int]) -> None:
+    def __init__(self, shape: Cache, luck: int) -> None:
         self.line = shape.line
-        self.sets = [ReferenceSet(shape.ways, shape.replacement, luck.pop(0)) for _ in range(shape.sets)]
+        self.sets = [ReferenceSet(shape.ways, shape.replacement) for _ in range(shape.sets)]
+        self.luck = luck
 
     def where(self, line: int) -> tuple[ReferenceSet, int | None]:
         """The set of a line and its way there, if any."""
@@ -144,10 +145,10 @@ class ReferenceCache:
             row.dirty.add(line)
         return True
 
-    def fill(self, line: int, dirty: bool = False) -> int | None:
+    def fill(self, line: int, now: int, dirty: bool = False) -> int | None:
         """Put an absent line in; the dirty line that went, if any."""
         row, _ = self.where(line)
-        way = row.room()
+        way = row.room(line, now, self.luck)
         old = row.lines[way]
         row.lines[way] = line
         row.touch(way)
@@ -173,8 +174,8 @@ class Reference:
 
     def __init__(self, host: Host, code_bytes: int, parameters: CacheParameters) -> None:
         shapes = [host.icache, host.dcache] + ([host.l2] if host.l2 else [])
-        luck = [int(raw) | 1 for raw in np.random.PCG64(parameters.seed).random_raw(sum(s.sets for s in shapes))]
-        caches = [ReferenceCache(shape, luck) for shape in shapes]
+        luck = [int(raw) >> 1 for raw in np.random.PCG64(parameters.seed).random_raw(len(shapes))]
+        caches = [ReferenceCache(*both) for both in zip(shapes, luck, strict=True)]
         self.icache, self.dcache = caches[:2]
         self.l2 = caches[2] if host.l2 else None
         self.host, self.parameters = host, parameters
@@ -183,6 +184,7 @@ class Reference:
         self.data = self.page(self.code + parameters.translator_code_lines * host.icache.line)
         self.fresh = self.page(self.data + parameters.translator_data_lines * host.dcache.line)
         self.touched = 0
+        self.now = 0
 
     @staticmethod
     def page(end: int) -> int:
@@ -198,7 +200,7 @@ class Reference:
         for lower in sorted({address // self.l2.line for address in range(line * size, (line + 1) * size, 8)}):
             if not self.l2.hit(lower, dirty):
                 memory = 1
-                self.counts["memory_writes"] += self.l2.fill(lower, dirty) is not None
+                self.counts["memory_writes"] += self.l2.fill(lower, self.now, dirty) is not None
         return memory
 
     def access(self, level: ReferenceCache, line: int, who: str, dirty: bool = False) -> None:
@@ -208,7 +210,7 @@ class Reference:
             return
         self.counts[f"{who}_misses"] += 1
         self.counts[f"{who}_memory"] += self.below(line, level.line, False)
-        old = level.fill(line, dirty)
+        old = level.fill(line, self.now, dirty)
         if old is not None:
             self.counts["written_back"] += 1
             self.below(old, level.line, True)
@@ -264,6 +266,7 @@ class Reference:
         """A TB runs, and so do the guest's data accesses in it."""
         for line in range(address // self.icache.line, (address + size - 1) // self.icache.line + 1):
             self.access(self.icache, line, "code")
+            self.now += 1
         self.counts["executions"] += 1
         while self.touched < self.counts["executions"] * self.parameters.guest_data_lines // 1000:
             self.access(self.dcache, self.fresh // self.dcache.line + self.touched, "guest_data")

@@ -5,13 +5,16 @@ is the last one in the order of the set already (``lru``), its tree points away 
 others do not look at hits.  Most accesses are of this kind: loops run from few lines.  What is left is the *stream*
 that each simulation goes through.  At a *stop*, where an event of some simulation may have dropped a line, nothing is
 known any more.
+
+Sets do not notice each other.  Where every cache has some address bit in its index, the lines with a 0 there and
+those with a 1 are two *sides* of the execution, each with a stream of its own, and may be simulated at the same time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,49 +30,65 @@ Int: TypeAlias = int | np.int64
 GUEST_DATA = 0xFFFF_FFFF
 """In a stream: the guest loads a data line that it has not touched before."""
 
-_PIECE = 1 << 21
-"""Accesses of a piece of the stream: 8 MiB, of which two are there at once."""
+_PIECE = 1 << 20
+"""Accesses of a piece of one side's stream: 8 MiB with the times, of which two are there at once."""
 _PER_THOUSAND = 1000
 
-_POSITION, _STOP, _CREDIT, _STREAMED, _PASSED, _DATA_LINES, _NEXT = range(7)
+_POSITION, _STOP, _CREDIT, _PASSED, _DATA_LINES, _NEXT, _STREAMED = range(7)
 _EXECUTIONS, _STOPPED, _UNKNOWN, _LINES = range(4)
 
 _STOPPED_FROM, _TB, _UNKNOWN_TB = np.uint32(STOPPED), np.uint32(UNKNOWN_TB), int(UNKNOWN_TB)
 _GUEST_DATA, _NO_LINE = np.uint32(GUEST_DATA), np.uint32(GUEST_DATA)
 
 
+class Sides(NamedTuple):
+    """How lines are told apart: bits ``code_shift`` of an instruction line and ``data_shift`` of a data line.
+
+    ``mask`` is 1 for two sides, and 0 for one, to which every line belongs.
+    """
+
+    mask: int
+    code_shift: int
+    data_shift: int
+
+
 @lean_kernel
 def _stream(
-    words: U32, spans: U32, stops: I64, latest: U32, guest_data_lines: Int, longest: Int, accesses: U32, bounds: I64,
-    carried: I64, totals: I64,
+    words: U32, spans: U32, stops: I64, latest: U32, guest_data_lines: Int, longest: Int, sides: Sides, accesses: U32,
+    when: U32, bounds: I64, stopped: I64, carried: I64, totals: I64,
 ) -> Int:  # fmt: skip
-    """Append to the stream until the words are done or there is no more room; the first word that names no TB, or -1.
+    """Append to the streams until the words are done or there is no more room; the first word that names no TB, or -1.
 
-    ``latest``: the line accessed last in each set.  ``bounds``: where in the stream each stop is.
+    ``latest``: the line accessed last in each set.  ``bounds``: where in each stream each stop is.
     """
     base = carried[_POSITION]
     stop = carried[_STOP]
     credit = carried[_CREDIT]
     here = carried[_NEXT]
     mask = np.uint32(latest.shape[0] - 1)
-    streamed: Int = 0
+    # Lines of side 0, and of side 1.
+    left: Int = 0
+    right: Int = 0
     passed: Int = 0
     executions: Int = 0
-    lines: Int = 0
+    lines: Int = totals[_LINES]
+    data_lines = carried[_DATA_LINES]
     bad: Int = -1
-    room = accesses.shape[0] - longest
+    room = accesses.shape[1] - longest
     while True:
         while stop < stops.shape[0] and stops[stop] < base + here:
-            bounds[passed] = streamed
+            bounds[0, passed] = left
+            bounds[1, passed] = right
+            stopped[passed] = lines
             passed += 1
             stop += 1
             latest[:] = _NO_LINE
-        if here == words.shape[0] or bad >= 0 or streamed > room:
+        if here == words.shape[0] or bad >= 0 or max(left, right) > room:
             break
         end: Int = words.shape[0]
         if stop < stops.shape[0] and stops[stop] < base + end:
             end = stops[stop] - base + 1
-        while here < end and streamed <= room:
+        while here < end and max(left, right) <= room:
             word = words[here]
             if word >= _STOPPED_FROM:
                 totals[_STOPPED] += 1
@@ -83,47 +102,61 @@ def _stream(
                     continue
                 bad = here
                 break
-            first = spans[tb, 0]
-            last = spans[tb, 1]
+            first = np.int64(spans[tb, 0])
+            last = np.int64(spans[tb, 1])
             executions += 1
-            lines += np.int64(last) - np.int64(first) + 1
-            for number in range(first, np.int64(last) + 1):
+            for number in range(first, last + 1):
                 line = np.uint32(number)
-                accesses[streamed] = line
-                streamed += np.int64(latest[line & mask] != line)
+                side = (number >> sides.code_shift) & sides.mask
+                at = right if side else left
+                accesses[side, at] = line
+                when[side, at] = np.uint32(lines)
+                lines += 1
+                matters = np.int64(latest[line & mask] != line)
                 latest[line & mask] = line
+                right += matters & side
+                left += matters & (1 - side)
             credit += guest_data_lines
             while credit >= _PER_THOUSAND:
                 credit -= _PER_THOUSAND
-                accesses[streamed] = _GUEST_DATA
-                streamed += 1
-                carried[_DATA_LINES] += 1
+                side = (data_lines >> sides.data_shift) & sides.mask
+                at = right if side else left
+                accesses[side, at] = _GUEST_DATA
+                when[side, at] = np.uint32(lines)
+                right += side
+                left += 1 - side
+                data_lines += 1
             here += 1
     totals[_EXECUTIONS] += executions
-    totals[_LINES] += lines
+    totals[_LINES] = lines
     carried[_STOP] = stop
     carried[_CREDIT] = credit
-    carried[_STREAMED] = streamed
+    carried[_STREAMED] = left
+    carried[_STREAMED + 1] = right
     carried[_PASSED] = passed
+    carried[_DATA_LINES] = data_lines
     carried[_NEXT] = here
     return bad
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of the stream.
+    """A piece of one side's stream.
 
-    ``accesses``: instruction lines, or ``GUEST_DATA``; ``stops``: the positions of the stops in it, and ``bounds``
-    where in ``accesses`` each of them is.
+    ``accesses``: instruction lines, or ``GUEST_DATA``; ``when``: how many lines, of all sides, were accessed before
+    each, modulo 2^32.  ``stops``: the positions of the stops in it, ``bounds`` where in ``accesses`` each of them is,
+    and ``stopped`` how many lines were accessed before.
     """
 
     accesses: U32
+    when: U32
     stops: I64
     bounds: I64
+    stopped: I64
 
 
 class Accesses:
-    """The stream of an execution, in pieces; the totals are complete when they have all been taken.
+    """The streams of an execution, in pieces; the totals are complete when they have all been taken.
 
     ``spans``: the first and the last instruction line of each TB; ``sets`` of the instruction cache; ``stops``:
     positions, ascending, each after the execution of that number.  ``most_data_lines``: how many may be loaded.
@@ -131,13 +164,16 @@ class Accesses:
     ``executions``, ``stopped``, ``unknown``: words that ran, did not, or name no known TB; ``lines`` accessed.
     """
 
-    def __init__(self, spans: U32, sets: int, stops: I64, guest_data_lines: int, most_data_lines: int) -> None:
+    def __init__(
+        self, spans: U32, sets: int, stops: I64, sides: Sides, guest_data_lines: int, most_data_lines: int
+    ) -> None:
         self._spans = spans
         self._latest = np.full(sets, _NO_LINE, np.uint32)
         self._stops = stops
+        self._sides = sides
         self._guest_data_lines = guest_data_lines
         self._most_data_lines = most_data_lines
-        self._carried = np.zeros(7, np.int64)
+        self._carried = np.zeros(_STREAMED + 2, np.int64)
         self._totals = np.zeros(4, np.int64)
 
     @property
@@ -165,8 +201,8 @@ class Accesses:
         """Words taken."""
         return int(self._carried[_POSITION])
 
-    def pieces(self, chunks: Iterable[U32]) -> Iterator[Piece]:
-        """The stream of the executions in ``chunks``, which are taken one at a time.
+    def pieces(self, chunks: Iterable[U32]) -> Iterator[tuple[Piece, ...]]:
+        """The streams, one for each side, of the executions in ``chunks``, which are taken one at a time.
 
         Bits 0-23 of a word: TB id (0xffffff unknown), 24-30 thread, 31 stopped at entry, that is, did not run.
         Raises ``InputError`` for a word that names no TB, and for too many guest data lines.
@@ -185,12 +221,13 @@ class Accesses:
                 )  # fmt: skip
             carried[_NEXT] = 0
             while True:
-                accesses = np.empty(max(_PIECE, 2 * longest), np.uint32)
+                accesses, when = np.empty((2, 2, max(_PIECE, 2 * longest)), np.uint32)
                 first = int(carried[_STOP])
-                bounds = np.empty(self._stops.size - first, np.int64)
+                bounds = np.empty((2, self._stops.size - first), np.int64)
+                stopped = np.empty(self._stops.size - first, np.int64)
                 bad = _stream(
-                    words, spans, self._stops, self._latest, self._guest_data_lines, longest, accesses, bounds, carried,
-                    self._totals,
+                    words, spans, self._stops, self._latest, self._guest_data_lines, longest, self._sides, accesses,
+                    when, bounds, stopped, carried, self._totals,
                 )  # fmt: skip
                 if bad >= 0:
                     raise InputError(
@@ -198,7 +235,13 @@ class Accesses:
                         expected=f"a TB below {len(spans)}, or {UNKNOWN_TB} for an unknown one",
                     )  # fmt: skip
                 passed = int(carried[_PASSED])
-                yield Piece(accesses[: carried[_STREAMED]], self._stops[first : first + passed], bounds[:passed])
+                yield tuple(
+                    Piece(
+                        accesses[side, : carried[_STREAMED + side]], when[side, : carried[_STREAMED + side]],
+                        self._stops[first : first + passed], bounds[side, :passed], stopped[:passed],
+                    )
+                    for side in range(self._sides.mask + 1)
+                )  # fmt: skip
                 if carried[_NEXT] == words.size:
                     break
             carried[_POSITION] += words.size

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from bench.hosts.profile import Flush as Recipe
 from bench.hosts.profile import Host
-from bench.replay.kernel import Kind, lines_spanned
+from bench.replay.events import Kind, lines_spanned
 from bench.survey import Call, Locks, locks_after, refuse_held
 from strategies.asking import ask
 from strategies.operations import (

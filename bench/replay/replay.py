@@ -36,11 +36,13 @@ from msgspec import Struct
 
 from bench.hosts.profile import Host, Isa, Tag
 from bench.replay.cost import Cost, weakest
-from bench.replay.kernel import Counts, Events, Kind, lines_spanned, simulate
+from bench.replay.counts import Counts
+from bench.replay.events import Events, Kind, lines_spanned
 from bench.replay.layout import CodeBuffer, lay_out
 from bench.replay.parameters import Parameters
 from bench.replay.plan import WHOLE, Extent, LineStep, Plan, Tally, executor_locks, plan
 from bench.replay.price import Prices
+from bench.replay.simulate import simulate
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import Guest, Trace
 from bench.translators.translator import Access, Code, Translator

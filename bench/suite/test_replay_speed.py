@@ -10,10 +10,12 @@ import numpy.typing as npt
 import pytest
 
 from bench.hosts import load_host
-from bench.replay.kernel import Counts, Events, simulate
+from bench.replay.counts import Counts
+from bench.replay.events import Events
 from bench.replay.layout import lay_out
 from bench.replay.parameters import CacheParameters, Parameters
 from bench.replay.replay import replay
+from bench.replay.simulate import simulate
 from bench.suite import caches
 from bench.suite.conftest import Measure
 from bench.suite.table import OURS, Goal

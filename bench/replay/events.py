@@ -1,0 +1,112 @@
+"""What strategies make the caches do besides running TBs."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.errors import InputError
+from bench.hosts.profile import Host
+
+I64: TypeAlias = npt.NDArray[np.int64]
+U8: TypeAlias = npt.NDArray[np.uint8]
+
+MOST_CODE = 1 << 30
+"""Bytes of code buffer; the kernel's directory holds a byte for every line of it in each cache."""
+
+
+class Kind(enum.IntEnum):
+    """What happens at an event; lines are those of the cache in question, and successive.
+
+    ``STORE``           one store into each of ``count`` data lines
+    ``LOAD``            one load from each of ``count`` data lines
+    ``CLEAN``           write each of ``count`` data lines that is dirty to the next level; it stays, clean
+    ``INVALIDATE``      drop each of ``count`` instruction lines
+    ``INVALIDATE_ALL``  drop every instruction line (address and count do not matter)
+    ``TRANSLATE``       the translator runs ``count`` times over its own code and data (the address does not matter)
+
+    A flush of the whole code buffer is a ``CLEAN`` and an ``INVALIDATE`` of all its lines.
+    """
+
+    STORE = 0
+    LOAD = 1
+    CLEAN = 2
+    INVALIDATE = 3
+    INVALIDATE_ALL = 4
+    TRANSLATE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """What a strategy makes the caches do, in time order: arrays of equal length.
+
+    ``position``  index of the execution after which it happens, ascending; -1: before the first
+    ``kind``      a ``Kind``
+    ``address``   a byte of the first line
+    ``count``     lines (``TRANSLATE``: runs)
+    """
+
+    position: I64
+    kind: U8
+    address: I64
+    count: I64
+
+    def __len__(self) -> int:
+        return self.position.size
+
+    @classmethod
+    def none(cls) -> Events:
+        """No events: the baseline."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
+
+    def end_on(self, host: Host) -> int:
+        """How far they reach into the code buffer of ``host``, in bytes.
+
+        Raises ``InputError`` for events that are out of order or outside 0 .. 1 GiB.
+        """
+        previous = np.concatenate((np.full(min(1, len(self)), -1), self.position[:-1]))
+        for bad, found, expected in (
+            (self.position < previous, self.position, "ascending positions from -1 on"),
+            (self.kind >= len(Kind), self.kind, f"a kind below {len(Kind)}"),
+            ((self.count < 0) | (self.count > MOST_CODE), self.count, f"a count within 0 .. {MOST_CODE}"),
+        ):
+            rows = np.flatnonzero(bad)
+            if rows.size:
+                raise InputError(str(found[rows[0]]), place=f"event {int(rows[0])}", expected=expected)
+        end = 0
+        for kinds, line in (
+            ((Kind.STORE, Kind.LOAD, Kind.CLEAN), host.dcache.line),
+            ((Kind.INVALIDATE,), host.icache.line),
+        ):
+            rows = np.flatnonzero(np.isin(self.kind, kinds) & (self.count > 0))
+            first = self.address[rows] // line * line
+            length = self.count[rows] * line
+            check_range(f"{'/'.join(kind.name for kind in kinds)} event", first, length)
+            end = max(end, int((first + length).max(initial=0)))
+        return end
+
+    def check_before(self, length: int) -> None:
+        """Raise ``InputError`` for an event after the last of ``length`` executions."""
+        late = int(np.searchsorted(self.position, length))
+        if late < len(self):
+            raise InputError(f"position {self.position[late]}", place=f"event {late}", expected=f"one below {length}")
+
+
+def check_range(what: str, addresses: I64, sizes: I64) -> None:
+    """Raise ``InputError`` for the first of the ranges that is empty or not within the code buffer."""
+    bad = np.flatnonzero((addresses < 0) | (sizes < 1) | (sizes > MOST_CODE) | (addresses > MOST_CODE - sizes))
+    if bad.size:
+        row = int(bad[0])
+        raise InputError(
+            f"{sizes[row]} bytes at {addresses[row]}", place=f"{what} {row}",
+            expected=f"at least one byte, within 0 .. {MOST_CODE}",
+        )  # fmt: skip
+
+
+def lines_spanned(address: I64, size: I64, line: int) -> I64:
+    """How many lines of ``line`` bytes the ``size`` >= 1 bytes from each ``address`` on touch: an event's ``count``."""
+    return (address + size - 1) // line - address // line + 1

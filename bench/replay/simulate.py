@@ -1,0 +1,191 @@
+"""Several simulations of one execution, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.errors import InputError
+from bench.hosts.profile import Cache, Host
+from bench.processors import processors
+from bench.replay.accesses import Accesses, Piece, Sides
+from bench.replay.counts import Counts
+from bench.replay.events import Events, check_range
+from bench.replay.kernel import COLUMNS, COUNTERS, NO_LINE, NOWHERE, REPLACEMENTS, Caches, Geometry, Shape, advance
+from bench.replay.lanes import MOST_LANES, Lanes
+from bench.replay.parameters import CacheParameters
+
+I64: TypeAlias = npt.NDArray[np.int64]
+U32: TypeAlias = npt.NDArray[np.uint32]
+U64: TypeAlias = npt.NDArray[np.uint64]
+
+MOST_WAYS = {"lru": 16, "plru": 64, "round-robin": 64, "random": 64}
+"""The order of a set's ways is one 64-bit word, and so is the set of its invalid ways."""
+_PAGE = 1 << 20
+"""Bytes; the code buffer, the translator and the guest's data begin at multiples of it."""
+
+
+def simulate(
+    host: Host,
+    addresses: I64,
+    sizes: I64,
+    chunks: Iterable[U32],
+    events: Sequence[Events],
+    parameters: CacheParameters,
+) -> list[Counts]:
+    """Replay an execution on ``host``, once with each of ``events``, the caches empty at the start.
+
+    ``addresses`` and ``sizes`` place each TB in the code buffer (bytes, one row
+    per TB id, as ``lay_out`` gives them).  ``chunks`` are the execution words in
+    order (``Accesses.pieces``).  They are taken once, and one at a time: memory depends on the
+    length of the code buffer, not on that of the execution.
+
+    Raises ``InputError`` for a TB outside 0 .. 1 GiB, a word that names no TB,
+    events that are out of order, outside 0 .. 1 GiB or after the end, and for
+    caches with more ways than ``MOST_WAYS`` says.
+    """
+    check_range("TB", addresses, sizes)
+    code_bytes = max([int((addresses + sizes).max(initial=0)), *(some.end_on(host) for some in events)])
+    core = _Core(host, code_bytes, parameters)
+    groups = [Lanes.of(events[first : first + MOST_LANES]) for first in range(0, len(events), MOST_LANES)]
+    replays = [[_Replay(core, group, side) for side in range(core.sides.mask + 1)] for group in groups]
+
+    line = host.icache.line
+    spans = np.stack((addresses // line, (addresses + sizes - 1) // line), axis=1).astype(np.uint32)
+    stops = np.unique(np.concatenate([np.empty(0, np.int64), *(group.position for group in groups)]))
+    accesses = Accesses(
+        spans, host.icache.sets, stops, core.sides, parameters.guest_data_lines, core.most_fresh - core.fresh
+    )
+    # The kernels run without the interpreter's lock: the next piece is made while this one is gone through.
+    with ThreadPoolExecutor(min(len(groups) * (core.sides.mask + 1), processors()) or 1) as pool:
+        pending: list[Future[None]] = []
+        for pieces in accesses.pieces(chunks):
+            for future in pending:
+                future.result()
+            pending = [
+                pool.submit(replay.advance, piece)
+                for sides in replays
+                for replay, piece in zip(sides, pieces, strict=True)
+            ]
+        for future in pending:
+            future.result()
+    for some in events:
+        some.check_before(accesses.length)
+
+    whole = {
+        "executions": accesses.executions, "stopped": accesses.stopped, "unknown": accesses.unknown,
+        "code_lines": accesses.lines,
+    }  # fmt: skip
+    rows = [sum((replay.counted() for replay in sides[1:]), sides[0].counted()) for sides in replays]
+    return [
+        Counts(**(dict(zip(COUNTERS, row.tolist(), strict=True)) | whole))
+        for group, lanes in zip(groups, rows, strict=True)
+        for row in lanes[np.argsort(group.order)]
+    ]
+
+
+class _Replay:
+    """One side of several simulations: the caches, what has happened to them, and what is still to happen."""
+
+    def __init__(self, core: _Core, lanes: Lanes, side: int) -> None:
+        self._lanes = lanes
+        self._caches = core.caches(len(lanes.order), side)
+        self._translator = core.translator(side)
+        self._carried = np.array([0, core.fresh + (side << core.sides.data_shift)])
+
+    def advance(self, piece: Piece) -> None:
+        """Go through a piece of the stream."""
+        lanes = self._lanes
+        advance(
+            self._caches, self._translator, piece.accesses, piece.when, piece.stops, piece.bounds, piece.stopped,
+            lanes.position, lanes.kind, lanes.address, lanes.count, lanes.lanes, self._carried,
+        )  # fmt: skip
+
+    def counted(self) -> I64:
+        """The counts of each lane."""
+        counts = self._caches.counts.reshape(-1, COLUMNS)[:, : len(COUNTERS)]
+        return np.add(counts[:-1], counts[-1:])
+
+
+class _Core:
+    """The shape of a core's caches, and the addresses of everything behind ``code_bytes`` of code buffer."""
+
+    def __init__(self, host: Host, code_bytes: int, parameters: CacheParameters) -> None:
+        named = {"icache": host.icache, "dcache": host.dcache} | ({"l2": host.l2} if host.l2 else {})
+        for name, cache in named.items():
+            if cache.ways > MOST_WAYS[cache.replacement]:
+                raise InputError(
+                    f"{cache.ways} ways, {cache.replacement}", file=host.name, place=f"{name}.ways",
+                    expected=f"at most {MOST_WAYS[cache.replacement]}",
+                )  # fmt: skip
+        self._host = host
+        self._levels = list(named.values())
+        self.sides = _sides(self._levels)
+        page = max(_PAGE, *(cache.line for cache in self._levels))
+        code = -(-code_bytes // page) * page
+        data = -(-(code + parameters.translator_code_lines * host.icache.line) // page) * page
+        fresh = -(-(data + parameters.translator_data_lines * host.dcache.line) // page) * page
+        self._translator_code = code // host.icache.line, parameters.translator_code_lines
+        self._translator_data = data // host.dcache.line, parameters.translator_data_lines
+        self._dense = [fresh // cache.line for cache in self._levels]
+        # A bit generator's raw stream is the same in every version of numpy.
+        self._luck = (np.random.PCG64(parameters.seed).random_raw(len(self._levels)) >> np.uint64(1)).tolist()
+        self.fresh = fresh // host.dcache.line
+        # Line numbers, of the cache with the shortest lines too, must stay below the number that means none.
+        self.most_fresh = int(NO_LINE) * min(cache.line for cache in self._levels) // host.dcache.line
+
+    def caches(self, lanes: int, side: int) -> Caches:
+        """The caches, empty, of ``lanes`` simulations of one side."""
+        geometries: list[int] = []
+        directory = row = frame = 0
+        words = []
+        for cache, dense, luck in zip(self._levels, self._dense, self._luck, strict=True):
+            geometries += Geometry(
+                directory, dense, row, frame, cache.sets - 1, cache.ways, REPLACEMENTS.index(cache.replacement),
+                cache.ways.bit_length() - 1, cache.line.bit_length() - 1, luck,
+            )  # fmt: skip
+            words.append(_set_words(cache))
+            directory += dense + 1
+            row += cache.sets
+            frame += cache.sets * cache.ways
+        host = self._host
+        shape = Shape(
+            lanes, row, frame, len(self._levels), host.dcache.write == "back", host.dcache.write_allocate,
+            host.coherence.snoop.value == "all", *self._translator_data, self.sides.mask, side, self.sides.code_shift,
+            self.sides.data_shift,
+        )  # fmt: skip
+        return Caches(
+            sets=np.tile(np.concatenate(words), (lanes, 1)).ravel(),
+            tags=np.full(lanes * frame, NO_LINE, np.uint32),
+            ways_of=np.full(directory, NOWHERE, np.uint8),
+            counts=np.zeros((lanes + 1) * COLUMNS, np.int64),
+            numbers=np.array([*shape, *geometries], np.int64),
+        )
+
+    def translator(self, side: int) -> U32:
+        """The translator's instruction lines on one side."""
+        first, count = self._translator_code
+        lines: U32 = np.arange(first, first + count, dtype=np.uint32)
+        return np.compress((lines >> self.sides.code_shift) & self.sides.mask == side, lines)
+
+
+def _set_words(cache: Cache) -> U64:
+    """The words of a cache's sets: way n is n-th in the order, every way is invalid, none is dirty."""
+    order = sum(way << 4 * way for way in range(cache.ways)) if cache.replacement == "lru" else 0
+    return np.tile(np.array([order, (1 << cache.ways) - 1, 0, 0], np.uint64), (cache.sets, 1))
+
+
+def _sides(levels: Sequence[Cache]) -> Sides:
+    """Two sides by the highest address bit that is in the index of every cache, or one if there is none."""
+    longest = max(cache.line for cache in levels)
+    # Pages are as long as both sides together, at least.
+    ways = min(_PAGE, *(cache.size // cache.ways for cache in levels))
+    if ways < 2 * longest:
+        return Sides(0, 0, 0)
+    bit = ways.bit_length() - 2
+    code, data = (cache.line.bit_length() - 1 for cache in levels[:2])
+    return Sides(1, bit - code, bit - data)
