@@ -128,7 +128,12 @@ _ARGUMENTS = {"emit": Write, "flush_buffer": Buffer}
 
 def place_of(strategy: Strategy | type[Strategy], hook: str) -> str:
     """Where a strategy's hook is defined, for messages: ``Class.hook, line N``, and what ``super()`` may reach."""
-    cls = strategy if isinstance(strategy, type) else type(strategy)
+    cls: Any = strategy if isinstance(strategy, type) else type(strategy)
+    return _defined(cls, hook)
+
+
+@functools.lru_cache
+def _defined(cls: Any, hook: str) -> str:
     bases = [base for base in cls.__mro__ if hook in vars(base) and base is not Strategy] or [Strategy]
     first, *above = (_place(base, hook, inspect.unwrap(vars(base)[hook])) for base in bases)
     return f"{first} (super: {'; '.join(above)})" if above else first
@@ -192,22 +197,21 @@ def _handed_on(tree: ast.AST) -> set[str]:
 def _checked(cls: type, hook: str, function: FunctionType) -> Callable[..., Hook]:
     """The hook, with its answer checked: a tuple of operations, or a generator that gets its results."""
 
+    place = _place(cls, hook, function)
+
     @functools.wraps(function)
     def checked(self: Strategy, argument: Any) -> Hook:
         answer = function(self, argument)
-        if isinstance(answer, _Results):
+        if isinstance(answer, _Results | _Checked):
             return answer
         if isinstance(answer, Generator):
-            return _Results(answer, f"{cls.__name__}.{hook}", _place(cls, hook, function))
+            return _Results(answer, f"{cls.__name__}.{hook}", place)
         if not isinstance(answer, tuple):
             found = "nothing" if answer is None else type(answer).__name__
-            raise StrategyError(
-                f"{_place(cls, hook, function)}: returns {found}; return a tuple of operations, or yield them"
-            )
-        place = _place(cls, hook, function)
+            raise StrategyError(f"{place}: returns {found}; return a tuple of operations, or yield them")
         for operation in answer:
             refuse_foreign(operation, place)
-        return answer
+        return _Checked(answer)
 
     return checked
 
@@ -232,6 +236,10 @@ def refuse_foreign(operation: object, place: str) -> None:
 
 _FIELDS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in OPERATIONS}
 """The fields of every operation, each with its type or union of types."""
+
+
+class _Checked(tuple[Operation, ...]):
+    """A hook's answer that has been checked: handed on by the hook of a class below, it need not be again."""
 
 
 class _Results(Generator[Operation, int | None, None]):

@@ -249,10 +249,11 @@ class _Lowering:
         if not isinstance(operation, _MAINTENANCE):
             self.end_run()
         match operation:
-            case Store(unit) | Load(unit):
-                kind = Kind.STORE if isinstance(operation, Store) else Kind.LOAD
-                self._touch(kind, unit.offset, unit.offset + unit.size, unit.in_scratch)
-                self.counts["stores"] += kind is Kind.STORE
+            case Store():
+                self._touch(Kind.STORE, operation.unit)
+                self.counts["stores"] += 1
+            case Load():
+                self._touch(Kind.LOAD, operation.unit)
             case Clean(where):
                 self._maintain(Kind.CLEAN, where, 1)
                 self.maintained = True
@@ -281,8 +282,9 @@ class _Lowering:
         self.maintained = self.broadcast = False
         self.barriers = 0
 
-    def _touch(self, kind: Kind, start: int, end: int, in_scratch: bool) -> None:
+    def _touch(self, kind: Kind, unit: Unit) -> None:
         """A store or a load; with its predecessor if that is of the same kind and ends where it begins, or later."""
+        start, end, in_scratch = unit.offset, unit.offset + unit.size, unit.in_scratch
         if self.steps:
             last = self.steps[-1]
             before = last.extent
@@ -290,7 +292,8 @@ class _Lowering:
                 last.kind is kind and before.in_scratch is in_scratch and before.end is not None
                 and before.start <= start <= before.end
             ):  # fmt: skip
-                self.steps[-1] = LineStep(kind, Extent(before.start, max(before.end, end), in_scratch))
+                if end > before.end:
+                    self.steps[-1] = LineStep(kind, Extent(before.start, end, in_scratch))
                 return
         self.steps.append(LineStep(kind, Extent(start, end, in_scratch)))
 

@@ -51,6 +51,7 @@ from strategies.writes import Block, Buffer, Phase, Region, Unit, Write
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U32: TypeAlias = npt.NDArray[np.uint32]
+_Steps: TypeAlias = tuple[tuple[LineStep, ...], ...]
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the executions replayed so far, and those to replay in all."""
 
@@ -178,6 +179,7 @@ class _Ground:
             *((host.l2.tag, host.l2.replacement_tag, parameters.guest_data_lines.tag) if host.l2 else ()),
         )  # fmt: skip
         self._codes: dict[int, Code] = {}
+        self._apart: dict[tuple[_Steps, _Steps], Events] = {}
 
         blocks, faults = trace.blocks, trace.retranslations
         self.tb = faults.tb.astype(np.int64)
@@ -198,7 +200,7 @@ class _Ground:
         """A block with ``accesses`` guest loads; None for a block without."""
         if accesses and accesses not in self._codes:
             loads: list[Access] = ["load"] * accesses
-            self._codes[accesses] = self.translator.block(0, loads)
+            self._codes[accesses] = self.translator.block(0, loads, followed=False)
         return self._codes.get(accesses)
 
     def _rewritten(self, accesses: int, size: int) -> Region:
@@ -232,6 +234,15 @@ class _Ground:
             size = round(float(self.layout.sizes[rows].mean()))
             kinds.append(_Kind(Region(0, size, code.writes if code else ()), rows))
         return tuple(kinds)
+
+    @cached_property
+    def sizes(self) -> tuple[list[Block], I64]:
+        """The TBs as ``side_bytes`` sees them, each that is another once, and which of them each TB is."""
+        # As one number: to sort pairs takes ten times as long.
+        room = int(self.layout.sizes.max(initial=0)) + 1
+        keys, kind = np.unique(self.instructions * room + self.layout.sizes, return_inverse=True)
+        words = START_WORDS[self.trace.guest]
+        return [Block(int(key) // room, int(key) % room, words) for key in keys], kind
 
     @cached_property
     def buffers(self) -> tuple[Buffer, ...]:
@@ -286,23 +297,32 @@ class _Ground:
         A retranslation comes after the execution that faulted, before anything else; a translation before
         the execution that its TB was born at, between the right tb flushes.
         """
-        blocks, faults, layout = self.trace.blocks, self.trace.retranslations, self.layout
-        parts = [np.empty((7, 0), np.int64)]
+        faults, rest = self.trace.retranslations, self._elsewhere(doings.translations, doings.flushes)
+        parts: list[I64] = []
         for kind, steps in zip(self.retranslated, doings.retranslations, strict=True):
             rows, tb = kind.rows, self.tb[kind.rows]
             when = faults.position[rows], np.zeros_like(rows), rows
-            parts += self._happenings(steps, when, layout.addresses[tb], self.rewritten[rows])
-        for kind, steps in zip(self.blocks, doings.translations, strict=True):
-            rows = kind.rows[blocks.born[kind.rows] >= 0]
-            when = blocks.born[rows] - 1, 2 * blocks.epoch[rows].astype(np.int64) + 1, rows
-            parts += self._happenings(steps, when, layout.addresses[rows], layout.sizes[rows])
-        for number, (buffer, steps) in enumerate(zip(self.buffers, doings.flushes, strict=True)):
-            row = np.array([number])
-            when = self.trace.flushes[row] - 1, 2 * row + 2, row
-            parts += self._happenings(steps, when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
-        position, phase, row, step, kinds, address, count = np.concatenate(parts, axis=1)
-        order = np.lexsort((step, row, phase, position))
-        return Events(position[order], kinds[order].astype(np.uint8), address[order], count[order])
+            parts += self._happenings(steps, when, self.layout.addresses[tb], self.rewritten[rows])
+        first = _in_order(parts)
+        at = np.searchsorted(rest.position, first.position)
+        columns = ("position", "kind", "address", "count")
+        return Events(*(np.insert(getattr(rest, name), at, getattr(first, name)) for name in columns))
+
+    def _elsewhere(self, translations: _Steps, flushes: _Steps) -> Events:
+        """What happens apart from retranslations: mostly the same for all strategies, and most of what happens."""
+        if (translations, flushes) not in self._apart:
+            blocks, layout = self.trace.blocks, self.layout
+            parts: list[I64] = []
+            for kind, steps in zip(self.blocks, translations, strict=True):
+                rows = kind.rows[blocks.born[kind.rows] >= 0]
+                when = blocks.born[rows] - 1, 2 * blocks.epoch[rows].astype(np.int64) + 1, rows
+                parts += self._happenings(steps, when, layout.addresses[rows], layout.sizes[rows])
+            for number, (buffer, steps) in enumerate(zip(self.buffers, flushes, strict=True)):
+                row = np.array([number])
+                when = self.trace.flushes[row] - 1, 2 * row + 2, row
+                parts += self._happenings(steps, when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
+            self._apart[translations, flushes] = _in_order(parts)
+        return self._apart[translations, flushes]
 
     def simulated(self, doings: Iterable[_Doings], chunks: Iterable[U32]) -> list[Counts]:
         """The counts of each, from one pass over the execution."""
@@ -310,17 +330,17 @@ class _Ground:
         events = [self.events(one) for one in doings]
         return simulate(self.host, layout.addresses, layout.sizes, chunks, events, self.parameters.caches)
 
-    def luck(self, baseline: Counts) -> tuple[float, float]:
-        """By how many misses, and misses of the L2, two passes that differ can differ by chance.
+    def luck(self, more: Counts) -> tuple[float, float]:
+        """By how many of the misses on top of the baseline's, and of those in the L2, chance may have missed.
 
-        Random replacement draws anew after the first difference.  The square root of the count is the standard
-        deviation if every miss were drawn by itself; the default trace on a Cortex-A9 shows about a third of it
-        over three seeds, because what is not touched by the difference stays the same.
+        Random replacement draws the same for both where the difference does not reach.  Over five seeds the default
+        trace on a Cortex-A9 shows a standard deviation of 1.0 times the square root of the L1 misses on top, as if
+        they alone were drawn, and of 2.7 times that of the L2's, where sets differ longer: three of each.
         """
         host = self.host
         random = host.icache.replacement == "random"
         below = random or (host.l2 is not None and host.l2.replacement == "random")
-        return math.sqrt(baseline.code_misses) * random, math.sqrt(baseline.code_memory) * below
+        return 3 * math.sqrt(abs(more.code_misses)) * random, 9 * math.sqrt(abs(more.code_memory)) * below
 
     def _happenings(
         self, steps: Sequence[LineStep], when: tuple[I64, I64, I64], addresses: I64, sizes: I64
@@ -337,13 +357,24 @@ class _Ground:
             yield np.stack((*when, np.full_like(sizes, number), np.full_like(sizes, step.kind), first, count))
 
 
+def _in_order(parts: Iterable[I64]) -> Events:
+    """Events from columns position, phase, row, step, kind, address, count."""
+    position, phase, row, step, kind, address, count = np.concatenate([np.empty((7, 0), np.int64), *parts], axis=1)
+    order = np.lexsort((step, row, phase, position))
+    return Events(position[order], kind[order].astype(np.uint8), address[order], count[order])
+
+
 @dataclass(frozen=True, slots=True)
 class _Doings:
     """What is done to the caches: the steps for each kind of retranslation and of TB, and for each tb flush."""
 
-    retranslations: tuple[tuple[LineStep, ...], ...]
-    translations: tuple[tuple[LineStep, ...], ...]
-    flushes: tuple[tuple[LineStep, ...], ...]
+    retranslations: _Steps
+    translations: _Steps
+    flushes: _Steps
+
+    def __hash__(self) -> int:
+        # Enough to tell most of them apart: they are long.
+        return hash(tuple(sum(map(len, steps)) for steps in (self.retranslations, self.translations, self.flushes)))
 
 
 def _translation(one: Plan) -> tuple[LineStep, ...]:
@@ -397,11 +428,8 @@ class _Asked:
 
     def _side_bytes(self) -> I64:
         """Bytes kept beside each TB."""
-        ground = self.ground
-        keys, kind = np.unique(np.stack((ground.instructions, ground.layout.sizes)), axis=1, return_inverse=True)
-        words = START_WORDS[ground.trace.guest]
-        kept = [self._kept(Block(int(instructions), int(size), words)) for instructions, size in keys.T]
-        return np.array(kept, np.int64)[kind.ravel()] if kept else np.zeros(0, np.int64)
+        blocks, kind = self.ground.sizes
+        return np.array([self._kept(block) for block in blocks], np.int64)[kind]
 
     def _kept(self, block: Block) -> int:
         """Bytes kept beside one TB."""
@@ -422,7 +450,7 @@ class _Asked:
         more = counts - baseline
         flush, lock, stop = prices.flush(tally), prices.locks(tally), prices.stops(tally)
         refill = prices.caused(more.code_misses, more.code_memory, ground.counted)
-        luck = (0.0, 0.0) if counts is baseline else ground.luck(baseline)
+        luck = ground.luck(more)
         refill = refill.widened(prices.refills(*luck, ground.counted))
         lookup, translate = prices.lookups(tally), prices.translator(tally)
         store_into_code = prices.stores_into_code(tally)
@@ -514,5 +542,5 @@ class _Asked:
             flushes = len(self.flushes)
             yield f"its flushes are at the trace's {flushes} tb flush{'es' if flushes > 1 else ''}"
         if any(luck):
-            misses, memory = (round(count) for count in luck)
-            yield f"replacement is random: up to {misses:,} refills, {memory:,} of those from memory, are chance"
+            misses, memory = (round(float(f"{count:.0e}")) for count in luck)
+            yield f"replacement is random: some {misses:,} refills, and {memory:,} fills from memory, are chance"

@@ -43,7 +43,13 @@ class Backend(Translator):
         return next(name for name, held in self.registers.items() if held is Holds.VALUE)
 
     def block(
-        self, tb: int, accesses: Iterable[Access] = ("load",), *, guarded: bool = False, guest_bits: GuestBits = 32
+        self,
+        tb: int,
+        accesses: Iterable[Access] = ("load",),
+        *,
+        guarded: bool = False,
+        guest_bits: GuestBits = 32,
+        followed: bool = True,
     ) -> Code:
         wanted = tuple(accesses)
         unknown = [access for access in wanted if access not in get_args(Access)]
@@ -63,8 +69,10 @@ class Backend(Translator):
         # What is to be loaded is in no register yet.
         unset = Holds.VALUE if "store" not in wanted else None
         registers = {name: Holds.UNKNOWN if held is unset else held for name, held in self.registers.items()}
-        follower = Follower(placed, registers, self.destination)
-        paths = tuple(_paths(follower, len(wanted), guest_bits, self.host_bits, guarded))
+        paths: tuple[Path, ...] = ()
+        if followed:
+            follower = Follower(placed, registers, self.destination)
+            paths = tuple(_paths(follower, len(wanted), guest_bits, self.host_bits, guarded))
         return Code(tb, out.here, end, out.writes(), paths, placed, tuple(registers.items()), guest_bits, stores)
 
     def _emit(self, out: Emitter, accesses: tuple[Access, ...], guarded: bool) -> tuple[int, int]:

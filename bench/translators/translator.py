@@ -111,12 +111,19 @@ class Translator(abc.ABC):
 
     @abc.abstractmethod
     def block(
-        self, tb: int, accesses: Iterable[Access] = ("load",), *, guarded: bool = False, guest_bits: GuestBits = 32
+        self,
+        tb: int,
+        accesses: Iterable[Access] = ("load",),
+        *,
+        guarded: bool = False,
+        guest_bits: GuestBits = 32,
+        followed: bool = True,
     ) -> Code:
         """The block number ``tb`` with the given guest accesses (of 32 bits, TLB index 0, kernel mode), then its exit.
 
         The last access is the one that faults.  ``guarded``: a condition of the guest's skips them all, by
         a branch whose label is bound behind the last one.  ``guest_bits`` is the width of a guest address.
+        Where it is not ``followed`` its paths are left out: to find them is most of the work.
         Raises ``InputError`` if there is no access, for an unknown one, and for a width
         that this translator does not have.
         """
