@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+from numba.core import event
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +51,24 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """``function``, which makes no arrays, as a part of every kernel of its file that calls it."""
     return cast("Callable[P, R]", numba.njit(inline="always", **_LEAN)(function))
+
+
+class _Announcement(event.Listener):
+    """Says, on a terminal, why nothing happens: kernels that are not in the cache are being compiled."""
+
+    said = False
+
+    def on_start(self, event: event.Event) -> None:
+        first = not self.said and multiprocessing.parent_process() is None
+        self.said = True
+        if first and sys.stderr is not None and sys.stderr.isatty():
+            print("staleline: compiling, once on this machine, for about half a minute", file=sys.stderr, flush=True)
+
+    def on_end(self, event: event.Event) -> None:
+        """Nothing is said."""
+
+
+event.register("numba:compile", _Announcement())
 
 
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -43,3 +48,24 @@ def test_a_kernel_runs_with_and_without_a_place_for_its_cache(
         with pytest.warns(RuntimeWarning, match="no folder for compiled kernels can be written"):
             compiled = decorator(_sum_of_twice)
     assert compiled(np.arange(5)) == 20
+
+
+def test_on_a_terminal_compiling_is_said_once(tmp_path: Path) -> None:
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import sys\n"
+        "from bench.jit import kernel\n"
+        "sys.stderr.isatty = lambda: len(sys.argv) > 1\n"
+        "one, two = kernel(lambda x: x + 1), kernel(lambda x: x + 2)\n"
+        "assert one(1) + two(1) == 5\n"
+    )
+
+    def said(*arguments: str) -> str:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        command = [sys.executable, str(script), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stderr
+
+    assert said("terminal").splitlines() == ["staleline: compiling, once on this machine, for about half a minute"]
+    assert said("terminal") == ""  # the cache has it
+    shutil.rmtree(tmp_path / "cache")
+    assert said() == ""

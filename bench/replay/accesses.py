@@ -82,7 +82,8 @@ def _stream(
             stopped[passed] = lines
             passed += 1
             stop += 1
-            latest[:] = _NO_LINE
+            for index in range(latest.shape[0]):
+                latest[index] = _NO_LINE
         if here == words.shape[0] or bad >= 0 or max(left, right) > room:
             break
         end: Int = words.shape[0]

@@ -547,7 +547,7 @@ def _load(c: Caches, line: Int, who: Word, dirty: Int, source: Int, now: Int) ->
                 evicted &= ~alike
 
 
-@part
+@inlined
 def _store(c: Caches, line: Int, who: Word, now: Int) -> None:
     """Store to a data line."""
     shape = _shape(c)
@@ -570,7 +570,7 @@ def _store(c: Caches, line: Int, who: Word, now: Int) -> None:
             _count(c, _SNOOPED, _drop(c, _ICACHE, dropped, who), 1)
 
 
-@part
+@inlined
 def _clean(c: Caches, line: Int, who: Word, now: Int) -> None:
     """Write a data line to the next level if it is dirty; it stays."""
     dirty = _held(c, _DCACHE, line, who, True)
@@ -586,7 +586,7 @@ def _clean(c: Caches, line: Int, who: Word, now: Int) -> None:
         _next_level(c, line, g.line_bits, dirty, _WRITE, now)
 
 
-@part
+@inlined
 def _drop_all(c: Caches, who: Word) -> None:
     """Invalidate every instruction line of this side; all of them are in the directory."""
     shape, g = _shape(c), _geometry(c, _ICACHE)
@@ -663,7 +663,7 @@ _GUEST_DATA = np.int64(GUEST_DATA)
 _TIMED = np.int64(-1)
 
 
-@part
+@inlined
 def _event(c: Caches, translator: U32, kind: Int, address: Int, count: Int, who: Word, now: Int) -> None:
     """One event, as far as it concerns lines of this side."""
     shape = _shape(c)

@@ -67,8 +67,9 @@ def _merge(position: I64, kind: U8, address: I64, count: I64, ends: I64, chosen:
     ``ends``: of each simulation's events.  ``common``: of each simulation, the others in its rows, added up.
     """
     simulations = ends.shape[0]
-    following = np.zeros(simulations, np.int64)
-    following[1:] = ends[:-1]
+    following = np.empty(simulations, np.int64)
+    for simulation in range(simulations):
+        following[simulation] = ends[simulation - 1] if simulation else 0
     # Of each simulation, the row it was in last; of each row of one place, the row before it.
     last = np.zeros(simulations, np.int64)
     before = np.zeros(simulations, np.int64)
@@ -81,7 +82,8 @@ def _merge(position: I64, kind: U8, address: I64, count: I64, ends: I64, chosen:
                 here = min(here, position[following[simulation]])
         if here == _NEVER:
             return rows
-        last[:] = -1
+        for simulation in range(simulations):
+            last[simulation] = -1
         more = True
         while more:
             more = False
