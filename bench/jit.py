@@ -68,7 +68,7 @@ class _Announcement(event.Listener):
         """Nothing is said."""
 
 
-event.register("numba:compile", _Announcement())
+event.register("numba:compile", _Announcement())  # type: ignore[no-untyped-call]
 
 
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:

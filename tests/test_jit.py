@@ -56,7 +56,8 @@ def test_on_a_terminal_compiling_is_said_once(tmp_path: Path) -> None:
         "import sys\n"
         "from bench.jit import kernel\n"
         "sys.stderr.isatty = lambda: len(sys.argv) > 1\n"
-        "one, two = kernel(lambda x: x + 1), kernel(lambda x: x + 2)\n"
+        "one = kernel(lambda x: x + 1)\n"
+        "two = kernel(lambda x: x + 2)\n"
         "assert one(1) + two(1) == 5\n"
     )
 
