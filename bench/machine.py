@@ -50,7 +50,7 @@ allocate: the next store there misses.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple, TypeVar
 
 from bench.program import Model
@@ -446,10 +446,10 @@ def _left(state: State, core: int) -> State:
 # --- Steps of the environment (rule 2) ------------------------------------------------------------------------------
 
 
-def environment_steps(model: Model, state: State) -> Iterator[Transition]:
-    """Every step that the environment can take now, in the order of ``Event``."""
+def environment_steps(model: Model, state: State, kinds: Container[Kind] = tuple(Kind)) -> Iterator[Transition]:
+    """Every step of one of the ``kinds`` that the environment can take now, in the order of ``Event``."""
     for event in _environment_events(model, state):
-        after = _environment_step(model, state, event)
+        after = _environment_step(model, state, event) if event.kind in kinds else None
         if after is not None:
             yield Transition(event, after)
 

@@ -155,7 +155,7 @@ def _lessens(a: Arrays, states: U64, row: Word, swap: Word, move: Word) -> bool:
 def _swap(a: Arrays, states: U64, row: Word, swap: Word, spare: Word) -> None:
     """Do a swap in place."""
     _copy(a.width, states, row, states, spare)
-    for number in range(a.swaps[swap, 0], a.swaps[swap, 1]):
+    for number in range(a.swaps[swap, 0], a.swaps[swap, 2]):
         move = np.uint64(number)
         image = a.images[a.moves[move, 6] + _field(states, spare, a.moves, move, 3)]
         word, shift = a.moves[move, 0], a.moves[move, 1]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
-from bench.machine import State, Transition, environment_steps, finished, initial, program_steps
+from bench.machine import Kind, State, Transition, environment_steps, finished, initial, program_steps
 from bench.program import Model
+
+WAITED_FOR = (Kind.DRAIN, Kind.COMPLETE, Kind.SWITCH, Kind.MOVE)
+"""The steps of the environment that a thread may have to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,11 @@ class Outcome:
 
 def is_alive(model: Model, state: State, alive: set[State]) -> bool:
     """Whether environment steps alone can lead to a step of some thread; ``alive`` remembers states that can."""
+    return _leads_on(model, state, alive, WAITED_FOR) or _leads_on(model, state, alive, tuple(Kind))
+
+
+def _leads_on(model: Model, state: State, alive: set[State], kinds: Container[Kind]) -> bool:
+    """Whether steps of these kinds can."""
     seen = {state}
     pending = [state]
     while pending:
@@ -39,7 +48,7 @@ def is_alive(model: Model, state: State, alive: set[State]) -> bool:
         if current in alive or next(iter(program_steps(model, current)), None) is not None:
             alive.update((state, current))
             return True
-        for transition in environment_steps(model, current):
+        for transition in environment_steps(model, current, kinds):
             if transition.state not in seen:
                 seen.add(transition.state)
                 pending.append(transition.state)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bench.machine import Kind
 from bench.search.footprint import View
+from bench.search.outcome import WAITED_FOR
 from bench.search.relation import LocalStep, NewImage, NewResult, News, NewSteps, NewValue, Numbers, Relation, Result
 
 I32: TypeAlias = npt.NDArray[np.int32]
@@ -40,9 +41,6 @@ _LONGEST_KEY = 64
 HASH_KEY, HASH_STEP = 0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F
 """Odd numbers with well-spread bits: 2**64 over the golden ratio, and one of xxHash's primes."""
 
-_AWAITED = (Kind.DRAIN, Kind.COMPLETE, Kind.SWITCH, Kind.MOVE)
-"""The steps of the environment that a thread may have to wait for."""
-
 _COMPARED = ("line", "block", "place", "running", "icache", "ahead", "buffer", "pending", "lock", "deferred")
 """The order in which slots are compared: first those that tell blocks apart, then those that tell cores apart."""
 
@@ -68,9 +66,10 @@ class Arrays(NamedTuple):
     it writes.  ``reads``: a field, where its view begins in ``shown`` (``NONE``: the value itself), its shift in the
     key.  ``entries``: rows of ``results`` (what is written) and ``wrong`` (1 if a unit that counts is fetched wrong),
     ``UNKNOWN`` or ``REFUSED``.
-    ``swaps``: first of ``moves`` and the one after the last: a field, the field whose value it gets, and where that
-    value's image begins in ``images``; ``touched``: of each step and swap the first move that the step makes a
-    difference to, or that after the last.  Fields are compared in this order to find the least of several states.
+    ``swaps``: first of ``moves``, the one after the last that is compared, and the one after the last.  A move: a
+    field, the field whose value it gets, and where that value's image begins in ``images``; ``touched``: of each step
+    and swap the first move that the step makes a difference to, or that after the last compared.  Fields are compared
+    in this order to find the least of several states.
     ``flagged``: the fields of the slots whose values say something, and where these begin in ``flags``.
     """
 
@@ -182,18 +181,27 @@ class Packing:
         self._images = _Rows(np.uint64)
         self._images_of: dict[tuple[int, int], int] = {}
         self._moved: list[list[tuple[int, int]]] = [[] for _ in (swaps.swaps if swaps is not None else ())]
-        spans: list[tuple[int, int]] = []
+        spans: list[tuple[int, int, int]] = []
         moves: list[tuple[int, ...]] = []
         for number, swap in enumerate(swaps.swaps if swaps is not None else ()):
             first = len(moves)
+            # Of two slots that change places, the second differs from its image if, and only if, the first does.
+            seconds: list[tuple[int, ...]] = []
+            sources: set[int] = set()
             for slot in sorted(range(len(cut.slots)), key=lambda slot: _COMPARED.index(cut.slots[slot].what)):
                 source = cut.number(swap.slot(cut.slots[slot]))
                 if source != slot or swap.changes(cut.slots[slot].what):
                     base = self._images_of[number, source] = self._images.extend(1 << self._bits[source])
-                    moves.append((*self.fields[slot], *self.fields[source], base))
-                    self._moved[number] += [(slot, source)]
-            spans.append((first, len(moves)))
-        self._swaps = np.array(spans, np.uint64).reshape(-1, 2)
+                    move = (*self.fields[slot], *self.fields[source], base)
+                    if slot in sources:
+                        seconds.append(move)
+                    else:
+                        sources.add(source)
+                        moves.append(move)
+                        self._moved[number] += [(slot, source)]
+            spans.append((first, len(moves), len(moves) + len(seconds)))
+            moves += seconds
+        self._swaps = np.array(spans, np.uint64).reshape(-1, 3)
         self._moves = np.array(moves, np.uint64).reshape(-1, 7)
         self._touched = _Rows(np.uint64, max(1, len(spans)))
 
@@ -286,7 +294,7 @@ class Packing:
         if total > _LONGEST_KEY:
             raise TooWideError(f"a step that looks at {total} bits of a state")
         table = self._entries.extend(1 << total) if total <= _DIRECT else NONE
-        what = (BY_THREAD if step.event.kind is Kind.PROGRAM else 0) | (AWAITED if step.event.kind in _AWAITED else 0)
+        what = (BY_THREAD if step.event.kind is Kind.PROGRAM else 0) | (AWAITED if step.event.kind in WAITED_FOR else 0)
         row = self._step.append((what, first, self._reads.size, table))
         self._clear.append(self._words(step.writes, [self.fields[slot][2] for slot in step.writes]))
         written = set(step.writes)
