@@ -18,13 +18,20 @@ from bench.search.walk import walk
 from bench.suite import checkers, spin
 from bench.suite.conftest import Measure
 from bench.suite.promela import promela
-from bench.suite.scaled import LARGEST, MIDDLE, SMALL, Case
+from bench.suite.scaled import LARGEST, MIDDLE, RIGHT, SCALED, SMALL, Case
 from bench.suite.table import OURS, Goal
 from bench.translators.registry import load_translator
 from strategies.registry import find, shipped
 
 MOST = 200_000_000
 """States: more than any case has."""
+
+AGREED = [
+    *(Case(strategy, "system") for strategy in ("unfixed", "global-lock", "stop-the-world", "flush-on-retranslation")),
+    *(Case(strategy, "user-both") for strategy in ("unfixed", "flush-on-retranslation", "idempotent")),
+    *(Case(strategy, "user", cores=3) for strategy in ("unfixed", "stop-the-world", RIGHT)),
+]
+"""Small enough that SPIN's compiler runs are most of the time."""
 
 ONE_CORE = f"search, one core: {MIDDLE.name}"
 SMALLER = f"search, one core: {SMALL.name}"
@@ -104,6 +111,31 @@ def test_in_python(measure: Measure, name: str) -> None:
     found = measure(run, SMALLER, name, work=states, unit="states", warmup=False)
     assert found.holds
     assert found.states == explored(SMALL, symmetric=False).states
+
+
+@pytest.mark.parametrize("case", SCALED, ids=lambda case: case.name)
+def test_scaled(measure: Measure, case: Case) -> None:
+    """Ours, both cores, like blocks and cores swapped: how it grows."""
+    found = measure(
+        lambda: explored(case, symmetric=True), "search, both cores, like blocks and cores swapped", case.name,
+        work=states, unit="states", all_states=lambda _: SCALED[case][0],
+    )  # fmt: skip
+    assert (found.verdict, found.states) == ("holds", SCALED[case][1])
+
+
+@pytest.mark.parametrize("case", AGREED, ids=lambda case: case.name)
+def test_spin_agrees(case: Case, tmp_path: Path) -> None:
+    """Verdict, length of the shortest counterexample, and the number of states where all are seen."""
+    spin.skip_without_spin()
+    model, question = case.asked()
+    ours = explore(model, question, max_states=MOST, symmetric=False)
+    theirs = spin.verify(spin.compiled(promela(model, question.cells(model)), spin.BREADTH_FIRST, tmp_path), table=20)
+    assert theirs.holds is (ours.verdict == "holds")
+    if theirs.holds:
+        assert theirs.states == ours.states
+    else:
+        # SPIN counts the steps before the one that fails.
+        assert theirs.steps + 1 == len(ours.run)
 
 
 def test_verdict(measure: Measure) -> None:
