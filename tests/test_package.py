@@ -104,7 +104,7 @@ LAYERS = (
     ("bench.machine",),
     ("bench.autopsy", "bench.search"),
     ("bench.check", "bench.traces"),
-    ("bench.replay",),
+    ("bench.replay", "bench.risk"),
     ("bench.compare", "bench.matrix"),
     ("bench.thread",),
     ("bench.report",),

@@ -1,0 +1,258 @@
+"""The Markov chain over the machine: closed forms, exact fractions, and cases that can be reasoned out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.check.units import concerned_by
+from bench.errors import InputError
+from bench.hosts import load_host
+from bench.machine import Kind, State, environment_steps, finished, initial, program_steps, step
+from bench.program import Compiler, Model
+from bench.risk.chain import Answer, Chain
+from bench.risk.chances import CHANCY, Chances
+from bench.scenarios import scenario
+from bench.search.question import Question
+from bench.search.search import search
+from bench.translators.registry import load_translator
+from strategies.registry import find, shipped
+
+
+def cell(
+    strategy: str, host: str = "cortex-a9", translator: str = "arm@2010", name: str = "system", retranslations: int = 1
+) -> tuple[Model, Question]:
+    """A shipped cell, with one retranslation."""
+    profile = load_host(host)
+    cast = scenario(name, profile.cores.value, retranslations=retranslations)
+    assert cast is not None
+    compiler = Compiler(find(strategy), load_translator(translator), profile, cast)
+    return compiler.model, Question("wrong fetch", concerned_by(compiler, "transient"))
+
+
+def asked(chances: Chances, *arguments: str, **named: str) -> Answer:
+    """The answer for a shipped cell."""
+    return Chain(*cell(*arguments, **named), chances.possible, chances.certain).answer(chances)
+
+
+# ------------------------------------------------------------------------------------------------ closed forms
+
+
+def in_this_cut(data: float, instruction: float) -> float:
+    """``unfixed`` with arm@2010 on a host that allocates on stores, one retranslation from a clean start.
+
+    Its operations: run, tlb access, fast path, branch, slow path, load and store of the branch, run.  The line has to
+    leave the data cache in one of the three gaps between the branch and its update, not in the one behind that; and the
+    instruction cache in one of all seven.
+    """
+    return -math.expm1(3 * math.log1p(-data)) * (1 - data) * -math.expm1(7 * math.log1p(-instruction))
+
+
+@pytest.mark.parametrize("data", [1e-3, 1e-6, 1e-12, 1e-30])
+@pytest.mark.parametrize("instruction", [1e-3, 1e-9])
+def test_the_first_retranslation_has_the_closed_form_of_this_cut(data: float, instruction: float) -> None:
+    answer = asked(Chances(write_back=data, drop=instruction), "unfixed")
+    assert answer.first == pytest.approx(in_this_cut(data, instruction), rel=1e-12, abs=0)
+
+
+def test_in_the_long_run_what_is_wrong_in_memory_waits_for_the_instruction_line() -> None:
+    # With 3 d the wrong value gets to memory; then 7 i of each retranslation show it, and 4 d heal it.
+    data, instruction = 1e-6, 1e-3
+    shown = 7 * instruction / (7 * instruction + 4 * data)
+    answer = asked(Chances(write_back=data, drop=instruction), "unfixed")
+    assert answer.long_run == pytest.approx(3 * data * shown, rel=1e-3)
+    assert answer.long_run / answer.first == pytest.approx(143, rel=0.01)
+
+
+def test_where_stores_do_not_allocate_no_eviction_is_needed() -> None:
+    answer = asked(Chances(drop=1e-3), "unfixed", "cortex-a8")
+    assert answer.first > 1e-3
+    assert asked(Chances(drop=1e-3), "unfixed", "cortex-a9").first == 0
+
+
+# ------------------------------------------------------------------------------------------------ exact fractions
+
+
+def ways(model: Model, state: State, chances: dict[Kind, Fraction]) -> Iterator[tuple[State, Fraction]]:
+    """The states after the environment's turn, by trying one event after the other on every branch by itself."""
+    branches = [(state, Fraction(1))]
+    for kind in CHANCY:
+        if not chances[kind]:
+            continue
+        following = []
+        for start, weight in branches:
+            now = {start: weight}
+            for event in [found.event for found in environment_steps(model, start) if found.event.kind is kind]:
+                after: dict[State, Fraction] = {}
+                pending = list(now.items())
+                while pending:
+                    before, share = pending.pop()
+                    taken = step(model, before, event)
+                    if taken is None:
+                        after[before] = after.get(before, Fraction(0)) + share
+                        continue
+                    yes, no = share * chances[kind], share * (1 - chances[kind])
+                    if no:
+                        after[before] = after.get(before, Fraction(0)) + no
+                    if kind is Kind.DRAIN:
+                        pending.append((taken.state, yes))
+                    else:
+                        after[taken.state] = after.get(taken.state, Fraction(0)) + yes
+                now = after
+            following += now.items()
+        branches = following
+    yield from branches
+
+
+def exactly(model: Model, question: Question, chances: Chances) -> tuple[Fraction, Fraction | None]:
+    """Both figures by Gaussian elimination of all states in fractions; None for a failure that never comes."""
+    known = {kind: Fraction(chances.of(kind)) for kind in CHANCY}
+    states = [initial(model)]
+    numbers = {states[0]: 0}
+    rows: list[dict[int, Fraction]] = []
+    failing: list[Fraction] = []
+    ending: list[dict[int, Fraction]] = []
+    for state in states:  # grows
+        row: dict[int, Fraction] = {}
+        ends: dict[int, Fraction] = {}
+        fails = Fraction(0)
+        possible = list(program_steps(model, state))
+        for way in possible or [None]:
+            share = Fraction(1, max(1, len(possible)))
+            if way is not None and question.fails(model, way):
+                fails += share
+                continue
+            for after, weight in ways(model, state if way is None else way.state, known):
+                over = finished(model, after)
+                goal = after._replace(places=model.starts) if over else after
+                if goal not in numbers:
+                    numbers[goal] = len(states)
+                    states.append(goal)
+                into = ends if over else row
+                into[numbers[goal]] = into.get(numbers[goal], Fraction(0)) + share * weight
+        rows.append(row)
+        failing.append(fails)
+        ending.append(ends)
+
+    def solved(with_ends: bool, right: list[Fraction]) -> Fraction | None:
+        """x of state 0, where x = right + rows x (+ ending x)."""
+        size = len(states)
+        matrix = [[Fraction(int(a == b)) for b in range(size)] for a in range(size)]
+        for a in range(size):
+            for b, weight in itertools.chain(rows[a].items(), ending[a].items() if with_ends else ()):
+                matrix[a][b] -= weight
+        right = list(right)
+        for at in reversed(range(size)):
+            if not matrix[at][at]:
+                return None
+            for other in range(at):
+                factor = matrix[other][at] / matrix[at][at]
+                if factor:
+                    matrix[other] = [x - factor * y for x, y in zip(matrix[other][: at + 1], matrix[at], strict=False)]
+                    right[other] -= factor * right[at]
+        return right[0] / matrix[0][0]
+
+    first = solved(False, failing)
+    assert first is not None
+    return first, solved(
+        True, [sum(ends.values(), Fraction(0)) + fails for ends, fails in zip(ending, failing, strict=True)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("strategy", "host", "translator", "name"),
+    [
+        ("unfixed", "cortex-a9", "arm@2010", "system"),
+        ("unfixed", "cortex-a8", "arm@2010", "system"),
+        ("global-lock", "arm926", "arm@2010", "system"),
+        ("unfixed", "cortex-a53", "arm@2010", "system"),
+        ("flush-on-retranslation", "cortex-a9", "arm@2010", "system"),
+    ],
+)
+@pytest.mark.parametrize(
+    "chances",
+    [
+        Chances(write_back=0.25, drop=0.5),
+        Chances(write_back=1e-6, drop=1e-3),
+        Chances(0.1, 0.2, drain=0.5, complete=0.5),
+    ],
+    ids=str,
+)
+def test_both_figures_are_those_of_exact_fractions(
+    strategy: str, host: str, translator: str, name: str, chances: Chances
+) -> None:
+    model, question = cell(strategy, host, translator, name)
+    answer = Chain(model, question, chances.possible, chances.certain).answer(chances)
+    first, cycles = exactly(model, question, chances)
+    assert answer.first == pytest.approx(float(first), rel=1e-11, abs=0)
+    if first:
+        assert cycles is not None
+        assert answer.cycles == pytest.approx(float(cycles), rel=1e-11, abs=0)
+    assert answer.residual < 1e-9
+
+
+# ------------------------------------------------------------------------------------------------ limits
+
+EVERYTHING = Chances(0.01, 0.02, 0.03, 0.04, 0.5, 0.5, 0.0, 0.06)
+
+
+@pytest.mark.parametrize("strategy", shipped())
+@pytest.mark.parametrize("name", ["system", "migrate"])
+def test_it_is_possible_exactly_where_check_finds_a_failure(strategy: str, name: str) -> None:
+    model, question = cell(strategy, "cortex-a9", name=name)
+    answer = Chain(model, question, EVERYTHING.possible, EVERYTHING.certain).answer(EVERYTHING)
+    fails = search(model, question, max_states=1_000_000).verdict != "holds"
+    assert (answer.first > 0) is fails
+    assert math.isfinite(answer.cycles) is fails
+
+
+def test_what_is_certain_happens_at_once() -> None:
+    # Every line leaves in every gap: the temporary value is in memory, then the final one is.
+    answer = asked(Chances(write_back=1, drop=1), "unfixed")
+    assert (answer.first, answer.cycles) == (0, math.inf)
+    # Where a write-through store shows it, the instruction line must only leave in time.
+    assert asked(Chances(write_back=0, drop=1), "unfixed").first == 0
+
+
+@given(st.floats(1e-9, 0.2), st.floats(1e-9, 0.2), st.floats(1.01, 2))
+@settings(max_examples=30, deadline=None)
+def test_more_evictions_of_instruction_lines_do_not_make_the_first_rarer(
+    data: float, instruction: float, more: float
+) -> None:
+    model, question = cell("unfixed")
+    chain = Chain(model, question, Chances(data, instruction).possible, frozenset({Kind.DRAIN, Kind.COMPLETE}))
+    assert chain.answer(Chances(data, instruction * more)).first >= chain.answer(Chances(data, instruction)).first
+
+
+def test_no_chance_is_no_failure() -> None:
+    answer = asked(Chances(), "unfixed")
+    assert (answer.first, answer.cycles, answer.long_run) == (0, math.inf, 0)
+
+
+# ------------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(("name", "value"), [("drop", 1.5), ("write_back", -0.1), ("drain", 0.0), ("fill", math.nan)])
+def test_what_is_no_probability_is_refused(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"{name}: {value}; expected a probability"):
+        Chances(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "retranslations"), [("user", 1), ("system", 2)])
+def test_several_threads_and_several_retranslations_are_refused(name: str, retranslations: int) -> None:
+    model, question = cell("unfixed", name=name, retranslations=retranslations)
+    with pytest.raises(InputError, match="expected one of each"):
+        Chain(model, question, frozenset(), frozenset())
+
+
+def test_chances_of_other_steps_than_those_of_the_structure_are_refused() -> None:
+    model, question = cell("unfixed")
+    chain = Chain(model, question, Chances(drop=0.1).possible, Chances(drop=0.1).certain)
+    with pytest.raises(InputError, match="other kinds of steps"):
+        chain.answer(Chances(write_back=0.1))
