@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from strategies.operations import Load, Operation
-from strategies.strategy import Strategy, StrategyError, hook_at, place_of, refuse_foreign
+from strategies.strategy import HOOKS, Strategy, StrategyError, hook_at, place_of, refuse_foreign
 
 LONGEST = 100_000
 """Operations of one hook, at most: a hook that yields for ever is found out, not waited for."""
@@ -31,13 +31,39 @@ class Stretch:
     ended: bool
 
 
-@lru_cache(maxsize=65536)
+_BASE = Strategy()
+_FREE = frozenset((*HOOKS, "side_bytes", "name", "summary"))
+"""What a strategy may define without changing what the base class's other hooks do."""
+
+
+def answers_as_base(strategy: Strategy, *hooks: str) -> bool:
+    """Whether these hooks are the base class's, and nothing that they run is another's.
+
+    Helpers count as such a thing, whoever calls them, and so does what an object has of its own.
+    """
+    cls: Any = type(strategy)
+    own = _defined(cls)
+    return not vars(strategy) and own <= _FREE and own.isdisjoint(hooks)
+
+
+@lru_cache
+def _defined(cls: Any) -> frozenset[str]:
+    """What the classes below the base class define."""
+    classes = [one for one in cls.__mro__ if one not in (Strategy, object)]
+    return frozenset(name for one in classes for name in vars(one) if not name.startswith("__"))
+
+
 def ask(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] = ()) -> Stretch:
     """The operations of ``strategy.hook(argument)`` after the results ``history``.
 
     Raises ``StrategyError`` if the hook raises, gives another answer when asked
     twice (which tells chance often, not always), yields something that is no operation, or does not end.
     """
+    return _asked(_BASE if answers_as_base(strategy, hook) else strategy, hook, argument, history)
+
+
+@lru_cache(maxsize=65536)
+def _asked(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...]) -> Stretch:
     if len(history) > MOST_LOADS:
         raise StrategyError(
             f"{place_of(strategy, hook)}: more than {MOST_LOADS} loads in one hook; all their combinations are tried"

@@ -178,6 +178,9 @@ class Buffer:
     size: int
     regions: tuple[Region, ...] = ()
 
+    def __hash__(self) -> int:
+        return hash((self.size, len(self.regions)))  # thousands of regions, and asked for often
+
     def __iter__(self) -> Iterator[Unit]:
         for region in self.regions:
             yield from region

@@ -31,7 +31,7 @@ GUEST_DATA = 0xFFFF_FFFF
 """In a stream: the guest loads a data line that it has not touched before."""
 
 _PIECE = 1 << 20
-"""Accesses of a piece of one side's stream: 8 MiB with the times, of which two are there at once."""
+"""Accesses of a piece of one side's stream, at most: 8 MiB with the times."""
 _PER_THOUSAND = 1000
 
 _POSITION, _STOP, _CREDIT, _PASSED, _DATA_LINES, _NEXT, _STREAMED = range(7)
@@ -222,7 +222,8 @@ class Accesses:
                 )  # fmt: skip
             carried[_NEXT] = 0
             while True:
-                accesses, when = np.empty((2, 2, max(_PIECE, 2 * longest)), np.uint32)
+                room = max(min(_PIECE, words.size * longest), 2 * longest)
+                accesses, when = np.empty((2, 2, room), np.uint32)
                 first = int(carried[_STOP])
                 bounds = np.empty((2, self._stops.size - first), np.int64)
                 stopped = np.empty(self._stops.size - first, np.int64)

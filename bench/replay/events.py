@@ -107,6 +107,6 @@ def check_range(what: str, addresses: I64, sizes: I64) -> None:
         )  # fmt: skip
 
 
-def lines_spanned(address: I64, size: I64, line: int) -> I64:
+def lines_spanned(address: I64, size: I64, line: int | I64) -> I64:
     """How many lines of ``line`` bytes the ``size`` >= 1 bytes from each ``address`` on touch: an event's ``count``."""
     return (address + size - 1) // line - address // line + 1

@@ -57,11 +57,20 @@ class Extent:
     end: int | None
     in_scratch: bool = False
 
+    @property
+    def last(self) -> int:
+        """Its end, or a number beyond that of any block."""
+        return np.iinfo(np.int64).max if self.end is None else self.end
+
     def within(self, sizes: I64) -> tuple[I64, I64]:
-        """First byte and length in blocks of ``sizes`` bytes; what lies behind a block's end is its last byte."""
-        start = np.minimum(self.start, sizes - 1)
-        end = sizes if self.end is None else np.maximum(np.minimum(self.end, sizes), start + 1)
-        return start, end - start
+        """First byte and length in blocks of ``sizes`` bytes (``clipped``)."""
+        return clipped(self.start, self.last, sizes)
+
+
+def clipped(start: int | I64, end: int | I64, sizes: I64) -> tuple[I64, I64]:
+    """First byte and length of ``start`` to ``end`` in blocks of ``sizes`` bytes; what lies behind is the last byte."""
+    first = np.minimum(start, sizes - 1)
+    return first, np.maximum(np.minimum(end, sizes), first + 1) - first
 
 
 WHOLE = Extent(0, None)

@@ -25,7 +25,7 @@ The recording is of one thread, or is taken as one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -40,13 +40,14 @@ from bench.replay.counts import Counts
 from bench.replay.events import Events, Kind, lines_spanned
 from bench.replay.layout import CodeBuffer, lay_out
 from bench.replay.parameters import Parameters
-from bench.replay.plan import WHOLE, Extent, LineStep, Plan, Tally, executor_locks, plan
+from bench.replay.plan import WHOLE, Extent, LineStep, Plan, Tally, clipped, executor_locks, plan
 from bench.replay.price import Prices
 from bench.replay.simulate import simulate
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import Guest, Trace
 from bench.translators.translator import Access, Code, Translator
-from strategies.strategy import HOOKS, Strategy, StrategyError, place_of
+from strategies.asking import answers_as_base
+from strategies.strategy import Strategy, StrategyError, place_of
 from strategies.writes import Block, Buffer, Phase, Region, Unit, Write
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -266,7 +267,11 @@ class _Ground:
 
     def translation_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
         """What ``translate`` does for each kind of TB; the rest of the block is stored first, plainly."""
-        return self.base_translations if _translates_as_base(strategy) else self._translation_plans(strategy)
+        return (
+            self.base_translations
+            if answers_as_base(strategy, "translate", "emit")
+            else self._translation_plans(strategy)
+        )
 
     def _translation_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
         plans = []
@@ -275,6 +280,22 @@ class _Ground:
             modelled = max((write.unit.offset + write.unit.size for write in kind.region.writes), default=0)
             plans.append(Plan((LineStep(Kind.STORE, Extent(modelled, None)), *one.steps), one.fixed))
         return tuple(plans)
+
+    def retranslation_plans(self, strategy: Strategy, executors: Mapping[str, bool]) -> tuple[Plan, ...]:
+        """What ``retranslate`` does for each kind of retranslation, while others hold the locks ``executors``."""
+        if answers_as_base(strategy, "retranslate", "begin", "emit", "publish"):
+            return self._base_retranslations
+        return self._retranslation_plans(strategy, executors)
+
+    def _retranslation_plans(self, strategy: Strategy, executors: Mapping[str, bool]) -> tuple[Plan, ...]:
+        return tuple(
+            plan(strategy, (("retranslate", kind.region),), self.isa.flush, executors=executors)
+            for kind in self.retranslated
+        )
+
+    @cached_property
+    def _base_retranslations(self) -> tuple[Plan, ...]:
+        return self._retranslation_plans(Strategy(), {})
 
     @cached_property
     def base_translations(self) -> tuple[Plan, ...]:
@@ -346,15 +367,20 @@ class _Ground:
         self, steps: Sequence[LineStep], when: tuple[I64, I64, I64], addresses: I64, sizes: I64
     ) -> Iterator[I64]:
         """``steps`` for blocks at ``addresses``, with the columns position, phase, row, step, kind, address, count."""
-        for number, step in enumerate(steps):
-            start, length = step.extent.within(sizes)
-            first = (self.scratch if step.extent.in_scratch else addresses) + start
-            if step.kind in (Kind.TRANSLATE, Kind.INVALIDATE_ALL):
-                first, count = np.zeros_like(sizes), np.ones_like(sizes)
-            else:
-                cache = self.host.icache if step.kind is Kind.INVALIDATE else self.host.dcache
-                count = lines_spanned(first, length, cache.line)
-            yield np.stack((*when, np.full_like(sizes, number), np.full_like(sizes, step.kind), first, count))
+        if not steps:
+            return
+        # One row for each step, one column for each block.
+        kinds, starts, ends, in_scratch = np.array(
+            [(step.kind, step.extent.start, step.extent.last, step.extent.in_scratch) for step in steps], np.int64
+        ).T[:, :, None]
+        start, length = clipped(starts, ends, sizes)
+        first = np.where(in_scratch, self.scratch, addresses) + start
+        line = np.where(kinds == Kind.INVALIDATE, self.host.icache.line, self.host.dcache.line)
+        count = lines_spanned(first, length, line)
+        everywhere = np.isin(kinds, (Kind.TRANSLATE, Kind.INVALIDATE_ALL))
+        first, count = np.where(everywhere, 0, first), np.where(everywhere, 1, count)
+        columns = np.broadcast_arrays(*when, np.arange(len(steps))[:, None], kinds, first, count)
+        yield np.stack([column.ravel() for column in columns])
 
 
 def _in_order(parts: Iterable[I64]) -> Events:
@@ -382,19 +408,6 @@ def _translation(one: Plan) -> tuple[LineStep, ...]:
     return (LineStep(Kind.TRANSLATE, WHOLE), *one.steps)
 
 
-_NOT_TRANSLATION = frozenset((*HOOKS, "side_bytes", "name", "summary")) - {"translate", "emit"}
-
-
-def _translates_as_base(strategy: Strategy) -> bool:
-    """Whether nothing that ``translate`` of the base class runs is another's; it need not be asked again then.
-
-    Helpers count as such a thing, whoever calls them, and so does what an object has of its own.
-    """
-    classes = [cls for cls in type(strategy).__mro__ if cls not in (Strategy, object)]
-    own = {name for cls in classes for name in vars(cls) if not name.startswith("__")}
-    return not vars(strategy) and own <= _NOT_TRANSLATION
-
-
 # --- one strategy -------------------------------------------------------------------------------------------------
 
 
@@ -407,10 +420,7 @@ class _Asked:
         recipe = ground.isa.flush
         some = next((kind.region for kind in ground.blocks), Region(0, 0, ()))
         self.executors = executor_locks(strategy, some)
-        self.retranslations = tuple(
-            plan(strategy, (("retranslate", kind.region),), recipe, executors=self.executors)
-            for kind in ground.retranslated
-        )
+        self.retranslations = ground.retranslation_plans(strategy, self.executors)
         self.translations = ground.translation_plans(strategy)
         self.executions = tuple(
             plan(strategy, (("enter", kind.region), ("leave", kind.region)), recipe) for kind in ground.blocks

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TypeAlias
 
 import numpy as np
@@ -11,7 +13,6 @@ import numpy.typing as npt
 
 from bench.errors import InputError
 from bench.hosts.profile import Cache, Host
-from bench.processors import processors
 from bench.replay.accesses import Accesses, Piece, Sides
 from bench.replay.counts import Counts
 from bench.replay.events import Events, check_range
@@ -25,6 +26,8 @@ U64: TypeAlias = npt.NDArray[np.uint64]
 
 MOST_WAYS = {"lru": 16, "plru": 64, "round-robin": 64, "random": 64}
 """The order of a set's ways is one 64-bit word, and so is the set of its invalid ways."""
+_AHEAD = 3
+"""Pieces that may wait for being gone through."""
 _PAGE = 1 << 20
 """Bytes; the code buffer, the translator and the guest's data begin at multiples of it."""
 
@@ -60,17 +63,15 @@ def simulate(
     accesses = Accesses(
         spans, host.icache.sets, stops, core.sides, parameters.guest_data_lines, core.most_fresh - core.fresh
     )
-    # The kernels run without the interpreter's lock: the next piece is made while this one is gone through.
-    with ThreadPoolExecutor(min(len(groups) * (core.sides.mask + 1), processors()) or 1) as pool:
-        pending: list[Future[None]] = []
+    # The kernels run without the interpreter's lock: the next pieces are made while others are gone through.
+    with ExitStack() as threads:
+        pools = [[threads.enter_context(ThreadPoolExecutor(1)) for _ in sides] for sides in replays]
+        pending: deque[Future[None]] = deque()
         for pieces in accesses.pieces(chunks):
-            for future in pending:
-                future.result()
-            pending = [
-                pool.submit(replay.advance, piece)
-                for sides in replays
-                for replay, piece in zip(sides, pieces, strict=True)
-            ]
+            for sides, pool in zip(replays, pools, strict=True):
+                pending += map(_submit, pool, sides, pieces)
+            while len(pending) > _AHEAD * len(groups) * len(pieces):
+                pending.popleft().result()
         for future in pending:
             future.result()
     for some in events:
@@ -86,6 +87,10 @@ def simulate(
         for group, lanes in zip(groups, rows, strict=True)
         for row in lanes[np.argsort(group.order)]
     ]
+
+
+def _submit(thread: ThreadPoolExecutor, replay: _Replay, piece: Piece) -> Future[None]:
+    return thread.submit(replay.advance, piece)
 
 
 class _Replay:

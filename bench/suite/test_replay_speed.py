@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from msgspec.structs import replace
 
 from bench.hosts import load_host
 from bench.replay.counts import Counts
@@ -25,9 +26,11 @@ from bench.translators.registry import load_translator
 from strategies.registry import find, shipped
 
 HOST = load_host("cortex-a9", ["icache.replacement=lru", "dcache.replacement=lru", "l2.replacement=lru"])
+ALONE = replace(HOST, l2=None, costs=replace(HOST.costs, refill_l2=None))
+"""With nothing but an instruction cache that matters: what the peers are given."""
 CODE_ALONE = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
-FEW = 50_000
-"""Executions for the peers in Python."""
+FEW = 300_000
+"""Executions for the peers with bindings to Python."""
 
 WHOLE = f"replay, instruction cache of {HOST.name} with LRU: linux-boot"
 START = f"replay, the same: its first {FEW:,} executions"
@@ -59,7 +62,7 @@ def simulated(trace: Trace, chunks: list[npt.NDArray[np.uint32]] | None = None) 
     """Ours, with nothing in the caches but the code."""
     layout = lay_out(trace.blocks, trace.retranslations, "arm")
     words = trace.executions() if chunks is None else chunks
-    (counts,) = simulate(HOST, layout.addresses, layout.sizes, words, [Events.none()], CODE_ALONE)
+    (counts,) = simulate(ALONE, layout.addresses, layout.sizes, words, [Events.none()], CODE_ALONE)
     return counts
 
 
