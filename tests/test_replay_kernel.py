@@ -14,11 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import bench.replay.simulate as simulate_module
 from bench.errors import InputError
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, DataCache, Host
+from bench.replay.accesses import Sides
 from bench.replay.counts import Counts
 from bench.replay.events import Events, Kind, lines_spanned
+from bench.replay.lanes import MOST_LANES
 from bench.replay.parameters import CacheParameters
 from bench.replay.simulate import MOST_WAYS, simulate
 
@@ -373,6 +376,42 @@ def test_simulations_side_by_side_are_those_one_by_one(replay: Any, data: st.Dat
     events = [events_of(kept) for kept in ([], rows, *some)]
     together = simulate(host, *packed(sizes), [np.array(words, np.uint32)], events, parameters)
     assert together == [run(host, sizes, words, one, parameters) for one in events]
+
+
+def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[tuple[int, Kind, int, int]]]:
+    """TBs, executions, and events that store, clean and drop the same lines again and again."""
+    random = np.random.default_rng(seed)
+    sizes = random.integers(1, 300, 20).tolist()
+    words = random.integers(0, 20, 400).tolist()
+    rows = [
+        (int(position), Kind(kind), int(address), int(count))
+        for position, kind, address, count in zip(
+            random.integers(-1, 400, 200), random.integers(0, len(Kind), 200), random.integers(0, 6000, 200),
+            random.integers(0, 6, 200), strict=True,
+        )
+    ]  # fmt: skip
+    return sizes, words, rows
+
+
+@pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
+def test_two_sides_of_the_index_count_what_one_simulation_does(
+    replacement: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = with_policy(SIMPLE, replacement)
+    sizes, words, rows = dense(host, 3)
+    parameters = CacheParameters(guest_data_lines=900, translator_code_lines=30, translator_data_lines=20)
+    levels = [host.icache, host.dcache, host.l2]
+    assert simulate_module._sides([level for level in levels if level]).mask == 1
+    both = run(host, sizes, words, events_of(rows), parameters)
+    monkeypatch.setattr(simulate_module, "_sides", lambda levels: Sides(0, 0, 0))
+    assert run(host, sizes, words, events_of(rows), parameters) == both
+
+
+def test_more_simulations_than_share_a_word_are_each_as_by_itself() -> None:
+    sizes, words, rows = dense(SIMPLE, 4)
+    events = [events_of(rows[: 5 * number]) for number in range(MOST_LANES + 3)]
+    together = simulate(SIMPLE, *packed(sizes), [np.array(words, np.uint32)], events, NOTHING_ELSE)
+    assert together == [run(SIMPLE, sizes, words, one, NOTHING_ELSE) for one in events]
 
 
 @pytest.mark.parametrize("replacement", sorted(MOST_WAYS))

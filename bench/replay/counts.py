@@ -1,4 +1,7 @@
-"""What a replay counts: accesses and misses by who makes them, and what moves between the levels."""
+"""What a replay counts: accesses and misses by who makes them, and what moves between the levels.
+
+``bench/replay/kernel.py`` is compiled with the columns in this order, and kept until that file changes: touch it too.
+"""
 
 from __future__ import annotations
 
