@@ -16,8 +16,8 @@ from bench.errors import InputError
 from bench.hosts import load_host
 from bench.machine import Kind, State, environment_steps, finished, initial, program_steps, step
 from bench.program import Compiler, Model
+from bench.risk.causes import AT_ONCE, CHANCY, Cause
 from bench.risk.chain import Answer, Chain
-from bench.risk.chances import CHANCY, Chances
 from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.search.search import search
@@ -36,9 +36,14 @@ def cell(
     return compiler.model, Question("wrong fetch", concerned_by(compiler, "transient"))
 
 
-def asked(chances: Chances, *arguments: str, **named: str) -> Answer:
+def evictions(write_back: float = 0.0, drop: float = 0.0) -> tuple[Cause, ...]:
+    """Lines leave the caches, each by itself; stores and maintenance are done with at once."""
+    return Cause("evictions", write_back=write_back, drop=drop), AT_ONCE
+
+
+def asked(causes: tuple[Cause, ...], *arguments: str, **named: str) -> Answer:
     """The answer for a shipped cell."""
-    return Chain(*cell(*arguments, **named), chances.possible, chances.certain).answer(chances)
+    return Chain(*cell(*arguments, **named), causes).answer(causes)
 
 
 # ------------------------------------------------------------------------------------------------ closed forms
@@ -57,7 +62,7 @@ def in_this_cut(data: float, instruction: float) -> float:
 @pytest.mark.parametrize("data", [1e-3, 1e-6, 1e-12, 1e-30])
 @pytest.mark.parametrize("instruction", [1e-3, 1e-9])
 def test_the_first_retranslation_has_the_closed_form_of_this_cut(data: float, instruction: float) -> None:
-    answer = asked(Chances(write_back=data, drop=instruction), "unfixed")
+    answer = asked(evictions(data, instruction), "unfixed")
     assert answer.first == pytest.approx(in_this_cut(data, instruction), rel=1e-12, abs=0)
 
 
@@ -65,29 +70,43 @@ def test_in_the_long_run_what_is_wrong_in_memory_waits_for_the_instruction_line(
     # With 3 d the wrong value gets to memory; then 7 i of each retranslation show it, and 4 d heal it.
     data, instruction = 1e-6, 1e-3
     shown = 7 * instruction / (7 * instruction + 4 * data)
-    answer = asked(Chances(write_back=data, drop=instruction), "unfixed")
+    answer = asked(evictions(data, instruction), "unfixed")
     assert answer.long_run == pytest.approx(3 * data * shown, rel=1e-3)
     assert answer.long_run / answer.first == pytest.approx(143, rel=0.01)
 
 
 def test_where_stores_do_not_allocate_no_eviction_is_needed() -> None:
-    answer = asked(Chances(drop=1e-3), "unfixed", "cortex-a8")
+    answer = asked(evictions(drop=1e-3), "unfixed", "cortex-a8")
     assert answer.first > 1e-3
-    assert asked(Chances(drop=1e-3), "unfixed", "cortex-a9").first == 0
+    assert asked(evictions(drop=1e-3), "unfixed", "cortex-a9").first == 0
 
 
 # ------------------------------------------------------------------------------------------------ exact fractions
 
 
-def ways(model: Model, state: State, chances: dict[Kind, Fraction]) -> Iterator[tuple[State, Fraction]]:
+def ways(model: Model, state: State, causes: tuple[Cause, ...]) -> Iterator[tuple[State, Fraction]]:
     """The states after the environment's turn, by trying one event after the other on every branch by itself."""
     branches = [(state, Fraction(1))]
-    for kind in CHANCY:
-        if not chances[kind]:
-            continue
+    for cause in causes:
         following = []
         for start, weight in branches:
-            now = {start: weight}
+            if cause.probability < 1:
+                following.append((start, weight * (1 - Fraction(cause.probability))))
+            following += happened(model, start, weight * Fraction(cause.probability), cause)
+        branches = following
+    yield from branches
+
+
+def happened(model: Model, state: State, weight: Fraction, cause: Cause) -> list[tuple[State, Fraction]]:
+    """The states after a cause has happened."""
+    branches = [(state, weight)]
+    for kind in CHANCY:
+        chance = Fraction(cause.of(kind))
+        if not chance:
+            continue
+        following = []
+        for start, share_of_start in branches:
+            now = {start: share_of_start}
             for event in [found.event for found in environment_steps(model, start) if found.event.kind is kind]:
                 after: dict[State, Fraction] = {}
                 pending = list(now.items())
@@ -97,7 +116,7 @@ def ways(model: Model, state: State, chances: dict[Kind, Fraction]) -> Iterator[
                     if taken is None:
                         after[before] = after.get(before, Fraction(0)) + share
                         continue
-                    yes, no = share * chances[kind], share * (1 - chances[kind])
+                    yes, no = share * chance, share * (1 - chance)
                     if no:
                         after[before] = after.get(before, Fraction(0)) + no
                     if kind is Kind.DRAIN:
@@ -107,12 +126,11 @@ def ways(model: Model, state: State, chances: dict[Kind, Fraction]) -> Iterator[
                 now = after
             following += now.items()
         branches = following
-    yield from branches
+    return branches
 
 
-def exactly(model: Model, question: Question, chances: Chances) -> tuple[Fraction, Fraction | None]:
+def exactly(model: Model, question: Question, causes: tuple[Cause, ...]) -> tuple[Fraction, Fraction | None]:
     """Both figures by Gaussian elimination of all states in fractions; None for a failure that never comes."""
-    known = {kind: Fraction(chances.of(kind)) for kind in CHANCY}
     states = [initial(model)]
     numbers = {states[0]: 0}
     rows: list[dict[int, Fraction]] = []
@@ -128,7 +146,7 @@ def exactly(model: Model, question: Question, chances: Chances) -> tuple[Fractio
             if way is not None and question.fails(model, way):
                 fails += share
                 continue
-            for after, weight in ways(model, state if way is None else way.state, known):
+            for after, weight in ways(model, state if way is None else way.state, causes):
                 over = finished(model, after)
                 goal = after._replace(places=model.starts) if over else after
                 if goal not in numbers:
@@ -176,20 +194,21 @@ def exactly(model: Model, question: Question, chances: Chances) -> tuple[Fractio
     ],
 )
 @pytest.mark.parametrize(
-    "chances",
+    "causes",
     [
-        Chances(write_back=0.25, drop=0.5),
-        Chances(write_back=1e-6, drop=1e-3),
-        Chances(0.1, 0.2, drain=0.5, complete=0.5),
+        evictions(0.25, 0.5),
+        evictions(1e-6, 1e-3),
+        (Cause("evictions", write_back=0.1, drop=0.2, drain=0.5, complete=0.5),),
+        (Cause("interrupt", 0.01, write_back=0.5, drop=0.25), Cause("slice", 0.001, write_back=1, drop=1), AT_ONCE),
     ],
-    ids=str,
+    ids=lambda causes: "+".join(cause.name for cause in causes),
 )
 def test_both_figures_are_those_of_exact_fractions(
-    strategy: str, host: str, translator: str, name: str, chances: Chances
+    strategy: str, host: str, translator: str, name: str, causes: tuple[Cause, ...]
 ) -> None:
     model, question = cell(strategy, host, translator, name)
-    answer = Chain(model, question, chances.possible, chances.certain).answer(chances)
-    first, cycles = exactly(model, question, chances)
+    answer = Chain(model, question, causes).answer(causes)
+    first, cycles = exactly(model, question, causes)
     assert answer.first == pytest.approx(float(first), rel=1e-11, abs=0)
     if first:
         assert cycles is not None
@@ -199,14 +218,14 @@ def test_both_figures_are_those_of_exact_fractions(
 
 # ------------------------------------------------------------------------------------------------ limits
 
-EVERYTHING = Chances(0.01, 0.02, 0.03, 0.04, 0.5, 0.5, 0.0, 0.06)
+EVERYTHING = (Cause("everything", 1.0, 0.01, 0.02, 0.03, 0.04, 0.5, 0.5, 0.0, 0.06),)
 
 
 @pytest.mark.parametrize("strategy", shipped())
 @pytest.mark.parametrize("name", ["system", "migrate"])
 def test_it_is_possible_exactly_where_check_finds_a_failure(strategy: str, name: str) -> None:
     model, question = cell(strategy, "cortex-a9", name=name)
-    answer = Chain(model, question, EVERYTHING.possible, EVERYTHING.certain).answer(EVERYTHING)
+    answer = Chain(model, question, EVERYTHING).answer(EVERYTHING)
     fails = search(model, question, max_states=1_000_000).verdict != "holds"
     assert (answer.first > 0) is fails
     assert math.isfinite(answer.cycles) is fails
@@ -214,10 +233,10 @@ def test_it_is_possible_exactly_where_check_finds_a_failure(strategy: str, name:
 
 def test_what_is_certain_happens_at_once() -> None:
     # Every line leaves in every gap: the temporary value is in memory, then the final one is.
-    answer = asked(Chances(write_back=1, drop=1), "unfixed")
+    answer = asked(evictions(1, 1), "unfixed")
     assert (answer.first, answer.cycles) == (0, math.inf)
     # Where a write-through store shows it, the instruction line must only leave in time.
-    assert asked(Chances(write_back=0, drop=1), "unfixed").first == 0
+    assert asked(evictions(0, 1), "unfixed").first == 0
 
 
 @given(st.floats(1e-9, 0.2), st.floats(1e-9, 0.2), st.floats(1.01, 2))
@@ -226,33 +245,42 @@ def test_more_evictions_of_instruction_lines_do_not_make_the_first_rarer(
     data: float, instruction: float, more: float
 ) -> None:
     model, question = cell("unfixed")
-    chain = Chain(model, question, Chances(data, instruction).possible, frozenset({Kind.DRAIN, Kind.COMPLETE}))
-    assert chain.answer(Chances(data, instruction * more)).first >= chain.answer(Chances(data, instruction)).first
+    chain = Chain(model, question, evictions(data, instruction))
+    often, seldom = chain.answer(evictions(data, instruction * more)), chain.answer(evictions(data, instruction))
+    assert often.first >= seldom.first
+
+
+def test_one_cause_that_pushes_both_out_is_not_two_that_have_nothing_to_do_with_each_other() -> None:
+    # Where a time slice leaves nothing of either cache, one of them in the window is enough.
+    one = (Cause("slice", 1e-6, write_back=1, drop=1), AT_ONCE)
+    two = (Cause("data", 1e-6, write_back=1), Cause("instructions", 1e-6, drop=1), AT_ONCE)
+    assert asked(one, "unfixed").first == pytest.approx(3e-6, rel=1e-4)
+    assert asked(two, "unfixed").first == pytest.approx(21e-12, rel=1e-4)
 
 
 def test_no_chance_is_no_failure() -> None:
-    answer = asked(Chances(), "unfixed")
+    answer = asked(evictions(), "unfixed")
     assert (answer.first, answer.cycles, answer.long_run) == (0, math.inf, 0)
 
 
 # ------------------------------------------------------------------------------------------------ bad input
 
 
-@pytest.mark.parametrize(("name", "value"), [("drop", 1.5), ("write_back", -0.1), ("drain", 0.0), ("fill", math.nan)])
+@pytest.mark.parametrize(("name", "value"), [("drop", 1.5), ("write_back", -0.1), ("probability", math.nan)])
 def test_what_is_no_probability_is_refused(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"{name}: {value}; expected a probability"):
-        Chances(**{name: value})
+    with pytest.raises(InputError, match=f"interrupt.{name}: {value}; expected a probability"):
+        Cause("interrupt", **{name: value})
 
 
 @pytest.mark.parametrize(("name", "retranslations"), [("user", 1), ("system", 2)])
 def test_several_threads_and_several_retranslations_are_refused(name: str, retranslations: int) -> None:
     model, question = cell("unfixed", name=name, retranslations=retranslations)
     with pytest.raises(InputError, match="expected one of each"):
-        Chain(model, question, frozenset(), frozenset())
+        Chain(model, question, evictions())
 
 
-def test_chances_of_other_steps_than_those_of_the_structure_are_refused() -> None:
+def test_causes_that_need_another_structure_are_refused() -> None:
     model, question = cell("unfixed")
-    chain = Chain(model, question, Chances(drop=0.1).possible, Chances(drop=0.1).certain)
-    with pytest.raises(InputError, match="other kinds of steps"):
-        chain.answer(Chances(write_back=0.1))
+    chain = Chain(model, question, evictions(drop=0.1))
+    with pytest.raises(InputError, match="other causes"):
+        chain.answer(evictions(write_back=0.1))

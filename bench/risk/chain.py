@@ -2,11 +2,12 @@
 
 The cut
 -------
-The thread takes one step, an operation; then, before the next, everything that the environment may do is tried once: in
-the order of ``Kind``, each data line that the core holds, each instruction line present (and then each absent), each
-block that may be fetched ahead, the stores of a buffer from the oldest to the first that stays, each piece of pending
-maintenance, each switch and each move.  A thread that has to wait goes without its step: the environment's turn comes
-again.  Where a thread may go several ways, each is as likely.
+The thread takes one step, an operation; then, before the next, each of the *causes* happens or does not.  If it
+does, everything that the environment may do then is tried once: in the order of ``Kind``, each data line that the core
+holds, each instruction line present (and then each absent), each block that may be fetched ahead, the stores of a
+buffer from the oldest to the first that stays, each piece of pending maintenance, each switch and each move.  A thread
+that has to wait goes without its step: the environment's turn comes again.  Where it may go several ways, each is as
+likely.
 
 Two figures
 -----------
@@ -17,8 +18,8 @@ guest is taken to be started anew.
 
 How it is computed
 ------------------
-The states between two operations are nodes; the structure is made once for all probabilities, each edge with the number
-of steps of every kind that were taken and that were not.  A retranslation begins and ends in a few nodes, the
+The states between two operations are nodes; the structure is made once for all probabilities, each edge with how
+often each of them, or one less it, is a factor.  A retranslation begins and ends in a few nodes, the
 *boundary*.  What a node leads to (boundary nodes, or a wrong unit) follows from what the nodes after it lead to; nodes
 that lead to each other are eliminated one by one, and so is the boundary in the end.  Nothing is subtracted: the
 probability of leaving a node is the sum of the ways that leave it (Grassmann, Taksar and Heyman, Operations Research
@@ -30,7 +31,7 @@ from __future__ import annotations
 
 import graphlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -40,15 +41,17 @@ import numpy.typing as npt
 from bench.errors import InputError
 from bench.machine import Kind, State, environment_steps, finished, initial, program_steps, step
 from bench.program import Model
-from bench.risk.chances import CHANCY, Chances
+from bench.risk.causes import CHANCY, Cause
 from bench.search.question import Question
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
-Steps: TypeAlias = tuple[int, ...]
-"""Of each kind in ``CHANCY`` how many steps were taken; then, of each, how many that could have been were not."""
+Factors: TypeAlias = tuple[int, ...]
+"""How often each probability of the causes, in their order, is a factor (its own, and of each kind in ``CHANCY``), and
+then how often one less that probability."""
 
-_NO_STEPS: Steps = (0,) * (2 * len(CHANCY))
+_EACH = 1 + len(CHANCY)
+"""Probabilities of a cause."""
 _FAILED = -1
 MOST_NODES = 100_000
 """Nodes; far more than a shipped cell with one thread has."""
@@ -74,11 +77,11 @@ class Answer:
 class Chain:
     """The structure of a chain: what leads where, without the probabilities.
 
-    ``possible`` and ``certain``: the kinds of steps that the environment takes at all, and always (``Chances``).
+    ``causes``: only which of their probabilities are 0, and which are 1, makes a difference here.
     Raises ``InputError`` for a model with several threads or retranslations, and for one with too many nodes.
     """
 
-    def __init__(self, model: Model, question: Question, possible: frozenset[Kind], certain: frozenset[Kind]) -> None:
+    def __init__(self, model: Model, question: Question, causes: Sequence[Cause]) -> None:
         cast = model.scenario
         if len(cast.threads) > 1 or cast.retranslations > 1:
             raise InputError(
@@ -86,19 +89,21 @@ class Chain:
                 expected="one of each: who runs next is not a matter of chance",
             )  # fmt: skip
         self.model, self.question = model, question
-        self.possible, self.certain = possible, certain
+        probabilities = _probabilities(causes)
+        self._possible, self._certain = probabilities > 0, probabilities == 1
+        self._none: Factors = (0,) * (2 * probabilities.size)
         self._numbers: dict[State, int] = {}
         self._states: list[State] = []
         self._number(initial(model))
-        edges: list[tuple[int, int, float, Steps]] = []
+        edges: list[tuple[int, int, float, Factors]] = []
         for node, state in enumerate(self._states):
             edges += ((node, *edge) for edge in self._edges(state))
             if len(self._states) > MOST_NODES:
                 raise InputError(f"more than {MOST_NODES} states", place="chain", expected="a smaller scenario")
-        sources, targets, ways, steps = zip(*edges, strict=True)
+        sources, targets, ways, factors = zip(*edges, strict=True)
         self._source, self._target = np.array(sources), np.array(targets)
         self._ways = np.array(ways)
-        self._steps = np.array(steps)
+        self._factors = np.array(factors)
         places = [state.places for state in self._states]
         self._boundary = np.array([node for node, place in enumerate(places) if place == model.starts])
         self._layers = self._in_order(places)
@@ -116,48 +121,64 @@ class Chain:
             self._states.append(state)
         return self._numbers[state]
 
-    def _edges(self, state: State) -> Iterator[tuple[int, float, Steps]]:
+    def _edges(self, state: State) -> Iterator[tuple[int, float, Factors]]:
         """What follows a node: where, with which share of the thread's ways, and what the environment did."""
         ways = list(program_steps(self.model, state))
         for way in ways:
             if self.question.fails(self.model, way):
-                yield _FAILED, 1 / len(ways), _NO_STEPS
+                yield _FAILED, 1 / len(ways), self._none
                 continue
-            for after, steps in self._gap(way.state):
+            for after, factors in self._gap(way.state):
                 if finished(self.model, after):
                     after = after._replace(places=self.model.starts)
-                yield self._number(after), 1 / len(ways), steps
+                yield self._number(after), 1 / len(ways), factors
         if not ways:  # the thread waits
-            for after, steps in self._gap(state):
-                yield self._number(after), 1.0, steps
+            for after, factors in self._gap(state):
+                yield self._number(after), 1.0, factors
 
-    def _gap(self, state: State) -> list[tuple[State, Steps]]:
+    def _gap(self, state: State) -> list[tuple[State, Factors]]:
         """What the environment can make of a state until the next operation, each way by itself."""
-        ways = [(state, _NO_STEPS)]
-        for number, kind in enumerate(CHANCY):
-            if kind in self.possible:
-                ways = [way for before in ways for way in self._tried(number, kind, *before)]
+        ways = [(state, self._none)]
+        for cause in range(0, self._possible.size, _EACH):
+            ways = [way for before in ways for way in self._happening(cause, *before)]
         return ways
 
-    def _tried(self, number: int, kind: Kind, state: State, steps: Steps) -> Iterator[tuple[State, Steps]]:
-        """After everything of a kind has been tried once."""
-        ways = [(state, steps)]
-        done: list[tuple[State, Steps]] = []
+    def _happening(self, cause: int, state: State, factors: Factors) -> Iterator[tuple[State, Factors]]:
+        """After a cause, whose first probability is number ``cause``, has happened or has not."""
+        if not self._certain[cause]:
+            yield state, self._less(factors, cause)
+        if self._possible[cause]:
+            ways = [(state, self._more(factors, cause))]
+            for number, kind in enumerate(CHANCY, cause + 1):
+                if self._possible[number]:
+                    ways = [way for before in ways for way in self._tried(number, kind, *before)]
+            yield from ways
+
+    def _tried(self, number: int, kind: Kind, state: State, factors: Factors) -> list[tuple[State, Factors]]:
+        """After everything of a kind has been tried once, with probability number ``number``."""
+        ways = [(state, factors)]
         for event in [one.event for one in environment_steps(self.model, state, (kind,))]:
-            again = kind is Kind.DRAIN  # a buffer drains from its oldest store to the first that stays
+            done: list[tuple[State, Factors]] = []
             while ways:
-                following: list[tuple[State, Steps]] = []
-                for before, so_far in ways:
-                    after = step(self.model, before, event)
-                    if after is None:
-                        done.append((before, so_far))
-                        continue
-                    (following if again else done).append((after.state, _more(so_far, number)))
-                    if kind not in self.certain:
-                        done.append((before, _more(so_far, len(CHANCY) + number)))
-                ways = following
-            ways, done = done, []
-        return iter(ways)
+                before, so_far = ways.pop()
+                after = step(self.model, before, event)
+                if after is None:
+                    done.append((before, so_far))
+                    continue
+                # A buffer drains from its oldest store to the first that stays.
+                (ways if kind is Kind.DRAIN else done).append((after.state, self._more(so_far, number)))
+                if not self._certain[number]:
+                    done.append((before, self._less(so_far, number)))
+            ways = done
+        return ways
+
+    def _more(self, factors: Factors, at: int) -> Factors:
+        """With one more factor of a probability."""
+        return (*factors[:at], factors[at] + 1, *factors[at + 1 :])
+
+    def _less(self, factors: Factors, at: int) -> Factors:
+        """With one more factor of one less it."""
+        return self._more(factors, at + self._possible.size)
 
     def _in_order(self, places: list[tuple[int, ...]]) -> list[I64]:
         """The nodes of each place, the last places of a retranslation first; only waiting nodes lead to their own."""
@@ -172,12 +193,12 @@ class Chain:
 
     # - the numbers
 
-    def answer(self, chances: Chances) -> Answer:
-        """The figures.  Raises ``InputError`` for chances of other kinds of steps than the structure was made for."""
-        if (chances.possible, chances.certain) != (self.possible, self.certain):
-            raise InputError("other kinds of steps", place="chances", expected="those that the chain was made for")
-        p = np.array([chances.of(kind) for kind in CHANCY])
-        edges = self._ways * np.prod(np.concatenate((p, 1 - p)) ** self._steps, axis=1)
+    def answer(self, causes: Sequence[Cause]) -> Answer:
+        """The figures.  Raises ``InputError`` for causes that need another structure."""
+        p = _probabilities(causes)
+        if not (np.array_equal(p > 0, self._possible) and np.array_equal(p == 1, self._certain)):
+            raise InputError("other causes", place="chain", expected="those that it was made for")
+        edges = self._ways * np.prod(np.concatenate((p, 1 - p)) ** self._factors, axis=1)
         ends = self._ends(edges)
         among, failing = ends[self._boundary, :-1], ends[self._boundary, -1]
         cycles = _until_failure(among, failing)
@@ -211,8 +232,9 @@ class Chain:
         return ends
 
 
-def _more(steps: Steps, at: int) -> Steps:
-    return (*steps[:at], steps[at] + 1, *steps[at + 1 :])
+def _probabilities(causes: Sequence[Cause]) -> F64:
+    """All of them in order: of each cause its own, and of each kind in ``CHANCY``."""
+    return np.array([value for cause in causes for value in (cause.probability, *map(cause.of, CHANCY))])
 
 
 def _left(among: F64, ends: F64) -> F64:
