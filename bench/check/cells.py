@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import multiprocessing
@@ -9,8 +10,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing.synchronize import Lock
 from typing import Any, Self
 
 from bench.check.cell import Checked, Options, check
@@ -22,6 +24,8 @@ from strategies.strategy import Strategy
 
 _FEW = 8
 """Cells that are checked sooner than another process has begun."""
+_TASTE = 100
+"""States: enough for the kernels to be called."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Checking:
             load()
             # A forked process has the cells already, with strategies that only this one may know.
             fork = multiprocessing.get_context("fork")
-            self._pool = ProcessPoolExecutor(workers, fork, _remember, (self.cells,))
+            self._pool = ProcessPoolExecutor(workers, fork, _begin, (self.cells, fork.Lock()))
             for _, kin in itertools.groupby(range(len(self.cells)), key=lambda number: self.cells[number].kin):
                 self._pending.append(self._pool.submit(_checked, list(kin)))
         return self
@@ -110,7 +114,8 @@ _cells: tuple[Check, ...] = ()
 """In a process that was forked to check them: the cells."""
 
 
-def _remember(cells: tuple[Check, ...]) -> None:
+def _begin(cells: tuple[Check, ...], one: Lock) -> None:
+    """Begin in a process of the pool, ``one`` after the other: the first compiles what the others find in the cache."""
     global _cells
     gc.freeze()  # what was inherited is not gone through, which would copy every page of it
     gc.set_threshold(200_000)  # a cell makes many small objects that last as long as it does
@@ -118,6 +123,9 @@ def _remember(cells: tuple[Check, ...]) -> None:
         signal.SIGINT, signal.SIG_DFL
     )  # interrupted, end without a word: the parent says what there is to say
     _cells = cells
+    first = replace(cells[0], options=replace(cells[0].options, max_states=_TASTE))
+    with one, contextlib.suppress(Exception):  # what is wrong with the cell is said when it is its turn
+        first.run()
 
 
 def _checked(numbers: Sequence[int]) -> list[Checked]:
