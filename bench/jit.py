@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
-from numba.core import event
+from numba.core.event import Event, Listener, register
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,22 +53,23 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", numba.njit(inline="always", **_LEAN)(function))
 
 
-class _Announcement(event.Listener):
+class _Announcement(Listener):
     """Says, on a terminal, why nothing happens: kernels that are not in the cache are being compiled."""
 
     said = False
 
-    def on_start(self, event: event.Event) -> None:
+    def on_start(self, event: Event) -> None:
         first = not self.said and multiprocessing.parent_process() is None
         self.said = True
         if first and sys.stderr is not None and sys.stderr.isatty():
             print("staleline: compiling, once on this machine, for about half a minute", file=sys.stderr, flush=True)
 
-    def on_end(self, event: event.Event) -> None:
+    def on_end(self, event: Event) -> None:
         """Nothing is said."""
 
 
-event.register("numba:compile", _Announcement())  # type: ignore[no-untyped-call]
+# numba's own annotations are missing there.
+cast("Callable[[str, Listener], None]", register)("numba:compile", _Announcement())
 
 
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:

@@ -347,6 +347,23 @@ def test_refills_have_the_range_of_the_translators_footprint_unless_it_was_set()
     assert found.low == pytest.approx(found.nominal * no_l2.costs.refill_memory.low / no_l2.costs.refill_memory.value)
 
 
+def test_other_seeds_draw_refills_within_what_is_said_to_be_chance() -> None:
+    changes = {"executions": "40000", "tbs": "400", "working_set": "300", "faulting_tbs": "20", "flushes": "1",
+               "faults_per_million": "20000", "reexecution_tbs": "2,20,100,1000"}  # fmt: skip
+    trace, host, translator = (
+        model_trace(modelled(measured(default_trace()), changes), seed=1),
+        load_host("cortex-a9"),
+        load_translator("arm"),
+    )
+    refills = [
+        replay(trace, host, translator, [find("unfixed")], Parameters().varied([f"seed={seed}"]))[0].refills
+        for seed in range(1, 7)
+    ]
+    mean = sum(refills) / len(refills)
+    assert len(set(refills)) > 1
+    assert all(abs(found - mean) <= 3 * mean**0.5 for found in refills)
+
+
 def test_refills_with_the_footprint_at_its_ends_lie_in_the_range() -> None:
     changes = {"executions": "40000", "tbs": "120", "working_set": "100", "faulting_tbs": "20", "flushes": "1",
                "faults_per_million": "5000", "reexecution_tbs": "2,20,100,1000"}  # fmt: skip
