@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from bench.errors import InputError
 from bench.machine import Kind
 
-CHANCY = tuple(kind for kind in Kind if kind is not Kind.PROGRAM)
-"""What is left to chance, in the order in which it is tried."""
+CHANCY = (Kind.WRITE_BACK, Kind.DROP, Kind.FILL, Kind.DRAIN, Kind.COMPLETE, Kind.MOVE)
+"""What is left to chance, in the order in which it is tried.
+
+None of it depends on where the threads are.  What a core fetches ahead of its thread does, and how likely it is nobody
+knows: it is left out, so that where ``check`` finds a failure by it alone the probability is 0.  Which thread of a core
+goes on is not chance (``bench/risk/walk.py``).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +27,13 @@ class Cause:
     ``write_back``  a data line that the core holds leaves its cache
     ``drop``        an instruction line leaves its cache
     ``fill``        an absent instruction line is fetched though nothing runs it
-    ``ahead``       a core fetches the next unit of a block ahead
     ``drain``       the oldest store of a store buffer reaches the data side, and then the next
     ``complete``    one piece of pending maintenance completes
-    ``switch``      a core goes on with another of its threads
     ``move``        a thread goes on on another core
 
-    each for one line, store and so on.  An interrupt that pushes out data and instructions is one cause: two would say
-    that the one has nothing to do with the other.  Raises ``InputError`` for what is no probability.
+    each for one line, store and so on, of every core, or of ``core`` alone.  An interrupt that pushes out data and
+    instructions is one cause: two would say that the one has nothing to do with the other.  Raises ``InputError`` for
+    what is no probability.
     """
 
     name: str
@@ -33,17 +41,16 @@ class Cause:
     write_back: float = 0.0
     drop: float = 0.0
     fill: float = 0.0
-    ahead: float = 0.0
     drain: float = 0.0
     complete: float = 0.0
-    switch: float = 0.0
     move: float = 0.0
+    core: int | None = None
 
     def __post_init__(self) -> None:
-        for chance in fields(self)[1:]:
-            value = getattr(self, chance.name)
+        chances = {"probability": self.probability, **{kind.name.lower(): self.of(kind) for kind in CHANCY}}
+        for name, value in chances.items():
             if not 0 <= value <= 1:
-                raise InputError(f"{value}", place=f"{self.name}.{chance.name}", expected="a probability, 0 .. 1")
+                raise InputError(f"{value}", place=f"{self.name}.{name}", expected="a probability, 0 .. 1")
 
     def of(self, kind: Kind) -> float:
         """The probability of a step of that kind, if it happens."""
@@ -53,3 +60,11 @@ class Cause:
 
 AT_ONCE = Cause("at once", drain=1.0, complete=1.0)
 """Stores leave their buffer, and maintenance completes, before the next operation."""
+
+EACH = 1 + len(CHANCY)
+"""Probabilities of a cause: its own, and of each kind in ``CHANCY``."""
+
+
+def probabilities(causes: Sequence[Cause]) -> npt.NDArray[np.float64]:
+    """All of them in order, ``EACH`` of each cause."""
+    return np.array([value for cause in causes for value in (cause.probability, *map(cause.of, CHANCY))])
