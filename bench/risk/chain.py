@@ -19,24 +19,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from bench.errors import InputError
 from bench.machine import State, finished, initial
 from bench.program import Model
 from bench.risk.causes import Cause
-from bench.risk.solve import F64, Scheduler, System, residual, until_failure
+from bench.risk.solve import F64, FETCHED, Scheduler, System, residual, until_failure
 from bench.risk.turn import Turn
-from bench.risk.walk import ALWAYS, Harms, Walk, always
+from bench.risk.walk import Harms, Walk, always
 from bench.search.question import Question
-
-FETCHED: F64 = np.ones(ALWAYS + 1)
-"""Every wrong fetch counts, whether it does harm or not."""
-
-
-def harmful(hit: float) -> F64:
-    """Only harm counts: the probability of each harm where an access hits the guest's TLB with probability ``hit``."""
-    return np.array([0.0, hit, 1 - hit, 1.0])
 
 
 @dataclass(frozen=True, slots=True)

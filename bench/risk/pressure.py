@@ -1,7 +1,13 @@
 """How likely it is that a line leaves its cache between two operations: from what else runs there, and the geometry.
 
-Three causes.  An *interrupt*, whose handler brings lines of its own.  A *time slice* of other work, which leaves
-nothing of either cache.  The *translator's own work*, always, with the lines that it touches for the first time.
+Three causes on each core.  An *interrupt*, whose handler brings lines of its own.  A *time slice* of other work, with
+the lines that it touches; where a context switch cleans and invalidates everything (``switch_cleans_all``, virtually
+indexed and tagged caches) it leaves nothing of either cache, which pushes out what is temporary and, later, heals.
+The *translator's own work*, always, with the lines that it touches for the first time.  And where the kernel may
+move the thread to another core, a *move*.
+
+In a retranslation each of them happens or does not between two operations (``causes_on``); between retranslations they
+come as Poisson processes (``rates_on``).
 
 Other lines are taken to be spread evenly over the sets: how many of them come into one is Poisson distributed.  The
 line in question was the last to be accessed in its set.
@@ -11,11 +17,20 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
+from bench.errors import InputError
 from bench.hosts.profile import Cache, Host
 from bench.replay.quantity import Quantity
 from bench.risk.causes import AT_ONCE, Cause
+from bench.risk.rest import Maps
+
+F64: TypeAlias = npt.NDArray[np.float64]
 
 _DEFAULT = "default of this project; vary it"
 
@@ -35,6 +50,22 @@ SLICES = Quantity(
     value=10, low=0, high=1000, unit="time slices of other work per second", tag="assumed",
     source=(f"{_DEFAULT}: an emulator that is nearly alone on its core, to one that shares it at every tick",),
 )  # fmt: skip
+SLICE_LINES = Quantity(
+    value=2000, low=100, high=100_000, unit="lines of either cache that other work touches in its time slice",
+    tag="assumed", source=(f"{_DEFAULT}: a daemon that wakes and sleeps again, to work that fills both caches",),
+)  # fmt: skip
+MOVES = Quantity(
+    value=1, low=0.01, high=100, unit="moves to another core per second", tag="assumed",
+    source=(f"{_DEFAULT}: a thread that is hardly ever balanced away, to one that is at every tick of 100 Hz",),
+)  # fmt: skip
+TLB_HIT = Quantity(
+    value=0.98, low=0.9, high=0.999, unit="share of the guest's accesses that hit the emulator's TLB", tag="assumed",
+    source=(f"{_DEFAULT}: a direct-mapped TLB of 256 entries per mode in QEMU of 2011 (CPU_TLB_BITS 8, cpu-defs.h)",),
+)  # fmt: skip
+SLOWDOWN = Quantity(
+    value=1, low=1, high=10, unit="times the cycles counted: host instructions, refills and the translator",
+    tag="assumed", source=(f"{_DEFAULT}: helpers, devices, data misses and idle time are not in the trace",),
+)  # fmt: skip
 OPERATION = Quantity(
     value=300, low=50, high=1500, unit="cycles from one operation to the next", tag="assumed",
     source=(f"{_DEFAULT}: 2,000 cycles per guest instruction regenerated (500 .. 8,000); an access has seven of them",),
@@ -49,6 +80,10 @@ WINDOW_DATA_LINES = Quantity(
 )  # fmt: skip
 
 
+_MOST = {"tlb_hit": 1.0}
+"""The largest value that makes sense, where it is not 1e9."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pressure:
     """What pushes lines out; each with a default, a unit, a range and a source."""
@@ -57,9 +92,13 @@ class Pressure:
     handler_code_lines: Quantity = HANDLER_CODE_LINES
     handler_data_lines: Quantity = HANDLER_DATA_LINES
     slices: Quantity = SLICES
+    slice_lines: Quantity = SLICE_LINES
+    moves: Quantity = MOVES
     operation: Quantity = OPERATION
     window_code_lines: Quantity = WINDOW_CODE_LINES
     window_data_lines: Quantity = WINDOW_DATA_LINES
+    tlb_hit: Quantity = TLB_HIT
+    slowdown: Quantity = SLOWDOWN
 
     @property
     def quantities(self) -> dict[str, Quantity]:
@@ -71,26 +110,88 @@ class Pressure:
         """Their values, by name."""
         return {name: quantity.value for name, quantity in self.quantities.items()}
 
+    def varied(self, settings: Sequence[str]) -> Pressure:
+        """The same with some set: ``interrupts=1000``; what is set has no range.
 
-def causes_on(host: Host, values: dict[str, float]) -> tuple[Cause, ...]:
+        Raises ``InputError`` for what is no quantity, or no value of it.
+        """
+        changes = {}
+        for setting in settings:
+            name, _, text = setting.partition("=")
+            if name not in self.quantities:
+                raise InputError(repr(name), place="--parameter", expected=f"one of {', '.join(self.quantities)}")
+            most = _MOST.get(name, 1e9)
+            try:
+                value = float(text)
+                if not 0 <= value <= most:
+                    raise ValueError(text)
+            except ValueError as error:
+                expected = f"a number, 0 .. {most:g}"
+                raise InputError(repr(text), place=f"--parameter {name}", expected=expected) from error
+            changes[name] = replace(
+                self.quantities[name], value=value, low=value, high=value, source=("--parameter",)
+            )  # fmt: skip
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evictions:
+    """The probabilities that a data line, and an instruction line, leave in an interrupt and in a time slice."""
+
+    interrupt: tuple[float, float]
+    time_slice: tuple[float, float]
+
+    @classmethod
+    def on(cls, host: Host, values: Mapping[str, float]) -> _Evictions:
+        """Those on a host."""
+        data, code, other = (values[name] for name in ("handler_data_lines", "handler_code_lines", "slice_lines"))
+        everything = host.coherence.switch_cleans_all.value
+        time_slice = (1.0, 1.0) if everything else (gone(host.dcache, other), gone(host.icache, other))
+        return cls((gone(host.dcache, data), gone(host.icache, code)), time_slice)
+
+
+def causes_on(host: Host, values: Mapping[str, float], cores: int = 1, moves: bool = False) -> tuple[Cause, ...]:
     """What happens on a host between two operations; ``values`` by name, as in ``Pressure``.
 
-    Stores leave their buffer and maintenance completes at once: an operation takes longer than either.
+    ``cores`` of the scenario, and whether its thread ``moves``.  Stores leave their buffer and maintenance completes at
+    once: an operation takes longer than either.
     """
     seconds = values["operation"] / (host.clock_ghz * 1e9)
-    return (
-        Cause(
-            "interrupt", happens(values["interrupts"] * seconds),
-            write_back=gone(host.dcache, values["handler_data_lines"]),
-            drop=gone(host.icache, values["handler_code_lines"]),
-        ),
-        Cause("time slice", happens(values["slices"] * seconds), write_back=1.0, drop=1.0),
-        Cause(
-            "translator", 1.0, write_back=gone(host.dcache, values["window_data_lines"]),
-            drop=gone(host.icache, values["window_code_lines"]),
-        ),
-        AT_ONCE,
-    )  # fmt: skip
+    evictions = _Evictions.on(host, values)
+    causes = []
+    for core in range(cores):
+        for name, rate, (data, code) in (
+            ("interrupt", values["interrupts"], evictions.interrupt),
+            ("time slice", values["slices"], evictions.time_slice),
+        ):
+            causes.append(Cause(name, happens(rate * seconds), write_back=data, drop=code, core=core))
+    window = gone(host.dcache, values["window_data_lines"]), gone(host.icache, values["window_code_lines"])
+    causes.append(Cause("translator", 1.0, write_back=window[0], drop=window[1]))
+    if moves:
+        causes.append(Cause("move", happens(values["moves"] * seconds), move=1.0))
+    return (*causes, AT_ONCE)
+
+
+def rates_on(host: Host, values: Mapping[str, float], maps: Maps, *, moves: bool) -> F64:
+    """How often, per cycle counted, what happens at rest makes one surroundings of another (rows)."""
+    states = np.arange(maps.run.size)
+    rates = np.zeros((states.size, states.size))
+    evictions = _Evictions.on(host, values)
+    per_cycle = values["slowdown"] / (host.clock_ghz * 1e9)
+    for drop, evict in zip(maps.drop, maps.evict, strict=True):
+        for rate, (data, code) in (
+            (values["interrupts"], evictions.interrupt), (values["slices"], evictions.time_slice),
+        ):  # fmt: skip
+            for share, target in (
+                (data * code, drop[evict]), (data * (1 - code), evict), ((1 - data) * code, drop),
+            ):  # fmt: skip
+                np.add.at(rates, (states, target), rate * per_cycle * share)
+    if moves:
+        for core, target in enumerate(maps.move):
+            elsewhere = maps.here != core
+            others = max(1, len(maps.move) - 1)
+            np.add.at(rates, (states[elsewhere], target[elsewhere]), values["moves"] * per_cycle / others)
+    return rates
 
 
 def happens(mean: float) -> float:

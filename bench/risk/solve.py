@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.risk.walk import Edge, Position, Walk
+from bench.risk.walk import ALWAYS, Edge, Position, Walk
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -25,17 +25,28 @@ I64: TypeAlias = npt.NDArray[np.int64]
 Scheduler: TypeAlias = Literal["slices", "least", "greatest"]
 """Who goes on where several threads could.
 
-``slices``: of the threads that run on a core each is as likely; another one of their cores only where a time slice ends,
-or where none of those that run can go on.  ``least``, ``greatest``: whoever makes going wrong least or most likely.
+``slices``: of the threads that run on a core each is as likely; another one of their cores only where a time slice
+ends, or where none of those that run can go on.  ``least``, ``greatest``: whoever makes going wrong least or most
+likely.
 """
+
+
+FETCHED: F64 = np.ones(ALWAYS + 1)
+"""Every wrong fetch counts, whether it does harm or not."""
+
+
+def harmful(hit: float) -> F64:
+    """Only harm counts: the probability of each harm where an access hits the guest's TLB with probability ``hit``."""
+    return np.array([0.0, hit, 1 - hit, 1.0])
 
 
 @dataclass(frozen=True, slots=True)
 class _Edges:
     """The edges of one position.
 
-    ``choices``: the surroundings of each choice, ascending; ``switches``: whether it is to go on with a thread that does
-    not run; ``firsts``: where the choices of each of them begin; ``choice``: of each edge.  ``target``: the position behind it, None for an end, and itself where all threads wait.
+    ``choices``: the surroundings of each choice, ascending; ``switches``: whether it is to go on with a thread that
+    does not run; ``firsts``: where the choices of each of them begin; ``choice``: of each edge.  ``target``: the
+    position behind it, None for an end, and itself where all threads wait.
     """
 
     choices: I64
