@@ -29,6 +29,13 @@ I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
+_STEP = 0.5
+"""Transitions expected, above which the series is not summed but looked up."""
+_JUMPS = 62
+_NOTHING = 1e-200
+"""A probability that is left out: doubles become slow before they become 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """Expected numbers over a whole trace.
@@ -48,11 +55,12 @@ class Expected:
 def _units(
     first: int, last: int, firsts: I64, run: Bools, rewritten: I64, time: F64, code: F64, data: F64, run_to: I64,
     chance: F64, fill: I64, drop: I64, evict: I64, wrong: Bools, begin: I64, to: I64, rate: F64, total: float,
-    matrix: F64, sums: F64, by_fault: F64,
+    jumps: F64, matrix: F64, sums: F64, by_fault: F64,
 ) -> None:  # fmt: skip
     """Units ``first`` to ``last`` (exclusive); adds to ``sums``: whole, single, window.
 
-    ``begin``: where the transitions from each surroundings begin, ``to`` where they lead with which ``rate`` per cycle.
+    ``begin``: where the transitions from each surroundings begin, ``to`` where they lead, with which share ``rate`` of
+    the ``total`` per cycle.  ``jumps``: what time does in which ``_STEP``, twice, four times, ... as many are expected.
     """
     size = run_to.shape[0]
     both = np.zeros((2, size))
@@ -86,24 +94,35 @@ def _units(
                             following[evict[s]] += vector[s] * cleaned
                             following[s] += vector[s] * dirty
                     vector[:] = following
-                left = x
-                while left > 0.0:
-                    part = min(left, 16.0)
-                    left -= part
+                steps = np.int64(x / _STEP)
+                left = x - steps * _STEP
+                number = 0
+                while steps:
+                    if steps & 1:
+                        following[:] = 0.0
+                        for s in range(size):
+                            if vector[s] > _NOTHING:
+                                for t in range(size):
+                                    following[t] += vector[s] * jumps[number, s, t]
+                        vector[:] = following
+                    steps >>= 1
+                    number += 1
+                if left > 0.0:
                     power[:] = vector
-                    weight = np.exp(-part)
+                    weight = np.exp(-left)
                     vector[:] = 0.0
                     number = 0
                     while True:
                         for s in range(size):
                             vector[s] += weight * power[s]
                         number += 1
-                        weight *= part / number
-                        if number > part and weight < 1e-18 * part * part * part:
+                        weight *= left / number
+                        # What takes up to three steps keeps all its digits.
+                        if weight < 1e-17 * left * left * left:
                             break
                         following[:] = 0.0
                         for s in range(size):
-                            if power[s] > 0.0:
+                            if power[s] > _NOTHING:
                                 for at in range(begin[s], begin[s + 1]):
                                     following[to[at]] += power[s] * rate[at]
                         power[:] = following
@@ -157,6 +176,7 @@ def along(exposure: Exposure, maps: Maps, matrix: F64, rates: F64, harms: F64) -
     sources, targets = np.nonzero(moving)
     begin = np.searchsorted(sources, np.arange(states.size + 1))
     weights = moving[sources, targets] / total if total else moving[sources, targets]
+    jumps = _jumps(moving / total if total else moving)
     units = exposure.firsts.size - 1
     middle = int(np.searchsorted(exposure.firsts, exposure.firsts[-1] // 2)) if units else 0
     by_fault = np.zeros((2, exposure.retranslations))
@@ -166,7 +186,7 @@ def along(exposure: Exposure, maps: Maps, matrix: F64, rates: F64, harms: F64) -
         _units(
             first, last, exposure.firsts, exposure.run, exposure.rewritten, exposure.time, exposure.code,
             exposure.data, maps.run, chance, maps.fill, maps.drop[maps.here, states], maps.evict[maps.here, states],
-            maps.wrong, begin, targets, weights, total, matrix, sums[number], by_fault[number],
+            maps.wrong, begin, targets, weights, total, jumps, matrix, sums[number], by_fault[number],
         )  # fmt: skip
 
     with ThreadPoolExecutor(2) as threads:
@@ -174,3 +194,16 @@ def along(exposure: Exposure, maps: Maps, matrix: F64, rates: F64, harms: F64) -
             done.result()
     whole, single, window = sums.sum(axis=0).tolist()
     return Expected(whole, single, window, by_fault.sum(axis=0))
+
+
+def _jumps(share: F64) -> F64:
+    """What ``_STEP``, twice, four times, ... as many expected transitions do: sums and products of positive terms."""
+    term = np.eye(len(share)) * np.exp(-_STEP)
+    whole = term.copy()
+    for number in range(1, 40):
+        term = term @ share * (_STEP / number)
+        whole += term
+    jumps = [whole]
+    while len(jumps) < _JUMPS:
+        jumps.append(jumps[-1] @ jumps[-1])
+    return np.array(jumps)

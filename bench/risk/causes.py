@@ -68,3 +68,9 @@ EACH = 1 + len(CHANCY)
 def probabilities(causes: Sequence[Cause]) -> npt.NDArray[np.float64]:
     """All of them in order, ``EACH`` of each cause."""
     return np.array([value for cause in causes for value in (cause.probability, *map(cause.of, CHANCY))])
+
+
+def structure(causes: Sequence[Cause]) -> bytes:
+    """What of the causes makes a difference to the structure: which of their probabilities are 0, and which are 1."""
+    p = probabilities(causes)
+    return np.stack((p > 0, p == 1)).tobytes()

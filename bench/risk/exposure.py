@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
@@ -27,13 +27,15 @@ _PAGE = 1 << 20
 class Exposure:
     """The rows of all units, one unit after the other, each in time order.
 
-    ``firsts``: where the rows of each unit begin, and their end.  ``run``: whether the row is an execution of the
+    ``part``: which of the units of its guest access each is.  ``firsts``: where the rows of each begin, and their end.
+    ``run``: whether the row is an execution of the
     unit's own TB; ``rewritten``: the retranslation that changes the unit, -1 for an access.  ``time`` in cycles.
     ``code``, ``data``: the probabilities that either line stayed since the row before, but for what the trace does not
     know.
     ``retranslations``, ``executions``, ``cycles`` of the whole trace; ``misses`` of TBs in the instruction cache.
     """
 
+    part: I64
     firsts: I64
     run: npt.NDArray[np.bool_]
     rewritten: I64
@@ -44,6 +46,19 @@ class Exposure:
     executions: int
     cycles: float
     misses: int
+
+    def only(self, part: int) -> Exposure:
+        """The units that are number ``part`` of their access."""
+        units = np.flatnonzero(self.part == part)
+        if units.size == self.part.size:
+            return self
+        lengths = np.diff(self.firsts)[units]
+        firsts = np.concatenate(([0], np.cumsum(lengths)))
+        rows = np.repeat(self.firsts[units] - firsts[:-1], lengths) + np.arange(firsts[-1])
+        return replace(
+            self, part=self.part[units], firsts=firsts, run=self.run[rows], rewritten=self.rewritten[rows],
+            time=self.time[rows], code=self.code[rows], data=self.data[rows],
+        )  # fmt: skip
 
 
 def expose(ground: Ground) -> Exposure:
@@ -57,6 +72,7 @@ def expose(ground: Ground) -> Exposure:
     units = [half.units.exposed(half.log, per_line) for half in halves]
     firsts = units[0].firsts, units[0].firsts[-1] + units[1].firsts[1:]
     return Exposure(
+        part=np.concatenate([half.units.part for half in halves]),
         firsts=np.concatenate(firsts),
         run=np.concatenate([one.run for one in units]),
         rewritten=np.concatenate([one.rewritten for one in units]),
@@ -136,17 +152,20 @@ class _Units:
 
     def __init__(self, ground: Ground, half: int) -> None:
         host, layout = ground.host, ground.layout
-        tbs, offsets, least = [], [], []
+        tbs, offsets, least, parts = [], [], [], []
+        each = max(1, len(ground.temporaries(1)))
         most = np.zeros(len(layout.sizes), np.int64)
         np.maximum.at(most, ground.tb, ground.accesses)
         for tb in np.unique(ground.tb).tolist():
             # The first access of a block lies where it does however many there are behind it.
-            for access, offset in ground.temporaries(int(most[tb])):
+            for number, (access, offset) in enumerate(ground.temporaries(int(most[tb]))):
                 line = (int(layout.addresses[tb]) + offset) // host.icache.line
                 if offset < layout.sizes[tb] and line & 1 == half:
                     tbs.append(tb)
                     offsets.append(offset)
                     least.append(access)
+                    parts.append(number % each)
+        self.part = np.array(parts, np.int64)
         self.tb, self.access = np.array(tbs, np.int64), np.array(least, np.int64)
         self.accesses, self.tb_of_faults = ground.accesses, ground.tb
         address = layout.addresses[self.tb] + np.array(offsets, np.int64)

@@ -92,6 +92,11 @@ class Rest:
         return bool((self.maps.harm >= 0).any())
 
     @property
+    def moves(self) -> bool:
+        """Whether the thread may be moved to another core."""
+        return self._model.scenario.moves
+
+    @property
     def size(self) -> int:
         """The number of surroundings."""
         return len(self._states)
