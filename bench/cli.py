@@ -408,6 +408,72 @@ def replay(
         emit(comparisons.replayed_csv(results) if format == "csv" else comparisons.replayed_text(results, format))
 
 
+@app.command()
+def risk(
+    trace: Trace = DEFAULT_TRACE,
+    strategy: Strategies = None,
+    host: Hosts = None,
+    translator: Translators = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", help="system, user, user-both, migrate; default: system,user.", metavar="NAME,..."),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Retranslations per second; default: as the trace's cycles have it.")
+    ] = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Vary each quantity over its range: which ones decide?")
+    ] = False,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", help="Set an assumption: interrupts=1000, tlb_hit=0.9.", metavar="NAME=VALUE"),
+    ] = None,
+    as_recorded: AsRecorded = False,
+    settings: Settings = None,
+    what_if: WhatIf = False,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """How often does it bite?  The probability that a retranslation ends in the execution of a wrong unit.
+
+    Takes half a minute per host; --scenario migrate and --sensitivity take several.
+
+    \b
+    Example: staleline risk --strategy unfixed --host cortex-a9 --scenario system
+    """
+    from bench.replay.parameters import Parameters
+    from bench.report import risks
+    from bench.risk.pressure import Pressure
+    from bench.risk.risk import Bench
+    from bench.traces.store import load_trace
+
+    emit = _emitter(format, output)
+    if rate is not None and not 0 < rate <= 1e9:
+        raise InputError(f"{rate:g}", place="--rate", expected="retranslations per second, above 0 and up to 1e9")
+    names, by_name = _scenarios(scenario or ["system,user"])
+    pressure = Pressure().varied(parameter or ())
+    pairs = _pairs(host, settings, translator, what_if)
+    if by_name and scenario:
+        from bench.check.cell import Options
+
+        for found, _ in pairs:
+            _refuse_impossible(found, names, Options())
+    strategies = _find_strategies(_listed(strategy))
+    recorded = load_trace(trace)
+    results = []
+    with _progress("risk", len(pairs) * len(strategies) * len(names)) as tell:
+        for found, backend in pairs:
+            bench = Bench(found, backend, recorded, pressure, Parameters(as_recorded=as_recorded), rate)
+            for one in strategies:
+                for name in names:
+                    tell(f"{found.name}: {one.name}, {name}", len(results))
+                    results.append(bench.ask(one, name, sensitivity=sensitivity))
+    if format == "json":
+        emit(_json(risks.as_objects(results)))
+    else:
+        emit(risks.as_csv(results) if format == "csv" else risks.as_text(results, pressure, format))
+
+
 @app.command("thread")
 def show_thread(
     claim: Annotated[list[str] | None, typer.Argument(help="Claims by name; default: all.", metavar="CLAIM")] = None,

@@ -2,8 +2,8 @@
 
 For one thread the recorded execution says how long what was written is exposed, and the figures are carried along it
 (``along.py``).  Where two threads run the block the trace says nothing: the figures are those of one retranslation from
-a clean start, for the scheduler that makes it least likely, one that goes by time slices, and the one that makes it most
-likely (``chain.py``).
+a clean start, for the scheduler that makes it least likely, one that goes by time slices, and the one that makes it
+most likely (``chain.py``).
 """
 
 from __future__ import annotations
