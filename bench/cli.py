@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.check.cells import Check
     from bench.compare import Comparison
     from bench.hosts import Host
+    from bench.risk.risk import Risk
     from bench.translators.translator import Access, Translator
     from strategies.strategy import Strategy
 
@@ -460,7 +461,7 @@ def risk(
             _refuse_impossible(found, names, Options())
     strategies = _find_strategies(_listed(strategy))
     recorded = load_trace(trace)
-    results = []
+    results: list[Risk] = []
     with _progress("risk", len(pairs) * len(strategies) * len(names)) as tell:
         for found, backend in pairs:
             bench = Bench(found, backend, recorded, pressure, Parameters(as_recorded=as_recorded), rate)

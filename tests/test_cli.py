@@ -210,6 +210,7 @@ def test_a_real_result_is_not_marked(tiny_trace: Path, staleline: Staleline) -> 
 PRINTERS = (
     "check unfixed,idempotent --scenario system", "replay {} --strategy unfixed",
     "compare {} --strategy unfixed,idempotent --scenario system", "trace info {}", "translator arm", "list",
+    "risk {} --strategy unfixed,idempotent --scenario system,user --sensitivity",
 )  # fmt: skip
 
 

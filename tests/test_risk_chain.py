@@ -11,30 +11,16 @@ from fractions import Fraction
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from risk_cells import cell
 
-from bench.check.units import concerned_by
 from bench.errors import InputError
-from bench.hosts import load_host
 from bench.machine import Kind, State, environment_steps, finished, initial, program_steps, step
-from bench.program import Compiler, Model
+from bench.program import Model
 from bench.risk.causes import AT_ONCE, CHANCY, Cause
 from bench.risk.chain import Answer, Chain
-from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.search.search import search
-from bench.translators.registry import load_translator
-from strategies.registry import find, shipped
-
-
-def cell(
-    strategy: str, host: str = "cortex-a9", translator: str = "arm@2010", name: str = "system", retranslations: int = 1
-) -> tuple[Model, Question]:
-    """A shipped cell, with one retranslation."""
-    profile = load_host(host)
-    cast = scenario(name, profile.cores.value, retranslations=retranslations)
-    assert cast is not None
-    compiler = Compiler(find(strategy), load_translator(translator), profile, cast)
-    return compiler.model, Question("wrong fetch", concerned_by(compiler, "transient"))
+from strategies.registry import shipped
 
 
 def evictions(write_back: float = 0.0, drop: float = 0.0) -> tuple[Cause, ...]:

@@ -58,12 +58,12 @@ def as_text(risks: Sequence[Risk], pressure: Pressure, style: str) -> str:
             parts += [table(headers, rows, style), ""]
         several = [(risk, risk.figures) for risk in here if isinstance(risk.figures, Several)]
         if several:
-            headers = ("strategy", "scenario", "least", "by time slices", "greatest", "harm, by time slices")
-            rows = [
+            by = ("strategy", "scenario", "least", "by time slices", "greatest", "harm, by time slices")
+            body = [
                 (risk.strategy, risk.scenario, *map(_range, (f.least, f.slices, f.greatest, f.harm)))
                 for risk, f in several
             ]
-            parts += [table(headers, rows, style), ""]
+            parts += [table(by, body, style), ""]
         missing = [f"{risk.strategy} in {risk.scenario}" for risk in here if risk.figures is None]
         if missing:
             parts += [fill(f"n/a on a host with one core: {', '.join(missing)}."), ""]
