@@ -25,7 +25,7 @@ from bench.program import Model
 from bench.risk.causes import Cause
 from bench.risk.solve import F64, FETCHED, Scheduler, System, residual, until_failure
 from bench.risk.turn import Turn
-from bench.risk.walk import Harms, Walk, always
+from bench.risk.walk import Harms, Position, Walk, always
 from bench.search.question import Question
 
 
@@ -71,6 +71,11 @@ class Chain:
                 for number in sorted(missing):
                     self.walk.begin(self.walk.turn.surroundings[number]._replace(places=model.starts))
         self._system = System(self.walk)
+
+    @property
+    def start(self) -> tuple[Position, int]:
+        """The clean start: its position and surroundings."""
+        return self._begin, self._clean
 
     @property
     def size(self) -> int:
