@@ -217,6 +217,11 @@ def test_bad_usage(line: str, words: str, staleline: Staleline) -> None:
         ("replay --parameter lookup", "--parameter lookup: ''; expected a number"),
         ("replay --parameter nosuch=1", "--parameter: 'nosuch'; expected one of retranslation,"),
         ("replay --parameter lookup=nan", "--parameter lookup: 'nan'; expected a number"),
+        ("risk --parameter nosuch=1", "--parameter: 'nosuch'; expected one of interrupts,"),
+        ("risk --parameter tlb_hit=2", "--parameter tlb_hit: '2'; expected a number, 0 .. 1"),
+        ("risk --rate 0", "--rate: 0; expected retranslations per second"),
+        ("risk --scenario migrate --host arm926", "scenario migrate on arm926, which has one core"),
+        ("risk --strategy nosuch", "no strategy 'nosuch'"),
         ("compare --parameter retranslation=-1", "--parameter retranslation: '-1'; expected a number"),
     ],
 )
