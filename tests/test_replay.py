@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bench.replay.replay as replay_module
+import bench.replay.ground as ground_module
 from bench.errors import InputError
 from bench.hosts import Host, load_host
 from bench.hosts.profile import Tag
@@ -629,7 +629,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Events]:
         passes.extend(arguments[4])
         return simulate(*arguments)
 
-    monkeypatch.setattr(replay_module, "simulate", watching)
+    monkeypatch.setattr(ground_module, "simulate", watching)
     return passes
 
 
