@@ -216,3 +216,13 @@ def test_along_a_trace_without_retranslations_nothing_happens() -> None:
     assert isinstance(figures, Alone)
     assert figures.long_run.high == figures.window.high == 0
     assert figures.chain_first > 0
+
+
+def test_the_range_holds_what_each_quantity_does_by_itself(trace: Trace) -> None:
+    bench = Bench(load_host("cortex-a9"), load_translator("arm"), trace)
+    found = bench.ask(find("unfixed"), "system", sensitivity=True)
+    assert isinstance(found.figures, Alone)
+    assert {swing.quantity for swing in found.swings} == set(Pressure().quantities)
+    for swing in found.swings:
+        for end in (swing.at_low, swing.at_high):
+            assert found.figures.long_run.low <= end <= found.figures.long_run.high

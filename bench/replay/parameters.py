@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 from bench.errors import InputError
-from bench.replay.quantity import Quantity
+from bench.replay.quantity import Quantity, parsed
 
 _DEFAULT = "default of this project; vary it"
 _GUEST_INSTRUCTION = "README of the recorded traces, section 5: 36 (ARM) and 38 (x86-64) bytes per guest instruction"
@@ -143,20 +143,10 @@ class Parameters:
                 known = ", ".join((*self.quantities, "seed"))
                 raise InputError(repr(name), place="--parameter", expected=f"one of {known}")
             most = _MOST.get(name, _MOST_CYCLES)
-            try:
-                value = int(text) if name in counts else float(text)
-                if not 0 <= value <= most:
-                    raise ValueError(text)
-            except ValueError as error:
-                kind = "an integer" if name in counts else "a number"
-                raise InputError(repr(text), place=f"--parameter {name}", expected=f"{kind}, 0 .. {most}") from error
-            changes[name] = (
-                int(value)
-                if name == "seed"
-                else replace(
-                    self.quantities[name], value=value, low=value, high=value, tag="assumed", source=("--parameter",)
-                )
-            )
+            if name == "seed":
+                changes[name] = int(parsed(name, text, most, whole=True))
+            else:
+                changes[name] = self.quantities[name].given(name, text, most, whole=name in counts)
         return replace(self, **changes)  # type: ignore[arg-type]  # each of its field's type
 
 

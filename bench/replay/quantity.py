@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bench.errors import InputError
 from bench.hosts.profile import Tag
 
 
@@ -26,3 +27,23 @@ class Quantity:
     def ratios(self) -> tuple[float, float]:
         """``low`` and ``high`` in terms of the value; both 1 for a value of 0, which scales nothing."""
         return (self.low / self.value, self.high / self.value) if self.value else (1.0, 1.0)
+
+    def given(self, name: str, text: str, most: float, *, whole: bool = False) -> Quantity:
+        """The same as ``--parameter name=text`` sets it, without a range.
+
+        Raises ``InputError`` for text that is no number from 0 to ``most``, or no integer where it is to be ``whole``.
+        """
+        return replace(self, value=(value := parsed(name, text, most, whole=whole)), low=value, high=value,
+                       tag="assumed", source=("--parameter",))  # fmt: skip
+
+
+def parsed(name: str, text: str, most: float, *, whole: bool = False) -> float:
+    """The value of ``--parameter name=text``; raises as ``Quantity.given``."""
+    try:
+        value = int(text) if whole else float(text)
+        if not 0 <= value <= most:
+            raise ValueError(text)
+    except ValueError as error:
+        kind = "an integer" if whole else "a number"
+        raise InputError(repr(text), place=f"--parameter {name}", expected=f"{kind}, 0 .. {most}") from error
+    return value

@@ -107,7 +107,8 @@ def _legend(risks: Sequence[Risk]) -> list[str]:
             "makes it most likely."
         )
     lines.append(
-        "In brackets: all quantities at their low ends, and all at their high ends (--sensitivity: each by itself). "
+        "In brackets: the least and the greatest with all quantities at their low ends, or all at their high ends; "
+        "with --sensitivity also with each by itself, which can be further out: what pushes out also heals. "
         f"All of them are assumed; vary them with --parameter. The thread of 2011 says: {THREAD}."
     )
     return [fill(line) for line in lines]

@@ -80,7 +80,7 @@ WINDOW_DATA_LINES = Quantity(
 )  # fmt: skip
 
 
-_MOST = {"tlb_hit": 1.0}
+_MOST = {"tlb_hit": 1}
 """The largest value that makes sense, where it is not 1e9."""
 
 
@@ -120,17 +120,7 @@ class Pressure:
             name, _, text = setting.partition("=")
             if name not in self.quantities:
                 raise InputError(repr(name), place="--parameter", expected=f"one of {', '.join(self.quantities)}")
-            most = _MOST.get(name, 1e9)
-            try:
-                value = float(text)
-                if not 0 <= value <= most:
-                    raise ValueError(text)
-            except ValueError as error:
-                expected = f"a number, 0 .. {most:g}"
-                raise InputError(repr(text), place=f"--parameter {name}", expected=expected) from error
-            changes[name] = replace(
-                self.quantities[name], value=value, low=value, high=value, source=("--parameter",)
-            )  # fmt: skip
+            changes[name] = self.quantities[name].given(name, text, _MOST.get(name, 10**9))
         return replace(self, **changes)
 
 

@@ -8,7 +8,7 @@ most likely (``chain.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -25,7 +25,7 @@ from bench.replay.ground import Ground
 from bench.replay.parameters import Parameters
 from bench.risk.along import Expected, along
 from bench.risk.causes import Cause, structure
-from bench.risk.chain import Chain
+from bench.risk.chain import Answer, Chain
 from bench.risk.exposure import Exposure, expose
 from bench.risk.harm import harms_of
 from bench.risk.pressure import Pressure, causes_on, happens, rates_on
@@ -47,7 +47,10 @@ RUNS = 2
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A figure with all quantities at their value, and the least and the greatest of it with them at their ends."""
+    """A figure with all quantities at their value, and the least and the greatest that was found.
+
+    Looked at are all quantities at their low ends, all at their high ends and, for the sensitivity, each by itself.
+    """
 
     low: float
     nominal: float
@@ -166,27 +169,36 @@ class Bench:
             return found
         if len(cast.threads) == 1:
             alone = _OneThread(self, strategy, cast)
-            swings = tuple(self._swings(lambda values: alone.at(values)["long_run"])) if sensitivity else ()
-            return replace(found, figures=alone.figures(), swings=swings if alone.fails else ())
+            ranges, swings = self._varied(alone.at, "long_run", sensitivity=sensitivity and alone.fails)
+            chain = alone.without_trace()
+            figures = Alone(
+                **ranges, chain_first=chain.first, chain_long_run=chain.long_run, residual=chain.residual
+            )  # fmt: skip
+            return replace(found, figures=figures, swings=swings)
         several = _Threads(self, strategy, cast)
-        swings = tuple(self._swings(lambda values: several.at(values)["slices"])) if sensitivity else ()
-        return replace(found, figures=several.figures(), swings=swings)
+        ranges, swings = self._varied(several.at, "slices", sensitivity=sensitivity)
+        return replace(found, figures=Several(**ranges), swings=swings)
 
-    def _swings(self, figure: Callable[[Values], float]) -> Iterator[Swing]:
+    def _varied(
+        self, at: Callable[[Values], Mapping[str, float]], shown: str, *, sensitivity: bool
+    ) -> tuple[dict[str, Range], tuple[Swing, ...]]:
+        """Each figure over all that was asked for: all quantities at their ends and, for ``sensitivity``, one by one.
+
+        The swings are those of the figure ``shown``.
+        """
+        nominal = at(self.values())
+        asked = [nominal, *(at(self.values(end)) for end in ("low", "high"))]
         swings = []
-        for name, quantity in self.pressure.quantities.items():
+        for name, quantity in self.pressure.quantities.items() if sensitivity else ():
             if quantity.low < quantity.high and not (name == "slowdown" and self.rate is not None):
-                ends = (figure(self.values(changed={name: end})) for end in (quantity.low, quantity.high))
-                swings.append(Swing(name, *ends))
-        yield from sorted(swings, key=lambda swing: -swing.factor)
-
-    def ranges(self, at: Callable[[Values], Mapping[str, float]]) -> dict[str, Range]:
-        """Each figure with all quantities at their low ends, their values and their high ends."""
-        low, nominal, high = (at(self.values(end)) for end in ("low", "value", "high"))
-        return {
-            name: Range(min(low[name], value, high[name]), value, max(low[name], value, high[name]))
+                ends = [at(self.values(changed={name: end})) for end in (quantity.low, quantity.high)]
+                swings.append(Swing(name, *(end[shown] for end in ends)))
+                asked += ends
+        ranges = {
+            name: Range(min(one[name] for one in asked), value, max(one[name] for one in asked))
             for name, value in nominal.items()
         }
+        return ranges, tuple(sorted(swings, key=lambda swing: -swing.factor))
 
     def carried(
         self, rest: Rest, part: int, causes: Sequence[Cause], values: Values, harms: npt.NDArray[np.float64]
@@ -233,7 +245,6 @@ class _OneThread(_Cell):
         concerned = concerned_by(self.everything, "transient")
         self._parts = {part: self.compiler(frozenset({at})) for part, at in enumerate(offsets) if at in concerned}
         self._rests: dict[tuple[int, bytes], Rest] = {}
-        self._chains: dict[bytes, Chain] = {}
 
     @property
     def fails(self) -> bool:
@@ -241,14 +252,11 @@ class _OneThread(_Cell):
         causes = self.causes(self.bench.values())
         return any(self._rest(part, causes).fails for part in self._parts)
 
-    def figures(self) -> Alone:
-        """The figures with their ranges."""
-        values = self.bench.values()
-        answer = self._chain(self.causes(values)).answer(self.causes(values))
-        return Alone(
-            **self.bench.ranges(self.at),
-            chain_first=answer.first, chain_long_run=answer.long_run, residual=answer.residual,
-        )  # fmt: skip
+    def without_trace(self) -> Answer:
+        """What the chain alone says."""
+        causes = self.causes(self.bench.values())
+        compiler = self.everything
+        return Chain(compiler.model, self.question(compiler), causes).answer(causes)
 
     def at(self, values: Values) -> dict[str, float]:
         """The figures for some values."""
@@ -276,12 +284,6 @@ class _OneThread(_Cell):
             self._rests[key] = Rest(compiler.model, self.question(compiler), causes, harms)
         return self._rests[key]
 
-    def _chain(self, causes: Sequence[Cause]) -> Chain:
-        key = structure(causes)
-        if key not in self._chains:
-            self._chains[key] = Chain(self.everything.model, self.question(self.everything), causes)
-        return self._chains[key]
-
 
 class _Threads(_Cell):
     """Several threads, one retranslation by each that faults."""
@@ -289,10 +291,6 @@ class _Threads(_Cell):
     def __init__(self, bench: Bench, strategy: Strategy, cast: Scenario) -> None:
         super().__init__(bench, strategy, cast)
         self._chains: dict[bytes, Chain] = {}
-
-    def figures(self) -> Several:
-        """The figures with their ranges."""
-        return Several(**self.bench.ranges(self.at))
 
     def at(self, values: Values) -> dict[str, float]:
         """The figures for some values."""

@@ -88,7 +88,7 @@ class System:
 
     def __init__(self, walk: Walk) -> None:
         self.ends: I64 = np.array(sorted(walk.ends), np.int64)
-        self._size = len(walk.turn.surroundings)
+        self._size = walk.turn.size
         self._edges = {position: _Edges.of(edges, walk.over) for position, edges in walk.edges.items()}
         behind = {
             position: {target for target in edges.target if target not in (None, position)}

@@ -61,6 +61,13 @@ class Turn:
             self._after[number] = tuple(sorted(numbers))
         return self._after[number]
 
+    @property
+    def size(self) -> int:
+        """How many surroundings there are, when all that causes can make of each have been found."""
+        for _ in self.stages():
+            pass
+        return len(self.surroundings)
+
     def stages(self) -> Iterator[tuple[int, int, int, int, Factors]]:
         """Everything that can happen: cause, surroundings before and after, in how many ways, with which factors."""
         number = 0
@@ -74,7 +81,7 @@ class Turn:
         values = self.values(causes)
         stage, before, after, ways, flat, starts = self._edges
         weights = ways * np.multiply.reduceat(values[flat], starts)
-        size = len(self.surroundings)
+        size = self.size
         whole = np.eye(size)
         for number in range(len(self._cores)):
             one = np.zeros((size, size))

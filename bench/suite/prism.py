@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from bench.risk.causes import CHANCY, Cause, probabilities
+from bench.risk.causes import CHANCY, EACH, Cause, probabilities
 from bench.risk.chain import Chain
 from bench.risk.walk import Edge
 
@@ -26,14 +26,12 @@ def model(chain: Chain, causes: Sequence[Cause]) -> str:
     order = sorted(walk.edges)
     numbers = {position: number for number, position in enumerate(order)}
     failed, over = len(order), len(order) + 1
-    stages = list(walk.turn.stages())  # first: more surroundings are found meanwhile
-    surroundings, last = len(walk.turn.surroundings), len(causes)
+    surroundings, last = walk.turn.size, len(causes)
     values = probabilities(causes)
     lines = ["dtmc" if chain.alone else "mdp", f"const int FAILED = {failed};", f"const int OVER = {over};"]
-    each = 1 + len(CHANCY)
     for number, value in enumerate(values.tolist()):
-        name = ("probability", *(kind.name.lower() for kind in CHANCY))[number % each]
-        lines.append(f"const double q{number} = {value!r}; // {causes[number // each].name}: {name}")
+        name = ("probability", *(kind.name.lower() for kind in CHANCY))[number % EACH]
+        lines.append(f"const double q{number} = {value!r}; // {causes[number // EACH].name}: {name}")
     begin, clean = chain.start
     lines += ["module chain", f"p : [0..{over}] init {numbers[begin]};", f"e : [0..{surroundings - 1}] init {clean};",
               f"k : [0..{last}] init 0;"]  # fmt: skip
@@ -48,7 +46,7 @@ def model(chain: Chain, causes: Sequence[Cause]) -> str:
                 ways.append(f"1/{len(some)}:(p'={target})&(e'={edge.between})&(k'={0 if edge.harm >= 0 else 1})")
             lines.append(f"[] k=0 & p={numbers[position]} & e={before} -> {' + '.join(ways)};")
     turns: dict[tuple[int, int], list[str]] = defaultdict(list)
-    for stage, source, target, count, factors in stages:
+    for stage, source, target, count, factors in walk.turn.stages():
         product = "*".join(f"q{f}" if f < values.size else f"(1-q{f - values.size})" for f in factors) or "1"
         turns[stage, source].append(f"{count}*{product}:(e'={target})&(k'={(stage + 2) % (last + 1)})")
     for (stage, source), ways in turns.items():
