@@ -42,20 +42,19 @@ class Expected:
 
     ``whole``: wrong executions, carried along; ``single``: those at the first execution after a retranslation, each
     retranslation by itself; ``window``: wrong values that reach the point of unification and are there when a
-    retranslation ends, each by itself.  ``by_fault``: ``whole``, by the retranslation before.
+    retranslation ends, each by itself.
     """
 
     whole: float
     single: float
     window: float
-    by_fault: F64
 
 
 @kernel
 def _units(
     first: int, last: int, firsts: I64, run: Bools, rewritten: I64, time: F64, code: F64, data: F64, run_to: I64,
     chance: F64, fill: I64, drop: I64, evict: I64, wrong: Bools, begin: I64, to: I64, rate: F64, total: float,
-    jumps: F64, matrix: F64, sums: F64, by_fault: F64,
+    jumps: F64, matrix: F64, sums: F64,
 ) -> None:  # fmt: skip
     """Units ``first`` to ``last`` (exclusive); adds to ``sums``: whole, single, window.
 
@@ -69,7 +68,7 @@ def _units(
     for unit in range(first, last):
         both[:] = 0.0
         both[0, 0] = 1.0
-        fault = -1
+        rewritten_before = False
         before = 0.0
         for row in range(firsts[unit], firsts[unit + 1]):
             x = total * (time[row] - before)
@@ -78,7 +77,7 @@ def _units(
             cleaned, dirty = 1.0 - data[row], data[row]
             for which in range(2):
                 vector = both[which]
-                if which == 1 and fault < 0:
+                if which == 1 and not rewritten_before:
                     continue
                 if leaves > 0.0:
                     following[:] = 0.0
@@ -126,9 +125,8 @@ def _units(
                                 for at in range(begin[s], begin[s + 1]):
                                     following[to[at]] += power[s] * rate[at]
                         power[:] = following
-            now = rewritten[row]
-            if now >= 0:
-                fault = now
+            if rewritten[row] >= 0:
+                rewritten_before = True
                 vector = both[0]
                 following[:] = 0.0
                 for s in range(size):
@@ -153,8 +151,6 @@ def _units(
                     if which == 0:
                         following[0] += failed
                         vector[:] = following
-                        if fault >= 0:
-                            by_fault[fault] += failed
                     else:
                         vector[:] = 0.0
             else:
@@ -179,21 +175,20 @@ def along(exposure: Exposure, maps: Maps, matrix: F64, rates: F64, harms: F64) -
     jumps = _jumps(moving / total if total else moving)
     units = exposure.firsts.size - 1
     middle = int(np.searchsorted(exposure.firsts, exposure.firsts[-1] // 2)) if units else 0
-    by_fault = np.zeros((2, exposure.retranslations))
     sums = np.zeros((2, 3))
 
     def half(number: int, first: int, last: int) -> None:
         _units(
             first, last, exposure.firsts, exposure.run, exposure.rewritten, exposure.time, exposure.code,
             exposure.data, maps.run, chance, maps.fill, maps.drop[maps.here, states], maps.evict[maps.here, states],
-            maps.wrong, begin, targets, weights, total, jumps, matrix, sums[number], by_fault[number],
+            maps.wrong, begin, targets, weights, total, jumps, matrix, sums[number],
         )  # fmt: skip
 
     with ThreadPoolExecutor(2) as threads:
         for done in [threads.submit(partial(half, 0, 0, middle)), threads.submit(partial(half, 1, middle, units))]:
             done.result()
     whole, single, window = sums.sum(axis=0).tolist()
-    return Expected(whole, single, window, by_fault.sum(axis=0))
+    return Expected(whole, single, window)
 
 
 def _jumps(share: F64) -> F64:
