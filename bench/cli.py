@@ -429,6 +429,22 @@ def risk(
         list[str] | None,
         typer.Option("--parameter", help="Set an assumption: interrupts=1000, tlb_hit=0.9.", metavar="NAME=VALUE"),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="With --sensitivity: draw it as svg, png or pdf.", metavar="FILE")
+    ] = None,
+    per_operation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--per-operation",
+            help="Without a trace: the probability that, between two operations, a data line leaves (write_back), an "
+            "instruction line leaves (drop) or comes (fill), the thread moves (move), ...",
+            metavar="NAME=P,...",
+        ),
+    ] = None,
+    simulate: Annotated[
+        int, typer.Option("--simulate", help="With --per-operation: draw so many courses as a check.", metavar="N")
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of --simulate.")] = 0,
     as_recorded: AsRecorded = False,
     settings: Settings = None,
     what_if: WhatIf = False,
@@ -441,14 +457,32 @@ def risk(
 
     \b
     Example: staleline risk --strategy unfixed --host cortex-a9 --scenario system
+    Example: staleline risk --strategy unfixed --per-operation write_back=1e-6,drop=1e-3
     """
+    from bench.files import refuse_unwritable, replacing
     from bench.replay.parameters import Parameters
-    from bench.report import risks
+    from bench.report import chains, risks, tornado
+    from bench.risk import given
     from bench.risk.pressure import Pressure
     from bench.risk.risk import Bench
     from bench.traces.store import load_trace
 
     emit = _emitter(format, output)
+    if plot is not None:
+        if not sensitivity:
+            raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
+        tornado.refuse_unplottable(plot)
+        refuse_unwritable(plot)
+    if simulate and not (per_operation and 2 <= simulate <= 10**8 and seed >= 0):
+        raise InputError(
+            f"{simulate}, seed {seed}", place="--simulate",
+            expected="2 .. 100,000,000 courses with a seed from 0, and --per-operation",
+        )  # fmt: skip
+    if per_operation and (sensitivity or rate is not None or parameter):
+        raise InputError(
+            "what is given per operation has no range, rate or parameter", place="--per-operation",
+            expected="no --sensitivity, --rate or --parameter",
+        )  # fmt: skip
     if rate is not None and not 0 < rate <= 1e9:
         raise InputError(f"{rate:g}", place="--rate", expected="retranslations per second, above 0 and up to 1e9")
     names, by_name = _scenarios(scenario or ["system,user"])
@@ -460,6 +494,19 @@ def risk(
         for found, _ in pairs:
             _refuse_impossible(found, names, Options())
     strategies = _find_strategies(_listed(strategy))
+    if per_operation:
+        probabilities = given.Probabilities.parsed(_listed(per_operation))
+        answers = [
+            given.ask(one, found, backend, name, probabilities, samples=simulate, seed=seed)
+            for found, backend in pairs
+            for one in strategies
+            for name in names
+        ]
+        if format == "json":
+            emit(_json(chains.as_objects(answers)))
+        else:
+            emit(chains.as_csv(answers) if format == "csv" else chains.as_text(answers, format))
+        return
     recorded = load_trace(trace)
     results: list[Risk] = []
     with _progress("risk", len(pairs) * len(strategies) * len(names)) as tell:
@@ -469,6 +516,10 @@ def risk(
                 for name in names:
                     tell(f"{found.name}: {one.name}, {name}", len(results))
                     results.append(bench.ask(one, name, sensitivity=sensitivity))
+    if plot is not None:
+        drawn = tornado.tornado(results, pressure, plot.suffix)
+        with replacing(plot) as file:
+            file.write(drawn)
     if format == "json":
         emit(_json(risks.as_objects(results)))
     else:
@@ -648,7 +699,7 @@ def show_translator(
 
 @app.command("list")
 def list_all(format: Format = "simple", output: Output = None) -> None:
-    """Strategies, hosts, translators, scenarios, shipped traces, and the parameters of the replay."""
+    """Strategies, hosts, translators, scenarios, shipped traces, and the parameters of the replay and of the risk."""
     from bench.report import catalogue
 
     emit = _emitter(format, output)

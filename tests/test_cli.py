@@ -211,6 +211,7 @@ PRINTERS = (
     "check unfixed,idempotent --scenario system", "replay {} --strategy unfixed",
     "compare {} --strategy unfixed,idempotent --scenario system", "trace info {}", "translator arm", "list",
     "risk {} --strategy unfixed,idempotent --scenario system,user --sensitivity",
+    "risk {} --scenario system,user,migrate --per-operation write_back=1e-6,drop=1e-3 --simulate 100",
 )  # fmt: skip
 
 

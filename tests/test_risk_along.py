@@ -15,8 +15,9 @@ from bench.hosts import load_host
 from bench.replay.ground import Ground
 from bench.replay.parameters import Parameters
 from bench.risk.along import along
+from bench.risk.evictions import causes_on, rates_on
 from bench.risk.exposure import Exposure, expose
-from bench.risk.pressure import Pressure, causes_on, rates_on
+from bench.risk.pressure import Pressure
 from bench.risk.rest import Rest
 from bench.risk.risk import Alone, Bench, Several
 from bench.risk.solve import FETCHED, harmful

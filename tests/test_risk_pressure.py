@@ -12,7 +12,8 @@ import pytest
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache
 from bench.risk.causes import AT_ONCE
-from bench.risk.pressure import Pressure, causes_on, gone, happens
+from bench.risk.evictions import causes_on, gone, happens
+from bench.risk.pressure import Pressure
 
 SHAPE = load_host("cortex-a9").icache
 

@@ -27,7 +27,7 @@ VERDICTS = {
     "arm-and-mips": "confirmed",
     "debugger": "confirmed",
     "symptom": "confirmed",
-    "rate": "cannot be decided here",
+    "rate": "confirmed only if everything that pushes lines out is at its low end",
     "flush-cures": "confirmed only if one thread executes",
     "only-overwritten": "confirmed",
     "tb-flush": "refuted",
@@ -55,7 +55,7 @@ def test_every_claim_is_decided_as_its_history_has_it(name: str, lab: Lab) -> No
     assert finding.text == VERDICTS[name]
     assert finding.why.endswith(".")
     assert claim.claim.rstrip(")").endswith(".")
-    assert finding.commands or name == "rate"
+    assert finding.commands
 
 
 def test_the_page_is_up_to_date(lab: Lab) -> None:
@@ -98,17 +98,18 @@ def test_a_search_cut_short_decides_nothing(staleline: Staleline) -> None:
 
 
 def test_claims_are_told_by_role_and_in_every_format(staleline: Staleline) -> None:
-    found = json.loads(staleline("thread", "seven-steps", "rate", "--format", "json").out)["claims"]
+    found = json.loads(staleline("thread", "seven-steps", "flush-costs", "--format", "json").out)["claims"]
     assert [(one["name"], one["who"], one["verdict"]) for one in found] == [
-        ("seven-steps", "the patch's author", "confirmed"), ("rate", "the patch's author", "cannot be decided here"),
+        ("seven-steps", "the patch's author", "confirmed"),
+        ("flush-costs", "the patch's author", "cannot be decided here"),
     ]  # fmt: skip
     assert found[0]["commands"] == [
         "staleline check unfixed --host cortex-a9 --translator arm@2010 --scenario system --start fault"
     ]
-    text = staleline("thread", "rate").out
+    text = staleline("thread", "flush-costs").out
     assert "patch's author" in text
-    assert staleline("thread", "rate", "--format", "page").out.startswith("# The thread of January 2011")
-    assert staleline("thread", "rate", "--format", "csv").out.startswith("name,who,claim,verdict")
+    assert staleline("thread", "flush-costs", "--format", "page").out.startswith("# The thread of January 2011")
+    assert staleline("thread", "flush-costs", "--format", "csv").out.startswith("name,who,claim,verdict")
 
 
 def test_an_unknown_claim_is_refused_in_one_line(staleline: Staleline) -> None:

@@ -153,8 +153,7 @@ class Parameters:
 def described() -> tuple[tuple[str, str], ...]:
     """What ``--parameter`` can set: each name, and its default with unit, range, tag and source."""
     defaults = Parameters()
-    texts = [(name, f"{q.value:g} {q.unit} ({q.low:g}..{q.high:g}), {q.tag}: {'; '.join(q.source)}")
-             for name, q in defaults.quantities.items()]  # fmt: skip
+    texts = [(name, quantity.described) for name, quantity in defaults.quantities.items()]
     return (*texts, ("seed", f"{defaults.seed}, where random replacement starts: any integer from 0 to 2^63 - 1"))
 
 

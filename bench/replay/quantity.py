@@ -28,6 +28,11 @@ class Quantity:
         """``low`` and ``high`` in terms of the value; both 1 for a value of 0, which scales nothing."""
         return (self.low / self.value, self.high / self.value) if self.value else (1.0, 1.0)
 
+    @property
+    def described(self) -> str:
+        """All of it on one line."""
+        return f"{self.value:g} {self.unit} ({self.low:g}..{self.high:g}), {self.tag}: {'; '.join(self.source)}"
+
     def given(self, name: str, text: str, most: float, *, whole: bool = False) -> Quantity:
         """The same as ``--parameter name=text`` sets it, without a range.
 

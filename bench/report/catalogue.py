@@ -8,6 +8,7 @@ from typing import Any
 from bench.hosts import host_names, load_host
 from bench.replay.parameters import described
 from bench.report.tables import SCHEMA, comma_separated, table
+from bench.risk import pressure
 from bench.scenarios import SUMMARIES
 from bench.traces.shipped import SHIPPED
 from bench.translators.registry import load_translator, translator_names
@@ -24,7 +25,7 @@ class Entry:
 
 
 def catalogue() -> tuple[Entry, ...]:
-    """Every strategy, host, translator, scenario and shipped trace, and every parameter of a replay."""
+    """Every strategy, host, translator, scenario and shipped trace; every parameter of a replay, and of the risk."""
     found = [Entry("strategy", name, registry.find(name).summary) for name in registry.names()]
     for name in host_names():
         host = load_host(name)
@@ -36,6 +37,7 @@ def catalogue() -> tuple[Entry, ...]:
     found += [Entry("scenario", name, summary) for name, summary in SUMMARIES.items()]
     found += [Entry("trace", name, summary) for name, summary in SHIPPED.items()]
     found += [Entry("parameter", name, summary) for name, summary in described()]
+    found += [Entry("risk parameter", name, summary) for name, summary in pressure.described()]
     return tuple(found)
 
 
@@ -43,7 +45,7 @@ def as_objects(entries: tuple[Entry, ...]) -> dict[str, Any]:
     """What ``--format json`` prints (``docs/json.md``)."""
     kinds = {
         "strategies": "strategy", "hosts": "host", "translators": "translator", "scenarios": "scenario",
-        "traces": "trace", "parameters": "parameter",
+        "traces": "trace", "parameters": "parameter", "risk_parameters": "risk parameter",
     }  # fmt: skip
     return {
         "schema": SCHEMA,

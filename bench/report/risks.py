@@ -36,6 +36,13 @@ def _one_in(figure: Range) -> str:
     return ends[0] if figure.low == figure.high else f"{ends[0]} ({ends[1]}..{ends[2]})"
 
 
+def decided(risk: Risk) -> float:
+    """The figure that the swings are of, with all quantities at their values."""
+    if isinstance(risk.figures, Alone):
+        return risk.figures.long_run.nominal
+    return risk.figures.slices.nominal if risk.figures is not None else 0.0
+
+
 def as_text(risks: Sequence[Risk], pressure: Pressure, style: str) -> str:
     """For each host and translator a table of the scenarios with one thread, and one of those with several."""
     parts: list[str] = []

@@ -28,6 +28,9 @@ from bench.risk.turn import Turn
 from bench.risk.walk import Harms, Position, Walk, always
 from bench.search.question import Question
 
+RUNS = 2
+"""How often another thread may run the block while one retranslates it, in the figures that are shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

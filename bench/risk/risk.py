@@ -25,10 +25,11 @@ from bench.replay.ground import Ground
 from bench.replay.parameters import Parameters
 from bench.risk.along import Expected, along
 from bench.risk.causes import Cause, structure
-from bench.risk.chain import Answer, Chain
+from bench.risk.chain import RUNS, Answer, Chain
+from bench.risk.evictions import causes_on, happens, rates_on
 from bench.risk.exposure import Exposure, expose
 from bench.risk.harm import harms_of
-from bench.risk.pressure import Pressure, causes_on, happens, rates_on
+from bench.risk.pressure import Pressure
 from bench.risk.rest import Rest
 from bench.risk.solve import FETCHED, harmful
 from bench.scenarios import Scenario, scenario
@@ -40,9 +41,6 @@ from strategies.strategy import Strategy
 Values: TypeAlias = Mapping[str, float]
 """The quantities of ``Pressure`` by name."""
 Tell: TypeAlias = Callable[[str], None]
-
-RUNS = 2
-"""How often another thread may run the block while one retranslates it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from bench.hosts import load_host
 from bench.program import Compiler
 from bench.risk.causes import AT_ONCE, Cause
 from bench.risk.chain import Chain
-from bench.risk.pressure import Pressure, causes_on
+from bench.risk.evictions import causes_on
+from bench.risk.pressure import Pressure
 from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.suite import prism, storm

@@ -15,6 +15,7 @@ from bench.check.cell import Checked
 from bench.check.follow import Wanted, load_events
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
+from bench.risk.risk import Alone
 from bench.scenarios import ALONE, LASTING_IN, scenario_names
 from bench.survey import flat, tree
 from bench.thread.lab import Lab
@@ -32,6 +33,9 @@ REVIEWER: Who = "the reviewer"
 
 ARM_HOSTS = ("arm926", "cortex-a8", "cortex-a9")
 MIPS_HOSTS = ("mips-24kc", "loongson-3a")
+
+A_FEW_MILLIONS = 1 / 2e6
+"""Less than one in a few millions is at most that."""
 
 THE_TABLE = (
     ("absent", "absent", "ok"), ("absent", "absent", "ok"), ("absent", "wrong", "ok"), ("absent", "absent", "wrong"),
@@ -321,13 +325,27 @@ def symptom(lab: Lab) -> Finding:
 
 @_claim(AUTHOR, "It happens less than once in a few millions, depending on caches, load and interrupts.")
 def rate(lab: Lab) -> Finding:
-    """Left to ``staleline risk``, once it exists."""
-    return Finding(
-        "cannot be decided here",
-        "That something can happen says nothing of how often it does. This is left to a command that computes "
-        "probabilities (risk), which is not there yet.",
-        (),
+    """The range that the assumptions leave, along a recorded boot."""
+    cell = ("unfixed", "cortex-a9", "system", "arm@2010")
+    figures = lab.risk(*cell, "linux-boot").figures
+    assert isinstance(figures, Alone)
+    found = figures.long_run
+    command = "staleline risk --strategy unfixed --host cortex-a9 --scenario system --sensitivity"
+    if not found.high:
+        return Finding("refuted", "On cortex-a9 no retranslation ends in a wrong execution.", (command,))
+    often = f"once in {_retranslations(found.nominal)} retranslations"
+    ends = f"once in {_retranslations(found.high)} to once in {_retranslations(found.low)}" if found.low else "never"
+    why = (
+        f"On cortex-a9, along a recorded boot of {lab.trace('linux-boot').retranslations:,} retranslations, the "
+        f"temporary branch is executed {often} with everything that pushes lines out as it is assumed; with all of it "
+        f"at its low or all of it at its high end: {ends}. What decides is how many data lines the translator touches "
+        "anew before it updates the branch, which nobody has recorded."
     )
+    if found.nominal <= A_FEW_MILLIONS:
+        return Finding("confirmed", why, (command,))
+    if found.low <= A_FEW_MILLIONS:
+        return Finding("confirmed only if", why, (command,), "everything that pushes lines out is at its low end")
+    return Finding("refuted", why, (command,))
 
 
 @_claim(AUTHOR, "A cache flush after each retranslation also cures it.")
@@ -642,6 +660,11 @@ def _flush_cycles(host: Host, size: float) -> float:
         figure.in_cycles(host.clock_ghz)[1] for figure in (recipe.call, recipe.line, recipe.remote)
     )  # fmt: skip
     return call + lines * line + remote
+
+
+def _retranslations(probability: float) -> str:
+    """How many there are for each one that goes wrong: two digits."""
+    return f"{float(f'{1 / probability:.2g}'):,.0f}"
 
 
 def _about(cycles: float) -> str:

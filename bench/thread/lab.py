@@ -10,6 +10,7 @@ from bench.check.cell import Checked, Options, check
 from bench.check.command import command
 from bench.errors import InputError
 from bench.hosts import Host, host_names, load_host
+from bench.risk.risk import Bench, Risk
 from bench.scenarios import scenario_names
 from bench.traces.info import TraceInfo, info
 from bench.traces.store import load_trace
@@ -30,6 +31,7 @@ class Lab:
         self.host = cache(self._host)
         self.check = cache(self._check)
         self.trace = cache(self._trace)
+        self.risk = cache(self._risk)
 
     def _host(self, name: str) -> Host:
         return load_host(name, self._settings)
@@ -43,6 +45,10 @@ class Lab:
 
     def _trace(self, name: str) -> TraceInfo:
         return info(load_trace(name))
+
+    def _risk(self, strategy: str, host: str, scenario: str, translator: str, trace: str) -> Risk:
+        bench = Bench(self.host(host), load_translator(translator), load_trace(trace))
+        return bench.ask(registry.find(strategy), scenario)
 
     def fails(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> bool:
         """Whether the cell fails."""

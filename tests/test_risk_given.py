@@ -1,0 +1,85 @@
+"""Probabilities given per operation: the closed form, schedulers, what a user sees; and the plot of the sensitivity."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from conftest import Staleline
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.hosts import load_host
+from bench.risk.given import OneThread, Probabilities, Threads, ask
+from bench.translators.registry import load_translator
+from strategies.registry import find
+
+SMALL = st.floats(-30, -0.5).map(lambda exponent: 10**exponent)
+
+
+def asked(settings: str, name: str = "system", strategy: str = "unfixed") -> OneThread | Threads | None:
+    probabilities = Probabilities.parsed(settings.split(","))
+    return ask(find(strategy), load_host("cortex-a9"), load_translator("arm@2010"), name, probabilities).figures
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=SMALL, instruction=SMALL)
+def test_the_first_has_the_closed_form_that_the_readme_shows(data: float, instruction: float) -> None:
+    found = asked(f"write_back={data!r},drop={instruction!r}")
+    assert isinstance(found, OneThread)
+    exact = -math.expm1(3 * math.log1p(-data)) * (1 - data) * -math.expm1(7 * math.log1p(-instruction))
+    assert found.first == pytest.approx(exact, rel=1e-10, abs=0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(data=SMALL, instruction=SMALL)
+def test_schedulers_are_in_order_and_a_proven_strategy_is_at_0(data: float, instruction: float) -> None:
+    text = f"write_back={data!r},drop={instruction!r}"
+    found = asked(text, "user")
+    assert isinstance(found, Threads)
+    assert 0 < found.least <= found.slices <= found.greatest <= 1
+    assert asked(text, "user", "idempotent") == Threads(0.0, 0.0, 0.0)
+
+
+def test_a_scenario_that_cannot_be_has_no_figures() -> None:
+    probabilities = Probabilities.parsed(["drop=0.5"])
+    one = ask(find("unfixed"), load_host("arm926"), load_translator("arm@2010"), "migrate", probabilities)
+    assert (one.figures, one.nodes) == (None, 0)
+
+
+def test_a_slice_that_ends_matters_only_where_threads_share_a_core(staleline: Staleline) -> None:
+    line = "risk --strategy unfixed --scenario user --per-operation write_back=1e-3,drop=1e-2{} --format json"
+
+    def slices(host: str, more: str) -> float:
+        ran = staleline(*line.format(more).split(), "--host", host)
+        return float(json.loads(ran.out)["chains"][0]["figures"]["slices"])
+
+    assert slices("cortex-a9", "") == slices("cortex-a9", ",slice_end=0.5")
+    assert slices("arm926", "") != slices("arm926", ",slice_end=0.5")
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_the_sensitivity_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install 'staleline[plot]')")
+    file = tmp_path / f"tornado.{suffix}"
+    line = ["risk", str(tiny_trace), "--strategy", "unfixed", "--scenario", "system", "--sensitivity"]
+    ran = staleline(*line, "--plot", str(file))
+    assert (ran.status, ran.err) == (0, "")
+    drawn = file.read_bytes()
+    assert drawn.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
+    if suffix == "svg":
+        ElementTree.fromstring(drawn)
+        assert staleline(*line, "--plot", str(file)).status == 0
+        assert len(file.read_bytes()) == len(drawn)
+
+
+def test_nothing_to_draw_is_said(tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install 'staleline[plot]')")
+    file = tmp_path / "none.svg"
+    line = ["risk", str(tiny_trace), "--strategy", "idempotent", "--scenario", "system", "--sensitivity"]
+    ran = staleline(*line, "--plot", str(file))
+    assert (ran.status, file.exists()) == (2, False)
+    assert "no cell in which something can go wrong" in ran.err
