@@ -38,6 +38,9 @@ Rule 8. **A discarded block** (a tb flush) may not be run before some thread has
     translated it anew, nor is it fetched ahead, since nothing leads to it; the
     buffer is discarded while nobody executes or retranslates in it, and all
     queues are empty then.
+Rule 9. **A core whose MMU is off** fetches from the point of coherency (PoC), until a
+    protocol turns it on.  What else only protocols do has rules of its own
+    (``bench/protocols/rules.py``).
 
 What is left out: clean data lines where stores allocate (a clean line and no line
 are the same there), aliases of virtually indexed caches, data memory weaker than
@@ -55,7 +58,7 @@ from typing import NamedTuple, TypeVar
 
 from bench.program import Model
 from bench.scenarios import Role
-from bench.steps import Claim, CleanLine, Discard, DropLines, Fetch, Get, Give, Install, Put, Step, Take, Touch
+from bench.steps import Action, Claim, CleanLine, Discard, DropLines, Fetch, Get, Give, Install, Put, Rule, Take, Touch
 from strategies.operations import Barrier, Scope, Sync, SyncCores
 
 _T = TypeVar("_T")
@@ -120,7 +123,9 @@ class State(NamedTuple):
     allocate); ``memory[cell]``: the value at the PoU; ``pending[core]``; ``locks[lock]``:
     (thread that has it alone or -1, sharers as bits); ``deferred``: cores that must
     drop their instruction cache when they next run, as bits; ``blocks[tb]``: 1 valid, 0
-    discarded, -1 being translated (empty without tb flushes).
+    discarded, -1 being translated (empty without tb flushes).  Of a protocol: ``flags`` that it sets, ``masked`` the
+    cores that take no interrupts, ``physical`` those whose MMU is off, as bits, and ``stopper`` the thread that has
+    stopped all others, or -1.
     """
 
     places: tuple[int, ...]
@@ -136,6 +141,10 @@ class State(NamedTuple):
     locks: tuple[tuple[int, int], ...]
     deferred: int
     blocks: tuple[int, ...]
+    flags: tuple[int, ...] = ()
+    masked: int = 0
+    physical: int = 0
+    stopper: int = -1
 
 
 class Transition(NamedTuple):
@@ -157,7 +166,10 @@ def initial(model: Model) -> State:
     return State(
         places=model.starts,
         running=tuple(threads.get(core, -1) for core in cores),
-        icache=tuple((None,) * len(model.iline_cells[core]) for core in cores),
+        icache=tuple(
+            tuple(tuple(model.final[cell] for cell in line) if model.warm else None for line in model.iline_cells[core])
+            for core in cores
+        ),
         ahead=(None,) * len(cores),
         buffers=((),) * len(cores),
         data=model.final,
@@ -168,6 +180,8 @@ def initial(model: Model) -> State:
         locks=((-1, 0),) * len(model.locks),
         deferred=0,
         blocks=(1,) * model.scenario.tbs if model.scenario.flushes else (),
+        flags=model.flags,
+        physical=model.physical,
     )
 
 
@@ -203,7 +217,9 @@ def _program_step(model: Model, state: State, event: Event) -> Transition | None
     """The step of the running thread that the event names; None while it must wait."""
     program = model.programs[event.thread]
     step = program.place(state.places[event.thread]).steps[event.detail]
-    taken = _take(model, state, event.core, event.thread, step)
+    if step.needs_block is not None and state.blocks[step.needs_block] != 1:
+        return None
+    taken = take(model, state, event.core, event.thread, step.action)
     if taken is None:
         return None
     after, result, wrong = taken
@@ -217,11 +233,8 @@ def _program_step(model: Model, state: State, event: Event) -> Transition | None
 Taken = tuple[State, int, tuple[int, int] | None]
 
 
-def _take(model: Model, state: State, core: int, thread: int, step: Step) -> Taken | None:
-    """The state after a thread's step, its result, and the unit fetched wrong; None while it must wait."""
-    if step.needs_block is not None and state.blocks[step.needs_block] != 1:
-        return None
-    action = step.action
+def take(model: Model, state: State, core: int, thread: int, action: Action) -> Taken | None:
+    """The state after a thread's action, its result, and the unit fetched wrong; None while it must wait."""
     empty = not state.buffers[core]
     if isinstance(action, Fetch):
         return _fetch(model, state, core, action)
@@ -232,9 +245,9 @@ def _take(model: Model, state: State, core: int, thread: int, step: Step) -> Tak
         return _load(model, state, core, action)
     if isinstance(action, CleanLine):
         last = max((n for n, s in enumerate(state.buffers[core], 1) if action.line in _dlines(model, s)), default=0)
-        return _pend(state, core, Pending(-1, action.line, last)), 0, None
+        return _pend(model, state, core, Pending(-1, action.line, last)), 0, None
     if isinstance(action, DropLines):
-        return _invalidate(state, core, action), 0, None
+        return _invalidate(model, state, core, action), 0, None
     if isinstance(action, Barrier):
         return (state, 0, None) if empty and not state.pending[core] else None
     if isinstance(action, Sync):
@@ -262,6 +275,9 @@ def _take(model: Model, state: State, core: int, thread: int, step: Step) -> Tak
         return state._replace(blocks=_set(state.blocks, action.tb, -1)), 0, None
     if isinstance(action, Install):
         return state._replace(blocks=_set(state.blocks, action.tb, 1)), 0, None
+    if isinstance(action, Rule):
+        own: Taken | None = action.take(model, state, core, thread)
+        return own
     return state, 0, None
 
 
@@ -356,11 +372,15 @@ def _load(model: Model, state: State, core: int, load: Get) -> Taken:
 # Rule 5: maintenance
 
 
-def _pend(state: State, core: int, *pending: Pending) -> State:
-    return state._replace(pending=_set(state.pending, core, state.pending[core].union(pending)))
+def _pend(model: Model, state: State, core: int, *pending: Pending) -> State:
+    state = state._replace(pending=_set(state.pending, core, state.pending[core].union(pending)))
+    for one in pending if model.prompt else ():
+        if not one.waits:
+            state = _complete(model, state, core, one)
+    return state
 
 
-def _invalidate(state: State, core: int, drop: DropLines) -> State:
+def _invalidate(model: Model, state: State, core: int, drop: DropLines) -> State:
     deferred = state.deferred
     pending = []
     for target, lines in enumerate(drop.ilines):
@@ -370,7 +390,7 @@ def _invalidate(state: State, core: int, drop: DropLines) -> State:
             deferred |= 1 << target
             continue
         pending += [Pending(target, line, 0) for line in lines]
-    return _pend(state, core, *pending)._replace(deferred=deferred)
+    return _pend(model, state, core, *pending)._replace(deferred=deferred)
 
 
 def _complete(model: Model, state: State, core: int, done: Pending) -> State:
@@ -402,6 +422,8 @@ def _drop(state: State, core: int, line: int) -> State:
 
 def _fill(model: Model, state: State, core: int, line: int) -> State:
     source = state.data if model.host.coherence.fill.value == "coherent" else state.memory
+    if state.physical >> core & 1:
+        source = model.coherency
     held = tuple(source[cell] for cell in model.iline_cells[core][line])
     return state._replace(icache=_set(state.icache, core, _set(state.icache[core], line, held)))
 
@@ -420,22 +442,33 @@ def _read(model: Model, state: State, core: int, cells: tuple[int, ...]) -> tupl
 
 
 def _fetch(model: Model, state: State, core: int, fetch: Fetch) -> Taken | None:
+    found = fetched(model, state, core, fetch)
+    if found is None:
+        return None
+    after, values = found
+    if fetch.position is None:
+        return after, 0, None
+    cells = model.units[fetch.tb][fetch.position]
+    wrong = any(value != model.final[cell] for cell, value in zip(cells, values, strict=True))
+    return after, 0, (fetch.tb, fetch.position) if wrong else None
+
+
+def fetched(model: Model, state: State, core: int, fetch: Fetch) -> tuple[State, tuple[int, ...]] | None:
+    """The state after a fetch, and the values of the unit's cells; None while it must wait."""
     if model.host.coherence.checks_pipeline.value and state.buffers[core]:
         return None
     queue = state.ahead[core]
     if queue is not None and (queue[0], queue[1]) != (fetch.tb, fetch.position):
         queue = None  # another block is entered, or a branch leaves the run
+    values: tuple[int, ...] = ()
     if fetch.position is None:
-        return state._replace(ahead=_set(state.ahead, core, queue)), 0, None
-    cells = model.units[fetch.tb][fetch.position]
+        return state._replace(ahead=_set(state.ahead, core, queue)), values
     if queue is not None:
         values, later = queue[2][0], queue[2][1:]
         queue = (fetch.tb, fetch.position + 1, later) if later else None
     else:
-        state, values = _read(model, state, core, cells)
-    wrong = any(value != model.final[cell] for cell, value in zip(cells, values, strict=True))
-    state = state._replace(ahead=_set(state.ahead, core, queue))
-    return state, 0, (fetch.tb, fetch.position) if wrong else None
+        state, values = _read(model, state, core, model.units[fetch.tb][fetch.position])
+    return state._replace(ahead=_set(state.ahead, core, queue)), values
 
 
 def _left(state: State, core: int) -> State:

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from bench.hosts.profile import Flush as Recipe
 from bench.hosts.profile import Host
@@ -73,14 +73,27 @@ from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
 # --- The static part of a model -----------------------------------------------------------------------------------
 
 
+class Automaton(Protocol):
+    """What the threads of one ``role`` do."""
+
+    role: Role
+
+    def place(self, number: int) -> Place:
+        """Place number ``number``."""
+
+
 @dataclass(frozen=True)
 class Model:
     """Everything of a check that does not change: the host's features, the cells and their lines, the programs.
 
-    ``final``: the final value of each cell.  ``dline_of``, ``iline_of[core]``: the line of
+    ``final``: the final value of each cell, which it has at the start.  ``dline_of``, ``iline_of[core]``: the line of
     each cell; ``dline_cells``, ``iline_cells[core]``: the cells of each line.  ``units[tb]``:
     the cells of each live unit in memory order; ``unit_at[tb]``: those units.  ``home``: the core that each
     thread starts on.
+
+    Of a protocol (``bench/protocols``): ``warm``, if instruction lines are present at the start; ``prompt``, if
+    maintenance completes at once; ``flags`` at the start; ``physical``, cores with their MMU off, as bits, which
+    fetch ``coherency``, the value of each cell at the point of coherency.
     """
 
     host: Host
@@ -94,13 +107,18 @@ class Model:
     unit_at: tuple[tuple[Unit, ...], ...]
     home: tuple[int, ...]
     locks: tuple[str, ...]
-    programs: tuple[Program, ...]
+    programs: tuple[Automaton, ...]
     starts: tuple[int, ...]
+    warm: bool = False
+    prompt: bool = False
+    flags: tuple[int, ...] = ()
+    physical: int = 0
+    coherency: tuple[int, ...] = ()
 
     @property
     def switches(self) -> bool:
         """Whether threads share cores by time slices."""
-        return self.scenario.cores < len(self.programs) and not self.scenario.moves
+        return len({*self.home}) < len(self.home) and not self.scenario.moves
 
 
 ROWS = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from strategies.operations import Barrier, Scope, Sync, SyncCores
 
@@ -101,9 +103,17 @@ class Install:
     tb: int
 
 
+class Rule(abc.ABC):
+    """An action that brings its own rule: what a protocol does that no strategy does (``bench/protocols/rules.py``)."""
+
+    @abc.abstractmethod
+    def take(self, model: Any, state: Any, core: int, thread: int) -> Any:
+        """As ``bench.machine.take``."""
+
+
 Action = (
     Put | Touch | Get | CleanLine | DropLines | Barrier | Sync | SyncCores | Take | Give | Fetch | Pass | Discard
-    | Claim | Install
+    | Claim | Install | Rule
 )  # fmt: skip
 
 

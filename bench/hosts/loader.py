@@ -6,25 +6,17 @@ import difflib
 import importlib.resources
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import inspect
 
 from bench.errors import InputError
 from bench.hosts.profile import Host, Isa
+from bench.toml import checked, parse, read, refuse_unknown_keys, show
 
-_MAX_BYTES = 1 << 20
 _SUFFIX = ".toml"
-_SHOWN = 60
-
-_WORDS = {
-    "object": "a table", "array": "an array", "str": "text", "int": "an integer", "float": "a number",
-    "bool": "true or false",
-}  # fmt: skip
+_WHAT = "a host profile"
 
 # What a profile says about its facts, or is called, is not something to vary.
 _DESCRIPTION = re.compile(r"(.*_)?(tag|source)|note|name|title|how|derived|file")
@@ -56,20 +48,16 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
     shipped = host_names()
     if name_or_path in shipped:
         file = name_or_path + _SUFFIX
-        data = importlib.resources.files(__package__).joinpath(file).read_bytes()
+        tree = parse(importlib.resources.files(__package__).joinpath(file).read_bytes(), file, _WHAT)
     elif _is_path(name_or_path):
         file = name_or_path
-        data = _read(name_or_path)
+        tree = read(name_or_path, _WHAT)
     else:
         raise InputError(
-            f"unknown host {_show(name_or_path)}{_closest(name_or_path, shipped)}",
+            f"unknown host {show(name_or_path)}{_closest(name_or_path, shipped)}",
             expected=f"a file ending in {_SUFFIX} or one of {', '.join(shipped)}",
         )
-    tree = _parse(data, file)
-    for path, key, known in _unknown_keys(tree, inspect.type_info(Host), ()):
-        near = difflib.get_close_matches(key, known, 1)
-        expected = near[0] if near else "one of " + ", ".join(known)
-        raise InputError("unknown key", file=file, place=_dotted((*path, key)), expected=expected)
+    refuse_unknown_keys(tree, Host, file, hidden=("derived", "file"))
     if name_or_path not in shipped:
         tree["file"] = name_or_path
     host = _convert(tree, file)
@@ -82,114 +70,14 @@ def _is_path(text: str) -> bool:
     return "\0" not in text and os.path.isfile(text)
 
 
-def _read(path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason}", file=path, expected="a host profile") from None
-    if len(data) > _MAX_BYTES:
-        raise InputError(f"found more than {_MAX_BYTES} bytes", file=path, expected="a host profile")
-    return data
-
-
-def _parse(data: bytes, file: str) -> dict[str, Any]:
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        found = f"found the byte 0x{data[error.start]:02x}"
-        raise InputError(found, file=file, place=f"line {line}, column {column}", expected="UTF-8 text") from None
-    try:
-        return tomllib.loads(text)
-    except RecursionError:
-        raise InputError("found values nested too deeply", file=file, expected="a host profile in TOML") from None
-    except ValueError as error:  # TOMLDecodeError, or an integer of too many digits
-        match = re.fullmatch(r"(.*) \(at (.*)\)", str(error), re.DOTALL)
-        message, place = match.groups() if match else (str(error), "")
-        raise InputError(message, file=file, place=place, expected="TOML") from None
-
-
 def _convert(tree: dict[str, Any], file: str, strict: bool = True) -> Host:
     """The profile that ``tree`` holds; ``file`` is named in errors."""
     # One by one first: of a table of tables msgspec does not say in which the error is.
     sets = tree.get("isa")
     for name, table in sets.items() if isinstance(sets, dict) else ():
-        _checked(table, Isa, file, ("isa", name), strict)
-    host: Host = _checked(tree, Host, file, (), strict)
+        checked(table, Isa, file, ("isa", name), strict)
+    host: Host = checked(tree, Host, file, (), strict)
     return host
-
-
-def _checked(tree: Any, kind: type, file: str, prefix: tuple[str, ...], strict: bool) -> Any:
-    """``tree`` as a ``kind``; errors name ``file`` and the key path, which starts with ``prefix``."""
-    try:
-        return msgspec.convert(tree, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        message, _, where = str(error).rpartition(" - at `$")
-        if not message:
-            message, where = where, ""
-        steps = tuple(re.findall(r"[^.\[\]`]+", where))
-        value, info = _at(tree, inspect.type_info(kind), steps)
-        place = _dotted((*prefix, *steps))
-        if message.startswith("Object missing required field"):
-            field = message.split("`")[1]
-            raise InputError("missing", file=file, place=f"{place}.{field}".lstrip("."), expected="this key") from None
-        if message.startswith("Invalid enum value") and isinstance(info, inspect.LiteralType):
-            expected = ", ".join(str(choice) for choice in info.values)
-            raise InputError(f"found {_show(value)}", file=file, place=place, expected=expected) from None
-        if message.startswith("Expected "):
-            expected = re.sub(r"`(.*?)( \| null)?`", _in_words, message.removeprefix("Expected ").partition(", got")[0])
-            raise InputError(f"found {_show(value)}", file=file, place=place, expected=expected) from None
-        if message.startswith("found "):  # the profile's own checks say both
-            raise InputError(message, file=file, place=place) from None
-        found = f"found {_show(value)} ({message.lower()})"
-        raise InputError(found, file=file, place=place, expected="another value") from None
-
-
-def _unknown_keys(
-    tree: Any, info: inspect.Type, path: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
-    """Each key that its table does not have, in file order: the path to the table, the key, the keys that it has."""
-    if not isinstance(tree, dict):
-        return
-    info = _plain(info)
-    if isinstance(info, inspect.DictType):
-        for key, value in tree.items():
-            yield from _unknown_keys(value, info.value_type, (*path, key))
-    elif isinstance(info, inspect.StructType):
-        fields = {field.name: field.type for field in info.fields if field.name not in ("derived", "file")}
-        for key, value in tree.items():
-            if key not in fields:
-                yield path, key, list(fields)
-            else:
-                yield from _unknown_keys(value, fields[key], (*path, key))
-
-
-def _at(tree: Any, info: inspect.Type, steps: Sequence[str]) -> tuple[Any, inspect.Type]:
-    """The value and the type at the end of ``steps``; where they lead nowhere, the last that there are."""
-    for step in steps:
-        info = _plain(info)
-        if isinstance(tree, dict) and step in tree:
-            tree = tree[step]
-        elif isinstance(tree, list | tuple) and step.isdecimal() and int(step) < len(tree):
-            tree = tree[int(step)]
-        if isinstance(info, inspect.StructType):
-            info = next((field.type for field in info.fields if field.name == step), info)
-        elif isinstance(info, inspect.VarTupleType):
-            info = info.item_type
-    return tree, _plain(info)
-
-
-def _plain(info: inspect.Type) -> inspect.Type:
-    """``info`` without metadata, and without the ``None`` of an optional field."""
-    while isinstance(info, inspect.Metadata):  # what Annotated adds
-        info = info.type
-    if isinstance(info, inspect.UnionType):
-        others = [option for option in info.types if not isinstance(option, inspect.NoneType)]
-        return _plain(others[0]) if len(others) == 1 else info
-    return info
 
 
 def _derive(host: Host, settings: Sequence[str]) -> Host:
@@ -199,7 +87,7 @@ def _derive(host: Host, settings: Sequence[str]) -> Host:
     for setting in settings:
         key, _, text = (part.strip() for part in setting.partition("="))
         if not (key and text):
-            raise InputError(f"found {_show(setting)}", file="--set", expected="key=value")
+            raise InputError(f"found {show(setting)}", file="--set", expected="key=value")
         path = _resolve(key, list(_settable(tree, ())), f"--set {setting}")
         _set(tree, path.split("."), text)
         derived.append(f"{path}={text}")
@@ -248,19 +136,14 @@ def _resolve(key: str, paths: Sequence[str], origin: str) -> str:
     if len(ends) == 1:
         return ends[0]
     if ends:
-        raise InputError(f"ambiguous key {_show(key)}", file=origin, expected=_listed(ends, "or"))
+        raise InputError(f"ambiguous key {show(key)}", file=origin, expected=_listed(ends, "or"))
     ending = {path.split(".", depth)[-1]: path for path in reversed(paths) for depth in range(path.count(".") + 1)}
     near = [ending[end] for end in difflib.get_close_matches(wanted, list(ending), 3)]
     raise InputError(
-        f"unknown key {_show(key)}",
+        f"unknown key {show(key)}",
         file=origin,
         expected=_listed(list(dict.fromkeys(near)), "or") if near else "a key of the profile",
     )
-
-
-def _dotted(steps: Sequence[str]) -> str:
-    """A key path as TOML writes it, safe to print."""
-    return ".".join(step if re.fullmatch(r"[A-Za-z0-9_+-]+", step) else repr(step) for step in steps)
 
 
 def _listed(items: Sequence[str], word: str, limit: int = 8) -> str:
@@ -270,23 +153,6 @@ def _listed(items: Sequence[str], word: str, limit: int = 8) -> str:
     return f" {word} ".join(items) if len(items) < 3 else f"{', '.join(items[:-1])} {word} {items[-1]}"
 
 
-def _in_words(match: re.Match[str]) -> str:
-    """A type as msgspec names it, as a reader of TOML does."""
-    return _WORDS.get(match[1], match[1])
-
-
 def _closest(text: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(text, names, 1)
     return f" (closest: {near[0]})" if near else ""
-
-
-def _show(value: Any) -> str:
-    """``value`` as found, short."""
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list | tuple):
-        return f"an array of {len(value)}"
-    if isinstance(value, int) and value.bit_length() > 3 * _SHOWN:  # repr refuses very long ones
-        return f"an integer of {value.bit_length()} bits"
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.machine import Pending
-from bench.program import Model, Program
+from bench.program import Automaton, Model
 from bench.search.footprint import Cut, Slot
 from bench.steps import Action, Claim, CleanLine, DropLines, Fetch, Get, Install, Place, Put, Step, Touch
 
@@ -115,7 +115,7 @@ class Symmetry:
     _origins: dict[tuple[int, int], Origin] = field(default_factory=dict)
     _images: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
-    def reached(self, program: Program, place: int, origin: Origin) -> None:
+    def reached(self, program: Automaton, place: int, origin: Origin) -> None:
         """Take note of how a place is reached, before its image is asked for."""
         self._origins.setdefault((id(program), place), origin)
 
@@ -128,7 +128,7 @@ class Symmetry:
             return there, self._place(number, self.model.programs[at.at], value)
         return there, swap.value(at.what, value)
 
-    def _place(self, number: int, program: Program, place: int) -> int:
+    def _place(self, number: int, program: Automaton, place: int) -> int:
         known = self._images.get((number, id(program), place))
         if known is not None:
             return known
