@@ -58,7 +58,22 @@ from typing import NamedTuple, TypeVar
 
 from bench.program import Model
 from bench.scenarios import Role
-from bench.steps import Action, Claim, CleanLine, Discard, DropLines, Fetch, Get, Give, Install, Put, Rule, Take, Touch
+from bench.steps import (
+    Action,
+    Claim,
+    CleanLine,
+    Discard,
+    DropLines,
+    Fetch,
+    Get,
+    Give,
+    Install,
+    Put,
+    Puts,
+    Rule,
+    Take,
+    Touch,
+)
 from strategies.operations import Barrier, Scope, Sync, SyncCores
 
 _T = TypeVar("_T")
@@ -132,7 +147,7 @@ class State(NamedTuple):
     running: tuple[int, ...]
     icache: tuple[tuple[Held, ...], ...]
     ahead: tuple[Queue, ...]
-    buffers: tuple[tuple[Put | Touch, ...], ...]
+    buffers: tuple[tuple[Put | Puts | Touch, ...], ...]
     data: tuple[int, ...]
     owner: tuple[int, ...]
     copies: tuple[int, ...]
@@ -238,7 +253,7 @@ def take(model: Model, state: State, core: int, thread: int, action: Action) -> 
     empty = not state.buffers[core]
     if isinstance(action, Fetch):
         return _fetch(model, state, core, action)
-    if isinstance(action, Put | Touch):
+    if isinstance(action, Put | Puts | Touch):
         issued = _issue(model, state, core, action)
         return None if issued is None else (issued, 0, None)
     if isinstance(action, Get):
@@ -284,7 +299,7 @@ def take(model: Model, state: State, core: int, thread: int, action: Action) -> 
 # Rules 1, 3 and 6: stores and loads
 
 
-def _issue(model: Model, state: State, core: int, store: Put | Touch) -> State | None:
+def _issue(model: Model, state: State, core: int, store: Put | Puts | Touch) -> State | None:
     depth = model.host.coherence.store_buffer.value
     if not depth:
         return _reach(model, state, core, store)
@@ -304,12 +319,22 @@ def _drain(model: Model, state: State, core: int) -> State:
     return _reach(model, state, core, oldest)
 
 
-def _dlines(model: Model, store: Put | Touch) -> tuple[int, ...]:
-    return store.lines if isinstance(store, Touch) else (model.dline_of[store.cell],)
+def _dlines(model: Model, store: Put | Puts | Touch) -> tuple[int, ...]:
+    return store.lines if isinstance(store, Touch) else tuple(model.dline_of[put.cell] for put in _puts(store))
 
 
-def _reach(model: Model, state: State, core: int, store: Put | Touch) -> State:
+def _puts(store: Put | Puts | Touch) -> tuple[Put, ...]:
+    if isinstance(store, Touch):
+        return ()
+    return store.puts if isinstance(store, Puts) else (store,)
+
+
+def _reach(model: Model, state: State, core: int, store: Put | Puts | Touch) -> State:
     """A store reaches the data side."""
+    if isinstance(store, Puts):
+        for put in store.puts:
+            state = _reach(model, state, core, put)
+        return state
     cache, transfer = model.host.dcache, model.host.coherence.dirty_transfer.value
     data, owner, copies, memory = state.data, state.owner, state.copies, state.memory
     for line in _dlines(model, store):
@@ -357,8 +382,9 @@ def _load(model: Model, state: State, core: int, load: Get) -> Taken:
     for cell in load.cells:
         held = data[cell]
         for store in state.buffers[core]:
-            if isinstance(store, Put) and store.cell == cell:
-                held = (held & ~store.mask) | store.value
+            for put in _puts(store):
+                if put.cell == cell:
+                    held = (held & ~put.mask) | put.value
         value |= held
     for line in load.lines:
         if owner[line] not in (-1, core) and model.host.coherence.dirty_transfer.value == "memory":
@@ -596,6 +622,11 @@ def _move(model: Model, state: State, core: int, thread: int, other: int) -> Sta
     """The thread goes on on another core, which runs none."""
     if thread < 0 or state.running[core] != thread or state.running[other] >= 0:
         return None
+    return arrived(model, state, core, thread, other)
+
+
+def arrived(model: Model, state: State, core: int, thread: int, other: int) -> State | None:
+    """The state in which a thread of ``core`` runs on the ``other``; None while the old one has something pending."""
     if state.buffers[core] or state.pending[core]:
         return None
     after = _synchronised(model, _synchronised(model, state, core), other)

@@ -20,6 +20,13 @@ class Put:
 
 
 @dataclass(frozen=True, slots=True)
+class Puts:
+    """Several stores that become visible at once, one single-copy atomic store."""
+
+    puts: tuple[Put, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Touch:
     """Store what is there already: to the data ``lines``; ``ilines`` are the instruction lines hit, for each core."""
 
@@ -112,7 +119,7 @@ class Rule(abc.ABC):
 
 
 Action = (
-    Put | Touch | Get | CleanLine | DropLines | Barrier | Sync | SyncCores | Take | Give | Fetch | Pass | Discard
+    Put | Puts | Touch | Get | CleanLine | DropLines | Barrier | Sync | SyncCores | Take | Give | Fetch | Pass | Discard
     | Claim | Install | Rule
 )  # fmt: skip
 

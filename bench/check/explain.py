@@ -447,7 +447,7 @@ class _Explainer:
 
     def _drained(self, move: _Move) -> str:
         oldest = move.before.buffers[move.event.core][0]
-        if isinstance(oldest, Touch):
+        if not isinstance(oldest, Put):
             return self._same_bytes(move, move)
         return self._stored([move], [self.unit_of[oldest.cell]], "branch" if self.watched == "the branch" else "unit")
 

@@ -1,0 +1,1 @@
+"""Patching protocols that are not strategies: threads of operations in a file, checked on the same machine."""
