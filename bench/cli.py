@@ -146,7 +146,10 @@ def _common(
 
 @app.command()
 def check(
-    strategy: Annotated[list[str] | None, typer.Argument(help="Strategies; default: all.", metavar="STRATEGY")] = None,
+    strategy: Annotated[
+        list[str] | None,
+        typer.Argument(help="Strategies, or protocols in .toml files; default: all strategies.", metavar="STRATEGY"),
+    ] = None,
     strategies: Strategies = None,
     host: Hosts = None,
     translator: Translators = None,
@@ -204,14 +207,26 @@ def check(
 
     \b
     Example: staleline check unfixed --host cortex-a9 --scenario system --start fault
+    Example: staleline check my_protocol.toml --host cortex-a72
     """
     from bench.check import cell
     from bench.check.follow import load_events
     from bench.check.units import HAZARDS, UNITS
     from bench.layout import LAYOUTS
+    from bench.protocols.document import is_protocol
     from bench.report import checks
 
     emit = _emitter(format, output)
+    named = _listed([*(strategy or []), *(strategies or [])])
+    if any(map(is_protocol, named)):
+        if translator or scenario or follow or not all(map(is_protocol, named)):
+            raise InputError(
+                "a protocol with something that only strategies have", place="check",
+                expected="protocols alone, without --translator, --scenario and --follow",
+            )  # fmt: skip
+        hosts = _load_hosts(host, settings) if host or settings else []
+        _check_protocols(named, hosts, _max_states(max_states), format, emit)
+        return
     if offset and layout != "packed":
         raise InputError(
             f"--offset {offset} with --layout {layout}", expected="--layout packed, whose blocks it shifts"
@@ -238,13 +253,68 @@ def check(
         follow=load_events(follow) if follow is not None else (),
         follow_source=follow or "",
     )
-    named = _listed([*(strategy or []), *(strategies or [])])
     results = _check_all(_find_strategies(named), host, settings, translator, _scenarios(scenario), options)
     if format == "json":
         emit(_json(checks.as_objects(results)))
     else:
         emit(checks.as_csv(results) if format == "csv" else checks.as_text(results, format))
     if any(result.verdict in ("fails", "bounded") for result in results):
+        raise typer.Exit(1)
+
+
+def _check_protocols(
+    files: list[str], hosts: list[Host], max_states: int | None, format: str, emit: Callable[[str], None]
+) -> None:
+    """The protocols in files, on the hosts that they say or on others."""
+    from bench.protocols.document import read_protocol
+    from bench.protocols.judge import MOST_STATES
+    from bench.protocols.survey import judged, moved
+    from bench.report import protocols
+
+    documents = [read_protocol(file) for file in files]
+    if hosts:
+        documents = [moved(document, host) for document in documents for host in hosts]
+    found = [judged(one, explained=True, max_states=max_states or MOST_STATES) for one in documents]
+    if format == "json":
+        emit(_json(protocols.as_objects(found)))
+    else:
+        emit(protocols.as_csv(found) if format == "csv" else protocols.as_text(found, format))
+    if not all(case.as_expected for one in found for case in one.cases):
+        raise typer.Exit(1)
+
+
+@app.command()
+def bugs(
+    name: Annotated[
+        list[str] | None, typer.Argument(help="Published bugs, told in detail; default: a table of all.", metavar="BUG")
+    ] = None,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """Published bugs in patching code, and their fixes: is every bug convicted, and every fix acquitted?
+
+    Says for each which feature of the host it needs, and which operations its fix does without.  Takes some 20 seconds.
+    Exit status: 0 if all verdicts are as published, else 1.
+
+    \b
+    Example: staleline bugs qemu-2011-arm-retrans
+    """
+    from bench.protocols.document import bug_names, load_bug
+    from bench.protocols.survey import all_judged
+    from bench.report import protocols
+
+    emit = _emitter(format, output)
+    named = _listed(name)
+    documents = [load_bug(one) for one in named or bug_names()]
+    with _progress("judging", len(documents)) as tell:
+        found = all_judged(documents, explained=True, progress=tell)
+    if format == "json":
+        emit(_json(protocols.as_objects(found)))
+    elif format == "csv":
+        emit(protocols.as_csv(found))
+    else:
+        emit(protocols.as_text(found, format) if named else protocols.bugs_text(found, format))
+    if not all(case.as_expected for one in found for case in one.cases):
         raise typer.Exit(1)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.machine import Kind
 from bench.protocols.lowering import Lowering
 from bench.protocols.operations import Operation
-from bench.protocols.protocol import Features, Protocol, left_out
+from bench.protocols.protocol import Features, Protocol, troubles, without
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.walk import walk
@@ -51,12 +52,19 @@ def judge(protocol: Protocol, *, max_states: int = MOST_STATES) -> Judged:
     return Judged(protocol, lowering, walk(lowering.model, question, max_states=max_states))
 
 
-def needed_features(protocol: Protocol) -> tuple[str, ...]:
-    """The features of the host without which a protocol that fails on it does not."""
-    return tuple(
-        name for name, features in left_out(protocol.features).items()
-        if judge(replace(protocol, features=features)).verdict == "holds"
-    )  # fmt: skip
+def needed_features(protocol: Protocol) -> tuple[tuple[str, ...], ...]:
+    """What a protocol that fails on its host needs of it: of each group at least one.
+
+    A feature by itself is a group of one: without it the protocol holds.  Where there is none, the pairs without both
+    of which it holds.  Empty: it fails without any two.
+    """
+    names = troubles(protocol.features)
+
+    def holds(left: tuple[str, ...]) -> bool:
+        return judge(replace(protocol, features=without(protocol.features, left))).verdict == "holds"
+
+    alone = tuple((name,) for name in names if holds((name,)))
+    return alone or tuple(pair for pair in itertools.combinations(names, 2) if holds(pair))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +81,18 @@ def necessities(protocol: Protocol) -> tuple[Necessity, ...]:
     return tuple(
         Necessity(
             thread.name, tuple(thread.operations[at].text for at in sorted(some)),
-            judge(protocol.without(number, some)).verdict != "holds",
+            judge(protocol.omitting(number, some)).verdict != "holds",
         )
         for number, thread in enumerate(protocol.threads)
         for some in _removable(thread.operations)
     )  # fmt: skip
 
 
-def _removable(operations: Iterable[Operation]) -> list[frozenset[int]]:
-    operations = tuple(operations)
+def _removable(operations: Sequence[Operation]) -> list[frozenset[int]]:
     found = [frozenset({at}) for at, operation in enumerate(operations) if operation.verb in _MAINTENANCE]
     for verbs in _TOGETHER:
-        for names in dict.fromkeys(operation.names for operation in operations if operation.verb in verbs):
-            found.append(frozenset(at for at, one in enumerate(operations) if one.verb in verbs and one.names == names))
+        paired = [(at, operation.names) for at, operation in enumerate(operations) if operation.verb in verbs]
+        found += [frozenset(at for at, other in paired if other == names) for names in {names for _, names in paired}]
     return sorted(found, key=min)
 
 

@@ -96,6 +96,10 @@ class Program:
             self._places[number] = self._build(*self._keys[number])
         return self._places[number]
 
+    def operation(self, number: int) -> Operation:
+        """The operation that is next at a place."""
+        return self.thread.operations[self._keys[number][0]]
+
     def observed(self, number: int) -> tuple[str, ...]:
         """What was observed on the way to a place."""
         return tuple(self.lowering.values[value] for value in self._keys[number][1])

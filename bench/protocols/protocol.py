@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -56,31 +56,31 @@ def features_of(host: Host) -> Features:
     )
 
 
-def left_out(features: Features) -> dict[str, Features]:
-    """The host without each of the features that it has and that can make trouble, by what is left out."""
-    coherent = replace(features, fill="coherent")
-    found = {}
-    if features.snoop != "all":
-        found["incoherent instruction cache"] = replace(coherent, snoop="all")
-    if features.fill == "pou":
-        found["dirty data lines"] = coherent
-        if features.evicts:
-            found["write-back at any time"] = replace(features, evicts=False)
-    if features.prefetches:
-        found["speculative fill"] = replace(features, prefetches=False)
-    if features.fetches_ahead:
-        found["fetched-ahead queue"] = replace(features, fetches_ahead=False)
-    if features.store_buffer:
-        found["store buffer"] = replace(features, store_buffer=0)
-    if features.maintenance == "pending":
-        found["pending maintenance"] = replace(features, maintenance="at once")
-    if len({*features.instruction_lines}) > 1:
-        found["line sizes that differ"] = replace(features, instruction_lines=(min(features.instruction_lines),))
-    if not features.write_allocate:
-        found["stores that do not allocate"] = replace(features, write_allocate=True)
-    if features.icache == "vipt":
-        found["virtually indexed instruction cache"] = replace(features, icache="pipt")
-    return found
+_LEFT_OUT: dict[str, Callable[[Features], Features]] = {
+    "incoherent instruction cache": lambda host: replace(host, fill="coherent", snoop="all"),
+    "dirty data lines": lambda host: replace(host, fill="coherent"),
+    "write-back at any time": lambda host: host if host.fill == "coherent" else replace(host, evicts=False),
+    "speculative fill": lambda host: replace(host, prefetches=False),
+    "fetched-ahead queue": lambda host: replace(host, fetches_ahead=False),
+    "store buffer": lambda host: replace(host, store_buffer=0),
+    "pending maintenance": lambda host: replace(host, maintenance="at once"),
+    "line sizes that differ": lambda host: replace(host, instruction_lines=(min(host.instruction_lines),)),
+    "stores that do not allocate": lambda host: replace(host, write_allocate=True),
+    "virtually indexed instruction cache": lambda host: replace(host, icache="pipt"),
+}
+"""What a host may have that can make trouble, and how it is without."""
+
+
+def troubles(features: Features) -> tuple[str, ...]:
+    """Those that a host has."""
+    return tuple(name for name, leave in _LEFT_OUT.items() if leave(features) != features)
+
+
+def without(features: Features, names: Iterable[str]) -> Features:
+    """The same host without those."""
+    for name in names:
+        features = _LEFT_OUT[name](features)
+    return features
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Protocol:
     coherency: Mapping[str, str] = field(default_factory=dict)
     mmu_off: frozenset[int] = frozenset()
 
-    def without(self, thread: int, operations: frozenset[int]) -> Protocol:
+    def omitting(self, thread: int, operations: frozenset[int]) -> Protocol:
         """The same, but a thread leaves some of its operations out.  Jumps reach as far as they did."""
         left = self.threads[thread]
         kept = []

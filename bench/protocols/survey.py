@@ -1,0 +1,99 @@
+"""Documents judged case by case, on all cores: verdicts, what a failure needs, and what a fix does not."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+from bench.errors import InputError
+from bench.hosts import Host
+from bench.processors import processors
+from bench.protocols.document import Case, Document
+from bench.protocols.judge import MOST_STATES, Necessity, judge, necessities, needed_features, on
+from bench.protocols.protocol import features_of
+from bench.protocols.story import Row, story
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedCase:
+    """A case with its verdict, the ``failure`` (``wrong fetch``, ``deadlock``, ``vacuous``, or empty), its
+    counterexample and the number of ``states``.
+
+    If asked for: ``needs`` of a case that fails (``needed_features``), None of one that does not; ``necessities`` of
+    one that holds.
+    """
+
+    case: Case
+    verdict: str
+    failure: str
+    states: int
+    rows: tuple[Row, ...]
+    needs: tuple[tuple[str, ...], ...] | None = None
+    necessities: tuple[Necessity, ...] = ()
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the one that the document expects."""
+        return self.verdict == self.case.expected
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedDocument:
+    """A document with its cases, in order."""
+
+    document: Document
+    cases: tuple[JudgedCase, ...]
+
+
+def judged(document: Document, *, explained: bool, max_states: int = MOST_STATES) -> JudgedDocument:
+    """All cases of a document; ``explained``: with needs and necessities."""
+    cases = []
+    for case in document.cases:
+        found = judge(case.protocol, max_states=max_states)
+        fails, holds = found.verdict == "fails", found.verdict == "holds"
+        cases.append(
+            JudgedCase(
+                case, found.verdict, found.outcome.failure, found.outcome.states, story(found),
+                needed_features(case.protocol) if explained and fails else None,
+                necessities(case.protocol) if explained and holds else (),
+            )
+        )  # fmt: skip
+    return JudgedDocument(document, tuple(cases))
+
+
+def moved(document: Document, host: Host) -> Document:
+    """The same document on another host, named after both.  Raises ``InputError`` where that has too few cores."""
+    cases = []
+    for case in document.cases:
+        protocol = on(case.protocol, features_of(host))
+        if protocol is None:
+            raise InputError(
+                f"{case.protocol.features.cores} cores", place=f"{document.name} on {host.name}",
+                expected=f"at most {host.cores.value}, which this host has",
+            )  # fmt: skip
+        cases.append(replace(case, protocol=protocol))
+    return replace(document, name=f"{document.name} on {host.name}", cases=tuple(cases))
+
+
+def all_judged(
+    documents: Sequence[Document], *, explained: bool, progress: Callable[[str, int], None] = lambda text, done: None
+) -> tuple[JudgedDocument, ...]:
+    """The same for many documents, on all cores."""
+    found = []
+    for number, one in enumerate(_each(documents, partial(judged, explained=explained))):
+        progress(documents[number].name, number)
+        found.append(one)
+    return tuple(found)
+
+
+def _each(documents: Sequence[Document], work: Callable[[Document], JudgedDocument]) -> Iterator[JudgedDocument]:
+    workers = processors()
+    if sys.platform != "linux" or workers == 1 or len(documents) == 1:
+        yield from map(work, documents)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        yield from pool.map(work, documents, chunksize=4)

@@ -1,0 +1,161 @@
+"""Verdicts on protocols, and on the published bugs, as text, CSV and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.protocols.story import Row
+from bench.protocols.survey import JudgedCase, JudgedDocument
+from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
+
+_BUG = "bug"
+"""The case of a published bug that is the bug; the case without a name is the fix."""
+
+
+def bugs_text(found: Sequence[JudgedDocument], style: str) -> str:
+    """One table of all, and how many verdicts are as published."""
+    rows: list[Sequence[Cell]] = []
+    counts = {"bugs convicted": [0, 0], "fixes acquitted": [0, 0], "other cases as published": [0, 0]}
+    for one in found:
+        fix = one.cases[0]
+        bug = next(case for case in one.cases if case.case.name == _BUG)
+        others = [case for case in one.cases if case not in (fix, bug)]
+        for key, cases in zip(counts, ([bug], [fix], others), strict=True):
+            counts[key][0] += sum(case.as_expected for case in cases)
+            counts[key][1] += len(cases)
+        right = sum(case.as_expected for case in others)
+        rows.append(
+            (
+                one.document.name, one.document.year, f"{_verdict(bug)}, {len(bug.rows)} steps", _verdict(fix),
+                f"{right} of {len(others)}" if others else "", _needs(bug), _left(fix, necessary=False),
+            )
+        )  # fmt: skip
+    headers = ("bug", "year", "the bug", "the fix", "other cases", "the bug needs", "the fix does without")
+    total = ", ".join(f"{right} of {of} {what}" for what, (right, of) in counts.items())
+    return "\n\n".join((table(headers, rows, style, wrap={5: 34, 6: 30}), fill(f"{total}."), fill(_LEGEND)))
+
+
+_LEGEND = (
+    "The bug needs: of the host, found by leaving features out one by one; where no single one decides, the pairs of "
+    "which it needs one. The fix does without: operations that only order or maintain, left out one by one, without which it "
+    "still holds in this model."
+)
+
+
+def as_text(found: Sequence[JudgedDocument], style: str) -> str:
+    """Each document with all its cases and their counterexamples."""
+    return "\n\n".join(_document(one, style) for one in found)
+
+
+def _document(one: JudgedDocument, style: str) -> str:
+    document = one.document
+    title = f"{document.name}: {document.summary}" if document.summary else document.name
+    about = ", ".join(str(part) for part in (document.project, document.year, document.isa) if part)
+    parts = [f"{title} ({about})" if about else title]
+    parts += [fill(text) for text in (document.mechanism, document.fix and f"Fix: {document.fix}") if text]
+    parts += ["\n".join(document.links)] if document.links else []
+    parts += [_case(case, style) for case in one.cases]
+    return "\n\n".join(parts)
+
+
+def _case(case: JudgedCase, style: str) -> str:
+    name = case.case.name or "as written"
+    unexpected = "" if case.as_expected else f", but is expected to be {case.case.expected!r}"
+    parts = [f"{name}: {_verdict(case)}{unexpected} ({case.states:,} states)"]
+    if case.rows:
+        cores = range(len(case.rows[0].code))
+        headers = ("step", "by", "what happens", "data side", "memory", *(f"icache {core}" for core in cores))
+        rows: list[Sequence[Cell]] = [
+            (number, row.actor, f"{row.what}{' (wrong)' * row.wrong}", *map(_held, (row.data, row.memory, *row.code)))
+            for number, row in enumerate(case.rows, 1)
+        ]
+        parts.append(table(headers, rows, style))
+    if case.needs is not None:
+        parts.append(fill(f"It needs {_needs(case)}."))
+    if case.necessities:
+        needed, spared = _left(case, necessary=True), _left(case, necessary=False)
+        parts.append(fill(f"Fails without any one of {needed}." if needed else "Nothing in it is necessary."))
+        parts += [fill(f"Holds without any one of {spared}.")] if spared else []
+    return "\n\n".join(parts)
+
+
+def _verdict(case: JudgedCase) -> str:
+    return f"{case.verdict} ({case.failure})" if case.failure not in ("", "wrong fetch") else case.verdict
+
+
+def _held(values: Mapping[str, str]) -> str:
+    if len(values) == 1:
+        return next(iter(values.values()))
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _needs(case: JudgedCase) -> str:
+    if not case.needs:
+        return "nothing that a host may lack"
+    return "; ".join(" or ".join(group) for group in case.needs)
+
+
+def _left(case: JudgedCase, *, necessary: bool) -> str:
+    """The operations that are, or are not, necessary: of one thread after the other."""
+    texts: dict[str, list[str]] = {}
+    for one in case.necessities:
+        if one.necessary is necessary:
+            texts.setdefault(one.thread, []).append(" with ".join(one.operations))
+    return "; ".join(f"{thread}: {', '.join(some)}" for thread, some in texts.items())
+
+
+def as_csv(found: Sequence[JudgedDocument]) -> str:
+    """One row for each case."""
+    headers = ("name", "case", "verdict", "expected", "failure", "steps", "states", "needs", "spared")
+    return comma_separated(
+        headers,
+        (
+            (
+                one.document.name, case.case.name, case.verdict, case.case.expected, case.failure, len(case.rows),
+                case.states, _needs(case) if case.needs is not None else None, _left(case, necessary=False),
+            )
+            for one in found
+            for case in one.cases
+        ),
+    )  # fmt: skip
+
+
+def as_objects(found: Sequence[JudgedDocument]) -> dict[str, Any]:
+    """The document of ``--format json``."""
+    return {"schema": SCHEMA, "protocols": [_object(one) for one in found]}
+
+
+def _object(one: JudgedDocument) -> dict[str, Any]:
+    document = one.document
+    return {
+        "name": document.name,
+        "summary": document.summary,
+        "project": document.project,
+        "year": document.year,
+        "isa": document.isa,
+        "links": list(document.links),
+        "mechanism": document.mechanism,
+        "fix": document.fix,
+        "cases": [
+            {
+                "name": case.case.name,
+                "verdict": case.verdict,
+                "expected": case.case.expected,
+                "failure": case.failure,
+                "states": case.states,
+                "counterexample": [_row(row) for row in case.rows],
+                "needs": None if case.needs is None else [list(group) for group in case.needs],
+                "necessities": [
+                    {"thread": n.thread, "operations": list(n.operations), "necessary": n.necessary}
+                    for n in case.necessities
+                ],
+            }
+            for case in one.cases
+        ],
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {**asdict(row), "code": list(row.code)}
