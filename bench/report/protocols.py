@@ -39,8 +39,8 @@ def bugs_text(found: Sequence[JudgedDocument], style: str) -> str:
 
 _LEGEND = (
     "The bug needs: of the host, found by leaving features out one by one; where no single one decides, the pairs of "
-    "which it needs one. The fix does without: operations that only order or maintain, left out one by one, without which it "
-    "still holds in this model."
+    "which it needs one. The fix does without: operations that only order or maintain, left out one by one, without "
+    "which it still holds in this model."
 )
 
 
@@ -76,7 +76,13 @@ def _case(case: JudgedCase, style: str) -> str:
         parts.append(fill(f"It needs {_needs(case)}."))
     if case.necessities:
         needed, spared = _left(case, necessary=True), _left(case, necessary=False)
-        parts.append(fill(f"Fails without any one of {needed}." if needed else "Nothing in it is necessary."))
+        parts.append(
+            fill(
+                f"Fails without any one of {needed}."
+                if needed
+                else "No operation that only orders or maintains is necessary."
+            )
+        )
         parts += [fill(f"Holds without any one of {spared}.")] if spared else []
     return "\n\n".join(parts)
 

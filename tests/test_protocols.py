@@ -1,0 +1,406 @@
+"""Protocols: the published bugs as they were published, mutants of the machine, rules that only protocols have."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from conftest import Staleline
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import machine
+from bench.errors import InputError
+from bench.machine import Pending, State
+from bench.program import Model
+from bench.protocols.document import Document, bug_names, load_bug, read_protocol
+from bench.protocols.judge import judge, necessities, needed_features
+from bench.protocols.protocol import Features, Protocol, troubles, without
+from bench.protocols.story import story
+
+SCHEMA = json.loads((Path(__file__).resolve().parents[1] / "docs" / "staleline.schema.json").read_text("utf-8"))
+
+CASES = [(name, case.name) for name in bug_names() for case in load_bug(name).cases]
+
+
+def case_of(name: str, case: str) -> Protocol:
+    return next(one.protocol for one in load_bug(name).cases if one.name == case)
+
+
+def on(protocol: Protocol, *left: str) -> Protocol:
+    """The protocol on its host without some troubles."""
+    return replace(protocol, features=without(protocol.features, left))
+
+
+def document(tmp_path: Path, text: str) -> Document:
+    file = tmp_path / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    return read_protocol(str(file))
+
+
+def verdict(tmp_path: Path, text: str) -> tuple[str, str]:
+    outcome = judge(document(tmp_path, text).cases[0].protocol).outcome
+    return outcome.verdict, outcome.failure
+
+
+# ------------------------------------------------------------------------------------------------- published bugs
+
+
+def test_there_are_as_many_as_the_readme_says() -> None:
+    assert len(bug_names()) == 39
+    assert len(CASES) == 39 + 39 + 24
+
+
+@pytest.mark.parametrize("name", bug_names())
+def test_every_bug_is_convicted_and_every_fix_acquitted(name: str) -> None:
+    for case in load_bug(name).cases:
+        assert judge(case.protocol).verdict == case.expected, case.name
+        assert case.expected == "fails" or case.name != "bug"
+
+
+FEATURES = {
+    "noncoherent_icache": "incoherent instruction cache", "spontaneous_writeback": "write-back at any time",
+    "speculative_fill": "speculative fill", "fetch_buffer": "fetched-ahead queue",
+    "async_maintenance": "pending maintenance", "dirty_dcache": "dirty data lines", "store_buffer": "store buffer",
+}  # fmt: skip
+
+
+@pytest.fixture
+def entries(shared: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((shared / "data" / "published_bugs.json").read_text("utf-8"))["entries"]
+    return found
+
+
+def said(operation: list[Any]) -> str:
+    """An operation of the corpus, as a protocol writes it."""
+    verb, *rest = operation
+    match verb, rest:
+        case "st_atomic", [pairs]:
+            return "store " + ", ".join(f"{unit} {value}" for unit, value in pairs)
+        case "exec", [unit, *skips]:
+            return " ".join([f"execute {unit}", *(f"{v}:{n}" for skip in skips for v, n in skip.items())])
+        case "exec_pair", [one, other]:
+            return f"execute {one}+{other}"
+        case (("ic_inv" | "ic_inv_all"), [*units, reach]):
+            words = ["invalidate" if units else "invalidate-all", *units, *(["local"] if reach == "local" else [])]
+            return " ".join(words)
+    words = {
+        "st": "store",
+        "ld": "load",
+        "dc_clean": "clean",
+        "fence_i": "fence.i",
+        "mark_stale_others": "defer fence.i",
+    }
+    return " ".join([words.get(verb, verb.replace("_", "-")), *(str(word).replace("_i", ".i") for word in rest)])
+
+
+def test_the_encodings_are_those_of_the_corpus(entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        document = load_bug(entry["id"])
+        model = entry["model"]
+        expected = [("holds", model["fix"]), ("fails", model["bug"])]
+        expected += [({"convict": "fails", "acquit": "holds"}[v["expect"]], v) for v in model.get("variants", [])]
+        assert [case.expected for case in document.cases] == [verdict for verdict, _ in expected]
+        assert list(document.links) == entry["links"]
+        for case, (_, there) in zip(document.cases, expected, strict=True):
+            threads = {thread.name: thread for thread in case.protocol.threads}
+            for name, thread in there.get("threads", {}).items():
+                spelled = [" ".join(one.text.replace(" , ", ", ").split()) for one in threads[name].operations]
+                assert spelled == [said(one) for one in thread["ops"]], (entry["id"], case.name)
+                assert threads[name].core == thread["core"]
+            for name, sequences in there.get("allowed", model["allowed"]).items():
+                assert threads[name].allowed == tuple(map(tuple, sequences))
+            layout = there.get("layout") or model["layout"]
+            assert {unit: case.protocol.addresses[unit].physical for unit in layout} == layout
+
+
+RAN_BEFORE = {"felix86-2026-567"}
+"""Listed with speculative fills; here a line may be in a cache from when it was executed before, which does as well."""
+
+
+def test_a_bug_needs_what_was_published(entries: list[dict[str, Any]]) -> None:
+    for entry in entries:
+        bug = case_of(entry["id"], "bug")
+        names = [FEATURES[name] for name in entry["host_features_needed_to_convict"]]
+        if "incoherent instruction cache" in names:
+            names.append("fetched-ahead queue")  # which the corpus has only where caches are incoherent
+        if names and entry["id"] not in RAN_BEFORE:
+            assert judge(on(bug, *names)).verdict == "holds", entry["id"]
+        if not names and not bug.mmu_off:
+            # A bug that the corpus lists without needs fails on the most coherent of hosts.
+            assert judge(on(bug, *troubles(bug.features))).verdict == "fails", entry["id"]
+
+
+STEPS = {"write-back at any time", "speculative fill", "fetched-ahead queue", "store buffer", "pending maintenance"}
+"""Troubles without which a host does less.  Coherent caches do more: what is there for a moment gets further."""
+
+
+@pytest.mark.parametrize("name", bug_names())
+def test_what_holds_holds_on_a_host_that_does_less(name: str) -> None:
+    for case in load_bug(name).cases:
+        if case.expected == "holds":
+            for trouble in STEPS & {*troubles(case.protocol.features)}:
+                assert judge(on(case.protocol, trouble)).verdict == "holds", (case.name, trouble)
+
+
+def test_needs_and_necessities_of_one_that_everybody_knows() -> None:
+    bug, flush = (case_of("box64-2026-dsb", name) for name in ("bug", ""))
+    assert needed_features(bug) == (("incoherent instruction cache",), ("pending maintenance",))
+    assert [(one.operations, one.necessary) for one in necessities(flush)] == [
+        ((text,), True) for text in ("clean A", "dsb", "invalidate A", "dsb", "isb")
+    ]
+
+
+# -------------------------------------------------------------------------------------------- mutants of the machine
+
+
+def changed(monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
+    """One rule of the machine less."""
+    complete, take, drop = machine._complete, machine.take, machine._drop
+    match mutant:
+        case "no clean":
+
+            def completed(model: Model, state: State, core: int, done: Pending) -> State:
+                if done.target >= 0:
+                    return complete(model, state, core, done)
+                left = state.pending[core] - {done}
+                return state._replace(pending=(*state.pending[:core], left, *state.pending[core + 1 :]))
+
+            monkeypatch.setattr(machine, "_complete", completed)
+        case "no invalidation":
+            monkeypatch.setattr(machine, "_drop", lambda state, core, line: state)
+        case "isb drops nothing":
+            monkeypatch.setattr(
+                machine, "take",
+                lambda model, state, core, thread, action: (state, 0, None) if isinstance(action, machine.Sync) else
+                take(model, state, core, thread, action),
+            )  # fmt: skip
+        case "invalidation purges the queue":
+            monkeypatch.setattr(
+                machine, "_drop",
+                lambda state, core, line: drop(state, core, line)._replace(
+                    ahead=(*state.ahead[:core], None, *state.ahead[core + 1:])
+                ),
+            )  # fmt: skip
+
+
+MUTANTS = {
+    "no clean": None, "no invalidation": None, "isb drops nothing": None, "invalidation purges the queue": None,
+    "no stale caches": "incoherent instruction cache", "no queue": "fetched-ahead queue",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mutant_of_the_machine_changes_a_published_verdict(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(monkeypatch, mutant)
+    trouble = MUTANTS[mutant]
+    for name, case_name in CASES:
+        case = next(one for one in load_bug(name).cases if one.name == case_name)
+        if judge(on(case.protocol, *([trouble] if trouble else []))).verdict != case.expected:
+            return
+    pytest.fail(f"no published verdict depends on it: {mutant}")
+
+
+# ------------------------------------------------------------------------------------------ what only protocols have
+
+FLUSHED = """
+[layout]
+A = 0
+{layout}
+[init]
+A = "old"
+[host]
+icache = "{icache}"
+[allowed]
+T0 = ["new"]
+[threads.T0]
+does = '''
+store A new
+clean A
+dsb
+invalidate {invalidated}
+dsb
+isb
+execute {executed}
+'''
+"""
+
+
+@pytest.mark.parametrize(
+    ("icache", "invalidated", "expected"), [("vipt", "A", "fails"), ("vipt", "U", "holds"), ("pipt", "A", "holds")]
+)
+def test_an_alias_has_a_line_of_its_own_where_the_cache_is_indexed_virtually(
+    icache: str, invalidated: str, expected: str, tmp_path: Path
+) -> None:
+    layout = 'U = {at = 8192, alias = "A"}'
+    text = FLUSHED.format(layout=layout, icache=icache, invalidated=invalidated, executed="U")
+    assert verdict(tmp_path, text)[0] == expected
+
+
+TWO = """
+[host]
+fetches_ahead = {ahead}
+[layout]
+A = {first}
+B = {second}
+[init]
+A = "a"
+B = "b"
+[allowed]
+T1 = ["a b", "c d"]
+[threads.T0]
+does = '''
+store A c, B d
+clean A
+clean B
+dsb
+'''
+[threads.T1]
+core = 1
+does = "execute A+B"
+"""
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), [(0, 4, "holds"), (60, 64, "fails")])
+def test_a_unit_that_crosses_a_line_is_torn(first: int, second: int, expected: str, tmp_path: Path) -> None:
+    text = TWO.format(first=first, second=second, ahead="false")
+    assert verdict(tmp_path, text)[0] == expected
+
+
+SPIN = """
+[layout]
+A = 0
+[init]
+A = "old"
+[flags]
+go = 0
+[threads.T0]
+does = '''
+wait go 1
+execute A
+'''
+"""
+
+
+def test_who_waits_for_ever_is_deadlocked(tmp_path: Path) -> None:
+    found = judge(document(tmp_path, SPIN).cases[0].protocol)
+    assert (found.verdict, found.outcome.failure) == ("fails", "deadlock")
+    assert [(row.actor, row.what) for row in story(found)][-1] == ("T0", "waits for ever: wait go 1")
+
+
+LOCKS = """
+[layout]
+A = 0
+[init]
+A = "old"
+[allowed]
+T0 = ["one"]
+T1 = ["two"]
+[threads.T0]
+core = 0
+does = '''
+{lock}
+store A one
+load A
+{unlock}
+'''
+[threads.T1]
+core = {core}
+does = '''
+{lock}
+store A two
+load A
+{unlock}
+'''
+"""
+
+
+@pytest.mark.parametrize("core", [0, 1])
+def test_a_lock_keeps_others_out_on_one_core_and_on_two(core: int, tmp_path: Path) -> None:
+    assert verdict(tmp_path, LOCKS.format(lock="lock m", unlock="unlock m", core=core))[0] == "holds"
+    assert verdict(tmp_path, LOCKS.format(lock="", unlock="", core=core))[0] == "fails"
+
+
+def test_a_search_cut_short_is_bounded() -> None:
+    assert judge(case_of("mono-2016-biglittle", ""), max_states=20).verdict == "bounded"
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+MINE = FLUSHED.format(layout="", icache="pipt", invalidated="A", executed="A")
+
+
+def test_a_protocol_of_ones_own_is_checked(tmp_path: Path, staleline: Staleline) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(MINE, encoding="utf-8")
+    ran = staleline("check", str(file))
+    assert ran.status == 0
+    assert ran.out.startswith("mine\n\nas written: holds (")
+    file.write_text(MINE.replace("isb\n", ""), encoding="utf-8")
+    ran = staleline("check", str(file))
+    assert ran.status == 1
+    assert "execute A: old (wrong)" in ran.out
+    # Where stores reach everything, and nothing is fetched ahead, it holds.
+    assert staleline("check", str(file), "--host", "x86-skylake").status == 0
+    assert staleline("check", str(file), "--host", "cortex-a72").status == 1
+    for words in (["check", str(file)], ["bugs", "qemu-2011-arm-retrans"]):
+        jsonschema.validate(json.loads(staleline(*words, "--format", "json").out), SCHEMA)
+        assert staleline(*words, "--format", "csv").out.startswith("name,case,verdict,expected,")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("store A new", "stroe A new"), "threads.T0, line 1: no operation 'stroe'; expected one of store, load,"),
+        (("store A new", "store A"), "threads.T0, line 1: found 'store A'; expected store UNIT VALUE"),
+        (("clean A", "clean Z"), "threads.T0: 'clean Z': no unit 'Z'; expected one of A ([layout])"),
+        (("clean A", "set go 1"), "no flag 'go'; expected a flag in [flags]"),
+        (("clean A", "migrate 1"), "threads.T0: 'migrate 1': core 1 of 1; expected a core that there is"),
+        (("execute A", "execute A new:3"), "new:3; expected at most 0 operations after it"),
+        (('A = "old"', 'B = "old"'), "init: no unit 'B'; expected one of A"),
+        (("A = 0", "A = -1"), "layout.A: -1; expected 0 .. 1048575"),
+        (("[threads.T0]", "[threads.T0]\ncore = 9"), "host.cores: 10; expected at most 8, and no less than 1"),
+        (("[host]", "[host]\ncores = 1\n[threads.T1]\ncore = 1\ndoes = 'isb'\n[host.x]"), "host.x: unknown key"),
+        (('icache = "pipt"', 'icache = "virtual"'), "host.icache: found 'virtual'; expected pipt, vipt"),
+        (('icache = "pipt"', "instruction_line = 48"), "host.instruction_line: 48; expected a power of two"),
+        (("[allowed]", "[alowed]"), "alowed: unknown key; expected allowed"),
+        (("T0 = [", "T9 = ["), "allowed: no thread 'T9'; expected one of T0"),
+        (("[layout]", "[layout"), "; expected TOML"),
+    ],
+)
+def test_bad_protocols_are_refused_in_one_line(
+    change: tuple[str, str], message: str, tmp_path: Path, staleline: Staleline
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(MINE.replace(*change), encoding="utf-8")
+    ran = staleline("check", str(file))
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.count("\n") == 1
+    assert str(file) in ran.err
+    assert message in ran.err
+
+
+def test_an_unknown_bug_and_a_mixed_check_are_refused(staleline: Staleline) -> None:
+    assert staleline("bugs", "nosuch").err.startswith("staleline: no bug 'nosuch'; expected one of ")
+    assert "expected protocols alone" in staleline("check", "unfixed", "mine.toml").err
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_mangled_protocol_is_read_or_refused(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    name = data.draw(st.sampled_from(bug_names()))
+    text = (Path(machine.__file__).parent / "known_bugs" / f"{name}.toml").read_text("utf-8")
+    at = data.draw(st.integers(0, len(text)))
+    text = text[:at] + data.draw(st.text(max_size=5)) + text[at + data.draw(st.integers(0, 40)) :]
+    try:
+        document(tmp_path_factory.getbasetemp(), text)
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+def test_features_of_a_protocol_are_those_of_its_file(tmp_path: Path) -> None:
+    assert document(tmp_path, MINE).cases[0].protocol.features == Features()
