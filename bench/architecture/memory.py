@@ -1,0 +1,277 @@
+"""The rules of an architecture for stores, cache maintenance and instruction fetches.
+
+What a host does is modelled in ``bench/machine.py`` by caches that one can point at; here is what the published tests
+of instruction fetching on AArch64 force any implementation to, and nothing else (Simner et al., ESOP 2020, "ARMv8-A
+System Semantics: Instruction Fetch in Relaxed Architectures").  Pure functions over frozen values.
+
+Rule 1. **Stores** wait in the buffer of their core and become visible to all others at once.  Those to one cell do so
+    in order, those to different ones in any order but for barriers.  A load of the same core sees them before.  Loads
+    are not reordered.
+Rule 2. **A fetch** returns any store to its cell at or above the instruction floor of its core: no limit to how old,
+    in any order.  Where instruction caches are coherent (DIC) it returns the newest.
+Rule 3. **A clean** (DC) raises the memory floor of its cell to the newest store; it does so after the older stores of
+    its core to that cell.  Where it is not needed (IDC) the memory floor is always the newest store.
+Rule 4. **An invalidation** (IC) raises the instruction floor of each core that it reaches to the memory floor, one
+    core after the other.
+Rule 5. Both are **pending** and may happen at any moment.  A full ``DSB`` of the same core waits for them and for its
+    stores; one that reaches no further than this core does not wait for what an invalidation does to others.
+Rule 6. **A DMB** lets stores and cleans that come before it become visible before stores, cleans and loads that come
+    after it.  It orders neither invalidations nor fetches.
+Rule 7. **The fetched-ahead queue** of a core is in order, and survives invalidations and stores; a context
+    synchronisation (``ISB``, an exception, its return) empties it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Container, Hashable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an implementation may assume, and mutants of the rules, which a test suite has to tell from them.
+
+    ``idc``, ``dic``: data cleaning, instruction invalidation is not needed (CTR_EL0).  Mutants: ``cleans``: a clean
+    does anything; ``invalidates``: an invalidation does; ``drops``: a context synchronisation empties the queue;
+    ``keeps``: an invalidation leaves it alone; ``stale``: a fetch may return an old store; ``ahead``: there is a queue.
+    """
+
+    idc: bool = False
+    dic: bool = False
+    cleans: bool = True
+    invalidates: bool = True
+    drops: bool = True
+    keeps: bool = True
+    stale: bool = True
+    ahead: bool = True
+
+
+class Order(enum.Enum):
+    """What a barrier in a buffer orders: before it everything, and what comes after it."""
+
+    FULL = "stores, cleans and loads"
+    STORES = "stores alone"
+    RELEASE = "the store right behind it, and loads with acquire semantics"
+
+
+class Put(NamedTuple):
+    """A store to a cell."""
+
+    cell: int
+    value: Hashable
+
+
+class Clean(NamedTuple):
+    """A clean of a cell."""
+
+    cell: int
+
+
+class Drop(NamedTuple):
+    """An invalidation of a cell that has not reached the ``cores`` yet."""
+
+    cell: int
+    cores: frozenset[int]
+
+
+Entry = Put | Clean | Drop | Order
+
+DATA = -1
+"""The memory floor of a cell that nobody fetches: of its stores only the newest matters."""
+
+Ahead = tuple[Hashable, Hashable]
+"""A unit that was fetched ahead: what it is, and the value that was fetched."""
+
+
+class Memory(NamedTuple):
+    """All that the rules are about.
+
+    ``history[cell]``: the stores that can still be fetched, the newest last; ``clean[cell]``: which of them is the
+    memory floor, or ``DATA`` for a cell that nobody fetches; ``floors[core][cell]``: which is the instruction floor;
+    ``ahead[core]``: the queue, the next first; ``buffers[core]``: what is pending, the oldest first.
+    """
+
+    history: tuple[tuple[Hashable, ...], ...]
+    clean: tuple[int, ...]
+    floors: tuple[tuple[int, ...], ...]
+    ahead: tuple[tuple[Ahead, ...], ...]
+    buffers: tuple[tuple[Entry, ...], ...]
+
+
+def at_start(values: tuple[Hashable, ...], cores: int, code: Container[int]) -> Memory:
+    """Every cell has its value everywhere; those in ``code`` may be fetched."""
+    zeros = (0,) * len(values)
+    clean = tuple(0 if cell in code else DATA for cell in range(len(values)))
+    return Memory(tuple((value,) for value in values), clean, (zeros,) * cores, ((),) * cores, ((),) * cores)
+
+
+# --- What a core does ----------------------------------------------------------------------------------------------
+
+
+def issue(memory: Memory, core: int, *entries: Entry) -> Memory:
+    """Stores, maintenance and barriers begin to wait."""
+    return _with_buffer(memory, core, (*memory.buffers[core], *entries))
+
+
+def load(memory: Memory, core: int, cell: int, *, acquire: bool = False) -> Hashable | None:
+    """The value that a load returns; None while a barrier keeps it waiting."""
+    buffer = memory.buffers[core]
+    if Order.FULL in buffer or (acquire and Order.RELEASE in buffer):
+        return None
+    for entry in reversed(buffer):
+        if isinstance(entry, Put) and entry.cell == cell:
+            return entry.value
+    return memory.history[cell][-1]
+
+
+def newest(memory: Memory, cell: int) -> Hashable:
+    """The newest store that all can see."""
+    return memory.history[cell][-1]
+
+
+def waits(memory: Memory, core: int, *, stores_only: bool = False, own_core_only: bool = False) -> bool:
+    """Whether a DSB has something to wait for."""
+    for entry in memory.buffers[core]:
+        if isinstance(entry, Drop):
+            if not stores_only and (not own_core_only or core in entry.cores):
+                return True
+        elif not stores_only or not isinstance(entry, Clean):
+            return True
+    return False
+
+
+def synchronise(memory: Memory, rules: Rules, core: int) -> Memory:
+    """A context synchronisation of a core."""
+    return _with_queue(memory, core, ()) if rules.drops and memory.ahead[core] else memory
+
+
+def fetchable(memory: Memory, rules: Rules, core: int, cell: int) -> tuple[Hashable, ...]:
+    """The values that a fetch may return, without repetition, the newest first."""
+    history = memory.history[cell]
+    if rules.dic or not rules.stale:
+        return history[-1:]
+    return tuple(dict.fromkeys(reversed(history[memory.floors[core][cell] :])))
+
+
+def fetch(memory: Memory, rules: Rules, core: int, unit: Hashable, cell: int) -> Iterator[tuple[Memory, Hashable]]:
+    """Each memory after the fetch of a unit, and the value: from the queue if it is next there."""
+    queue = memory.ahead[core]
+    if queue and queue[0][0] == unit:
+        yield _with_queue(memory, core, queue[1:]), queue[0][1]
+        return
+    after = _with_queue(memory, core, ()) if queue else memory
+    for value in fetchable(memory, rules, core, cell):
+        yield after, value
+
+
+def fetch_ahead(memory: Memory, rules: Rules, core: int, unit: Hashable, cell: int) -> Iterator[Memory]:
+    """Each memory after one more unit was fetched ahead."""
+    if rules.ahead:
+        for value in fetchable(memory, rules, core, cell):
+            yield _with_queue(memory, core, (*memory.ahead[core], (unit, value)))
+
+
+# --- What happens by itself ----------------------------------------------------------------------------------------
+
+
+def happenings(memory: Memory, rules: Rules) -> Iterator[tuple[int, Entry, Memory]]:
+    """Everything pending that may happen now: the core whose it is, what it is, and the memory after it.
+
+    Of an invalidation, what it does to one of the cores.
+    """
+    for core, buffer in enumerate(memory.buffers):
+        for at, entry in enumerate(buffer):
+            before = buffer[:at]
+            if isinstance(entry, Drop):
+                for target in sorted(entry.cores):
+                    left = entry.cores - {target}
+                    after = (*before, *((entry._replace(cores=left),) if left else ()), *buffer[at + 1 :])
+                    yield (
+                        core,
+                        Drop(entry.cell, frozenset({target})),
+                        _invalidated(_with_buffer(memory, core, after), rules, entry.cell, target),
+                    )
+            elif not isinstance(entry, Order) and _may_pass(entry, before):
+                after = _settled((*before, *buffer[at + 1 :]))
+                there = _with_buffer(memory, core, after)
+                yield (
+                    core,
+                    entry,
+                    _stored(there, entry) if isinstance(entry, Put) else _cleaned(there, rules, entry.cell),
+                )
+
+
+def _may_pass(entry: Put | Clean, before: tuple[Entry, ...]) -> bool:
+    for other in before:
+        if isinstance(other, Order):
+            if other is not Order.STORES or isinstance(entry, Put):
+                return False
+        elif isinstance(other, Put) and other.cell == entry.cell:
+            return False
+    return True
+
+
+def _settled(buffer: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Without the barriers that have nothing before them to order any more."""
+    kept: list[Entry] = []
+    for entry in buffer:
+        if isinstance(entry, Order):
+            earlier = (Put, Order) if entry is Order.STORES else (Put, Clean, Order)
+            if not any(isinstance(other, earlier) for other in kept):
+                continue
+        kept.append(entry)
+    return tuple(kept)
+
+
+def _stored(memory: Memory, put: Put) -> Memory:
+    history = memory.history[put.cell]
+    if memory.clean[put.cell] == DATA:
+        return memory._replace(history=_set(memory.history, put.cell, (put.value,)))
+    if history[-1] == put.value:
+        return memory  # two equal ones in a row are one: what is at or above a floor is the same
+    return memory._replace(history=_set(memory.history, put.cell, (*history, put.value)))
+
+
+def _cleaned(memory: Memory, rules: Rules, cell: int) -> Memory:
+    if not rules.cleans or memory.clean[cell] == DATA:
+        return memory
+    return memory._replace(clean=_set(memory.clean, cell, len(memory.history[cell]) - 1))
+
+
+def _invalidated(memory: Memory, rules: Rules, cell: int, core: int) -> Memory:
+    if not rules.keeps:
+        memory = _with_queue(memory, core, ())
+    if not rules.invalidates or memory.clean[cell] == DATA:
+        return memory
+    floor = len(memory.history[cell]) - 1 if rules.idc else memory.clean[cell]
+    floor = max(floor, memory.floors[core][cell])
+    memory = memory._replace(floors=_set(memory.floors, core, _set(memory.floors[core], cell, floor)))
+    return _forgotten(memory, cell)
+
+
+def _forgotten(memory: Memory, cell: int) -> Memory:
+    """Without the stores of a cell that nobody can fetch any more."""
+    least = min(floors[cell] for floors in memory.floors)
+    if not least:
+        return memory
+    return memory._replace(
+        history=_set(memory.history, cell, memory.history[cell][least:]),
+        clean=_set(memory.clean, cell, max(0, memory.clean[cell] - least)),
+        floors=tuple(_set(floors, cell, floors[cell] - least) for floors in memory.floors),
+    )
+
+
+def _with_buffer(memory: Memory, core: int, buffer: tuple[Entry, ...]) -> Memory:
+    return memory._replace(buffers=_set(memory.buffers, core, _settled(buffer)))
+
+
+def _with_queue(memory: Memory, core: int, queue: tuple[Ahead, ...]) -> Memory:
+    return memory._replace(ahead=_set(memory.ahead, core, queue))
+
+
+def _set(values: tuple[_T, ...], index: int, value: _T) -> tuple[_T, ...]:
+    return (*values[:index], value, *values[index + 1 :])

@@ -1,0 +1,40 @@
+"""What registers and memory hold: numbers, and addresses of data and of code."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+from bench.errors import InputError
+
+
+class Data(NamedTuple):
+    """The address ``offset`` bytes from a named location."""
+
+    name: str
+    offset: int = 0
+
+
+class Code(NamedTuple):
+    """The address of instruction number ``at`` of a thread's program, the end of it included."""
+
+    thread: int
+    at: int
+
+
+Value: TypeAlias = int | Data | Code
+
+
+def plus(value: Value, number: Value) -> Value:
+    """The sum.  Raises ``InputError`` for two addresses, and where an address of code is not that of an instruction."""
+    if isinstance(value, int):
+        value, number = number, value
+    if not isinstance(number, int):
+        raise InputError("the sum of two addresses", expected="an address and a number")
+    if isinstance(value, int):
+        return value + number & 0xFFFF_FFFF_FFFF_FFFF
+    signed = number - (1 << 64) if number >> 63 else number
+    if isinstance(value, Data):
+        return value._replace(offset=value.offset + signed)
+    if signed % 4:
+        raise InputError(f"{signed} bytes from an instruction", expected="a multiple of 4")
+    return value._replace(at=value.at + signed // 4)
