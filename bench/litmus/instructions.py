@@ -231,6 +231,8 @@ def encode(instruction: Instruction) -> int | None:
             0 <= value < 4096
         ):
             return 0x11000000 | wide << 31 | (name == "sub") << 30 | value << 10 | one << 5 | to
+        case Instruction("adr", (Register(number), Target("", distance))):
+            return 0x10000000 | (distance & 0x7FFFF) << 5 | number
         case Instruction("udf", (int() as value,)):
             return value
     return None

@@ -134,7 +134,7 @@ class Machine:
 
         What is fetched ahead otherwise may as well be fetched later: only here some value can be fetched no longer.
         """
-        if isinstance(entry, Order) or memory.ahead != state.memory.ahead:
+        if isinstance(entry, Order) or (isinstance(entry, Drop) and not self.rules.keeps):
             yield memory.ahead
             return
         queues = []
@@ -182,7 +182,7 @@ class Machine:
             for operand in instruction.operands
         )
         word = encode(Instruction(instruction.name, operands))
-        # What is stored to and has no word here is itself, by its address: a loaded one compares equal to nothing else.
+        # One that has no word here stands for itself: loaded, it compares equal to nothing else.
         return at if word is None else word
 
     def _original(self, at: Code) -> Instruction:
@@ -190,8 +190,8 @@ class Machine:
 
     def _instruction(self, at: Code, word: Value) -> Instruction:
         """The instruction that was fetched."""
-        if isinstance(word, Code):
-            return self._original(word) if word == at else UNDEFINED
+        if isinstance(word, Code):  # one that has no word here, as it is wherever it is copied to
+            return self._original(word)
         if word == self._word(at):
             return self._original(at)
         if not isinstance(word, int):
@@ -254,7 +254,7 @@ class Machine:
                 return tuple(dict.fromkeys(self._returns))
             case "br" | "blr" | "ret":
                 return tuple(self._targets)
-            case "isb" | "eret" | "udf":
+            case "isb" | "eret" | "udf" if self.rules.drops or instruction.name != "isb":
                 return ()
         return (following,)
 

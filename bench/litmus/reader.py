@@ -60,6 +60,16 @@ class Test:
     places: Mapping[Code, str]
     condition: Condition
     arrays: Mapping[str, int]
+    words: bool
+
+    @property
+    def cache_type(self) -> str:
+        """The architecture that its header asks for.  Raises ``InputError`` for a header that is not known."""
+        said = self.header.get("CacheType", "").lower().split()
+        if not {*said} <= {"idc", "dic"}:
+            found = f"CacheType={self.header['CacheType']}"
+            raise InputError(found, file=self.file, expected="CacheType=IDC, DIC or both")
+        return "armv8-dic" if "dic" in said else "armv8-idc" if said else "armv8"
 
     def target(self, at: Code, target: Target) -> Code:
         """Where a branch leads.  Raises ``InputError`` for a label that its thread does not have."""
@@ -106,7 +116,7 @@ class _Reader:
         condition = self._condition(Tokens(text, last, len(text), self._file))
         return Test(
             name, self._file, header, registers, memory, programs, ends, tuple(self._labels), self._places, condition,
-            self._arrays,
+            self._arrays, words=not re.search(r'instr:"|=\s*NOP\b', text),
         )  # fmt: skip
 
     def _header(self, text: str) -> tuple[str, dict[str, str]]:

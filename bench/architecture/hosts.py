@@ -1,0 +1,16 @@
+"""The architectures that can be asked instead of a host, by name."""
+
+from __future__ import annotations
+
+from bench.architecture.memory import Rules
+from bench.errors import InputError
+
+ARMV8 = {"armv8": Rules(), "armv8-idc": Rules(idc=True), "armv8-dic": Rules(idc=True, dic=True)}
+"""AArch64, with what CTR_EL0 may say: nothing; IDC; IDC and DIC."""
+
+
+def armv8(name: str) -> Rules:
+    """The rules of that name.  Raises ``InputError`` for another."""
+    if name not in ARMV8:
+        raise InputError(f"{name!r}", place="--host", expected=f"one of {', '.join(ARMV8)}")
+    return ARMV8[name]
