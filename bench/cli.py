@@ -878,11 +878,19 @@ def _find_strategies(named: list[str]) -> list[Strategy]:
     return [registry.find(name) for name in (named if named and named != ["all"] else registry.names())]
 
 
-def _load_hosts(named: list[str] | None, settings: list[str] | None) -> list[Host]:
+def _load_hosts(named: list[str] | None, settings: list[str] | None, *, architectures: bool = False) -> list[Host]:
+    """The hosts of those names; ``architectures`` among them only where nothing costs anything."""
     from bench.hosts import host_names, load_host
 
     names = _listed(named) or [DEFAULT_HOST]
-    return [load_host(name, settings or ()) for name in (host_names() if names == ["all"] else names)]
+    hosts = [load_host(name, settings or ()) for name in (host_names() if names == ["all"] else names)]
+    for host in hosts:
+        if host.architecture and not architectures:
+            raise InputError(
+                f"{host.name} is an architecture, which has no caches and no costs", place="--host",
+                expected="a host; staleline check asks architectures",
+            )  # fmt: skip
+    return hosts
 
 
 def _scenarios(named: list[str] | None) -> tuple[list[str], bool]:
@@ -946,7 +954,7 @@ def _check_all(
     names, by_name = scenarios
     if options.follow and not by_name:
         names = _with_threads(names, max(event.thread for event in options.follow) + 1, options)
-    pairs = _pairs(hosts, settings, translators, options.what_if)
+    pairs = _pairs(hosts, settings, translators, options.what_if, architectures=True)
     if by_name:
         for host, _ in pairs:
             _refuse_impossible(host, names, options)
@@ -956,7 +964,12 @@ def _check_all(
 
 
 def _pairs(
-    hosts: list[str] | None, settings: list[str] | None, translators: list[str] | None, what_if: bool
+    hosts: list[str] | None,
+    settings: list[str] | None,
+    translators: list[str] | None,
+    what_if: bool,
+    *,
+    architectures: bool = False,
 ) -> list[tuple[Host, Translator]]:
     """The hosts and, for each, the translators; refuses what a host does not run, unless ``what_if``.
 
@@ -966,7 +979,7 @@ def _pairs(
 
     pairs: list[tuple[Host, Translator]] = []
     left_out = []
-    for host in _load_hosts(hosts, settings):
+    for host in _load_hosts(hosts, settings, architectures=architectures):
         try:
             found = _load_translators(translators, host, what_if)
             for translator in found:

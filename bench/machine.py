@@ -27,10 +27,11 @@ Rule 5. **Maintenance** (``Clean``, ``Invalidate``) is pending until a ``Barrier
     order; a broadcast invalidation completes core by core.
 Rule 6. **The store buffer** is first in, first out.  Loads of its core see it; a store
     reaches the data side, and snoops, when it drains; a ``Clean`` completes only
-    after the older stores to its line.  ``Barrier``, ``Acquire``, ``Release``, a switch
-    and a move wait until it is empty; ``Sync`` does not.  On hosts that check the
-    pipeline a fetch waits for the core's own buffered stores.  A store to a line
-    that is no state takes no entry.
+    after the older stores to its line.  ``Barrier``, ``SyncCores`` (an interrupt is
+    sent behind the stores before it), ``Acquire``, ``Release``, a switch and a move
+    wait until it is empty; ``Sync`` does not.  On hosts that check the pipeline a
+    fetch waits for the core's own buffered stores.  A store to a line that is no
+    state takes no entry.
 Rule 7. **An execution** fetches the units of its path in program order; a fetch that
     misses fills the line in the same step.  It is wrong if it fetches a unit with
     a value other than its final one.
@@ -207,6 +208,11 @@ def lasting(model: Model, state: State) -> bool:
     return not any(program.place(place).rewriting for program, place in zip(model.programs, state.places, strict=True))
 
 
+def newest(state: State) -> tuple[int, ...]:
+    """The newest value of each cell on the data side."""
+    return state.data
+
+
 def finished(model: Model, state: State) -> bool:
     """Every retranslator has done all that it had to do."""
     return all(
@@ -268,7 +274,7 @@ def take(model: Model, state: State, core: int, thread: int, action: Action) -> 
     if isinstance(action, Sync):
         return state._replace(ahead=_set(state.ahead, core, None)), 0, None
     if isinstance(action, SyncCores):
-        return state._replace(ahead=(None,) * len(state.ahead)), 0, None
+        return (state._replace(ahead=(None,) * len(state.ahead)), 0, None) if empty else None
     if isinstance(action, Take):
         alone, sharers = state.locks[action.lock]
         if not empty or alone >= 0 or (sharers and not action.shared):

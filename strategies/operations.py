@@ -63,7 +63,7 @@ class Sync:
 
 @dataclass(frozen=True, slots=True)
 class SyncCores:
-    """Drop what any core has fetched ahead (an IPI to each; membarrier SYNC_CORE)."""
+    """Drop what any core has fetched ahead, after the stores before it (an IPI to each; membarrier SYNC_CORE)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -610,6 +610,8 @@ class Reference:
             case Action("sync"):
                 world.pop(("ahead", core), None)
             case Action("sync cores"):
+                if not settled:
+                    return False
                 for other in self.cores:
                     world.pop(("ahead", other), None)
             case Action("acquire", (name, shared)):

@@ -516,7 +516,7 @@ def test_a_clean_does_not_wait_for_younger_stores_nor_for_those_to_other_lines(
 
 @pytest.mark.parametrize(
     ("operation", "waits"),
-    [(Barrier(), True), (Acquire("lock"), True), (Sync(), False), (SyncCores(), False), (Invalidate(A), False)],
+    [(Barrier(), True), (Acquire("lock"), True), (Sync(), False), (SyncCores(), True), (Invalidate(A), False)],
 )
 def test_who_waits_until_the_store_buffer_is_empty(operation: Operation, waits: bool) -> None:
     end = (Release("lock"),) if isinstance(operation, Acquire) else ()

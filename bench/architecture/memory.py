@@ -24,6 +24,7 @@ Rule 7. **The fetched-ahead queue** of a core is in order, and survives invalida
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Container, Hashable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -59,10 +60,19 @@ class Order(enum.Enum):
 
 
 class Put(NamedTuple):
-    """A store to a cell."""
+    """A store to a cell: of all of it, or of the bits in ``mask`` of a number."""
 
     cell: int
     value: Hashable
+    mask: int | None = None
+
+    def onto(self, old: Hashable) -> Hashable:
+        """What it makes of the value that was there."""
+        if self.mask is None:
+            return self.value
+        assert isinstance(old, int)
+        assert isinstance(self.value, int)
+        return (old & ~self.mask) | self.value
 
 
 class Clean(NamedTuple):
@@ -83,8 +93,8 @@ Entry = Put | Clean | Drop | Order
 DATA = -1
 """The memory floor of a cell that nobody fetches: of its stores only the newest matters."""
 
-Ahead = tuple[Hashable, Hashable]
-"""A unit that was fetched ahead: what it is, and the value that was fetched."""
+Ahead = tuple[Hashable, tuple[Hashable, ...]]
+"""A unit that was fetched ahead: what it is, and the values of its cells that were fetched."""
 
 
 class Memory(NamedTuple):
@@ -122,10 +132,11 @@ def load(memory: Memory, core: int, cell: int, *, acquire: bool = False) -> Hash
     buffer = memory.buffers[core]
     if Order.FULL in buffer or (acquire and Order.RELEASE in buffer):
         return None
-    for entry in reversed(buffer):
+    value = memory.history[cell][-1]
+    for entry in buffer:
         if isinstance(entry, Put) and entry.cell == cell:
-            return entry.value
-    return memory.history[cell][-1]
+            value = entry.onto(value)
+    return value
 
 
 def newest(memory: Memory, cell: int) -> Hashable:
@@ -146,7 +157,7 @@ def waits(memory: Memory, core: int, *, stores_only: bool = False, own_core_only
 
 def synchronise(memory: Memory, rules: Rules, core: int) -> Memory:
     """A context synchronisation of a core."""
-    return _with_queue(memory, core, ()) if rules.drops and memory.ahead[core] else memory
+    return with_queue(memory, core, ()) if rules.drops and memory.ahead[core] else memory
 
 
 def fetchable(memory: Memory, rules: Rules, core: int, cell: int) -> tuple[Hashable, ...]:
@@ -157,22 +168,24 @@ def fetchable(memory: Memory, rules: Rules, core: int, cell: int) -> tuple[Hasha
     return tuple(dict.fromkeys(reversed(history[memory.floors[core][cell] :])))
 
 
-def fetch(memory: Memory, rules: Rules, core: int, unit: Hashable, cell: int) -> Iterator[tuple[Memory, Hashable]]:
-    """Each memory after the fetch of a unit, and the value: from the queue if it is next there."""
+def fetch(
+    memory: Memory, rules: Rules, core: int, unit: Hashable, cells: tuple[int, ...]
+) -> Iterator[tuple[Memory, tuple[Hashable, ...]]]:
+    """Each memory after the fetch of a unit, and the values of its cells: from the queue if it is next there."""
     queue = memory.ahead[core]
     if queue and queue[0][0] == unit:
-        yield _with_queue(memory, core, queue[1:]), queue[0][1]
+        yield with_queue(memory, core, queue[1:]), queue[0][1]
         return
-    after = _with_queue(memory, core, ()) if queue else memory
-    for value in fetchable(memory, rules, core, cell):
-        yield after, value
+    after = with_queue(memory, core, ()) if queue else memory
+    for values in itertools.product(*(fetchable(memory, rules, core, cell) for cell in cells)):
+        yield after, values
 
 
-def fetch_ahead(memory: Memory, rules: Rules, core: int, unit: Hashable, cell: int) -> Iterator[Memory]:
+def fetch_ahead(memory: Memory, rules: Rules, core: int, unit: Hashable, cells: tuple[int, ...]) -> Iterator[Memory]:
     """Each memory after one more unit was fetched ahead."""
     if rules.ahead:
-        for value in fetchable(memory, rules, core, cell):
-            yield _with_queue(memory, core, (*memory.ahead[core], (unit, value)))
+        for values in itertools.product(*(fetchable(memory, rules, core, cell) for cell in cells)):
+            yield with_queue(memory, core, (*memory.ahead[core], (unit, values)))
 
 
 # --- What happens by itself ----------------------------------------------------------------------------------------
@@ -193,7 +206,7 @@ def happenings(memory: Memory, rules: Rules) -> Iterator[tuple[int, Entry, Memor
                     yield (
                         core,
                         Drop(entry.cell, frozenset({target})),
-                        _invalidated(_with_buffer(memory, core, after), rules, entry.cell, target),
+                        invalidated(_with_buffer(memory, core, after), rules, entry.cell, target),
                     )
             elif not isinstance(entry, Order) and _may_pass(entry, before):
                 after = _settled((*before, *buffer[at + 1 :]))
@@ -229,11 +242,12 @@ def _settled(buffer: tuple[Entry, ...]) -> tuple[Entry, ...]:
 
 def _stored(memory: Memory, put: Put) -> Memory:
     history = memory.history[put.cell]
+    value = put.onto(history[-1])
     if memory.clean[put.cell] == DATA:
-        return memory._replace(history=_set(memory.history, put.cell, (put.value,)))
-    if history[-1] == put.value:
+        return memory._replace(history=_set(memory.history, put.cell, (value,)))
+    if history[-1] == value:
         return memory  # two equal ones in a row are one: what is at or above a floor is the same
-    return memory._replace(history=_set(memory.history, put.cell, (*history, put.value)))
+    return memory._replace(history=_set(memory.history, put.cell, (*history, value)))
 
 
 def _cleaned(memory: Memory, rules: Rules, cell: int) -> Memory:
@@ -242,9 +256,10 @@ def _cleaned(memory: Memory, rules: Rules, cell: int) -> Memory:
     return memory._replace(clean=_set(memory.clean, cell, len(memory.history[cell]) - 1))
 
 
-def _invalidated(memory: Memory, rules: Rules, cell: int, core: int) -> Memory:
+def invalidated(memory: Memory, rules: Rules, cell: int, core: int) -> Memory:
+    """What an invalidation of a cell does to a core."""
     if not rules.keeps:
-        memory = _with_queue(memory, core, ())
+        memory = with_queue(memory, core, ())
     if not rules.invalidates or memory.clean[cell] == DATA:
         return memory
     floor = len(memory.history[cell]) - 1 if rules.idc else memory.clean[cell]
@@ -269,7 +284,8 @@ def _with_buffer(memory: Memory, core: int, buffer: tuple[Entry, ...]) -> Memory
     return memory._replace(buffers=_set(memory.buffers, core, _settled(buffer)))
 
 
-def _with_queue(memory: Memory, core: int, queue: tuple[Ahead, ...]) -> Memory:
+def with_queue(memory: Memory, core: int, queue: tuple[Ahead, ...]) -> Memory:
+    """The memory with that queue."""
     return memory._replace(ahead=_set(memory.ahead, core, queue))
 
 

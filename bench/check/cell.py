@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
+from bench.architecture.story import tell
 from bench.autopsy.autopsy import Autopsy, autopsy
 from bench.check.explain import Explanation, explain
 from bench.check.follow import Followed, Wanted, follow
@@ -148,6 +149,8 @@ def check(
         symmetric=options.symmetry,
     )
     followed = None
+    if options.follow and host.architecture:
+        raise InputError("--follow on an architecture", expected="a host, whose steps the events are")
     if options.follow:
         compiler = build(concerned_by(build(), options.hazard))
         followed = follow(compiler.model, options.follow, max_states=options.max_states)
@@ -157,7 +160,10 @@ def check(
     opened: Autopsy | None = None
     if run or outcome.failure:
         reads = disassembler(translator, compiler.codes[0])
-        explanation = explain(compiler.model, run, "" if followed is not None else outcome.failure, reads)
+        why = "" if followed is not None else outcome.failure
+        told: Any = tell if host.architecture else explain  # each of its own machine's steps
+        explanation = told(compiler.model, run, why, reads)
+        assert explanation is not None
         watched = explanation.watched
         if watched is not None and watched.fetched is not None and watched.read is not None:
             code, at = compiler.codes[watched.tb], watched.offset

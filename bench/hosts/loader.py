@@ -18,6 +18,15 @@ from bench.toml import checked, parse, read, refuse_unknown_keys, show
 _SUFFIX = ".toml"
 _WHAT = "a host profile"
 
+ARCHITECTURES = {
+    "armv8": ("cortex-a72", "ARMv8-A, any implementation"),
+    "armv8-idc": ("cortex-a72", "ARMv8-A, any implementation with IDC"),
+    "armv8-dic": ("cortex-a72", "ARMv8-A, any implementation with IDC and DIC"),
+    "riscv": ("sifive-u74", "RISC-V, any implementation"),
+}
+"""What can be asked instead of a host, for ``check`` alone: the profile whose instruction sets and flushes it has, and
+what it is.  It has no caches, and so no costs."""
+
 # What a profile says about its facts, or is called, is not something to vary.
 _DESCRIPTION = re.compile(r"(.*_)?(tag|source)|note|name|title|how|derived|file")
 _TAGGED_APART = {
@@ -46,6 +55,8 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
     profile that is not valid and a setting that does not fit.
     """
     shipped = host_names()
+    if name_or_path in ARCHITECTURES:
+        return _architecture(name_or_path, settings)
     if name_or_path in shipped:
         file = name_or_path + _SUFFIX
         tree = parse(importlib.resources.files(__package__).joinpath(file).read_bytes(), file, _WHAT)
@@ -55,13 +66,24 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
     else:
         raise InputError(
             f"unknown host {show(name_or_path)}{_closest(name_or_path, shipped)}",
-            expected=f"a file ending in {_SUFFIX} or one of {', '.join(shipped)}",
+            expected=f"a file ending in {_SUFFIX} or one of {', '.join((*shipped, *ARCHITECTURES))}",
         )
-    refuse_unknown_keys(tree, Host, file, hidden=("derived", "file"))
+    refuse_unknown_keys(tree, Host, file, hidden=("derived", "file", "architecture"))
     if name_or_path not in shipped:
         tree["file"] = name_or_path
     host = _convert(tree, file)
     return _derive(host, settings) if settings else host
+
+
+def _architecture(name: str, settings: Sequence[str]) -> Host:
+    """The host that stands for all of an architecture: a profile, of which only the instruction sets count."""
+    base, title = ARCHITECTURES[name]
+    for setting in settings:
+        if not setting.startswith("cores="):
+            raise InputError(
+                f"found {show(setting)}", file=name, expected="cores=N: an architecture has no other features to set"
+            )
+    return msgspec.structs.replace(load_host(base, settings), name=name, title=title, architecture=name)
 
 
 def _is_path(text: str) -> bool:

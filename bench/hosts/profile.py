@@ -278,7 +278,8 @@ class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ``clock_ghz`` is the core's clock.  The first instruction set of ``isa`` is
     the one that the host mainly runs.  ``derived`` lists what ``--set`` changed,
     as ``path=value``, and ``file`` is where it was read, empty for a shipped
-    profile; neither is a key of the file.  ``icache_lines``: the line sizes of the
+    profile; ``architecture`` names the one that is meant instead of any of its hosts; none of them is a key of the
+    file.  ``icache_lines``: the line sizes of the
     instruction caches, core by core, where cores differ (``check`` alone takes note).
     """
 
@@ -298,6 +299,7 @@ class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     note: str = ""
     derived: tuple[str, ...] = ()
     file: str = ""
+    architecture: str = ""
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.isa):

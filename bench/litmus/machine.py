@@ -217,10 +217,10 @@ class Machine:
             return
         starts: tuple[Code, ...] = (at,)
         if queue:
-            unit, word = queue[-1]
+            unit, (word,) = queue[-1]
             starts = self._successors(unit, self._instruction(unit, word))  # type: ignore[arg-type]
         for unit in dict.fromkeys(itertools.chain.from_iterable(map(self._next_units, starts))):
-            yield from fetch_ahead(memory, self.rules, core, unit, self.cells[unit])
+            yield from fetch_ahead(memory, self.rules, core, unit, (self.cells[unit],))
 
     def _next_units(self, at: Code) -> tuple[Code, ...]:
         """The units that a core may come to from there without another in between."""
@@ -268,7 +268,7 @@ class Machine:
     def _step(self, state: State, thread: int, at: Code) -> Iterator[State]:
         """The step of a thread that cannot go on by itself: a fetch, a load, or nothing while it waits."""
         if at in self.units:
-            for memory, word in fetch(state.memory, self.rules, thread, at, self.cells[at]):
+            for memory, (word,) in fetch(state.memory, self.rules, thread, at, (self.cells[at],)):
                 done = self._done(state._replace(memory=memory), thread, at, self._instruction(at, word))  # type: ignore[arg-type]
                 if done is not None:
                     yield self._along(done, thread)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.hosts import host_names, load_host
+from bench.hosts.loader import ARCHITECTURES
 from bench.replay.parameters import described
 from bench.report.tables import SCHEMA, comma_separated, table
 from bench.risk import pressure
@@ -31,6 +32,8 @@ def catalogue() -> tuple[Entry, ...]:
         host = load_host(name)
         cores = f"{host.cores.value} core{'s' if host.cores.value > 1 else ''}"
         found.append(Entry("host", name, f"{host.title}; {cores}; runs {', '.join(host.isa)}"))
+    for name, (_, title) in ARCHITECTURES.items():
+        found.append(Entry("host", name, f"{title}; for check and litmus alone"))
     for name in translator_names():
         summary = (load_translator(name).__doc__ or "").partition("\n")[0].rstrip(".")
         found.append(Entry("translator", name, summary))

@@ -225,6 +225,7 @@ class Cut:
             case Sync():
                 parts.append(self._emptied(core))
             case SyncCores():
+                guards += empty
                 parts += (self._emptied(other) for other in range(self.model.scenario.cores))
             case Take(lock) | Give(lock):
                 guards += [*empty, self._view("lock", lock)]

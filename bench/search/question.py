@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.machine import Kind, Transition, lasting
+from bench.machine import Kind, Transition
 from bench.program import Model
+from bench.search.machines import machine_of
 
 Failure = Literal["wrong fetch", "lasting"]
 
@@ -52,5 +53,8 @@ class Question:
         """Whether a step is the last of a counterexample."""
         if self.failure == "wrong fetch":
             return transition.wrong is not None and self.concerns(model, *transition.wrong)
-        state = transition.state
-        return lasting(model, state) and any(state.data[cell] != model.final[cell] for cell in self.cells(model))
+        machine, state = machine_of(model), transition.state
+        if not machine.lasting(model, state):
+            return False
+        data = machine.newest(state)
+        return any(data[cell] != model.final[cell] for cell in self.cells(model))

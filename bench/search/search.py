@@ -34,6 +34,8 @@ def search(
     difference to anybody, one state stands for all that they make of it.  ``progress`` is told the number of states
     now and then.
     """
+    if model.host.architecture:
+        return walk(model, question, max_states=max_states, max_depth=max_depth, progress=progress)
     symmetric = symmetric and symmetry(model).order > _WORTHWHILE
     if not symmetric and "bench.search.explore" not in sys.modules:
         small = walk(model, question, max_states=min(_SMALL, max_states), max_depth=max_depth, progress=progress)

@@ -14,8 +14,9 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from bench.machine import State, Transition, environment_steps, finished, initial, program_steps
+from bench.machine import Kind, State, Transition
 from bench.program import Model
+from bench.search.machines import machine_of
 from bench.search.outcome import Outcome, is_alive, witness
 from bench.search.question import Question
 
@@ -92,11 +93,16 @@ def walk(
     """``search`` (``bench/search/search.py``) without compiled code."""
 
     def environment(state: State) -> Iterator[tuple[Transition, State]]:
-        return ((step, step.state) for step in environment_steps(model, state) if step.event.kind not in unwanted)
+        return ((step, step.state) for step in machine.environment_steps(model, state, wanted))
 
-    unwanted = question.without
+    machine = machine_of(model)
+    finished = machine.finished
+    wanted = frozenset(Kind) - question.without
     way = Walk(
-        initial(model), environment, lambda state: ((s, s.state) for s in program_steps(model, state)), max_states
+        machine.initial(model),
+        environment,
+        lambda state: ((step, step.state) for step in machine.program_steps(model, state)),
+        max_states,
     )
     alive: set[State] = set()
     last_told = 0
