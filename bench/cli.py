@@ -196,6 +196,12 @@ def check(
     follow: Annotated[
         str | None, typer.Option("--follow", help="Find the shortest run with these events: a file, thread or hidden.")
     ] = None,
+    litmus: Annotated[
+        Path | None,
+        typer.Option(
+            "--litmus", help="Write litmus tests of what was checked, for herd7 and litmus7.", metavar="FOLDER"
+        ),
+    ] = None,
     settings: Settings = None,
     what_if: WhatIf = False,
     format: Format = "simple",
@@ -254,12 +260,37 @@ def check(
         follow_source=follow or "",
     )
     results = _check_all(_find_strategies(named), host, settings, translator, _scenarios(scenario), options)
+    if litmus is not None:
+        _write_litmus(results, litmus)
     if format == "json":
         emit(_json(checks.as_objects(results)))
     else:
         emit(checks.as_csv(results) if format == "csv" else checks.as_text(results, format))
     if any(result.verdict in ("fails", "bounded") for result in results):
         raise typer.Exit(1)
+
+
+def _write_litmus(results: list[Checked], folder: Path) -> None:
+    """A litmus test of each strategy, translator and scenario; those that cannot be said are named on stderr."""
+    from bench.check.litmus import as_litmus
+    from bench.files import refuse_unwritable, replacing
+    from bench.translators.registry import load_translator
+    from strategies import registry
+
+    if not folder.is_dir():
+        raise InputError("is no folder", file=str(folder), expected="a folder to write litmus tests in")
+    said = dict.fromkeys((result.reference, result.translator, result.scenario) for result in results)
+    for reference, translator, scenario in said:
+        strategy = registry.find(reference)
+        try:
+            text = as_litmus(strategy, load_translator(translator), scenario)
+        except InputError as error:
+            print(f"staleline: n/a: {error}", file=sys.stderr)
+            continue
+        file = folder / f"{strategy.name}.{scenario}.{translator}.litmus"
+        refuse_unwritable(file)
+        with replacing(file) as stream:
+            stream.write(text.encode())
 
 
 def _check_protocols(

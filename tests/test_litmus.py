@@ -16,10 +16,15 @@ from hypothesis import strategies as st
 
 from bench.architecture.hosts import ARMV8
 from bench.architecture.memory import Rules
+from bench.check.cell import Options, check
+from bench.check.litmus import SCENARIOS, as_litmus
 from bench.errors import InputError
+from bench.hosts import load_host
 from bench.litmus.instructions import FORMS, UNDEFINED, UnknownError, decode, encode, read
 from bench.litmus.reader import read_litmus
 from bench.litmus.run import Result, run
+from bench.translators.registry import load_translator
+from strategies.registry import find
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[1] / "docs" / "staleline.schema.json").read_text("utf-8"))
 
@@ -297,3 +302,32 @@ def test_a_mangled_test_is_read_or_refused(data: st.DataObject) -> None:
         run(read_litmus(text, "test.litmus"), Rules(), max_states=2000)
     except InputError as error:
         assert "\n" not in str(error)
+
+
+# ------------------------------------------------------------------------------------------ what a check is exported as
+
+
+@pytest.mark.parametrize("name", ["unfixed", "idempotent", "flush-on-retranslation", "scratch-buffer", "side-table"])
+@pytest.mark.parametrize("translator", ["arm@2010", "mips@2010"])
+@pytest.mark.parametrize("host", ARMV8)
+def test_an_exported_retranslation_has_the_verdict_of_the_check(name: str, translator: str, host: str) -> None:
+    for scenario in SCENARIOS:
+        strategy, backend = find(name), load_translator(translator)
+        checked = check(strategy, backend, load_host(host), scenario, Options(what_if=True, retranslations=1))
+        found = result(as_litmus(strategy, backend, scenario), ARMV8[host])
+        assert (found.positive > 0) == (checked.verdict == "fails"), scenario
+
+
+def test_what_a_litmus_test_cannot_say_is_named(tmp_path: Path, staleline: Staleline) -> None:
+    ran = staleline(
+        "check", "unfixed,global-lock", "--host", "armv8", "--translator", "arm", "--scenario", "system,migrate",
+        "--litmus", str(tmp_path),
+    )  # fmt: skip
+    assert [file.name for file in tmp_path.iterdir()] == ["unfixed.system.arm@2010.litmus"]
+    assert ran.err.splitlines() == [
+        "staleline: n/a: --litmus: scenario migrate; expected one of system, user, user-both",
+        "staleline: n/a: --litmus: Take of global-lock; expected stores, loads, maintenance and barriers, "
+        "which is all that a litmus test has",
+        "staleline: n/a: --litmus: scenario migrate; expected one of system, user, user-both",
+    ]
+    assert "is no folder" in staleline("check", "unfixed", "--litmus", str(tmp_path / "none")).err
