@@ -230,7 +230,7 @@ def check(
                 "a protocol with something that only strategies have", place="check",
                 expected="protocols alone, without --translator, --scenario and --follow",
             )  # fmt: skip
-        hosts = _load_hosts(host, settings) if host or settings else []
+        hosts = _load_hosts(host, settings, architectures=True) if host or settings else []
         _check_protocols(named, hosts, _max_states(max_states), format, emit)
         return
     if offset and layout != "packed":

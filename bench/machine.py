@@ -297,8 +297,7 @@ def take(model: Model, state: State, core: int, thread: int, action: Action) -> 
     if isinstance(action, Install):
         return state._replace(blocks=_set(state.blocks, action.tb, 1)), 0, None
     if isinstance(action, Rule):
-        own: Taken | None = action.take(model, state, core, thread)
-        return own
+        return next(action.taken(model, state, core, thread), None)
     return state, 0, None
 
 
@@ -501,6 +500,35 @@ def fetched(model: Model, state: State, core: int, fetch: Fetch) -> tuple[State,
     else:
         state, values = _read(model, state, core, model.units[fetch.tb][fetch.position])
     return state._replace(ahead=_set(state.ahead, core, queue)), values
+
+
+# What the rules of protocols ask of either machine (``bench/search/machines.py``)
+
+
+def fetches(model: Model, state: State, core: int, fetch: Fetch) -> Iterator[tuple[State, tuple[int, ...]]]:
+    """``fetched``, if it need not wait."""
+    found = fetched(model, state, core, fetch)
+    if found is not None:
+        yield found
+
+
+def loads(model: Model, state: State, core: int, get: Get) -> tuple[State, int]:
+    """The state after a load, and the value."""
+    after, value, _ = _load(model, state, core, get)
+    return after, value
+
+
+def stores_wait(state: State, core: int) -> bool:
+    """Whether stores of a core are not visible yet."""
+    return bool(state.buffers[core])
+
+
+def fetches_anew(model: Model, state: State, core: int, *, lines: bool) -> State:
+    """A core forgets what it has fetched ahead, and with ``lines`` its instruction cache."""
+    state = state._replace(ahead=_set(state.ahead, core, None))
+    if lines:
+        state = state._replace(icache=_set(state.icache, core, (None,) * len(state.icache[core])))
+    return state
 
 
 def _left(state: State, core: int) -> State:

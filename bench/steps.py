@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,8 +114,10 @@ class Rule(abc.ABC):
     """An action that brings its own rule: what a protocol does that no strategy does (``bench/protocols/rules.py``)."""
 
     @abc.abstractmethod
-    def take(self, model: Any, state: Any, core: int, thread: int) -> Any:
-        """As ``bench.machine.take``."""
+    def taken(
+        self, model: Any, state: Any, core: int, thread: int
+    ) -> Iterator[tuple[Any, int, tuple[int, int] | None]]:
+        """Each state after it, its result and the unit fetched wrong; none while it must wait."""
 
 
 Action = (

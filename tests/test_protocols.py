@@ -404,3 +404,29 @@ def test_a_mangled_protocol_is_read_or_refused(data: st.DataObject, tmp_path_fac
 
 def test_features_of_a_protocol_are_those_of_its_file(tmp_path: Path) -> None:
     assert document(tmp_path, MINE).cases[0].protocol.features == Features()
+
+
+# --------------------------------------------------------------------------------------------------- on an architecture
+
+
+LESS = {
+    ("box64-2026-dsb", "where maintenance completes at once"): "the host says when",
+    ("qemu-2011-arm-retrans", "where no line is written back by itself"): "the host keeps what is temporary to itself",
+    ("qemu-2011-arm-retrans", "on a coherent host"): "the host fetches nothing ahead",
+    ("felix86-2026-567", ""): "two instructions are kept together by their line, and by nothing in the architecture",
+    ("fex-2025-delink16", "the literal first, and then one word of code"): "the two stores have no barrier in between",
+}
+"""Cases that hold on their host, but on an architecture do not, and why."""
+
+
+@pytest.mark.parametrize("name", bug_names())
+def test_a_bug_fails_on_its_architecture_and_a_fix_is_guaranteed(name: str) -> None:
+    document = load_bug(name)
+    architecture = "riscv" if document.isa.startswith("riscv") else "armv8"
+    for case in document.cases:
+        host = "armv8-dic" if "coherent host" in case.name else architecture
+        features = replace(case.protocol.features, architecture=host)
+        assert (judge(replace(case.protocol, features=features)).verdict == case.expected) == (
+            (name, case.name) not in LESS
+        ), case.name
+        assert story(judge(replace(case.protocol, features=features))) or case.expected == "holds"

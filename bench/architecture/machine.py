@@ -28,6 +28,8 @@ from bench.steps import (
     Install,
     Pass,
     Put,
+    Puts,
+    Rule,
     Step,
     Take,
     Touch,
@@ -44,6 +46,10 @@ class State(NamedTuple):
     locks: tuple[tuple[int, int], ...]
     deferred: int
     blocks: tuple[int, ...]
+    flags: tuple[int, ...] = ()
+    masked: int = 0
+    physical: int = 0
+    stopper: int = -1
 
 
 class Transition(NamedTuple):
@@ -59,14 +65,19 @@ def initial(model: Model) -> State:
     """Every block translated and published, every thread at its start."""
     cores = model.scenario.cores
     threads = {core: thread for thread, core in reversed(list(enumerate(model.home)))}
-    cells = len(model.final)
+    memory = at_start(model.final, cores, range(len(model.final)))
+    if model.physical:
+        off = {core for core in range(cores) if model.physical >> core & 1}
+        memory = rules_of.with_older(memory, off, model.coherency)
     return State(
         places=model.starts,
         running=tuple(threads.get(core, -1) for core in range(cores)),
-        memory=at_start(model.final, cores, range(cells)),
+        memory=memory,
         locks=((-1, 0),) * len(model.locks),
         deferred=0,
         blocks=(1,) * model.scenario.tbs if model.scenario.flushes else (),
+        flags=model.flags,
+        physical=model.physical,
     )
 
 
@@ -77,7 +88,7 @@ def newest(state: State) -> tuple[int, ...]:
 
 def lasting(model: Model, state: State) -> bool:
     """All is quiet and the data side holds a wrong value."""
-    if newest(state) == model.final or any(_stores(state, core) for core in range(len(state.running))):
+    if newest(state) == model.final or any(stores_wait(state, core) for core in range(len(state.running))):
         return False
     return not any(program.place(place).rewriting for program, place in zip(model.programs, state.places, strict=True))
 
@@ -120,9 +131,12 @@ def _taken(model: Model, host: Rules, state: State, core: int, thread: int, acti
     memory = state.memory
     match action:
         case Fetch():
-            yield from _fetched(model, host, state, core, action)
+            yield from _fetched(model, state, core, action)
         case Put(cell, mask, value):
             yield state._replace(memory=issue(memory, core, rules_of.Put(cell, value, mask))), 0, None
+        case Puts(puts):
+            several = tuple(rules_of.Put(put.cell, put.value, put.mask) for put in puts)
+            yield state._replace(memory=issue(memory, core, rules_of.Together(several))), 0, None
         case Get(cells):
             yield state, _loaded(memory, core, cells), None
         case CleanLine(line):
@@ -135,16 +149,16 @@ def _taken(model: Model, host: Rules, state: State, core: int, thread: int, acti
                 yield state, 0, None
         case Sync():
             yield state._replace(memory=synchronise(memory, host, core)), 0, None
-        case SyncCores() if not _stores(state, core):
+        case SyncCores() if not stores_wait(state, core):
             for other in range(len(state.running)):
                 memory = synchronise(memory, host, other)
             yield state._replace(memory=memory), 0, None
         case Take(lock, shared):
             alone, sharers = state.locks[lock]
-            if not (_stores(state, core) or alone >= 0 or (sharers and not shared)):
+            if not (stores_wait(state, core) or alone >= 0 or (sharers and not shared)):
                 yield _with_lock(state, lock, (-1, sharers | 1 << thread) if shared else (thread, 0)), 0, None
         case Give(lock):
-            if not _stores(state, core):
+            if not stores_wait(state, core):
                 yield _with_lock(state, lock, (-1, state.locks[lock][1] & ~(1 << thread))), 0, None
         case Discard():
             others = (
@@ -161,23 +175,23 @@ def _taken(model: Model, host: Rules, state: State, core: int, thread: int, acti
             yield _with_block(state, tb, 1), 0, None
         case Touch() | Pass():
             yield state, 0, None
+        case Rule():
+            yield from action.taken(model, state, core, thread)
         case SyncCores():
             pass  # it waits for the stores before it
         case _:
             raise AssertionError(f"no strategy does {action}")
 
 
-def _fetched(model: Model, host: Rules, state: State, core: int, action: Fetch) -> Iterator[Taken]:
+def _fetched(model: Model, state: State, core: int, action: Fetch) -> Iterator[Taken]:
     memory = state.memory
     if action.position is None:
         queue = memory.ahead[core]
         yield (state._replace(memory=rules_of.with_queue(memory, core, ())) if queue else state), 0, None
         return
-    cells = model.units[action.tb][action.position]
-    final = tuple(model.final[cell] for cell in cells)
-    for after, values in fetch(memory, host, core, (action.tb, action.position), cells):
-        wrong = (action.tb, action.position) if values != final else None
-        yield state._replace(memory=after), 0, wrong
+    final = tuple(model.final[cell] for cell in model.units[action.tb][action.position])
+    for after, values in fetches(model, state, core, action):
+        yield after, 0, (action.tb, action.position) if values != final else None
 
 
 def _loaded(memory: Memory, core: int, cells: tuple[int, ...]) -> int:
@@ -205,9 +219,9 @@ def _invalidate(model: Model, state: State, core: int, drop: DropLines) -> State
     return state._replace(memory=issue(state.memory, core, *entries), deferred=deferred)
 
 
-def _stores(state: State, core: int) -> bool:
+def stores_wait(state: State, core: int) -> bool:
     """Whether stores of a core are not visible yet."""
-    return any(isinstance(entry, rules_of.Put) for entry in state.memory.buffers[core])
+    return any(rules_of.puts_of(entry) for entry in state.memory.buffers[core])
 
 
 def _with_lock(state: State, lock: int, now: tuple[int, int]) -> State:
@@ -239,7 +253,7 @@ def environment_steps(model: Model, state: State, kinds: Container[Kind] = tuple
     if Kind.MOVE in kinds and model.scenario.moves:
         for core, thread in enumerate(state.running):
             for other in range(len(state.running)):
-                if thread >= 0 and (moved := _move(model, host, state, core, thread, other)) is not None:
+                if thread >= 0 and (moved := _move(model, state, core, thread, other)) is not None:
                     yield Transition(Event(Kind.MOVE, core, 0, thread, other), moved)
 
 
@@ -250,8 +264,8 @@ def _event(core: int, entry: object, number: int) -> Event:
             return Event(Kind.COMPLETE, core, cell, 0, 0)
         case Drop(cell, cores):
             return Event(Kind.COMPLETE, core, cell, 0, 1 + min(cores))
-        case rules_of.Put(cell):
-            return Event(Kind.DRAIN, core, cell, 0, number)
+        case rules_of.Put() | rules_of.Together():
+            return Event(Kind.DRAIN, core, rules_of.puts_of(entry)[0].cell, 0, number)
     raise AssertionError(f"{entry} does not happen by itself")
 
 
@@ -283,15 +297,43 @@ def _switch(model: Model, host: Rules, state: State, core: int, thread: int) -> 
     return state._replace(memory=synchronise(state.memory, host, core), running=running)
 
 
-def _move(model: Model, host: Rules, state: State, core: int, thread: int, other: int) -> State | None:
-    if state.running[other] >= 0 or state.memory.buffers[core]:
+def _move(model: Model, state: State, core: int, thread: int, other: int) -> State | None:
+    return arrived(model, state, core, thread, other) if state.running[other] < 0 else None
+
+
+# What the rules of protocols ask of either machine (``bench/search/machines.py``)
+
+
+def fetches(model: Model, state: State, core: int, action: Fetch) -> Iterator[tuple[State, tuple[int, ...]]]:
+    """Each state after a fetch, and the values of the unit's cells."""
+    assert action.position is not None
+    cells = model.units[action.tb][action.position]
+    host = rules(model.host.architecture)
+    for memory, values in fetch(state.memory, host, core, (action.tb, action.position), cells):
+        yield state._replace(memory=memory), values  # type: ignore[misc]
+
+
+def loads(model: Model, state: State, core: int, get: Get) -> tuple[State, int]:
+    """The state after a load, and the value."""
+    return state, _loaded(state.memory, core, get.cells)
+
+
+def fetches_anew(model: Model, state: State, core: int, *, lines: bool) -> State:
+    """A core forgets what it has fetched ahead, and with ``lines`` all that is older than the memory floor."""
+    host = rules(model.host.architecture)
+    memory = synchronise(state.memory, host, core)
+    for cell in range(len(model.final)) if lines else ():
+        memory = rules_of.invalidated(memory, host, cell, core)
+    return state._replace(memory=memory)
+
+
+def arrived(model: Model, state: State, core: int, thread: int, other: int) -> State | None:
+    """The state in which a thread of ``core`` runs on the ``other``; None while the old one has something pending."""
+    if state.memory.buffers[core]:
         return None
-    memory = synchronise(synchronise(state.memory, host, core), host, other)
-    deferred = state.deferred
-    if deferred >> other & 1:
-        for cell in range(len(model.final)):
-            memory = rules_of.invalidated(memory, host, cell, other)
-        deferred &= ~(1 << other)
+    state = fetches_anew(model, fetches_anew(model, state, core, lines=False), other, lines=False)
+    if state.deferred >> other & 1:
+        state = fetches_anew(model, state, other, lines=True)._replace(deferred=state.deferred & ~(1 << other))
     running = list(state.running)
     running[core], running[other] = -1, thread
-    return state._replace(memory=memory, running=tuple(running), deferred=deferred)
+    return state._replace(running=tuple(running))

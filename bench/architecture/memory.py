@@ -75,6 +75,12 @@ class Put(NamedTuple):
         return (old & ~self.mask) | self.value
 
 
+class Together(NamedTuple):
+    """Stores that become visible at once."""
+
+    puts: tuple[Put, ...]
+
+
 class Clean(NamedTuple):
     """A clean of a cell."""
 
@@ -88,7 +94,7 @@ class Drop(NamedTuple):
     cores: frozenset[int]
 
 
-Entry = Put | Clean | Drop | Order
+Entry = Put | Together | Clean | Drop | Order
 
 DATA = -1
 """The memory floor of a cell that nobody fetches: of its stores only the newest matters."""
@@ -119,6 +125,13 @@ def at_start(values: tuple[Hashable, ...], cores: int, code: Container[int]) -> 
     return Memory(tuple((value,) for value in values), clean, (zeros,) * cores, ((),) * cores, ((),) * cores)
 
 
+def with_older(memory: Memory, cores: Container[int], values: tuple[Hashable, ...]) -> Memory:
+    """The memory at the start where some cores, and no others, can also fetch an older value of each cell."""
+    floors = tuple((int(core not in cores),) * len(values) for core in range(len(memory.floors)))
+    history = tuple((value, *now) for value, now in zip(values, memory.history, strict=True))
+    return memory._replace(history=history, clean=(1,) * len(values), floors=floors)
+
+
 # --- What a core does ----------------------------------------------------------------------------------------------
 
 
@@ -134,9 +147,15 @@ def load(memory: Memory, core: int, cell: int, *, acquire: bool = False) -> Hash
         return None
     value = memory.history[cell][-1]
     for entry in buffer:
-        if isinstance(entry, Put) and entry.cell == cell:
-            value = entry.onto(value)
+        for put in puts_of(entry):
+            if put.cell == cell:
+                value = put.onto(value)
     return value
+
+
+def puts_of(entry: Entry) -> tuple[Put, ...]:
+    """The stores in an entry of a buffer."""
+    return (entry,) if isinstance(entry, Put) else entry.puts if isinstance(entry, Together) else ()
 
 
 def newest(memory: Memory, cell: int) -> Hashable:
@@ -209,21 +228,21 @@ def happenings(memory: Memory, rules: Rules) -> Iterator[tuple[int, Entry, Memor
                         invalidated(_with_buffer(memory, core, after), rules, entry.cell, target),
                     )
             elif not isinstance(entry, Order) and _may_pass(entry, before):
-                after = _settled((*before, *buffer[at + 1 :]))
-                there = _with_buffer(memory, core, after)
-                yield (
-                    core,
-                    entry,
-                    _stored(there, entry) if isinstance(entry, Put) else _cleaned(there, rules, entry.cell),
-                )
+                there = _with_buffer(memory, core, (*before, *buffer[at + 1 :]))
+                if isinstance(entry, Clean):
+                    there = _cleaned(there, rules, entry.cell)
+                for put in puts_of(entry):
+                    there = _stored(there, put)
+                yield core, entry, there
 
 
-def _may_pass(entry: Put | Clean, before: tuple[Entry, ...]) -> bool:
+def _may_pass(entry: Put | Together | Clean, before: tuple[Entry, ...]) -> bool:
+    cells = {entry.cell} if isinstance(entry, Clean) else {put.cell for put in puts_of(entry)}
     for other in before:
         if isinstance(other, Order):
-            if other is not Order.STORES or isinstance(entry, Put):
+            if other is not Order.STORES or not isinstance(entry, Clean):
                 return False
-        elif isinstance(other, Put) and other.cell == entry.cell:
+        elif any(put.cell in cells for put in puts_of(other)):
             return False
     return True
 
@@ -233,7 +252,7 @@ def _settled(buffer: tuple[Entry, ...]) -> tuple[Entry, ...]:
     kept: list[Entry] = []
     for entry in buffer:
         if isinstance(entry, Order):
-            earlier = (Put, Order) if entry is Order.STORES else (Put, Clean, Order)
+            earlier = (Put, Together, Order) if entry is Order.STORES else (Put, Together, Clean, Order)
             if not any(isinstance(other, earlier) for other in kept):
                 continue
         kept.append(entry)

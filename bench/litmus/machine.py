@@ -34,6 +34,7 @@ from bench.architecture.memory import (
     issue,
     load,
     newest,
+    puts_of,
     synchronise,
     waits,
 )
@@ -134,14 +135,15 @@ class Machine:
 
         What is fetched ahead otherwise may as well be fetched later: only here some value can be fetched no longer.
         """
-        if isinstance(entry, Order) or (isinstance(entry, Drop) and not self.rules.keeps):
-            yield memory.ahead
-            return
-        queues = []
-        for core, running in enumerate(state.threads):
-            now = set(fetchable(state.memory, self.rules, core, entry.cell))
-            lost = now - set(fetchable(memory, self.rules, core, entry.cell))
-            queues.append(self._queues(state.memory, core, running.at, entry.cell) if lost else [memory.ahead[core]])
+        cells = {put.cell for put in puts_of(entry)}
+        if isinstance(entry, Drop) and self.rules.keeps:
+            cells = {entry.cell}
+        queues = [[queue] for queue in memory.ahead]
+        for cell in cells:
+            for core, running in enumerate(state.threads):
+                now = set(fetchable(state.memory, self.rules, core, cell))
+                if now - set(fetchable(memory, self.rules, core, cell)):
+                    queues[core] = self._queues(state.memory, core, running.at, cell)
         yield from itertools.product(*queues)
 
     def _queues(self, memory: Memory, core: int, at: Code | None, cell: int) -> list[tuple[Ahead, ...]]:

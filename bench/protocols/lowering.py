@@ -60,6 +60,8 @@ _BARE: dict[str, Action] = {
 @cache
 def _host(features: Features) -> Host:
     """A profile with the features that the machine asks for; what else it says is of no account here."""
+    if features.architecture:
+        return load_host(features.architecture)
     return load_host(
         "cortex-a72",
         (

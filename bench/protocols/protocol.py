@@ -19,7 +19,7 @@ class Features:
     any time; ``prefetches``: an instruction line may be filled without an execution; ``fetches_ahead``: units are
     fetched before they are executed, past barriers.  ``store_buffer`` in entries.  ``maintenance`` is ``pending`` until
     a barrier, or done ``at once``.  ``icache``: with ``vipt`` a second virtual address has an instruction line of its
-    own.
+    own.  ``architecture``: what is allowed on any of its hosts, instead of all that.
     """
 
     cores: int = 1
@@ -34,6 +34,7 @@ class Features:
     maintenance: Literal["pending", "at once"] = "pending"
     icache: Literal["pipt", "vipt"] = "pipt"
     write_allocate: bool = True
+    architecture: str = ""
 
     def instruction_line(self, core: int) -> int:
         """Bytes in an instruction line of a core."""
@@ -53,6 +54,7 @@ def features_of(host: Host) -> Features:
         store_buffer=coherence.store_buffer.value,
         icache="vipt" if host.icache.indexing.startswith("VI") else "pipt",
         write_allocate=host.dcache.write_allocate,
+        architecture=host.architecture,
     )
 
 
@@ -73,6 +75,8 @@ _LEFT_OUT: dict[str, Callable[[Features], Features]] = {
 
 def troubles(features: Features) -> tuple[str, ...]:
     """Those that a host has."""
+    if features.architecture:
+        return ()
     return tuple(name for name, leave in _LEFT_OUT.items() if leave(features) != features)
 
 

@@ -7,11 +7,12 @@ poll; what they go on with is fetched anew, since they return from an exception.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from bench.machine import State, Taken, arrived, fetched, take
 from bench.program import Model
+from bench.search.machines import Taken, machine_of
 from bench.steps import Fetch, Get, Rule
 
 Verdict = Callable[[int], bool]
@@ -33,13 +34,10 @@ class Execute(Rule):
     fetch: Fetch
     wrong: Verdict
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        found = fetched(model, state, core, self.fetch)
-        if found is None:
-            return None
-        after, values = found
-        result = sum(value * RADIX**number for number, value in enumerate(values))
-        return after, result, (self.fetch.tb, self.fetch.expected) if self.wrong(result) else None
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        for after, values in machine_of(model).fetches(model, state, core, self.fetch):
+            result = sum(value * RADIX**number for number, value in enumerate(values))
+            yield after, result, (self.fetch.tb, self.fetch.expected) if self.wrong(result) else None
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,9 @@ class Look(Rule):
     at: tuple[int, int]
     wrong: Verdict
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        found = take(model, state, core, thread, self.get)
-        assert found is not None  # a load never waits
-        after, result, _ = found
-        return after, result, self.at if self.wrong(result) else None
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        after, result = machine_of(model).loads(model, state, core, self.get)
+        yield after, result, self.at if self.wrong(result) else None
 
 
 @dataclass(frozen=True)
@@ -64,11 +60,10 @@ class SetFlag(Rule):
     flag: int
     value: int
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        if state.buffers[core]:
-            return None
-        flags = (*state.flags[: self.flag], self.value, *state.flags[self.flag + 1 :])
-        return state._replace(flags=flags), 0, None
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        if not machine_of(model).stores_wait(state, core):
+            flags = (*state.flags[: self.flag], self.value, *state.flags[self.flag + 1 :])
+            yield state._replace(flags=flags), 0, None
 
 
 @dataclass(frozen=True)
@@ -78,24 +73,28 @@ class WaitFlag(Rule):
     flag: int
     value: int
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        return (state, 0, None) if state.flags[self.flag] == self.value else None
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        if state.flags[self.flag] == self.value:
+            yield state, 0, None
 
 
 @dataclass(frozen=True)
 class Fence(Rule):
     """Wait for the stores of this core."""
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        return None if state.buffers[core] else (state, 0, None)
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        if not machine_of(model).stores_wait(state, core):
+            yield state, 0, None
 
 
 @dataclass(frozen=True)
 class FenceI(Rule):
     """RISC-V: fetches after it see what this core's stores before it made; nobody else's do."""
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        return None if state.buffers[core] else (_fetches_anew(state, core, lines=True), 0, None)
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        machine = machine_of(model)
+        if not machine.stores_wait(state, core):
+            yield machine.fetches_anew(model, state, core, lines=True), 0, None
 
 
 @dataclass(frozen=True)
@@ -105,22 +104,23 @@ class Interrupt(Rule):
     lines: bool
     own: bool
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        if state.masked & ~(1 << core):
-            return None
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        machine = machine_of(model)
+        if state.masked & ~(1 << core) or machine.stores_wait(state, core):
+            return
         for other in range(len(state.running)):
             if self.own or other != core:
-                state = _fetches_anew(state, other, lines=self.lines)
-        return state, 0, None
+                state = machine.fetches_anew(model, state, other, lines=self.lines)
+        yield state, 0, None
 
 
 @dataclass(frozen=True)
 class Defer(Rule):
     """Every other core drops its instruction cache when a thread next moves to it."""
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
         others = (1 << len(state.running)) - 1 & ~(1 << core)
-        return state._replace(deferred=state.deferred | others), 0, None
+        yield state._replace(deferred=state.deferred | others), 0, None
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,14 @@ class Migrate(Rule):
 
     core: int
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
         there = state.running[self.core]
         if there == thread:
-            return state, 0, None
-        if there >= 0 and not model.programs[there].place(state.places[there]).finished:
-            return None
-        after = arrived(model, state, core, thread, self.core)
-        return None if after is None else (after, 0, None)
+            yield state, 0, None
+        elif there < 0 or model.programs[there].place(state.places[there]).finished:
+            after = machine_of(model).arrived(model, state, core, thread, self.core)
+            if after is not None:
+                yield after, 0, None
 
 
 @dataclass(frozen=True)
@@ -145,58 +145,46 @@ class Mask(Rule):
 
     off: bool
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
         bit = 1 << core
-        return state._replace(masked=state.masked | bit if self.off else state.masked & ~bit), 0, None
+        yield state._replace(masked=state.masked | bit if self.off else state.masked & ~bit), 0, None
 
 
 @dataclass(frozen=True)
 class Poll(Rule):
     """Where a thread may be stopped."""
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        return (state, 0, None) if state.stopper in (-1, thread) else None
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        if state.stopper in (-1, thread):
+            yield state, 0, None
 
 
 @dataclass(frozen=True)
 class StopOthers(Rule):
     """All other threads are at a poll, or done, and stay there."""
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        if state.stopper >= 0:
-            return None
-        for other, program in enumerate(model.programs):
-            place = program.place(state.places[other])
-            if other != thread and place.steps and not isinstance(place.steps[0].action, Poll):
-                return None
-        return state._replace(stopper=thread), 0, None
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        places = (program.place(at) for program, at in zip(model.programs, state.places, strict=True))
+        others = [place.steps[0].action for other, place in enumerate(places) if other != thread and place.steps]
+        if state.stopper < 0 and all(isinstance(action, Poll) for action in others):
+            yield state._replace(stopper=thread), 0, None
 
 
 @dataclass(frozen=True)
 class ResumeOthers(Rule):
     """They go on."""
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        if state.stopper != thread:
-            return None
-        for other in range(len(state.running)):
-            if other != core:
-                state = _fetches_anew(state, other, lines=False)
-        return state._replace(stopper=-1), 0, None
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        if state.stopper == thread:
+            for other in range(len(state.running)):
+                if other != core:
+                    state = machine_of(model).fetches_anew(model, state, other, lines=False)
+            yield state._replace(stopper=-1), 0, None
 
 
 @dataclass(frozen=True)
 class MmuOn(Rule):
     """Fetches of this core go through the point of unification; lines that it has already stay."""
 
-    def take(self, model: Model, state: State, core: int, thread: int) -> Taken | None:
-        return state._replace(physical=state.physical & ~(1 << core)), 0, None
-
-
-def _fetches_anew(state: State, core: int, *, lines: bool) -> State:
-    """A core forgets what it has fetched ahead, and with ``lines`` its instruction cache."""
-    state = state._replace(ahead=(*state.ahead[:core], None, *state.ahead[core + 1 :]))
-    if lines:
-        empty = (None,) * len(state.icache[core])
-        state = state._replace(icache=(*state.icache[:core], empty, *state.icache[core + 1 :]))
-    return state
+    def taken(self, model: Model, state: Any, core: int, thread: int) -> Iterator[Taken]:
+        yield state._replace(physical=state.physical & ~(1 << core)), 0, None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from bench.machine import Event, Kind, State, Transition, initial
+from bench.architecture.hosts import rules
+from bench.architecture.memory import fetchable
+from bench.machine import Event, Kind, Transition
 from bench.protocols.judge import Judged
 from bench.protocols.lowering import Lowering
 from bench.protocols.operations import Operation
 from bench.protocols.rules import Execute, Look, digits
+from bench.search.machines import machine_of
 
 ABSENT = "absent"
 
@@ -18,7 +23,8 @@ class Row:
     """One step: who takes it (a thread's name, or ``core N``), what it is, and what units then are.
 
     ``data``: on the data side; ``memory``: at the point of unification; ``code``: in each core's instruction cache, or
-    ``absent``; each as unit to value.  ``wrong``: the step observed what it may not.
+    ``absent``; each as unit to value.  On an architecture: the newest that is visible, the memory floor, and what each
+    core may fetch, with bars between.  ``wrong``: the step observed what it may not.
     """
 
     actor: str
@@ -32,7 +38,7 @@ class Row:
 def story(judged: Judged) -> tuple[Row, ...]:
     """The rows of a counterexample, if there is one; a deadlock ends with a row for each thread that waits."""
     lowering = judged.lowering
-    before = initial(lowering.model)
+    before = machine_of(lowering.model).initial(lowering.model)
     rows = []
     for step in judged.outcome.run:
         rows.append(_row(lowering, before, step))
@@ -46,7 +52,7 @@ def story(judged: Judged) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _row(lowering: Lowering, before: State, step: Transition) -> Row:
+def _row(lowering: Lowering, before: Any, step: Transition) -> Row:
     event = step.event
     if event.kind is Kind.PROGRAM:
         actor, what = lowering.protocol.threads[event.thread].name, _done(lowering, before, step)
@@ -55,7 +61,7 @@ def _row(lowering: Lowering, before: State, step: Transition) -> Row:
     return Row(actor, what, *_held(lowering, step.state), wrong=step.wrong is not None)
 
 
-def _done(lowering: Lowering, before: State, step: Transition) -> str:
+def _done(lowering: Lowering, before: Any, step: Transition) -> str:
     program = lowering.programs[step.event.thread]
     taken = program.place(before.places[step.event.thread]).steps[0]
     if not isinstance(taken.action, Execute | Look):
@@ -65,8 +71,10 @@ def _done(lowering: Lowering, before: State, step: Transition) -> str:
     return f"{taken.label.what}: {values}"
 
 
-def _happens(lowering: Lowering, before: State, step: Transition) -> str:
+def _happens(lowering: Lowering, before: Any, step: Transition) -> str:
     event, model = step.event, lowering.model
+    if model.host.architecture:
+        return _allowed(lowering, step)
     match event.kind:
         case Kind.WRITE_BACK:
             return f"the data line of {_units(lowering, model.dline_cells[event.line])} is written back and dropped"
@@ -94,6 +102,27 @@ def _happens(lowering: Lowering, before: State, step: Transition) -> str:
     raise AssertionError(f"no protocol has {event.kind}")
 
 
+def _allowed(lowering: Lowering, step: Transition) -> str:
+    """What happens by itself on an architecture, where lines are cells."""
+    event = step.event
+    match event.kind:
+        case Kind.AHEAD:
+            after: Any = step.state
+            (thread, position), values = after.memory.ahead[event.core][-1]
+            cells = lowering.model.units[thread][position]
+            said = ", ".join(lowering.values[value] for value in values)
+            return f"{_units(lowering, cells)} is fetched ahead: {said}"
+        case Kind.DRAIN:
+            return f"the store to {lowering.names[event.line]} becomes visible"
+        case Kind.COMPLETE if event.detail == 0:
+            return f"the cleaning of {lowering.names[event.line]} completes"
+        case Kind.COMPLETE:
+            return f"the invalidation of {lowering.names[event.line]} completes on core {event.detail - 1}"
+        case Kind.SWITCH:
+            return f"goes on with {lowering.protocol.threads[event.thread].name}"
+    raise AssertionError(f"no protocol has {event.kind}")
+
+
 def _code(lowering: Lowering, event: Event) -> str:
     return _units(lowering, lowering.model.iline_cells[event.core][event.line])
 
@@ -103,10 +132,25 @@ def _units(lowering: Lowering, cells: tuple[int, ...]) -> str:
 
 
 def _held(
-    lowering: Lowering, state: State
+    lowering: Lowering, state: Any
 ) -> tuple[dict[str, str], dict[str, str], tuple[dict[str, str], ...]]:  # fmt: skip
     model = lowering.model
     names, values = lowering.names, lowering.values
+    if model.host.architecture:
+        host, visible = rules(model.host.architecture), state.memory
+
+        def may(core: int, cell: int) -> str:
+            found: Iterable[Any] = fetchable(visible, host, core, cell)
+            return "|".join(values[value] for value in found)
+
+        cells = list(enumerate(names))
+        newest = machine_of(model).newest(state)
+        floor = [history[max(at, 0)] for history, at in zip(visible.history, visible.clean, strict=True)]
+        return (
+            {name: values[newest[cell]] for cell, name in cells},
+            {name: values[floor[cell]] for cell, name in cells},
+            tuple({name: may(core, cell) for cell, name in cells} for core in range(len(state.running))),
+        )
     code = []
     for core, lines in enumerate(state.icache):
         here = {}
