@@ -213,7 +213,7 @@ def check(
 
     \b
     Example: staleline check unfixed --host cortex-a9 --scenario system --start fault
-    Example: staleline check my_protocol.toml --host cortex-a72
+    Also: staleline check my_protocol.toml --host cortex-a72
     """
     from bench.check import cell
     from bench.check.follow import load_events
@@ -631,7 +631,7 @@ def risk(
 
     \b
     Example: staleline risk --strategy unfixed --host cortex-a9 --scenario system
-    Example: staleline risk --strategy unfixed --per-operation write_back=1e-6,drop=1e-3
+    Also: staleline risk --strategy unfixed --per-operation write_back=1e-6,drop=1e-3
     """
     from bench.files import refuse_unwritable, replacing
     from bench.replay.parameters import Parameters

@@ -59,6 +59,7 @@ def test_the_wheel_holds_what_is_read_at_run_time(wheel: zipfile.ZipFile) -> Non
         "bench/__main__.py", "strategies/unfixed.py", "strategies/stop_the_world_flush.py",
     } <= names  # fmt: skip
     assert len([name for name in names if PurePosixPath(name).match("bench/hosts/*.toml")]) == 17
+    assert len([name for name in names if PurePosixPath(name).match("bench/known_bugs/*.toml")]) == 39
     for trace in SHIPPED:
         file = f"bench/traces/data/{trace}.trace"
         assert wheel.read(file) == (ROOT / file).read_bytes()
@@ -98,12 +99,13 @@ def test_an_installed_wheel_is_the_program(wheel: zipfile.ZipFile, tmp_path: Pat
 
 LAYERS = (
     ("strategies",),
-    ("bench.errors", "bench.files", "bench.jit", "bench.processors", "bench.words"),
+    ("bench.errors", "bench.files", "bench.jit", "bench.known_bugs", "bench.processors", "bench.toml", "bench.words"),
     ("bench.hosts", "bench.translators", "bench.scenarios", "bench.layout"),
     ("bench.steps", "bench.survey", "bench.program"),
     ("bench.machine",),
-    ("bench.autopsy", "bench.search"),
-    ("bench.check", "bench.traces"),
+    ("bench.architecture",),
+    ("bench.autopsy", "bench.litmus", "bench.search"),
+    ("bench.check", "bench.protocols", "bench.traces"),
     ("bench.replay", "bench.risk"),
     ("bench.compare", "bench.matrix"),
     ("bench.thread",),

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from bench.architecture.story import tell
 from bench.autopsy.autopsy import Autopsy, autopsy
+from bench.check.allowed import tell
 from bench.check.explain import Explanation, explain
 from bench.check.follow import Followed, Wanted, follow
 from bench.check.units import Hazard, Units, concerned_by, search_units

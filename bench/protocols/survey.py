@@ -23,8 +23,8 @@ class JudgedCase:
     """A case with its verdict, the ``failure`` (``wrong fetch``, ``deadlock``, ``vacuous``, or empty), its
     counterexample and the number of ``states``.
 
-    If asked for: ``needs`` of a case that fails (``needed_features``), None of one that does not; ``necessities`` of
-    one that holds.
+    If asked for: ``needs`` of a case that fails on a host (``needed_features``), else None; ``necessities`` of one that
+    holds.
     """
 
     case: Case
@@ -55,10 +55,11 @@ def judged(document: Document, *, explained: bool, max_states: int = MOST_STATES
     for case in document.cases:
         found = judge(case.protocol, max_states=max_states)
         fails, holds = found.verdict == "fails", found.verdict == "holds"
+        of_host = fails and not case.protocol.features.architecture
         cases.append(
             JudgedCase(
                 case, found.verdict, found.outcome.failure, found.outcome.states, story(found),
-                needed_features(case.protocol) if explained and fails else None,
+                needed_features(case.protocol) if explained and of_host else None,
                 necessities(case.protocol) if explained and holds else (),
             )
         )  # fmt: skip
