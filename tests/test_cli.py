@@ -391,7 +391,7 @@ def test_every_command_with_arguments_has_an_example_that_runs(
     command: str, tiny_trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleline: Staleline
 ) -> None:
     text = " ".join(staleline(*command.split(), "--help").out.split())
-    found = re.search(rf"Example\b[^:]*: staleline ({command} .*?) (?:Arguments|Options):", text)
+    found = re.search(rf"Example\b[^:]*: staleline ({command} .*?) (?:Also|Arguments|Options):", text)
     assert found is not None
     words = shlex.split(found[1])
     monkeypatch.chdir(tmp_path)
