@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -491,7 +492,11 @@ def compare(
                     partial(_tell_share, tell, found.name, number),
                 )
             )  # fmt: skip
-    if format == "json":
+    if format == "html":
+        from bench.report.page.build import as_page
+
+        emit(as_page(results, recorded, parameters, shlex.join(("staleline", *sys.argv[1:]))))
+    elif format == "json":
         emit(_json(comparisons.compared_objects(results)))
     else:
         emit(comparisons.compared_csv(results) if format == "csv" else comparisons.compared_text(results, format))

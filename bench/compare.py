@@ -42,12 +42,12 @@ class Compared:
     @property
     def right(self) -> bool:
         """No check failed or was cut short."""
-        return all(result.verdict in ("holds", "n/a") for result in self._all)
+        return all(result.verdict in ("holds", "n/a") for result in self.every)
 
     @property
     def wrong(self) -> bool:
         """Some check failed."""
-        return any(result.verdict == "fails" for result in self._all)
+        return any(result.verdict == "fails" for result in self.every)
 
     @property
     def alone(self) -> tuple[str, ...]:
@@ -56,16 +56,21 @@ class Compared:
         return tuple(r.scenario for r in checked) if all(r.verdict == "holds" for r in checked) else ()
 
     @property
-    def _all(self) -> tuple[Checked, ...]:
+    def every(self) -> tuple[Checked, ...]:
+        """All checks, those of the lasting and the partial hazard last."""
         return (*self.checks, *((self.lasting,) if self.lasting else ()), self.partial)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All strategies on one host, in the order of the table: right ones by cost, undecided ones, wrong ones."""
+    """All strategies on one host, in the order of the table: right ones by cost, undecided ones, wrong ones.
+
+    ``isa``: the instruction set that the translator emits.
+    """
 
     host: Host
     translator: str
+    isa: str
     what_if: bool
     trace: str
     vcpus: int
@@ -111,7 +116,13 @@ def compare(
         rows.append(Compared(leader.name, same, tuple(transient), lasting[0] if lasting else None, partial, cost))
     vcpus = parameters.vcpus if parameters.vcpus is not None else host.cores.value
     return Comparison(
-        host, translator.full_name, hypothetical(translator, host), trace.name, vcpus, tuple(_ranked(rows))
+        host,
+        translator.full_name,
+        translator.isa,
+        hypothetical(translator, host),
+        trace.name,
+        vcpus,
+        tuple(_ranked(rows)),
     )
 
 

@@ -43,7 +43,8 @@ class Row:
 
     The words are those of the watched unit after the row: ``icache`` and ``ahead`` (units
     fetched ahead) for each core, ``buffer`` (store buffers) for each core, ``dcache`` and
-    ``memory`` (the PoU).  ``steps`` is how many steps of the machine the row takes.
+    ``memory`` (the PoU).  ``steps`` is how many steps of the machine the row takes.  ``fetches``: what each core would
+    fetch as the unit now, as an instruction; ``reads``: what a debugger reads there.
     """
 
     actor: str
@@ -56,6 +57,8 @@ class Row:
     memory: Word
     because: str
     steps: int
+    fetches: tuple[str, ...] = ()
+    reads: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +297,13 @@ class _Explainer:
             memory=self._memory(last.after),
             because=f"{because[0].upper()}{because[1:]}.",
             steps=len(group),
+            fetches=tuple(self._supplies(last.after, core) for core in cores),
+            reads=self._instruction(last.after.data, self.at) if self.at is not None else "",
         )
+
+    def _supplies(self, state: State, core: int) -> str:
+        """The watched unit as a core would fetch it, as an instruction."""
+        return self._instruction(self._supplied(state, core, self.at)[0], self.at) if self.at is not None else ""
 
     def _program_text(self, group: list[_Move], ran: set[tuple[int, int]]) -> str:
         step = group[0].step

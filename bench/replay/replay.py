@@ -57,6 +57,8 @@ class Replayed(Struct, frozen=True, kw_only=True):
                      first translation, which all strategies have, are not counted)
     ``refills``      L1 instruction misses of TBs on top of the baseline's; negative if some were spared, or by chance
     ``side_bytes``   memory kept beside the TBs, at its most
+    ``line_flushes``, ``locks``  how often a line is flushed (half a one where it is only cleaned or only invalidated),
+                     and a lock taken: what the prices of either are multiplied by
 
     ``flush``, ``lock``, ``stop``, ``lookup``, ``translate``, ``store_into_code`` as in ``price.py``;
     ``refill``       those refills; where replacement is random its range has room for chance
@@ -75,6 +77,8 @@ class Replayed(Struct, frozen=True, kw_only=True):
     lines_invalidated: int
     refills: int
     side_bytes: int
+    line_flushes: float
+    locks: int
     flush: Cost
     refill: Cost
     lock: Cost
@@ -200,6 +204,8 @@ class _Asked:
             lines_invalidated=tally.invalidated,
             refills=more.code_misses,
             side_bytes=self._peak(),
+            line_flushes=tally.halves / 2,
+            locks=tally.locks,
             flush=flush,
             refill=refill,
             lock=lock,

@@ -157,7 +157,12 @@ def _row_object(row: Row) -> dict[str, Any]:
     for name, words in (("icache", row.icache), ("ahead", row.ahead), ("buffer", row.buffer)):
         for core, word in enumerate(words):
             found[name if len(words) == 1 else f"{name}{core}"] = word
-    return {**found, "dcache": row.dcache, "memory": row.memory, "steps": row.steps, "because": row.because}
+    for core, instruction in enumerate(row.fetches):
+        found["fetches" if len(row.fetches) == 1 else f"fetches{core}"] = instruction
+    return {
+        **found, "reads": row.reads, "dcache": row.dcache, "memory": row.memory, "steps": row.steps,
+        "because": row.because,
+    }  # fmt: skip
 
 
 def _states(outcome: Outcome) -> str:

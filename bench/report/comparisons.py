@@ -20,7 +20,8 @@ from bench.translators.translator import Translator
 from bench.words import listed
 
 COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
-COUNTS = ("retranslations", "writes", "lines_cleaned", "lines_invalidated", "refills", "side_bytes")
+COUNTS = ("retranslations", "writes", "lines_cleaned", "lines_invalidated", "refills", "side_bytes", "line_flushes",
+          "locks")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def _comparison(comparison: Comparison, style: str) -> str:
     if comparison.what_if:
         lines.append(f"Hypothetical: {host.name} does not run what {comparison.translator} emits.")
     lines += ["", table(headers, body, style, right=range(len(headers) - 5, len(headers))), ""]
-    lines += [fill(sentence) for sentence in _sentences(comparison)]
+    lines += [fill(sentence) for sentence in sentences(comparison)]
     failed = next((result for row in rows for result in row.checks if result.verdict == "fails"), None)
     if failed is not None:
         lines += ["", f"The first failure, step by step: {command(failed)}"]
@@ -211,7 +212,7 @@ def _verdict(result: Checked) -> str:
     )
 
 
-def _sentences(comparison: Comparison) -> list[str]:
+def sentences(comparison: Comparison) -> list[str]:
     """What the table says, in words."""
     rows = comparison.rows
     scenarios = [result.scenario for result in rows[0].checks]

@@ -1,0 +1,385 @@
+"""The page: text and tables that need no script to be read, and the data that the script steps through."""
+
+from __future__ import annotations
+
+import importlib.resources
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from bench.breakeven import WHATS, BreakEven, break_even
+from bench.check.cell import Checked
+from bench.check.command import command
+from bench.check.explain import Row
+from bench.compare import Compared, Comparison
+from bench.replay.parameters import Parameters
+from bench.report.checks import verdict
+from bench.report.comparisons import sentences
+from bench.report.costs import cycles, memory, number, share
+from bench.report.page import charts
+from bench.report.tradeoff import PARTS, frontier, points
+from bench.traces.trace import Trace
+
+_WORDS = {"ok": "ok", "wrong": "\u2717 wrong", "absent": "\u2013"}
+
+
+def as_page(comparisons: Sequence[Comparison], trace: Trace, parameters: Parameters, said: str) -> str:
+    """The whole file.  ``said``: the command line that made it."""
+    compared = [comparison for comparison in comparisons if comparison.rows]
+    title = "Staleline: " + ", ".join(dict.fromkeys(f"{one.host.name} with {one.translator}" for one in compared))
+    body = "\n".join(
+        (
+            f"<header><h1>{escape(title)}</h1>", *_summary(compared), "</header>", "<main>", *_results(compared),
+            _STEPPER, *_tradeoff(compared), *_parts(compared), *_prices(compared), *_counterexamples(compared),
+            *_reproduce(compared, trace, parameters, said), "</main>",
+        )
+    )  # fmt: skip
+    files = importlib.resources.files(__package__)
+    parts = {name: files.joinpath(f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
+    # Nothing in the data can end the element that it is in.
+    data = msgspec.json.encode(_data(compared)).decode().replace("<", "\\u003c")
+    parts |= {"title": escape(title), "body": body, "data": data}
+    page = parts["html"]
+    for name in ("title", "css", "js", "body", "data"):
+        page = page.replace(f"[[{name}]]", parts[name], 1)
+    return page.rstrip("\n")
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def _summary(compared: Sequence[Comparison]) -> Iterable[str]:
+    for comparison in compared:
+        derived = f" ({', '.join(comparison.host.derived)})" if comparison.host.derived else ""
+        text = f"{comparison.host.title}{derived} with {comparison.translator}, replaying {comparison.trace}."
+        if comparison.what_if:
+            text += f" Hypothetical: {comparison.host.name} does not run what {comparison.translator} emits."
+        yield f"<p><strong>{escape(text)}</strong> {escape(' '.join(sentences(comparison)))}</p>"
+
+
+def _id(result: Checked) -> str:
+    hazard = "" if result.options.hazard == "transient" else f"/{result.options.hazard}"
+    return f"{result.strategy}/{result.host.name}/{result.translator}/{result.scenario}{hazard}"
+
+
+def _rows_of(result: Checked) -> tuple[Row, ...]:
+    return result.explanation.rows if result.explanation is not None and result.verdict == "fails" else ()
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+def _results(compared: Sequence[Comparison]) -> Iterable[str]:
+    scenarios = [result.scenario for result in compared[0].rows[0].checks]
+    lasting = any(row.lasting is not None for one in compared for row in one.rows)
+    heads = [
+        *map(_head, ("rank", "strategy", "host", *(["translator"] if _many(compared) else []))),
+        *(f'<th scope="col" data-scenario="{escape(name)}">{escape(name)}</th>' for name in scenarios),
+        *map(_head, (*(["lasting"] if lasting else []), "partial")),
+        *(_head(name, "number") for name in ("overhead, cycles", "share", "stopping others", "memory")),
+    ]
+    yield '<h2 id="table">Verdicts and costs</h2><div id="filters" class="filters"></div>'
+    yield _table(
+        heads,
+        (
+            _result(comparison, row, lasting=lasting, translator=_many(compared))
+            for comparison in compared for row in comparison.rows
+        ),
+        attributes=' id="results" tabindex="-1"',
+        caption="Costs are nominal (lowest..highest) over the whole trace. A verdict that FAILS opens its shortest "
+        "counterexample, of so many rows.",
+    )  # fmt: skip
+
+
+def _head(name: str, kind: str = "") -> str:
+    classes = f' class="{kind}"' if kind else ""
+    return f'<th scope="col"{classes}>{escape(name)}</th>'
+
+
+def _row_head(name: str) -> str:
+    return f'<th scope="row">{escape(name)}</th>'
+
+
+def _table(heads: Iterable[str], rows: Iterable[str], *, attributes: str = "", caption: str = "") -> str:
+    """A table that scrolls by itself where it is wider than the page; ``heads`` and ``rows`` in HTML."""
+    said = f"<caption>{escape(caption)}</caption>" if caption else ""
+    inside = f"{said}<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody>"
+    return f'<div class="scroll"><table{attributes}>{inside}</table></div>'
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _folded(summary: str, *inside: str) -> str:
+    return f"<details><summary>{escape(summary)}</summary>{''.join(inside)}</details>"
+
+
+def _figure(drawing: str, caption: str = "") -> str:
+    said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f"<figure>{drawing}{said}</figure>"
+
+
+def _many(compared: Sequence[Comparison]) -> bool:
+    """Whether there are several translators to tell apart."""
+    return len({one.translator for one in compared}) > 1
+
+
+def _result(comparison: Comparison, row: Compared, *, lasting: bool, translator: bool) -> str:
+    tied = row.rank and sum(other.rank == row.rank for other in comparison.rows) > 1
+    rank = f"{row.rank}{'=' if tied else ''}" if row.rank else "wrong" if row.wrong else "?"
+    cost = row.cost
+    cells = [
+        f'<td data-sort="{row.rank or 99}">{rank}</td>',
+        f'<th scope="row">{escape(" = ".join((row.strategy, *row.same)))}</th>',
+        f"<td>{escape(comparison.host.name)}</td>",
+        *([f"<td>{escape(comparison.translator)}</td>"] if translator else []),
+        *(_verdict(result) for result in row.checks),
+        *([_verdict(row.lasting) if row.lasting is not None else "<td></td>"] if lasting else []),
+        _verdict(row.partial),
+        _number(cost.overhead.nominal, cycles(cost.overhead)),
+        _number(cost.overhead.nominal / cost.baseline.nominal, share(cost.overhead, cost.baseline)),
+        _number(cost.stop.nominal, cycles(cost.stop)), _number(cost.side_bytes, memory(cost.side_bytes)),
+    ]  # fmt: skip
+    of = f'data-host="{escape(comparison.host.name)}" data-translator="{escape(comparison.translator)}"'
+    return f"<tr {of}>{''.join(cells)}</tr>"
+
+
+def _number(value: float, text: str) -> str:
+    return f'<td class="number" data-sort="{value}">{escape(text)}</td>'
+
+
+def _verdict(result: Checked) -> str:
+    rows = _rows_of(result)
+    if rows:
+        name = "/".join(_quoted(part) for part in _id(result).split("/"))
+        return f'<td class="fails" data-sort="{len(rows)}"><a href="#{name}/1">FAILS {len(rows)}</a></td>'
+    kind = result.verdict if result.verdict in ("holds", "fails") else "absent"
+    return f'<td class="{kind}" data-sort="{0 if kind == "holds" else 99}">{escape(verdict(result))}</td>'
+
+
+def _quoted(part: str) -> str:
+    """As the script makes a part of a fragment."""
+    return quote(part, safe="!'()*-._~")
+
+
+_STEPPER = """
+<section id="stepper" hidden tabindex="-1" aria-labelledby="stepper-title">
+<h2 id="stepper-title"></h2>
+<p id="stepper-about" class="soft"></p>
+<div class="controls">
+<button id="back" type="button" class="plain">Back</button>
+<button id="forward" type="button" class="plain">Forward</button>
+<label for="slider" class="soft">Step</label>
+<input id="slider" type="range" min="1" max="1" value="1">
+<button id="close" type="button" class="plain">Close</button>
+</div>
+<p class="soft">Keys: left and right, home and end; escape closes. The address names this step.</p>
+<p id="because" class="because" aria-live="polite"></p>
+<div id="beside" class="beside"></div>
+<div id="lanes" class="scroll" tabindex="0" role="group" aria-label="Lanes of threads and caches"></div>
+</section>"""
+
+
+# --- drawings -------------------------------------------------------------------------------------------------------
+
+
+def _tradeoff(compared: Sequence[Comparison]) -> Iterable[str]:
+    found = points(compared)
+    best = frontier(found)
+    yield "<h2>Where it is right against what it costs: up and to the right is better</h2>"
+    yield _figure(
+        charts.tradeoff(found),
+        "A cell is a host and translator with a scenario or a hazard. Cost: overhead over the baseline, the mean over "
+        "the hosts, with its range as a bar. Filled, and on the dashed line: the frontier, of which nothing is both "
+        "cheaper and right in more cells.",
+    )
+    rows = (
+        _line(
+            (
+                _row_head(point.strategy),
+                f"<td>{100 * point.nominal:.2g} % ({100 * point.low:.2g}..{100 * point.high:.2g})</td>",
+                f"<td>{point.right} of {point.of}</td>", f"<td>{'yes' if point in best else 'no'}</td>",
+            )
+        )
+        for point in found
+    )  # fmt: skip
+    heads = map(_head, ("strategy", "share of the baseline", "right in", "frontier"))
+    yield _folded("The same as a table", _table(heads, rows))
+
+
+def _parts(compared: Sequence[Comparison]) -> Iterable[str]:
+    yield "<h2>What the overhead is made of</h2>"
+    for comparison in compared:
+        yield f"<h3>{escape(comparison.host.name)} with {escape(comparison.translator)}</h3>"
+        yield _figure(charts.parts(comparison))
+        rows = []
+        for row in comparison.rows:
+            costs = [getattr(row.cost, part) for part in PARTS]
+            rows.append(_line((_row_head(row.strategy), *(_number(cost.nominal, cycles(cost)) for cost in costs))))
+        heads = (_head("strategy"), *(_head(part.replace("_", " "), "number") for part in PARTS))
+        yield _folded("The same as a table, with ranges", _table(heads, rows))
+
+
+def _prices(compared: Sequence[Comparison]) -> Iterable[str]:
+    yield "<h2>Break-even: for which price does the order of the right strategies change?</h2>"
+    for comparison in compared:
+        for what in WHATS:
+            found = break_even(comparison, what)
+            if found is not None:
+                yield f"<h3>{escape(comparison.host.name)}: the price of a {what}</h3>"
+                yield _figure(charts.prices(found), told(found))
+
+
+def told(found: BreakEven) -> str:
+    """What a break-even says, in words."""
+    low, nominal, high = found.here
+    here = f"{number(nominal)} cycles ({number(low)}..{number(high)})" if low < high else f"{number(nominal)} cycles"
+    if len(found.stretches) == 1:
+        text = f"At every price {' = '.join(found.stretches[0].cheapest)} is the cheapest that is right."
+    else:
+        parts = []
+        for stretch in found.stretches:
+            end = "on" if stretch.high is None else f"to {number(stretch.high)}"
+            parts.append(f"from {number(stretch.low)} {end} {' = '.join(stretch.cheapest)}")
+        text = f"Cheapest that is right, by the price in cycles: {'; '.join(parts)}."
+    text += f" On this host it is {here}."
+    if not found.crossings:
+        return f"{text} No two right strategies change places at any price."
+    inside = [crossing for crossing in found.crossings if low <= crossing.price <= high]
+    said = "; ".join(
+        f"{crossing.dearer} becomes dearer than {crossing.cheaper} at {number(crossing.price)}"
+        for crossing in found.crossings[:5]
+    )
+    more = f" (and {len(found.crossings) - 5} more)" if len(found.crossings) > 5 else ""
+    range_says = "within" if inside else "none within"
+    return f"{text} {said}{more}: {range_says} the range of this host's price."
+
+
+# --- counterexamples, for print and without a script ------------------------------------------------------------------
+
+
+def _failing(compared: Sequence[Comparison]) -> list[Checked]:
+    return [result for one in compared for row in one.rows for result in row.every if _rows_of(result)]
+
+
+def _title(result: Checked) -> str:
+    cell = f"{result.strategy} on {result.host.name} with {result.translator}"
+    return f"{cell}, {result.scenario}, {result.options.hazard} hazard"
+
+
+def _watched(result: Checked) -> str:
+    watched = result.explanation.watched if result.explanation is not None else None
+    return f"The caches as they hold {watched.name}, {watched.instruction}." if watched is not None else ""
+
+
+def _counterexamples(compared: Sequence[Comparison]) -> Iterable[str]:
+    yield "<h2>Counterexamples, as tables</h2>"
+    for result in _failing(compared):
+        rows = _rows_of(result)
+        cores = range(len(rows[0].icache))
+        names = [f"icache {core}" for core in cores] if len(cores) > 1 else ["icache"]
+        heads = map(_head, ("", "actor", "operation", *names, "dcache", "memory"))
+        again = f'<p class="soft">{escape(_watched(result))} Again: <code>{escape(command(result))}</code></p>'
+        lines = (_counted(at, row) for at, row in enumerate(rows, 1))
+        yield _folded(f"{_title(result)}: {len(rows)} rows", again, _table(heads, lines))
+
+
+def _counted(at: int, row: Row) -> str:
+    words = (f'<td class="{word}">{_WORDS[word]}</td>' for word in (*row.icache, row.dcache, row.memory))
+    what = f'{escape(row.operation)}<br><span class="soft">{escape(row.because)}</span>'
+    return _line((_row_head(str(at)), f"<td>{escape(row.actor)}</td>", f"<td>{what}</td>", *words))
+
+
+def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
+    """What the script steps through and filters by."""
+    return {
+        "filters": {
+            "host": list(dict.fromkeys(one.host.name for one in compared)),
+            "translator": list(dict.fromkeys(one.translator for one in compared)),
+            "scenario": [result.scenario for result in compared[0].rows[0].checks],
+        },
+        "cells": [
+            {
+                "id": _id(result), "title": _title(result), "watched": _watched(result), "start": {},
+                "rows": [
+                    {
+                        "actor": row.actor, "operation": row.operation, "because": row.because,
+                        "icache": list(row.icache), "ahead": list(row.ahead), "buffer": list(row.buffer),
+                        "dcache": row.dcache, "memory": row.memory, "fetches": list(row.fetches), "reads": row.reads,
+                    }
+                    for row in _rows_of(result)
+                ],
+            }
+            for result in _failing(compared)
+        ],
+    }  # fmt: skip
+
+
+# --- to make it again -------------------------------------------------------------------------------------------------
+
+
+def _reproduce(compared: Sequence[Comparison], trace: Trace, parameters: Parameters, said: str) -> Iterable[str]:
+    facts = {
+        "command": said, "version": _version(), "commit": _commit(), "Python": platform.python_version(),
+        "trace": f"{trace.name}, {trace.length:,} executions, {len(trace.retranslations):,} retranslations",
+        "seed of random replacement": str(parameters.seed),
+    }  # fmt: skip
+    yield "<h2>To make it again</h2>"
+    yield _table(
+        map(_head, ("what", "which")),
+        (_line((_row_head(name), f'<td class="code">{escape(value)}</td>')) for name, value in facts.items()),
+    )
+    for comparison in {one.host.name: one for one in compared}.values():
+        heads = map(_head, ("figure", "value", "tag", "source"))
+        rows = (
+            _line((_row_head(name), *(f"<td>{escape(text)}</td>" for text in texts)))
+            for name, *texts in _figures(msgspec.to_builtins(comparison.host), "")
+        )
+        yield _folded(f"{comparison.host.name}: every figure with its tag and source", _table(heads, rows))
+
+
+def _figures(tree: dict[str, Any], path: str) -> Iterable[tuple[str, str, str, str]]:
+    """Every table of a profile that has a tag: its name, what it says, the tag and the sources."""
+    for key, value in tree.items():
+        if not isinstance(value, dict):
+            continue
+        name = f"{path}.{key}" if path else key
+        if "tag" in value:
+            plain = {part: here for part, here in value.items() if not isinstance(here, dict | list)}
+            said = (
+                str(here) if part == "value" else f"{part} {here}"
+                for part, here in plain.items()
+                if not part.endswith(("tag", "note")) and here not in ("", None)
+            )
+            yield name, ", ".join(said), value["tag"], "; ".join(value.get("source", ()))
+        yield from _figures(value, name)
+
+
+def _version() -> str:
+    try:
+        return version("staleline")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    """The commit of a checkout, with a mark where it was changed; nothing of an installed package."""
+    folder = Path(__file__).resolve().parents[3]
+    if not (folder / ".git").exists():
+        return "an installed package"
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip()
