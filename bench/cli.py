@@ -459,6 +459,7 @@ def compare(
 ) -> None:
     """The main job: every strategy and scenario on a host, one table: verdicts, cost, memory.
 
+    --format html writes one page for a browser: the table, counterexamples to step through, the trade-off, break-even.
     Exit status: 0 when the table is there, failing strategies included; 2 for bad input.
 
     \b
@@ -500,6 +501,27 @@ def compare(
         emit(_json(comparisons.compared_objects(results)))
     else:
         emit(comparisons.compared_csv(results) if format == "csv" else comparisons.compared_text(results, format))
+
+
+@app.command()
+def report(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .html file to write.")],
+    trace: Trace = DEFAULT_TRACE,
+    strategy: Strategies = None,
+    host: Hosts = None,
+    translator: Translators = None,
+    scenario: Scenarios = None,
+    settings: Settings = None,
+    what_if: WhatIf = False,
+) -> None:
+    """The same comparison as one HTML file, to be put in front of others: staleline compare --format html.
+
+    \b
+    Example: staleline report linux-boot -o report.html
+    """
+    compare(
+        trace, strategy, host, translator, scenario, settings=settings, what_if=what_if, format="html", output=output
+    )
 
 
 @app.command("matrix")

@@ -169,5 +169,12 @@
       go(moves[event.key]);
     } else if (event.key === "Escape") by("close").click();
   });
+  // On paper nothing can be unfolded.
+  let folded = [];
+  window.addEventListener("beforeprint", () => {
+    folded = [...document.querySelectorAll("details:not([open])")];
+    folded.forEach((one) => { one.open = true; });
+  });
+  window.addEventListener("afterprint", () => folded.forEach((one) => { one.open = false; }));
   open();
 })();

@@ -1,0 +1,312 @@
+"""The page: what it holds, and, in a browser, that it sorts, filters, steps and is readable everywhere."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Staleline
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+VOID = {"meta", "input", "br"}
+STRANGE = "A board </script><b>&\"'"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """The page of two hosts, one with a strange title, and what ``--format json`` says of the same."""
+    folder = tmp_path_factory.mktemp("page")
+    profile = files("bench.hosts").joinpath("cortex-a9.toml").read_text(encoding="utf-8")
+    profile = re.sub(r"(?m)^title = .*$", f"title = '''{STRANGE}'''", profile).replace('"cortex-a9"', '"board"', 1)
+    (folder / "board.toml").write_text(profile, encoding="utf-8")
+    words = ("compare", str(tiny_trace), "--host", f"arm926,{folder / 'board.toml'}",
+             "--strategy", "unfixed,idempotent,flush-on-retranslation,stop-the-world-flush")  # fmt: skip
+    for name in ("html", "json"):
+        subprocess.run(
+            [sys.executable, "-m", "bench", *words, "--format", name, "-o", str(folder / f"page.{name}")],
+            check=True, cwd=Path(__file__).resolve().parents[1],
+        )  # fmt: skip
+    return folder / "page.html", json.loads((folder / "page.json").read_text("utf-8"))["results"]
+
+
+class Outline(HTMLParser):
+    """Which elements are open, the text of each verdict, and what could lead elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.elsewhere: list[str] = []
+        self.scripts: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attributes:
+            if name == "href":
+                self.links.append(value or "")
+            if name in ("src", "href", "action") and not (value or "").startswith("#"):
+                self.elsewhere.append(f"{tag} {name}={value}")
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag in ("line", "circle", "rect", "polyline")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+
+
+def test_it_is_one_well_formed_file_that_leads_nowhere(page: tuple[Path, list[dict[str, Any]]]) -> None:
+    text = page[0].read_text("utf-8")
+    outline = Outline()
+    outline.feed(text)
+    assert outline.open == []
+    assert outline.elsewhere == []
+    assert STRANGE not in text
+    assert "[[" not in text.split('id="data"')[0].split("</style>")[1]
+    assert 50_000 < len(text) < 1_000_000
+    for name in ("@import", "url(", "fetch(", "XMLHttpRequest"):
+        assert name not in text
+
+
+def test_its_data_is_that_of_the_json(page: tuple[Path, list[dict[str, Any]]]) -> None:
+    outline = Outline()
+    outline.feed(page[0].read_text("utf-8"))
+    data = json.loads(outline.scripts[0])
+    ids = {cell["id"]: cell for cell in data["cells"]}
+    failing = {
+        f"{one['strategy']}/{one['host']}/{one['translator']}/{name}": one["rows"][name]
+        for one in page[1] for name, verdict in one["verdicts"].items() if verdict == "fails"
+    }  # fmt: skip
+    assert {name: len(ids[name]["rows"]) for name in failing} == failing
+    others = {name for name in ids if name not in failing}
+    assert all(name.endswith(("/lasting", "/partial")) for name in others)
+    linked = {link[1:].rsplit("/", 1)[0].replace("%40", "@") for link in outline.links if "/" in link}
+    assert linked == {*ids}
+
+
+def test_everything_to_make_it_again_is_there(page: tuple[Path, list[dict[str, Any]]]) -> None:
+    text = page[0].read_text("utf-8")
+    for said in (
+        "To make it again",
+        "compare ",
+        "seed of random replacement",
+        "retranslations",
+        "costs.lock",
+        "rule E6",
+    ):
+        assert said in text
+
+
+# --- in a browser -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    if BROWSER is None:
+        pytest.skip("no browser is installed (chromium): the page is not looked at")
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not looked at")
+    with sync.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A tab with the page, in which nothing may go wrong and nothing be asked of a network."""
+
+    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+        self.context = browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        self.tab = self.context.new_page()
+        self.wrong: list[str] = []
+        self.tab.on("console", lambda message: self.wrong.append(message.text))
+        self.tab.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.tab.on("request", lambda request: self.wrong.append(request.url) if request.url[:5] != "file:" else None)
+        self.url = path.as_uri()
+        self.tab.goto(self.url)
+
+    def column(self, number: int) -> list[str]:
+        found: list[str] = self.tab.eval_on_selector_all(
+            "#results tbody tr:not([hidden])", f"rows => rows.map(row => row.cells[{number}].textContent)"
+        )
+        return found
+
+
+@pytest.fixture
+def opened(page: tuple[Path, list[dict[str, Any]]], chromium: Any, request: pytest.FixtureRequest) -> Iterator[Tab]:
+    tab = Tab(chromium, page[0], **getattr(request, "param", {}))
+    yield tab
+    assert tab.wrong == []
+    tab.context.close()
+
+
+def test_it_sorts_up_and_down(opened: Tab) -> None:
+    before = opened.column(1)
+    opened.tab.click("#results thead th:nth-child(2) button")
+    assert opened.column(1) == sorted(before)
+    assert opened.tab.get_attribute("#results thead th:nth-child(2)", "aria-sort") == "ascending"
+    opened.tab.keyboard.press("Enter")
+    assert opened.column(1) == sorted(before, reverse=True)
+    costs = "#results thead th.number:has-text('overhead')"
+    opened.tab.click(f"{costs} button")
+    values = opened.tab.eval_on_selector_all(
+        "#results tbody tr", "rows => rows.map(row => Number(row.querySelector('td.number').dataset.sort))"
+    )
+    assert values == sorted(values)
+
+
+def test_it_filters_by_host_and_scenario(opened: Tab) -> None:
+    everything = len(opened.column(0))
+    opened.tab.select_option("#filter-host", "board")
+    assert set(opened.column(2)) == {"board"}
+    assert opened.tab.inner_text("#count") == f"{everything // 2} of {everything} rows"
+    opened.tab.select_option("#filter-scenario", "user")
+    shown = opened.tab.eval_on_selector_all("#results thead th[data-scenario]:not([hidden])", "all => all.length")
+    assert shown == 1
+    opened.tab.select_option("#filter-host", "")
+    opened.tab.select_option("#filter-scenario", "")
+    assert len(opened.column(0)) == everything
+
+
+def test_a_verdict_opens_its_counterexample_and_keys_step_through_it(opened: Tab) -> None:
+    tab = opened.tab
+    assert not tab.is_visible("#stepper")
+    tab.click('tr[data-host="board"] td.fails a >> nth=0')
+    assert tab.is_visible("#stepper")
+    assert tab.inner_text("#because").startswith("Step 1 of ")
+    assert tab.is_disabled("#back")
+    tab.keyboard.press("ArrowRight")
+    assert tab.inner_text("#because").startswith("Step 2 of ")
+    assert tab.url.endswith("/2")
+    tab.keyboard.press("End")
+    last = int(tab.url.rsplit("/", 1)[1])
+    assert tab.is_disabled("#forward")
+    assert tab.inner_text(".lanes th.now") == str(last)
+    assert "wrong" in tab.inner_text("#beside") or tab.locator(".lanes td.now.wrong").count()
+    assert tab.locator(".lanes td.now.changed").count()
+    tab.keyboard.press("Home")
+    tab.click("#forward")
+    assert tab.url.endswith("/2")
+    tab.click("#back")
+    assert tab.url.endswith("/1")
+    tab.locator("#slider").fill("3")
+    assert tab.url.endswith("/3")
+    tab.keyboard.press("Escape") if not tab.evaluate("document.activeElement.id === 'slider'") else tab.click("#close")
+    assert not tab.is_visible("#stepper")
+
+
+def test_the_address_names_the_cell_and_the_step(page: tuple[Path, list[dict[str, Any]]], chromium: Any) -> None:
+    first = Tab(chromium, page[0])
+    first.tab.click("td.fails a >> nth=0")
+    first.tab.keyboard.press("ArrowRight")
+    address, said = first.tab.url, first.tab.inner_text("#because")
+    second = Tab(chromium, page[0])
+    second.tab.goto(address)
+    second.tab.reload()
+    assert second.tab.inner_text("#because") == said
+    second.tab.evaluate("location.hash = '#nobody/here/1'")
+    second.tab.evaluate(f"location.hash = {address.rsplit('#', 1)[1][:-1] + '1'!r}")
+    second.tab.wait_for_function("document.getElementById('because').textContent.startsWith('Step 1')")
+    assert first.wrong == second.wrong == []
+    first.context.close()
+    second.context.close()
+
+
+@pytest.mark.parametrize("opened", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
+def test_on_a_phone_the_page_itself_does_not_scroll_sideways(opened: Tab) -> None:
+    opened.tab.click("td.fails a >> nth=0")
+    assert opened.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+CONTRAST = """pairs => {
+  const luminance = (text) => {
+    const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map(v => v / 255)
+      .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if (c !== "rgba(0, 0, 0, 0)") return c;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  return pairs.map(selector => {
+    const element = document.querySelector(selector);
+    const [one, other] = [luminance(getComputedStyle(element).color), luminance(behind(element))].sort((a, b) => b - a);
+    return (one + 0.05) / (other + 0.05);
+  });
+}"""
+
+
+@pytest.mark.parametrize("opened", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
+def test_light_and_dark_are_readable(opened: Tab) -> None:
+    opened.tab.click("td.fails a >> nth=0")
+    opened.tab.keyboard.press("End")
+    selectors = [
+        "body", "p.soft", "td.holds", "td.fails a", "thead th button", ".lanes td.wrong", ".lanes td.absent", "a",
+        "figcaption", "#beside h4",
+    ]  # fmt: skip
+    for selector, ratio in zip(selectors, opened.tab.evaluate(CONTRAST, selectors), strict=True):
+        assert ratio >= 4.5, selector
+
+
+def test_states_are_told_without_colour(opened: Tab) -> None:
+    opened.tab.click("td.fails a >> nth=0")
+    words = set(
+        opened.tab.eval_on_selector_all(
+            ".lanes td.ok, .lanes td.wrong, .lanes td.absent",
+            "all => all.map(one => one.className.split(' ')[0] + one.textContent)",
+        )
+    )
+    assert words <= {"okok", "wrong\u2717 wrong", "absent\u2013"}
+    assert len(words) >= 2
+
+
+def test_a_screen_reader_finds_its_way(opened: Tab) -> None:
+    tab = opened.tab
+    tab.click("td.fails a >> nth=0")
+    assert tab.get_attribute("html", "lang") == "en"
+    assert tab.get_attribute("#because", "aria-live") == "polite"
+    unnamed = tab.evaluate(
+        "[...document.querySelectorAll('button, select, input, svg, section')].filter(one => !(one.textContent.trim()"
+        " || one.getAttribute('aria-label') || one.getAttribute('aria-labelledby') || one.labels?.length)).length"
+    )
+    assert unnamed == 0
+    assert tab.evaluate("[...document.querySelectorAll('table')].every(one => one.querySelector('th[scope]'))")
+    levels = tab.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(one => Number(one.tagName[1]))")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 2 for before, after in itertools.pairwise(levels))
+
+
+def test_on_paper_everything_is_unfolded_and_nothing_is_to_be_clicked(opened: Tab) -> None:
+    tab = opened.tab
+    tab.click("td.fails a >> nth=0")
+    tab.emulate_media(media="print")
+    tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert not tab.is_visible("#stepper")
+    assert not tab.is_visible("#filters")
+    assert tab.evaluate("[...document.querySelectorAll('details')].every(one => one.open)")
+    assert tab.pdf()[:4] == b"%PDF"
+    tab.evaluate("window.dispatchEvent(new Event('afterprint'))")
+
+
+def test_the_compare_command_says_where_it_goes(tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
+    ran = staleline("compare", str(tiny_trace), "--strategy", "unfixed", "--scenario", "system", "--format", "html",
+                    "-o", str(tmp_path / "page.html"))  # fmt: skip
+    assert (ran.status, ran.out, ran.err) == (0, "", "")
+    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!DOCTYPE html>")
