@@ -452,6 +452,10 @@ def compare(
     vcpus: Vcpus = None,
     as_recorded: AsRecorded = False,
     parameter: Varied = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw the trade-off, parts of costs and prices: svg, png or pdf.", metavar="FILE"),
+    ] = None,
     settings: Settings = None,
     what_if: WhatIf = False,
     format: Format = "simple",
@@ -472,6 +476,12 @@ def compare(
     from bench.traces.store import load_trace
 
     emit = _emitter(format, output)
+    if plot is not None:
+        from bench.files import refuse_unwritable
+        from bench.report.plots import refuse_unplottable
+
+        refuse_unplottable(plot)
+        refuse_unwritable(plot)
     named, by_name = _scenarios(scenario)
     options = Options(
         cores=cores, tbs=tbs, retranslations=retranslations, flushes=flushes, max_states=_max_states(max_states),
@@ -493,6 +503,13 @@ def compare(
                     partial(_tell_share, tell, found.name, number),
                 )
             )  # fmt: skip
+    if plot is not None:
+        from bench.files import replacing
+        from bench.report.comparison_plot import as_plot
+
+        picture = as_plot(results, plot.suffix)
+        with replacing(plot) as file:
+            file.write(picture)
     if format == "html":
         from bench.report.page.build import as_page
 
@@ -662,7 +679,7 @@ def risk(
     """
     from bench.files import refuse_unwritable, replacing
     from bench.replay.parameters import Parameters
-    from bench.report import chains, risks, tornado
+    from bench.report import chains, plots, risks, tornado
     from bench.risk import given
     from bench.risk.pressure import Pressure
     from bench.risk.risk import Bench
@@ -672,7 +689,7 @@ def risk(
     if plot is not None:
         if not sensitivity:
             raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
-        tornado.refuse_unplottable(plot)
+        plots.refuse_unplottable(plot)
         refuse_unwritable(plot)
     if simulate and not (per_operation and 2 <= simulate <= 10**8 and seed >= 0):
         raise InputError(

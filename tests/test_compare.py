@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
+from conftest import Staleline
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,3 +160,15 @@ def test_a_printed_range_holds_the_range(nominal: float, low: float, high: float
 
 def test_memory_has_a_unit() -> None:
     assert [memory(size) for size in (0, 5, 2048, 3 << 20)] == ["0", "5 B", "2.0 KiB", "3.0 MiB"]
+
+
+@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
+def test_a_comparison_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install 'staleline[plot]')")
+    file = tmp_path / f"plot.{suffix}"
+    words = ["compare", str(tiny_trace), "--host", "cortex-a9,arm926", "--strategy", "unfixed,idempotent,side-table"]
+    ran = staleline(*words, "--scenario", "system", "--plot", str(file))
+    assert (ran.status, ran.err) == (0, "")
+    assert file.read_bytes().startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
+    bad = staleline(*words, "--plot", str(tmp_path / "plot.gif"))
+    assert (bad.status, bad.out) == (2, "")

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import io
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.errors import InputError
+from bench.report.plots import drawn
 from bench.report.risks import decided
 from bench.risk.pressure import Pressure
 from bench.risk.risk import Risk
-
-SUFFIXES = (".svg", ".png", ".pdf")
-
-
-def refuse_unplottable(path: Path) -> None:
-    """Raise ``InputError`` for a file name of no known kind, and where matplotlib is not installed."""
-    if path.suffix not in SUFFIXES:
-        raise InputError(repr(path.name), place="--plot", expected=f"a name that ends in {', '.join(SUFFIXES)}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise InputError("matplotlib is not installed", place="--plot", expected="pip install 'staleline[plot]'")
 
 
 def tornado(risks: Sequence[Risk], pressure: Pressure, suffix: str) -> bytes:
@@ -56,13 +44,7 @@ def tornado(risks: Sequence[Risk], pressure: Pressure, suffix: str) -> bytes:
             f"{risk.strategy} in {risk.scenario} on {risk.host.name} with {risk.translator}, {risk.trace}", fontsize=10
         )  # fmt: skip
     figure.text(0.01, 0.005, "plain: rises with the quantity; hatched: falls", fontsize=7)
-    out = io.BytesIO()
-    figure.savefig(out, format=suffix.removeprefix("."), metadata=None if suffix == ".png" else _UNDATED[suffix])
-    return out.getvalue()
-
-
-_UNDATED = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-"""So that the same figures make the same file."""
+    return drawn(figure, suffix)
 
 
 def _ends(pressure: Pressure, name: str) -> str:
