@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -456,6 +455,17 @@ def compare(
         Path | None,
         typer.Option("--plot", help="Draw the trade-off, parts of costs and prices: svg, png or pdf.", metavar="FILE"),
     ] = None,
+    save: Annotated[
+        str | None, typer.Option("--save", help="Keep this run by a name (in .staleline).", metavar="NAME")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            help="What has changed since a run that was kept; exit 1 if anything got worse.",
+            metavar="NAME",
+        ),
+    ] = None,
     settings: Settings = None,
     what_if: WhatIf = False,
     format: Format = "simple",
@@ -469,13 +479,18 @@ def compare(
     \b
     Example: staleline compare --host cortex-a9,arm926 --format github
     """
+    from bench import baseline
     from bench.check.cell import Options
     from bench.compare import compare as compare_on
     from bench.replay.parameters import Parameters
-    from bench.report import comparisons
+    from bench.report import baselines, comparisons
+    from bench.report.made import command_line, commit, installed
     from bench.traces.store import load_trace
 
     emit = _emitter(format, output)
+    before = baseline.load(against) if against is not None else None
+    if save is not None:
+        baseline.refuse_unkeepable(save)
     if plot is not None:
         from bench.files import refuse_unwritable
         from bench.report.plots import refuse_unplottable
@@ -510,14 +525,25 @@ def compare(
         picture = as_plot(results, plot.suffix)
         with replacing(plot) as file:
             file.write(picture)
+    document = comparisons.compared_objects(results)
+    if save is not None:
+        baseline.keep(save, document, version=installed(), commit=commit(), command=command_line())
+    found_before = baseline.differences(before.results, baseline.rows_of(document)) if before is not None else ()
     if format == "html":
         from bench.report.page.build import as_page
 
-        emit(as_page(results, recorded, parameters, shlex.join(("staleline", *sys.argv[1:]))))
+        emit(as_page(results, recorded, parameters))
     elif format == "json":
-        emit(_json(comparisons.compared_objects(results)))
+        emit(_json({**document, "against": baselines.as_objects(found_before)} if before is not None else document))
+    elif format == "csv":
+        emit(comparisons.compared_csv(results))
     else:
-        emit(comparisons.compared_csv(results) if format == "csv" else comparisons.compared_text(results, format))
+        text = comparisons.compared_text(results, format)
+        if before is not None:
+            text += f"\n\n{baselines.as_text(before, str(against), found_before, format)}"
+        emit(text)
+    if any(one.change == "worse" for one in found_before):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -108,7 +108,7 @@ LAYERS = (
     ("bench.check", "bench.protocols", "bench.traces"),
     ("bench.replay", "bench.risk"),
     ("bench.compare", "bench.matrix"),
-    ("bench.breakeven",),
+    ("bench.baseline", "bench.breakeven"),
     ("bench.thread",),
     ("bench.report",),
     ("bench.cli",),

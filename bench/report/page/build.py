@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import importlib.resources
 import platform
-import subprocess
 from collections.abc import Iterable, Sequence
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +20,7 @@ from bench.replay.parameters import Parameters
 from bench.report.checks import verdict
 from bench.report.comparisons import sentences
 from bench.report.costs import cycles, memory, number, share
+from bench.report.made import command_line, commit, installed
 from bench.report.page import charts
 from bench.report.tradeoff import PARTS, frontier, points
 from bench.traces.trace import Trace
@@ -30,15 +28,15 @@ from bench.traces.trace import Trace
 _WORDS = {"ok": "ok", "wrong": "\u2717 wrong", "absent": "\u2013"}
 
 
-def as_page(comparisons: Sequence[Comparison], trace: Trace, parameters: Parameters, said: str) -> str:
-    """The whole file.  ``said``: the command line that made it."""
+def as_page(comparisons: Sequence[Comparison], trace: Trace, parameters: Parameters) -> str:
+    """The whole file."""
     compared = [comparison for comparison in comparisons if comparison.rows]
     title = "Staleline: " + ", ".join(dict.fromkeys(f"{one.host.name} with {one.translator}" for one in compared))
     body = "\n".join(
         (
             f"<header><h1>{escape(title)}</h1>", *_summary(compared), "</header>", "<main>", *_results(compared),
             _STEPPER, *_tradeoff(compared), *_parts(compared), *_prices(compared), *_counterexamples(compared),
-            *_reproduce(compared, trace, parameters, said), "</main>",
+            *_reproduce(compared, trace, parameters), "</main>",
         )
     )  # fmt: skip
     files = importlib.resources.files(__package__)
@@ -326,9 +324,9 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
 # --- to make it again -------------------------------------------------------------------------------------------------
 
 
-def _reproduce(compared: Sequence[Comparison], trace: Trace, parameters: Parameters, said: str) -> Iterable[str]:
+def _reproduce(compared: Sequence[Comparison], trace: Trace, parameters: Parameters) -> Iterable[str]:
     facts = {
-        "command": said, "version": _version(), "commit": _commit(), "Python": platform.python_version(),
+        "command": command_line(), "version": installed(), "commit": commit(), "Python": platform.python_version(),
         "trace": f"{trace.name}, {trace.length:,} executions, {len(trace.retranslations):,} retranslations",
         "seed of random replacement": str(parameters.seed),
     }  # fmt: skip
@@ -361,25 +359,3 @@ def _figures(tree: dict[str, Any], path: str) -> Iterable[tuple[str, str, str, s
             )
             yield name, ", ".join(said), value["tag"], "; ".join(value.get("source", ()))
         yield from _figures(value, name)
-
-
-def _version() -> str:
-    try:
-        return version("staleline")
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def _commit() -> str:
-    """The commit of a checkout, with a mark where it was changed; nothing of an installed package."""
-    folder = Path(__file__).resolve().parents[3]
-    if not (folder / ".git").exists():
-        return "an installed package"
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"],
-            capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return found.stdout.strip()

@@ -1,0 +1,106 @@
+"""Runs that are kept: what has changed since, and which changes are for the worse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from conftest import Staleline
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.baseline import Cost, Row, differences
+
+SCHEMA = json.loads((Path(__file__).resolve().parents[1] / "docs" / "staleline.schema.json").read_text("utf-8"))
+
+
+def row(nominal: float = 100.0, strategy: str = "unfixed", partial: str = "holds", **verdicts: str) -> Row:
+    cost = Cost(nominal, nominal, nominal)
+    return Row(strategy, "cortex-a9", "arm@2010", "tiny", (), {"system": "holds", **verdicts}, None, partial, cost)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "change", "words"),
+    [
+        (row(), row(), "same", "same"),
+        (row(), row(101), "same", "same"),
+        (row(), row(3100), "worse", "31x dearer"),
+        (row(), row(50), "better", "2x cheaper"),
+        (row(0), row(5), "worse", "dearer, from nothing"),
+        (row(5), row(0), "better", "cheaper, down to nothing"),
+        (row(0), row(0), "same", "same"),
+        (row(), row(50, system="fails"), "worse", "2x cheaper"),
+        (row(system="fails"), row(3100), "better", "31x dearer"),
+        (row(system="bounded"), row(system="fails"), "worse", "same"),
+        (row(), row(partial="bounded"), "worse", "same"),
+        (row(user="n/a"), row(user="holds"), "same", "same"),
+        (row(system="fails", user="holds"), row(user="fails"), "worse", "same"),
+    ],
+)
+def test_a_verdict_counts_before_any_price(before: Row, now: Row, change: str, words: str) -> None:
+    (found,) = differences((before,), (now,))
+    assert (found.change, found.words) == (change, words)
+
+
+def test_rows_come_and_go() -> None:
+    found = differences((row(), row(strategy="old")), (row(strategy="new"), row()))
+    assert [(one.row.strategy, one.change) for one in found] == [("new", "new"), ("unfixed", "same"), ("old", "gone")]
+
+
+@given(st.floats(1, 1e9), st.floats(1, 1e9))
+def test_forth_and_back_are_opposite(one: float, other: float) -> None:
+    (there,), (back,) = differences((row(one),), (row(other),)), differences((row(other),), (row(one),))
+    assert {there.change, back.change} in ({"same"}, {"worse", "better"})
+
+
+LINE = ("--strategy", "unfixed,idempotent", "--scenario", "system")
+
+
+def test_a_run_is_kept_and_compared_with(
+    tiny_trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleline: Staleline
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", str(tiny_trace), *LINE]
+    assert staleline(*words, "--save", "first").status == 0
+    again = staleline(*words, "--against", "first")
+    assert (again.status, again.err) == (0, "")
+    assert "Against first (version " in again.out
+    assert ": all 2 rows are the same." in " ".join(again.out.split())
+    worse = staleline(*words, "--against", ".staleline/first.json", "--set", "costs.cpi=3")
+    assert worse.status == 0  # of other settings there is no row to compare with
+    assert "new " in worse.out
+    kept = json.loads((tmp_path / ".staleline" / "first.json").read_text("utf-8"))
+    assert {"version", "commit", "command", "schema", "results"} == {*kept}
+    for one in kept["results"]:
+        one["verdicts"]["system"] = "holds"
+        one["overhead"]["nominal"] /= 10
+    (tmp_path / "better.json").write_text(json.dumps(kept), encoding="utf-8")
+    ran = staleline(*words, "--against", "better.json")
+    assert ran.status == 1
+    assert "system holds -> fails" in ran.out
+    assert "10x dearer" in ran.out
+    as_json = staleline(*words, "--against", "better.json", "--format", "json")
+    assert as_json.status == 1
+    jsonschema.validate(json.loads(as_json.out), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--against nosuch", "--against: no run 'nosuch'; expected a file, or a run that was kept with --save"),
+        ("--against broken.json", "broken.json: "),
+        ("--against other.json", "other.json: Object missing required field `schema`"),
+        ("--save a/b", "--save: 'a/b'; expected a name of letters, digits and -_.+@"),
+    ],
+)
+def test_what_cannot_be_kept_or_read_is_one_line_before_the_work(
+    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleline: Staleline
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.json").write_text("{", encoding="utf-8")
+    Path("other.json").write_text("{}", encoding="utf-8")
+    ran = staleline("compare", *words.split())
+    assert (ran.status, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert message in ran.err
