@@ -20,9 +20,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,63}")
 _MOST_BYTES = 64 << 20
 _ORDER = {"fails": 0, "bounded": 1, "holds": 2}
 
-SAME = 1.02
-"""Costs that differ by no more than this factor are the same."""
-
 Change = Literal["worse", "better", "same", "gone", "new"]
 
 
@@ -148,30 +145,36 @@ def rows_of(document: Mapping[str, Any]) -> tuple[Row, ...]:
     return msgspec.convert(msgspec.to_builtins(document["results"]), tuple[Row, ...])
 
 
-def differences(before: Sequence[Row], now: Sequence[Row]) -> tuple[Difference, ...]:
-    """What has changed, row by row: those that are there now, and then those that are gone."""
+def differences(before: Sequence[Row], now: Sequence[Row], tolerance: float = 1.02) -> tuple[Difference, ...]:
+    """What has changed, row by row: those that are there now, and then those that are gone.
+
+    Costs that differ by no more than the factor ``tolerance`` are the same.
+    """
     known = {row.key: row for row in before}
-    found = [_difference(known[row.key], row) if row.key in known else Difference(row, {}, "new", "new") for row in now]
+    found = [
+        _difference(known[row.key], row, tolerance) if row.key in known else Difference(row, {}, "new", "new")
+        for row in now
+    ]
     here = {row.key for row in now}
     found += [Difference(row, {}, "gone", "gone") for row in before if row.key not in here]
     return tuple(found)
 
 
-def _difference(before: Row, now: Row) -> Difference:
+def _difference(before: Row, now: Row, tolerance: float) -> Difference:
     then = before.all_verdicts
     changed = {
         name: (then[name], verdict) for name, verdict in now.all_verdicts.items()
         if name in then and then[name] != verdict
     }  # fmt: skip
-    return Difference(now, changed, *_cost(before.overhead, now.overhead))
+    return Difference(now, changed, *_cost(before.overhead, now.overhead, tolerance))
 
 
-def _cost(before: Cost, now: Cost) -> tuple[Change, str]:
+def _cost(before: Cost, now: Cost, tolerance: float) -> tuple[Change, str]:
     one, other = before.nominal, now.nominal
     if one <= 0 or other <= 0:
-        if abs(other - one) <= max(abs(one), abs(other)) * (SAME - 1):
+        if abs(other - one) <= max(abs(one), abs(other)) * (tolerance - 1):
             return "same", "same"
         return ("worse", "dearer, from nothing") if other > one else ("better", "cheaper, down to nothing")
-    if 1 / SAME <= other / one <= SAME:
+    if 1 / tolerance <= other / one <= tolerance:
         return "same", "same"
     return ("worse", f"{other / one:.2g}x dearer") if other > one else ("better", f"{one / other:.2g}x cheaper")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -35,7 +36,7 @@ app = typer.Typer(
     help="Compares fixes for code that is rewritten after it has run: is it right, what does it cost, how do you know?",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -81,7 +82,8 @@ GuestBits = Annotated[int, typer.Option("--guest-bits", help="Width of a guest a
 def main() -> None:
     """The command ``staleline``; exits with 0, 1 or 2 (see ``--help`` of the commands)."""
     try:
-        code = typer.main.get_command(app).main(standalone_mode=False)
+        command = typer.main.get_command(app)
+        code = command.main(standalone_mode=False, default_map=_defaults(command))
     except _bad_input() as error:
         code = _refuse(str(error))
     except _UsageError as error:
@@ -101,6 +103,34 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = 128 + 2
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_CONFIGURED = ("compare", "report", "check", "replay", "risk")
+"""The commands whose defaults a project can set."""
+
+
+_CONFIGURES = re.compile(rb'(?m)^\s*\[\s*tool\s*\.\s*"?staleline')
+
+
+def _defaults(command: Any) -> dict[str, dict[str, Any]]:
+    """The defaults of commands that ``[tool.staleline]`` of a pyproject.toml sets."""
+    here = Path.cwd()
+    files = (folder / "pyproject.toml" for folder in (here, *here.parents))
+    if not any(_CONFIGURES.search(file.read_bytes()) for file in files if file.is_file()):
+        return {}  # what reads them takes a while to load
+    from bench.settings import defaults, nearest
+
+    values = defaults(nearest(here))
+    if "strategy" in values:
+        values["strategies"] = values["strategy"]
+    return {
+        name: {
+            parameter.name: values[parameter.name]
+            for parameter in command.commands[name].params
+            if parameter.name in values and parameter.param_type_name == "option"
+        }
+        for name in _CONFIGURED
+    }
 
 
 def _bad_input() -> tuple[type[Exception], ...]:
@@ -466,6 +496,9 @@ def compare(
             metavar="NAME",
         ),
     ] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="With --against: so many times dearer is still the same.")
+    ] = 1.02,
     settings: Settings = None,
     what_if: WhatIf = False,
     format: Format = "simple",
@@ -489,6 +522,8 @@ def compare(
 
     emit = _emitter(format, output)
     before = baseline.load(against) if against is not None else None
+    if not 1 <= tolerance <= 1e6:
+        raise InputError(f"{tolerance:g}", place="--tolerance", expected="a factor from 1 on")
     if save is not None:
         baseline.refuse_unkeepable(save)
     if plot is not None:
@@ -528,7 +563,9 @@ def compare(
     document = comparisons.compared_objects(results)
     if save is not None:
         baseline.keep(save, document, version=installed(), commit=commit(), command=command_line())
-    found_before = baseline.differences(before.results, baseline.rows_of(document)) if before is not None else ()
+    found_before = (
+        baseline.differences(before.results, baseline.rows_of(document), tolerance) if before is not None else ()
+    )
     if format == "html":
         from bench.report.page.build import as_page
 

@@ -99,7 +99,16 @@ def test_an_installed_wheel_is_the_program(wheel: zipfile.ZipFile, tmp_path: Pat
 
 LAYERS = (
     ("strategies",),
-    ("bench.errors", "bench.files", "bench.jit", "bench.known_bugs", "bench.processors", "bench.toml", "bench.words"),
+    (
+        "bench.errors",
+        "bench.files",
+        "bench.jit",
+        "bench.known_bugs",
+        "bench.processors",
+        "bench.settings",
+        "bench.toml",
+        "bench.words",
+    ),
     ("bench.hosts", "bench.translators", "bench.scenarios", "bench.layout"),
     ("bench.steps", "bench.survey", "bench.program"),
     ("bench.machine",),
