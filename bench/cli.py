@@ -604,6 +604,48 @@ def report(
     )
 
 
+@app.command()
+def needs(
+    strategy: Annotated[list[str] | None, typer.Argument(help="Strategies; default: all.", metavar="STRATEGY")] = None,
+    host: Annotated[str, typer.Option("--host", help="The host profile to start from.")] = DEFAULT_HOST,
+    translator: Annotated[str | None, typer.Option("--translator", help="Default: the host's.")] = None,
+    scenario: Scenarios = None,
+    max_states: MaxStates = None,
+    settings: Settings = None,
+    what_if: WhatIf = False,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """What a strategy needs: which of its operations cannot be left out, and the weakest host on which it holds.
+
+    \b
+    Example: staleline needs unfixed flush-on-retranslation --scenario system
+    """
+    from bench.check.cell import Options
+    from bench.check.needs import omissions, weakest
+    from bench.report import needs as report_of
+
+    emit = _emitter(format, output)
+    names, by_name = _scenarios(scenario)
+    options = Options(what_if=what_if, max_states=_max_states(max_states))
+    (found, backend), *more = _pairs([host], settings, [translator] if translator else None, what_if)
+    if more:
+        raise InputError(f"{len(more) + 1} hosts or translators", place="needs", expected="one")
+    if by_name:
+        _refuse_impossible(found, names, options)
+    names = [name for name in names if name != "migrate" or found.cores.value > 1]
+    strategies = _find_strategies(_listed(strategy))
+    with _progress("checking", len(strategies) * len(names) * 32) as tell:
+        omitted = {one.name: omissions(one, backend, found, names, options) for one in strategies}
+        sets = weakest(strategies, backend, found, names, options, partial(_tell_states, tell))
+    if format == "json":
+        emit(_json(report_of.as_objects(found.name, backend.full_name, omitted, sets)))
+    elif format == "csv":
+        emit(report_of.as_csv(omitted, sets))
+    else:
+        emit(report_of.as_text(f"on {found.name} with {backend.full_name}", omitted, sets, format))
+
+
 @app.command("matrix")
 def show_matrix(
     strategy: Strategies = None,
