@@ -226,6 +226,14 @@ def check(
     follow: Annotated[
         str | None, typer.Option("--follow", help="Find the shortest run with these events: a file, thread or hidden.")
     ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            help="Replay the counterexample's evictions and moves under these strategies.",
+            metavar="NAME,...",
+        ),
+    ] = None,
     litmus: Annotated[
         Path | None,
         typer.Option(
@@ -292,12 +300,31 @@ def check(
     results = _check_all(_find_strategies(named), host, settings, translator, _scenarios(scenario), options)
     if litmus is not None:
         _write_litmus(results, litmus)
+    if against:
+        emit(_weather(results, _find_strategies(_listed(against)), format))
+        raise typer.Exit(1 if any(result.verdict in ("fails", "bounded") for result in results) else 0)
     if format == "json":
         emit(_json(checks.as_objects(results)))
     else:
         emit(checks.as_csv(results) if format == "csv" else checks.as_text(results, format))
     if any(result.verdict in ("fails", "bounded") for result in results):
         raise typer.Exit(1)
+
+
+def _weather(results: list[Checked], others: list[Strategy], format: str) -> str:
+    """The counterexamples' weather under other strategies."""
+    from bench.check.weather import under
+    from bench.report import weather
+    from bench.translators.registry import load_translator
+
+    if format in ("json", "csv"):
+        raise InputError(f"--format {format}", place="--against", expected="a format of tables")
+    failing = [result for result in results if result.verdict == "fails"]
+    if not failing:
+        raise InputError("nothing that fails", place="--against", expected="a strategy with a counterexample")
+    return "\n\n".join(
+        weather.as_text(one, under(one, others, load_translator(one.translator)), format) for one in failing
+    )
 
 
 def _write_litmus(results: list[Checked], folder: Path) -> None:
@@ -1022,7 +1049,11 @@ def show_translator(
 
 @app.command("list")
 def list_all(format: Format = "simple", output: Output = None) -> None:
-    """Strategies, hosts, translators, scenarios, shipped traces, and the parameters of the replay and of the risk."""
+    """Strategies, hosts, translators, scenarios, shipped traces, and the parameters of the replay and of the risk.
+
+    \b
+    Example: staleline list --format json
+    """
     from bench.report import catalogue
 
     emit = _emitter(format, output)

@@ -24,7 +24,7 @@ from conftest import Staleline
 from tabulate import tabulate_formats
 
 from bench.hosts.loader import ARCHITECTURES
-from bench.report.tables import table
+from bench.report.tables import fill, table
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = json.loads((ROOT / "docs" / "staleline.schema.json").read_text(encoding="utf-8"))
@@ -527,3 +527,22 @@ def test_python_m_bench_is_the_console_script(staleline: Staleline) -> None:
         assert one.returncode == two.returncode == here.status == status
         assert one.stdout == two.stdout == here.out
         assert one.stderr == two.stderr == here.err
+
+
+def test_a_bar_in_a_cell_does_not_end_it(staleline: Staleline) -> None:
+    ran = staleline("bugs", "fex-2025-delink16", "--format", "github")
+    assert table(("a",), [("x|y",)], "github").splitlines()[-1] == r"| x\|y |"
+    assert table(("a",), [("x|y",)], "simple").splitlines()[-1].strip() == "x|y"
+    lines = [line for line in ran.out.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines if "step" in line}) <= 2
+
+
+@pytest.mark.parametrize(("columns", "longest"), [(60, 60), (300, 110), (10, 40)])
+def test_running_text_is_no_wider_than_the_terminal(
+    columns: int, longest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    text = fill("word " * 100)
+    assert max(map(len, text.splitlines())) <= longest
+    assert max(map(len, text.splitlines())) > longest - 6

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,7 +19,8 @@ SCHEMA = 1
 """The version of every JSON document (``docs/json.md``)."""
 
 WIDTH = 110
-"""Characters in a line of running text; tables take what they need."""
+"""Characters in a line of running text, and fewer on a narrower terminal; tables take what they need."""
+_NARROWEST = 40
 
 STRUCTURED = ("json", "csv")
 FORMATS: tuple[str, ...] = (*sorted(tabulate_formats), *STRUCTURED)
@@ -31,14 +34,21 @@ def refuse_unknown_format(name: str) -> None:
 
 
 def fill(text: str, first: str = "", rest: str = "") -> str:
-    """Running text in lines of ``WIDTH``; names with hyphens stay whole."""
+    """Running text in lines of ``WIDTH``, or of the terminal if that is narrower; names with hyphens stay whole."""
+    width = WIDTH
+    if sys.stdout is not None and sys.stdout.isatty():
+        width = max(_NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))
     return textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
+        text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
     )
 
 
 PLAIN = ("plain", "simple", "grid", "outline", "rst", "pretty", "psql", "presto", "orgtbl")
 """Formats that a person reads as they are, at the beginning of their names; elsewhere a cell stays on one line."""
+
+
+_BARRED = ("github", "pipe")
+"""Formats in which a bar ends a cell, wherever it stands."""
 
 
 def table(
@@ -55,6 +65,8 @@ def table(
     """
     align = ["right" if column in right else "left" for column in range(len(headers))]
     clean = [[_one_line(cell) for cell in row] for row in rows]
+    if style in _BARRED:
+        clean = [[cell.replace("|", "\\|") for cell in row] for row in clean]
     widths = None
     if wrap and clean and style.startswith(PLAIN):
         widths = [wrap.get(column) for column in range(len(headers))]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib.resources
 import platform
 from collections.abc import Iterable, Sequence
@@ -10,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+import numpy as np
 
 from bench.breakeven import WHATS, BreakEven, break_even
 from bench.check.cell import Checked
@@ -327,7 +330,8 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
 def _reproduce(compared: Sequence[Comparison], trace: Trace, parameters: Parameters) -> Iterable[str]:
     facts = {
         "command": command_line(), "version": installed(), "commit": commit(), "Python": platform.python_version(),
-        "trace": f"{trace.name}, {trace.length:,} executions, {len(trace.retranslations):,} retranslations",
+        "trace": f"{trace.name}, {trace.length:,} executions, {len(trace.retranslations):,} retranslations, "
+        f"SHA-256 of its arrays {_digest(trace)}",
         "seed of random replacement": str(parameters.seed),
     }  # fmt: skip
     yield "<h2>To make it again</h2>"
@@ -342,6 +346,15 @@ def _reproduce(compared: Sequence[Comparison], trace: Trace, parameters: Paramet
             for name, *texts in _figures(msgspec.to_builtins(comparison.host), "")
         )
         yield _folded(f"{comparison.host.name}: every figure with its tag and source", _table(heads, rows))
+
+
+def _digest(trace: Trace) -> str:
+    """What tells a trace from another of the same name."""
+    found = hashlib.sha256()
+    for part in (trace.blocks, trace.retranslations):
+        for name in sorted(field.name for field in dataclasses.fields(part)):
+            found.update(np.ascontiguousarray(getattr(part, name)).tobytes())
+    return found.hexdigest()[:16]
 
 
 def _figures(tree: dict[str, Any], path: str) -> Iterable[tuple[str, str, str, str]]:
