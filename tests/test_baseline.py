@@ -11,7 +11,8 @@ from conftest import Staleline
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.baseline import Cost, Row, differences
+from bench.baseline import Cost, Kept, Row, differences
+from bench.report.baselines import as_text
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[1] / "docs" / "staleline.schema.json").read_text("utf-8"))
 
@@ -68,22 +69,31 @@ def test_a_run_is_kept_and_compared_with(
     assert (again.status, again.err) == (0, "")
     assert "Against first (version " in again.out
     assert ": all 2 rows are the same." in " ".join(again.out.split())
-    worse = staleline(*words, "--against", ".staleline/first.json", "--set", "costs.cpi=3")
-    assert worse.status == 0  # of other settings there is no row to compare with
-    assert "new " in worse.out
     kept = json.loads((tmp_path / ".staleline" / "first.json").read_text("utf-8"))
     assert {"version", "commit", "command", "schema", "results"} == {*kept}
     for one in kept["results"]:
         one["verdicts"]["system"] = "holds"
         one["overhead"]["nominal"] /= 10
     (tmp_path / "better.json").write_text(json.dumps(kept), encoding="utf-8")
-    ran = staleline(*words, "--against", "better.json")
+    ran = staleline(*words, "--against", "better.json", "--format", "json")
     assert ran.status == 1
-    assert "system holds -> fails" in ran.out
-    assert "10x dearer" in ran.out
-    as_json = staleline(*words, "--against", "better.json", "--format", "json")
-    assert as_json.status == 1
-    jsonschema.validate(json.loads(as_json.out), SCHEMA)
+    document = json.loads(ran.out)
+    jsonschema.validate(document, SCHEMA)
+    found = {one["strategy"]: one for one in document["against"]}
+    assert found["unfixed"]["verdicts"]["system"] == {"before": "holds", "now": "fails"}
+    assert {one["cost"] for one in found.values()} == {"10x dearer"}
+
+
+def test_what_changed_is_told_worst_first() -> None:
+    kept = Kept(1, "0.1", "abc", "staleline compare", (row(), row(strategy="old"), row(50, strategy="cheap")))
+    now = (row(system="fails"), row(25, strategy="cheap"))
+    text = as_text(kept, "first", differences(kept.results, now), "simple")
+    assert text.startswith("Against first (version 0.1, commit abc: staleline compare):")
+    lines = text.splitlines()
+    order = [line.split()[0] for line in lines if line.startswith(("worse", "gone", "better"))]
+    assert order == ["worse", "gone", "better"]
+    assert "system holds -> fails" in text
+    assert "2x cheaper" in text
 
 
 @pytest.mark.parametrize(
