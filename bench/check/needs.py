@@ -153,7 +153,7 @@ def weakest(
 ) -> tuple[Weakest, ...]:
     """Try every set of weaknesses, on a host that otherwise is as given."""
     sets = [some for count in range(len(WEAKNESSES) + 1) for some in itertools.combinations(WEAKNESSES, count)]
-    hosts = {some: load_host(host.file or host.name, _settings(some)) for some in sets}
+    hosts = {some: load_host(host.file or host.name, [*host.derived, *_settings(some)]) for some in sets}
     asked = [(strategy, name) for strategy in strategies for name in scenarios]
     cells = [
         Check(strategy, translator, hosts[some], name, options) for strategy, name in asked for some in sets

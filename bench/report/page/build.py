@@ -309,7 +309,7 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
         },
         "cells": [
             {
-                "id": _id(result), "title": _title(result), "watched": _watched(result), "start": {},
+                "id": _id(result), "title": _title(result), "watched": _watched(result),
                 "rows": [
                     {
                         "actor": row.actor, "operation": row.operation, "because": row.because,

@@ -102,7 +102,7 @@
       line.append(make("th", lane.name, { scope: "row" }));
       rows.forEach((one, at) => {
         const word = lane.at(one);
-        const before = at ? lane.at(rows[at - 1]) : lane.words ? cell.start[lane.name] ?? word : "";
+        const before = at ? lane.at(rows[at - 1]) : word;
         const classes = [];
         if (lane.words) classes.push(word);
         if (lane.words && word !== before) classes.push("changed");
@@ -156,7 +156,8 @@
   by("forward").addEventListener("click", () => go(step + 1));
   by("close").addEventListener("click", () => {
     stepper.hidden = true;
-    const link = document.querySelector(`a[href^="${CSS.escape ? fragment().replace(/\/\d+$/, "/") : ""}"]`);
+    const address = fragment().replace(/\d+$/, "1");
+    const link = [...document.querySelectorAll("td.fails a")].find((one) => one.getAttribute("href") === address);
     history.replaceState(null, "", location.pathname + location.search);
     (link ?? by("results")).focus();
   });
