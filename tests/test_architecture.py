@@ -21,6 +21,7 @@ from bench.architecture.memory import (
     load,
 )
 from bench.check.cell import Options, check
+from bench.check.units import Hazard
 from bench.hosts import load_host
 from bench.hosts.loader import ARCHITECTURES
 from bench.scenarios import LASTING_IN, scenario_names
@@ -34,9 +35,9 @@ HOSTS = {"cortex-a53": "armv8-idc", "cortex-a72": "armv8", "neoverse-v1": "armv8
 
 
 def verdict(
-    strategy: Strategy, host: str, scenario: str, settings: tuple[str, ...] = (), hazard: str = "transient"
+    strategy: Strategy, host: str, scenario: str, settings: tuple[str, ...] = (), hazard: Hazard = "transient"
 ) -> str:
-    options = Options(what_if=True, hazard=hazard, max_states=400_000)  # type: ignore[arg-type]
+    options = Options(what_if=True, hazard=hazard, max_states=400_000)
     return check(strategy, load_translator("arm@2010"), load_host(host, settings), scenario, options).verdict
 
 
@@ -115,9 +116,13 @@ def test_two_retranslators_can_add_twice_there_too() -> None:
 # ----------------------------------------------------------------------------------------------------------- the rules
 
 
-def settled(memory: Memory) -> set[Memory]:
+Letters = Memory[int, str]
+
+
+def settled(memory: Letters) -> set[Letters]:
     """Every memory in which nothing is pending any more."""
-    found, seen, pending = set(), {memory}, [memory]
+    found: set[Letters] = set()
+    seen, pending = {memory}, [memory]
     while pending:
         now = pending.pop()
         following = [after for _, _, after in happenings(now, Rules())]
@@ -131,7 +136,7 @@ def settled(memory: Memory) -> set[Memory]:
 
 
 def test_stores_to_one_place_are_in_order_and_to_two_in_any() -> None:
-    start = at_start(("a", "b"), 1, (0, 1))
+    start: Letters = at_start(("a", "b"), 1, (0, 1))
     ordered = settled(issue(start, 0, Put(0, "c"), Put(0, "d")))
     assert {memory.history[0] for memory in ordered} == {("a", "c", "d")}
     memory = issue(start, 0, Put(0, "c"), Put(1, "d"))
@@ -143,7 +148,7 @@ def test_stores_to_one_place_are_in_order_and_to_two_in_any() -> None:
 
 
 def test_a_fetch_returns_any_store_from_its_floor_on() -> None:
-    memory = at_start(("a",), 2, (0,))
+    memory: Letters = at_start(("a",), 2, (0,))
     for value in ("b", "c"):
         (memory,) = settled(issue(memory, 0, Put(0, value)))
     assert fetchable(memory, Rules(), 1, 0) == ("c", "b", "a")

@@ -8,7 +8,7 @@ data side takes no line from anybody.  A switch and a move wait for the core's s
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from bench.architecture import memory as rules_of
 from bench.architecture.hosts import rules
@@ -36,13 +36,16 @@ from bench.steps import (
 )
 from strategies.operations import Barrier, Scope, Sync, SyncCores
 
+Here: TypeAlias = Memory[tuple[int, int], int]
+"""Units by block and position; cells hold numbers."""
+
 
 class State(NamedTuple):
     """All that changes; as in ``bench/machine.py``, with ``memory`` in place of caches, queues and buffers."""
 
     places: tuple[int, ...]
     running: tuple[int, ...]
-    memory: Memory
+    memory: Here
     locks: tuple[tuple[int, int], ...]
     deferred: int
     blocks: tuple[int, ...]
@@ -65,7 +68,7 @@ def initial(model: Model) -> State:
     """Every block translated and published, every thread at its start."""
     cores = model.scenario.cores
     threads = {core: thread for thread, core in reversed(list(enumerate(model.home)))}
-    memory = at_start(model.final, cores, range(len(model.final)))
+    memory: Here = at_start(model.final, cores, range(len(model.final)))
     if model.physical:
         off = {core for core in range(cores) if model.physical >> core & 1}
         memory = rules_of.with_older(memory, off, model.coherency)
@@ -83,7 +86,7 @@ def initial(model: Model) -> State:
 
 def newest(state: State) -> tuple[int, ...]:
     """The newest visible value of each cell."""
-    return tuple(history[-1] for history in state.memory.history)  # type: ignore[misc]
+    return tuple(history[-1] for history in state.memory.history)
 
 
 def lasting(model: Model, state: State) -> bool:
@@ -149,10 +152,11 @@ def _taken(model: Model, host: Rules, state: State, core: int, thread: int, acti
                 yield state, 0, None
         case Sync():
             yield state._replace(memory=synchronise(memory, host, core)), 0, None
-        case SyncCores() if not stores_wait(state, core):
-            for other in range(len(state.running)):
-                memory = synchronise(memory, host, other)
-            yield state._replace(memory=memory), 0, None
+        case SyncCores():
+            if not stores_wait(state, core):
+                for other in range(len(state.running)):
+                    memory = synchronise(memory, host, other)
+                yield state._replace(memory=memory), 0, None
         case Take(lock, shared):
             alone, sharers = state.locks[lock]
             if not (stores_wait(state, core) or alone >= 0 or (sharers and not shared)):
@@ -177,8 +181,6 @@ def _taken(model: Model, host: Rules, state: State, core: int, thread: int, acti
             yield state, 0, None
         case Rule():
             yield from action.taken(model, state, core, thread)
-        case SyncCores():
-            pass  # it waits for the stores before it
         case _:
             raise AssertionError(f"no strategy does {action}")
 
@@ -194,11 +196,11 @@ def _fetched(model: Model, state: State, core: int, action: Fetch) -> Iterator[T
         yield after, 0, (action.tb, action.position) if values != final else None
 
 
-def _loaded(memory: Memory, core: int, cells: tuple[int, ...]) -> int:
+def _loaded(memory: Here, core: int, cells: tuple[int, ...]) -> int:
     value = 0
     for cell in cells:
         held = load(memory, core, cell)
-        assert isinstance(held, int)  # no strategy has a barrier that a load waits for
+        assert held is not None  # no strategy has a barrier that a load waits for
         value |= held
     return value
 
@@ -279,7 +281,7 @@ def _ahead(model: Model, host: Rules, state: State) -> Iterator[Transition]:
             inside, position = place.inside if place.inside is not None else (tb, 0)
             if place.finished or inside != tb or (state.blocks and state.blocks[tb] != 1):
                 continue
-            if queue and queue[0][0][0] != tb:  # type: ignore[index]
+            if queue and queue[0][0][0] != tb:
                 continue
             following = position + len(queue)
             if following < len(units):
@@ -310,7 +312,7 @@ def fetches(model: Model, state: State, core: int, action: Fetch) -> Iterator[tu
     cells = model.units[action.tb][action.position]
     host = rules(model.host.architecture)
     for memory, values in fetch(state.memory, host, core, (action.tb, action.position), cells):
-        yield state._replace(memory=memory), values  # type: ignore[misc]
+        yield state._replace(memory=memory), values
 
 
 def loads(model: Model, state: State, core: int, get: Get) -> tuple[State, int]:

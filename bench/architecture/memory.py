@@ -27,9 +27,13 @@ import enum
 import itertools
 from collections.abc import Container, Hashable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, cast
 
 _T = TypeVar("_T")
+_V = TypeVar("_V", bound=Hashable)
+"""What a cell holds."""
+_U = TypeVar("_U", bound=Hashable)
+"""The name of a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +63,26 @@ class Order(enum.Enum):
     RELEASE = "the store right behind it, and loads with acquire semantics"
 
 
-class Put(NamedTuple):
+class Put(NamedTuple, Generic[_V]):
     """A store to a cell: of all of it, or of the bits in ``mask`` of a number."""
 
     cell: int
-    value: Hashable
+    value: _V
     mask: int | None = None
 
-    def onto(self, old: Hashable) -> Hashable:
+    def onto(self, old: _V) -> _V:
         """What it makes of the value that was there."""
         if self.mask is None:
             return self.value
         assert isinstance(old, int)
         assert isinstance(self.value, int)
-        return (old & ~self.mask) | self.value
+        return cast("_V", (old & ~self.mask) | self.value)
 
 
-class Together(NamedTuple):
+class Together(NamedTuple, Generic[_V]):
     """Stores that become visible at once."""
 
-    puts: tuple[Put, ...]
+    puts: tuple[Put[_V], ...]
 
 
 class Clean(NamedTuple):
@@ -94,16 +98,16 @@ class Drop(NamedTuple):
     cores: frozenset[int]
 
 
-Entry = Put | Together | Clean | Drop | Order
+Entry = Put[_V] | Together[_V] | Clean | Drop | Order
 
 DATA = -1
 """The memory floor of a cell that nobody fetches: of its stores only the newest matters."""
 
-Ahead = tuple[Hashable, tuple[Hashable, ...]]
+Ahead = tuple[_U, tuple[_V, ...]]
 """A unit that was fetched ahead: what it is, and the values of its cells that were fetched."""
 
 
-class Memory(NamedTuple):
+class Memory(NamedTuple, Generic[_U, _V]):
     """All that the rules are about.
 
     ``history[cell]``: the stores that can still be fetched, the newest last; ``clean[cell]``: which of them is the
@@ -111,21 +115,21 @@ class Memory(NamedTuple):
     ``ahead[core]``: the queue, the next first; ``buffers[core]``: what is pending, the oldest first.
     """
 
-    history: tuple[tuple[Hashable, ...], ...]
+    history: tuple[tuple[_V, ...], ...]
     clean: tuple[int, ...]
     floors: tuple[tuple[int, ...], ...]
-    ahead: tuple[tuple[Ahead, ...], ...]
-    buffers: tuple[tuple[Entry, ...], ...]
+    ahead: tuple[tuple[Ahead[_U, _V], ...], ...]
+    buffers: tuple[tuple[Entry[_V], ...], ...]
 
 
-def at_start(values: tuple[Hashable, ...], cores: int, code: Container[int]) -> Memory:
+def at_start(values: tuple[_V, ...], cores: int, code: Container[int]) -> Memory[_U, _V]:
     """Every cell has its value everywhere; those in ``code`` may be fetched."""
     zeros = (0,) * len(values)
     clean = tuple(0 if cell in code else DATA for cell in range(len(values)))
     return Memory(tuple((value,) for value in values), clean, (zeros,) * cores, ((),) * cores, ((),) * cores)
 
 
-def with_older(memory: Memory, cores: Container[int], values: tuple[Hashable, ...]) -> Memory:
+def with_older(memory: Memory[_U, _V], cores: Container[int], values: tuple[_V, ...]) -> Memory[_U, _V]:
     """The memory at the start where some cores, and no others, can also fetch an older value of each cell."""
     floors = tuple((int(core not in cores),) * len(values) for core in range(len(memory.floors)))
     history = tuple((value, *now) for value, now in zip(values, memory.history, strict=True))
@@ -135,12 +139,12 @@ def with_older(memory: Memory, cores: Container[int], values: tuple[Hashable, ..
 # --- What a core does ----------------------------------------------------------------------------------------------
 
 
-def issue(memory: Memory, core: int, *entries: Entry) -> Memory:
+def issue(memory: Memory[_U, _V], core: int, *entries: Entry[_V]) -> Memory[_U, _V]:
     """Stores, maintenance and barriers begin to wait."""
     return _with_buffer(memory, core, (*memory.buffers[core], *entries))
 
 
-def load(memory: Memory, core: int, cell: int, *, acquire: bool = False) -> Hashable | None:
+def load(memory: Memory[_U, _V], core: int, cell: int, *, acquire: bool = False) -> _V | None:
     """The value that a load returns; None while a barrier keeps it waiting."""
     buffer = memory.buffers[core]
     if Order.FULL in buffer or (acquire and Order.RELEASE in buffer):
@@ -153,17 +157,17 @@ def load(memory: Memory, core: int, cell: int, *, acquire: bool = False) -> Hash
     return value
 
 
-def puts_of(entry: Entry) -> tuple[Put, ...]:
+def puts_of(entry: Entry[_V]) -> tuple[Put[_V], ...]:
     """The stores in an entry of a buffer."""
     return (entry,) if isinstance(entry, Put) else entry.puts if isinstance(entry, Together) else ()
 
 
-def newest(memory: Memory, cell: int) -> Hashable:
+def newest(memory: Memory[_U, _V], cell: int) -> _V:
     """The newest store that all can see."""
     return memory.history[cell][-1]
 
 
-def waits(memory: Memory, core: int, *, stores_only: bool = False, own_core_only: bool = False) -> bool:
+def waits(memory: Memory[_U, _V], core: int, *, stores_only: bool = False, own_core_only: bool = False) -> bool:
     """Whether a DSB has something to wait for."""
     for entry in memory.buffers[core]:
         if isinstance(entry, Drop):
@@ -174,12 +178,12 @@ def waits(memory: Memory, core: int, *, stores_only: bool = False, own_core_only
     return False
 
 
-def synchronise(memory: Memory, rules: Rules, core: int) -> Memory:
+def synchronise(memory: Memory[_U, _V], rules: Rules, core: int) -> Memory[_U, _V]:
     """A context synchronisation of a core."""
     return with_queue(memory, core, ()) if rules.drops and memory.ahead[core] else memory
 
 
-def fetchable(memory: Memory, rules: Rules, core: int, cell: int) -> tuple[Hashable, ...]:
+def fetchable(memory: Memory[_U, _V], rules: Rules, core: int, cell: int) -> tuple[_V, ...]:
     """The values that a fetch may return, without repetition, the newest first."""
     history = memory.history[cell]
     if rules.dic or not rules.stale:
@@ -188,8 +192,8 @@ def fetchable(memory: Memory, rules: Rules, core: int, cell: int) -> tuple[Hasha
 
 
 def fetch(
-    memory: Memory, rules: Rules, core: int, unit: Hashable, cells: tuple[int, ...]
-) -> Iterator[tuple[Memory, tuple[Hashable, ...]]]:
+    memory: Memory[_U, _V], rules: Rules, core: int, unit: _U, cells: tuple[int, ...]
+) -> Iterator[tuple[Memory[_U, _V], tuple[_V, ...]]]:
     """Each memory after the fetch of a unit, and the values of its cells: from the queue if it is next there."""
     queue = memory.ahead[core]
     if queue and queue[0][0] == unit:
@@ -200,7 +204,9 @@ def fetch(
         yield after, values
 
 
-def fetch_ahead(memory: Memory, rules: Rules, core: int, unit: Hashable, cells: tuple[int, ...]) -> Iterator[Memory]:
+def fetch_ahead(
+    memory: Memory[_U, _V], rules: Rules, core: int, unit: _U, cells: tuple[int, ...]
+) -> Iterator[Memory[_U, _V]]:
     """Each memory after one more unit was fetched ahead."""
     if rules.ahead:
         for values in itertools.product(*(fetchable(memory, rules, core, cell) for cell in cells)):
@@ -210,7 +216,7 @@ def fetch_ahead(memory: Memory, rules: Rules, core: int, unit: Hashable, cells: 
 # --- What happens by itself ----------------------------------------------------------------------------------------
 
 
-def happenings(memory: Memory, rules: Rules) -> Iterator[tuple[int, Entry, Memory]]:
+def happenings(memory: Memory[_U, _V], rules: Rules) -> Iterator[tuple[int, Entry[_V], Memory[_U, _V]]]:
     """Everything pending that may happen now: the core whose it is, what it is, and the memory after it.
 
     Of an invalidation, what it does to one of the cores.
@@ -236,7 +242,7 @@ def happenings(memory: Memory, rules: Rules) -> Iterator[tuple[int, Entry, Memor
                 yield core, entry, there
 
 
-def _may_pass(entry: Put | Together | Clean, before: tuple[Entry, ...]) -> bool:
+def _may_pass(entry: Put[_V] | Together[_V] | Clean, before: tuple[Entry[_V], ...]) -> bool:
     cells = {entry.cell} if isinstance(entry, Clean) else {put.cell for put in puts_of(entry)}
     for other in before:
         if isinstance(other, Order):
@@ -247,9 +253,9 @@ def _may_pass(entry: Put | Together | Clean, before: tuple[Entry, ...]) -> bool:
     return True
 
 
-def _settled(buffer: tuple[Entry, ...]) -> tuple[Entry, ...]:
+def _settled(buffer: tuple[Entry[_V], ...]) -> tuple[Entry[_V], ...]:
     """Without the barriers that have nothing before them to order any more."""
-    kept: list[Entry] = []
+    kept: list[Entry[_V]] = []
     for entry in buffer:
         if isinstance(entry, Order):
             earlier = (Put, Together, Order) if entry is Order.STORES else (Put, Together, Clean, Order)
@@ -259,7 +265,7 @@ def _settled(buffer: tuple[Entry, ...]) -> tuple[Entry, ...]:
     return tuple(kept)
 
 
-def _stored(memory: Memory, put: Put) -> Memory:
+def _stored(memory: Memory[_U, _V], put: Put[_V]) -> Memory[_U, _V]:
     history = memory.history[put.cell]
     value = put.onto(history[-1])
     if memory.clean[put.cell] == DATA:
@@ -269,13 +275,13 @@ def _stored(memory: Memory, put: Put) -> Memory:
     return memory._replace(history=_set(memory.history, put.cell, (*history, value)))
 
 
-def _cleaned(memory: Memory, rules: Rules, cell: int) -> Memory:
+def _cleaned(memory: Memory[_U, _V], rules: Rules, cell: int) -> Memory[_U, _V]:
     if not rules.cleans or memory.clean[cell] == DATA:
         return memory
     return memory._replace(clean=_set(memory.clean, cell, len(memory.history[cell]) - 1))
 
 
-def invalidated(memory: Memory, rules: Rules, cell: int, core: int) -> Memory:
+def invalidated(memory: Memory[_U, _V], rules: Rules, cell: int, core: int) -> Memory[_U, _V]:
     """What an invalidation of a cell does to a core."""
     if not rules.keeps:
         memory = with_queue(memory, core, ())
@@ -287,7 +293,7 @@ def invalidated(memory: Memory, rules: Rules, cell: int, core: int) -> Memory:
     return _forgotten(memory, cell)
 
 
-def _forgotten(memory: Memory, cell: int) -> Memory:
+def _forgotten(memory: Memory[_U, _V], cell: int) -> Memory[_U, _V]:
     """Without the stores of a cell that nobody can fetch any more."""
     least = min(floors[cell] for floors in memory.floors)
     if not least:
@@ -299,11 +305,11 @@ def _forgotten(memory: Memory, cell: int) -> Memory:
     )
 
 
-def _with_buffer(memory: Memory, core: int, buffer: tuple[Entry, ...]) -> Memory:
+def _with_buffer(memory: Memory[_U, _V], core: int, buffer: tuple[Entry[_V], ...]) -> Memory[_U, _V]:
     return memory._replace(buffers=_set(memory.buffers, core, _settled(buffer)))
 
 
-def with_queue(memory: Memory, core: int, queue: tuple[Ahead, ...]) -> Memory:
+def with_queue(memory: Memory[_U, _V], core: int, queue: tuple[Ahead[_U, _V], ...]) -> Memory[_U, _V]:
     """The memory with that queue."""
     return memory._replace(ahead=_set(memory.ahead, core, queue))
 

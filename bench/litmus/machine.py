@@ -15,7 +15,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from bench.architecture.memory import (
     Ahead,
@@ -54,6 +54,10 @@ Registers: TypeAlias = tuple[tuple[int, Value], ...]
 _FLAGS, _ELR = 32, 33
 
 
+Here: TypeAlias = Memory[Code, Value]
+"""Units by where they are; cells hold what registers do."""
+
+
 class Running(NamedTuple):
     """A thread: where it is, or None when it has ended; its registers; and the faults that it has taken."""
 
@@ -66,7 +70,7 @@ class State(NamedTuple):
     """All threads, and memory."""
 
     threads: tuple[Running, ...]
-    memory: Memory
+    memory: Here
 
 
 class StoredError(Exception):
@@ -130,7 +134,9 @@ class Machine:
                 following = state._replace(memory=memory._replace(ahead=ahead))
                 yield self._along(following, core)
 
-    def _before(self, state: State, entry: Entry, memory: Memory) -> Iterator[tuple[tuple[Ahead, ...], ...]]:
+    def _before(
+        self, state: State, entry: Entry[Value], memory: Here
+    ) -> Iterator[tuple[tuple[Ahead[Code, Value], ...], ...]]:
         """All that cores may have fetched ahead before ``entry`` makes ``memory`` of it.
 
         What is fetched ahead otherwise may as well be fetched later: only here some value can be fetched no longer.
@@ -141,19 +147,19 @@ class Machine:
         queues = [[queue] for queue in memory.ahead]
         for cell in cells:
             for core, running in enumerate(state.threads):
-                now = set(fetchable(state.memory, self.rules, core, cell))
-                if now - set(fetchable(memory, self.rules, core, cell)):
+                now, then = (fetchable(each, self.rules, core, cell) for each in (state.memory, memory))
+                if not set(now) <= set(then):
                     queues[core] = self._queues(state.memory, core, running.at, cell)
         yield from itertools.product(*queues)
 
-    def _queues(self, memory: Memory, core: int, at: Code | None, cell: int) -> list[tuple[Ahead, ...]]:
+    def _queues(self, memory: Here, core: int, at: Code | None, cell: int) -> list[tuple[Ahead[Code, Value], ...]]:
         """The queues of a core as it is, and with that cell fetched ahead last."""
         found = [memory.ahead[core]]
         pending = [memory]
         while pending:
             for following in self._fetch_ahead(pending.pop(), core, at):
                 pending.append(following)
-                if self.cells[following.ahead[core][-1][0]] == cell:  # type: ignore[index]
+                if self.cells[following.ahead[core][-1][0]] == cell:
                     found.append(following.ahead[core])
         return found
 
@@ -171,8 +177,7 @@ class Machine:
             faults = state.threads[where.thread].faults
             labels = self.test.labels[where.thread]
             return int(any(not where.label or at == Code(where.thread, labels[where.label]) for at in faults))
-        value: Any = newest(state.memory, self.cells[where])
-        return value  # type: ignore[no-any-return]
+        return newest(state.memory, self.cells[where])
 
     # - fetching
 
@@ -212,7 +217,7 @@ class Machine:
             return None
         return at
 
-    def _fetch_ahead(self, memory: Memory, core: int, at: Code | None) -> Iterator[Memory]:
+    def _fetch_ahead(self, memory: Here, core: int, at: Code | None) -> Iterator[Here]:
         """One more unit in the queue of a core."""
         queue = memory.ahead[core]
         if at is None or len(queue) == MOST_AHEAD:
@@ -220,7 +225,7 @@ class Machine:
         starts: tuple[Code, ...] = (at,)
         if queue:
             unit, (word,) = queue[-1]
-            starts = self._successors(unit, self._instruction(unit, word))  # type: ignore[arg-type]
+            starts = self._successors(unit, self._instruction(unit, word))
         for unit in dict.fromkeys(itertools.chain.from_iterable(map(self._next_units, starts))):
             yield from fetch_ahead(memory, self.rules, core, unit, (self.cells[unit],))
 
@@ -271,7 +276,7 @@ class Machine:
         """The step of a thread that cannot go on by itself: a fetch, a load, or nothing while it waits."""
         if at in self.units:
             for memory, (word,) in fetch(state.memory, self.rules, thread, at, (self.cells[at],)):
-                done = self._done(state._replace(memory=memory), thread, at, self._instruction(at, word))  # type: ignore[arg-type]
+                done = self._done(state._replace(memory=memory), thread, at, self._instruction(at, word))
                 if done is not None:
                     yield self._along(done, thread)
             return
@@ -322,7 +327,7 @@ class Machine:
                 registers[_ELR] = _read(registers, source)
             case Instruction("ldr" | "ldar" | "ldapr" as name, (Register() as to, Address() as address)):
                 cell = self._cell(registers, address, at)
-                loaded: Any = load(memory, thread, cell, acquire=name == "ldar")
+                loaded = load(memory, thread, cell, acquire=name == "ldar")
                 if loaded is None:
                     return None
                 _write(registers, to, loaded)
@@ -413,14 +418,7 @@ class Machine:
         if name == "and" and 0 in (one, other):
             return 0
         if isinstance(one, int) and isinstance(other, int):
-            results = {
-                "add": one + other,
-                "sub": one - other,
-                "eor": one ^ other,
-                "and": one & other,
-                "orr": one | other,
-            }
-            return results[name] & 0xFFFF_FFFF_FFFF_FFFF
+            return _ARITHMETIC[name](one, other) & 0xFFFF_FFFF_FFFF_FFFF
         try:
             if name == "add":
                 return plus(one, other)
@@ -485,7 +483,7 @@ def _is(registers: dict[int, Value], condition: str) -> bool:
     }[condition]  # fmt: skip
 
 
-def _ordered(kind: str) -> tuple[Entry, ...]:
+def _ordered(kind: str) -> tuple[Entry[Value], ...]:
     """What a DMB puts in the buffer: one for loads orders what is never reordered here."""
     if kind.endswith("ld"):
         return ()
