@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 
 if TYPE_CHECKING:
     from bench.check.cell import Checked, Options
     from bench.check.cells import Check
-    from bench.compare import Comparison
+    from bench.compare.comparison import Comparison
     from bench.hosts import Host
     from bench.risk.risk import Risk
     from bench.translators.translator import Access, Translator
@@ -118,7 +118,7 @@ def _defaults(command: Any) -> dict[str, dict[str, Any]]:
     files = (folder / "pyproject.toml" for folder in (here, *here.parents))
     if not any(_CONFIGURES.search(file.read_bytes()) for file in files if file.is_file()):
         return {}  # what reads them takes a while to load
-    from bench.settings import defaults, nearest
+    from bench.support.settings import defaults, nearest
 
     values = defaults(nearest(here))
     if "strategy" in values:
@@ -254,9 +254,9 @@ def check(
     Also: staleline check my_protocol.toml --host cortex-a72
     """
     from bench.check import cell
-    from bench.check.follow import load_events
     from bench.check.units import HAZARDS, UNITS
-    from bench.layout import LAYOUTS
+    from bench.explain.follow import load_events
+    from bench.program.layout import LAYOUTS
     from bench.protocols.document import is_protocol
     from bench.report import checks
 
@@ -265,9 +265,10 @@ def check(
     if any(map(is_protocol, named)):
         if translator or scenario or follow or not all(map(is_protocol, named)):
             raise InputError(
-                "a protocol with something that only strategies have", place="check",
+                "a protocol with something that only strategies have",
+                place="check",
                 expected="protocols alone, without --translator, --scenario and --follow",
-            )  # fmt: skip
+            )
         hosts = _load_hosts(host, settings, architectures=True) if host or settings else []
         _check_protocols(named, hosts, _max_states(max_states), format, emit)
         return
@@ -313,8 +314,8 @@ def check(
 
 def _weather(results: list[Checked], others: list[Strategy], format: str) -> str:
     """The counterexamples' weather under other strategies."""
-    from bench.check.weather import under
-    from bench.report import weather
+    from bench.explain.schedule import under
+    from bench.report import schedule
     from bench.translators.registry import load_translator
 
     if format in ("json", "csv"):
@@ -323,14 +324,14 @@ def _weather(results: list[Checked], others: list[Strategy], format: str) -> str
     if not failing:
         raise InputError("nothing that fails", place="--against", expected="a strategy with a counterexample")
     return "\n\n".join(
-        weather.as_text(one, under(one, others, load_translator(one.translator)), format) for one in failing
+        schedule.as_text(one, under(one, others, load_translator(one.translator)), format) for one in failing
     )
 
 
 def _write_litmus(results: list[Checked], folder: Path) -> None:
     """A litmus test of each strategy, translator and scenario; those that cannot be said are named on stderr."""
-    from bench.check.litmus import as_litmus
-    from bench.files import refuse_unwritable, replacing
+    from bench.check.export import as_litmus
+    from bench.support.files import refuse_unwritable, replacing
     from bench.translators.registry import load_translator
     from strategies import registry
 
@@ -355,8 +356,8 @@ def _check_protocols(
 ) -> None:
     """The protocols in files, on the hosts that they say or on others."""
     from bench.protocols.document import read_protocol
-    from bench.protocols.judge import MOST_STATES
     from bench.protocols.survey import judged, moved
+    from bench.protocols.verification import MOST_STATES
     from bench.report import protocols
 
     documents = [read_protocol(file) for file in files]
@@ -539,12 +540,12 @@ def compare(
     \b
     Example: staleline compare --host cortex-a9,arm926 --format github
     """
-    from bench import baseline
     from bench.check.cell import Options
-    from bench.compare import compare as compare_on
+    from bench.compare import baseline
+    from bench.compare.comparison import compare as compare_on
     from bench.replay.parameters import Parameters
     from bench.report import baselines, comparisons
-    from bench.report.made import command_line, commit, installed
+    from bench.report.provenance import command_line, commit, installed
     from bench.traces.store import load_trace
 
     emit = _emitter(format, output)
@@ -554,16 +555,20 @@ def compare(
     if save is not None:
         baseline.refuse_unkeepable(save)
     if plot is not None:
-        from bench.files import refuse_unwritable
         from bench.report.plots import refuse_unplottable
+        from bench.support.files import refuse_unwritable
 
         refuse_unplottable(plot)
         refuse_unwritable(plot)
     named, by_name = _scenarios(scenario)
     options = Options(
-        cores=cores, tbs=tbs, retranslations=retranslations, flushes=flushes, max_states=_max_states(max_states),
+        cores=cores,
+        tbs=tbs,
+        retranslations=retranslations,
+        flushes=flushes,
+        max_states=_max_states(max_states),
         what_if=what_if,
-    )  # fmt: skip
+    )
     parameters = Parameters(vcpus=vcpus, as_recorded=as_recorded).varied(parameter or ())
     pairs = _pairs(host, settings, translator, what_if)
     if by_name:
@@ -576,13 +581,19 @@ def compare(
         for number, (found, backend) in enumerate(pairs):
             results.append(
                 compare_on(
-                    recorded, found, backend, strategies, named, options, parameters,
+                    recorded,
+                    found,
+                    backend,
+                    strategies,
+                    named,
+                    options,
+                    parameters,
                     partial(_tell_share, tell, found.name, number),
                 )
-            )  # fmt: skip
+            )
     if plot is not None:
-        from bench.files import replacing
         from bench.report.comparison_plot import as_plot
+        from bench.support.files import replacing
 
         picture = as_plot(results, plot.suffix)
         with replacing(plot) as file:
@@ -649,8 +660,8 @@ def needs(
     Example: staleline needs unfixed flush-on-retranslation --scenario system
     """
     from bench.check.cell import Options
-    from bench.check.needs import omissions, weakest
-    from bench.report import needs as report_of
+    from bench.check.minimality import omissions, weakest
+    from bench.report import minimality as report_of
 
     emit = _emitter(format, output)
     names, by_name = _scenarios(scenario)
@@ -698,8 +709,8 @@ def show_matrix(
     Example: staleline matrix --translator arm,mips --hazard transient
     """
     from bench.check.cell import Options
+    from bench.check.matrix import matrix
     from bench.check.units import HAZARDS
-    from bench.matrix import matrix
     from bench.report import matrices
 
     emit = _emitter(format, output)
@@ -749,9 +760,8 @@ def replay(
     with _progress(f"replaying {recorded.name}", len(pairs)) as tell:
         for number, (found, backend) in enumerate(pairs):
             rows = replay_on(
-                recorded, found, backend, strategies, parameters,
-                partial(_tell_count, tell, found.name, number),
-            )  # fmt: skip
+                recorded, found, backend, strategies, parameters, partial(_tell_count, tell, found.name, number)
+            )
             results.append(comparisons.Costs(found, backend, rows))
     if format == "json":
         emit(_json(comparisons.replayed_objects(results)))
@@ -809,12 +819,12 @@ def risk(
     Example: staleline risk --strategy unfixed --host cortex-a9 --scenario system
     Also: staleline risk --strategy unfixed --per-operation write_back=1e-6,drop=1e-3
     """
-    from bench.files import refuse_unwritable, replacing
     from bench.replay.parameters import Parameters
     from bench.report import chains, plots, risks, tornado
     from bench.risk import given
     from bench.risk.pressure import Pressure
     from bench.risk.risk import Bench
+    from bench.support.files import refuse_unwritable, replacing
     from bench.traces.store import load_trace
 
     emit = _emitter(format, output)
@@ -825,14 +835,16 @@ def risk(
         refuse_unwritable(plot)
     if simulate and not (per_operation and 2 <= simulate <= 10**8 and seed >= 0):
         raise InputError(
-            f"{simulate}, seed {seed}", place="--simulate",
+            f"{simulate}, seed {seed}",
+            place="--simulate",
             expected="2 .. 100,000,000 courses with a seed from 0, and --per-operation",
-        )  # fmt: skip
+        )
     if per_operation and (sensitivity or rate is not None or parameter):
         raise InputError(
-            "what is given per operation has no range, rate or parameter", place="--per-operation",
+            "what is given per operation has no range, rate or parameter",
+            place="--per-operation",
             expected="no --sensitivity, --rate or --parameter",
-        )  # fmt: skip
+        )
     if rate is not None and not 0 < rate <= 1e9:
         raise InputError(f"{rate:g}", place="--rate", expected="retranslations per second, above 0 and up to 1e9")
     names, by_name = _scenarios(scenario or ["system,user"])
@@ -909,10 +921,7 @@ def show_thread(
         emit(threads.as_csv(found) if format == "csv" else threads.as_text(found, format))
 
 
-traces = typer.Typer(
-    help="QEMU log to compact trace; what a trace holds; a modelled workload.",
-    rich_markup_mode=None,
-)
+traces = typer.Typer(help="QEMU log to compact trace; what a trace holds; a modelled workload.", rich_markup_mode=None)
 app.add_typer(traces, name="trace")
 
 
@@ -928,8 +937,8 @@ def import_trace(
     \b
     Example: staleline trace import boot.log.zst -o boot.trace
     """
-    from bench.files import refuse_unwritable
     from bench.report import traces as report
+    from bench.support.files import refuse_unwritable
     from bench.traces.info import info
     from bench.traces.qemu_log import import_log
     from bench.traces.trace import MODES
@@ -998,18 +1007,26 @@ def model(
     \b
     Example, retranslation a hundred times as frequent: staleline trace model --faults-per-million x100 -o often.trace
     """
-    from bench.files import refuse_unwritable
     from bench.report import traces as report
+    from bench.support.files import refuse_unwritable
     from bench.traces.info import info
     from bench.traces.model import measured, model_trace, varied
     from bench.traces.store import load_trace, save_trace
 
     refuse_unwritable(output, ordinary=True)
     given = {
-        "executions": executions, "tbs": tbs, "tb_bytes": tb_bytes, "working_set": working_set,
-        "faults_per_million": faults_per_million, "faulting_tbs": faulting_tbs, "concentration": concentration,
-        "rewritten_bytes": rewritten_bytes, "reexecution_tbs": reexecution_tbs, "threads": threads, "flushes": flushes,
-    }  # fmt: skip
+        "executions": executions,
+        "tbs": tbs,
+        "tb_bytes": tb_bytes,
+        "working_set": working_set,
+        "faults_per_million": faults_per_million,
+        "faulting_tbs": faulting_tbs,
+        "concentration": concentration,
+        "rewritten_bytes": rewritten_bytes,
+        "reexecution_tbs": reexecution_tbs,
+        "threads": threads,
+        "flushes": flushes,
+    }
     changes = {key: value for key, value in given.items() if value is not None}
     trace = model_trace(varied(measured(load_trace(like)), changes), seed)
     save_trace(trace, output)
@@ -1098,15 +1115,16 @@ def _load_hosts(named: list[str] | None, settings: list[str] | None, *, architec
     for host in hosts:
         if host.architecture and not architectures:
             raise InputError(
-                f"{host.name} is an architecture, which has no caches and no costs", place="--host",
+                f"{host.name} is an architecture, which has no caches and no costs",
+                place="--host",
                 expected="a host; staleline check asks architectures",
-            )  # fmt: skip
+            )
     return hosts
 
 
 def _scenarios(named: list[str] | None) -> tuple[list[str], bool]:
     """The scenarios asked for, and whether they were asked for by name."""
-    from bench.scenarios import scenario_names
+    from bench.program.scenarios import scenario_names
 
     names = _listed(named)
     if not names or names == ["all"]:
@@ -1223,9 +1241,10 @@ def _every_pair(
         for host in profiles:
             if not any(pair[0] is host for pair in pairs):
                 raise InputError(
-                    f"{host.name} runs {' or '.join(host.isa)}, which no translator here emits", place="--host",
+                    f"{host.name} runs {' or '.join(host.isa)}, which no translator here emits",
+                    place="--host",
                     expected=f"a host for {', '.join(dict.fromkeys(backend.isa for backend in backends))}",
-                )  # fmt: skip
+                )
     if not pairs:
         raise InputError(f"no host runs {', '.join(named)}", place="--translator", expected="another translator")
     without = [host for host in profiles if not any(pair[0] is host for pair in pairs)]
@@ -1234,7 +1253,7 @@ def _every_pair(
 
 def _with_threads(names: list[str], threads: int, options: Options) -> list[str]:
     """The scenarios that have so many threads; all of them if none has, which is then refused where it is met."""
-    from bench.scenarios import scenario
+    from bench.program.scenarios import scenario
 
     casts = {name: scenario(name, options.cores, cores=options.cores) for name in names}
     return [name for name, cast in casts.items() if cast is not None and len(cast.threads) >= threads] or names
@@ -1242,7 +1261,7 @@ def _with_threads(names: list[str], threads: int, options: Options) -> list[str]
 
 def _refuse_impossible(host: Host, names: list[str], options: Options) -> None:
     """Refuse a scenario that was asked for by name and cannot be on the host."""
-    from bench.scenarios import scenario
+    from bench.program.scenarios import scenario
 
     for name in names:
         if scenario(name, host.cores.value, cores=options.cores) is None:
@@ -1285,8 +1304,8 @@ def _progress(what: str, total: float) -> Iterator[_Tell]:
 
 def _emitter(format: str, output: Path | None) -> Callable[[str], None]:
     """Where the result goes.  That it cannot be written, or has no such format, is found out before the work."""
-    from bench.files import refuse_unwritable, replacing
     from bench.report.tables import refuse_unknown_format
+    from bench.support.files import refuse_unwritable, replacing
 
     refuse_unknown_format(format)
     if output is None:
@@ -1312,9 +1331,10 @@ def _print(text: str) -> None:
         raise InputError(f"{error.strerror}", file="standard output", expected="a place to write") from error
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{error.object[error.start]!a} cannot be written as {error.encoding}", file="standard output",
+            f"{error.object[error.start]!a} cannot be written as {error.encoding}",
+            file="standard output",
             expected="UTF-8 (PYTHONIOENCODING=utf-8), or --output FILE",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def _json(value: Any) -> str:

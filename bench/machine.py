@@ -57,8 +57,8 @@ import enum
 from collections.abc import Container, Iterator
 from typing import NamedTuple, TypeVar
 
-from bench.program import Model
-from bench.scenarios import Role
+from bench.program.compiler import Model
+from bench.program.scenarios import Role
 from bench.steps import (
     Action,
     Claim,

@@ -121,9 +121,24 @@ class Rule(abc.ABC):
 
 
 Action = (
-    Put | Puts | Touch | Get | CleanLine | DropLines | Barrier | Sync | SyncCores | Take | Give | Fetch | Pass | Discard
-    | Claim | Install | Rule
-)  # fmt: skip
+    Put
+    | Puts
+    | Touch
+    | Get
+    | CleanLine
+    | DropLines
+    | Barrier
+    | Sync
+    | SyncCores
+    | Take
+    | Give
+    | Fetch
+    | Pass
+    | Discard
+    | Claim
+    | Install
+    | Rule
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,29 @@ from strategies.strategy import HOOKS, Strategy, StrategyError
 from strategies.writes import Block, Buffer, Form, Phase, Region, Unit, Write
 
 __all__ = [
-    "HOOKS", "Acquire", "Barrier", "Block", "Buffer", "Clean", "Do", "Flush", "Form", "Hook", "Invalidate", "Load",
-    "Lookup", "Operation", "Phase", "Region", "Release", "Scope", "Store", "Strategy", "StrategyError", "Sync",
-    "SyncCores", "Unit", "Write",
-]  # fmt: skip
+    "HOOKS",
+    "Acquire",
+    "Barrier",
+    "Block",
+    "Buffer",
+    "Clean",
+    "Do",
+    "Flush",
+    "Form",
+    "Hook",
+    "Invalidate",
+    "Load",
+    "Lookup",
+    "Operation",
+    "Phase",
+    "Region",
+    "Release",
+    "Scope",
+    "Store",
+    "Strategy",
+    "StrategyError",
+    "Sync",
+    "SyncCores",
+    "Unit",
+    "Write",
+]

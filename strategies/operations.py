@@ -110,8 +110,19 @@ class Do:
 
 Operation = Store | Load | Clean | Invalidate | Barrier | Sync | SyncCores | Acquire | Release | Flush | Lookup | Do
 OPERATIONS: tuple[type, ...] = (
-    Store, Load, Clean, Invalidate, Barrier, Sync, SyncCores, Acquire, Release, Flush, Lookup, Do,
-)  # fmt: skip
+    Store,
+    Load,
+    Clean,
+    Invalidate,
+    Barrier,
+    Sync,
+    SyncCores,
+    Acquire,
+    Release,
+    Flush,
+    Lookup,
+    Do,
+)
 
 Hook = tuple[Operation, ...] | Generator[Operation, int | None, None]
 """What a hook returns: a tuple when nothing depends on a result, a generator when something does."""

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeGuard
 
-import strategies
+from strategies import retranslation
 from strategies.strategy import Strategy, StrategyError
 
 GROUP = "staleline.strategies"
@@ -21,9 +21,9 @@ GROUP = "staleline.strategies"
 
 @cache
 def shipped() -> dict[str, type[Strategy]]:
-    """The strategies in this package by name: each module's own ``Strategy`` subclasses, ``unfixed`` first."""
+    """Those of ``strategies/retranslation`` by name: each module's own subclasses, ``unfixed`` first."""
     found: dict[str, type[Strategy]] = {}
-    for module in pkgutil.iter_modules(strategies.__path__, "strategies."):
+    for module in pkgutil.iter_modules(retranslation.__path__, f"{retranslation.__name__}."):
         for member in vars(importlib.import_module(module.name)).values():
             if _is_strategy(member) and member.__module__ == module.name:
                 found[member.name] = member

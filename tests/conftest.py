@@ -118,8 +118,13 @@ def tiny_trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A modelled execution of 20,000 short TBs with 40 retranslations, quick to replay."""
     path = tmp_path_factory.mktemp("traces") / "tiny.trace"
     changes = {
-        "executions": "20000", "tbs": "600", "tb_bytes": "64,200,600,1200", "rewritten_bytes": "16,100,300,600",
-        "faults_per_million": "2000", "faulting_tbs": "20", "flushes": "1",
-    }  # fmt: skip
+        "executions": "20000",
+        "tbs": "600",
+        "tb_bytes": "64,200,600,1200",
+        "rewritten_bytes": "16,100,300,600",
+        "faults_per_million": "2000",
+        "faulting_tbs": "20",
+        "flushes": "1",
+    }
     save_trace(model_trace(varied(measured(load_trace("linux-boot")), changes), seed=1), path)
     return path

@@ -25,7 +25,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Literal, NamedTuple
 
 from bench.hosts.profile import Host
-from bench.scenarios import Role, Scenario
+from bench.program.scenarios import Role, Scenario
 from bench.translators.translator import Translator
 from strategies.operations import (
     Acquire,
@@ -138,7 +138,7 @@ class TooLarge(Exception):
 
 
 class Reference:
-    """The rules for one strategy, translator, host and scenario; arguments as for ``bench.program.Compiler``."""
+    """The rules for one strategy, translator, host and scenario; arguments as for ``Compiler``."""
 
     def __init__(
         self,
@@ -519,8 +519,10 @@ class Reference:
                     faults = bool(idle.left)
                     if (path.name == "fault") == faults:
                         todo: tuple[Activity, ...] = (
-                            ("hook", "enter", code.tb), ("run", code.tb, number), ("hook", "leave", code.tb),
-                        )  # fmt: skip
+                            ("hook", "enter", code.tb),
+                            ("run", code.tb, number),
+                            ("hook", "leave", code.tb),
+                        )
                         left = idle.left
                         if left is not None:
                             left -= 1

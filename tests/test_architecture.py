@@ -24,7 +24,7 @@ from bench.check.cell import Options, check
 from bench.check.units import Hazard
 from bench.hosts import load_host
 from bench.hosts.loader import ARCHITECTURES
-from bench.scenarios import LASTING_IN, scenario_names
+from bench.program.scenarios import LASTING_IN, scenario_names
 from bench.translators.registry import load_translator
 from strategies import Barrier, Hook, Invalidate, Region, Strategy, Sync, SyncCores, registry
 from strategies import Clean as CleanIt
@@ -77,9 +77,12 @@ def flushing(operations: tuple[str, ...]) -> Strategy:
 
         def publish(self, region: Region) -> Hook:
             known: dict[str, tuple[Operation, ...]] = {
-                "clean": (CleanIt(region),), "invalidate": (Invalidate(region, Scope.BROADCAST),),
-                "barrier": (Barrier(),), "sync": (Sync(),), "sync cores": (SyncCores(),),
-            }  # fmt: skip
+                "clean": (CleanIt(region),),
+                "invalidate": (Invalidate(region, Scope.BROADCAST),),
+                "barrier": (Barrier(),),
+                "sync": (Sync(),),
+                "sync cores": (SyncCores(),),
+            }
             return (*super().publish(region), *(one for name in operations for one in known[name]))
 
     return Flushing()
@@ -181,5 +184,9 @@ def test_architectures_are_checked_and_listed_and_nothing_else(staleline: Stalel
         assert (ran.status, ran.out) == (2, ""), command
     ran = staleline("check", "--host", "armv8", "--set", "dcache.write=through")
     assert "expected cores=N: an architecture has no other features to set" in ran.err
-    assert "--follow on an architecture" in staleline("check", "unfixed", "--host", "armv8", "--translator", "arm",
-                                                      "--scenario", "user", "--follow", "thread").err  # fmt: skip
+    assert (
+        "--follow on an architecture"
+        in staleline(
+            "check", "unfixed", "--host", "armv8", "--translator", "arm", "--scenario", "user", "--follow", "thread"
+        ).err
+    )

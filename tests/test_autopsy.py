@@ -22,7 +22,7 @@ from bench.autopsy.execution import (
     ways,
 )
 from bench.autopsy.processor import executable
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators.backend import Backend
 from bench.translators.registry import load_translator, translator_names
 from bench.translators.translator import ACCESSES, Access, Code, GuestBits
@@ -117,12 +117,16 @@ def test_on_a_miss_arms_stale_branch_does_no_harm(access: Access) -> None:
 @pytest.mark.parametrize(
     ("name", "way", "temporary", "ended"),
     [
-        ("ppc@2010", "hit", 0, "loop"), ("ppc@2010", "miss", 1, "loop"), ("s390x@2010", "hit", 0, "loop"),
-        ("s390x@2014", "miss", 0, "loop"), ("sparc@2010", "hit", 0, "illegal instruction"),
-        ("sparc@2010", "miss", 0, "illegal instruction"), ("sparc@2010", "miss", 1, "illegal instruction"),
+        ("ppc@2010", "hit", 0, "loop"),
+        ("ppc@2010", "miss", 1, "loop"),
+        ("s390x@2010", "hit", 0, "loop"),
+        ("s390x@2014", "miss", 0, "loop"),
+        ("sparc@2010", "hit", 0, "illegal instruction"),
+        ("sparc@2010", "miss", 0, "illegal instruction"),
+        ("sparc@2010", "miss", 1, "illegal instruction"),
         ("sparc@2012", "hit", 0, "loop"),
     ],
-)  # fmt: skip
+)
 def test_other_backends_loop_or_trap(name: str, way: str, temporary: int, ended: str) -> None:
     found, branch = run(name, "load", way, temporary=temporary)
     assert found.ended == ended
@@ -178,8 +182,14 @@ def test_the_autopsy_shows_both_listings_and_marks_the_line(staleline: Staleline
     out = staleline("check", "unfixed", "--scenario", "system", "--start", "fault", "--autopsy").out
     (marked,) = (line for line in out.splitlines() if line.startswith("->"))
     assert marked.split(maxsplit=1)[1].split() == [
-        "TB+32", *["00", "00", "00", "0a"], "beq", "#0x1000028", *["03", "00", "00", "0a"], "beq", "#0x1000034",
-    ]  # fmt: skip
+        "TB+32",
+        *["00", "00", "00", "0a"],
+        "beq",
+        "#0x1000028",
+        *["03", "00", "00", "0a"],
+        "beq",
+        "#0x1000034",
+    ]
     assert "the guest faults at 0x20000010, a host pointer 0x10 bytes into the guest's state" in " ".join(out.split())
     assert out.rstrip().endswith("--autopsy")
 

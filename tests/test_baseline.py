@@ -11,7 +11,7 @@ from conftest import Staleline
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.baseline import Cost, Kept, Row, differences
+from bench.compare.baseline import Cost, Kept, Row, differences
 from bench.report.baselines import as_text
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[1] / "docs" / "staleline.schema.json").read_text("utf-8"))

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.breakeven import Line, crossings, stretches
+from bench.compare.breakeven import Line, crossings, stretches
 
 NUMBERS = st.integers(0, 1000).map(float)
 LINES = st.lists(st.tuples(NUMBERS, st.integers(0, 40).map(float)), min_size=1, max_size=6).map(
@@ -48,6 +48,7 @@ def test_at_a_crossing_both_cost_the_same_and_behind_it_the_dearer_one_more(line
 def test_two_lines_by_hand() -> None:
     flush, rewrite = Line("flush", 0, 10), Line("rewrite", 400, 0)
     assert [(s.low, s.high, s.cheapest) for s in stretches([flush, rewrite])] == [
-        (0, 40, ("flush",)), (40, None, ("rewrite",)),
-    ]  # fmt: skip
+        (0, 40, ("flush",)),
+        (40, None, ("rewrite",)),
+    ]
     assert [(c.price, c.dearer, c.cheaper) for c in crossings([flush, rewrite])] == [(40, "flush", "rewrite")]

@@ -28,9 +28,7 @@ from bench.report.tables import fill, table
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = json.loads((ROOT / "docs" / "staleline.schema.json").read_text(encoding="utf-8"))
-COMMANDS = (
-    "check", "compare", "replay", "trace", "trace import", "trace info", "trace model", "translator", "list",
-)  # fmt: skip
+COMMANDS = ("check", "compare", "replay", "trace", "trace import", "trace info", "trace model", "translator", "list")
 SYSTEM = ("--scenario", "system")
 
 
@@ -81,11 +79,15 @@ def test_what_was_asked_for_was_done(line: str, tiny_trace: Path, staleline: Sta
 @pytest.mark.parametrize(
     "words",
     [
-        ["unfixed,idempotent"], ["unfixed", "idempotent"], ["--strategy", "unfixed,idempotent"],
-        ["unfixed", "--strategy", "idempotent"], ["--strategy", "unfixed", "--strategy", "idempotent"],
-        ["unfixed", "idempotent,unfixed"], [" unfixed , idempotent "],
+        ["unfixed,idempotent"],
+        ["unfixed", "idempotent"],
+        ["--strategy", "unfixed,idempotent"],
+        ["unfixed", "--strategy", "idempotent"],
+        ["--strategy", "unfixed", "--strategy", "idempotent"],
+        ["unfixed", "idempotent,unfixed"],
+        [" unfixed , idempotent "],
     ],
-)  # fmt: skip
+)
 def test_names_come_in_lists_and_in_repeated_options(words: list[str], staleline: Staleline) -> None:
     ran = staleline("check", *words, *SYSTEM, "--format", "json")
     assert [cell["strategy"] for cell in results(ran.out)] == ["unfixed", "idempotent"]
@@ -93,9 +95,21 @@ def test_names_come_in_lists_and_in_repeated_options(words: list[str], staleline
 
 def test_hosts_translators_and_scenarios_come_in_lists_too(staleline: Staleline) -> None:
     ran = staleline(
-        "check", "idempotent", "--host", "cortex-a9,arm926", "--host", "cortex-a8", "--translator", "arm,arm@2011",
-        "--scenario", "user", "--scenario", "system", "--format", "json",
-    )  # fmt: skip
+        "check",
+        "idempotent",
+        "--host",
+        "cortex-a9,arm926",
+        "--host",
+        "cortex-a8",
+        "--translator",
+        "arm,arm@2011",
+        "--scenario",
+        "user",
+        "--scenario",
+        "system",
+        "--format",
+        "json",
+    )
     assert [(cell["host"], cell["translator"], cell["scenario"]) for cell in results(ran.out)] == [
         (host, translator, scenario)
         for host in ("cortex-a9", "arm926", "cortex-a8")
@@ -131,8 +145,9 @@ def test_a_cell_of_all_that_cannot_be_is_not_an_error(staleline: Staleline) -> N
     ran = staleline("check", "idempotent", "--host", "arm926", "--format", "json")
     assert ran.status == 0
     assert {cell["scenario"]: (cell["verdict"], cell["reason"]) for cell in results(ran.out)}["migrate"] == (
-        "n/a", "arm926 has one core",
-    )  # fmt: skip
+        "n/a",
+        "arm926 has one core",
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,9 +188,7 @@ def test_what_is_listed_of_a_shipped_trace_is_what_its_file_says(staleline: Stal
 
 
 def test_system_and_user_emulation_can_be_compared(staleline: Staleline) -> None:
-    ran = staleline(
-        "compare", "user-threads", "--strategy", "unfixed,side-table", *SYSTEM, "--format", "json",
-    )  # fmt: skip
+    ran = staleline("compare", "user-threads", "--strategy", "unfixed,side-table", *SYSTEM, "--format", "json")
     assert (ran.status, ran.err) == (0, "")
     assert {cell["strategy"]: cell["retranslations"] for cell in results(ran.out)} == {
         "side-table": 256,
@@ -210,11 +223,15 @@ def test_a_real_result_is_not_marked(tiny_trace: Path, staleline: Staleline) -> 
 # --- outputs ---
 
 PRINTERS = (
-    "check unfixed,idempotent --scenario system", "replay {} --strategy unfixed",
-    "compare {} --strategy unfixed,idempotent --scenario system", "trace info {}", "translator arm", "list",
+    "check unfixed,idempotent --scenario system",
+    "replay {} --strategy unfixed",
+    "compare {} --strategy unfixed,idempotent --scenario system",
+    "trace info {}",
+    "translator arm",
+    "list",
     "risk {} --strategy unfixed,idempotent --scenario system,user --sensitivity",
     "risk {} --scenario system,user,migrate --per-operation write_back=1e-6,drop=1e-3 --simulate 100",
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("style", ["simple", "json", "csv"])
@@ -437,8 +454,11 @@ def test_what_a_command_does_not_need_is_not_imported(words: str, light: tuple[s
     )
     ended = subprocess.run(
         [sys.executable, "-c", script, *words.split()],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert ended.stdout.splitlines()[-1].strip() == "loaded:"
 
 
@@ -483,10 +503,19 @@ def events(folder: Path) -> str:
         lambda folder: ["unfixed", "--host", derived(folder), *SYSTEM],
     ],
     ids=[
-        "plain", "fault", "packed", "scaled", "lasting", "flushes", "what-if", "thread", "events", "strategy-file",
+        "plain",
+        "fault",
+        "packed",
+        "scaled",
+        "lasting",
+        "flushes",
+        "what-if",
+        "thread",
+        "events",
+        "strategy-file",
         "host-file",
     ],
-)  # fmt: skip
+)
 def test_the_printed_command_shows_the_same_again(
     words: Callable[[Path], list[str]], tmp_path: Path, staleline: Staleline
 ) -> None:
@@ -521,8 +550,11 @@ def test_python_m_bench_is_the_console_script(staleline: Staleline) -> None:
         one = program(*words.split())
         two = subprocess.run(
             [sys.executable, "-c", script, *words.split()],
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         here = staleline(*words.split())
         assert one.returncode == two.returncode == here.status == status
         assert one.stdout == two.stdout == here.out

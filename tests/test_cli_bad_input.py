@@ -82,11 +82,20 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Path:
     damaged = bytearray(whole)
     damaged[len(whole) // 4] ^= 1
     contents = {
-        "good.trace": whole, "half.trace": whole[: len(whole) // 2], "short.trace": whole[:20], "junk.trace": JUNK,
-        "damaged.trace": bytes(damaged), "latin.toml": b'name = "caf\xe9"\n', "junk.toml": JUNK, "junk.log": JUNK,
-        "events.utf16": "T1 faults\n".encode("utf-16"), "cut.log.zst": compressed[:-5],
-        "wrong.log.gz": compressed[:4] + JUNK, "cut.log.gz": gzip.compress(LOG)[:-9], "whole.log": LOG,
-    }  # fmt: skip
+        "good.trace": whole,
+        "half.trace": whole[: len(whole) // 2],
+        "short.trace": whole[:20],
+        "junk.trace": JUNK,
+        "damaged.trace": bytes(damaged),
+        "latin.toml": b'name = "caf\xe9"\n',
+        "junk.toml": JUNK,
+        "junk.log": JUNK,
+        "events.utf16": "T1 faults\n".encode("utf-16"),
+        "cut.log.zst": compressed[:-5],
+        "wrong.log.gz": compressed[:4] + JUNK,
+        "cut.log.gz": gzip.compress(LOG)[:-9],
+        "whole.log": LOG,
+    }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     (folder / "folder").mkdir()
@@ -426,9 +435,15 @@ def test_models_that_cannot_be_drawn(option: str, words: str, staleline: Staleli
 # --- files that are written ---
 
 WRITERS = (
-    "check unfixed --scenario system", f"compare good.trace {ONE}", "replay good.trace", "trace info good.trace",
-    "translator arm", "list", "trace model --like good.trace", "trace import whole.log",
-)  # fmt: skip
+    "check unfixed --scenario system",
+    f"compare good.trace {ONE}",
+    "replay good.trace",
+    "trace info good.trace",
+    "translator arm",
+    "list",
+    "trace model --like good.trace",
+    "trace import whole.log",
+)
 
 
 @pytest.mark.parametrize("command", WRITERS)
@@ -463,11 +478,16 @@ def test_a_folder_that_may_not_be_written(command: str, tmp_path: Path, stalelin
 @pytest.mark.parametrize(
     "command",
     [
-        "check unfixed nosuch", "check raises.py:A", "compare half.trace", "replay good.trace --strategy raises.py:A",
-        "trace info damaged.trace", "translator nosuch", "trace model --like good.trace --threads 0",
+        "check unfixed nosuch",
+        "check raises.py:A",
+        "compare half.trace",
+        "replay good.trace --strategy raises.py:A",
+        "trace info damaged.trace",
+        "translator nosuch",
+        "trace model --like good.trace --threads 0",
         "trace import cut.log.zst",
     ],
-)  # fmt: skip
+)
 def test_what_was_there_stays_when_the_work_fails(command: str, staleline: Staleline) -> None:
     assert_refused(staleline(*command.split(), "-o", "kept"))
     assert Path("kept").read_text(encoding="utf-8") == KEPT
@@ -510,8 +530,11 @@ def test_a_standard_output_that_takes_nothing(command: str) -> None:
 def test_a_standard_output_that_is_closed() -> None:
     ended = subprocess.run(
         ["/bin/sh", "-c", f"exec {shlex.quote(sys.executable)} -m bench list >&-"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     assert_refused(Ran(ended.returncode, "", ended.stderr), "standard output: is not open")
 
 

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.check.cell import Options
-from bench.compare import Comparison, _ranked, compare
+from bench.compare.comparison import Comparison, _ranked, compare
 from bench.hosts import load_host
+from bench.program.scenarios import scenario_names
 from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.report.comparisons import compared_text
 from bench.report.costs import cycles, memory, number
-from bench.scenarios import scenario_names
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import default_trace
 from bench.traces.trace import Trace
@@ -30,8 +30,15 @@ from strategies import registry
 @pytest.fixture(scope="module")
 def trace() -> Trace:
     """A short modelled workload with many retranslations."""
-    changes = {"executions": "20000", "tbs": "300", "working_set": "200", "faulting_tbs": "20", "flushes": "1",
-               "faults_per_million": "5000", "reexecution_tbs": "2,20,100,1000"}  # fmt: skip
+    changes = {
+        "executions": "20000",
+        "tbs": "300",
+        "working_set": "200",
+        "faulting_tbs": "20",
+        "flushes": "1",
+        "faults_per_million": "5000",
+        "reexecution_tbs": "2,20,100,1000",
+    }
     return model_trace(varied(measured(default_trace()), changes), seed=1)
 
 
@@ -56,8 +63,12 @@ def test_right_strategies_stand_above_wrong_ones_and_in_the_order_of_their_cost(
     costs = [row.cost.overhead.nominal for row in rows if row.right]
     assert costs == sorted(costs)
     assert {row.strategy for row in rows if row.right} == {
-        "idempotent", "idempotent-read-back", "scratch-buffer", "side-table", "stop-the-world-flush"
-    }  # fmt: skip
+        "idempotent",
+        "idempotent-read-back",
+        "scratch-buffer",
+        "side-table",
+        "stop-the-world-flush",
+    }
 
 
 def test_equal_ranks_overlap_and_a_new_rank_does_not(cortex_a9: Comparison) -> None:

@@ -38,7 +38,7 @@ COUNTED_FROM_THE_HIGHEST: dict[str, Fields] = {
                  "w": (31, 31)},
     "vectored": {"op": (0, 5), "b": (6, 10), "x": (11, 15), "ext3": (16, 18), "0": (19, 29), "n": (30, 30),
                  " 0": (31, 31)},
-}  # fmt: skip
+}
 HPPA = {
     form: {field: (31 - high, 31 - low) for field, (high, low) in fields.items()}
     for form, fields in COUNTED_FROM_THE_HIGHEST.items()
@@ -80,7 +80,7 @@ IA64: dict[str, Fields] = {
            "imm7b": (19, 13), "r1": (12, 6), "qp": (5, 0)},
     "X3": {"op": (40, 37), "i": (36, 36), "d": (35, 35), "wh": (34, 33), "imm20b": (32, 13), "p": (12, 12),
            "": (11, 9), "btype": (8, 6), "qp": (5, 0)},
-}  # fmt: skip
+}
 
 
 def assembled(fields: Fields, values: dict[str, int]) -> int:
@@ -302,7 +302,7 @@ def test_an_instruction_of_two_slots_is_read_by_its_fields(other: int, word: int
         (0x08, "[MMI] m; m; i"), (0x09, "[MMI] m; m; i;;"), (0x0A, "[MMI] m;; m; i"), (0x0B, "[MMI] m;; m; i;;"),
         (0x06, None), (0x07, None), (0x14, None), (0x15, None), (0x1A, None), (0x1B, None), (0x1E, None), (0x1F, None),
     ],
-)  # fmt: skip
+)
 def test_templates_say_the_units_and_where_a_group_ends(template: int, shown: str | None) -> None:
     word = template | NOP_M << 5 | NOP_M << 46 | NOP_M << 87  # a nop is encoded alike on M and I
     text = ia64_disassembly.disassemble(word, 0)

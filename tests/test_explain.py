@@ -9,14 +9,13 @@ import pytest
 from test_machine_rules import AHEAD, BUFFER, NO_ALLOCATE, WRONG, A, B, C, Machine, Told, machine, mend, spoil, told
 
 from bench.check.cell import Checked, Options, check
-from bench.check.explain import Explanation, Row, explain
-from bench.check.follow import load_events
+from bench.explain.counterexample import Explanation, Row, explain
+from bench.explain.follow import load_events
 from bench.hosts import load_host
 from bench.machine import Kind, Transition
 from bench.report.checks import as_text
 from bench.translators.registry import load_translator
 from strategies import registry
-from strategies.flush_on_retranslation import FlushOnRetranslation
 from strategies.operations import (
     Acquire,
     Barrier,
@@ -30,14 +29,19 @@ from strategies.operations import (
     Sync,
     SyncCores,
 )
+from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
 from strategies.strategy import Strategy
 from strategies.writes import Region
 
 
 def cell(
-    strategy: str | Strategy, name: str, host: str = "cortex-a9", translator: str = "arm",
-    settings: tuple[str, ...] = (), **options: Any,
-) -> Checked:  # fmt: skip
+    strategy: str | Strategy,
+    name: str,
+    host: str = "cortex-a9",
+    translator: str = "arm",
+    settings: tuple[str, ...] = (),
+    **options: Any,
+) -> Checked:
     """One cell."""
     found = registry.find(strategy) if isinstance(strategy, str) else strategy
     return check(found, load_translator(translator), load_host(host, settings), name, Options(**options))
@@ -153,8 +157,10 @@ def test_an_execution_that_something_comes_between_goes_on_and_faults_at_its_end
     start = machine(Told(spoil(A), spoil(B), mend(A), mend(B)), start="cold")
     found = rows(start, 0, (Kind.FILL, {"line": 1}), 0)
     assert [row.operation for row in found.rows] == [
-        "TB is executed", "instruction line of TB+4 is filled", "execution of TB goes on; its access faults",
-    ]  # fmt: skip
+        "TB is executed",
+        "instruction line of TB+4 is filled",
+        "execution of TB goes on; its access faults",
+    ]
 
 
 # --- read-modify-writes ---
@@ -164,10 +170,12 @@ def test_a_row_that_only_loads_does_not_say_that_it_updates() -> None:
     found = explanation(cell("unfixed", "user-both", hazard="lasting")).rows
     texts = [(row.actor, row.operation) for row in found if row.operation.startswith("branch")]
     assert texts == [
-        ("T1", "branch is written with a temporary target"), ("T1", "branch is loaded to be updated"),
-        ("T2", "branch is written with a temporary target"), ("T1", "branch target is updated"),
+        ("T1", "branch is written with a temporary target"),
+        ("T1", "branch is loaded to be updated"),
+        ("T2", "branch is written with a temporary target"),
+        ("T1", "branch target is updated"),
         ("T2", "branch target is updated"),
-    ]  # fmt: skip
+    ]
     loaded, stored = (row for row in found if row.actor == "T1" and "updated" in row.operation)
     assert loaded.because == "The load reads 0a000000 (beq #0x1000028)."
     assert stored.because.startswith("What was loaded before is changed and stored; ")
@@ -297,14 +305,16 @@ PLAIN: dict[str, tuple[Operation, str]] = {
     "synchronised": (Sync(), "This core keeps nothing of what it has fetched ahead."),
     "all synchronised": (SyncCores(), "No core keeps what it has fetched ahead."),
     "looked up": (
-        Lookup(Region(0, 12, ())), "What is sought was stored beside the code at translation, and no code is written.",
+        Lookup(Region(0, 12, ())),
+        "What is sought was stored beside the code at translation, and no code is written.",
     ),
     "barrier": (
-        Barrier(), "The barrier has waited for this core's stores and maintenance; memory holds the final value.",
+        Barrier(),
+        "The barrier has waited for this core's stores and maintenance; memory holds the final value.",
     ),
     "cleaned": (Clean(A), "The clean is under way until a barrier waits for it."),
     "invalidated": (Invalidate(A), "The invalidation is under way until a barrier waits for it."),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PLAIN)

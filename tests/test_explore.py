@@ -11,8 +11,8 @@ from test_machine_reference import draw_case
 
 from bench.hosts import load_host
 from bench.machine import environment_steps, program_steps
-from bench.program import Compiler, Model
-from bench.scenarios import scenario, scenario_names
+from bench.program.compiler import Compiler, Model
+from bench.program.scenarios import scenario, scenario_names
 from bench.search.explore import explore
 from bench.search.outcome import Outcome
 from bench.search.question import UNASKED, UNSEEN, Question
@@ -36,9 +36,17 @@ def shipped(strategy: str, host: str, translator: str, name: str, **arguments: i
 
 @pytest.mark.parametrize(
     ("host", "translator"),
-    [("cortex-a9", "arm@2010"), ("arm926", "arm@2010"), ("z10", "s390x@2010"), ("x86-skylake", "x86-64@2010"),
-     ("mips-24kc", "mips@2010"), ("ultrasparc-2", "sparc@2010"), ("ppc-g5", "ppc64@2010"), ("neoverse-v1", "arm@2010")],
-)  # fmt: skip
+    [
+        ("cortex-a9", "arm@2010"),
+        ("arm926", "arm@2010"),
+        ("z10", "s390x@2010"),
+        ("x86-skylake", "x86-64@2010"),
+        ("mips-24kc", "mips@2010"),
+        ("ultrasparc-2", "sparc@2010"),
+        ("ppc-g5", "ppc64@2010"),
+        ("neoverse-v1", "arm@2010"),
+    ],
+)
 def test_both_searches_find_the_same_in_every_shipped_cell(host: str, translator: str) -> None:
     for strategy in registry.names():
         for name in scenario_names():

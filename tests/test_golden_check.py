@@ -17,10 +17,10 @@ from conftest import Pinned
 
 from bench import cli
 from bench.check.cell import Checked, Options, check
-from bench.check.follow import load_events
-from bench.errors import InputError
+from bench.explain.follow import load_events
 from bench.hosts import load_host
 from bench.report.checks import as_objects, as_text, command
+from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 from strategies import registry
 
@@ -48,22 +48,34 @@ READ_ALLOCATE: Table = [
 """The same where stores do not allocate."""
 
 SEQUENCE = [
-    "T1 faults", "T2 runs ok", "T1 writes branch is written", "T2 runs wrong", "T1 writes branch target",
+    "T1 faults",
+    "T2 runs ok",
+    "T1 writes branch is written",
+    "T2 runs wrong",
+    "T1 writes branch target",
     "T2 holds wrong",
-]  # fmt: skip
+]
 
 
 @cache
 def case(
-    name: str, host: str = "cortex-a9", *, translator: str = "arm", strategy: str = "unfixed", follow: str = "",
+    name: str,
+    host: str = "cortex-a9",
+    *,
+    translator: str = "arm",
+    strategy: str = "unfixed",
+    follow: str = "",
     **options: Any,
-) -> Checked:  # fmt: skip
+) -> Checked:
     """One cell."""
     events = load_events(follow) if follow else ()
     return check(
-        registry.find(strategy), load_translator(translator), load_host(host), name,
+        registry.find(strategy),
+        load_translator(translator),
+        load_host(host),
+        name,
         Options(follow=events, follow_source=follow, **options),
-    )  # fmt: skip
+    )
 
 
 def answer(found: Checked) -> dict[str, Any]:
@@ -93,9 +105,13 @@ def test_cortex_a9_seven_rows() -> None:
     found = answer(case("system", start="fault"))
     assert table(found["counterexample"]) == THREAD
     assert {key: found[key] for key in ("verdict", "reason", "witness", "hazard", "what_if", "translator")} == {
-        "verdict": "fails", "reason": "wrong fetch", "witness": True, "hazard": "transient", "what_if": False,
+        "verdict": "fails",
+        "reason": "wrong fetch",
+        "witness": True,
+        "hazard": "transient",
+        "what_if": False,
         "translator": "arm@2010",
-    }  # fmt: skip
+    }
     assert found["depth"] == sum(row["steps"] for row in found["counterexample"])
     actors = [row["actor"] for row in found["counterexample"]]
     assert actors == ["T1", "T1", "T1", "environment", "T1", "T1", "T1"]
@@ -104,8 +120,12 @@ def test_cortex_a9_seven_rows() -> None:
 def test_the_watched_unit_is_the_branch() -> None:
     watched = answer(case("system", start="fault"))["watched"]
     assert watched == {
-        "tb": 0, "offset": 32, "final": "0xa000003", "instruction": "beq #0x1000034", "fetched": "0xa000000",
-    }  # fmt: skip
+        "tb": 0,
+        "offset": 32,
+        "final": "0xa000003",
+        "instruction": "beq #0x1000034",
+        "fetched": "0xa000000",
+    }
     branch = [write for write in load_translator("arm").block(0).writes if write.unit.offset == watched["offset"]]
     assert len(branch) == 2, "written, then updated"
 

@@ -16,24 +16,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bench.hosts
-from bench.errors import InputError
 from bench.hosts import Host, host_names, load_host
 from bench.hosts.profile import Figure
+from bench.support.errors import InputError
 
 PROFILES = Path(bench.hosts.__file__).parent
 A9 = (PROFILES / "cortex-a9.toml").read_text()
 
 # The name of each profile in the collected facts.
 IN_FACTS = {
-    "arm926": "arm926ejs", "cortex-a8": "cortex_a8", "cortex-a9": "cortex_a9", "cortex-a53": "cortex_a53",
-    "cortex-a72": "cortex_a72", "neoverse-v1": "neoverse_v1", "mips-24kc": "mips_24kc", "loongson-3a": "loongson_3a",
-    "ppc-g4": "ppc7447", "ppc-g5": "ppc970", "ultrasparc-2": "ultrasparc_1_2", "ultrasparc-3": "ultrasparc_3",
-    "itanium2": "itanium2", "z10": "z10", "sifive-u74": "sifive_u74", "x86-skylake": "intel_skylake",
-}  # fmt: skip
+    "arm926": "arm926ejs",
+    "cortex-a8": "cortex_a8",
+    "cortex-a9": "cortex_a9",
+    "cortex-a53": "cortex_a53",
+    "cortex-a72": "cortex_a72",
+    "neoverse-v1": "neoverse_v1",
+    "mips-24kc": "mips_24kc",
+    "loongson-3a": "loongson_3a",
+    "ppc-g4": "ppc7447",
+    "ppc-g5": "ppc970",
+    "ultrasparc-2": "ultrasparc_1_2",
+    "ultrasparc-3": "ultrasparc_3",
+    "itanium2": "itanium2",
+    "z10": "z10",
+    "sifive-u74": "sifive_u74",
+    "x86-skylake": "intel_skylake",
+}
 NAMES = (*IN_FACTS, "pa-8600")
-ISAS = {
-    "arm", "aarch64", "hppa", "i386", "ia64", "mips", "ppc", "ppc64", "riscv64", "s390x", "sparc", "x86-64",
-}  # fmt: skip
+ISAS = {"arm", "aarch64", "hppa", "i386", "ia64", "mips", "ppc", "ppc64", "riscv64", "s390x", "sparc", "x86-64"}
 
 
 @pytest.fixture(scope="session")
@@ -109,8 +119,12 @@ def test_an_assumption_is_not_dressed_as_knowledge_nor_the_reverse(name: str) ->
 
 def test_main_isa_is_the_first_of_the_file() -> None:
     assert [load_host(n).main_isa for n in ("cortex-a9", "cortex-a53", "cortex-a72", "ppc-g5", "x86-skylake")] == [
-        "arm", "aarch64", "aarch64", "ppc64", "x86-64",
-    ]  # fmt: skip
+        "arm",
+        "aarch64",
+        "aarch64",
+        "ppc64",
+        "x86-64",
+    ]
 
 
 def test_features_that_the_design_fixes() -> None:
@@ -178,10 +192,14 @@ def test_cost_figures_are_those_of_the_facts(name: str, facts: dict[str, Any]) -
     host, costs = load_host(name), facts[IN_FACTS[name]]["costs"]
     flush = host.isa[host.main_isa].flush
     compared = {
-        "per_line": flush.line, "call_fixed": flush.call, "remote": flush.remote, "refill_l2": host.costs.refill_l2,
-        "refill_dram": host.costs.refill_memory, "siis_event": host.costs.store_into_code,
+        "per_line": flush.line,
+        "call_fixed": flush.call,
+        "remote": flush.remote,
+        "refill_l2": host.costs.refill_l2,
+        "refill_dram": host.costs.refill_memory,
+        "siis_event": host.costs.store_into_code,
         "smc_clear": host.costs.store_into_code,
-    }  # fmt: skip
+    }
     for key, figure in compared.items():
         if (cost := costs.get(key)) is None:
             continue
@@ -336,8 +354,11 @@ def test_a_bad_setting_is_one_line(setting: str, words: str) -> None:
         ("[isa.arm.", '[isa."a\\u001b[1m".', "found the name 'a\\x1b[1m'"),
         ("[l2]", '["l\\u001b2"]', "'l\\x1b2': unknown key"),
         ("[isa.arm.", '[isa."a.b".', "found the name 'a.b'; expected letters"),
-        ('[costs.cpi]\nvalue = 1\nlow = 0.5\nhigh = 1.5\nunit = "cycles"',
-         '[costs.cpi]\nvalue = 1\nlow = 0.5\nhigh = 1.5\nunit = "ns"', "costs: found cpi in ns; expected cycles"),
+        (
+            '[costs.cpi]\nvalue = 1\nlow = 0.5\nhigh = 1.5\nunit = "cycles"',
+            '[costs.cpi]\nvalue = 1\nlow = 0.5\nhigh = 1.5\nunit = "ns"',
+            "costs: found cpi in ns; expected cycles",
+        ),
         ("[costs.refill_l2]", "[costs.refil_l2]", "costs.refil_l2: unknown key; expected refill_l2"),
         ("[l2]", "[l3]", "l3: unknown key; expected one of name"),
         ('name = "cortex-a9"', 'derived = ["x=1"]\nname = "cortex-a9"', "derived: unknown key"),
@@ -349,7 +370,7 @@ def test_a_bad_setting_is_one_line(setting: str, words: str) -> None:
         ('source = ["https', 'source = ["", "https', "clock_source.0: found ''; expected text of length >= 1"),
         ("[coherence.snoop]", "[[coherence.snoop]]", "coherence.snoop: found an array of 1; expected a table"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_profile_is_one_line(old: str, new: str, words: str, write: Callable[[str | bytes], str]) -> None:
     assert old in A9
     path = write(A9.replace(old, new))

@@ -8,9 +8,9 @@ import pytest
 
 from bench.check.cell import Checked, Options, check
 from bench.hosts import load_host
-from bench.layout import Layout, LayoutName
-from bench.program import Compiler
-from bench.scenarios import scenario
+from bench.program.compiler import Compiler
+from bench.program.layout import Layout, LayoutName
+from bench.program.scenarios import scenario
 from bench.translators.registry import load_translator
 from bench.translators.translator import Code
 from strategies import registry
@@ -25,9 +25,12 @@ HOSTS = {"cortex-a9": ("arm", 4), "arm926": ("arm", 4), "neoverse-v1": ("arm", 4
 def answer(strategy: str, host: str, name: str, layout: LayoutName = "apart", offset: int = 0) -> Checked:
     """One cell."""
     return check(
-        registry.find(strategy), load_translator(HOSTS[host][0]), load_host(host), name,
+        registry.find(strategy),
+        load_translator(HOSTS[host][0]),
+        load_host(host),
+        name,
         Options(layout=layout, offset=offset, what_if=host == "neoverse-v1"),
-    )  # fmt: skip
+    )
 
 
 def code(host: str) -> Code:
@@ -43,8 +46,12 @@ def offsets(host: str) -> range:
 def telling(host: str) -> list[int]:
     """Offsets that bring a temporary's bytes to the end of a line, across it and past it, and a sample."""
     line, step = load_host(host).icache.line, HOSTS[host][1]
-    found = {(line - write.unit.offset + move) % line for write in code(host).writes if not write.complete
-             for move in range(-write.unit.size - step, step + 1, step)}  # fmt: skip
+    found = {
+        (line - write.unit.offset + move) % line
+        for write in code(host).writes
+        if not write.complete
+        for move in range(-write.unit.size - step, step + 1, step)
+    }
     return sorted(found | set(range(0, line, 16 * step)))
 
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from bench.architecture.hosts import ARMV8
 from bench.architecture.memory import Rules
 from bench.check.cell import Options, check
-from bench.check.litmus import SCENARIOS, as_litmus
-from bench.errors import InputError
+from bench.check.export import SCENARIOS, as_litmus
 from bench.hosts import load_host
 from bench.litmus.instructions import FORMS, UNDEFINED, UnknownError, decode, encode, read
 from bench.litmus.reader import read_litmus
 from bench.litmus.run import Result, run
+from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 from strategies.registry import find
 
@@ -88,12 +88,17 @@ def test_the_docs_list_what_is_different() -> None:
 
 FULL = " DC CVAU,X1 ; DSB ISH ; IC IVAU,X1 ; DSB ISH ; ISB ;"
 WAYS = {
-    "nothing": "", "isb": " ISB ;", "dsb isb": " DSB ISH ; ISB ;", "dc dsb isb": " DC CVAU,X1 ; DSB ISH ; ISB ;",
-    "dsb ic dsb isb": " DSB ISH ; IC IVAU,X1 ; DSB ISH ; ISB ;", "no isb": FULL.replace(" ISB ;", ""), "all": FULL,
+    "nothing": "",
+    "isb": " ISB ;",
+    "dsb isb": " DSB ISH ; ISB ;",
+    "dc dsb isb": " DC CVAU,X1 ; DSB ISH ; ISB ;",
+    "dsb ic dsb isb": " DSB ISH ; IC IVAU,X1 ; DSB ISH ; ISB ;",
+    "no isb": FULL.replace(" ISB ;", ""),
+    "all": FULL,
     "dc ic dsb isb": " DC CVAU,X1 ; IC IVAU,X1 ; DSB ISH ; ISB ;",
     "dmb for dsb": " DC CVAU,X1 ; DMB ISH ; IC IVAU,X1 ; DMB ISH ; ISB ;",
     "dsb for stores": " DC CVAU,X1 ; DSB ISHST ; IC IVAU,X1 ; DSB ISHST ; ISB ;",
-}  # fmt: skip
+}
 STALE = {
     "armv8": {*WAYS} - {"all"},
     "armv8-idc": {*WAYS} - {"all", "dsb ic dsb isb"},
@@ -112,9 +117,7 @@ def test_the_old_branch_runs_unless_all_is_done_that_the_architecture_asks_for(w
     assert bool(result(sync_test(WAYS[way]), ARMV8[host]).positive) == (way in STALE[host]), (way, host)
 
 
-MUTANTS = {
-    "cleans": "all", "invalidates": "all", "drops": "all", "keeps": "no isb", "stale": "isb", "ahead": "no isb",
-}  # fmt: skip
+MUTANTS = {"cleans": "all", "invalidates": "all", "drops": "all", "keeps": "no isb", "stale": "isb", "ahead": "no isb"}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
@@ -170,9 +173,16 @@ def test_the_block_is_herds(tmp_path: Path, staleline: Staleline) -> None:
     assert (ran.status, ran.err) == (0, "")
     lines = ran.out.splitlines()
     assert lines[:9] == [
-        "Test SYNC Allowed", "States 2", "0:X9=0;", "0:X9=1;", "Ok", "Witnesses", "Positive: 1 Negative: 1",
-        "Condition exists (0:X9=0)", "Observation SYNC Sometimes 1 1",
-    ]  # fmt: skip
+        "Test SYNC Allowed",
+        "States 2",
+        "0:X9=0;",
+        "0:X9=1;",
+        "Ok",
+        "Witnesses",
+        "Positive: 1 Negative: 1",
+        "Condition exists (0:X9=0)",
+        "Observation SYNC Sometimes 1 1",
+    ]
     assert lines[9].startswith("Time SYNC 0.")
     file.write_text(sync_test(FULL), encoding="utf-8")
     assert "\nNo\nWitnesses\nPositive: 0 Negative: 1\n" in staleline("litmus", str(file)).out
@@ -251,13 +261,50 @@ def test_a_word_is_decoded_and_encoded_alike(word: int) -> None:
 
 def test_every_form_is_read() -> None:
     examples = [
-        "NOP", "MOV W1,#3", "MOV X1,X2", "MOVZ W1,#1", "ADD X1,X2,#4", "SUB W1,W2,W3", "EOR X1,X1,X1", "AND W1,W2,#1",
-        "ORR X1,X2,X3", "CMP X1,#1", "CSET W1,NE", "CSEL X1,X2,XZR,EQ", "LDR W0,[X1]", "LDR X0,[X1,#8]",
-        "STR W0,[X1,X2]", "STR W0,[X1,W2,SXTW]", "LDAR W0,[X1]", "LDAPR W0,[X1]", "STLR W0,[X1]", "ADR X0,L", "B L",
-        "B.EQ L", "B.HS .+8", "BL L", "CBZ W0,L", "CBNZ X0,L", "BR X1", "BLR X1", "RET", "RET X2", "DC CVAU,X1",
-        "DC CIVAC, X1", "IC IVAU,X1", "IC IALLU", "IC IALLUIS", "DMB ISHST", "DSB SY", "ISB", "ISB SY",
-        "MSR ELR_EL1,X1", "MRS X1,ELR_EL1", "ERET", "UDF #0",
-    ]  # fmt: skip
+        "NOP",
+        "MOV W1,#3",
+        "MOV X1,X2",
+        "MOVZ W1,#1",
+        "ADD X1,X2,#4",
+        "SUB W1,W2,W3",
+        "EOR X1,X1,X1",
+        "AND W1,W2,#1",
+        "ORR X1,X2,X3",
+        "CMP X1,#1",
+        "CSET W1,NE",
+        "CSEL X1,X2,XZR,EQ",
+        "LDR W0,[X1]",
+        "LDR X0,[X1,#8]",
+        "STR W0,[X1,X2]",
+        "STR W0,[X1,W2,SXTW]",
+        "LDAR W0,[X1]",
+        "LDAPR W0,[X1]",
+        "STLR W0,[X1]",
+        "ADR X0,L",
+        "B L",
+        "B.EQ L",
+        "B.HS .+8",
+        "BL L",
+        "CBZ W0,L",
+        "CBNZ X0,L",
+        "BR X1",
+        "BLR X1",
+        "RET",
+        "RET X2",
+        "DC CVAU,X1",
+        "DC CIVAC, X1",
+        "IC IVAU,X1",
+        "IC IALLU",
+        "IC IALLUIS",
+        "DMB ISHST",
+        "DSB SY",
+        "ISB",
+        "ISB SY",
+        "MSR ELR_EL1,X1",
+        "MRS X1,ELR_EL1",
+        "ERET",
+        "UDF #0",
+    ]
     assert {read(text).name for text in examples} == {*FORMS}
     for text in ("LDXR W0,[X1]", "MOV W1", "STR W31,[X1]", "B.XX L", "LDR W0,X1", "DC ZVA,X1", "MOV W1,#1,LSL #16"):
         with pytest.raises(UnknownError):
@@ -320,9 +367,17 @@ def test_an_exported_retranslation_has_the_verdict_of_the_check(name: str, trans
 
 def test_what_a_litmus_test_cannot_say_is_named(tmp_path: Path, staleline: Staleline) -> None:
     ran = staleline(
-        "check", "unfixed,global-lock", "--host", "armv8", "--translator", "arm", "--scenario", "system,migrate",
-        "--litmus", str(tmp_path),
-    )  # fmt: skip
+        "check",
+        "unfixed,global-lock",
+        "--host",
+        "armv8",
+        "--translator",
+        "arm",
+        "--scenario",
+        "system,migrate",
+        "--litmus",
+        str(tmp_path),
+    )
     assert [file.name for file in tmp_path.iterdir()] == ["unfixed.system.arm@2010.litmus"]
     assert ran.err.splitlines() == [
         "staleline: n/a: --litmus: scenario migrate; expected one of system, user, user-both",

@@ -20,10 +20,10 @@ from reference import Answer, Reference, TooLarge, View
 from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
 from bench.hosts import load_host
-from bench.layout import LayoutName
 from bench.machine import State, environment_steps, initial, program_steps
-from bench.program import Compiler, Model
-from bench.scenarios import Scenario, scenario
+from bench.program.compiler import Compiler, Model
+from bench.program.layout import LayoutName
+from bench.program.scenarios import Scenario, scenario
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.search import search
@@ -59,11 +59,13 @@ def draw_translator(rng: random.Random) -> Tiny:
     size = rng.choice((2, 3, 3, 4))
     branches = {}
     for number in rng.sample(range(size), rng.choice((0,) + (1,) * 12 + (2,) * 3)):
-        opcode, begun, updated = rng.choice((
-            *((0xFF00_0000, Form.WHOLE, Form.ADD_PATCH), (0xFF00_0000, Form.WHOLE, Form.READ_BACK)) * 3,
-            *((0xFF00_0000, Form.WHOLE, Form.WHOLE), (0xFF00_FFFF, Form.WHOLE, Form.SKIP_BYTES)) * 2,
-            (0xFF00_0000, rng.choice((Form.SKIP_BYTES, Form.READ_BACK)), Form.READ_BACK),
-        ))  # fmt: skip
+        opcode, begun, updated = rng.choice(
+            (
+                *((0xFF00_0000, Form.WHOLE, Form.ADD_PATCH), (0xFF00_0000, Form.WHOLE, Form.READ_BACK)) * 3,
+                *((0xFF00_0000, Form.WHOLE, Form.WHOLE), (0xFF00_FFFF, Form.WHOLE, Form.SKIP_BYTES)) * 2,
+                (0xFF00_0000, rng.choice((Form.SKIP_BYTES, Form.READ_BACK)), Form.READ_BACK),
+            )
+        )
         temporary = rng.choice((*(QUARTER, 0) * 4, TARGET))
         branches[number] = Branch(opcode, temporary, begun, updated, rng.randrange(number, size))
     everything = tuple(range(size))
@@ -73,9 +75,13 @@ def draw_translator(rng: random.Random) -> Tiny:
     if rng.random() < 0.3:
         paths = paths[1:]
     return Tiny(
-        rng.choice(("little", "big")), size, branches, rng.choice((size, size, max(stop, size - 1))), paths,
+        rng.choice(("little", "big")),
+        size,
+        branches,
+        rng.choice((size, size, max(stop, size - 1))),
+        paths,
         rng.choice((Form.SKIP_BYTES, Form.READ_BACK)),
-    )  # fmt: skip
+    )
 
 
 # --- random strategies ---
@@ -182,9 +188,24 @@ def build(plan: Plan) -> Strategy:
 
 
 LOOSE = (
-    "clean", "invalidate", "invalidate local", "barrier", "sync", "sync-cores", "flush", "lookup", "clean 0",
-    "clean 1", "invalidate 0", "invalidate 1 local", "load 0", "load 1", "mend 0", "mend 1", "mend 2",
-)  # fmt: skip
+    "clean",
+    "invalidate",
+    "invalidate local",
+    "barrier",
+    "sync",
+    "sync-cores",
+    "flush",
+    "lookup",
+    "clean 0",
+    "clean 1",
+    "invalidate 0",
+    "invalidate 1 local",
+    "load 0",
+    "load 1",
+    "mend 0",
+    "mend 1",
+    "mend 2",
+)
 PUBLISHED: tuple[Body, ...] = (
     (),
     (),
@@ -207,10 +228,17 @@ def draw_strategy(rng: random.Random, flushes: int) -> Plan:
     if rng.random() < 0.3 and len(bodies["publish"]) > 1:
         bodies["publish"].remove(rng.choice(bodies["publish"]))
     none: list[str] = []
-    outside, inside = rng.choice((
-        *((none, none),) * 5, (["a"], none), (["a"], ["a shared"]), (["a"], ["a shared"]), (["a"], ["a"]),
-        (["a", "b"], ["b", "a"]), (["b", "a shared"], ["a", "b"]),
-    ))  # fmt: skip
+    outside, inside = rng.choice(
+        (
+            *((none, none),) * 5,
+            (["a"], none),
+            (["a"], ["a shared"]),
+            (["a"], ["a shared"]),
+            (["a"], ["a"]),
+            (["a", "b"], ["b", "a"]),
+            (["b", "a shared"], ["a", "b"]),
+        )
+    )
     for taking, giving, locks in (("begin", "publish", outside), ("enter", "leave", inside)):
         if locks:
             bodies[taking][:0] = [f"acquire {lock}" for lock in locks]

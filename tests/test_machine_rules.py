@@ -15,10 +15,10 @@ import pytest
 from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
 from bench.hosts import load_host
-from bench.layout import LayoutName
 from bench.machine import Kind, State, Transition, environment_steps, initial, lasting, program_steps
-from bench.program import Compiler, Model
-from bench.scenarios import scenario
+from bench.program.compiler import Compiler, Model
+from bench.program.layout import LayoutName
+from bench.program.scenarios import scenario
 from bench.search.question import Question
 from bench.search.search import search
 from bench.translators.registry import load_translator

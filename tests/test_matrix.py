@@ -11,9 +11,9 @@ import pytest
 from conftest import Staleline
 
 from bench.check.cell import Options, check
+from bench.check.matrix import CLASSES, affected, features, host_class, matrix
 from bench.hosts import host_names, load_host
-from bench.matrix import CLASSES, affected, features, host_class, matrix
-from bench.scenarios import scenario_names
+from bench.program.scenarios import scenario_names
 from bench.translators.registry import first_versions, load_translator
 from strategies import registry
 
@@ -49,10 +49,13 @@ def test_hosts_with_the_same_features_have_the_same_verdicts() -> None:
     other = load_host(
         "cortex-a9",
         [
-            "cores=1", "dcache.write_allocate=false", "coherence.dirty_transfer=memory",
-            "isa.arm.flush.invalidate=local", "icache.line=64",
+            "cores=1",
+            "dcache.write_allocate=false",
+            "coherence.dirty_transfer=memory",
+            "isa.arm.flush.invalidate=local",
+            "icache.line=64",
         ],
-    )  # fmt: skip
+    )
     assert features(one, "arm") == features(other, "arm")
     for strategy in ("unfixed", "flush-on-retranslation", "stop-the-world"):
         for name in ("system", "user"):
@@ -66,11 +69,14 @@ def test_hosts_with_the_same_features_have_the_same_verdicts() -> None:
 @pytest.mark.parametrize(
     ("host", "setting"),
     [
-        ("cortex-a9", "coherence.fill=coherent"), ("cortex-a9", "coherence.snoop=all"), ("arm926", "cores=2"),
-        ("cortex-a9", "dcache.write_allocate=false"), ("cortex-a9", "isa.arm.flush.clean=false"),
+        ("cortex-a9", "coherence.fill=coherent"),
+        ("cortex-a9", "coherence.snoop=all"),
+        ("arm926", "cores=2"),
+        ("cortex-a9", "dcache.write_allocate=false"),
+        ("cortex-a9", "isa.arm.flush.clean=false"),
         ("cortex-a9", "coherence.store_buffer=2"),
     ],
-)  # fmt: skip
+)
 def test_what_decides_verdicts_is_among_the_features(host: str, setting: str) -> None:
     assert features(load_host(host), "arm") != features(load_host(host, [setting]), "arm")
 
@@ -89,9 +95,13 @@ def test_as_emitted_the_answer_is_that_of_the_hardware_and_of_the_code() -> None
         if backend.isa in load_host(host).isa
     ]
     table = matrix(
-        pairs, (), [registry.find("unfixed")], scenario_names(), ("transient", "lasting", "partial"),
+        pairs,
+        (),
+        [registry.find("unfixed")],
+        scenario_names(),
+        ("transient", "lasting", "partial"),
         Options(retranslations=1),
-    )  # fmt: skip
+    )
     found = {each.translator: each for each in affected(table)}
     assert not any(each.undecided for each in found.values())
     alone = {name: set(each.alone) for name, each in found.items() if each.alone}
@@ -123,9 +133,16 @@ def test_as_emitted_the_answer_is_that_of_the_hardware_and_of_the_code() -> None
 
 def test_the_table_groups_hosts_and_strategies_with_the_same_verdicts(staleline: Staleline) -> None:
     out = staleline(
-        "matrix", "--translator", "arm", "--strategy", "unfixed,idempotent,flush-on-retranslation", "--scenario",
-        "system,user", "--retranslations", "1",
-    ).out  # fmt: skip
+        "matrix",
+        "--translator",
+        "arm",
+        "--strategy",
+        "unfixed,idempotent,flush-on-retranslation",
+        "--scenario",
+        "system,user",
+        "--retranslations",
+        "1",
+    ).out
     assert "incoherent: fills read the point of unification" in out
     assert "arm926, cortex-a72, cortex-a8" in " ".join(out.split())
     lines = [line.split() for line in out.splitlines()]

@@ -55,9 +55,14 @@ def test_the_wheel_holds_the_packages_whole_and_nothing_else(wheel: zipfile.ZipF
 def test_the_wheel_holds_what_is_read_at_run_time(wheel: zipfile.ZipFile) -> None:
     names = set(wheel.namelist())
     assert {
-        "bench/check/thread.events", "bench/check/hidden.events", "bench/py.typed", "strategies/py.typed",
-        "bench/__main__.py", "strategies/unfixed.py", "strategies/stop_the_world_flush.py",
-    } <= names  # fmt: skip
+        "bench/check/thread.events",
+        "bench/check/hidden.events",
+        "bench/py.typed",
+        "strategies/py.typed",
+        "bench/__main__.py",
+        "strategies/retranslation/unfixed.py",
+        "strategies/retranslation/stop_the_world_flush.py",
+    } <= names
     assert len([name for name in names if PurePosixPath(name).match("bench/hosts/*.toml")]) == 17
     assert len([name for name in names if PurePosixPath(name).match("bench/known_bugs/*.toml")]) == 39
     for trace in SHIPPED:
@@ -83,14 +88,20 @@ def test_an_installed_wheel_is_the_program(wheel: zipfile.ZipFile, tmp_path: Pat
     wheel.extractall(tmp_path / "site")
     ended = subprocess.run(
         [sys.executable, "-c", "from bench.cli import main; main()", "check", "idempotent", "--scenario", "system"],
-        cwd=tmp_path / "site", capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path / "site",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "transient hazard: holds" in ended.stdout
     listed = subprocess.run(
         [sys.executable, "-c", "from bench.cli import main; main()", "--version"],
-        cwd=tmp_path / "site", capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=tmp_path / "site",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert listed.stdout == f"staleline {project['version']}\n"
 
@@ -100,24 +111,24 @@ def test_an_installed_wheel_is_the_program(wheel: zipfile.ZipFile, tmp_path: Pat
 LAYERS = (
     ("strategies",),
     (
-        "bench.errors",
-        "bench.files",
-        "bench.jit",
+        "bench.support.errors",
+        "bench.support.files",
+        "bench.support.kernels",
         "bench.known_bugs",
-        "bench.processors",
-        "bench.settings",
-        "bench.toml",
-        "bench.words",
+        "bench.support.processors",
+        "bench.support.settings",
+        "bench.support.toml",
+        "bench.support.text",
     ),
-    ("bench.hosts", "bench.translators", "bench.scenarios", "bench.layout"),
-    ("bench.steps", "bench.survey", "bench.program"),
+    ("bench.hosts", "bench.translators", "bench.program.scenarios", "bench.program.layout"),
+    ("bench.steps", "bench.program.effects", "bench.program.compiler"),
     ("bench.machine",),
     ("bench.architecture",),
     ("bench.autopsy", "bench.litmus", "bench.search"),
     ("bench.check", "bench.protocols", "bench.traces"),
     ("bench.replay", "bench.risk"),
-    ("bench.compare", "bench.matrix"),
-    ("bench.baseline", "bench.breakeven"),
+    ("bench.compare.comparison", "bench.check.matrix"),
+    ("bench.compare.baseline", "bench.compare.breakeven"),
     ("bench.thread",),
     ("bench.report",),
     ("bench.cli",),

@@ -29,13 +29,20 @@ def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> tuple[Pa
     profile = files("bench.hosts").joinpath("cortex-a9.toml").read_text(encoding="utf-8")
     profile = re.sub(r"(?m)^title = .*$", f"title = '''{STRANGE}'''", profile).replace('"cortex-a9"', '"board"', 1)
     (folder / "board.toml").write_text(profile, encoding="utf-8")
-    words = ("compare", str(tiny_trace), "--host", f"arm926,{folder / 'board.toml'}",
-             "--strategy", "unfixed,idempotent,flush-on-retranslation,stop-the-world-flush")  # fmt: skip
+    words = (
+        "compare",
+        str(tiny_trace),
+        "--host",
+        f"arm926,{folder / 'board.toml'}",
+        "--strategy",
+        "unfixed,idempotent,flush-on-retranslation,stop-the-world-flush",
+    )
     for name in ("html", "json"):
         subprocess.run(
             [sys.executable, "-m", "bench", *words, "--format", name, "-o", str(folder / f"page.{name}")],
-            check=True, cwd=Path(__file__).resolve().parents[1],
-        )  # fmt: skip
+            check=True,
+            cwd=Path(__file__).resolve().parents[1],
+        )
     return folder / "page.html", json.loads((folder / "page.json").read_text("utf-8"))["results"]
 
 
@@ -89,8 +96,10 @@ def test_its_data_is_that_of_the_json(page: tuple[Path, list[dict[str, Any]]]) -
     ids = {cell["id"]: cell for cell in data["cells"]}
     failing = {
         f"{one['strategy']}/{one['host']}/{one['translator']}/{name}": one["rows"][name]
-        for one in page[1] for name, verdict in one["verdicts"].items() if verdict == "fails"
-    }  # fmt: skip
+        for one in page[1]
+        for name, verdict in one["verdicts"].items()
+        if verdict == "fails"
+    }
     assert {name: len(ids[name]["rows"]) for name in failing} == failing
     others = {name for name in ids if name not in failing}
     assert all(name.endswith(("/lasting", "/partial")) for name in others)
@@ -258,9 +267,17 @@ def test_light_and_dark_are_readable(opened: Tab) -> None:
     opened.tab.click("td.fails a >> nth=0")
     opened.tab.keyboard.press("End")
     selectors = [
-        "body", "p.soft", "td.holds", "td.fails a", "thead th button", ".lanes td.wrong", ".lanes td.absent", "a",
-        "figcaption", "#beside h4",
-    ]  # fmt: skip
+        "body",
+        "p.soft",
+        "td.holds",
+        "td.fails a",
+        "thead th button",
+        ".lanes td.wrong",
+        ".lanes td.absent",
+        "a",
+        "figcaption",
+        "#beside h4",
+    ]
     for selector, ratio in zip(selectors, opened.tab.evaluate(CONTRAST, selectors), strict=True):
         assert ratio >= 4.5, selector
 
@@ -307,7 +324,17 @@ def test_on_paper_everything_is_unfolded_and_nothing_is_to_be_clicked(opened: Ta
 
 
 def test_the_compare_command_says_where_it_goes(tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
-    ran = staleline("compare", str(tiny_trace), "--strategy", "unfixed", "--scenario", "system", "--format", "html",
-                    "-o", str(tmp_path / "page.html"))  # fmt: skip
+    ran = staleline(
+        "compare",
+        str(tiny_trace),
+        "--strategy",
+        "unfixed",
+        "--scenario",
+        "system",
+        "--format",
+        "html",
+        "-o",
+        str(tmp_path / "page.html"),
+    )
     assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert (tmp_path / "page.html").read_text("utf-8").startswith("<!DOCTYPE html>")

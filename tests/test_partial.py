@@ -8,21 +8,29 @@ import pytest
 from conftest import Staleline
 
 from bench.check.cell import Checked, Options, check
-from bench.check.follow import load_events
+from bench.explain.follow import load_events
 from bench.hosts import load_host
 from bench.machine import Kind
-from bench.program import Compiler
-from bench.scenarios import scenario
+from bench.program.compiler import Compiler
+from bench.program.scenarios import scenario
 from bench.search.question import Question
 from bench.search.search import search
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry
 
 HOSTS = {
-    "arm": "cortex-a9", "aarch64": "neoverse-v1", "mips": "mips-24kc", "ppc": "ppc-g4", "ppc64": "ppc-g5",
-    "s390x": "z10", "sparc": "ultrasparc-3", "hppa": "pa-8600", "i386": "x86-skylake", "ia64": "itanium2",
+    "arm": "cortex-a9",
+    "aarch64": "neoverse-v1",
+    "mips": "mips-24kc",
+    "ppc": "ppc-g4",
+    "ppc64": "ppc-g5",
+    "s390x": "z10",
+    "sparc": "ultrasparc-3",
+    "hppa": "pa-8600",
+    "i386": "x86-skylake",
+    "ia64": "itanium2",
     "x86-64": "x86-skylake",
-}  # fmt: skip
+}
 """A host for every instruction set."""
 
 LOSES = {"mips@2010", "sparc@2010", "s390x@2014"}
@@ -33,9 +41,12 @@ CURES = {"idempotent", "idempotent-read-back", "scratch-buffer", "side-table"}
 
 def one(translator: str, host: str, strategy: str = "unfixed", where: str = "system", **options: Any) -> Checked:
     return check(
-        registry.find(strategy), load_translator(translator), load_host(host), where,
+        registry.find(strategy),
+        load_translator(translator),
+        load_host(host),
+        where,
         Options(hazard="partial", **options),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("name", translator_names())
@@ -68,8 +79,10 @@ def test_the_transient_and_the_partial_hazard_are_told_apart_by_the_unit() -> No
 def test_the_regression_of_2014_made_a_harmless_transient_permanent_and_2015_cured_it() -> None:
     found = {name: one(name, "z10") for name in ("s390x@2010", "s390x@2014", "s390x@2015")}
     assert {name: each.verdict for name, each in found.items()} == {
-        "s390x@2010": "holds", "s390x@2014": "fails", "s390x@2015": "holds",
-    }  # fmt: skip
+        "s390x@2010": "holds",
+        "s390x@2014": "fails",
+        "s390x@2015": "holds",
+    }
     explanation = found["s390x@2014"].explanation
     assert explanation is not None
     assert explanation.watched is not None

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import machine
-from bench.errors import InputError
+from bench.explain.protocols import story
 from bench.machine import Pending, State
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.protocols.document import Document, bug_names, load_bug, read_protocol
-from bench.protocols.judge import judge, necessities, needed_features
 from bench.protocols.protocol import Features, Protocol, troubles, without
-from bench.protocols.story import story
+from bench.protocols.verification import judge, necessities, needed_features
+from bench.support.errors import InputError
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[1] / "docs" / "staleline.schema.json").read_text("utf-8"))
 
@@ -63,10 +63,14 @@ def test_every_bug_is_convicted_and_every_fix_acquitted(name: str) -> None:
 
 
 FEATURES = {
-    "noncoherent_icache": "incoherent instruction cache", "spontaneous_writeback": "write-back at any time",
-    "speculative_fill": "speculative fill", "fetch_buffer": "fetched-ahead queue",
-    "async_maintenance": "pending maintenance", "dirty_dcache": "dirty data lines", "store_buffer": "store buffer",
-}  # fmt: skip
+    "noncoherent_icache": "incoherent instruction cache",
+    "spontaneous_writeback": "write-back at any time",
+    "speculative_fill": "speculative fill",
+    "fetch_buffer": "fetched-ahead queue",
+    "async_maintenance": "pending maintenance",
+    "dirty_dcache": "dirty data lines",
+    "store_buffer": "store buffer",
+}
 
 
 @pytest.fixture
@@ -175,23 +179,30 @@ def changed(monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
             monkeypatch.setattr(machine, "_drop", lambda state, core, line: state)
         case "isb drops nothing":
             monkeypatch.setattr(
-                machine, "take",
-                lambda model, state, core, thread, action: (state, 0, None) if isinstance(action, machine.Sync) else
-                take(model, state, core, thread, action),
-            )  # fmt: skip
+                machine,
+                "take",
+                lambda model, state, core, thread, action: (
+                    (state, 0, None) if isinstance(action, machine.Sync) else take(model, state, core, thread, action)
+                ),
+            )
         case "invalidation purges the queue":
             monkeypatch.setattr(
-                machine, "_drop",
+                machine,
+                "_drop",
                 lambda state, core, line: drop(state, core, line)._replace(
-                    ahead=(*state.ahead[:core], None, *state.ahead[core + 1:])
+                    ahead=(*state.ahead[:core], None, *state.ahead[core + 1 :])
                 ),
-            )  # fmt: skip
+            )
 
 
 MUTANTS = {
-    "no clean": None, "no invalidation": None, "isb drops nothing": None, "invalidation purges the queue": None,
-    "no stale caches": "incoherent instruction cache", "no queue": "fetched-ahead queue",
-}  # fmt: skip
+    "no clean": None,
+    "no invalidation": None,
+    "isb drops nothing": None,
+    "invalidation purges the queue": None,
+    "no stale caches": "incoherent instruction cache",
+    "no queue": "fetched-ahead queue",
+}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)

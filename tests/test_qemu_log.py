@@ -18,7 +18,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.traces import log_lines
 from bench.traces.guest_accesses import arm_accesses, by_operands, instruction, mips_accesses
 from bench.traces.log_input import read_log
@@ -327,19 +327,46 @@ def test_a_system_log_gives_offsets_in_the_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "accesses"),
     [
-        ("ldr r0, [r1]", 1), ("ldrb.w r0, [r1]", 1), ("ldrls pc, [pc, r2, lsl #2]", 1), ("ldrhi r0, [r1]", 1),
-        ("ldrh r0, [r1]", 1), ("ldrsb r0, [r1]", 1), ("strbhs r0, [r1]", 1), ("ldrht r0, [r1]", 1),
-        ("ldrd r0, r1, [r2]", 2), ("strdne r0, r1, [r2]", 2), ("ldm r0!, {r1, r4-r7, pc}", 6),
+        ("ldr r0, [r1]", 1),
+        ("ldrb.w r0, [r1]", 1),
+        ("ldrls pc, [pc, r2, lsl #2]", 1),
+        ("ldrhi r0, [r1]", 1),
+        ("ldrh r0, [r1]", 1),
+        ("ldrsb r0, [r1]", 1),
+        ("strbhs r0, [r1]", 1),
+        ("ldrht r0, [r1]", 1),
+        ("ldrd r0, r1, [r2]", 2),
+        ("strdne r0, r1, [r2]", 2),
+        ("ldm r0!, {r1, r4-r7, pc}", 6),
         ("stmib sp, {r0, lr}", 2),
-        ("push {r2}", 1), ("popeq {r4, pc}", 2), ("push.w {r4, r5, sb, sl, fp, lr}", 6), ("stmibne r0, {r1, r2}", 2),
-        ("ldrex r0, [r1]", 1), ("strexeq r0, r1, [r2]", 2), ("ldrexd r0, r1, [r2]", 1), ("tbb [pc, r0]", 1),
-        ("vldr d0, [r1]", 1), ("vpush {d8-d13}", 6), ("vstmia ip!, {d8, d9}", 2), ("vldmia r0, {q0, q1}", 4),
-        ("vld1.8 {d0, d1, d2, d3}, [r1]!", 4), ("vld2.16 {d0, d1}, [r1]", 8), ("vst1.32 {d0[1]}, [r1]", 1),
-        ("vld3.8 {d0[], d1[], d2[]}, [r1]", 3), ("swp r0, r1, [r2]", 2),
-        ("mov r0, r1", 0), ("pld [r1, #0x100]", 0), ("clrex", 0), ("adr r3, #0x14", 0), ("bl #0x10", 0),
-        ("mcr p15, #0, r0, c7, c5, #4", 0), ("strange", 0), ("it ne", 0), ("teq r0, r1", 0),
+        ("push {r2}", 1),
+        ("popeq {r4, pc}", 2),
+        ("push.w {r4, r5, sb, sl, fp, lr}", 6),
+        ("stmibne r0, {r1, r2}", 2),
+        ("ldrex r0, [r1]", 1),
+        ("strexeq r0, r1, [r2]", 2),
+        ("ldrexd r0, r1, [r2]", 1),
+        ("tbb [pc, r0]", 1),
+        ("vldr d0, [r1]", 1),
+        ("vpush {d8-d13}", 6),
+        ("vstmia ip!, {d8, d9}", 2),
+        ("vldmia r0, {q0, q1}", 4),
+        ("vld1.8 {d0, d1, d2, d3}, [r1]!", 4),
+        ("vld2.16 {d0, d1}, [r1]", 8),
+        ("vst1.32 {d0[1]}, [r1]", 1),
+        ("vld3.8 {d0[], d1[], d2[]}, [r1]", 3),
+        ("swp r0, r1, [r2]", 2),
+        ("mov r0, r1", 0),
+        ("pld [r1, #0x100]", 0),
+        ("clrex", 0),
+        ("adr r3, #0x14", 0),
+        ("bl #0x10", 0),
+        ("mcr p15, #0, r0, c7, c5, #4", 0),
+        ("strange", 0),
+        ("it ne", 0),
+        ("teq r0, r1", 0),
     ],
-)  # fmt: skip
+)
 def test_accesses_of_arm_instructions(text: str, accesses: int) -> None:
     mnemonic, _, operands = text.encode().partition(b" ")
     assert arm_accesses(mnemonic, operands) == accesses
@@ -348,12 +375,25 @@ def test_accesses_of_arm_instructions(text: str, accesses: int) -> None:
 @pytest.mark.parametrize(
     ("text", "accesses"),
     [
-        ("lw v0,0(a0)", 1), ("lbu v0,0(a0)", 1), ("sh v0,0(a0)", 1), ("lwl v0,0(a0)", 1), ("ll v0,0(a0)", 1),
-        ("sc v0,0(a0)", 2), ("ldc1 $f0,0(a0)", 1), ("swxc1 $f0,a0(a1)", 1), ("swl v0,0(a0)", 0),
-        ("lui v0,0x8010", 0), ("sll v0,v1,2", 0), ("slt v0,v1,a0", 0), ("sync ", 0), ("cache 0x15,0(a0)", 0),
-        ("pref 4,0(a0)", 0), ("syscall ", 0), ("subu v0,v1,a0", 0),
+        ("lw v0,0(a0)", 1),
+        ("lbu v0,0(a0)", 1),
+        ("sh v0,0(a0)", 1),
+        ("lwl v0,0(a0)", 1),
+        ("ll v0,0(a0)", 1),
+        ("sc v0,0(a0)", 2),
+        ("ldc1 $f0,0(a0)", 1),
+        ("swxc1 $f0,a0(a1)", 1),
+        ("swl v0,0(a0)", 0),
+        ("lui v0,0x8010", 0),
+        ("sll v0,v1,2", 0),
+        ("slt v0,v1,a0", 0),
+        ("sync ", 0),
+        ("cache 0x15,0(a0)", 0),
+        ("pref 4,0(a0)", 0),
+        ("syscall ", 0),
+        ("subu v0,v1,a0", 0),
     ],
-)  # fmt: skip
+)
 def test_accesses_of_mips_instructions(text: str, accesses: int) -> None:
     mnemonic, _, operands = text.encode().partition(b" ")
     assert mips_accesses(mnemonic, operands) == accesses
@@ -415,8 +455,7 @@ SYMBOLS = ("", "f", "symbol", "a" * 40, "b" * 70, "c" * 200)
 @given(
     st.lists(
         st.one_of(
-            st.tuples(st.sampled_from([0, 0, 1, 9, 10, 127]), st.integers(0, 3), st.sampled_from(SYMBOLS)),
-            st.none(),
+            st.tuples(st.sampled_from([0, 0, 1, 9, 10, 127]), st.integers(0, 3), st.sampled_from(SYMBOLS)), st.none()
         ),
         max_size=40,
     ),
@@ -588,7 +627,7 @@ GOOD = TWO + ran(0, A, 0x10000)
         (TWO.replace("data: [size=8]", "data: [size=80]", 1), 13, "the next line of an OUT block"),
         (TWO.replace("IN: symbol\n", "IN: symbol\n" + ran(0, A, 0x10000), 1), 3, "an instruction of a 32-bit ARM"),
     ],
-)  # fmt: skip
+)
 def test_a_malformed_log_is_told_with_its_line(log: str, line: int | None, expected: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         imported(log, tmp_path)
@@ -692,9 +731,17 @@ def test_a_compressed_log_that_breaks_off_anywhere_is_told(packer: str, tmp_path
 # --- any input -----------------------------------------------------------------------------------------------
 
 FUZZED = (
-    PROLOGUE + TWO + ran(0, A, 0x10000) + abort() + ran(0, B, 0x20000) + back(0x10000) + stopped(B, 0x20000)
-    + "user_queue_signal env=0xa0 signal 11\n" + translated(A, 0x30000, LOAD) + ran(0, A, 0x30000)
-).encode()  # fmt: skip
+    PROLOGUE
+    + TWO
+    + ran(0, A, 0x10000)
+    + abort()
+    + ran(0, B, 0x20000)
+    + back(0x10000)
+    + stopped(B, 0x20000)
+    + "user_queue_signal env=0xa0 signal 11\n"
+    + translated(A, 0x30000, LOAD)
+    + ran(0, A, 0x30000)
+).encode()
 
 
 @settings(max_examples=400, deadline=None)
@@ -727,9 +774,14 @@ def test_any_damage_is_told_or_harmless(changes: list[tuple[int, int, bytes]]) -
 # --- recorded logs -------------------------------------------------------------------------------------------
 
 COLUMNS = {
-    "host_bytes": "tb_host_size", "fast_bytes": "tb_fast_size", "guest_pc": "tb_guest_pc",
-    "guest_bytes": "tb_guest_size", "instructions": "tb_n_insn", "epoch": "tb_epoch", "born": "tb_born",
-}  # fmt: skip
+    "host_bytes": "tb_host_size",
+    "fast_bytes": "tb_fast_size",
+    "guest_pc": "tb_guest_pc",
+    "guest_bytes": "tb_guest_size",
+    "instructions": "tb_n_insn",
+    "epoch": "tb_epoch",
+    "born": "tb_born",
+}
 # Of these the whole log is here (`user_wc`) or its beginning.
 RECORDED = {
     "user_wc": "user_wc.complete.log.zst",
@@ -804,15 +856,19 @@ def test_faults_are_those_recorded(recorded: Any) -> None:
         assert (known & ~right).sum() <= 1
         ends = arrays["fault_host_off"][inside]
         assert (restores.rewritten_bytes[right] >= ends[right]).all()
-        starts = np.array([
-            arrays["chunk_host"][int(first) : int(first) + int(count)][
-                arrays["chunk_guest"][int(first) : int(first) + int(count)] == offset
-            ][0]
-            for first, count, offset in zip(
-                arrays["tb_chunk0"][restores.tb], arrays["tb_n_chunk"][restores.tb], arrays["fault_guest_off"][inside],
-                strict=True,
-            )
-        ])  # fmt: skip
+        starts = np.array(
+            [
+                arrays["chunk_host"][int(first) : int(first) + int(count)][
+                    arrays["chunk_guest"][int(first) : int(first) + int(count)] == offset
+                ][0]
+                for first, count, offset in zip(
+                    arrays["tb_chunk0"][restores.tb],
+                    arrays["tb_n_chunk"][restores.tb],
+                    arrays["fault_guest_off"][inside],
+                    strict=True,
+                )
+            ]
+        )
         assert (starts[right] < ends[right]).all()
 
 

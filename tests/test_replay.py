@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bench.replay.ground as ground_module
-from bench.errors import InputError
+import bench.replay.context as ground_module
 from bench.hosts import Host, load_host
 from bench.hosts.profile import Tag
 from bench.replay.cost import NOTHING, Cost, weakest
@@ -28,6 +27,7 @@ from bench.replay.plan import Extent, LineStep, Plan, Tally
 from bench.replay.quantity import Quantity
 from bench.replay.replay import Replayed, replay
 from bench.replay.simulate import simulate
+from bench.support.errors import InputError
 from bench.traces.model import measured, model_trace
 from bench.traces.model import varied as modelled
 from bench.traces.store import default_trace
@@ -105,23 +105,36 @@ def trace_of(
     size = np.array(sizes, np.uint32)
     position = np.array(faults, np.int64)
     return Trace(
-        name="given", description="of a test", guest="arm", mode=mode, access_tag="measured", length=len(words),
+        name="given",
+        description="of a test",
+        guest="arm",
+        mode=mode,
+        access_tag="measured",
+        length=len(words),
         threads=1,
         blocks=Blocks(
-            host_bytes=size, fast_bytes=size, guest_pc=np.arange(count, dtype=np.uint64) * 16,
-            guest_bytes=np.full(count, 16, np.uint32), instructions=np.full(count, 4, np.uint32),
+            host_bytes=size,
+            fast_bytes=size,
+            guest_pc=np.arange(count, dtype=np.uint64) * 16,
+            guest_bytes=np.full(count, 16, np.uint32),
+            instructions=np.full(count, 4, np.uint32),
             accesses=np.ones(count, np.uint32),
-            epoch=np.array(epoch or [0] * count, np.uint32), born=np.array(born or [-1] * count, np.int64),
+            epoch=np.array(epoch or [0] * count, np.uint32),
+            born=np.array(born or [-1] * count, np.int64),
         ),
         retranslations=Retranslations(
-            position=position, tb=np.array(words, np.uint32)[position] & np.uint32(0xFF_FFFF),
+            position=position,
+            tb=np.array(words, np.uint32)[position] & np.uint32(0xFF_FFFF),
             thread=np.zeros(position.size, np.uint32),
             rewritten_bytes=np.full(position.size, rewritten, np.int32),
             accesses=np.full(position.size, accesses, np.int32),
         ),
-        stopped=np.empty(0, np.int64), flushes=np.array(flushes, np.int64), discarded=np.empty(0, np.int64),
-        io_recompiles=np.empty(0, np.int64), source=Given(words),
-    )  # fmt: skip
+        stopped=np.empty(0, np.int64),
+        flushes=np.array(flushes, np.int64),
+        discarded=np.empty(0, np.int64),
+        io_recompiles=np.empty(0, np.int64),
+        source=Given(words),
+    )
 
 
 A9_LRU = load_host("cortex-a9", [f"{cache}.replacement=lru" for cache in ("icache", "dcache", "l2")])
@@ -129,9 +142,12 @@ ONE_FAULT = trace_of([0, 1, 0, 1], [0])
 
 
 def one(
-    strategy: Strategy | str, trace: Trace = ONE_FAULT, host: Host = A9_LRU, parameters: Parameters = PLAIN,
+    strategy: Strategy | str,
+    trace: Trace = ONE_FAULT,
+    host: Host = A9_LRU,
+    parameters: Parameters = PLAIN,
     translator: str = "arm",
-) -> Replayed:  # fmt: skip
+) -> Replayed:
     asked = find(strategy) if isinstance(strategy, str) else strategy
     return replay(trace, host, load_translator(translator), [asked], parameters)[0]
 
@@ -314,9 +330,7 @@ def test_what_is_in_proportion_to_the_codes_length_has_the_range_of_the_scale() 
     found = one("flush-on-retranslation", parameters=scaled)
     # 103 bytes are regenerated, on 4 lines, which are refilled; calls and broadcasts do not grow with the code.
     assert triple(found.translate) == about(12 * 103 * low, 50 * 103, 200 * 103 * high)
-    assert triple(found.flush) == about(
-        300 + 4 * 10 * low + 48, 800 + 4 * 17 + 120, 2400 + 4 * 45 * high + 180
-    )  # fmt: skip
+    assert triple(found.flush) == about(300 + 4 * 10 * low + 48, 800 + 4 * 17 + 120, 2400 + 4 * 45 * high + 180)
     assert triple(found.refill) == about(4 * 23 * low, 4 * 23, 4 * 23 * high)
     instructions = 126 + 63  # of 128 and 64 bytes
     misses = 6 * 140.8 * 1.2
@@ -329,14 +343,12 @@ def test_what_is_in_proportion_to_the_codes_length_has_the_range_of_the_scale() 
 
 def test_refills_have_the_range_of_the_translators_footprint_unless_it_was_set() -> None:
     both_ran = trace_of([0, 1, 0, 1], [1], rewritten=40)
-    free = dataclasses.replace(
-        PLAIN, translator_code_lines=Quantity(1024, 256, 4096, "lines", "assumed", ("test",))
-    )  # fmt: skip
+    free = dataclasses.replace(PLAIN, translator_code_lines=Quantity(1024, 256, 4096, "lines", "assumed", ("test",)))
     known = one("unfixed", both_ran, parameters=PLAIN.varied(["translator_code_lines=1024"])).refill
     assert known.low == known.nominal == known.high > 0
     assert triple(one("unfixed", both_ran, parameters=free).refill) == about(
         known.nominal / 4, known.nominal, known.nominal * 4
-    )  # fmt: skip
+    )
     # Code set, data not: 1024 + 128 lines may be 1024 + 32 .. 1024 + 512, where they share an L2.
     known_code = PLAIN.varied(["translator_code_lines=1024"])
     half = dataclasses.replace(known_code, translator_data_lines=TRANSLATOR_DATA_LINES)
@@ -348,8 +360,15 @@ def test_refills_have_the_range_of_the_translators_footprint_unless_it_was_set()
 
 
 def test_other_seeds_draw_refills_within_what_is_said_to_be_chance() -> None:
-    changes = {"executions": "40000", "tbs": "400", "working_set": "300", "faulting_tbs": "20", "flushes": "1",
-               "faults_per_million": "20000", "reexecution_tbs": "2,20,100,1000"}  # fmt: skip
+    changes = {
+        "executions": "40000",
+        "tbs": "400",
+        "working_set": "300",
+        "faulting_tbs": "20",
+        "flushes": "1",
+        "faults_per_million": "20000",
+        "reexecution_tbs": "2,20,100,1000",
+    }
     trace, host, translator = (
         model_trace(modelled(measured(default_trace()), changes), seed=1),
         load_host("cortex-a9"),
@@ -365,8 +384,15 @@ def test_other_seeds_draw_refills_within_what_is_said_to_be_chance() -> None:
 
 
 def test_refills_with_the_footprint_at_its_ends_lie_in_the_range() -> None:
-    changes = {"executions": "40000", "tbs": "120", "working_set": "100", "faulting_tbs": "20", "flushes": "1",
-               "faults_per_million": "5000", "reexecution_tbs": "2,20,100,1000"}  # fmt: skip
+    changes = {
+        "executions": "40000",
+        "tbs": "120",
+        "working_set": "100",
+        "faulting_tbs": "20",
+        "flushes": "1",
+        "faults_per_million": "5000",
+        "reexecution_tbs": "2,20,100,1000",
+    }
     trace = model_trace(modelled(measured(default_trace()), changes), seed=1)
     names = ("unfixed", "flush-on-retranslation", "flush-on-tb-flush")
 
@@ -402,8 +428,12 @@ class OwnMaintenance(Strategy):
     def publish(self, region: Region) -> Hook:
         return (
             *super().publish(region),
-            Clean(region), Barrier(), Invalidate(region, Scope.BROADCAST), Barrier(), Sync(),
-        )  # fmt: skip
+            Clean(region),
+            Barrier(),
+            Invalidate(region, Scope.BROADCAST),
+            Barrier(),
+            Sync(),
+        )
 
 
 def test_own_maintenance_costs_what_a_flush_of_the_same_lines_does() -> None:
@@ -651,10 +681,15 @@ def test_events_of_one_moment_are_the_fault_then_old_translations_then_the_tb_fl
     assert set(events.position) == {1}
     assert maintained == [
         (Kind.TRANSLATE, 0, 1),
-        (Kind.TRANSLATE, 0, 1), (Kind.CLEAN, 192, 2), (Kind.INVALIDATE, 192, 2),
-        (Kind.CLEAN, 0, 8), (Kind.INVALIDATE, 0, 8),
-        (Kind.TRANSLATE, 0, 1), (Kind.CLEAN, 0, 3), (Kind.INVALIDATE, 0, 3),
-    ]  # fmt: skip
+        (Kind.TRANSLATE, 0, 1),
+        (Kind.CLEAN, 192, 2),
+        (Kind.INVALIDATE, 192, 2),
+        (Kind.CLEAN, 0, 8),
+        (Kind.INVALIDATE, 0, 8),
+        (Kind.TRANSLATE, 0, 1),
+        (Kind.CLEAN, 0, 3),
+        (Kind.INVALIDATE, 0, 3),
+    ]
     stores = events.address[events.kind == Kind.STORE]
     assert stores[0] // 32 * 32 == 128  # the fault's TB is rewritten first
 
@@ -707,8 +742,10 @@ def test_an_assumption_is_weaker_than_an_estimate_than_a_document_than_a_measure
 
 extents = st.builds(
     lambda start, length, in_scratch: Extent(start, None if length is None else start + length, in_scratch),
-    st.integers(0, 300), st.none() | st.integers(1, 200), st.booleans(),
-)  # fmt: skip
+    st.integers(0, 300),
+    st.none() | st.integers(1, 200),
+    st.booleans(),
+)
 kinds = st.sampled_from((Kind.STORE, Kind.LOAD, Kind.CLEAN, Kind.INVALIDATE))
 
 
@@ -733,9 +770,11 @@ def test_lines_are_those_that_a_byte_by_byte_count_finds(
         }
         stored = [lines(s, address, size) for s in steps if s.kind is Kind.STORE and not s.extent.in_scratch]
         expected += Tally(
-            cleaned=maintained[Kind.CLEAN], invalidated=maintained[Kind.INVALIDATE],
-            halves=sum(maintained.values()), code_lines=len(set().union(*stored)),
-        ).times(weight)  # fmt: skip
+            cleaned=maintained[Kind.CLEAN],
+            invalidated=maintained[Kind.INVALIDATE],
+            halves=sum(maintained.values()),
+            code_lines=len(set().union(*stored)),
+        ).times(weight)
     columns = [np.array(column, np.int64) for column in zip(*blocks, strict=True)]
     assert Plan(tuple(steps)).tally(A9_LRU, columns[0], columns[1], np.ones_like(columns[0]), columns[2]) == expected
 

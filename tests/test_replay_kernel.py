@@ -15,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bench.replay.simulate as simulate_module
-from bench.errors import InputError
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, DataCache, Host
 from bench.replay.accesses import Sides
 from bench.replay.counts import Counts
 from bench.replay.events import Events, Kind, lines_spanned
-from bench.replay.lanes import MOST_LANES
 from bench.replay.parameters import CacheParameters
 from bench.replay.simulate import MOST_WAYS, simulate
+from bench.replay.variants import MOST_LANES
+from bench.support.errors import InputError
 
 MIB = 1 << 20
 NOTHING_ELSE = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
@@ -38,9 +38,16 @@ def cache(size: int, ways: int, line: int, replacement: str, **more: Any) -> Cac
     if more:
         more |= {"write_tag": "assumed", "write_source": ("test",)}
     return kind(
-        size=size, ways=ways, line=line, replacement=replacement, tag="assumed", source=("test",),
-        replacement_tag="assumed", replacement_source=("test",), **more,
-    )  # fmt: skip
+        size=size,
+        ways=ways,
+        line=line,
+        replacement=replacement,
+        tag="assumed",
+        source=("test",),
+        replacement_tag="assumed",
+        replacement_source=("test",),
+        **more,
+    )
 
 
 def machine(icache: Cache, dcache: Cache, l2: Cache | None, snoop: str = "none") -> Host:
@@ -277,9 +284,12 @@ class Reference:
 
 
 def reference(
-    host: Host, sizes: Sequence[int], words: Sequence[int], rows: list[tuple[int, Kind, int, int]],
+    host: Host,
+    sizes: Sequence[int],
+    words: Sequence[int],
+    rows: list[tuple[int, Kind, int, int]],
     what: CacheParameters,
-) -> Counts:  # fmt: skip
+) -> Counts:
     """The counts of ``simulate``, the slow way."""
     addresses, lengths = packed(sizes)
     ends = [int(addresses[-1] + lengths[-1])]
@@ -317,9 +327,11 @@ def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[tuple[int
     """A small host, TBs, executions, events and parameters."""
     lines = [16, 32, 64]
     host = machine(
-        draw(shapes(lines)), draw(shapes(lines, data=True)), draw(st.none() | shapes([16, 32, 128])),
+        draw(shapes(lines)),
+        draw(shapes(lines, data=True)),
+        draw(st.none() | shapes([16, 32, 128])),
         draw(st.sampled_from(["none", "others", "all"])),
-    )  # fmt: skip
+    )
     sizes = draw(st.lists(st.integers(1, 400), min_size=1, max_size=12))
     tb = st.integers(0, len(sizes) - 1)
     words = draw(st.lists(tb | tb.map(lambda t: t | 3 << 24) | st.sampled_from([0xFFFFFF, 1 << 31]), max_size=120))
@@ -352,10 +364,13 @@ def test_every_count_is_that_of_the_reference_in_dense_streams(replay: Any, seed
     rows = [
         (int(position), Kind(kind), int(address), int(count))
         for position, kind, address, count in zip(
-            random.integers(-1, 150, 150), random.choice(Kind, 150, p=[0.3, 0.1, 0.3, 0.2, 0.05, 0.05]),
-            random.integers(0, 600, 150), random.integers(0, 6, 150), strict=True,
+            random.integers(-1, 150, 150),
+            random.choice(Kind, 150, p=[0.3, 0.1, 0.3, 0.2, 0.05, 0.05]),
+            random.integers(0, 600, 150),
+            random.integers(0, 6, 150),
+            strict=True,
         )
-    ]  # fmt: skip
+    ]
     assert run(host, sizes, words, events_of(rows), parameters) == reference(host, sizes, words, rows, parameters)
 
 
@@ -386,10 +401,13 @@ def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[tuple[int, 
     rows = [
         (int(position), Kind(kind), int(address), int(count))
         for position, kind, address, count in zip(
-            random.integers(-1, 400, 200), random.integers(0, len(Kind), 200), random.integers(0, 6000, 200),
-            random.integers(0, 6, 200), strict=True,
+            random.integers(-1, 400, 200),
+            random.integers(0, len(Kind), 200),
+            random.integers(0, 6000, 200),
+            random.integers(0, 6, 200),
+            strict=True,
         )
-    ]  # fmt: skip
+    ]
     return sizes, words, rows
 
 
@@ -459,9 +477,13 @@ def recorded(shared_traces: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def by_pycachesim(
-    host: Host, addresses: np.ndarray, sizes: np.ndarray, words: np.ndarray, loads: dict[int, tuple[int, int]],
+    host: Host,
+    addresses: np.ndarray,
+    sizes: np.ndarray,
+    words: np.ndarray,
+    loads: dict[int, tuple[int, int]],
     parameters: CacheParameters,
-) -> tuple[int, int, int]:  # fmt: skip
+) -> tuple[int, int, int]:
     """Misses of the L1 caches and of the L2, counted by pycachesim."""
     cachesim = pytest.importorskip("cachesim", reason="pycachesim is not installed: no peer to compare with")
 

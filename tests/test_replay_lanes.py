@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.replay.events import Events, Kind
-from bench.replay.lanes import Lanes
+from bench.replay.variants import Lanes
 
 Row = tuple[int, int, int, int]
 

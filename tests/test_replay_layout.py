@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import InputError
 from bench.replay.layout import BLOCK_ALIGNMENT, host_scale, lay_out
+from bench.support.errors import InputError
 from bench.traces.trace import Blocks, Retranslations
 
 
@@ -18,19 +18,27 @@ def blocks(host: list[int], fast: list[int], epoch: list[int] | None = None) -> 
     """TBs of those lengths."""
     zeros = np.zeros(len(host), np.uint32)
     return Blocks(
-        host_bytes=np.array(host, np.uint32), fast_bytes=np.array(fast, np.uint32), guest_pc=zeros.astype(np.uint64),
-        guest_bytes=zeros, instructions=zeros, accesses=zeros, epoch=np.array(epoch or zeros, np.uint32),
+        host_bytes=np.array(host, np.uint32),
+        fast_bytes=np.array(fast, np.uint32),
+        guest_pc=zeros.astype(np.uint64),
+        guest_bytes=zeros,
+        instructions=zeros,
+        accesses=zeros,
+        epoch=np.array(epoch or zeros, np.uint32),
         born=zeros.astype(np.int64),
-    )  # fmt: skip
+    )
 
 
 def retranslations(tb: list[int], rewritten: list[int]) -> Retranslations:
     """Retranslations of those TBs."""
     count = len(tb)
     return Retranslations(
-        position=np.arange(count), tb=np.array(tb, np.uint32), thread=np.zeros(count, np.uint32),
-        rewritten_bytes=np.array(rewritten, np.int32), accesses=np.ones(count, np.int32),
-    )  # fmt: skip
+        position=np.arange(count),
+        tb=np.array(tb, np.uint32),
+        thread=np.zeros(count, np.uint32),
+        rewritten_bytes=np.array(rewritten, np.int32),
+        accesses=np.ones(count, np.int32),
+    )
 
 
 NONE = retranslations([], [])

@@ -12,13 +12,13 @@ import pytest
 from risk_cells import cell
 
 from bench.hosts import load_host
-from bench.replay.ground import Ground
+from bench.replay.context import Ground
 from bench.replay.parameters import Parameters
 from bench.risk.along import along
 from bench.risk.evictions import causes_on, rates_on
 from bench.risk.exposure import Exposure, expose
 from bench.risk.pressure import Pressure
-from bench.risk.rest import Rest
+from bench.risk.quiescent import Rest
 from bench.risk.risk import Alone, Bench, Several
 from bench.risk.solve import FETCHED, harmful
 from bench.risk.walk import always
@@ -156,12 +156,18 @@ def test_it_is_what_plain_matrices_come_to(host: str, name: str, changes: Mappin
     draw = np.random.default_rng(7)
     rows = 60
     exposure = Exposure(
-        part=np.zeros(2, np.int64), firsts=np.array([0, 35, rows]), run=draw.random(rows) < 0.5,
+        part=np.zeros(2, np.int64),
+        firsts=np.array([0, 35, rows]),
+        run=draw.random(rows) < 0.5,
         rewritten=np.where(draw.random(rows) < 0.2, np.arange(rows), -1),
         time=np.concatenate((np.cumsum(draw.exponential(1e5, 35)), np.cumsum(draw.exponential(1e3, rows - 35)))),
-        code=draw.choice([0.0, 0.5, 1.0], rows), data=draw.choice([0.0, 0.9, 1.0], rows),
-        retranslations=rows, executions=rows, cycles=1.0, misses=0,
-    )  # fmt: skip
+        code=draw.choice([0.0, 0.5, 1.0], rows),
+        data=draw.choice([0.0, 0.9, 1.0], rows),
+        retranslations=rows,
+        executions=rows,
+        cycles=1.0,
+        misses=0,
+    )
     for harms in (FETCHED, harmful(0.25), np.full(4, 0.3)):
         found = along(exposure, rest.maps, matrix, rates, harms)
         assert (found.whole, found.single, found.window) == pytest.approx(

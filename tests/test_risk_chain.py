@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from risk_cells import cell
 
-from bench.errors import InputError
 from bench.machine import Kind, State, environment_steps, finished, initial, program_steps, step
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.risk.causes import AT_ONCE, CHANCY, Cause
 from bench.risk.chain import Answer, Chain
 from bench.search.question import Question
 from bench.search.search import search
+from bench.support.errors import InputError
 from strategies.registry import shipped
 
 

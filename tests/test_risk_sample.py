@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from risk_cells import cell
 
-from bench.errors import InputError
 from bench.hosts import load_host
 from bench.risk.causes import AT_ONCE, Cause
 from bench.risk.chain import Chain
 from bench.risk.evictions import causes_on
 from bench.risk.pressure import Pressure
 from bench.risk.sample import simulate
+from bench.support.errors import InputError
 
 SEEDS = 100
 

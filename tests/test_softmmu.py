@@ -41,7 +41,7 @@ def sh4_of_2011(pointer: Any, status: Any) -> Fields:
         ("fp_status", status), ("features", WORD), ("mmucr_to_intevt", WORD * 9), ("pvr_prr_cvr", WORD * 3),
         ("ldst", WORD), ("current_tb", pointer), ("mem_io_pc", pointer), ("mem_io_vaddr", WORD),
         ("halted_interrupt_request_exit_request", WORD * 3),
-    ]  # fmt: skip
+    ]
 
 
 def sh4_since_2012(features: int, status_words: int = 14) -> Fields:
@@ -50,14 +50,14 @@ def sh4_since_2012(features: int, status_words: int = 14) -> Fields:
         ("flags", WORD), ("gregs", WORD * 24), ("fregs", WORD * 32), ("sr_to_fpul", WORD * status_words),
         ("fp_status", SOFT_STATUS), ("features", WORD * features), ("mmucr_to_intevt", WORD * 9),
         ("itlb", GUEST_TLB * 4), ("utlb", GUEST_TLB * 64), ("ldst", WORD),
-    ]  # fmt: skip
+    ]
 
 
 def sh4_of_2012(pointer: Any) -> Fields:
     common: Fields = [
         ("current_tb", pointer), ("mem_io_pc", pointer), ("mem_io_vaddr", WORD),
         ("halted_interrupt_request_exit_request", WORD * 3),
-    ]  # fmt: skip
+    ]
     return [*sh4_since_2012(features=1), *common]
 
 
@@ -78,7 +78,7 @@ def mips64_of_2011(pack: int) -> Fields:
             ("status_bind", WORD * 2), ("halt_context_schedule_back", long * 4), ("debug_status", WORD),
         ],
         pack,
-    )  # fmt: skip
+    )
     unit = structure([("fpr", long * 32), ("status", SOFT_STATUS), ("fcr0_fcr31", WORD * 2)], pack)
     return [
         ("active_tc", thread), ("active_fpu", unit), ("current_tc_fpu_segbits_pabits", WORD * 4),
@@ -91,7 +91,7 @@ def mips64_of_2011(pack: int) -> Fields:
         ("fpus", unit), ("error_hflags", WORD * 2), ("btarget_bcond", long * 2), ("synci_to_insn_flags", WORD * 5),
         ("tls_value", long), ("current_tb", WORD), ("mem_io_pc", WORD), ("mem_io_vaddr", long),
         ("halted_interrupt_request_exit_request", WORD * 3),
-    ]  # fmt: skip
+    ]
 
 
 DECLARED = {

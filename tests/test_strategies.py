@@ -20,10 +20,7 @@ from bench.check.cell import Checked, Options, check
 from bench.hosts import load_host
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry
-from strategies.asking import ask
-from strategies.flush_on_retranslation import FlushOnRetranslation
-from strategies.global_lock import GlobalLock
-from strategies.idempotent import Idempotent
+from strategies.evaluation import ask
 from strategies.operations import (
     Acquire,
     Do,
@@ -37,14 +34,17 @@ from strategies.operations import (
     Sync,
     SyncCores,
 )
-from strategies.stop_the_world import StopTheWorld
+from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
+from strategies.retranslation.global_lock import GlobalLock
+from strategies.retranslation.idempotent import Idempotent
+from strategies.retranslation.stop_the_world import StopTheWorld
 from strategies.strategy import HOOKS, Strategy, StrategyError
 from strategies.writes import Block, Buffer, Form, Phase, Region, Unit, Write
 
 NAMES = (
     "unfixed", "flush-on-retranslation", "flush-on-tb-flush", "global-lock", "idempotent", "idempotent-read-back",
     "scratch-buffer", "side-table", "stop-the-world", "stop-the-world-flush",
-)  # fmt: skip
+)
 ARM = load_translator("arm")
 CODE = ARM.block(0)
 ARGUMENTS: dict[str, Any] = {
@@ -84,9 +84,9 @@ def performed(strategy: Strategy, hook: str, argument: Any) -> list[Operation]:
 HEADER = """\
 import random
 from strategies import *
-from strategies.flush_on_retranslation import FlushOnRetranslation
-from strategies.global_lock import GlobalLock
-from strategies.stop_the_world import StopTheWorld
+from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
+from strategies.retranslation.global_lock import GlobalLock
+from strategies.retranslation.stop_the_world import StopTheWorld
 
 CALLS = []
 
@@ -284,7 +284,7 @@ WRONG = {
         def publish(self, region):  # HERE
             return (Do("publish", region),)
         """, "Mine.publish, line {line}: runs itself again, without end"),
-}  # fmt: skip
+}
 
 
 def written(path: Path, body: str, base: str = "Strategy") -> tuple[str, int]:
@@ -400,7 +400,7 @@ def named(name: str, docstring: str | None = None, base: type[Strategy] = Strate
         ("Unfixed", "unfixed"), ("StopTheWorldFlush", "stop-the-world-flush"), ("TLBFlush", "tlb-flush"),
         ("FlushOnTBFlush", "flush-on-tb-flush"), ("Fix2011", "fix2011"), ("X86Fix", "x86-fix"),
     ],
-)  # fmt: skip
+)
 def test_the_name_comes_from_the_class(class_name: str, name: str) -> None:
     assert named(class_name).name == name
 
@@ -490,10 +490,10 @@ def test_two_locks_compose_in_either_order() -> None:
     inner = performed(type("Both", (StopTheWorld, GlobalLock), {})(), "retranslate", CODE.retranslated)
     assert [each for each in outer if not isinstance(each, Store | Load)] == [
         Acquire("retranslation"), Acquire("world"), SyncCores(), Release("world"), Release("retranslation"),
-    ]  # fmt: skip
+    ]
     assert [each for each in inner if not isinstance(each, Store | Load)] == [
         Acquire("world"), Acquire("retranslation"), Release("retranslation"), SyncCores(), Release("world"),
-    ]  # fmt: skip
+    ]
 
 
 def test_the_order_of_composition_has_a_meaning_and_check_finds_it() -> None:
@@ -729,7 +729,7 @@ BAD_FILES: dict[str, tuple[bytes | None, str]] = {
         b"from strategies import Strategy\nclass Mine(Strategy):\n    def __init__(self, n):\n        pass\n",
         "missing 1 required positional argument: 'n'; expected a class that takes nothing",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("bad", BAD_FILES)
@@ -800,7 +800,7 @@ def test_adding_a_strategy_touches_one_place(tmp_path: Path, monkeypatch: pytest
     from bench.report import catalogue
 
     (tmp_path / "mine.py").write_text(
-        "from strategies.idempotent import Idempotent\n\n\nclass MineToo(Idempotent):\n"
+        "from strategies.retranslation.idempotent import Idempotent\n\n\nclass MineToo(Idempotent):\n"
         '    """Found by being there."""\n'
     )
     monkeypatch.setattr(strategies, "__path__", [*strategies.__path__, str(tmp_path)])

@@ -78,9 +78,12 @@ def test_the_table_compares_rates_and_says_whether_goals_are_reached() -> None:
 @pytest.mark.parametrize(
     ("goal", "words"),
     [
-        (Goal(fast=8), "at least 8x"), (Goal(fast=0.5), "at most 2x its time"), (Goal(seconds=0.5), "under 0.5 s"),
-        (Goal(more=0.1), "at most 100 ms more"), (Goal(), ""),
+        (Goal(fast=8), "at least 8x"),
+        (Goal(fast=0.5), "at most 2x its time"),
+        (Goal(seconds=0.5), "under 0.5 s"),
+        (Goal(more=0.1), "at most 100 ms more"),
+        (Goal(), ""),
     ],
-)  # fmt: skip
+)
 def test_goals_in_words(goal: Goal, words: str) -> None:
     assert str(goal) == words

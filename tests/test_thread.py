@@ -110,7 +110,7 @@ def test_claims_are_told_by_role_and_in_every_format(staleline: Staleline) -> No
     assert [(one["name"], one["who"], one["verdict"]) for one in found] == [
         ("seven-steps", "the patch's author", "confirmed"),
         ("flush-costs", "the patch's author", "cannot be decided here"),
-    ]  # fmt: skip
+    ]
     assert found[0]["commands"] == [
         "staleline check unfixed --host cortex-a9 --translator arm@2010 --scenario system --start fault"
     ]

@@ -18,9 +18,9 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.errors import InputError
+from bench.support.errors import InputError
+from bench.tools.make_shipped import make_shipped
 from bench.traces.info import distribution, info, reexecution
-from bench.traces.make_shipped import make_shipped
 from bench.traces.model import TOP, WINDOW, Parameters, Quantiles, measured, model_trace
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 from bench.traces.store import default_trace, load_trace, save_trace, shipped_trace, writing
@@ -321,9 +321,21 @@ def test_a_distribution_leaves_out_what_is_unknown() -> None:
 def test_info_has_the_keys_that_are_promised() -> None:
     found = msgspec.json.decode(msgspec.json.encode(info(SMALL)))
     assert list(found) == [
-        "schema", "trace", "executions", "stopped", "tbs", "threads", "flushes", "discarded", "retranslations",
-        "io_recompiles", "exceptions", "tb_bytes", "rewritten_bytes", "reexecution_tbs",
-    ]  # fmt: skip
+        "schema",
+        "trace",
+        "executions",
+        "stopped",
+        "tbs",
+        "threads",
+        "flushes",
+        "discarded",
+        "retranslations",
+        "io_recompiles",
+        "exceptions",
+        "tb_bytes",
+        "rewritten_bytes",
+        "reexecution_tbs",
+    ]
     assert (found["executions"], found["stopped"], found["tbs"], found["threads"]) == (92, 1, 8, 2)
     assert found["rewritten_bytes"] == {"min": 0, "median": 0.0, "p90": 0.0, "max": 0, "unknown": 1}
     assert found["reexecution_tbs"]["max"] == 4
@@ -381,8 +393,14 @@ def test_a_shipped_trace_has_the_figures_of_its_recording(name: str) -> None:
     trace = shipped_trace(name)
     found = info(trace)
     assert (
-        found.executions, found.stopped, found.tbs, found.threads, found.retranslations, found.flushes, found.discarded,
-    ) == FIGURES[name]  # fmt: skip
+        found.executions,
+        found.stopped,
+        found.tbs,
+        found.threads,
+        found.retranslations,
+        found.flushes,
+        found.discarded,
+    ) == FIGURES[name]
     assert (found.io_recompiles == 0) == (name != "linux-boot")
     assert (found.exceptions == {}) == (name in ARRAYS)
 
@@ -405,9 +423,14 @@ def test_a_shipped_trace_of_user_emulation_is_the_recorded_one(name: str, shared
     with lzma.open(shared_traces / f"{ARRAYS[name]}.exec.u32.xz") as file:
         np.testing.assert_array_equal(np.concatenate(list(trace.executions())), np.frombuffer(file.read(), "<u4"))
     for column, array in {
-        "host_bytes": "tb_host_size", "fast_bytes": "tb_fast_size", "guest_pc": "tb_guest_pc",
-        "guest_bytes": "tb_guest_size", "instructions": "tb_n_insn", "epoch": "tb_epoch", "born": "tb_born",
-    }.items():  # fmt: skip
+        "host_bytes": "tb_host_size",
+        "fast_bytes": "tb_fast_size",
+        "guest_pc": "tb_guest_pc",
+        "guest_bytes": "tb_guest_size",
+        "instructions": "tb_n_insn",
+        "epoch": "tb_epoch",
+        "born": "tb_born",
+    }.items():
         np.testing.assert_array_equal(getattr(trace.blocks, column), arrays[array], column)
 
 
@@ -537,9 +560,15 @@ def test_a_model_has_the_statistics_it_was_given(parameters: Parameters) -> None
     for exact in ("executions", "faulting_tbs", "threads", "flushes"):
         assert getattr(found, exact) == getattr(parameters, exact), exact
     for close, share in {
-        "tbs": 0.001, "faults_per_million": 0.01, "concentration": 0.05, "working_set": 0.1, "fast_share": 0.05,
-        "bytes_per_instruction": 0.1, "bytes_per_access": 0.1, "thread_executions": 0.01,
-    }.items():  # fmt: skip
+        "tbs": 0.001,
+        "faults_per_million": 0.01,
+        "concentration": 0.05,
+        "working_set": 0.1,
+        "fast_share": 0.05,
+        "bytes_per_instruction": 0.1,
+        "bytes_per_access": 0.1,
+        "thread_executions": 0.01,
+    }.items():
         assert getattr(found, close) == pytest.approx(getattr(parameters, close), rel=share), close
     assert found.rewritten_bytes.median == pytest.approx(parameters.rewritten_bytes.median, rel=0.02)
     assert found.rewritten_bytes.p90 == pytest.approx(parameters.rewritten_bytes.p90, rel=0.02)
@@ -573,13 +602,26 @@ def test_a_model_is_the_same_for_the_same_seed_and_another_for_another(tmp_path:
     seed=st.integers(0, 1 << 40),
 )
 def test_any_model_is_a_good_trace_or_told_to_be_impossible(
-    executions: int, tbs: int, working_set: int, faults: float, faulting: int, concentration: float,
-    threads: int, flushes: int, seed: int,
-) -> None:  # fmt: skip
+    executions: int,
+    tbs: int,
+    working_set: int,
+    faults: float,
+    faulting: int,
+    concentration: float,
+    threads: int,
+    flushes: int,
+    seed: int,
+) -> None:
     parameters = changed(
-        executions=executions, tbs=tbs, working_set=working_set, faults_per_million=faults, faulting_tbs=faulting,
-        concentration=concentration, threads=threads, flushes=flushes,
-    )  # fmt: skip
+        executions=executions,
+        tbs=tbs,
+        working_set=working_set,
+        faults_per_million=faults,
+        faulting_tbs=faulting,
+        concentration=concentration,
+        threads=threads,
+        flushes=flushes,
+    )
     try:
         trace = model_trace(parameters, seed)
     except InputError as error:

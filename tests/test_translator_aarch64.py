@@ -17,7 +17,7 @@ AARCH64 = load_translator("aarch64@2013")
 LOOK_UP = [
     "ubfx w0, w20, #0xc, #9", "and w3, w20, #0xfffff003", "add x2, x19, #0", "add x2, x2, x0, lsl #5",
     "ldr w0, [x2, #{}]", "ldr x1, [x2, #0x5b0]", "cmp w0, w3", "b.ne #0x7f80000034",
-]  # fmt: skip
+]
 EXIT = ["mov x0, #0x10", "movk x0, #0x7c00, lsl #16", "movk x0, #0x7f, lsl #32", "b #0x7f81fffc28"]
 LISTINGS: dict[Access, list[str]] = {
     "load": [
@@ -30,7 +30,7 @@ LISTINGS: dict[Access, list[str]] = {
         "mov x0, x19", "mov w1, w20", "mov x2, x21", "mov w3, #0", "mov w8, #0xc6d0", "movk w8, #0x58, lsl #16",
         "blr x8", "nop", "b #0x7f80000024",
     ],
-}  # fmt: skip
+}
 BRANCH = 28
 FINAL = 0x5400_0001 | 6 << 5
 

@@ -18,7 +18,7 @@ ARM = load_translator("arm@2014")
 LOOK_UP = [
     "lsr ip, r4, #0xc", "add r2, r6, #0x500", "and r0, ip, #0xff", "add r2, r2, r0, lsl #4", "ldr r0, [r2, #{}]",
     "tst r4, #3", "ldr r2, [r2, #0x98]", "cmpeq r0, ip, lsl #12",
-]  # fmt: skip
+]
 EXIT = ["movw r0, #8", "movt r0, #0xb300", "b #0xb4fffc10"]
 LISTINGS: dict[Access, list[str]] = {
     "load": [
@@ -31,7 +31,7 @@ LISTINGS: dict[Access, list[str]] = {
         "mov r0, r6", "mov r1, r4", "mov r2, r5", "movw r3, #0", "str lr, [sp]", "movw ip, #0x5374",
         "movt ip, #0x21", "bx ip",
     ],
-}  # fmt: skip
+}
 BRANCH: dict[Access, int] = {"load": 32, "store": 36}
 
 
@@ -92,7 +92,7 @@ def test_the_helper_of_a_load_is_told_where_the_branch_was_and_comes_back_behind
     (call,) = miss.calls
     assert dict(call.needs) == {
         "r0": Holds.STATE, "r1": Holds.ADDRESS, "r2": Holds.MEMORY_INDEX, "r3": Holds.RETURN_ADDRESS,
-    }  # fmt: skip
+    }
     assert call.right
     assert (miss.accessed, dict(miss.registers)["r5"]) == (0, Holds.VALUE)
 
@@ -109,7 +109,7 @@ def test_the_helper_of_a_store_returns_to_the_block_by_itself() -> None:
     assert dict(call.needs) == {
         "r0": Holds.STATE, "r1": Holds.ADDRESS, "r2": Holds.VALUE, "r3": Holds.MEMORY_INDEX,
         "[sp]": Holds.RETURN_ADDRESS,
-    }  # fmt: skip
+    }
     assert call.right
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from decoding import branches, course, decoded, every_access, finals, order, ways, windows, words
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators.instruction import Holds
 from bench.translators.registry import load_translator
 from bench.translators.translator import Access
@@ -37,7 +37,7 @@ def operation(access: Access, start: int) -> list[str]:
           ["copy r5,r25", "ldi 0,r24", "ldil L%0x101000,r20"]),
         "be,l 0x230(sr4,r20),sr0,r31", "copy r31,rp",
         *(["copy ret0,r5"] if access == "load" else []),
-    ]  # fmt: skip
+    ]
 
 
 EXIT = ["ldil L%0x42000000,ret0", "bv r0(r18)", "ldo 0x8(ret0),ret0"]
@@ -121,7 +121,7 @@ def test_a_taken_branch_fetches_its_delay_slot() -> None:
     assert ways(HPPA.block(0, guarded=True)) == [
         ("hit", words((0, 11), leave)), ("miss", words((0, 8), (11, 16), leave)), ("fault", words((0, 8), (11, 15))),
         ("skip", words((0, 1), leave)),
-    ]  # fmt: skip
+    ]
 
 
 @every_access

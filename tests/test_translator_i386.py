@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from decoding import branches, course, decoded, order, target, ways
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators.instruction import Holds
 from bench.translators.registry import load_translator
 from bench.translators.translator import Access, GuestBits
@@ -22,7 +22,7 @@ def look_up(table: str, bits: int, mask: str) -> list[str]:
     return [
         "mov edx, ebx", "mov eax, ebx", f"shr edx, {bits}", "and eax, 0xfffff003", f"and edx, {mask}",
         f"lea edx, [ebp + edx + {table}]", "cmp eax, dword ptr [edx]", "mov eax, ebx",
-    ]  # fmt: skip
+    ]
 
 
 EXIT = ["mov eax, 0xb2800008", "jmp 0x8800000"]
@@ -45,7 +45,7 @@ LISTINGS: dict[tuple[Access, GuestBits], list[str]] = {
         "add eax, dword ptr [edx + 0x10]", "mov dword ptr [eax], esi", "jmp 0xb4000038",
         "mov edx, edi", "mov ecx, esi", "push 0", "call 0x8101000", "pop ecx", *EXIT,
     ],
-}  # fmt: skip
+}
 BRANCHES: dict[tuple[Access, GuestBits], dict[int, int]] = {
     ("load", 32): {30: 0x0775, 37: 0x09EB},
     ("store", 32): {30: 0x0775, 37: 0x09EB},
@@ -85,7 +85,7 @@ def test_the_order_of_the_stores() -> None:
     assert order(I386.block(0, ("load",))) == [*look, 32, 35, 37, 30, 39, 41, 46, 37, 48, 53]
     assert order(I386.block(0, ("store",), guest_bits=64)) == [
         *look, 32, 35, 37, 40, 42, 30, 35, 44, 46, 48, 50, 55, 42, 56, 61,
-    ]  # fmt: skip
+    ]
 
 
 @every_case
@@ -128,7 +128,7 @@ def test_a_64_bit_address_misses_in_either_half() -> None:
     (call,) = course(I386, code, "miss", "high differs").calls
     assert dict(call.needs) == {
         "eax": Holds.ADDRESS, "edx": Holds.ADDRESS_HIGH, "ecx": Holds.VALUE, "[esp]": Holds.MEMORY_INDEX,
-    }  # fmt: skip
+    }
     assert call.right
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 from decoding import branches, course, decoded, every_access, finals, order, ways
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators import ia64
 from bench.translators.instruction import Holds
 from bench.translators.registry import load_translator

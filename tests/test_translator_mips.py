@@ -89,7 +89,7 @@ LISTINGS = {
         "lw $a0, 0x2000($a0)", "addu $a0, $a0, $s1", "sw $s2, ($a0)",
         *EXIT,
     ],
-}  # fmt: skip
+}
 
 
 @every_version
@@ -210,14 +210,14 @@ def test_a_branch_leads_where_capstone_says(translator: Translator, access: Acce
 def test_the_paths_of_a_load_fetch_every_delay_slot(translator: Translator) -> None:
     assert ways(translator.block(0)) == [
         ("hit", words((0, 7), (17, 25))), ("miss", words((0, 16), (20, 25))), ("fault", words((0, 13))),
-    ]  # fmt: skip
+    ]
 
 
 def test_the_paths_of_a_guarded_store() -> None:
     assert ways(NEW.block(0, ("store",), guarded=True)) == [
         ("hit", words((0, 9), (19, 27))), ("miss", words((0, 18), (22, 27))), ("fault", words((0, 16))),
         ("skip", words((0, 1), (22, 27))),
-    ]  # fmt: skip
+    ]
 
 
 def test_a_64_bit_guest_misses_in_one_half_or_the_other() -> None:
@@ -225,7 +225,7 @@ def test_a_64_bit_guest_misses_in_one_half_or_the_other() -> None:
         ("hit", words((0, 10), (21, 29))),
         ("miss", words((0, 7), (11, 20), (24, 29))), ("miss", words((0, 20), (24, 29))),
         ("fault", words((0, 7), (11, 17))), ("fault", words((0, 17))),
-    ]  # fmt: skip
+    ]
 
 
 NEEDS = {

@@ -46,17 +46,17 @@ GUARD = ["cmpwi cr7, r15, 0", "beq cr7, {back}"]
 TLB = [
     "rlwinm r3, r14, 0x18, 0x14, 0x1b", "add r3, r3, r27", "lwzu r4, {comparator}(r3)", "rlwinm r0, r14, 0, 0x1e, 0x13",
     "cmpw cr7, r0, r4",
-]  # fmt: skip
+]
 FAR_EXIT = ["lis r3, 0x4b00", "ori r3, r3, 8", "lis r0, 0x1080", "ori r0, r0, 0xb8", "mtctr r0", "bctr"]
 EXIT = ["lis r3, 0x4b00", "ori r3, r3, 8", "b 0x4afffc60"]
 TLB64 = [
     "clrldi r14, r14, 0x20", "rlwinm r3, r14, 0x19, 0x13, 0x1a", "add r3, r3, r27", "lwzu r4, {comparator}(r3)",
     "rlwinm r0, r14, 0, 0x1e, 0x13", "cmpw cr7, r0, r4",
-]  # fmt: skip
+]
 TLB64_2013 = [
     "clrldi r4, r14, 0x20", "rlwinm r3, r4, 0x19, 0x13, 0x1a", "add r3, r3, r27", "lwz r2, {comparator}(r3)",
     "ld r3, 0x5b0(r3)", "rlwinm r0, r4, 0, 0x1e, 0x13", "cmpw cr7, r0, r2",
-]  # fmt: skip
+]
 CALL64 = ["ld r0, 0(r2)", "mtctr r0", "ld r11, 0x10(r2)", "ld r2, 8(r2)", "bctrl"]
 BLOCK64 = ["li r3, 0xfff", "sldi r3, r3, 0x20", "oris r3, r3, 0xa800", "ori r3, r3, 0x10"]
 FAR_EXIT64 = [*BLOCK64, "lis r0, 0x1090", "ori r0, r0, 0xb8", "mtctr r0", "bctr"]
@@ -101,12 +101,12 @@ LISTINGS = {
         "mr r3, r27", "clrldi r5, r15, 0x20", "li r6, 0", "mflr r7",
         "lis r2, 0x1065", "ld r0, 0xaf8(r2)", "mtctr r0", "ld r2, 0xb00(r2)", "bctrl", "b {back}",
     ],
-}  # fmt: skip
+}
 COMPARATORS = {PPC: 0x174, PPC_2012: 0x5A8, PPC64: 0x180, PPC64_2013: 0x5A0}
 LABELS = {
     PPC: {"fast": 14, "back": 17}, PPC_2012: {"slow": 12, "back": 9},
     PPC64: {"fast": 18, "back": 21}, PPC64_2013: {"slow": 14, "back": 9},
-}  # fmt: skip
+}
 """The places that branches lead to, in words from the start of the first access."""
 
 
@@ -157,7 +157,7 @@ def test_a_descriptor_in_the_upper_half_of_64_kib_is_reached_from_above(monkeypa
         (0x7FFF_1234_0000, ["li r3, 0x7fff", "sldi r3, r3, 0x20", "oris r3, r3, 0x1234"]),
         (0x1234_5678_0000_0001, ["lis r3, 0x1234", "ori r3, r3, 0x5678", "sldi r3, r3, 0x20", "ori r3, r3, 1"]),
     ],
-)  # fmt: skip
+)
 def test_a_constant_takes_as_many_words_as_it_needs(value: int, words: list[str]) -> None:
     loaded = powerpc.constant(3, value, Holds.BLOCK)
     assert [disassemble(PPC64, part.word.to_bytes(4, "big")) for part in loaded] == words
@@ -257,7 +257,7 @@ def test_the_shipped_form_reads_back_at_every_branch_of_2010(translator: Transla
     code = translator.block(0)
     assert [write.in_form(write.unit.shipped_form).form for write in code.writes if not write.complete] == [
         Form.READ_BACK,
-    ] * 4  # fmt: skip
+    ] * 4
     assert len(windows(code)) == 2
 
 
@@ -274,7 +274,7 @@ def test_the_paths_of_2010(translator: Translator, look_up: int, call: int, back
     assert ways(translator.block(0, guarded=True)) == [
         ("hit", words((0, look_up), fast, leave)), ("miss", words((0, back - 4), leave)), ("fault", words((0, call))),
         ("skip", words((0, 1), leave)),
-    ]  # fmt: skip
+    ]
 
 
 def test_the_paths_of_ppc_of_2012_pass_over_the_word_behind_the_call() -> None:
@@ -282,7 +282,7 @@ def test_the_paths_of_ppc_of_2012_pass_over_the_word_behind_the_call() -> None:
     assert ways(PPC_2012.block(0, ("store",), guarded=True)) == [
         ("hit", words((0, 13))), ("miss", words((0, 7), (14, 17), (19, 19), leave)), ("fault", words((0, 7), (14, 17))),
         ("skip", words((0, 1), leave)),
-    ]  # fmt: skip
+    ]
 
 
 def test_the_paths_of_ppc64_of_2013() -> None:
@@ -290,7 +290,7 @@ def test_the_paths_of_ppc64_of_2013() -> None:
     assert ways(PPC64_2013.block(0, ("store",), guarded=True)) == [
         ("hit", words((0, 15))), ("miss", words((0, 9), (16, 25), leave)), ("fault", words((0, 9), (16, 24))),
         ("skip", words((0, 1), leave)),
-    ]  # fmt: skip
+    ]
 
 
 @every("ppc64@2010", "ppc64@2013")

@@ -18,7 +18,7 @@ S390X, FIXED = load_translator("s390x@2014"), load_translator("s390x@2015")
 LOOK_UP = [
     "srlg %r2, %r13, 7", "llgfr %r3, %r13", "risbg %r2, %r2, 0x33, 0xba, 0", "nill %r3, 0xf003",
     "c %r3, {}(%r10, %r2)", "lg %r2, 0x5a0(%r10, %r2)", "llgfr %r3, %r13",
-]  # fmt: skip
+]
 EXIT = ["lgfi %r2, 0x7c000010", "iihl %r2, 0x3ff", "jg 0x80800000"]
 LISTINGS: dict[Access, list[str]] = {
     "load": [
@@ -31,7 +31,7 @@ LISTINGS: dict[Access, list[str]] = {
         "lgr %r2, %r10", "llgfr %r4, %r12", "lghi %r5, 0", "llilf %r6, 0x9000002a", "brasl %r14, 0x80101000",
         "j 0x9000002a",
     ],
-}  # fmt: skip
+}
 OFFSETS: dict[Access, tuple[int, ...]] = {
     "load": (0, 6, 10, 16, 20, 24, 30, 34, 38, 44, 50, 54, 60, 64, 68, 74, 80, 84),
     "store": (0, 6, 10, 16, 20, 24, 30, 34, 38, 42, 48, 52, 58, 62, 66, 70, 76, 82),
@@ -100,7 +100,7 @@ def test_paths_and_what_the_helper_is_told() -> None:
     assert (call.offset, call.right) == (74, True)
     assert dict(call.needs) == {
         "r2": Holds.STATE, "r3": Holds.ADDRESS, "r4": Holds.MEMORY_INDEX, "r5": Holds.RETURN_ADDRESS,
-    }  # fmt: skip
+    }
     (call,) = course(S390X, S390X.block(0, ("store",)), "miss").calls
     assert call.right
     assert dict(call.needs)["r4"] == Holds.VALUE

@@ -35,11 +35,11 @@ def without_address(line: str) -> str:
 RETURN_2010 = [
     "sethi 0x3ffffe, %i4", "or %i4, 1, %i4", "sllx %i4, 0x20, %i4", "sethi 0x30008, %i0", "or %i0, 0x10, %i0",
     "or %i0, %i4, %i0", "ret", "restore",
-]  # fmt: skip
+]
 RETURN_2012 = [
     "sethi 0x3ffffe, %i0", "or %i0, 1, %i0", "sllx %i0, 0x20, %i0", "sethi 0x30008, %o7", "or %o7, 0x10, %o7",
     "or %i0, %o7, %i0", "ret", "restore",
-]  # fmt: skip
+]
 
 # An entry's offset is masked with 0x1fe0: 7 << 10 | 0x3e0.  The table is 384 bytes into CPUState in 2010 (0x180), 1456
 # in 2012 (0x5b0); in an entry addr_read is at 0, addr_write at 4, the addend at 16.  cmp is subcc, mov is or.
@@ -78,7 +78,7 @@ LISTINGS = {
         "or %i0, %g0, %o0", "or %l0, %g0, %o1", "or %l1, %g0, %o2", "call 0x241000", "mov 0, %o3",
         *RETURN_2012,
     ],
-}  # fmt: skip
+}
 OPERATION = {OLD: 24, NEW: 17}
 """The words of an access."""
 
@@ -109,7 +109,7 @@ def test_only_2010_keeps_the_pointer_to_the_guests_state_in_the_frame() -> None:
     kept = {shape: [line for line in lines if "%fp" in line] for shape, lines in LISTINGS.items()}
     assert {shape: len(lines) for shape, lines in kept.items()} == {
         (OLD, "load"): 2, (OLD, "store"): 2, (NEW, "load"): 0, (NEW, "store"): 0,
-    }  # fmt: skip
+    }
     assert (sparc.SAVED_STATE, (sparc.SAVED_STATE - 2047) % 8) == (0x767, 0)
 
 
@@ -161,7 +161,7 @@ def test_the_guards_branch_is_stored_with_displacement_0_in_2010_and_keeps_the_o
     assert guest == [(0, 0x80A4_6000), (WORD, begun[2]), (2 * WORD, 0x0100_0000)]
     assert [store for store in branches(code) if store[1] == WORD] == [
         (Phase.GUEST_BRANCH, WORD, *begun, 0), (Phase.BRANCH_UPDATE, WORD, Form.READ_BACK, *bound, 0),
-    ]  # fmt: skip
+    ]
     assert code.unfinished == {WORD}
 
 
@@ -180,20 +180,20 @@ def test_a_branch_leads_where_capstone_says(translator: Translator, access: Acce
 def test_the_paths_of_2010_fetch_every_delay_slot() -> None:
     assert ways(OLD.block(0)) == [
         ("hit", words((0, 10), (18, 31))), ("miss", words((0, 17), (24, 31))), ("fault", words((0, 13))),
-    ]  # fmt: skip
+    ]
 
 
 def test_the_paths_of_2012_fetch_the_fast_path_always() -> None:
     assert ways(NEW.block(0)) == [
         ("hit", words((0, 11), (17, 24))), ("miss", words((0, 24))), ("fault", words((0, 15))),
-    ]  # fmt: skip
+    ]
 
 
 def test_the_paths_of_a_guarded_store() -> None:
     assert ways(NEW.block(0, ("store",), guarded=True)) == [
         ("hit", words((0, 14), (20, 27))), ("miss", words((0, 27))), ("fault", words((0, 19))),
         ("skip", words((0, 2), (20, 27))),
-    ]  # fmt: skip
+    ]
 
 
 NEEDS = {

@@ -14,7 +14,7 @@ from decoding import ENGINES, course, disassemble, every_access
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators import arm, s390x, x86_64
 from bench.translators.instruction import Holds
 from bench.translators.listing import ListingRow, listing
@@ -26,7 +26,7 @@ LOAD: tuple[Access, ...] = ("load",)
 STORE: tuple[Access, ...] = ("store",)
 TEMPORARY = (
     "arm@2010", "mips@2010", "ppc@2010", "ppc64@2010", "s390x@2010", "s390x@2014", "sparc@2010", "sparc@2012",
-)  # fmt: skip
+)
 """The versions that store a temporary branch target."""
 
 LEFT = ("s390x@2014",)
@@ -85,21 +85,21 @@ def instructions(translator: Translator, code: Code) -> list[str]:
 ARM_TLB = [
     "lsr r8, r4, #0xc", "and r0, r8, #0xff", "add r0, r7, r0, lsl #4", "ldr r1, [r0, #{comparator}]",
     "cmp r1, r8, lsl #12", "tsteq r4, #3", "ldreq r1, [r0, #0x180]",
-]  # fmt: skip
+]
 ARM_EXIT = ["ldr r0, [pc]", f"b #{arm.EPILOGUE:#x}"]
 X86_TLB = [
     "mov esi, ebp", "mov edi, ebp", "shr esi, 7", "and edi, 0xfffff003", "and esi, 0x1fe0",
     "lea rsi, [r14 + rsi + {comparator}]", "cmp edi, dword ptr [rsi]", "mov edi, ebp",
-]  # fmt: skip
+]
 X86_EXIT = ["movabs rax, 0x7f0000000010", f"jmp {x86_64.EPILOGUE:#x}"]
 S390_TLB = [
     "llgfr %r2, %r13", "srlg %r3, %r13, 7", "lghi %r14, -0xffd", "ngr %r2, %r14", "nilf %r3, 0x1fe0",
     "llgfr %r3, %r3", "c %r2, {comparator}(%r10, %r3)", "llgfr %r2, %r13",
-]  # fmt: skip
+]
 S390_TLB_2015 = [
     "risbg %r2, %r13, 0x33, 0xba, 0x39", "risbg %r3, %r13, 0x3e, 0xb3, 0", "c %r3, {comparator}(%r10, %r2)",
     "lg %r2, 0x5a8(%r10, %r2)", "llgfr %r3, %r13",
-]  # fmt: skip
+]
 S390_EXIT = ["lgfi %r2, 0x7c000010", "iihl %r2, 0x3ff", f"jg {s390x.EPILOGUE:#x}"]
 ARM_CALL = {access: f"bl #{arm.HELPERS[access]:#x}" for access in ACCESSES}
 X86_CALL = {access: f"call {x86_64.HELPERS[access]:#x}" for access in ACCESSES}
@@ -138,7 +138,7 @@ LISTINGS = {
         *X86_TLB, "jne 0x40000029", "add rdi, qword ptr [rsi + 0xc]", "mov dword ptr [rdi], ebx", "jmp 0x40000032",
         "mov esi, ebx", "xor edx, edx", X86_CALL["store"], *X86_EXIT,
     ],
-}  # fmt: skip
+}
 COMPARATORS = {"arm@2010": 0x174, "s390x@2010": 0x180, "s390x@2015": 0x598, "x86-64@2010": 0x180}
 
 
@@ -216,7 +216,7 @@ def test_s390x_stores_two_branches_to_themselves_and_patches_each_at_its_label(
     assert phases == [
         Phase.TLB_ACCESS, Phase.BRANCH, Phase.SLOW_PATH, Phase.BRANCH, Phase.BRANCH_UPDATE, Phase.FAST_PATH,
         Phase.BRANCH_UPDATE,
-    ]  # fmt: skip
+    ]
 
 
 def test_s390x_of_2015_never_comes_back_to_the_branch_in_a_retranslation() -> None:
@@ -241,7 +241,7 @@ def test_x86_64_never_stores_a_displacement_byte_that_is_not_final(access: Acces
     missed, done, missed_bound, done_bound = branch_writes(code)
     assert [(write.known, write.value, write.form) for write in (missed, done)] == [
         (0xFF, 0x75, Form.SKIP_BYTES), (0xFF, 0xEB, Form.SKIP_BYTES),
-    ]  # fmt: skip
+    ]
     assert (missed_bound.unit, done_bound.unit) == (missed.unit, done.unit)
     assert [(write.known, write.value) for write in (missed_bound, done_bound)] == [(0xFF00, 0x0800), (0xFF00, 0x0900)]
 
@@ -408,7 +408,7 @@ VALUE_AND_RETURNED = {
     "aarch64": ("x21", "x0"), "arm": ("r5", "r0"), "hppa": ("r5", "ret0"), "i386": ("esi", "eax"),
     "ia64": ("r35", "r8"), "mips": ("s2", "v0"), "ppc": ("r15", "r3"), "ppc64": ("r15", "r3"), "s390x": ("r12", "r2"),
     "sparc": ("l1", "i0"), "x86-64": ("ebx", "eax"),
-}  # fmt: skip
+}
 """The registers of the guest's value, and of what the exit returns."""
 
 
@@ -435,7 +435,7 @@ def test_accesses_before_the_last_all_hit_or_all_miss() -> None:
     assert [(path.name, path.offsets) for path in paths] == [
         ("hit", hit + second[:9] + leave), ("miss", hit + second + leave), ("fault", hit + second[:12]),
         ("hit", miss + second[:9] + leave), ("miss", miss + second + leave), ("fault", miss + second[:12]),
-    ]  # fmt: skip
+    ]
 
 
 # --- Names and bad input --------------------------------------------------------------------------------------------
@@ -446,7 +446,7 @@ def test_a_bare_name_is_the_version_of_early_january_2011() -> None:
         "arm@2010", "arm@2011", "arm@2014", "aarch64@2013", "mips@2010", "mips@2011", "ppc@2010", "ppc@2012",
         "ppc64@2010", "ppc64@2013", "s390x@2010", "s390x@2014", "s390x@2015", "sparc@2010", "sparc@2012", "hppa@2010",
         "i386@2010", "ia64@2010", "x86-64@2010",
-    )  # fmt: skip
+    )
     bare = ("arm", "mips", "ppc", "ppc64", "s390x", "sparc", "hppa", "i386", "ia64", "x86-64")
     assert [load_translator(name).full_name for name in bare] == [f"{name}@2010" for name in bare]
     assert load_translator("aarch64").full_name == "aarch64@2013"  # there was none in 2011

@@ -13,13 +13,13 @@ from bench.check.cell import Checked, Options
 from bench.check.cell import check as check_cell
 from bench.check.units import HAZARDS, Hazard, Units, search_units
 from bench.hosts import load_host
-from bench.program import Compiler
-from bench.scenarios import scenario as find_scenario
+from bench.program.compiler import Compiler
+from bench.program.scenarios import scenario as find_scenario
 from bench.search.question import UNSEEN, Question
 from bench.search.search import search
 from bench.translators.registry import load_translator
 from strategies import registry
-from strategies.asking import ask
+from strategies.evaluation import ask
 from strategies.operations import Flush, Hook, Load, Store
 from strategies.strategy import Strategy, StrategyError
 from strategies.writes import Form, Region, Write
@@ -31,9 +31,12 @@ MOST = 2_500
 def answer(arguments: dict[str, Any], hazard: Hazard, units: Units) -> tuple[str, int]:
     """Verdict, and the length of the counterexample (0 without one)."""
     outcome, _ = search_units(
-        lambda followed: Compiler(**arguments, followed=followed), hazard, units,
-        max_states=MOST, progress=lambda states: None,
-    )  # fmt: skip
+        lambda followed: Compiler(**arguments, followed=followed),
+        hazard,
+        units,
+        max_states=MOST,
+        progress=lambda states: None,
+    )
     return outcome.verdict, outcome.depth if outcome.verdict == "fails" else 0
 
 
@@ -63,9 +66,12 @@ def one(strategy: str, translator: str, host: str, scenario: str, **options: Any
 
 def one_of(strategy: Strategy, translator: str, host: str, scenario: str, **options: Any) -> Checked:
     return check_cell(
-        strategy, load_translator(translator), load_host(host), scenario,
+        strategy,
+        load_translator(translator),
+        load_host(host),
+        scenario,
         Options(what_if=True, retranslations=1, max_states=60_000, **options),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("host", ["arm926", "cortex-a9", "cortex-a53", "neoverse-v1", "z10", "ultrasparc-2"])
@@ -192,7 +198,10 @@ def test_a_strategy_whose_loads_decide_more_is_searched_as_a_whole() -> None:
         )
     }
     assert independent == {
-        "unfixed": True, "idempotent-read-back": True, "cautious": False, "only-if-different": False,
+        "unfixed": True,
+        "idempotent-read-back": True,
+        "cautious": False,
+        "only-if-different": False,
         "carries": False,
-    }  # fmt: skip
+    }
     assert ask(Cautious(), "emit", translator.block(0).writes[0]).operations

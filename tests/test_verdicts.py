@@ -11,18 +11,16 @@ import pytest
 from conftest import Pinned
 
 from bench.check.cell import Checked, Options, check
-from bench.errors import InputError
 from bench.hosts import host_names, load_host
 from bench.machine import Kind
-from bench.program import Compiler, _Idle
+from bench.program.compiler import Compiler, _Idle
+from bench.program.scenarios import scenario, scenario_names
 from bench.report.checks import as_text, verdict
-from bench.scenarios import scenario, scenario_names
 from bench.search.question import Question
 from bench.search.search import search
+from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 from strategies import registry
-from strategies.flush_on_retranslation import FlushOnRetranslation
-from strategies.global_lock import GlobalLock
 from strategies.operations import (
     Acquire,
     Barrier,
@@ -36,7 +34,9 @@ from strategies.operations import (
     Sync,
     SyncCores,
 )
-from strategies.stop_the_world import StopTheWorld
+from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
+from strategies.retranslation.global_lock import GlobalLock
+from strategies.retranslation.stop_the_world import StopTheWorld
 from strategies.strategy import Strategy
 from strategies.writes import Region
 
@@ -160,9 +160,17 @@ MATRIX = {
     "ultrasparc-2 sparc@2010": OWN_CORE,
 }
 WHAT_IF = {
-    "neoverse-v1", "ultrasparc-3", "ultrasparc-2", "mips-24kc", "loongson-3a", "ppc-g4", "ppc-g5", "sifive-u74",
-    "itanium2", "pa-8600",
-}  # fmt: skip
+    "neoverse-v1",
+    "ultrasparc-3",
+    "ultrasparc-2",
+    "mips-24kc",
+    "loongson-3a",
+    "ppc-g4",
+    "ppc-g5",
+    "sifive-u74",
+    "itanium2",
+    "pa-8600",
+}
 
 every_host = pytest.mark.parametrize("where", MATRIX)
 
@@ -411,9 +419,11 @@ def test_cores_that_fetch_ahead_must_be_synchronised_before_they_go_on(strategy:
 
 COHERENT = ("coherence.fill=coherent", "coherence.snoop=all")
 TWO_THREADS = [
-    ("cortex-a9", "arm@2010", ()), ("cortex-a9", "arm@2010", COHERENT), ("neoverse-v1", "arm@2010", ()),
+    ("cortex-a9", "arm@2010", ()),
+    ("cortex-a9", "arm@2010", COHERENT),
+    ("neoverse-v1", "arm@2010", ()),
     ("arm926", "arm@2010", ()),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -422,10 +432,15 @@ TWO_THREADS = [
 @pytest.mark.parametrize(
     ("strategy", "expected"),
     [
-        ("unfixed", "fails"), ("flush-on-tb-flush", "fails"), ("global-lock", "holds"), ("idempotent", "holds"),
-        ("idempotent-read-back", "holds"), ("scratch-buffer", "holds"), ("side-table", "holds"),
+        ("unfixed", "fails"),
+        ("flush-on-tb-flush", "fails"),
+        ("global-lock", "holds"),
+        ("idempotent", "holds"),
+        ("idempotent-read-back", "holds"),
+        ("scratch-buffer", "holds"),
+        ("side-table", "holds"),
     ],
-)  # fmt: skip
+)
 def test_two_unlocked_retranslators_leave_a_wrong_branch_and_a_lock_cures_it(
     strategy: str, expected: str, host: str, translator: str, settings: tuple[str, ...]
 ) -> None:
@@ -559,21 +574,31 @@ def test_starting_at_the_fault_changes_no_verdict(strategy: str, name: str) -> N
 
 
 SCALED: dict[str, dict[str, Any]] = {
-    "three cores": {"cores": 3}, "two blocks": {"tbs": 2}, "three retranslations": {"retranslations": 3},
+    "three cores": {"cores": 3},
+    "two blocks": {"tbs": 2},
+    "three retranslations": {"retranslations": 3},
     "one retranslation": {"retranslations": 1},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("scaled", SCALED)
 @pytest.mark.parametrize(
     ("strategy", "name"),
     [
-        ("unfixed", "system"), ("unfixed", "user"), ("unfixed", "user-both"), ("unfixed", "migrate"),
-        ("flush-on-retranslation", "system"), ("flush-on-retranslation", "user"), ("stop-the-world", "user"),
-        ("stop-the-world-flush", "system"), ("idempotent", "user"), ("idempotent", "user-both"),
-        ("side-table", "user-both"), ("scratch-buffer", "user"),
+        ("unfixed", "system"),
+        ("unfixed", "user"),
+        ("unfixed", "user-both"),
+        ("unfixed", "migrate"),
+        ("flush-on-retranslation", "system"),
+        ("flush-on-retranslation", "user"),
+        ("stop-the-world", "user"),
+        ("stop-the-world-flush", "system"),
+        ("idempotent", "user"),
+        ("idempotent", "user-both"),
+        ("side-table", "user-both"),
+        ("scratch-buffer", "user"),
     ],
-)  # fmt: skip
+)
 def test_a_larger_scenario_changes_no_verdict(strategy: str, name: str, scaled: str) -> None:
     host = "cortex-a72"
     found = cell(strategy, name, host, **SCALED[scaled])
@@ -592,11 +617,12 @@ def test_more_cores_than_the_host_has_are_shared() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("cores", 1, "--cores: 1; expected at least 2"), ("tbs", 0, "--tbs: 0; expected at least 1"),
+        ("cores", 1, "--cores: 1; expected at least 2"),
+        ("tbs", 0, "--tbs: 0; expected at least 1"),
         ("retranslations", 0, "--retranslations: 0; expected at least 1"),
         ("flushes", -1, "--flushes: -1; expected at least 0"),
     ],
-)  # fmt: skip
+)
 def test_an_impossible_scale_is_refused(option: str, value: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         cell("unfixed", **dict[str, Any]({option: value}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.architecture.memory import Rules
-from bench.errors import InputError
+from bench.support.errors import InputError
 
 ARMV8 = {"armv8": Rules(), "armv8-idc": Rules(idc=True), "armv8-dic": Rules(idc=True, dic=True)}
 """AArch64, with what CTR_EL0 may say: nothing; IDC; IDC and DIC."""

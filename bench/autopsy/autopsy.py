@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.autopsy.execution import STATE, STATE_SIZE, Executed, Way, execute, image_of, ways
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators.backend import Backend
 from bench.translators.disassembly import disassembler
 from bench.translators.translator import Access, Code, Translator
@@ -54,9 +54,7 @@ class Autopsy:
     runs: tuple[Run, ...]
 
 
-def autopsy(
-    translator: Translator, code: Code, access: Access, offset: int, fetched: int, read: int
-) -> Autopsy:  # fmt: skip
+def autopsy(translator: Translator, code: Code, access: Access, offset: int, fetched: int, read: int) -> Autopsy:
     """Open the block in which a core fetched ``fetched`` at ``offset``, where the data side holds ``read``.
 
     ``access`` is the last of the block's accesses.  Raises ``InputError`` where Unicorn is not installed or does not
@@ -74,10 +72,13 @@ def autopsy(
         one, other = as_fetched[place], as_read[place]
         lines.append(
             Line(
-                unit.offset, one.hex(" "), disassemble(unit, int.from_bytes(one, order)),
-                other.hex(" "), disassemble(unit, int.from_bytes(other, order)),
+                unit.offset,
+                one.hex(" "),
+                disassemble(unit, int.from_bytes(one, order)),
+                other.hex(" "),
+                disassemble(unit, int.from_bytes(other, order)),
             )
-        )  # fmt: skip
+        )
     runs = tuple(
         Run(way, execute(translator, code, as_fetched, access, way), execute(translator, code, as_read, access, way))
         for way in ways(translator, code)

@@ -143,7 +143,7 @@ class _Execution:
         self.placed = tuple({item.offset: item for item in each.placed} for each in (code, self.other))
         self.first, self.stride = (
             -(-each.size // backend.alignment) * backend.alignment for each in (code, self.other)
-        )  # fmt: skip
+        )
         self.executed: list[int] = []
         self.trapped = False
         self.left: list[int] = []

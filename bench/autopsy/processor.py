@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators.translator import Translator
 
 _KINDS: dict[str, tuple[str, str]] = {
@@ -60,8 +60,9 @@ class Processor:
         if not executable(translator):
             raise InputError(
                 f"no emulator for {translator.isa}, which {translator.full_name} emits",
-                place="--autopsy", expected=f"a translator for one of {', '.join(_KINDS)}",
-            )  # fmt: skip
+                place="--autopsy",
+                expected=f"a translator for one of {', '.join(_KINDS)}",
+            )
         try:
             unicorn = importlib.import_module("unicorn")
         except ImportError:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.autopsy.autopsy import Autopsy, autopsy
-from bench.check.allowed import tell
-from bench.check.explain import Explanation, explain
-from bench.check.follow import Followed, Wanted, follow
 from bench.check.units import Hazard, Units, concerned_by, search_units
-from bench.errors import InputError
+from bench.explain.allowed import tell
+from bench.explain.counterexample import Explanation, explain
+from bench.explain.follow import Followed, Wanted, follow
 from bench.hosts import Host
-from bench.layout import LayoutName
-from bench.program import Compiler
-from bench.scenarios import scenario
+from bench.program.compiler import Compiler
+from bench.program.layout import LayoutName
+from bench.program.scenarios import scenario
 from bench.search.outcome import Outcome
+from bench.support.errors import InputError
 from bench.translators.consequence import Consequence, consequences
 from bench.translators.disassembly import disassembler
 from bench.translators.translator import Access, GuestBits, Translator
@@ -121,9 +121,13 @@ def check(
     refuse_hypothetical(translator, host, options.what_if)
     what_if = hypothetical(translator, host)
     cast = scenario(
-        scenario_name, host.cores.value, cores=options.cores, tbs=options.tbs,
-        retranslations=options.retranslations, flushes=options.flushes,
-    )  # fmt: skip
+        scenario_name,
+        host.cores.value,
+        cores=options.cores,
+        tbs=options.tbs,
+        retranslations=options.retranslations,
+        flushes=options.flushes,
+    )
     reference = registry.reference(strategy)
     if cast is None:
         reason = f"{host.name} has one core"
@@ -133,11 +137,18 @@ def check(
 
     def build(units: frozenset[int] | None = None) -> Compiler:
         return Compiler(
-            strategy, translator, host, cast,
-            layout=options.layout, offset=options.offset, start_at_fault=options.start == "fault",
-            accesses=options.accesses, guarded=options.hazard == "partial", guest_bits=options.guest_bits,
+            strategy,
+            translator,
+            host,
+            cast,
+            layout=options.layout,
+            offset=options.offset,
+            start_at_fault=options.start == "fault",
+            accesses=options.accesses,
+            guarded=options.hazard == "partial",
+            guest_bits=options.guest_bits,
             followed=units,
-        )  # fmt: skip
+        )
 
     outcome, compiler = search_units(
         build,
@@ -171,6 +182,16 @@ def check(
             if options.autopsy:
                 opened = autopsy(translator, code, options.accesses[-1], at, watched.fetched, watched.read)
     return Checked(
-        strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, outcome, explanation,
-        followed, consequences=does, autopsy=opened,
-    )  # fmt: skip
+        strategy.name,
+        reference,
+        host,
+        translator.full_name,
+        scenario_name,
+        options,
+        what_if,
+        outcome,
+        explanation,
+        followed,
+        consequences=does,
+        autopsy=opened,
+    )

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from bench.check.cell import Checked, Options, check
 from bench.hosts import Host
-from bench.processors import processors
+from bench.support.processors import processors
 from bench.translators.translator import Translator
 from strategies import registry
 from strategies.strategy import Strategy

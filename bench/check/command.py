@@ -13,8 +13,19 @@ def command(result: Checked) -> str:
     host = result.host.file or result.host.name
     words = ["staleline", "check", result.reference, "--host", host, "--translator", result.translator]
     words += ["--scenario", result.scenario]
-    for name in ("hazard", "start", "layout", "offset", "cores", "tbs", "retranslations", "flushes", "guest_bits",
-                 "units", "max_states"):  # fmt: skip
+    for name in (
+        "hazard",
+        "start",
+        "layout",
+        "offset",
+        "cores",
+        "tbs",
+        "retranslations",
+        "flushes",
+        "guest_bits",
+        "units",
+        "max_states",
+    ):
         if getattr(options, name) != getattr(plain, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     if options.accesses != plain.accesses:

@@ -4,7 +4,7 @@ Hazards are told apart by the unit.  One that the retranslation itself completes
 retranslators may leave it with a *lasting* wrong value); one that it leaves to a later operation is *partial*.
 That is the backend's doing, and a strategy that completes such a unit after all does not move it.
 
-Where what a unit is loaded as decides nothing but what is stored to that unit (``bench/survey.py``), no unit
+Where what a unit is loaded as decides nothing but what is stored to that unit (``bench/program/effects.py``), no unit
 can notice what another holds, and some unit is wrong on some run exactly if it is on a run that follows this unit
 alone.  Such a space is the sum of small ones, where one space for all of them is their product.  Given up
 are three things that tie units together in the machine: a core that fetches a unit ahead must have fetched the live
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
-from bench.program import Compiler
+from bench.program.compiler import Compiler
 from bench.search.outcome import Outcome
 from bench.search.question import UNASKED, UNSEEN, Question
 from bench.search.search import search
@@ -68,9 +68,13 @@ def search_units(
 
     def look(compiler: Compiler, limit: int, depth: int | None) -> Outcome:
         return search(
-            compiler.model, question, max_states=limit, max_depth=depth, symmetric=symmetric,
+            compiler.model,
+            question,
+            max_states=limit,
+            max_depth=depth,
+            symmetric=symmetric,
             progress=lambda states: progress(seen + states),
-        )  # fmt: skip
+        )
 
     found: list[Outcome] = []
     limit = min(_SHORT_LOOK, max_states) if len(groups) > 1 else max_states

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from bench.errors import InputError
 from bench.hosts.profile import Host, Isa
-from bench.toml import checked, parse, read, refuse_unknown_keys, show
+from bench.support.errors import InputError
+from bench.support.toml import checked, parse, read, refuse_unknown_keys, show
 
 _SUFFIX = ".toml"
 _WHAT = "a host profile"
@@ -29,9 +29,7 @@ what it is.  It has no caches, and so no costs."""
 
 # What a profile says about its facts, or is called, is not something to vary.
 _DESCRIPTION = re.compile(r"(.*_)?(tag|source)|note|name|title|how|derived|file")
-_TAGGED_APART = {
-    "replacement": "replacement_", "write": "write_", "write_allocate": "write_", "clock_ghz": "clock_",
-}  # fmt: skip
+_TAGGED_APART = {"replacement": "replacement_", "write": "write_", "write_allocate": "write_", "clock_ghz": "clock_"}
 
 
 def host_names() -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 
 _MOST_BYTES = 1 << 20
 
@@ -16,8 +16,9 @@ def text_of(path: str) -> str:
         with Path(path).open("rb") as stream:
             data = stream.read(_MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=path,
-                         expected="a text file") from None  # fmt: skip
+        raise InputError(
+            f"cannot be read: {getattr(error, 'strerror', None) or error}", file=path, expected="a text file"
+        ) from None
     if len(data) > _MOST_BYTES:
         raise InputError(f"more than {_MOST_BYTES} bytes", file=path, expected="a litmus test")
     try:
@@ -58,7 +59,11 @@ def kinds_in(path: str) -> dict[str, str]:
         words = line.partition("#")[0].split()
         if words:
             if len(words) != 2 or words[1] not in ("Allowed", "Forbidden", "Required"):
-                raise InputError(f"found {line.strip()!r}", file=path, place=f"line {number}",
-                                 expected="a name and Allowed, Forbidden or Required")  # fmt: skip
+                raise InputError(
+                    f"found {line.strip()!r}",
+                    file=path,
+                    place=f"line {number}",
+                    expected="a name and Allowed, Forbidden or Required",
+                )
             found[words[0]] = words[1]
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 
 CONDITIONS = ("eq", "ne", "cs", "cc", "mi", "pl", "vs", "vc", "hi", "ls", "ge", "lt", "gt", "le", "al")
 _SAME = {"hs": "cs", "lo": "cc"}
@@ -148,23 +148,40 @@ _BARRIERS = (*(domain + kind for domain in ("ish", "osh", "nsh") for kind in (""
 
 FORMS: dict[str, tuple[tuple[Callable[[str], Any], ...], ...]] = {
     "nop": ((),),
-    "mov": ((_register, _register_or_number),), "movz": ((_register, _number),),
-    "add": ((_register, _register, _register_or_number),), "sub": ((_register, _register, _register_or_number),),
-    "eor": ((_register, _register, _register_or_number),), "and": ((_register, _register, _register_or_number),),
+    "mov": ((_register, _register_or_number),),
+    "movz": ((_register, _number),),
+    "add": ((_register, _register, _register_or_number),),
+    "sub": ((_register, _register, _register_or_number),),
+    "eor": ((_register, _register, _register_or_number),),
+    "and": ((_register, _register, _register_or_number),),
     "orr": ((_register, _register, _register_or_number),),
     "cmp": ((_register, _register_or_number),),
-    "cset": ((_register, _condition),), "csel": ((_register, _register, _register, _condition),),
-    "ldr": ((_register, _address),), "str": ((_register, _address),),
-    "ldar": ((_register, _address),), "ldapr": ((_register, _address),), "stlr": ((_register, _address),),
+    "cset": ((_register, _condition),),
+    "csel": ((_register, _register, _register, _condition),),
+    "ldr": ((_register, _address),),
+    "str": ((_register, _address),),
+    "ldar": ((_register, _address),),
+    "ldapr": ((_register, _address),),
+    "stlr": ((_register, _address),),
     "adr": ((_wide, _target),),
-    "b": ((_target,),), "b.cond": ((_condition, _target),), "bl": ((_target,),),
-    "cbz": ((_register, _target),), "cbnz": ((_register, _target),),
-    "br": ((_wide,),), "blr": ((_wide,),), "ret": ((), (_wide,)),
+    "b": ((_target,),),
+    "b.cond": ((_condition, _target),),
+    "bl": ((_target,),),
+    "cbz": ((_register, _target),),
+    "cbnz": ((_register, _target),),
+    "br": ((_wide,),),
+    "blr": ((_wide,),),
+    "ret": ((), (_wide,)),
     "dc": ((_word("cvau", "civac", "cvac", "cvap"), _wide),),
     "ic": ((_word("ivau"), _wide), (_word("iallu", "ialluis"),)),
-    "dmb": ((_word(*_BARRIERS),),), "dsb": ((_word(*_BARRIERS),),), "isb": ((), (_word("sy"),)),
-    "msr": ((_word("elr_el1"), _wide),), "mrs": ((_wide, _word("elr_el1")),), "eret": ((),), "udf": ((_number,),),
-}  # fmt: skip
+    "dmb": ((_word(*_BARRIERS),),),
+    "dsb": ((_word(*_BARRIERS),),),
+    "isb": ((), (_word("sy"),)),
+    "msr": ((_word("elr_el1"), _wide),),
+    "mrs": ((_wide, _word("elr_el1")),),
+    "eret": ((),),
+    "udf": ((_number,),),
+}
 """Every form: of each name the operands, in order."""
 
 

@@ -38,11 +38,11 @@ from bench.architecture.memory import (
     synchronise,
     waits,
 )
-from bench.errors import InputError
 from bench.litmus.condition import Fault, Reg, Where, spoken_of
 from bench.litmus.instructions import UNDEFINED, Address, Instruction, Register, Target, UnknownError, decode, encode
 from bench.litmus.reader import Test
 from bench.litmus.values import Code, Data, Value, plus
+from bench.support.errors import InputError
 
 MOST_AHEAD = 4
 """Units in a queue."""
@@ -207,9 +207,11 @@ class Machine:
             return decode(word & 0xFFFF_FFFF)
         except UnknownError as error:
             raise InputError(
-                f"the word {word:#x} is {error}", file=self.test.file, place=self.test.places[at],
+                f"the word {word:#x} is {error}",
+                file=self.test.file,
+                place=self.test.places[at],
                 expected="an instruction that is known (docs/litmus.md)",
-            ) from None  # fmt: skip
+            ) from None
 
     def _inside(self, at: Code) -> Code | None:
         """Where a thread goes on, or None where a program ends there."""
@@ -401,9 +403,11 @@ class Machine:
         if not isinstance(there, int) and there in self.cells:
             return self.cells[there]
         raise InputError(
-            f"an access to {there}", file=self.test.file, place=self.test.places[at],
+            f"an access to {there}",
+            file=self.test.file,
+            place=self.test.places[at],
             expected="a location or an instruction of the test",
-        )  # fmt: skip
+        )
 
     def _unit_cell(self, value: Value) -> int | None:
         """The cell of an instruction that is stored to; maintenance of anything else does nothing here."""
@@ -428,12 +432,16 @@ class Machine:
             raise InputError(str(error), file=self.test.file, place=self.test.places[at]) from None
         raise InputError(
             f"{name} of {one} and {other}", file=self.test.file, place=self.test.places[at], expected="numbers"
-        )  # fmt: skip
+        )
 
 
 _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
-    "add": operator.add, "sub": operator.sub, "eor": operator.xor, "and": operator.and_, "orr": operator.or_
-}  # fmt: skip
+    "add": operator.add,
+    "sub": operator.sub,
+    "eor": operator.xor,
+    "and": operator.and_,
+    "orr": operator.or_,
+}
 
 _LOST = Code(-1, 0)
 """The fault of a thread that goes on by itself for ever."""
@@ -478,9 +486,22 @@ def _is(registers: dict[int, Value], condition: str) -> bool:
     assert isinstance(flags, int)
     n, z, c, v = (bool(flags >> bit & 1) for bit in (3, 2, 1, 0))
     return {
-        "eq": z, "ne": not z, "cs": c, "cc": not c, "mi": n, "pl": not n, "vs": v, "vc": not v, "hi": c and not z,
-        "ls": not (c and not z), "ge": n == v, "lt": n != v, "gt": not z and n == v, "le": z or n != v, "al": True,
-    }[condition]  # fmt: skip
+        "eq": z,
+        "ne": not z,
+        "cs": c,
+        "cc": not c,
+        "mi": n,
+        "pl": not n,
+        "vs": v,
+        "vc": not v,
+        "hi": c and not z,
+        "ls": not (c and not z),
+        "ge": n == v,
+        "lt": n != v,
+        "gt": not z and n == v,
+        "le": z or n != v,
+        "al": True,
+    }[condition]
 
 
 def _ordered(kind: str) -> tuple[Entry[Value], ...]:

@@ -11,23 +11,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.errors import InputError
-from bench.litmus.condition import (
-    And,
-    Condition,
-    Constant,
-    Fault,
-    Is,
-    Not,
-    Or,
-    Proposition,
-    Quantifier,
-    Reg,
-    Where,
-)
+from bench.litmus.condition import And, Condition, Constant, Fault, Is, Not, Or, Proposition, Quantifier, Reg, Where
 from bench.litmus.instructions import Instruction, Target, UnknownError, read, word_of
 from bench.litmus.tokens import Tokens, place
 from bench.litmus.values import Code, Data, Value
+from bench.support.errors import InputError
 
 _MOST_CHARACTERS = 1 << 20
 _MOST_THREADS = 8
@@ -77,9 +65,11 @@ class Test:
             return Code(at.thread, at.at + target.distance)
         if target.label not in self.labels[at.thread]:
             raise InputError(
-                f"no label {target.label!r} on P{at.thread}", file=self.file, place=self.places.get(at, ""),
+                f"no label {target.label!r} on P{at.thread}",
+                file=self.file,
+                place=self.places.get(at, ""),
                 expected=f"one of {', '.join(self.labels[at.thread]) or 'none: it has no labels'}",
-            )  # fmt: skip
+            )
         return Code(at.thread, self.labels[at.thread][target.label])
 
 
@@ -115,9 +105,19 @@ class _Reader:
         registers, memory = self._initial(Tokens(text, begin + 1, end, self._file))
         condition = self._condition(Tokens(text, last, len(text), self._file))
         return Test(
-            name, self._file, header, registers, memory, programs, ends, tuple(self._labels), self._places, condition,
-            self._arrays, words=not re.search(r'instr:"|=\s*NOP\b', text),
-        )  # fmt: skip
+            name,
+            self._file,
+            header,
+            registers,
+            memory,
+            programs,
+            ends,
+            tuple(self._labels),
+            self._places,
+            condition,
+            self._arrays,
+            words=not re.search(r'instr:"|=\s*NOP\b', text),
+        )
 
     def _header(self, text: str) -> tuple[str, dict[str, str]]:
         first, *lines = text.split("\n")
@@ -204,8 +204,11 @@ class _Reader:
         try:
             instruction = read(" ".join(text.split()))
         except UnknownError as error:
-            raise self._refuse(at, f"no form {text!r}" + (f" ({error})" if str(error) != text else ""),
-                               "an instruction that is known (docs/litmus.md)") from None  # fmt: skip
+            raise self._refuse(
+                at,
+                f"no form {text!r}" + (f" ({error})" if str(error) != text else ""),
+                "an instruction that is known (docs/litmus.md)",
+            ) from None
         self._places[Code(thread, len(program))] = place(self._text, at)
         program.append(instruction)
 

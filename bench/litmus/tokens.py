@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, NoReturn
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 
 
 class Data(NamedTuple):

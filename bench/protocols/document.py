@@ -11,10 +11,10 @@ from typing import Any, Literal
 import msgspec
 
 from bench import known_bugs
-from bench.errors import InputError
 from bench.protocols.operations import WORD, parsed
 from bench.protocols.protocol import Address, Features, Protocol, Thread, refuse_impossible
-from bench.toml import checked, parse, read, refuse_unknown_keys
+from bench.support.errors import InputError
+from bench.support.toml import checked, parse, read, refuse_unknown_keys
 
 _WHAT = "a protocol"
 _SUFFIX = ".toml"
@@ -145,10 +145,17 @@ def _document(tree: dict[str, Any], file: str, name: str) -> Document:
             raise InputError(f"no case {case.of!r} before it", file=file, place=f"{place}.of", expected=known)
         trees[case.name] = _changed(trees[case.of][0], raw), case.expect
     cases = [
-        Case(case, expected, _protocol(checked({key: some[key] for key in _DIFFERING if key in some}, _Case, file),
-                                       file, f"case {case!r}" if case else ""))
+        Case(
+            case,
+            expected,
+            _protocol(
+                checked({key: some[key] for key in _DIFFERING if key in some}, _Case, file),
+                file,
+                f"case {case!r}" if case else "",
+            ),
+        )
         for case, (some, expected) in trees.items()
-    ]  # fmt: skip
+    ]
     return Document(
         name, table.summary, table.project, table.year, table.isa, table.links, table.mechanism, table.fix, tuple(cases)
     )
@@ -206,21 +213,34 @@ def _protocol(table: _Case, file: str, place: str) -> Protocol:
             raise refuse(f"no thread {name!r}", "allowed", f"one of {', '.join(table.threads)}")
     threads = tuple(
         Thread(
-            name, thread.core,
+            name,
+            thread.core,
             parsed(thread.does, file, ": ".join(part for part in (place, f"threads.{name}") if part)),
             tuple(tuple(sequence.split()) for sequence in table.allowed[name]) if name in table.allowed else None,
         )
         for name, thread in table.threads.items()
-    )  # fmt: skip
+    )
     protocol = Protocol(
         features=Features(
-            cores=cores, instruction_lines=lines, data_line=host.data_line, fill=host.fill, snoop=host.snoop,
-            evicts=host.evicts, prefetches=host.prefetches, fetches_ahead=host.fetches_ahead,
-            store_buffer=host.store_buffer, maintenance=host.maintenance, icache=host.icache,
+            cores=cores,
+            instruction_lines=lines,
+            data_line=host.data_line,
+            fill=host.fill,
+            snoop=host.snoop,
+            evicts=host.evicts,
+            prefetches=host.prefetches,
+            fetches_ahead=host.fetches_ahead,
+            store_buffer=host.store_buffer,
+            maintenance=host.maintenance,
+            icache=host.icache,
             write_allocate=host.write_allocate,
         ),
-        addresses=addresses, initial=initial, threads=threads, flags=table.flags, coherency=table.coherency,
+        addresses=addresses,
+        initial=initial,
+        threads=threads,
+        flags=table.flags,
+        coherency=table.coherency,
         mmu_off=frozenset(table.mmu_off),
-    )  # fmt: skip
+    )
     refuse_impossible(protocol, file, place)
     return protocol

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from bench.hosts import Host, load_host
-from bench.program import Model
+from bench.program.compiler import Model
+from bench.program.scenarios import Role, Scenario
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Features, Protocol, Thread
 from bench.protocols.rules import (
@@ -31,30 +32,25 @@ from bench.protocols.rules import (
     WaitFlag,
     digits,
 )
-from bench.scenarios import Role, Scenario
-from bench.steps import (
-    Action,
-    CleanLine,
-    DropLines,
-    Fetch,
-    Get,
-    Give,
-    Label,
-    Place,
-    Put,
-    Puts,
-    Step,
-    Take,
-)
+from bench.steps import Action, CleanLine, DropLines, Fetch, Get, Give, Label, Place, Put, Puts, Step, Take
 from strategies.operations import Barrier, Scope, Sync
 
 _WHOLE = (1 << 16) - 1
 
 _BARE: dict[str, Action] = {
-    "dsb": Barrier(), "isb": Sync(), "fence": Fence(), "fence.i": FenceI(), "membarrier": Interrupt(False, True),
-    "defer": Defer(), "mmu-on": MmuOn(), "irq-off": Mask(True), "irq-on": Mask(False), "stop-others": StopOthers(),
-    "poll-stop": Poll(), "resume-others": ResumeOthers(),
-}  # fmt: skip
+    "dsb": Barrier(),
+    "isb": Sync(),
+    "fence": Fence(),
+    "fence.i": FenceI(),
+    "membarrier": Interrupt(False, True),
+    "defer": Defer(),
+    "mmu-on": MmuOn(),
+    "irq-off": Mask(True),
+    "irq-on": Mask(False),
+    "stop-others": StopOthers(),
+    "poll-stop": Poll(),
+    "resume-others": ResumeOthers(),
+}
 
 
 @cache
@@ -65,11 +61,13 @@ def _host(features: Features) -> Host:
     return load_host(
         "cortex-a72",
         (
-            f"coherence.fill={features.fill}", f"coherence.snoop={features.snoop}",
+            f"coherence.fill={features.fill}",
+            f"coherence.snoop={features.snoop}",
             f"coherence.fetches_ahead={str(features.fetches_ahead).lower()}",
-            f"store_buffer={features.store_buffer}", f"write_allocate={str(features.write_allocate).lower()}",
+            f"store_buffer={features.store_buffer}",
+            f"write_allocate={str(features.write_allocate).lower()}",
         ),
-    )  # fmt: skip
+    )
 
 
 @dataclass
@@ -214,9 +212,10 @@ class Lowering:
         """The cell of a unit first, and then those that are the same memory."""
         address = self.protocol.addresses[name]
         same = [
-            number for number, other in enumerate(self.names)
+            number
+            for number, other in enumerate(self.names)
             if self.protocol.addresses[other].physical == address.physical
-        ]  # fmt: skip
+        ]
         return tuple(sorted(same, key=lambda number: self.names[number] != name))
 
     def _executed(self, thread: Thread) -> tuple[tuple[int, ...], ...]:

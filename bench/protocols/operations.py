@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,17 @@ def _execute(text: str, verb: str, rest: Sequence[str]) -> Operation:
 
 _READ: dict[str, Callable[[str, str, Sequence[str]], Operation]] = {
     **dict.fromkeys(FORMS, _alone),
-    "store": _store, "load": _unit, "clean": _unit, "invalidate": _unit_and("local"),
-    "invalidate-all": _one_of("", "local"), "ipi": _one_of("isb", "fence.i"), "defer": _one_of("fence.i"),
-    "migrate": _core, "set": _flag, "wait": _flag, "lock": _unit_and("shared"), "unlock": _unit, "execute": _execute,
-}  # fmt: skip
+    "store": _store,
+    "load": _unit,
+    "clean": _unit,
+    "invalidate": _unit_and("local"),
+    "invalidate-all": _one_of("", "local"),
+    "ipi": _one_of("isb", "fence.i"),
+    "defer": _one_of("fence.i"),
+    "migrate": _core,
+    "set": _flag,
+    "wait": _flag,
+    "lock": _unit_and("shared"),
+    "unlock": _unit,
+    "execute": _execute,
+}

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bench.errors import InputError
 from bench.hosts.profile import Host
 from bench.protocols.operations import Operation
+from bench.support.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +172,10 @@ def refuse_impossible(protocol: Protocol, file: str, place: str) -> None:
                 refuse(f"no flag {operation.names[0]!r}", at, "a flag in [flags], with its value at the start")
             if operation.verb == "migrate" and (operation.number >= cores or shared):
                 refuse(
-                    f"core {operation.number} of {cores}{', which threads share' * shared}", at,
+                    f"core {operation.number} of {cores}{', which threads share' * shared}",
+                    at,
                     "a core that there is, where every thread begins on one of its own",
-                )  # fmt: skip
+                )
             for value, skipped in operation.skips:
                 if number + 1 + skipped > len(thread.operations):
                     refuse(

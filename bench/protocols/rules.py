@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.search.machines import Taken, machine_of
 from bench.steps import Fetch, Get, Rule
 

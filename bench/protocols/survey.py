@@ -9,13 +9,13 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bench.errors import InputError
+from bench.explain.protocols import Row, story
 from bench.hosts import Host
-from bench.processors import processors
 from bench.protocols.document import Case, Document
-from bench.protocols.judge import MOST_STATES, Necessity, judge, necessities, needed_features, on
 from bench.protocols.protocol import features_of
-from bench.protocols.story import Row, story
+from bench.protocols.verification import MOST_STATES, Necessity, judge, necessities, needed_features, on
+from bench.support.errors import InputError
+from bench.support.processors import processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,15 @@ def judged(document: Document, *, explained: bool, max_states: int = MOST_STATES
         of_host = fails and not case.protocol.features.architecture
         cases.append(
             JudgedCase(
-                case, found.verdict, found.outcome.failure, found.outcome.states, story(found),
+                case,
+                found.verdict,
+                found.outcome.failure,
+                found.outcome.states,
+                story(found),
                 needed_features(case.protocol) if explained and of_host else None,
                 necessities(case.protocol) if explained and holds else (),
             )
-        )  # fmt: skip
+        )
     return JudgedDocument(document, tuple(cases))
 
 
@@ -73,9 +77,10 @@ def moved(document: Document, host: Host) -> Document:
         protocol = on(case.protocol, features_of(host))
         if protocol is None:
             raise InputError(
-                f"{case.protocol.features.cores} cores", place=f"{document.name} on {host.name}",
+                f"{case.protocol.features.cores} cores",
+                place=f"{document.name} on {host.name}",
                 expected=f"at most {host.cores.value}, which this host has",
-            )  # fmt: skip
+            )
         cases.append(replace(case, protocol=protocol))
     return replace(document, name=f"{document.name} on {host.name}", cases=tuple(cases))
 

@@ -19,8 +19,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import InputError
-from bench.jit import lean_kernel
+from bench.support.errors import InputError
+from bench.support.kernels import lean_kernel
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -54,9 +54,20 @@ class Sides(NamedTuple):
 
 @lean_kernel
 def _stream(
-    words: U32, spans: U32, stops: I64, latest: U32, guest_data_lines: Int, longest: Int, sides: Sides, accesses: U32,
-    when: U32, bounds: I64, stopped: I64, carried: I64, totals: I64,
-) -> Int:  # fmt: skip
+    words: U32,
+    spans: U32,
+    stops: I64,
+    latest: U32,
+    guest_data_lines: Int,
+    longest: Int,
+    sides: Sides,
+    accesses: U32,
+    when: U32,
+    bounds: I64,
+    stopped: I64,
+    carried: I64,
+    totals: I64,
+) -> Int:
     """Append to the streams until the words are done or there is no more room; the first word that names no TB, or -1.
 
     ``latest``: the line accessed last in each set.  ``bounds``: where in each stream each stop is.
@@ -217,9 +228,10 @@ class Accesses:
             most = carried[_DATA_LINES] + words.size * self._guest_data_lines // _PER_THOUSAND
             if most >= self._most_data_lines:
                 raise InputError(
-                    f"more than {self._most_data_lines} guest data lines", place=f"execution {before}",
+                    f"more than {self._most_data_lines} guest data lines",
+                    place=f"execution {before}",
                     expected="a shorter execution or fewer guest_data_lines",
-                )  # fmt: skip
+                )
             carried[_NEXT] = 0
             while True:
                 room = max(min(_PIECE, words.size * longest), 2 * longest)
@@ -228,22 +240,37 @@ class Accesses:
                 bounds = np.empty((2, self._stops.size - first), np.int64)
                 stopped = np.empty(self._stops.size - first, np.int64)
                 bad = _stream(
-                    words, spans, self._stops, self._latest, self._guest_data_lines, longest, self._sides, accesses,
-                    when, bounds, stopped, carried, self._totals,
-                )  # fmt: skip
+                    words,
+                    spans,
+                    self._stops,
+                    self._latest,
+                    self._guest_data_lines,
+                    longest,
+                    self._sides,
+                    accesses,
+                    when,
+                    bounds,
+                    stopped,
+                    carried,
+                    self._totals,
+                )
                 if bad >= 0:
                     raise InputError(
-                        f"TB {int(words[bad]) & UNKNOWN_TB}", place=f"execution {before + bad}",
+                        f"TB {int(words[bad]) & UNKNOWN_TB}",
+                        place=f"execution {before + bad}",
                         expected=f"a TB below {len(spans)}, or {UNKNOWN_TB} for an unknown one",
-                    )  # fmt: skip
+                    )
                 passed = int(carried[_PASSED])
                 yield tuple(
                     Piece(
-                        accesses[side, : carried[_STREAMED + side]], when[side, : carried[_STREAMED + side]],
-                        self._stops[first : first + passed], bounds[side, :passed], stopped[:passed],
+                        accesses[side, : carried[_STREAMED + side]],
+                        when[side, : carried[_STREAMED + side]],
+                        self._stops[first : first + passed],
+                        bounds[side, :passed],
+                        stopped[:passed],
                     )
                     for side in range(self._sides.mask + 1)
-                )  # fmt: skip
+                )
                 if carried[_NEXT] == words.size:
                     break
             carried[_POSITION] += words.size

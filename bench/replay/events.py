@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import InputError
 from bench.hosts.profile import Host
+from bench.support.errors import InputError
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -102,9 +102,10 @@ def check_range(what: str, addresses: I64, sizes: I64) -> None:
     if bad.size:
         row = int(bad[0])
         raise InputError(
-            f"{sizes[row]} bytes at {addresses[row]}", place=f"{what} {row}",
+            f"{sizes[row]} bytes at {addresses[row]}",
+            place=f"{what} {row}",
             expected=f"at least one byte, within 0 .. {MOST_CODE}",
-        )  # fmt: skip
+        )
 
 
 def lines_spanned(address: I64, size: I64, line: int | I64) -> I64:

@@ -53,10 +53,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.jit import inlined, lean_kernel, part
 from bench.replay.accesses import GUEST_DATA
 from bench.replay.counts import Counts
 from bench.replay.events import Kind
+from bench.support.kernels import inlined, lean_kernel, part
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U32: TypeAlias = npt.NDArray[np.uint32]
@@ -180,9 +180,17 @@ def _shape(c: Caches) -> Shape:
 def _geometry(c: Caches, cache: Int) -> Geometry:
     n, at = c.numbers, np.uint64(_SHAPE + cache * _GEOMETRY)
     return Geometry(
-        n[at], n[at + _ONE], n[at + _TWO], n[at + _THREE], n[at + _FOUR], n[at + np.uint64(5)], n[at + np.uint64(6)],
-        n[at + np.uint64(7)], n[at + np.uint64(8)], n[at + np.uint64(9)],
-    )  # fmt: skip
+        n[at],
+        n[at + _ONE],
+        n[at + _TWO],
+        n[at + _THREE],
+        n[at + _FOUR],
+        n[at + np.uint64(5)],
+        n[at + np.uint64(6)],
+        n[at + np.uint64(7)],
+        n[at + np.uint64(8)],
+        n[at + np.uint64(9)],
+    )
 
 
 @part
@@ -604,7 +612,7 @@ def _drop_all(c: Caches, who: Word) -> None:
 @part
 def _fetch(
     c: Caches, lines: U32, when: U32, start: Int, end: Int, steady: Int, who: Word, source: Int, fresh: Int
-) -> Int:  # fmt: skip
+) -> Int:
     """Fetch ``lines[start:end]`` in the lanes ``who``, at the times ``when``, or all at ``steady`` if that is not -1.
 
     Where a line is ``GUEST_DATA`` the guest loads its next data line, of which ``fresh`` is the first; the next then.

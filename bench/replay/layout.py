@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import InputError
 from bench.replay.quantity import Quantity
+from bench.support.errors import InputError
 from bench.traces.trace import Blocks, Retranslations
 
 I64 = npt.NDArray[np.int64]
@@ -25,21 +25,33 @@ BLOCK_ALIGNMENT = 16
 _README = "README of the recorded traces, section 5, ARM host code against x86-64 host code"
 _BYTES_PER_RECORDED_BYTE = {
     "arm": Quantity(
-        value=0.980, low=0.933, high=1.012, unit="bytes per recorded byte", tag="estimate",
+        value=0.980,
+        low=0.933,
+        high=1.012,
+        unit="bytes per recorded byte",
+        tag="estimate",
         source=(
             f"{_README}: system boot, 57,614 TBs matched by guest pc and instructions, whole TBs 0.980",
             f"{_README}: low = a user program, 35.77 / 38.34 bytes per guest instruction; high = fast parts, 1.012",
         ),
     ),
     "x86-64": Quantity(
-        value=1.0, low=1.0, high=1.0, unit="bytes per recorded byte", tag="measured",
+        value=1.0,
+        low=1.0,
+        high=1.0,
+        unit="bytes per recorded byte",
+        tag="measured",
         source=("the traces are recorded on x86-64",),
     ),
-}  # fmt: skip
+}
 _OTHER_ISA = Quantity(
-    value=1.0, low=0.7, high=1.5, unit="bytes per recorded byte", tag="assumed",
+    value=1.0,
+    low=0.7,
+    high=1.5,
+    unit="bytes per recorded byte",
+    tag="assumed",
     source=("default of this project: no translations of the same TBs for this instruction set were recorded",),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)

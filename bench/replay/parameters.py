@@ -5,46 +5,82 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from bench.errors import InputError
 from bench.replay.quantity import Quantity, parsed
+from bench.support.errors import InputError
 
 _DEFAULT = "default of this project; vary it"
 _GUEST_INSTRUCTION = "README of the recorded traces, section 5: 36 (ARM) and 38 (x86-64) bytes per guest instruction"
 
 RETRANSLATION = Quantity(
-    value=50, low=12, high=200, unit="cycles per host byte regenerated", tag="assumed",
+    value=50,
+    low=12,
+    high=200,
+    unit="cycles per host byte regenerated",
+    tag="assumed",
     source=(f"{_DEFAULT}: 2,000 cycles per guest instruction, 500 .. 8,000, at 40 host bytes each", _GUEST_INSTRUCTION),
-)  # fmt: skip
+)
 LOOKUP = Quantity(
-    value=20, low=5, high=60, unit="cycles per guest instruction decoded", tag="assumed",
-    source=(f"{_DEFAULT}: three or four SLEB128 numbers of one or two bytes, decoded one after the other (QEMU's "
-            "cpu_restore_state_from_tb, commit fca8a500d519)",),
-)  # fmt: skip
+    value=20,
+    low=5,
+    high=60,
+    unit="cycles per guest instruction decoded",
+    tag="assumed",
+    source=(
+        f"{_DEFAULT}: three or four SLEB128 numbers of one or two bytes, decoded one after the other (QEMU's "
+        "cpu_restore_state_from_tb, commit fca8a500d519)",
+    ),
+)
 ENCODING = Quantity(
-    value=10, low=3, high=30, unit="cycles per side-table byte", tag="assumed",
+    value=10,
+    low=3,
+    high=30,
+    unit="cycles per side-table byte",
+    tag="assumed",
     source=(f"{_DEFAULT}: a subtraction, a shift and a store per SLEB128 byte (encode_search, the same commit)",),
-)  # fmt: skip
+)
 BARRIER = Quantity(
-    value=50, low=16, high=200, unit="cycles per barrier or synchronisation without cache maintenance", tag="assumed",
-    source=(f"{_DEFAULT}: an mfence of 83 and an lfence of 16 cycles on the calibration machine of the rules E1 .. E9 "
-            "(bench/hosts/profile.py), to the barrier's share of a slow cache operation",),
-)  # fmt: skip
+    value=50,
+    low=16,
+    high=200,
+    unit="cycles per barrier or synchronisation without cache maintenance",
+    tag="assumed",
+    source=(
+        f"{_DEFAULT}: an mfence of 83 and an lfence of 16 cycles on the calibration machine of the rules E1 .. E9 "
+        "(bench/hosts/profile.py), to the barrier's share of a slow cache operation",
+    ),
+)
 CONTENDED_SHARE = Quantity(
-    value=1.0, low=0.0, high=1.0, unit="share of the exclusive acquisitions that every other vCPU wants too",
-    tag="assumed", source=(f"{_DEFAULT}: the bound; a recording of one thread cannot say",),
-)  # fmt: skip
+    value=1.0,
+    low=0.0,
+    high=1.0,
+    unit="share of the exclusive acquisitions that every other vCPU wants too",
+    tag="assumed",
+    source=(f"{_DEFAULT}: the bound; a recording of one thread cannot say",),
+)
 GUEST_DATA_LINES = Quantity(
-    value=50, low=10, high=200, unit="data lines newly touched per 1000 TB executions", tag="assumed",
+    value=50,
+    low=10,
+    high=200,
+    unit="data lines newly touched per 1000 TB executions",
+    tag="assumed",
     source=(f"{_DEFAULT}: about two guest accesses per TB, of which 0.5 % to 10 % reach a line not seen before",),
-)  # fmt: skip
+)
 TRANSLATOR_CODE_LINES = Quantity(
-    value=256, low=64, high=1024, unit="instruction lines per run of the translator", tag="assumed",
+    value=256,
+    low=64,
+    high=1024,
+    unit="instruction lines per run of the translator",
+    tag="assumed",
     source=(f"{_DEFAULT}: decoder, register allocator and emitter, 8 to 16 KiB of code at 32- and 64-byte lines",),
-)  # fmt: skip
+)
 TRANSLATOR_DATA_LINES = Quantity(
-    value=128, low=32, high=512, unit="data lines per run of the translator", tag="assumed",
+    value=128,
+    low=32,
+    high=512,
+    unit="data lines per run of the translator",
+    tag="assumed",
     source=(f"{_DEFAULT}: operations, temporaries and tables of one TB, 4 to 8 KiB at 32- and 64-byte lines",),
-)  # fmt: skip
+)
 SEED = 1
 
 _MOST = {

@@ -1,6 +1,6 @@
 """What a strategy's hooks do when one thread runs them, as steps on lines and counts of the rest.
 
-The hooks are asked as ``check`` asks them (``strategies/asking.py``).  Their
+The hooks are asked as ``check`` asks them (``strategies/evaluation.py``).  Their
 ``Do`` is followed, and a ``Load`` is answered with what the data side holds:
 the unit's final value until the same hooks store another.  The operations of a
 hook depend on its argument alone, so that one plan serves every block of one
@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from bench.hosts.profile import Flush as Recipe
 from bench.hosts.profile import Host
+from bench.program.effects import Call, Locks, locks_after, refuse_held
 from bench.replay.events import Kind, lines_spanned
-from bench.survey import Call, Locks, locks_after, refuse_held
-from strategies.asking import ask
+from strategies.evaluation import ask
 from strategies.operations import (
     Acquire,
     Barrier,
@@ -298,9 +298,11 @@ class _Lowering:
             last = self.steps[-1]
             before = last.extent
             if (
-                last.kind is kind and before.in_scratch is in_scratch and before.end is not None
+                last.kind is kind
+                and before.in_scratch is in_scratch
+                and before.end is not None
                 and before.start <= start <= before.end
-            ):  # fmt: skip
+            ):
                 if end > before.end:
                     self.steps[-1] = LineStep(kind, Extent(before.start, end, in_scratch))
                 return

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.errors import InputError
 from bench.hosts.profile import Tag
+from bench.support.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,14 @@ class Quantity:
 
         Raises ``InputError`` for text that is no number from 0 to ``most``, or no integer where it is to be ``whole``.
         """
-        return replace(self, value=(value := parsed(name, text, most, whole=whole)), low=value, high=value,
-                       tag="assumed", source=("--parameter",))  # fmt: skip
+        return replace(
+            self,
+            value=(value := parsed(name, text, most, whole=whole)),
+            low=value,
+            high=value,
+            tag="assumed",
+            source=("--parameter",),
+        )
 
 
 def parsed(name: str, text: str, most: float, *, whole: bool = False) -> float:

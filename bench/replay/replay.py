@@ -32,9 +32,9 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from bench.hosts.profile import Host
+from bench.replay.context import Doings, Ground, translation_by
 from bench.replay.cost import Cost
 from bench.replay.counts import Counts
-from bench.replay.ground import Doings, Ground, translation_by
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
 from bench.traces.successor import STOPPED, UNKNOWN_TB

@@ -11,14 +11,14 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import InputError
 from bench.hosts.profile import Cache, Host
 from bench.replay.accesses import Accesses, Piece, Sides
 from bench.replay.counts import Counts
 from bench.replay.events import Events, check_range
 from bench.replay.kernel import COLUMNS, COUNTERS, NO_LINE, NOWHERE, REPLACEMENTS, Caches, Geometry, Shape, advance
-from bench.replay.lanes import MOST_LANES, Lanes
 from bench.replay.parameters import CacheParameters
+from bench.replay.variants import MOST_LANES, Lanes
+from bench.support.errors import InputError
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U32: TypeAlias = npt.NDArray[np.uint32]
@@ -33,12 +33,7 @@ _PAGE = 1 << 20
 
 
 def simulate(
-    host: Host,
-    addresses: I64,
-    sizes: I64,
-    chunks: Iterable[U32],
-    events: Sequence[Events],
-    parameters: CacheParameters,
+    host: Host, addresses: I64, sizes: I64, chunks: Iterable[U32], events: Sequence[Events], parameters: CacheParameters
 ) -> list[Counts]:
     """Replay an execution on ``host``, once with each of ``events``, the caches empty at the start.
 
@@ -78,9 +73,11 @@ def simulate(
         some.check_before(accesses.length)
 
     whole = {
-        "executions": accesses.executions, "stopped": accesses.stopped, "unknown": accesses.unknown,
+        "executions": accesses.executions,
+        "stopped": accesses.stopped,
+        "unknown": accesses.unknown,
         "code_lines": accesses.lines,
-    }  # fmt: skip
+    }
     rows = [sum((replay.counted() for replay in sides[1:]), sides[0].counted()) for sides in replays]
     return [
         Counts(**(dict(zip(COUNTERS, row.tolist(), strict=True)) | whole))
@@ -106,9 +103,20 @@ class _Replay:
         """Go through a piece of the stream."""
         lanes = self._lanes
         advance(
-            self._caches, self._translator, piece.accesses, piece.when, piece.stops, piece.bounds, piece.stopped,
-            lanes.position, lanes.kind, lanes.address, lanes.count, lanes.lanes, self._carried,
-        )  # fmt: skip
+            self._caches,
+            self._translator,
+            piece.accesses,
+            piece.when,
+            piece.stops,
+            piece.bounds,
+            piece.stopped,
+            lanes.position,
+            lanes.kind,
+            lanes.address,
+            lanes.count,
+            lanes.lanes,
+            self._carried,
+        )
 
     def counted(self) -> I64:
         """The counts of each lane."""
@@ -124,9 +132,11 @@ class _Core:
         for name, cache in named.items():
             if cache.ways > MOST_WAYS[cache.replacement]:
                 raise InputError(
-                    f"{cache.ways} ways, {cache.replacement}", file=host.name, place=f"{name}.ways",
+                    f"{cache.ways} ways, {cache.replacement}",
+                    file=host.name,
+                    place=f"{name}.ways",
                     expected=f"at most {MOST_WAYS[cache.replacement]}",
-                )  # fmt: skip
+                )
         self._host = host
         self._levels = list(named.values())
         self.sides = _sides(self._levels)
@@ -150,19 +160,36 @@ class _Core:
         words = []
         for cache, dense, luck in zip(self._levels, self._dense, self._luck, strict=True):
             geometries += Geometry(
-                directory, dense, row, frame, cache.sets - 1, cache.ways, REPLACEMENTS.index(cache.replacement),
-                cache.ways.bit_length() - 1, cache.line.bit_length() - 1, luck,
-            )  # fmt: skip
+                directory,
+                dense,
+                row,
+                frame,
+                cache.sets - 1,
+                cache.ways,
+                REPLACEMENTS.index(cache.replacement),
+                cache.ways.bit_length() - 1,
+                cache.line.bit_length() - 1,
+                luck,
+            )
             words.append(_set_words(cache))
             directory += dense + 1
             row += cache.sets
             frame += cache.sets * cache.ways
         host = self._host
         shape = Shape(
-            lanes, row, frame, len(self._levels), host.dcache.write == "back", host.dcache.write_allocate,
-            host.coherence.snoop.value == "all", *self._translator_data, self.sides.mask, side, self.sides.code_shift,
+            lanes,
+            row,
+            frame,
+            len(self._levels),
+            host.dcache.write == "back",
+            host.dcache.write_allocate,
+            host.coherence.snoop.value == "all",
+            *self._translator_data,
+            self.sides.mask,
+            side,
+            self.sides.code_shift,
             self.sides.data_shift,
-        )  # fmt: skip
+        )
         return Caches(
             sets=np.tile(np.concatenate(words), (lanes, 1)).ravel(),
             tags=np.full(lanes * frame, NO_LINE, np.uint32),

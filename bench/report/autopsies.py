@@ -84,10 +84,13 @@ def _executed(run: Executed) -> dict[str, Any]:
         "ended": run.ended,
         "at": run.at,
         "calls": [
-            {"offset": call.offset, "registers": {name: f"{value:#x}" for name, value in call.registers},
-             "address": f"{call.address:#x}"}
+            {
+                "offset": call.offset,
+                "registers": {name: f"{value:#x}" for name, value in call.registers},
+                "address": f"{call.address:#x}",
+            }
             for call in run.calls
         ],
         "result": f"{run.result:#x}",
         "memory": f"{run.page:#x}",
-    }  # fmt: skip
+    }

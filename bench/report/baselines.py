@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.baseline import Difference, Kept
+from bench.compare.baseline import Difference, Kept
 from bench.report.tables import Cell, fill, table
 
 
@@ -18,12 +18,15 @@ def as_text(kept: Kept, name: str, found: Sequence[Difference], style: str) -> s
         return fill(f"{title}: all {len(found)} rows are the same.")
     rows: list[Sequence[Cell]] = [
         (
-            one.change, one.row.strategy, one.row.host, one.row.translator,
+            one.change,
+            one.row.strategy,
+            one.row.host,
+            one.row.translator,
             ", ".join(f"{where} {before} -> {now}" for where, (before, now) in one.verdicts.items()) or "same",
             one.words,
         )
         for one in changed
-    ]  # fmt: skip
+    ]
     headers = ("", "strategy", "host", "translator", "verdicts", "cost")
     same = len(found) - len(changed)
     return f"{fill(title)}:\n\n{table(headers, rows, style)}\n\n{fill(f'{same} other rows are the same.')}"
@@ -33,9 +36,12 @@ def as_objects(found: Sequence[Difference]) -> list[dict[str, Any]]:
     """``against`` in the document of ``--format json``."""
     return [
         {
-            "strategy": one.row.strategy, "host": one.row.host, "translator": one.row.translator,
-            "change": one.change, "cost": one.words,
+            "strategy": one.row.strategy,
+            "host": one.row.host,
+            "translator": one.row.translator,
+            "change": one.change,
+            "cost": one.words,
             "verdicts": {name: {"before": before, "now": now} for name, (before, now) in one.verdicts.items()},
         }
         for one in found
-    ]  # fmt: skip
+    ]

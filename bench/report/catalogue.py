@@ -7,10 +7,10 @@ from typing import Any
 
 from bench.hosts import host_names, load_host
 from bench.hosts.loader import ARCHITECTURES
+from bench.program.scenarios import SUMMARIES
 from bench.replay.parameters import described
 from bench.report.tables import SCHEMA, comma_separated, table
 from bench.risk import pressure
-from bench.scenarios import SUMMARIES
 from bench.traces.shipped import SHIPPED
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry
@@ -47,9 +47,14 @@ def catalogue() -> tuple[Entry, ...]:
 def as_objects(entries: tuple[Entry, ...]) -> dict[str, Any]:
     """What ``--format json`` prints (``docs/json.md``)."""
     kinds = {
-        "strategies": "strategy", "hosts": "host", "translators": "translator", "scenarios": "scenario",
-        "traces": "trace", "parameters": "parameter", "risk_parameters": "risk parameter",
-    }  # fmt: skip
+        "strategies": "strategy",
+        "hosts": "host",
+        "translators": "translator",
+        "scenarios": "scenario",
+        "traces": "trace",
+        "parameters": "parameter",
+        "risk_parameters": "risk parameter",
+    }
     return {
         "schema": SCHEMA,
         **{

@@ -35,12 +35,17 @@ def as_text(answers: Sequence[Given], style: str) -> str:
             headers = ["strategy", "scenario", "first", "long run", "once in", "residual", "nodes"]
             rows: list[list[Cell]] = [
                 [
-                    one.strategy, one.scenario, _exactly(found.first), _exactly(found.long_run),
-                    number(1 / found.long_run) if found.long_run else "never", f"{found.residual:.0e}", one.nodes,
+                    one.strategy,
+                    one.scenario,
+                    _exactly(found.first),
+                    _exactly(found.long_run),
+                    number(1 / found.long_run) if found.long_run else "never",
+                    f"{found.residual:.0e}",
+                    one.nodes,
                     *([_drawn(found.drawn)] if drawn else []),
                 ]
                 for one, found in alone
-            ]  # fmt: skip
+            ]
             if drawn:
                 headers.append(f"first, drawn ({CONFIDENCE:.0%})")
             parts += [table(headers, rows, style), ""]
@@ -71,18 +76,31 @@ _DRAWN = tuple(field.name for field in fields(Interval))
 
 def as_csv(answers: Sequence[Given]) -> str:
     """One row per strategy, host, translator and scenario."""
-    headers = ["strategy", "host", "translator", "scenario", "what_if", "nodes", *_FIGURES,
-               *(f"drawn_{name}" for name in _DRAWN)]  # fmt: skip
+    headers = [
+        "strategy",
+        "host",
+        "translator",
+        "scenario",
+        "what_if",
+        "nodes",
+        *_FIGURES,
+        *(f"drawn_{name}" for name in _DRAWN),
+    ]
     rows: list[list[Cell]] = []
     for one in answers:
         drawn = getattr(one.figures, "drawn", None)
         rows.append(
             [
-                one.strategy, one.host.name, one.translator, one.scenario, str(one.what_if).lower(), one.nodes,
+                one.strategy,
+                one.host.name,
+                one.translator,
+                one.scenario,
+                str(one.what_if).lower(),
+                one.nodes,
                 *(getattr(one.figures, name, None) for name in _FIGURES),
                 *(getattr(drawn, name, None) for name in _DRAWN),
             ]
-        )  # fmt: skip
+        )
     return comma_separated(headers, rows)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from bench.check.cell import Checked
 from bench.check.command import command
-from bench.check.explain import Explanation, Row
-from bench.check.follow import Followed
+from bench.explain.counterexample import Explanation, Row
+from bench.explain.follow import Followed
 from bench.report import autopsies
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 from bench.search.outcome import Outcome
@@ -21,19 +21,40 @@ def as_objects(results: Iterable[Checked]) -> dict[str, Any]:
 
 def as_csv(results: Iterable[Checked]) -> str:
     """One line per cell."""
-    headers = ("strategy", "host", "translator", "scenario", "hazard", "what_if", "verdict", "reason", "rows", "depth",
-               "states", "witness")  # fmt: skip
+    headers = (
+        "strategy",
+        "host",
+        "translator",
+        "scenario",
+        "hazard",
+        "what_if",
+        "verdict",
+        "reason",
+        "rows",
+        "depth",
+        "states",
+        "witness",
+    )
     return comma_separated(
         headers,
         (
             (
-                r.strategy, r.host.name, r.translator, r.scenario, r.options.hazard, str(r.what_if).lower(), r.verdict,
-                _reason(r), len(_counterexample(r)), r.outcome.depth if r.outcome else 0,
-                r.outcome.states if r.outcome else 0, str(bool(r.outcome and r.outcome.witness)).lower(),
+                r.strategy,
+                r.host.name,
+                r.translator,
+                r.scenario,
+                r.options.hazard,
+                str(r.what_if).lower(),
+                r.verdict,
+                _reason(r),
+                len(_counterexample(r)),
+                r.outcome.depth if r.outcome else 0,
+                r.outcome.states if r.outcome else 0,
+                str(bool(r.outcome and r.outcome.witness)).lower(),
             )
             for r in results
         ),
-    )  # fmt: skip
+    )
 
 
 def as_text(results: Sequence[Checked], style: str) -> str:
@@ -43,12 +64,17 @@ def as_text(results: Sequence[Checked], style: str) -> str:
         headers = ("strategy", "host", "translator", "scenario", "verdict", "rows", "steps", "states")
         rows = [
             (
-                r.strategy, r.host.name, r.translator, r.scenario, verdict(r),
-                len(_counterexample(r)) or None, r.outcome.depth if r.outcome else None,
+                r.strategy,
+                r.host.name,
+                r.translator,
+                r.scenario,
+                verdict(r),
+                len(_counterexample(r)) or None,
+                r.outcome.depth if r.outcome else None,
                 f"{r.outcome.states:,}" if r.outcome else None,
             )
             for r in results
-        ]  # fmt: skip
+        ]
         parts.append(table(headers, rows, style, right=(5, 6, 7)))
     parts += [_cell(result, style) for result in results if len(results) == 1 or _shown(result)]
     return "\n\n".join(parts)
@@ -160,9 +186,13 @@ def _row_object(row: Row) -> dict[str, Any]:
     for core, instruction in enumerate(row.fetches):
         found["fetches" if len(row.fetches) == 1 else f"fetches{core}"] = instruction
     return {
-        **found, "reads": row.reads, "dcache": row.dcache, "memory": row.memory, "steps": row.steps,
+        **found,
+        "reads": row.reads,
+        "dcache": row.dcache,
+        "memory": row.memory,
+        "steps": row.steps,
         "because": row.because,
-    }  # fmt: skip
+    }
 
 
 def _states(outcome: Outcome) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.breakeven import WHATS, BreakEven, break_even
-from bench.compare import Comparison
+from bench.compare.breakeven import WHATS, BreakEven, break_even
+from bench.compare.comparison import Comparison
 from bench.report.plots import drawn
 from bench.report.tradeoff import PARTS, Point, frontier, points
 
@@ -42,9 +42,12 @@ def _tradeoff(axes: Axes, found: Sequence[Point]) -> None:
     named = [*best, *sorted((p for p in found if p not in best), key=lambda p: (-p.right, p.nominal))][:_LABELS]
     for place, point in enumerate(named):
         axes.annotate(
-            point.strategy, (max(point.nominal, least), point.right), xytext=(6, 8 + 11 * (place % 3)),
-            textcoords="offset points", fontsize=8,
-        )  # fmt: skip
+            point.strategy,
+            (max(point.nominal, least), point.right),
+            xytext=(6, 8 + 11 * (place % 3)),
+            textcoords="offset points",
+            fontsize=8,
+        )
     axes.plot([max(p.nominal, least) for p in best], [p.right for p in best], "--", color="#3b6fb6", linewidth=1)
     axes.set_xscale("log")
     axes.invert_xaxis()
@@ -60,8 +63,14 @@ def _parts(axes: Axes, comparison: Comparison) -> None:
     for part, hatch in zip(PARTS, _HATCHES, strict=True):
         values = [max(getattr(row.cost, part).nominal, 0.0) for row in rows]
         if any(values):
-            axes.barh([row.strategy for row in rows], values, left=left, label=part.replace("_", " "), hatch=hatch,
-                      edgecolor="white")  # fmt: skip
+            axes.barh(
+                [row.strategy for row in rows],
+                values,
+                left=left,
+                label=part.replace("_", " "),
+                hatch=hatch,
+                edgecolor="white",
+            )
             left = [before + value for before, value in zip(left, values, strict=True)]
     axes.tick_params(axis="y", labelsize=8)
     axes.set_xlabel("cycles, nominal")

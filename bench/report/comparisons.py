@@ -10,18 +10,26 @@ import msgspec
 
 from bench.check.cell import Checked, hypothetical
 from bench.check.command import command
-from bench.compare import Compared, Comparison
+from bench.compare.comparison import Compared, Comparison
 from bench.hosts import Host
+from bench.program.scenarios import ALONE, LASTING_IN, SUMMARIES
 from bench.replay.replay import Replayed
 from bench.report.costs import cycles, memory, share
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
-from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
+from bench.support.text import listed
 from bench.translators.translator import Translator
-from bench.words import listed
 
 COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
-COUNTS = ("retranslations", "writes", "lines_cleaned", "lines_invalidated", "refills", "side_bytes", "line_flushes",
-          "locks")  # fmt: skip
+COUNTS = (
+    "retranslations",
+    "writes",
+    "lines_cleaned",
+    "lines_invalidated",
+    "refills",
+    "side_bytes",
+    "line_flushes",
+    "locks",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +75,40 @@ def replayed_csv(results: Sequence[Costs]) -> str:
 def compared_csv(comparisons: Sequence[Comparison]) -> str:
     """One line per strategy and host: verdicts, counts and costs."""
     scenarios = [result.scenario for result in comparisons[0].rows[0].checks] if comparisons[0].rows else []
-    headers = ("strategy", "same", "host", "translator", "trace", "what_if", "rank", *scenarios, "lasting", "partial",
-               *COUNTS, *_cost_headers())  # fmt: skip
+    headers = (
+        "strategy",
+        "same",
+        "host",
+        "translator",
+        "trace",
+        "what_if",
+        "rank",
+        *scenarios,
+        "lasting",
+        "partial",
+        *COUNTS,
+        *_cost_headers(),
+    )
     return comma_separated(
         headers,
         (
             (
-                row.strategy, " ".join(row.same), c.host.name, c.translator, c.trace, str(c.what_if).lower(), row.rank,
-                *(result.verdict for result in row.checks), row.lasting.verdict if row.lasting else "",
+                row.strategy,
+                " ".join(row.same),
+                c.host.name,
+                c.translator,
+                c.trace,
+                str(c.what_if).lower(),
+                row.rank,
+                *(result.verdict for result in row.checks),
+                row.lasting.verdict if row.lasting else "",
                 row.partial.verdict,
                 *_figures(row.cost),
             )
             for c in comparisons
             for row in c.rows
         ),
-    )  # fmt: skip
+    )
 
 
 def _cost_headers() -> list[str]:
@@ -129,15 +156,27 @@ def replayed_text(results: Sequence[Costs], style: str) -> str:
     for result in results:
         rows = result.rows
         first = rows[0]
-        headers = ("strategy", "writes", "cleaned", "invalidated", "refills",
-                   *(name.replace("_", " ") for name in COSTS[:-1]), "memory")  # fmt: skip
+        headers = (
+            "strategy",
+            "writes",
+            "cleaned",
+            "invalidated",
+            "refills",
+            *(name.replace("_", " ") for name in COSTS[:-1]),
+            "memory",
+        )
         body = [
             (
-                r.strategy, f"{r.writes:,}", f"{r.lines_cleaned:,}", f"{r.lines_invalidated:,}", f"{r.refills:,}",
-                *(cycles(getattr(r, name)) for name in COSTS[:-1]), memory(r.side_bytes),
+                r.strategy,
+                f"{r.writes:,}",
+                f"{r.lines_cleaned:,}",
+                f"{r.lines_invalidated:,}",
+                f"{r.refills:,}",
+                *(cycles(getattr(r, name)) for name in COSTS[:-1]),
+                memory(r.side_bytes),
             )
             for r in rows
-        ]  # fmt: skip
+        ]
         derived = f" ({', '.join(result.host.derived)})" if result.host.derived else ""
         title = (
             f"{first.trace} on {first.host}{derived} with {first.translator}{' (what if)' if result.what_if else ''}: "
@@ -161,14 +200,24 @@ def _comparison(comparison: Comparison, style: str) -> str:
     first = rows[0].cost
     lasting = ["lasting"] if rows[0].lasting is not None else []
     partial = ["partial"] if _leaves_labels(rows) else []
-    headers = ["", "strategy", *scenarios, *lasting, *partial, "flush each", "overhead", "share", "stopping others",
-               "memory"]  # fmt: skip
+    headers = [
+        "",
+        "strategy",
+        *scenarios,
+        *lasting,
+        *partial,
+        "flush each",
+        "overhead",
+        "share",
+        "stopping others",
+        "memory",
+    ]
     body = [_body(row, rows, first.retranslations) for row in rows]
     host = comparison.host
     derived = f" ({', '.join(host.derived)})" if host.derived else ""
     lines = [
         f"{host.title}{derived} with {comparison.translator}, replaying {comparison.trace}: "
-        f"{first.retranslations:,} retranslations",
+        f"{first.retranslations:,} retranslations"
     ]
     if comparison.what_if:
         lines.append(f"Hypothetical: {host.name} does not run what {comparison.translator} emits.")

@@ -71,6 +71,13 @@ def as_text(listing: Listing, access: str, style: str) -> str:
 
 def _cells(row: ListingRow) -> tuple[str | int | None, ...]:
     return (
-        row.order, row.offset, row.bytes, row.disassembly, row.phase, row.form, row.stored,
-        "temporary" if row.temporary else "final", row.window,
-    )  # fmt: skip
+        row.order,
+        row.offset,
+        row.bytes,
+        row.disassembly,
+        row.phase,
+        row.form,
+        row.stored,
+        "temporary" if row.temporary else "final",
+        row.window,
+    )

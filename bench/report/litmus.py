@@ -47,11 +47,13 @@ def as_block(judged: Judged) -> str:
     lines = [f"Test {test.name} {_KINDS[condition.quantifier]}", f"States {len(result.finals)}"]
     lines += sorted(_state(result, final) for final in result.finals)
     lines += [
-        "Ok" if result.validated else "No", "Witnesses", f"Positive: {result.positive} Negative: {result.negative}",
+        "Ok" if result.validated else "No",
+        "Witnesses",
+        f"Positive: {result.positive} Negative: {result.negative}",
         f"Condition {condition.quantifier} ({spelled(condition.proposition, _Shown(test).atom)})",
         f"Observation {test.name} {observation(result)} {result.positive} {result.negative}",
         f"Time {test.name} {judged.seconds:.2f}",
-    ]  # fmt: skip
+    ]
     if "Hash" in test.header:
         lines.append(f"Hash={test.header['Hash']}")
     return "\n".join(lines) + "\n"
@@ -101,12 +103,17 @@ def as_table(found: Sequence[Judged], style: str) -> str:
     """One row for each test."""
     rows: list[Sequence[Cell]] = [
         (
-            one.result.test.name, one.host, _KINDS[one.result.test.condition.quantifier],
-            "Ok" if one.result.validated else "No", observation(one.result), one.result.positive, one.result.negative,
+            one.result.test.name,
+            one.host,
+            _KINDS[one.result.test.condition.quantifier],
+            "Ok" if one.result.validated else "No",
+            observation(one.result),
+            one.result.positive,
+            one.result.negative,
             f"{one.result.states:,}",
         )
         for one in found
-    ]  # fmt: skip
+    ]
     headers = ("test", "host", "condition", "", "observation", "positive", "negative", "states explored")
     return table(headers, rows, style, right=(5, 6, 7))
 
@@ -134,13 +141,19 @@ def as_csv(found: Sequence[Judged]) -> str:
         headers,
         (
             (
-                one.result.test.file, one.result.test.name, one.host, one.result.test.condition.quantifier,
-                str(one.result.validated).lower(), observation(one.result), one.result.positive, one.result.negative,
+                one.result.test.file,
+                one.result.test.name,
+                one.host,
+                one.result.test.condition.quantifier,
+                str(one.result.validated).lower(),
+                observation(one.result),
+                one.result.positive,
+                one.result.negative,
                 one.result.states,
             )
             for one in found
         ),
-    )  # fmt: skip
+    )
 
 
 def as_objects(found: Sequence[Judged]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bench.check.matrix import AS_EMITTED, CLASSES, Affected, Cell, HostClass, Matrix, affected, host_class
 from bench.hosts import Host
-from bench.matrix import AS_EMITTED, CLASSES, Affected, Cell, HostClass, Matrix, affected, host_class
+from bench.program.scenarios import LASTING_IN, SUMMARIES
 from bench.report.tables import SCHEMA, comma_separated, fill, table
-from bench.scenarios import LASTING_IN, SUMMARIES
-from bench.words import listed
+from bench.support.text import listed
 
 _ANSWER_WIDTH = 34
 """Characters of a column that lists hosts."""
@@ -28,15 +28,21 @@ def as_objects(matrix: Matrix) -> dict[str, Any]:
         "affected": [dataclasses.asdict(each) for each in affected(matrix)],
         "cells": [
             {
-                "class": host_class(cell.host).name, "host": cell.host.name, "settings": list(cell.host.derived),
-                "translator": cell.translator, "strategy": cell.strategy, "hazard": cell.hazard,
-                "scenario": cell.scenario, "verdict": cell.verdict, "rows": cell.rows,
+                "class": host_class(cell.host).name,
+                "host": cell.host.name,
+                "settings": list(cell.host.derived),
+                "translator": cell.translator,
+                "strategy": cell.strategy,
+                "hazard": cell.hazard,
+                "scenario": cell.scenario,
+                "verdict": cell.verdict,
+                "rows": cell.rows,
                 "speculative_only": cell.speculative_only,
             }
             for cell in matrix.cells
         ],
         "without_translator": [host.name for host in matrix.without],
-    }  # fmt: skip
+    }
 
 
 def as_csv(matrix: Matrix) -> str:
@@ -84,17 +90,27 @@ def _hosts(matrix: Matrix, wanted: HostClass) -> list[Host]:
 
 
 def _answer(rows: Sequence[Affected], style: str) -> str:
-    headers = ("translator", "temporary", "fails with one thread", "fails only with two", "fails with none", "lasting",
-               "partial")  # fmt: skip
+    headers = (
+        "translator",
+        "temporary",
+        "fails with one thread",
+        "fails only with two",
+        "fails with none",
+        "lasting",
+        "partial",
+    )
     body = [
         (
-            row.translator, "yes" if row.temporary else "no",
-            ", ".join((*row.alone, *(f"{name}*" for name in row.speculative))), ", ".join(row.together),
-            ", ".join((*row.never, *(f"{name}?" for name in row.undecided))), ", ".join(row.lasting),
+            row.translator,
+            "yes" if row.temporary else "no",
+            ", ".join((*row.alone, *(f"{name}*" for name in row.speculative))),
+            ", ".join(row.together),
+            ", ".join((*row.never, *(f"{name}?" for name in row.undecided))),
+            ", ".join(row.lasting),
             _of_all(row.partial, row),
         )
         for row in rows
-    ]  # fmt: skip
+    ]
     return table(headers, body, style, wrap=dict.fromkeys(range(2, len(headers)), _ANSWER_WIDTH))
 
 

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from bench.protocols.story import Row
+from bench.explain.protocols import Row
 from bench.protocols.survey import JudgedCase, JudgedDocument
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 
@@ -28,10 +28,15 @@ def bugs_text(found: Sequence[JudgedDocument], style: str) -> str:
         right = sum(case.as_expected for case in others)
         rows.append(
             (
-                one.document.name, one.document.year, f"{_verdict(bug)}, {len(bug.rows)} steps", _verdict(fix),
-                f"{right} of {len(others)}" if others else "", _needs(bug), _left(fix, necessary=False),
+                one.document.name,
+                one.document.year,
+                f"{_verdict(bug)}, {len(bug.rows)} steps",
+                _verdict(fix),
+                f"{right} of {len(others)}" if others else "",
+                _needs(bug),
+                _left(fix, necessary=False),
             )
-        )  # fmt: skip
+        )
     headers = ("bug", "year", "the bug", "the fix", "other cases", "the bug needs", "the fix does without")
     total = ", ".join(f"{right} of {of} {what}" for what, (right, of) in counts.items())
     return "\n\n".join((table(headers, rows, style, wrap={5: 34, 6: 30}), fill(f"{total}."), fill(_LEGEND)))
@@ -119,13 +124,20 @@ def as_csv(found: Sequence[JudgedDocument]) -> str:
         headers,
         (
             (
-                one.document.name, case.case.name, case.verdict, case.case.expected, case.failure, len(case.rows),
-                case.states, _needs(case) if case.needs is not None else None, _left(case, necessary=False),
+                one.document.name,
+                case.case.name,
+                case.verdict,
+                case.case.expected,
+                case.failure,
+                len(case.rows),
+                case.states,
+                _needs(case) if case.needs is not None else None,
+                _left(case, necessary=False),
             )
             for one in found
             for case in one.cases
         ),
-    )  # fmt: skip
+    )
 
 
 def as_objects(found: Sequence[JudgedDocument]) -> dict[str, Any]:

@@ -57,11 +57,15 @@ def as_text(risks: Sequence[Risk], pressure: Pressure, style: str) -> str:
             headers = ("strategy", "scenario", "window", "first", "long run", "once in", "harm", "harm per hour")
             rows = [
                 (
-                    risk.strategy, risk.scenario, *map(_range, (found.window, found.first, found.long_run)),
-                    _one_in(found.long_run), _range(found.harm), _range(found.per_hour),
+                    risk.strategy,
+                    risk.scenario,
+                    *map(_range, (found.window, found.first, found.long_run)),
+                    _one_in(found.long_run),
+                    _range(found.harm),
+                    _range(found.per_hour),
                 )
                 for risk, found in alone
-            ]  # fmt: skip
+            ]
             parts += [table(headers, rows, style), ""]
         several = [(risk, risk.figures) for risk in here if isinstance(risk.figures, Several)]
         if several:
@@ -90,10 +94,13 @@ def _tornado(risk: Risk, pressure: Pressure, style: str) -> list[str]:
         factor = f"{number(swing.factor, 2)}x" if isfinite(swing.factor) else "decides"
         rows.append(
             (
-                swing.quantity, f"{quantity.low:g}..{quantity.high:g} {quantity.unit}", probability(swing.at_low),
-                probability(swing.at_high), factor,
+                swing.quantity,
+                f"{quantity.low:g}..{quantity.high:g} {quantity.unit}",
+                probability(swing.at_low),
+                probability(swing.at_high),
+                factor,
             )
-        )  # fmt: skip
+        )
     headers = ("quantity", "range", "at its low end", "at its high end", "changes it")
     return [f"What decides {what} of {risk.strategy} in {risk.scenario}:", "", table(headers, rows, style)]
 
@@ -125,13 +132,26 @@ def as_csv(risks: Sequence[Risk]) -> str:
     """One row per strategy, host, translator and scenario."""
     names = [field.name for kind in (Alone, Several) for field in fields(kind)]
     ranged = [name for name in dict.fromkeys(names) if name not in _PLAIN]
-    headers = ["strategy", "host", "translator", "scenario", "trace", "what_if",
-               *(f"{name}_{end}" for name in ranged for end in ("low", "nominal", "high")), *_PLAIN]  # fmt: skip
+    headers = [
+        "strategy",
+        "host",
+        "translator",
+        "scenario",
+        "trace",
+        "what_if",
+        *(f"{name}_{end}" for name in ranged for end in ("low", "nominal", "high")),
+        *_PLAIN,
+    ]
     rows = []
     for risk in risks:
         row: list[Cell] = [
-            risk.strategy, risk.host.name, risk.translator, risk.scenario, risk.trace, str(risk.what_if).lower()
-        ]  # fmt: skip
+            risk.strategy,
+            risk.host.name,
+            risk.translator,
+            risk.scenario,
+            risk.trace,
+            str(risk.what_if).lower(),
+        ]
         for name in ranged:
             figure = getattr(risk.figures, name, None)
             row += [figure.low, figure.nominal, figure.high] if figure is not None else [None] * 3

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate, tabulate_formats
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 
 Cell = str | int | float | None
 
@@ -71,9 +71,15 @@ def table(
     if wrap and clean and style.startswith(PLAIN):
         widths = [wrap.get(column) for column in range(len(headers))]
     return tabulate(
-        clean, headers=list(headers), tablefmt=style, colalign=align if clean else None, disable_numparse=True,
-        maxcolwidths=widths, break_long_words=False, break_on_hyphens=False,
-    )  # fmt: skip
+        clean,
+        headers=list(headers),
+        tablefmt=style,
+        colalign=align if clean else None,
+        disable_numparse=True,
+        maxcolwidths=widths,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def comma_separated(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:

@@ -18,13 +18,17 @@ def as_objects(decided: Sequence[Decided]) -> dict[str, Any]:
         "schema": SCHEMA,
         "claims": [
             {
-                "name": each.claim.name, "who": each.claim.who, "claim": each.claim.claim,
-                "verdict": each.finding.verdict, "condition": each.finding.condition, "why": each.finding.why,
+                "name": each.claim.name,
+                "who": each.claim.who,
+                "claim": each.claim.claim,
+                "verdict": each.finding.verdict,
+                "condition": each.finding.condition,
+                "why": each.finding.why,
                 "commands": list(each.finding.commands),
             }
             for each in decided
         ],
-    }  # fmt: skip
+    }
 
 
 def as_csv(decided: Sequence[Decided]) -> str:
@@ -33,12 +37,17 @@ def as_csv(decided: Sequence[Decided]) -> str:
         ("name", "who", "claim", "verdict", "condition", "why", "commands"),
         (
             (
-                each.claim.name, each.claim.who, each.claim.claim, each.finding.verdict, each.finding.condition,
-                each.finding.why, "; ".join(each.finding.commands),
+                each.claim.name,
+                each.claim.who,
+                each.claim.claim,
+                each.finding.verdict,
+                each.finding.condition,
+                each.finding.why,
+                "; ".join(each.finding.commands),
             )
             for each in decided
         ),
-    )  # fmt: skip
+    )
 
 
 def as_text(decided: Sequence[Decided], style: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.errors import InputError
 from bench.report.plots import drawn
 from bench.report.risks import decided
 from bench.risk.pressure import Pressure
 from bench.risk.risk import Risk
+from bench.support.errors import InputError
 
 
 def tornado(risks: Sequence[Risk], pressure: Pressure, suffix: str) -> bytes:
@@ -31,8 +31,14 @@ def tornado(risks: Sequence[Risk], pressure: Pressure, suffix: str) -> bytes:
         for row, swing in enumerate(swings):
             low, high = sorted((max(swing.at_low, edge), max(swing.at_high, edge)))
             rises = swing.at_high >= swing.at_low
-            axes.barh(row, high - low, left=low, color="#4477aa" if rises else "#ee6677", hatch="" if rises else "//",
-                      edgecolor="white")  # fmt: skip
+            axes.barh(
+                row,
+                high - low,
+                left=low,
+                color="#4477aa" if rises else "#ee6677",
+                hatch="" if rises else "//",
+                edgecolor="white",
+            )
         if nominal:
             axes.axvline(nominal, color="black", linewidth=1)
         axes.set_xscale("log")
@@ -42,7 +48,7 @@ def tornado(risks: Sequence[Risk], pressure: Pressure, suffix: str) -> bytes:
         axes.set_xlabel("wrong executions per retranslation; the line: all quantities at their values", fontsize=8)
         axes.set_title(
             f"{risk.strategy} in {risk.scenario} on {risk.host.name} with {risk.translator}, {risk.trace}", fontsize=10
-        )  # fmt: skip
+        )
     figure.text(0.01, 0.005, "plain: rises with the quantity; hatched: falls", fontsize=7)
     return drawn(figure, suffix)
 

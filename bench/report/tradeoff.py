@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.compare import Compared, Comparison
+from bench.compare.comparison import Compared, Comparison
 
 PARTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code")
 """What an overhead is the sum of."""
@@ -42,10 +42,12 @@ def points(comparisons: Sequence[Comparison]) -> tuple[Point, ...]:
 
 def _point(name: str, rows: Sequence[Compared]) -> Point:
     shares = [
-        [cost / row.cost.baseline.nominal for cost in (row.cost.overhead.low, row.cost.overhead.nominal,
-                                                       row.cost.overhead.high)]
+        [
+            cost / row.cost.baseline.nominal
+            for cost in (row.cost.overhead.low, row.cost.overhead.nominal, row.cost.overhead.high)
+        ]
         for row in rows
-    ]  # fmt: skip
+    ]
     low, nominal, high = (sum(share[end] for share in shares) / len(shares) for end in range(3))
     verdicts = [result.verdict for row in rows for result in row.every if result.verdict != "n/a"]
     return Point(name, low, nominal, high, sum(verdict == "holds" for verdict in verdicts), len(verdicts))
@@ -56,13 +58,15 @@ def frontier(found: Sequence[Point]) -> tuple[Point, ...]:
     return tuple(
         sorted(
             (
-                point for point in found
+                point
+                for point in found
                 if not any(
                     (other.right, -other.nominal) != (point.right, -point.nominal)
-                    and other.right >= point.right and other.nominal <= point.nominal
+                    and other.right >= point.right
+                    and other.nominal <= point.nominal
                     for other in found
                 )
             ),
             key=lambda point: point.nominal,
         )
-    )  # fmt: skip
+    )

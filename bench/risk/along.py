@@ -20,9 +20,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.jit import kernel
 from bench.risk.exposure import Exposure
-from bench.risk.rest import Maps
+from bench.risk.quiescent import Maps
+from bench.support.kernels import kernel
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -52,10 +52,28 @@ class Expected:
 
 @kernel
 def _units(
-    first: int, last: int, firsts: I64, run: Bools, rewritten: I64, time: F64, code: F64, data: F64, run_to: I64,
-    chance: F64, fill: I64, drop: I64, evict: I64, wrong: Bools, begin: I64, to: I64, rate: F64, total: float,
-    jumps: F64, matrix: F64, sums: F64,
-) -> None:  # fmt: skip
+    first: int,
+    last: int,
+    firsts: I64,
+    run: Bools,
+    rewritten: I64,
+    time: F64,
+    code: F64,
+    data: F64,
+    run_to: I64,
+    chance: F64,
+    fill: I64,
+    drop: I64,
+    evict: I64,
+    wrong: Bools,
+    begin: I64,
+    to: I64,
+    rate: F64,
+    total: float,
+    jumps: F64,
+    matrix: F64,
+    sums: F64,
+) -> None:
     """Units ``first`` to ``last`` (exclusive); adds to ``sums``: whole, single, window.
 
     ``begin``: where the transitions from each surroundings begin, ``to`` where they lead, with which share ``rate`` of
@@ -179,10 +197,28 @@ def along(exposure: Exposure, maps: Maps, matrix: F64, rates: F64, harms: F64) -
 
     def half(number: int, first: int, last: int) -> None:
         _units(
-            first, last, exposure.firsts, exposure.run, exposure.rewritten, exposure.time, exposure.code,
-            exposure.data, maps.run, chance, maps.fill, maps.drop[maps.here, states], maps.evict[maps.here, states],
-            maps.wrong, begin, targets, weights, total, jumps, matrix, sums[number],
-        )  # fmt: skip
+            first,
+            last,
+            exposure.firsts,
+            exposure.run,
+            exposure.rewritten,
+            exposure.time,
+            exposure.code,
+            exposure.data,
+            maps.run,
+            chance,
+            maps.fill,
+            maps.drop[maps.here, states],
+            maps.evict[maps.here, states],
+            maps.wrong,
+            begin,
+            targets,
+            weights,
+            total,
+            jumps,
+            matrix,
+            sums[number],
+        )
 
     with ThreadPoolExecutor(2) as threads:
         for done in [threads.submit(partial(half, 0, 0, middle)), threads.submit(partial(half, 1, middle, units))]:

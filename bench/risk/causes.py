@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import InputError
 from bench.machine import Kind
+from bench.support.errors import InputError
 
 CHANCY = (Kind.WRITE_BACK, Kind.DROP, Kind.FILL, Kind.DRAIN, Kind.COMPLETE, Kind.MOVE)
 """What is left to chance, in the order in which it is tried.

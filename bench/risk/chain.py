@@ -19,14 +19,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.errors import InputError
 from bench.machine import State, finished, initial
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.risk.causes import Cause
+from bench.risk.environment_step import Turn
 from bench.risk.solve import F64, FETCHED, Scheduler, System, residual, until_failure
-from bench.risk.turn import Turn
 from bench.risk.walk import Harms, Position, Walk, always
 from bench.search.question import Question
+from bench.support.errors import InputError
 
 RUNS = 2
 """How often another thread may run the block while one retranslates it, in the figures that are shown."""
@@ -62,9 +62,10 @@ class Chain:
         cast = model.scenario
         if cast.retranslations > 1 or cast.flushes:
             raise InputError(
-                f"{cast.retranslations} retranslations, {cast.flushes} tb flushes", place="chain",
+                f"{cast.retranslations} retranslations, {cast.flushes} tb flushes",
+                place="chain",
                 expected="one retranslation by each thread, and no tb flush",
-            )  # fmt: skip
+            )
         self.model = model
         self.alone = len(cast.threads) == 1
         self.walk = Walk(model, question, Turn(model, causes), harms, self._is_over, runs)

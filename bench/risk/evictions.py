@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from bench.hosts.profile import Cache, Host
 from bench.risk.causes import AT_ONCE, Cause
-from bench.risk.rest import Maps
+from bench.risk.quiescent import Maps
 
 F64: TypeAlias = npt.NDArray[np.float64]
 
@@ -77,11 +77,10 @@ def rates_on(host: Host, values: Mapping[str, float], maps: Maps, *, moves: bool
     per_cycle = values["slowdown"] / (host.clock_ghz * 1e9)
     for drop, evict in zip(maps.drop, maps.evict, strict=True):
         for rate, (data, code) in (
-            (values["interrupts"], evictions.interrupt), (values["slices"], evictions.time_slice),
-        ):  # fmt: skip
-            for share, target in (
-                (data * code, drop[evict]), (data * (1 - code), evict), ((1 - data) * code, drop),
-            ):  # fmt: skip
+            (values["interrupts"], evictions.interrupt),
+            (values["slices"], evictions.time_slice),
+        ):
+            for share, target in ((data * code, drop[evict]), (data * (1 - code), evict), ((1 - data) * code, drop)):
                 np.add.at(rates, (states, target), rate * per_cycle * share)
     if moves:
         for core, target in enumerate(maps.move):

@@ -10,10 +10,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import InputError
 from bench.hosts.profile import Cache
-from bench.replay.ground import Ground
-from bench.risk.presence import POLICIES, Carried, Course, Log, Sets, Sizes, Spots, follow
+from bench.replay.context import Ground
+from bench.risk.residency import POLICIES, Carried, Course, Log, Sets, Sizes, Spots, follow
+from bench.support.errors import InputError
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 
 F64: TypeAlias = npt.NDArray[np.float64]
@@ -56,9 +56,15 @@ class Exposure:
         firsts = np.concatenate(([0], np.cumsum(lengths)))
         rows = np.repeat(self.firsts[units] - firsts[:-1], lengths) + np.arange(firsts[-1])
         return replace(
-            self, part=self.part[units], firsts=firsts, run=self.run[rows], rewritten=self.rewritten[rows],
-            time=self.time[rows], code=self.code[rows], data=self.data[rows],
-        )  # fmt: skip
+            self,
+            part=self.part[units],
+            firsts=firsts,
+            run=self.run[rows],
+            rewritten=self.rewritten[rows],
+            time=self.time[rows],
+            code=self.code[rows],
+            data=self.data[rows],
+        )
 
 
 def expose(ground: Ground) -> Exposure:
@@ -180,10 +186,19 @@ class _Units:
         first_of_data, next_of_data = _listed(data, end // host.dcache.line + 1)
         zeros = np.zeros(code.size, np.int64)
         self.spots = Spots(
-            first_of_code, next_of_code, first_of_data, next_of_data,
-            np.searchsorted(of_tb[0], np.arange(len(layout.sizes) + 1)), of_tb[1], code, data,
-            zeros, zeros.copy(), zeros.astype(np.uint8), zeros.astype(np.uint8),
-        )  # fmt: skip
+            first_of_code,
+            next_of_code,
+            first_of_data,
+            next_of_data,
+            np.searchsorted(of_tb[0], np.arange(len(layout.sizes) + 1)),
+            of_tb[1],
+            code,
+            data,
+            zeros,
+            zeros.copy(),
+            zeros.astype(np.uint8),
+            zeros.astype(np.uint8),
+        )
         self.on_lines = np.bincount(code, minlength=first_of_code.size)
 
     def exposed(self, log: Log, per_line: float) -> _Rows:
@@ -223,9 +238,12 @@ def _sets(cache: Cache, allocates: bool, luck: int) -> Sets:
     """A cache without a line."""
     shape = cache.sets, cache.ways
     return Sets(
-        np.full(shape, -1, np.int32), np.full(cache.sets, -1, np.int32), np.zeros(cache.sets, np.int64),
-        np.zeros(shape, np.int64), np.array([POLICIES.index(cache.replacement), allocates, 0, luck], np.uint64),
-    )  # fmt: skip
+        np.full(shape, -1, np.int32),
+        np.full(cache.sets, -1, np.int32),
+        np.zeros(cache.sets, np.int64),
+        np.zeros(shape, np.int64),
+        np.array([POLICIES.index(cache.replacement), allocates, 0, luck], np.uint64),
+    )
 
 
 def _sizes(ground: Ground, half: int) -> tuple[Sizes, int]:

@@ -8,16 +8,16 @@ from typing import Any
 
 from bench.check.cell import hypothetical
 from bench.check.units import concerned_by
-from bench.errors import InputError
 from bench.hosts.profile import Host
 from bench.machine import Kind
-from bench.program import Compiler
+from bench.program.compiler import Compiler
+from bench.program.scenarios import scenario
 from bench.risk.causes import AT_ONCE, CHANCY, Cause
 from bench.risk.chain import RUNS, Chain
 from bench.risk.sample import Interval, simulate
 from bench.risk.solve import FETCHED
-from bench.scenarios import scenario
 from bench.search.question import Question
+from bench.support.errors import InputError
 from bench.translators.translator import Translator
 from strategies.strategy import Strategy
 
@@ -44,8 +44,9 @@ class Probabilities:
         for setting in settings:
             name, _, text = setting.partition("=")
             if name not in NAMES or name in said:
-                raise InputError(f"{name!r}{' twice' * (name in said)}", place=OPTION,
-                                 expected=f"one of {', '.join(NAMES)}, once")  # fmt: skip
+                raise InputError(
+                    f"{name!r}{' twice' * (name in said)}", place=OPTION, expected=f"one of {', '.join(NAMES)}, once"
+                )
             said.add(name)
             try:
                 given[name] = float(text)
@@ -90,9 +91,15 @@ class Given:
 
 
 def ask(
-    strategy: Strategy, host: Host, translator: Translator, name: str, probabilities: Probabilities,
-    *, samples: int = 0, seed: int = 0,
-) -> Given:  # fmt: skip
+    strategy: Strategy,
+    host: Host,
+    translator: Translator,
+    name: str,
+    probabilities: Probabilities,
+    *,
+    samples: int = 0,
+    seed: int = 0,
+) -> Given:
     """The answer for a cell; of one thread also by simulation, for more than 0 ``samples``."""
     cast = scenario(name, host.cores.value, retranslations=1)
     what_if = hypothetical(translator, host)

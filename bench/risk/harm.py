@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from bench.machine import State
-from bench.program import Compiler
+from bench.program.compiler import Compiler
 from bench.risk.walk import ALWAYS, HARMLESS, ON_HIT, ON_MISS, Harms
 from bench.translators.consequence import consequences
 from bench.translators.translator import Translator

@@ -20,8 +20,9 @@ import numpy.typing as npt
 from bench.check.cell import hypothetical
 from bench.check.units import concerned_by
 from bench.hosts.profile import Host
-from bench.program import Compiler
-from bench.replay.ground import Ground
+from bench.program.compiler import Compiler
+from bench.program.scenarios import Scenario, scenario
+from bench.replay.context import Ground
 from bench.replay.parameters import Parameters
 from bench.risk.along import Expected, along
 from bench.risk.causes import Cause, structure
@@ -30,9 +31,8 @@ from bench.risk.evictions import causes_on, happens, rates_on
 from bench.risk.exposure import Exposure, expose
 from bench.risk.harm import harms_of
 from bench.risk.pressure import Pressure
-from bench.risk.rest import Rest
+from bench.risk.quiescent import Rest
 from bench.risk.solve import FETCHED, harmful
-from bench.scenarios import Scenario, scenario
 from bench.search.question import Question
 from bench.traces.trace import Trace
 from bench.translators.translator import Translator
@@ -160,18 +160,14 @@ class Bench:
         """The risk of a strategy in a scenario.  Raises ``InputError``, ``StrategyError`` for what cannot be."""
         cast = scenario(name, self.host.cores.value, retranslations=1)
         what_if = hypothetical(self.translator, self.host)
-        found = Risk(
-            strategy.name, self.host, self.translator.full_name, name, self.trace.name, what_if, None
-        )  # fmt: skip
+        found = Risk(strategy.name, self.host, self.translator.full_name, name, self.trace.name, what_if, None)
         if cast is None:
             return found
         if len(cast.threads) == 1:
             alone = _OneThread(self, strategy, cast)
             ranges, swings = self._varied(alone.at, "long_run", sensitivity=sensitivity and alone.fails)
             chain = alone.without_trace()
-            figures = Alone(
-                **ranges, chain_first=chain.first, chain_long_run=chain.long_run, residual=chain.residual
-            )  # fmt: skip
+            figures = Alone(**ranges, chain_first=chain.first, chain_long_run=chain.long_run, residual=chain.residual)
             return replace(found, figures=figures, swings=swings)
         several = _Threads(self, strategy, cast)
         ranges, swings = self._varied(several.at, "slices", sensitivity=sensitivity)
@@ -204,9 +200,7 @@ class Bench:
         """What the units that are number ``part`` of their access come to along the trace."""
         matrix = rest.rewritten(causes)
         rates = rates_on(self.host, values, rest.maps, moves=rest.moves)
-        key = b"".join(
-            some.tobytes() for some in (matrix, rates, harms, rest.maps.run, rest.maps.harm, np.array(part))
-        )  # fmt: skip
+        key = b"".join(some.tobytes() for some in (matrix, rates, harms, rest.maps.run, rest.maps.harm, np.array(part)))
         if key not in self._known:
             self._known[key] = along(self.exposure.only(part), rest.maps, matrix, rates, harms)
         return self._known[key]
@@ -223,7 +217,7 @@ class _Cell:
         """The program that follows the units at these offsets, or all."""
         return Compiler(
             self.strategy, self.bench.translator, self.bench.host, self.cast, layout="packed", followed=followed
-        )  # fmt: skip
+        )
 
     def causes(self, values: Values) -> tuple[Cause, ...]:
         """What happens between two operations."""

@@ -16,11 +16,11 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import InputError
 from bench.machine import Event, Kind, State, environment_steps, finished, initial, program_steps, step
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.risk.causes import CHANCY, Cause
 from bench.search.question import Question
+from bench.support.errors import InputError
 
 Weights: TypeAlias = npt.NDArray[np.float64]
 Courses: TypeAlias = dict[State, Weights]
@@ -51,9 +51,10 @@ def simulate(model: Model, question: Question, causes: Sequence[Cause], *, sampl
     """Draw retranslations from a clean start.  Raises ``InputError`` for several threads, or fewer than two samples."""
     if len(model.scenario.threads) > 1 or samples < 2:
         raise InputError(
-            f"{len(model.scenario.threads)} threads and {samples} samples", place="simulation",
+            f"{len(model.scenario.threads)} threads and {samples} samples",
+            place="simulation",
             expected="one thread, and at least 2 samples",
-        )  # fmt: skip
+        )
     return _Drawing(model, question, causes, np.random.default_rng(seed)).interval(samples, seed)
 
 

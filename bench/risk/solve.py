@@ -118,9 +118,14 @@ class System:
         return values
 
     def _position(
-        self, position: Position, before_turn: dict[Position | None, F64], turn: F64, harms: F64, scheduler: Scheduler,
+        self,
+        position: Position,
+        before_turn: dict[Position | None, F64],
+        turn: F64,
+        harms: F64,
+        scheduler: Scheduler,
         slice_ends: float,
-    ) -> F64:  # fmt: skip
+    ) -> F64:
         edges = self._edges[position]
         waits = np.array([target == position for target in edges.target], bool)
         ways = np.zeros((edges.before.size, self.ends.size + 1))

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from bench.errors import InputError
 from bench.machine import Event, Kind, State, Transition, program_steps, step
-from bench.program import Model
-from bench.risk.turn import Turn
-from bench.scenarios import Role
+from bench.program.compiler import Model
+from bench.program.scenarios import Role
+from bench.risk.environment_step import Turn
 from bench.search.question import Question
+from bench.support.errors import InputError
 
 Position: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 """The threads' places, and how often each of them may still begin to run a block (-1: as its program says)."""
@@ -97,9 +97,7 @@ class Walk:
     def _explore(self, position: Position, number: int) -> None:
         places, left = position
         state = self.turn.surroundings[number]._replace(places=places)
-        found = [
-            edge for thread in range(len(places)) for edge in self._steps(thread, state, number, left)
-        ]  # fmt: skip
+        found = [edge for thread in range(len(places)) for edge in self._steps(thread, state, number, left)]
         if not found and not self._done(state, left):
             found = [Edge(-1, False, number, 1.0, position, number, -1)]  # all wait for the environment
         self.edges.setdefault(position, []).extend(found)

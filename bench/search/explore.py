@@ -17,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.machine import State, Transition, environment_steps, initial, program_steps
-from bench.processors import processors
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.search.kernel import FINISHED, OVER, fill, hopeless, least
 from bench.search.outcome import Outcome, is_alive, witness
 from bench.search.packing import PRESENT, Packing, TooWideError
 from bench.search.question import Question
 from bench.search.relation import Numbers, Relation
-from bench.search.store import Store, merged, split, table_of
 from bench.search.symmetry import AsymmetryError, Symmetry, symmetry
+from bench.search.visited import Store, merged, split, table_of
+from bench.support.processors import processors
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U64: TypeAlias = npt.NDArray[np.uint64]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bench.machine import Event, Kind, State
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.steps import Claim, CleanLine, Discard, DropLines, Fetch, Get, Give, Install, Put, Step, Take, Touch
 from strategies.operations import Barrier, Sync, SyncCores
 
@@ -115,10 +115,14 @@ class Cut:
         """The value of each slot."""
         values: list[Any] = [*state.places, *state.running]
         for line, cells in enumerate(self.model.dline_cells):
-            values.append((
-                state.owner[line], state.copies[line],
-                tuple(state.data[cell] for cell in cells), tuple(state.memory[cell] for cell in cells),
-            ))  # fmt: skip
+            values.append(
+                (
+                    state.owner[line],
+                    state.copies[line],
+                    tuple(state.data[cell] for cell in cells),
+                    tuple(state.memory[cell] for cell in cells),
+                )
+            )
         for lines in state.icache:
             values += lines
         values += (*state.ahead, *state.buffers, *state.pending, *state.locks, state.deferred, *state.blocks)
@@ -139,11 +143,20 @@ class Cut:
             for cell, new_value, old_value in zip(cells, newest, old, strict=True):
                 data[cell], memory[cell] = new_value, old_value
         return State(
-            places=places, running=running, owner=tuple(line[0] for line in lines),
-            copies=tuple(line[1] for line in lines), data=tuple(data), memory=tuple(memory),
-            icache=tuple(take(len(known)) for known in model.iline_cells), ahead=take(cores), buffers=take(cores),
-            pending=take(cores), locks=take(len(model.locks)), deferred=next(rest), blocks=tuple(rest),
-        )  # fmt: skip
+            places=places,
+            running=running,
+            owner=tuple(line[0] for line in lines),
+            copies=tuple(line[1] for line in lines),
+            data=tuple(data),
+            memory=tuple(memory),
+            icache=tuple(take(len(known)) for known in model.iline_cells),
+            ahead=take(cores),
+            buffers=take(cores),
+            pending=take(cores),
+            locks=take(len(model.locks)),
+            deferred=next(rest),
+            blocks=tuple(rest),
+        )
 
     def seen(self, view: View, value: Any) -> Hashable:
         """What a view shows of a slot's value."""
@@ -233,8 +246,9 @@ class Cut:
             case Discard():
                 guards += (
                     View(self._number[Slot("place", other)], "occupies")
-                    for other in range(len(self.model.programs)) if other != thread
-                )  # fmt: skip
+                    for other in range(len(self.model.programs))
+                    if other != thread
+                )
                 blocks = [self._number[slot] for slot in self.slots if slot.what == "block"]
                 guards += map(View, blocks)
                 parts.append(Part("discarded", (), tuple(blocks)))

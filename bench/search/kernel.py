@@ -17,9 +17,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.jit import inlined, lean_kernel
 from bench.search.packing import AWAITED, BY_THREAD, HASH_KEY, HASH_STEP, NONE, REFUSED, UNKNOWN, Arrays
 from bench.search.relation import BUSY, DATA_WRONG, UNFINISHED
+from bench.support.kernels import inlined, lean_kernel
 
 I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -134,9 +134,9 @@ def _says(a: Arrays, states: U64, row: Word) -> np.uint8:
 def _differs(a: Arrays, states: U64, row: Word, swap: Word, first: Word) -> Word:
     """The first move of a swap, from ``first`` on, that would change the state; if none, the one after the last."""
     move = first
-    while move < a.swaps[swap, 1] and a.images[
-        a.moves[move, 6] + _field(states, row, a.moves, move, 3)
-    ] == _field(states, row, a.moves, move, 0):  # fmt: skip
+    while move < a.swaps[swap, 1] and a.images[a.moves[move, 6] + _field(states, row, a.moves, move, 3)] == _field(
+        states, row, a.moves, move, 0
+    ):
         move += _ONE
     return move
 
@@ -193,9 +193,22 @@ def _owner(mixed: Word, workers: Int) -> Int:
 
 @lean_kernel
 def successors(
-    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, recent: U64, spare: U64, differs: U64,
-    out: U64, hashes: U64, rows: I64, most: Int, lists: I64, report: I64,
-) -> Int:  # fmt: skip
+    a: Arrays,
+    states: U64,
+    picked: I64,
+    at: Int,
+    last: Int,
+    lasting: bool,
+    recent: U64,
+    spare: U64,
+    differs: U64,
+    out: U64,
+    hashes: U64,
+    rows: I64,
+    most: Int,
+    lists: I64,
+    report: I64,
+) -> Int:
     """Make the successors of states until all are done or there is no more room; the first that is not done.
 
     ``picked``: their rows, or empty for rows ``at`` to ``last``.  ``spare``: two rows,
@@ -278,7 +291,7 @@ def successors(
 @lean_kernel
 def insert(
     width: Width, out: U64, hashes: U64, first: Int, rows: Int, table: U64, states: U64, limit: Int, report: I64
-) -> Word:  # fmt: skip
+) -> Word:
     """Put what is new among the successors into the table and behind the states."""
     last = np.uint64(table.shape[0] - 1)
     count = report[COUNT]
@@ -306,9 +319,24 @@ def insert(
 
 @lean_kernel
 def expand(
-    a: Arrays, states: U64, picked: I64, at: Int, last: Int, lasting: bool, recent: U64, spare: U64, differs: U64,
-    out: U64, hashes: U64, rows: I64, most: Int, lists: I64, table: U64, limit: Int, report: I64,
-) -> Int:  # fmt: skip
+    a: Arrays,
+    states: U64,
+    picked: I64,
+    at: Int,
+    last: Int,
+    lasting: bool,
+    recent: U64,
+    spare: U64,
+    differs: U64,
+    out: U64,
+    hashes: U64,
+    rows: I64,
+    most: Int,
+    lists: I64,
+    table: U64,
+    limit: Int,
+    report: I64,
+) -> Int:
     """Both, for the only worker; the first state that is not done, for want of room in the table or for states."""
     while at < last:
         room = min(states.shape[0], table.shape[0] - table.shape[0] // 5) - report[COUNT]

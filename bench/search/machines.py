@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import bench.machine as of_host
 from bench.architecture import machine as of_architecture
 from bench.machine import Kind, Transition
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.steps import Fetch, Get
 
 Taken: TypeAlias = tuple[Any, int, tuple[int, int] | None]

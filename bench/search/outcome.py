@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from bench.machine import Kind, State, Transition
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.search.machines import machine_of
 
 WAITED_FOR = (Kind.DRAIN, Kind.COMPLETE, Kind.SWITCH, Kind.MOVE)

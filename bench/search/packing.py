@@ -165,8 +165,9 @@ class Packing:
         self._flags = _Rows(np.uint8)
         self._flags_of = {
             slot: self._flags.extend(1 << self._bits[slot])
-            for slot, (what, *_) in enumerate(self.relation.cut.slots) if what in ("place", "line", "buffer")
-        }  # fmt: skip
+            for slot, (what, *_) in enumerate(self.relation.cut.slots)
+            if what in ("place", "line", "buffer")
+        }
         self._flagged = np.array([(*self.fields[slot], base) for slot, base in self._flags_of.items()], np.uint64)
         self._lay_out_swaps()
         self._step = _Rows(np.uint64, 4)
@@ -222,11 +223,26 @@ class Packing:
     def arrays(self) -> Arrays:
         """What is known now."""
         return Arrays(
-            (0,) * self.words, self._drivers, self._steps_of.array, self._step.array, self._clear.array,
-            self._reads.array, self._shown.array, self._entries.array, self._results.array, self._wrong.array,
-            self._swaps, self._moves, self._touched.array, self._images.array, self._flagged, self._flags.array,
-            self._hashed_keys, self._hashed_steps, self._hashed_entries,
-        )  # fmt: skip
+            (0,) * self.words,
+            self._drivers,
+            self._steps_of.array,
+            self._step.array,
+            self._clear.array,
+            self._reads.array,
+            self._shown.array,
+            self._entries.array,
+            self._results.array,
+            self._wrong.array,
+            self._swaps,
+            self._moves,
+            self._touched.array,
+            self._images.array,
+            self._flagged,
+            self._flags.array,
+            self._hashed_keys,
+            self._hashed_steps,
+            self._hashed_entries,
+        )
 
     @property
     def most(self) -> int:

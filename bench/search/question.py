@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.machine import Kind, Transition
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.search.machines import machine_of
 
 Failure = Literal["wrong fetch", "lasting"]

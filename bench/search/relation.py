@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bench.machine import Event, Kind, State, Transition, initial, step
-from bench.program import Model
-from bench.scenarios import Role
+from bench.program.compiler import Model
+from bench.program.scenarios import Role
 from bench.search.footprint import Cut, Local, Part, View
 from bench.search.question import Question
 from bench.search.symmetry import Symmetry
@@ -117,9 +117,10 @@ class Relation:
         self._without = question.without
         kinds = {"line": {Kind.WRITE_BACK}, "icache": {Kind.DROP, Kind.FILL}, "ahead": {Kind.AHEAD}}
         self.drivers = tuple(
-            driver for driver in self.cut.drivers
+            driver
+            for driver in self.cut.drivers
             if not kinds.get(self.cut.slots[driver[-1]].what, {Kind.PROGRAM}) <= question.without
-        )  # fmt: skip
+        )
         self.start = self.numbers(initial(model))
 
     # - states

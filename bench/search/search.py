@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.symmetry import symmetry

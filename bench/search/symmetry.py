@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.machine import Pending
-from bench.program import Automaton, Model
+from bench.program.compiler import Automaton, Model
 from bench.search.footprint import Cut, Slot
 from bench.steps import Action, Claim, CleanLine, DropLines, Fetch, Get, Install, Place, Put, Step, Touch
 
@@ -89,10 +89,11 @@ class Swap:
                 return tuple(self.action(store) for store in value)
             case "pending":
                 return frozenset(
-                    Pending(target, self.dlines[line], waits) if target < 0
+                    Pending(target, self.dlines[line], waits)
+                    if target < 0
                     else Pending(self.cores[target], self.ilines[line], waits)
                     for target, line, waits in value
-                )  # fmt: skip
+                )
             case "lock":
                 alone, sharers = value
                 return (self.threads[alone] if alone >= 0 else alone, _bits(self.threads, sharers))
@@ -152,13 +153,21 @@ class Symmetry:
         inside = (swap.tbs[place.inside[0]], place.inside[1]) if place.inside is not None else None
         there = {_sense(step): at for at, step in enumerate(image.steps)}
         alike = (inside, place.occupies, place.rewriting, place.finished, len(place.steps)) == (
-            image.inside, image.occupies, image.rewriting, image.finished, len(there)
-        )  # fmt: skip
+            image.inside,
+            image.occupies,
+            image.rewriting,
+            image.finished,
+            len(there),
+        )
         senses = [
-            (swap.action(step.action), None if (tb := step.needs_block) is None else swap.tbs[tb],
-             step.label.detail, swap.tbs[step.label.tb])
+            (
+                swap.action(step.action),
+                None if (tb := step.needs_block) is None else swap.tbs[tb],
+                step.label.detail,
+                swap.tbs[step.label.tb],
+            )
             for step in place.steps
-        ]  # fmt: skip
+        ]
         if not alike or any(sense not in there for sense in senses):
             raise AsymmetryError
         return [there[sense] for sense in senses]
@@ -213,9 +222,13 @@ def _blocks(model: Model, one: int, other: int) -> Swap | None:
     if dlines is None or None in ilines or len(ilines) > 1:
         return None
     return Swap(
-        tbs, tuple(range(model.scenario.cores)), tuple(range(len(model.programs))), tuple(cells), dlines,
+        tbs,
+        tuple(range(model.scenario.cores)),
+        tuple(range(len(model.programs))),
+        tuple(cells),
+        dlines,
         next(line for line in ilines if line is not None),
-    )  # fmt: skip
+    )
 
 
 def _cores(model: Model, one: int, other: int) -> Swap | None:
@@ -227,9 +240,13 @@ def _cores(model: Model, one: int, other: int) -> Swap | None:
     threads = tuple(range(len(model.programs)))
     cores = _swapped(model.scenario.cores, one, other)
     return Swap(
-        tuple(range(len(model.units))), cores, threads if moves else cores, tuple(range(len(model.final))),
-        tuple(range(len(model.dline_cells))), tuple(range(len(model.iline_cells[0]))),
-    )  # fmt: skip
+        tuple(range(len(model.units))),
+        cores,
+        threads if moves else cores,
+        tuple(range(len(model.final))),
+        tuple(range(len(model.dline_cells))),
+        tuple(range(len(model.iline_cells[0]))),
+    )
 
 
 def _lines(line_of: tuple[int, ...], held: tuple[tuple[int, ...], ...], cells: list[int]) -> tuple[int, ...] | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from bench.machine import Kind, State, Transition
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.search.machines import machine_of
 from bench.search.outcome import Outcome, is_alive, witness
 from bench.search.question import Question

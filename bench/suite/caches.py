@@ -53,10 +53,14 @@ class Loop:
         for words in chunks:
             words = np.ascontiguousarray(words)
             self._replay(
-                ctypes.c_void_p(words.ctypes.data), ctypes.c_size_t(words.size), ctypes.c_void_p(spans.ctypes.data),
-                ctypes.c_void_p(held.ctypes.data), ctypes.c_uint32(shape.sets), ctypes.c_uint32(shape.ways),
+                ctypes.c_void_p(words.ctypes.data),
+                ctypes.c_size_t(words.size),
+                ctypes.c_void_p(spans.ctypes.data),
+                ctypes.c_void_p(held.ctypes.data),
+                ctypes.c_uint32(shape.sets),
+                ctypes.c_uint32(shape.ways),
                 ctypes.c_void_p(counts.ctypes.data),
-            )  # fmt: skip
+            )
         return Misses(*map(int, counts))
 
 

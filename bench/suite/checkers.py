@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from bench.machine import State, Transition, environment_steps, initial, program_steps
-from bench.program import Model
+from bench.program.compiler import Model
 from bench.search.question import Question
 
 
@@ -42,9 +42,13 @@ def minicheck(model: Model, question: Question) -> Found:
         return [("", (step.state, question.fails(model, step))) for step in _steps(model, node[0])]
 
     protocol = package.Protocol(
-        name="", candidate=False, fields=("state", "failed"), initial=(initial(model), False), transitions=transitions,
+        name="",
+        candidate=False,
+        fields=("state", "failed"),
+        initial=(initial(model), False),
+        transitions=transitions,
         invariants={"right": lambda fields: not fields["failed"]},
-    )  # fmt: skip
+    )
     answer = package.check_safety(protocol, max_states=10_000_000)
     trace = answer["properties"]["right"]["counterexample"] or [None]
     return Found(bool(answer["properties"]["right"]["holds"]), len(trace) - 1, answer["reachable_states"])

@@ -33,8 +33,12 @@ def model(chain: Chain, causes: Sequence[Cause]) -> str:
         name = ("probability", *(kind.name.lower() for kind in CHANCY))[number % EACH]
         lines.append(f"const double q{number} = {value!r}; // {causes[number // EACH].name}: {name}")
     begin, clean = chain.start
-    lines += ["module chain", f"p : [0..{over}] init {numbers[begin]};", f"e : [0..{surroundings - 1}] init {clean};",
-              f"k : [0..{last}] init 0;"]  # fmt: skip
+    lines += [
+        "module chain",
+        f"p : [0..{over}] init {numbers[begin]};",
+        f"e : [0..{surroundings - 1}] init {clean};",
+        f"k : [0..{last}] init 0;",
+    ]
     for position, edges in walk.edges.items():
         choices: dict[tuple[int, int], list[Edge]] = defaultdict(list)
         for edge in edges:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.program import Model
-from bench.scenarios import Role
+from bench.program.compiler import Model
+from bench.program.scenarios import Role
 from bench.steps import Action, CleanLine, DropLines, Fetch, Get, Give, Pass, Put, Take, Touch
 from strategies.operations import Barrier, Scope, Sync, SyncCores
 

@@ -11,7 +11,7 @@ import pytest
 from bench.check.cell import Options
 from bench.check.cells import Check, check_all
 from bench.hosts import load_host
-from bench.scenarios import LASTING_IN, PARTIAL_IN, scenario_names
+from bench.program.scenarios import LASTING_IN, PARTIAL_IN, scenario_names
 from bench.search.explore import explore
 from bench.search.outcome import Outcome
 from bench.search.walk import walk
@@ -117,9 +117,13 @@ def test_in_python(measure: Measure, name: str) -> None:
 def test_scaled(measure: Measure, case: Case) -> None:
     """Ours, both cores, like blocks and cores swapped: how it grows."""
     found = measure(
-        lambda: explored(case, symmetric=True), "search, both cores, like blocks and cores swapped", case.name,
-        work=states, unit="states", all_states=lambda _: SCALED[case][0],
-    )  # fmt: skip
+        lambda: explored(case, symmetric=True),
+        "search, both cores, like blocks and cores swapped",
+        case.name,
+        work=states,
+        unit="states",
+        all_states=lambda _: SCALED[case][0],
+    )
     assert (found.verdict, found.states) == ("holds", SCALED[case][1])
 
 
@@ -177,7 +181,12 @@ def test_every_verdict(measure: Measure) -> None:
     """All cells of the main table, on both cores."""
     cells = checks()
     found = measure(
-        lambda: check_all(cells), "every verdict of the default compare", OURS, goal=Goal(seconds=0.5), rounds=9,
-        cells=len, states=lambda all: sum(one.outcome.states for one in all if one.outcome is not None),
-    )  # fmt: skip
+        lambda: check_all(cells),
+        "every verdict of the default compare",
+        OURS,
+        goal=Goal(seconds=0.5),
+        rounds=9,
+        cells=len,
+        states=lambda all: sum(one.outcome.states for one in all if one.outcome is not None),
+    )
     assert len(found) == 60

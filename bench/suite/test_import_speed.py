@@ -58,9 +58,13 @@ def test_import(measure: Measure, case: tuple[Path, str], tmp_path: Path) -> Non
     """Ours."""
     log, packing = case
     measure(
-        lambda: import_log(str(log), tmp_path / "x.trace"), group(log, packing), OURS, rounds=9,
-        executions=lambda trace: trace.length, tbs=lambda trace: len(trace.blocks),
-    )  # fmt: skip
+        lambda: import_log(str(log), tmp_path / "x.trace"),
+        group(log, packing),
+        OURS,
+        rounds=9,
+        executions=lambda trace: trace.length,
+        tbs=lambda trace: len(trace.blocks),
+    )
 
 
 def test_decompression(measure: Measure, case: tuple[Path, str]) -> None:

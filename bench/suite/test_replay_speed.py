@@ -53,9 +53,7 @@ def spans(trace: Trace) -> npt.NDArray[np.uint32]:
     """First and last line of each TB."""
     layout = lay_out(trace.blocks, trace.retranslations, "arm")
     line = HOST.icache.line
-    return np.stack(
-        (layout.addresses // line, (layout.addresses + layout.sizes - 1) // line), axis=1
-    ).astype(np.uint32)  # fmt: skip
+    return np.stack((layout.addresses // line, (layout.addresses + layout.sizes - 1) // line), axis=1).astype(np.uint32)
 
 
 def simulated(trace: Trace, chunks: list[npt.NDArray[np.uint32]] | None = None) -> Counts:
@@ -83,43 +81,46 @@ def misses(found: Counts) -> int:
 
 def test_kernel(measure: Measure, trace: Trace) -> None:
     """Ours, decoding included."""
-    measure(
-        lambda: simulated(trace), WHOLE, OURS, work=executions, unit="TB executions", lines=lines, misses=misses
-    )  # fmt: skip
+    measure(lambda: simulated(trace), WHOLE, OURS, work=executions, unit="TB executions", lines=lines, misses=misses)
 
 
 def test_loop(measure: Measure, trace: Trace, tmp_path: Path) -> None:
     """The limit: a loop in C; it is given the same decoded trace, piece by piece."""
     loop, where = caches.Loop(tmp_path), spans(trace)
     found = measure(
-        lambda: loop(HOST.icache, where, trace.executions()), WHOLE, "a loop in C (gcc -O3)", work=executions,
-        unit="TB executions", goal=Goal(fast=1), lines=lambda found: found.lines, misses=lambda found: found.missed,
-    )  # fmt: skip
+        lambda: loop(HOST.icache, where, trace.executions()),
+        WHOLE,
+        "a loop in C (gcc -O3)",
+        work=executions,
+        unit="TB executions",
+        goal=Goal(fast=1),
+        lines=lambda found: found.lines,
+        misses=lambda found: found.missed,
+    )
     ours = simulated(trace)
     assert found == caches.Misses(ours.executions, ours.code_lines, ours.code_misses)
 
 
 def test_kernel_start(measure: Measure, trace: Trace, start: npt.NDArray[np.uint32]) -> None:
     """Ours, on what the peers in Python get."""
-    measure(
-        lambda: simulated(trace, [start]), START, OURS, work=lines, unit="line accesses", rounds=9, misses=misses
-    )  # fmt: skip
+    measure(lambda: simulated(trace, [start]), START, OURS, work=lines, unit="line accesses", rounds=9, misses=misses)
 
 
 @pytest.mark.parametrize(("name", "peer"), [("pycachesim", caches.pycachesim), ("libCacheSim", caches.libcachesim)])
 def test_peer(
-    measure: Measure,
-    trace: Trace,
-    start: npt.NDArray[np.uint32],
-    name: str,
-    peer: Callable[..., caches.Misses],
+    measure: Measure, trace: Trace, start: npt.NDArray[np.uint32], name: str, peer: Callable[..., caches.Misses]
 ) -> None:
     """Equal misses, and how long they take."""
     where = spans(trace)
     found = measure(
-        lambda: peer(HOST.icache, where, [start]), START, name, work=lambda found: found.lines, unit="line accesses",
-        goal=Goal(fast=100), misses=lambda found: found.missed,
-    )  # fmt: skip
+        lambda: peer(HOST.icache, where, [start]),
+        START,
+        name,
+        work=lambda found: found.lines,
+        unit="line accesses",
+        goal=Goal(fast=100),
+        misses=lambda found: found.missed,
+    )
     ours = simulated(trace, [start])
     assert found == caches.Misses(ours.executions, ours.code_lines, ours.code_misses)
 
@@ -128,15 +129,19 @@ def test_ten_strategies(measure: Measure, trace: Trace) -> None:
     """All strategies at once."""
     strategies, translator = [find(name) for name in shipped()], load_translator("arm@2010")
     measure(
-        lambda: replay(trace, HOST, translator, strategies, Parameters()), TEN, f"{OURS}, {len(strategies)} strategies",
+        lambda: replay(trace, HOST, translator, strategies, Parameters()),
+        TEN,
+        f"{OURS}, {len(strategies)} strategies",
         strategies=len,
-    )  # fmt: skip
+    )
 
 
 def test_loop_beside_ten(measure: Measure, trace: Trace, tmp_path: Path) -> None:
     """One pass of the loop in C."""
     loop, where = caches.Loop(tmp_path), spans(trace)
     measure(
-        lambda: loop(HOST.icache, where, trace.executions()), TEN, "one pass of the loop in C, instructions alone",
+        lambda: loop(HOST.icache, where, trace.executions()),
+        TEN,
+        "one pass of the loop in C, instructions alone",
         goal=Goal(fast=0.5),
-    )  # fmt: skip
+    )

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.check.cell import Checked
-from bench.check.follow import Wanted, load_events
+from bench.explain.follow import Wanted, load_events
 from bench.hosts import Host
+from bench.program.effects import flat, tree
+from bench.program.scenarios import ALONE, LASTING_IN, scenario_names
 from bench.replay.parameters import Parameters
 from bench.risk.risk import Alone
-from bench.scenarios import ALONE, LASTING_IN, scenario_names
-from bench.survey import flat, tree
+from bench.support.text import listed
 from bench.thread.lab import Lab
 from bench.translators.consequence import consequences
 from bench.translators.registry import first_versions
-from bench.words import listed
 from strategies import registry
 from strategies.operations import Acquire, Clean, Flush, Invalidate, Lookup, SyncCores
 
@@ -38,9 +38,14 @@ A_FEW_MILLIONS = 1 / 2e6
 """Less than one in a few millions is at most that."""
 
 THE_TABLE = (
-    ("absent", "absent", "ok"), ("absent", "absent", "ok"), ("absent", "wrong", "ok"), ("absent", "absent", "wrong"),
-    ("absent", "absent", "wrong"), ("absent", "ok", "wrong"), ("wrong", "ok", "wrong"),
-)  # fmt: skip
+    ("absent", "absent", "ok"),
+    ("absent", "absent", "ok"),
+    ("absent", "wrong", "ok"),
+    ("absent", "absent", "wrong"),
+    ("absent", "absent", "wrong"),
+    ("absent", "ok", "wrong"),
+    ("wrong", "ok", "wrong"),
+)
 """Instruction cache, data cache and memory in the seven rows of the thread's table."""
 
 
@@ -417,9 +422,10 @@ def tb_flush(lab: Lab) -> Finding:
     """The question read literally: one thread, without a tb flush, and with one before the fatal retranslation."""
     cell = ("flush-on-tb-flush", "cortex-a9", "system", "arm@2010")
     events = (
-        Wanted("T1 writes the code buffer", 0, "writes", "the code buffer"), Wanted("T1 faults", 0, "faults"),
+        Wanted("T1 writes the code buffer", 0, "writes", "the code buffer"),
+        Wanted("T1 faults", 0, "faults"),
         Wanted("T1 runs wrong", 0, "runs wrong"),
-    )  # fmt: skip
+    )
     none = lab.fails(*cell)
     followed = lab.check(*cell, flushes=1, retranslations=1, follow=events).followed
     after = followed is not None and followed.reached == len(events)
@@ -587,11 +593,14 @@ def better(lab: Lab) -> Finding:
     needs = {name: _needs(lab, name) for name in right}
     free = [name for name in right if not needs[name]]
     partial = [
-        name for name in right if not any(
+        name
+        for name in right
+        if not any(
             lab.fails(name, "mips-24kc", scenario, "mips@2010", hazard="partial")
-            for scenario in scenario_names() if scenario != "migrate"
+            for scenario in scenario_names()
+            if scenario != "migrate"
         )
-    ]  # fmt: skip
+    ]
     shown = "; ".join(f"{name} ({listed(needs[name]) or 'nothing'})" for name in right)
     return Finding(
         _decided("idempotent" in free and "idempotent" in partial),
@@ -656,9 +665,7 @@ def _flush_cycles(host: Host, size: float) -> float:
     if recipe.by == "nobody":
         return 0.0
     lines = -(-size // host.icache.line)
-    call, line, remote = (
-        figure.in_cycles(host.clock_ghz)[1] for figure in (recipe.call, recipe.line, recipe.remote)
-    )  # fmt: skip
+    call, line, remote = (figure.in_cycles(host.clock_ghz)[1] for figure in (recipe.call, recipe.line, recipe.remote))
     return call + lines * line + remote
 
 

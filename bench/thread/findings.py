@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.thread.claims import CLAIMS, Claim, Finding
 from bench.thread.lab import Lab
 

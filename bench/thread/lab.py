@@ -8,10 +8,10 @@ from typing import Any
 
 from bench.check.cell import Checked, Options, check
 from bench.check.command import command
-from bench.errors import InputError
 from bench.hosts import Host, host_names, load_host
+from bench.program.scenarios import scenario_names
 from bench.risk.risk import Bench, Risk
-from bench.scenarios import scenario_names
+from bench.support.errors import InputError
 from bench.traces.info import TraceInfo, info
 from bench.traces.store import load_trace
 from bench.translators.registry import load_translator
@@ -56,9 +56,7 @@ class Lab:
 
     def failing(self, strategy: str, host: str, translator: str, **options: Any) -> tuple[str, ...]:
         """The scenarios in which a strategy fails on a host."""
-        return tuple(
-            name for name in scenario_names() if self.fails(strategy, host, name, translator, **options)
-        )  # fmt: skip
+        return tuple(name for name in scenario_names() if self.fails(strategy, host, name, translator, **options))
 
     def command(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> str:
         """The command that shows the cell."""

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from bench.jit import kernel
+from bench.support.kernels import kernel
 from bench.traces.successor import STOPPED, Words
 from bench.traces.trace import I64, Trace
 

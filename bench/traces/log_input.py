@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol, Self, cast
 
 import zstandard
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.traces.zstd_frames import FrameEnds
 
 _BLOCK = 1 << 20

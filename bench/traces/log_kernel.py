@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from bench.jit import lean_kernel, part
+from bench.support.kernels import lean_kernel, part
 from bench.traces.successor import UNKNOWN_TB, Words
 
 Bytes = npt.NDArray[np.uint8]
@@ -56,9 +56,23 @@ class Stop(enum.IntEnum):
 
 # The same for the kernels, which know no enumerations.
 (
-    _END, _LINE, _FULL, _GROW, _PROLOGUE, _BAD_TRACE, _BAD_THREAD, _BAD_PC, _UNKNOWN_ADDRESS, _BAD_HOST_LINE,
-    _WATCHED, _FLUSHED, _DISCARDED, _UNTRANSLATED, _BAD_CHUNK, _TOO_MANY,
-) = (int(stop) for stop in Stop)  # fmt: skip
+    _END,
+    _LINE,
+    _FULL,
+    _GROW,
+    _PROLOGUE,
+    _BAD_TRACE,
+    _BAD_THREAD,
+    _BAD_PC,
+    _UNKNOWN_ADDRESS,
+    _BAD_HOST_LINE,
+    _WATCHED,
+    _FLUSHED,
+    _DISCARDED,
+    _UNTRANSLATED,
+    _BAD_CHUNK,
+    _TOO_MANY,
+) = (int(stop) for stop in Stop)
 _NO_STOP: Final = -1
 
 SLACK: Final = 128
@@ -319,9 +333,17 @@ def _remember(data: Bytes, at: int, after: int, memo: I64, texts: Bytes, row: in
 
 @part
 def _known_traces(
-    data: Bytes, end: int, state: I64, table: I64, memo: I64, texts: Bytes, tb: I64, words: Words, last: I64,
+    data: Bytes,
+    end: int,
+    state: I64,
+    table: I64,
+    memo: I64,
+    texts: Bytes,
+    tb: I64,
+    words: Words,
+    last: I64,
     watched: npt.NDArray[np.bool_],
-) -> None:  # fmt: skip
+) -> None:
     """Take ``Trace`` lines of known texts, of the thread of the line before; of a watched thread only one."""
     first_word, last_word, skip, thread = state[_PREFIX], state[_PREFIX_TAIL], state[_PREFIX_LENGTH], state[THREAD]
     at = state[AT]
@@ -332,9 +354,8 @@ def _known_traces(
     filled = first
     room = min(room, words.size - first)
     while (
-        at < end and filled - first < room
-        and _word(data, at) == first_word and _word(data, at + skip - 8) == last_word
-    ):  # fmt: skip
+        at < end and filled - first < room and _word(data, at) == first_word and _word(data, at + skip - 8) == last_word
+    ):
         at += skip
         following = memo[row & _SLOT_MASK, _NEXT]
         slot = following & _SLOT_MASK
@@ -533,9 +554,12 @@ def _guest_line(data: Bytes, at: int, state: I64, pool: I64, known: I64) -> int:
         return -1
     end = begin + 1
     while (
-        97 <= data[end] <= 122 or 48 <= data[end] <= 57 or 65 <= data[end] <= 90 or data[end] == _DOT
+        97 <= data[end] <= 122
+        or 48 <= data[end] <= 57
+        or 65 <= data[end] <= 90
+        or data[end] == _DOT
         or data[end] == _UNDERSCORE
-    ):  # fmt: skip
+    ):
         end += 1
     # What could be an opcode and a mnemonic of ARM has a space here.
     if state[GUEST] == MIPS and data[end] != _TAB and data[end] != _NEWLINE:
@@ -618,10 +642,12 @@ def _host_code(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
             offset = address - start
             # An x86 instruction of more than eight bytes wraps: addresses rise all the same.
             good = (
-                data[at + 1] == _X and after > at + 2 and data[after] == _COLON
+                data[at + 1] == _X
+                and after > at + 2
+                and data[after] == _COLON
                 and latest < offset < size
                 and (mark != _NO_MARK or offset != 0 or state[BLOCK] != IN_OUT)
-            )  # fmt: skip
+            )
             if good:
                 if mark == _MARK_INSTRUCTION:
                     chunk[first + count - 1, CHUNK_END] = offset
@@ -634,10 +660,13 @@ def _host_code(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
         elif _word(data, at) == _GUEST_MARK and _word(data, at + 8) == _GUEST_MARK_8:
             guest, after = _hex(data, at + _GUEST_MARK_SIZE)
             good = (
-                data[at + 16] == _ZERO and data[at + 17] == _X and after > at + _GUEST_MARK_SIZE
-                and count < MOST_CHUNKS and state[_SLOW] < 0
+                data[at + 16] == _ZERO
+                and data[at + 17] == _X
+                and after > at + _GUEST_MARK_SIZE
+                and count < MOST_CHUNKS
+                and state[_SLOW] < 0
                 and (count == 0) == _starts(data, after, end, _PROLOGUE_MARK)
-            )  # fmt: skip
+            )
             if good and count == 0:
                 after += _PROLOGUE_MARK.size
             good = good and data[after] == _NEWLINE
@@ -720,9 +749,11 @@ def _place(state: I64, table: I64, memo: I64, live: I64, last: I64) -> int:
         if start == state[LATEST_START] and not state[_RAN]:
             stop = _DISCARDED
         elif (
-            state[SYSTEM] and threads > 1
-            and (at == 0 or live[at - 1, 1] <= start) and (at == count or live[at, 0] >= end)
-        ):  # fmt: skip
+            state[SYSTEM]
+            and threads > 1
+            and (at == 0 or live[at - 1, 1] <= start)
+            and (at == count or live[at, 0] >= end)
+        ):
             for later in range(count, at, -1):
                 live[later, 0] = live[later - 1, 0]
                 live[later, 1] = live[later - 1, 1]
@@ -869,10 +900,7 @@ def scan(
                 continue
             if state[_MARK] != _NO_MARK or state[_LATEST] < 0 or (block == IN_OUT and state[_BLOCK_CHUNKS] == 0):
                 return _BAD_HOST_LINE
-            if (
-                state[TBS] == tb.shape[0] or state[LIVE] == live.shape[0]
-                or 2 * (state[ENTRIES] + 1) > table.shape[0]
-            ):  # fmt: skip
+            if state[TBS] == tb.shape[0] or state[LIVE] == live.shape[0] or 2 * (state[ENTRIES] + 1) > table.shape[0]:
                 return _GROW
             state[AT] = at + 1
             state[LINE_NUMBER] += 1

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.traces.log_input import LogBytes
 from bench.traces.log_kernel import SLACK
 

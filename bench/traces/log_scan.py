@@ -54,9 +54,22 @@ class Scanner:
         """Go on until something is the caller's to do."""
         while True:
             stop = k.scan(
-                self._data, self._end, self._state, self._table, self._memo, self._texts, self._tb, self._chunk,
-                self._live, self._pool, self._pending, self._known, self._words, self._last, self._watched,
-            )  # fmt: skip
+                self._data,
+                self._end,
+                self._state,
+                self._table,
+                self._memo,
+                self._texts,
+                self._tb,
+                self._chunk,
+                self._live,
+                self._pool,
+                self._pending,
+                self._known,
+                self._words,
+                self._last,
+                self._watched,
+            )
             if stop != Stop.GROW:
                 return _STOPS[stop]
             self._grow()

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.traces.info import Distribution, info
 from bench.traces.successor import THREADS, UNKNOWN_TB, Words
 from bench.traces.trace import CHUNK, I64, U32, Blocks, Guest, Retranslations, Trace

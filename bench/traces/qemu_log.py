@@ -35,7 +35,7 @@ from typing import Final
 
 import numpy as np
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.traces.guest_accesses import by_operands, instruction
 from bench.traces.log_kernel import Stop
 from bench.traces.log_lines import LONGEST_LINE, whole_lines

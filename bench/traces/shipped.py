@@ -1,6 +1,6 @@
 """The traces that come with the package, and what each of them is.
 
-``bench/traces/make_shipped.py`` makes their files from recordings.  Nothing
+``bench/tools/make_shipped.py`` makes their files from recordings.  Nothing
 heavy is imported here, so that the command line can name them in its help.
 """
 

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
-from bench.errors import InputError
-from bench.files import replacing
+from bench.support.errors import InputError
+from bench.support.files import replacing
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 from bench.traces.successor import THREADS, UNKNOWN_TB, Decoder, Encoder, Words
 from bench.traces.trace import CHUNK, AccessTag, Blocks, Guest, Mode, Retranslations, Trace

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bench.jit import kernel
+from bench.support.kernels import kernel
 
 UNKNOWN_TB = 0xFF_FFFF
 """The TB id of an execution whose translation is not in the log."""
@@ -33,13 +33,7 @@ _LONGEST_RUN = 0xFFFF_FFFF
 
 
 @kernel
-def _encode(
-    words: Words,
-    successor: Words,
-    last: Words,
-    state: npt.NDArray[np.int64],
-    pairs: Words,
-) -> int:
+def _encode(words: Words, successor: Words, last: Words, state: npt.NDArray[np.int64], pairs: Words) -> int:
     """Append the pairs of ``words`` to ``pairs`` (flat); return how many numbers were written."""
     run = state[_RUN]
     thread = state[_THREAD]
@@ -63,13 +57,7 @@ def _encode(
 
 
 @kernel
-def _decode(
-    pairs: Words,
-    successor: Words,
-    last: Words,
-    state: npt.NDArray[np.int64],
-    out: Words,
-) -> bool:
+def _decode(pairs: Words, successor: Words, last: Words, state: npt.NDArray[np.int64], out: Words) -> bool:
     """Fill ``out`` from ``pairs`` (flat) where ``state`` stands; false if a word names no known TB.
 
     Stops early where the pairs end; ``state`` holds how much of either was used.

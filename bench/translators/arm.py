@@ -258,11 +258,7 @@ class Arm2014(_Arm, OutOfLineBackend):
         """The branch at offset ``missed`` leads here; the arguments that both helpers have follow."""
         word = _bl(out.here - missed, _NE).word
         out.patch(Phase.BRANCH_UPDATE, missed, word, known=_IMM24, form=Form.READ_BACK)
-        out.put(
-            Phase.SLOW_PATH,
-            _mov(_R0, _ENV_2014).leaving(r0="r6"),
-            _mov(_R1, _ADDRESS).leaving(r1="r4"),
-        )
+        out.put(Phase.SLOW_PATH, _mov(_R0, _ENV_2014).leaving(r0="r6"), _mov(_R1, _ADDRESS).leaving(r1="r4"))
 
     @staticmethod
     def _helper(out: Emitter, access: Access) -> None:
@@ -297,11 +293,7 @@ class Arm2014(_Arm, OutOfLineBackend):
         )
         self._helper(out, "store")
         call = _through_register(_SCRATCH_2014, link=False).tail_call(
-            r0=Holds.STATE,
-            r1=Holds.ADDRESS,
-            r2=Holds.VALUE,
-            r3=Holds.MEMORY_INDEX,
-            **{"[sp]": Holds.RETURN_ADDRESS},
+            r0=Holds.STATE, r1=Holds.ADDRESS, r2=Holds.VALUE, r3=Holds.MEMORY_INDEX, **{"[sp]": Holds.RETURN_ADDRESS}
         )
         out.put(Phase.SLOW_PATH, call)
 

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, get_args
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators.emitter import Emitter
 from bench.translators.flow import Follower, outcomes
 from bench.translators.instruction import Fact, Holds

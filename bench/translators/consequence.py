@@ -10,20 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bench.support.text import listed
 from bench.translators.disassembly import disassembler
 from bench.translators.flow import Course, outcomes
 from bench.translators.instruction import Holds
 from bench.translators.translator import Code, Translator
-from bench.words import listed
 
 Harm = Literal["none", "illegal", "loop", "outside", "wrong address", "wrong value", "twice", "left out"]
 """In the order in which one outranks another: from what the guest cannot notice, if at all, to what it must."""
 
-WHEN = {
-    "hit": "on a TLB hit",
-    "miss": "on a TLB miss",
-    "skip": "where the guest's condition skips the access",
-}
+WHEN = {"hit": "on a TLB hit", "miss": "on a TLB miss", "skip": "where the guest's condition skips the access"}
 """The ways in which the last access of a block can go, in words."""
 
 _SEES: dict[Harm, str] = {
@@ -127,9 +123,7 @@ class _Followed:
         held = dict(wrong.registers)
         return any(held.get(name) != what for name, what in right.registers if what == Holds.VALUE)
 
-    def _what(
-        self, harm: Harm, right: Course, wrong: Course, skipped: tuple[int, ...], run: tuple[int, ...]
-    ) -> str:  # fmt: skip
+    def _what(self, harm: Harm, right: Course, wrong: Course, skipped: tuple[int, ...], run: tuple[int, ...]) -> str:
         word = self._text(self.offset, self.value)
         if harm == "illegal":
             return f"the core meets {word}, which is no instruction"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators import hppa_disassembly, ia64_disassembly
 from bench.translators.translator import Code, Translator
 from strategies.writes import Unit
 
-_READ_HERE = {
-    "hppa": hppa_disassembly.disassemble,
-    "ia64": ia64_disassembly.disassemble,
-}
+_READ_HERE = {"hppa": hppa_disassembly.disassemble, "ia64": ia64_disassembly.disassemble}
 
 
 def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], str]:

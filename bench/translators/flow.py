@@ -62,11 +62,7 @@ class Follower:
         self._last = max((item.access for item in placed), default=0)
 
     def course(
-        self,
-        facts: Sequence[frozenset[Fact]],
-        *,
-        faults: bool = False,
-        wrong: Mapping[int, int] | None = None,
+        self, facts: Sequence[frozenset[Fact]], *, faults: bool = False, wrong: Mapping[int, int] | None = None
     ) -> Course:
         """Follow the block; ``facts[n]`` is what holds for guest access n.
 

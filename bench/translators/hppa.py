@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from bench.errors import InputError
+from bench.support.errors import InputError
 from bench.translators.backend import InLineBackend
 from bench.translators.emitter import Emitter
 from bench.translators.instruction import Fact, Holds, Instruction

@@ -12,14 +12,31 @@ from __future__ import annotations
 
 # The execution units of the slots of each template, and the slots behind which a group of instructions ends.
 _TEMPLATES: dict[int, tuple[str, tuple[int, ...]]] = {
-    0x00: ("MII", ()), 0x01: ("MII", (2,)), 0x02: ("MII", (1,)), 0x03: ("MII", (1, 2)),
-    0x04: ("MLX", ()), 0x05: ("MLX", (2,)),
-    0x08: ("MMI", ()), 0x09: ("MMI", (2,)), 0x0A: ("MMI", (0,)), 0x0B: ("MMI", (0, 2)),
-    0x0C: ("MFI", ()), 0x0D: ("MFI", (2,)), 0x0E: ("MMF", ()), 0x0F: ("MMF", (2,)),
-    0x10: ("MIB", ()), 0x11: ("MIB", (2,)), 0x12: ("MBB", ()), 0x13: ("MBB", (2,)),
-    0x16: ("BBB", ()), 0x17: ("BBB", (2,)), 0x18: ("MMB", ()), 0x19: ("MMB", (2,)),
-    0x1C: ("MFB", ()), 0x1D: ("MFB", (2,)),
-}  # fmt: skip
+    0x00: ("MII", ()),
+    0x01: ("MII", (2,)),
+    0x02: ("MII", (1,)),
+    0x03: ("MII", (1, 2)),
+    0x04: ("MLX", ()),
+    0x05: ("MLX", (2,)),
+    0x08: ("MMI", ()),
+    0x09: ("MMI", (2,)),
+    0x0A: ("MMI", (0,)),
+    0x0B: ("MMI", (0, 2)),
+    0x0C: ("MFI", ()),
+    0x0D: ("MFI", (2,)),
+    0x0E: ("MMF", ()),
+    0x0F: ("MMF", (2,)),
+    0x10: ("MIB", ()),
+    0x11: ("MIB", (2,)),
+    0x12: ("MBB", ()),
+    0x13: ("MBB", (2,)),
+    0x16: ("BBB", ()),
+    0x17: ("BBB", (2,)),
+    0x18: ("MMB", ()),
+    0x19: ("MMB", (2,)),
+    0x1C: ("MFB", ()),
+    0x1D: ("MFB", (2,)),
+}
 
 _WIDTHS = {0: "1", 1: "2", 2: "4", 3: "8"}
 _PREDICTIONS = {0: "sptk", 1: "spnt", 2: "dptk", 3: "dpnt"}

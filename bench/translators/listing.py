@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from bench.translators.consequence import Consequence, consequences
 from bench.translators.disassembly import disassembler
 from bench.translators.translator import Code, Translator
-from strategies.asking import ask
+from strategies.evaluation import ask
 from strategies.operations import Store
-from strategies.unfixed import Unfixed
+from strategies.retranslation.unfixed import Unfixed
 from strategies.writes import Form, Phase, Write
 
 _AS_EMITTED = Unfixed()
@@ -80,11 +80,14 @@ def listing(translator: Translator, code: Code) -> Listing:
     }
     wrong = tuple(
         Wrong(
-            offset, value, disassemble(units[offset], value), offset in code.unfinished,
+            offset,
+            value,
+            disassemble(units[offset], value),
+            offset in code.unfinished,
             consequences(translator, code, offset, value),
         )
         for offset, value in values
-    )  # fmt: skip
+    )
     return Listing(translator, code, rows, wrong)
 
 

@@ -87,8 +87,11 @@ class Mips2010(InLineBackend):
     wide_guest = True
     tlb = HOST_32
     registers: ClassVar[dict[str, Holds]] = {
-        "s1": Holds.ADDRESS, "s2": Holds.VALUE, "s3": Holds.ADDRESS_HIGH, "s0": Holds.STATE,
-    }  # fmt: skip
+        "s1": Holds.ADDRESS,
+        "s2": Holds.VALUE,
+        "s3": Holds.ADDRESS_HIGH,
+        "s0": Holds.STATE,
+    }
 
     _begun: ClassVar[Form] = Form.WHOLE
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 
-from bench.errors import InputError
 from bench.hosts import Host
+from bench.support.errors import InputError
 from bench.translators.aarch64 import Aarch64
 from bench.translators.arm import Arm2010, Arm2011, Arm2014
 from bench.translators.hppa import Hppa
@@ -20,9 +20,26 @@ from bench.translators.translator import Translator
 from bench.translators.x86_64 import X86_64
 
 _SHIPPED: tuple[Translator, ...] = (
-    Arm2010(), Arm2011(), Arm2014(), Aarch64(), Mips2010(), Mips2011(), Ppc2010(), Ppc2012(), Ppc64_2010(),
-    Ppc64_2013(), S390x2010(), S390x2014(), S390x2015(), Sparc2010(), Sparc2012(), Hppa(), I386(), Ia64(), X86_64(),
-)  # fmt: skip
+    Arm2010(),
+    Arm2011(),
+    Arm2014(),
+    Aarch64(),
+    Mips2010(),
+    Mips2011(),
+    Ppc2010(),
+    Ppc2012(),
+    Ppc64_2010(),
+    Ppc64_2013(),
+    S390x2010(),
+    S390x2014(),
+    S390x2015(),
+    Sparc2010(),
+    Sparc2012(),
+    Hppa(),
+    I386(),
+    Ia64(),
+    X86_64(),
+)
 
 BARE_VERSION = "2010"
 """The version that a bare name means: early January 2011, before the fix; or the first, of a backend born later."""

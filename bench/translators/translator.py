@@ -138,6 +138,16 @@ class Translator(abc.ABC):
 
 
 __all__ = [
-    "ACCESSES", "GUEST_BITS", "Access", "Code", "Form", "GuestBits", "Path", "Phase", "Region", "Translator", "Unit",
+    "ACCESSES",
+    "GUEST_BITS",
+    "Access",
+    "Code",
+    "Form",
+    "GuestBits",
+    "Path",
+    "Phase",
+    "Region",
+    "Translator",
+    "Unit",
     "Write",
-]  # fmt: skip
+]

@@ -144,12 +144,15 @@ class X86(InLineBackend):
             _and(first, COMPARED).leaving(**{NAMES[first]: Holds.EXPECTED}),
             _and(second, tlb.index_mask).leaving(**{NAMES[second]: Holds.INDEX}),
             encode(
-                self.wide_env, 0x8D, _modrm(_OFFSET_32, second, _SIB), _modrm(0, second, self.env),
+                self.wide_env,
+                0x8D,
+                _modrm(_OFFSET_32, second, _SIB),
+                _modrm(0, second, self.env),
                 signed(tlb.table + compared),
             ).leaving(**{NAMES[second]: Holds.ENTRY}),  # lea second, [env + second + offset]
             _compare(first, second, 0),
             _mov(first, self.address),
-        )  # fmt: skip
+        )
         branch = _short(_JNE).branch("low differs" if wide_guest else "miss")
         missed = [out.begin(Phase.BRANCH, branch, known=_OPCODE, form=Form.SKIP_BYTES)]
         if wide_guest:

@@ -14,17 +14,17 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 
-from bench.breakeven import WHATS, BreakEven, break_even
 from bench.check.cell import Checked
 from bench.check.command import command
-from bench.check.explain import Row
-from bench.compare import Compared, Comparison
+from bench.compare.breakeven import WHATS, BreakEven, break_even
+from bench.compare.comparison import Compared, Comparison
+from bench.explain.counterexample import Row
 from bench.replay.parameters import Parameters
 from bench.report.checks import verdict
 from bench.report.comparisons import sentences
 from bench.report.costs import cycles, memory, number, share
-from bench.report.made import command_line, commit, installed
 from bench.report.page import charts
+from bench.report.provenance import command_line, commit, installed
 from bench.report.tradeoff import PARTS, frontier, points
 from bench.traces.trace import Trace
 
@@ -37,11 +37,20 @@ def as_page(comparisons: Sequence[Comparison], trace: Trace, parameters: Paramet
     title = "Staleline: " + ", ".join(dict.fromkeys(f"{one.host.name} with {one.translator}" for one in compared))
     body = "\n".join(
         (
-            f"<header><h1>{escape(title)}</h1>", *_summary(compared), "</header>", "<main>", *_results(compared),
-            _STEPPER, *_tradeoff(compared), *_parts(compared), *_prices(compared), *_counterexamples(compared),
-            *_reproduce(compared, trace, parameters), "</main>",
+            f"<header><h1>{escape(title)}</h1>",
+            *_summary(compared),
+            "</header>",
+            "<main>",
+            *_results(compared),
+            _STEPPER,
+            *_tradeoff(compared),
+            *_parts(compared),
+            *_prices(compared),
+            *_counterexamples(compared),
+            *_reproduce(compared, trace, parameters),
+            "</main>",
         )
-    )  # fmt: skip
+    )
     files = importlib.resources.files(__package__)
     parts = {name: files.joinpath(f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
     # Nothing in the data can end the element that it is in.
@@ -91,12 +100,13 @@ def _results(compared: Sequence[Comparison]) -> Iterable[str]:
         heads,
         (
             _result(comparison, row, lasting=lasting, translator=_many(compared))
-            for comparison in compared for row in comparison.rows
+            for comparison in compared
+            for row in comparison.rows
         ),
         attributes=' id="results" tabindex="-1"',
         caption="Costs are nominal (lowest..highest) over the whole trace. A verdict that FAILS opens its shortest "
         "counterexample, of so many rows.",
-    )  # fmt: skip
+    )
 
 
 def _head(name: str, kind: str = "") -> str:
@@ -147,8 +157,9 @@ def _result(comparison: Comparison, row: Compared, *, lasting: bool, translator:
         _verdict(row.partial),
         _number(cost.overhead.nominal, cycles(cost.overhead)),
         _number(cost.overhead.nominal / cost.baseline.nominal, share(cost.overhead, cost.baseline)),
-        _number(cost.stop.nominal, cycles(cost.stop)), _number(cost.side_bytes, memory(cost.side_bytes)),
-    ]  # fmt: skip
+        _number(cost.stop.nominal, cycles(cost.stop)),
+        _number(cost.side_bytes, memory(cost.side_bytes)),
+    ]
     of = f'data-host="{escape(comparison.host.name)}" data-translator="{escape(comparison.translator)}"'
     return f"<tr {of}>{''.join(cells)}</tr>"
 
@@ -207,11 +218,12 @@ def _tradeoff(compared: Sequence[Comparison]) -> Iterable[str]:
             (
                 _row_head(point.strategy),
                 f"<td>{100 * point.nominal:.2g} % ({100 * point.low:.2g}..{100 * point.high:.2g})</td>",
-                f"<td>{point.right} of {point.of}</td>", f"<td>{'yes' if point in best else 'no'}</td>",
+                f"<td>{point.right} of {point.of}</td>",
+                f"<td>{'yes' if point in best else 'no'}</td>",
             )
         )
         for point in found
-    )  # fmt: skip
+    )
     heads = map(_head, ("strategy", "share of the baseline", "right in", "frontier"))
     yield _folded("The same as a table", _table(heads, rows))
 
@@ -309,19 +321,28 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
         },
         "cells": [
             {
-                "id": _id(result), "title": _title(result), "watched": _watched(result),
+                "id": _id(result),
+                "title": _title(result),
+                "watched": _watched(result),
                 "rows": [
                     {
-                        "actor": row.actor, "operation": row.operation, "because": row.because,
-                        "icache": list(row.icache), "ahead": list(row.ahead), "buffer": list(row.buffer),
-                        "dcache": row.dcache, "memory": row.memory, "fetches": list(row.fetches), "reads": row.reads,
+                        "actor": row.actor,
+                        "operation": row.operation,
+                        "because": row.because,
+                        "icache": list(row.icache),
+                        "ahead": list(row.ahead),
+                        "buffer": list(row.buffer),
+                        "dcache": row.dcache,
+                        "memory": row.memory,
+                        "fetches": list(row.fetches),
+                        "reads": row.reads,
                     }
                     for row in _rows_of(result)
                 ],
             }
             for result in _failing(compared)
         ],
-    }  # fmt: skip
+    }
 
 
 # --- to make it again -------------------------------------------------------------------------------------------------
@@ -329,11 +350,14 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
 
 def _reproduce(compared: Sequence[Comparison], trace: Trace, parameters: Parameters) -> Iterable[str]:
     facts = {
-        "command": command_line(), "version": installed(), "commit": commit(), "Python": platform.python_version(),
+        "command": command_line(),
+        "version": installed(),
+        "commit": commit(),
+        "Python": platform.python_version(),
         "trace": f"{trace.name}, {trace.length:,} executions, {len(trace.retranslations):,} retranslations, "
         f"SHA-256 of its arrays {_digest(trace)}",
         "seed of random replacement": str(parameters.seed),
-    }  # fmt: skip
+    }
     yield "<h2>To make it again</h2>"
     yield _table(
         map(_head, ("what", "which")),

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from bench.breakeven import BreakEven
-from bench.compare import Comparison
+from bench.compare.breakeven import BreakEven
+from bench.compare.comparison import Comparison
 from bench.report.costs import cycles, number
 from bench.report.tradeoff import PARTS, Point, frontier
 

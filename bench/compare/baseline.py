@@ -1,0 +1,185 @@
+"""Comparisons that were kept, and what has changed since: verdicts first, then costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from bench.support.errors import InputError
+from bench.support.files import refuse_unwritable, replacing
+
+FOLDER = Path(".staleline")
+"""Where runs are kept by name, in the current folder."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,63}")
+_MOST_BYTES = 64 << 20
+_ORDER = {"fails": 0, "bounded": 1, "holds": 2}
+
+Change = Literal["worse", "better", "same", "gone", "new"]
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """Cycles, nominal within a range."""
+
+    low: float
+    nominal: float
+    high: float
+
+
+class Row(msgspec.Struct, frozen=True):
+    """What is asked of a row of a comparison; the rest of it is kept too."""
+
+    strategy: str
+    host: str
+    translator: str
+    trace: str
+    settings: tuple[str, ...]
+    verdicts: dict[str, str]
+    lasting: str | None
+    partial: str
+    overhead: Cost
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is a row of."""
+        return self.strategy, self.host, self.translator, self.trace, *self.settings
+
+    @property
+    def all_verdicts(self) -> dict[str, str]:
+        """Those of all scenarios and hazards."""
+        lasting = {"lasting": self.lasting} if self.lasting is not None else {}
+        return {**self.verdicts, **lasting, "partial": self.partial}
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A run: what made it, and its rows."""
+
+    schema: int
+    version: str
+    commit: str
+    command: str
+    results: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What became of a row: of each of its verdicts (before, now) that changed, and of its cost in ``words``."""
+
+    row: Row
+    verdicts: Mapping[str, tuple[str, str]]
+    cost: Change
+    words: str
+
+    @property
+    def change(self) -> Change:
+        """Worse if anything is; a verdict counts before any price."""
+        found = {_verdict_change(*both) for both in self.verdicts.values()}
+        if self.cost in ("gone", "new"):
+            return self.cost
+        for change in ("worse", "better"):
+            if change in found:
+                return change
+        return self.cost
+
+
+def _verdict_change(before: str, now: str) -> Change:
+    if before not in _ORDER or now not in _ORDER:
+        return "same"
+    return "worse" if _ORDER[now] < _ORDER[before] else "better"
+
+
+def path_of(name: str) -> Path:
+    """Where a run of that name is kept.  Raises ``InputError`` for what cannot be a name."""
+    if not _NAME.fullmatch(name):
+        raise InputError(repr(name), place="--save", expected="a name of letters, digits and -_.+@")
+    return FOLDER / f"{name}.json"
+
+
+def refuse_unkeepable(name: str) -> None:
+    """Raise ``InputError`` if a run cannot be kept by that name; the folder is made."""
+    path = path_of(name)
+    try:
+        FOLDER.mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{error.strerror}", file=str(FOLDER), expected="a folder to keep runs in") from None
+    refuse_unwritable(path)
+
+
+def keep(name: str, document: Mapping[str, Any], *, version: str, commit: str, command: str) -> None:
+    """Keep the document of ``compare --format json`` by a name."""
+    whole = {"version": version, "commit": commit, "command": command, **document}
+    with replacing(path_of(name)) as file:
+        file.write(msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+
+
+def load(name: str) -> Kept:
+    """A run that was kept: by its name, or from a file.  Raises ``InputError``."""
+    path = Path(name)
+    if _NAME.fullmatch(name) and not path.is_file():
+        path = path_of(name)
+        if not path.is_file():
+            known = sorted(file.stem for file in FOLDER.glob("*.json"))
+            raise InputError(
+                f"no run {name!r}",
+                place="--against",
+                expected=f"a file, or one of {', '.join(known)}"
+                if known
+                else "a file, or a run that was kept with --save",
+            )
+    try:
+        data = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else b""
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=name, expected="a run kept with --save") from None
+    try:
+        found = msgspec.json.decode(data, type=Kept)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{error}", file=str(path), expected="a run kept with --save") from None
+    if found.schema != 1:
+        raise InputError(f"schema {found.schema}", file=str(path), place="schema", expected="1")
+    return found
+
+
+def rows_of(document: Mapping[str, Any]) -> tuple[Row, ...]:
+    """The rows of a document of ``compare --format json``."""
+    return msgspec.convert(msgspec.to_builtins(document["results"]), tuple[Row, ...])
+
+
+def differences(before: Sequence[Row], now: Sequence[Row], tolerance: float = 1.02) -> tuple[Difference, ...]:
+    """What has changed, row by row: those that are there now, and then those that are gone.
+
+    Costs that differ by no more than the factor ``tolerance`` are the same.
+    """
+    known = {row.key: row for row in before}
+    found = [
+        _difference(known[row.key], row, tolerance) if row.key in known else Difference(row, {}, "new", "new")
+        for row in now
+    ]
+    here = {row.key for row in now}
+    found += [Difference(row, {}, "gone", "gone") for row in before if row.key not in here]
+    return tuple(found)
+
+
+def _difference(before: Row, now: Row, tolerance: float) -> Difference:
+    then = before.all_verdicts
+    changed = {
+        name: (then[name], verdict)
+        for name, verdict in now.all_verdicts.items()
+        if name in then and then[name] != verdict
+    }
+    return Difference(now, changed, *_cost(before.overhead, now.overhead, tolerance))
+
+
+def _cost(before: Cost, now: Cost, tolerance: float) -> tuple[Change, str]:
+    one, other = before.nominal, now.nominal
+    if one <= 0 or other <= 0:
+        if abs(other - one) <= max(abs(one), abs(other)) * (tolerance - 1):
+            return "same", "same"
+        return ("worse", "dearer, from nothing") if other > one else ("better", "cheaper, down to nothing")
+    if 1 / tolerance <= other / one <= tolerance:
+        return "same", "same"
+    return ("worse", f"{other / one:.2g}x dearer") if other > one else ("better", f"{one / other:.2g}x cheaper")

@@ -1,0 +1,115 @@
+"""For which prices of a line flush, and of a lock, another strategy becomes the cheapest that is right.
+
+An overhead is linear in either price: what it is at the host's price, and so much more for each time that it is paid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.compare.comparison import Compared, Comparison
+from bench.hosts.profile import Figure
+
+What = Literal["line flush", "lock"]
+WHATS: tuple[What, ...] = ("line flush", "lock")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A strategy's overhead in cycles: ``at_nothing`` where that is free, and ``slope`` for each cycle of its price."""
+
+    strategy: str
+    at_nothing: float
+    slope: float
+
+    def at(self, price: float) -> float:
+        """The overhead at a price in cycles."""
+        return self.at_nothing + self.slope * price
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From one price to another (None: no end), in cycles, these are the cheapest; several that cost the same."""
+
+    low: float
+    high: float | None
+    cheapest: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """At a ``price`` in cycles one strategy becomes dearer than another."""
+
+    price: float
+    dearer: str
+    cheaper: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakEven:
+    """How the order of the right strategies depends on a price.
+
+    ``here``: low, nominal and high price on the host, in cycles.  ``lines`` of the right strategies; ``stretches``: the
+    cheapest, from 0 on; ``crossings``: where any two change places.  Both ascending.
+    """
+
+    what: What
+    here: tuple[float, float, float]
+    lines: tuple[Line, ...]
+    stretches: tuple[Stretch, ...]
+    crossings: tuple[Crossing, ...]
+
+
+def break_even(comparison: Comparison, what: What) -> BreakEven | None:
+    """For one host; None where no strategy is right, or the flush of the host has no price."""
+    host = comparison.host
+    isa = host.runs_as(comparison.isa)
+    figure: Figure = isa.flush.line if what == "line flush" else host.costs.lock
+    here = figure.in_cycles(host.clock_ghz)
+    lines = tuple(_line(row, what, here[1]) for row in comparison.rows if row.right)
+    return BreakEven(what, here, lines, stretches(lines), crossings(lines)) if lines else None
+
+
+def _line(row: Compared, what: What, price: float) -> Line:
+    slope = row.cost.line_flushes if what == "line flush" else row.cost.locks
+    return Line(row.strategy, row.cost.overhead.nominal - slope * price, slope)
+
+
+def stretches(lines: Sequence[Line]) -> tuple[Stretch, ...]:
+    """The lower envelope of the lines, from a price of 0 on."""
+    found: list[Stretch] = []
+    price = 0.0
+    while True:
+        # At a crossing the one that rises least goes on.
+        best = min(lines, key=lambda line: (_rounded(line.at(price)), line.slope))
+        same = tuple(
+            line.strategy
+            for line in lines
+            if line.slope == best.slope and _rounded(line.at(price)) == _rounded(best.at(price))
+        )
+        crossings = [
+            (line.at_nothing - best.at_nothing) / (best.slope - line.slope) for line in lines if line.slope < best.slope
+        ]
+        after = min((crossing for crossing in crossings if crossing > price * (1 + 1e-12)), default=None)
+        found.append(Stretch(price, after, same))
+        if after is None:
+            return tuple(found)
+        price = after
+
+
+def crossings(lines: Sequence[Line]) -> tuple[Crossing, ...]:
+    """Every price above 0 at which one of two lines rises above the other."""
+    found = [
+        Crossing((flat.at_nothing - steep.at_nothing) / (steep.slope - flat.slope), steep.strategy, flat.strategy)
+        for steep in lines
+        for flat in lines
+        if steep.slope > flat.slope and _rounded(flat.at_nothing) > _rounded(steep.at_nothing)
+    ]
+    return tuple(sorted(found, key=lambda crossing: (crossing.price, crossing.dearer, crossing.cheaper)))
+
+
+def _rounded(cycles: float) -> float:
+    """What is told apart: nine digits, since sums are not exact."""
+    return float(f"{cycles:.9g}")

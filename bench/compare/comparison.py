@@ -1,0 +1,145 @@
+"""The main job: every strategy's verdicts and costs, joined and put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from bench.check.cell import Checked, Options, hypothetical
+from bench.check.cells import Check, Checking
+from bench.check.units import Hazard
+from bench.hosts import Host
+from bench.program.effects import meaning
+from bench.program.scenarios import ALONE, LASTING_IN, PARTIAL_IN
+from bench.replay.parameters import Parameters
+from bench.replay.replay import Replayed, replay
+from bench.traces.trace import Trace
+from bench.translators.translator import Translator
+from strategies.strategy import Strategy
+
+Progress = Callable[[str, float], None]
+"""Told what is being done, and the share of the whole that is done (0 to 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One strategy on one host.
+
+    ``same``: other strategies whose operations are the same with this translator.  ``checks``: the transient
+    hazard, one per scenario; ``lasting``: the lasting hazard in ``user-both``, None if that was not asked for;
+    ``partial``: the partial hazard, in ``system`` or the first scenario asked for.  ``rank``: 1 for the cheapest
+    that is right, equal ranks where cost ranges overlap; 0 if it is not known to be right.
+    """
+
+    strategy: str
+    same: tuple[str, ...]
+    checks: tuple[Checked, ...]
+    lasting: Checked | None
+    partial: Checked
+    cost: Replayed
+    rank: int = 0
+
+    @property
+    def right(self) -> bool:
+        """No check failed or was cut short."""
+        return all(result.verdict in ("holds", "n/a") for result in self.every)
+
+    @property
+    def wrong(self) -> bool:
+        """Some check failed."""
+        return any(result.verdict == "fails" for result in self.every)
+
+    @property
+    def alone(self) -> tuple[str, ...]:
+        """The scenarios with one thread that were checked and hold, if none of them does not."""
+        checked = [result for result in self.checks if result.scenario in ALONE and result.verdict != "n/a"]
+        return tuple(r.scenario for r in checked) if all(r.verdict == "holds" for r in checked) else ()
+
+    @property
+    def every(self) -> tuple[Checked, ...]:
+        """All checks, those of the lasting and the partial hazard last."""
+        return (*self.checks, *((self.lasting,) if self.lasting else ()), self.partial)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All strategies on one host, in the order of the table: right ones by cost, undecided ones, wrong ones.
+
+    ``isa``: the instruction set that the translator emits.
+    """
+
+    host: Host
+    translator: str
+    isa: str
+    what_if: bool
+    trace: str
+    vcpus: int
+    rows: tuple[Compared, ...]
+
+
+def compare(
+    trace: Trace,
+    host: Host,
+    translator: Translator,
+    strategies: Sequence[Strategy],
+    scenarios: Sequence[str],
+    options: Options,
+    parameters: Parameters,
+    progress: Progress = lambda text, share: None,
+) -> Comparison:
+    """Check and replay every strategy.  Raises as ``check`` and ``replay`` do."""
+    groups: dict[object, list[Strategy]] = {}
+    for strategy in strategies:
+        groups.setdefault(meaning(strategy, translator), []).append(strategy)
+    leaders = [group[0] for group in groups.values()]
+    asked: list[tuple[Hazard, str]] = [("transient", name) for name in scenarios]
+    if LASTING_IN in scenarios:
+        asked.append(("lasting", LASTING_IN))
+    asked.append(("partial", PARTIAL_IN if PARTIAL_IN in scenarios else scenarios[0]))
+    cells = [
+        Check(strategy, translator, host, name, options.with_hazard(hazard))
+        for strategy in leaders
+        for hazard, name in asked
+    ]
+    with Checking(cells) as checking:
+
+        def replayed(done: int, total: int) -> None:
+            checking.refuse()
+            progress(f"replaying {trace.name}", done / max(total, 1))
+
+        costs = replay(trace, host, translator, leaders, parameters, replayed)
+        found = checking.results(lambda cell, done, states: progress(f"checking {cell.strategy.name}", 1.0))
+    rows = []
+    for number, (leader, group, cost) in enumerate(zip(leaders, groups.values(), costs, strict=True)):
+        checked = found[number * len(asked) : (number + 1) * len(asked)]
+        transient, lasting, partial = checked[: len(scenarios)], checked[len(scenarios) : -1], checked[-1]
+        same = tuple(strategy.name for strategy in group[1:])
+        rows.append(Compared(leader.name, same, tuple(transient), lasting[0] if lasting else None, partial, cost))
+    vcpus = parameters.vcpus if parameters.vcpus is not None else host.cores.value
+    return Comparison(
+        host,
+        translator.full_name,
+        translator.isa,
+        hypothetical(translator, host),
+        trace.name,
+        vcpus,
+        tuple(_ranked(rows)),
+    )
+
+
+def _ranked(rows: Sequence[Compared]) -> list[Compared]:
+    """Right ones first, by nominal overhead; those whose range reaches down to the group's cheapest share its rank."""
+    order = sorted(rows, key=lambda r: (not r.right, r.wrong, not r.alone, r.cost.overhead.nominal, r.strategy))
+    ranked: list[Compared] = []
+    leader: Compared | None = None
+    for number, row in enumerate(order, 1):
+        if row.right:
+            if leader is None or row.cost.overhead.low > leader.cost.overhead.high:
+                leader = row
+                rank = number
+            else:
+                rank = ranked[-1].rank
+            ranked.append(replace(row, rank=rank))
+        else:
+            ranked.append(row)
+    return ranked

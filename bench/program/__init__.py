@@ -1,0 +1,1 @@
+"""Strategy x translator x host x scenario -> one finite program per thread."""

@@ -1,0 +1,614 @@
+"""Strategy x translator x host x scenario -> one finite program per thread.
+
+A program is an automaton.  Its places are what is left to do; they are built as
+they are reached and numbered.  The hooks of the strategy are asked for their
+operations (``strategies/evaluation.py``) and lowered here to the steps that
+``bench/machine.py`` gives a meaning to: portable operations become what the host
+does, units become *cells*, and what nobody can see is left out.
+
+The projection.  A unit is *live* if some store of the scenario can change it.
+A line is live if it holds a live unit.  Only live units and lines are state.  The
+stores of one phase that touch no live unit are one step.  The fetch of a unit that
+is not live is none: what it does to a live line, the environment can do too.
+
+Where what a unit is loaded as decides nothing but what is stored to that unit, each live unit goes its own
+way: a program may follow one of them (``followed``), and the others count as not live.  Their stores
+still touch the lines that they lie in.
+
+A cell is the part of a live unit that lies in one line of every cache: the whole
+unit, but for a unit that crosses a line.  Such a unit is stored cell by cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+from bench.hosts.profile import Flush as Recipe
+from bench.hosts.profile import Host
+from bench.program.effects import Call, LiveUnits, live_units, lock_names, refuse_unbalanced_locks
+from bench.program.layout import Layout, LayoutName, Span
+from bench.program.scenarios import Role, Scenario
+from bench.steps import (
+    Action,
+    Claim,
+    CleanLine,
+    Discard,
+    DropLines,
+    Fetch,
+    Get,
+    Give,
+    Install,
+    Label,
+    Pass,
+    Place,
+    Put,
+    Step,
+    Take,
+    Touch,
+)
+from bench.translators.translator import Access, Code, GuestBits, Translator
+from strategies.evaluation import Stretch, ask
+from strategies.operations import (
+    Acquire,
+    Barrier,
+    Clean,
+    Do,
+    Flush,
+    Invalidate,
+    Load,
+    Lookup,
+    Operation,
+    Release,
+    Scope,
+    Store,
+    Sync,
+    SyncCores,
+)
+from strategies.strategy import Strategy
+from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
+
+# --- The static part of a model -----------------------------------------------------------------------------------
+
+
+class Automaton(Protocol):
+    """What the threads of one ``role`` do."""
+
+    role: Role
+
+    def place(self, number: int) -> Place:
+        """Place number ``number``."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything of a check that does not change: the host's features, the cells and their lines, the programs.
+
+    ``final``: the final value of each cell, which it has at the start.  ``dline_of``, ``iline_of[core]``: the line of
+    each cell; ``dline_cells``, ``iline_cells[core]``: the cells of each line.  ``units[tb]``:
+    the cells of each live unit in memory order; ``unit_at[tb]``: those units.  ``home``: the core that each
+    thread starts on.
+
+    Of a protocol (``bench/protocols``): ``warm``, if instruction lines are present at the start; ``prompt``, if
+    maintenance completes at once; ``flags`` at the start; ``physical``, cores with their MMU off, as bits, which
+    fetch ``coherency``, the value of each cell at the point of coherency.
+    """
+
+    host: Host
+    scenario: Scenario
+    final: tuple[int, ...]
+    dline_of: tuple[int, ...]
+    dline_cells: tuple[tuple[int, ...], ...]
+    iline_of: tuple[tuple[int, ...], ...]
+    iline_cells: tuple[tuple[tuple[int, ...], ...], ...]
+    units: tuple[tuple[tuple[int, ...], ...], ...]
+    unit_at: tuple[tuple[Unit, ...], ...]
+    home: tuple[int, ...]
+    locks: tuple[str, ...]
+    programs: tuple[Automaton, ...]
+    starts: tuple[int, ...]
+    warm: bool = False
+    prompt: bool = False
+    flags: tuple[int, ...] = ()
+    physical: int = 0
+    coherency: tuple[int, ...] = ()
+
+    @property
+    def switches(self) -> bool:
+        """Whether threads share cores by time slices."""
+        return len({*self.home}) < len(self.home) and not self.scenario.moves
+
+
+ROWS = {
+    Phase.TLB_ACCESS: "tlb access code is written",
+    Phase.FAST_PATH: "conditional fast path code is written",
+    Phase.SLOW_PATH: "slow path code is written",
+    Phase.BRANCH_UPDATE: "branch target is updated",
+    Phase.EXIT: "exit code is written",
+}
+"""The rows of the thread's table that do not depend on the write."""
+
+
+def describe(write: Write) -> str:
+    """The row that a write belongs to, in the words of the thread's table."""
+    branch = "guest branch" if write.phase is Phase.GUEST_BRANCH else "branch"
+    if write.phase not in (Phase.BRANCH, Phase.GUEST_BRANCH):
+        text = ROWS[write.phase]
+    elif write.phase is Phase.GUEST_BRANCH and write.complete:
+        text = "guest condition is written"
+    elif write.form is Form.WHOLE and not write.complete:
+        text = f"{branch} is written with a temporary target"
+    elif write.complete:
+        text = f"{branch} is written with its final target"
+    else:
+        text = f"{branch} is written without its target"
+    return f"{text}, in the scratch buffer" if write.unit.in_scratch else text
+
+
+# --- What does not depend on the host -----------------------------------------------------------------------------
+
+
+class _Surveyed(NamedTuple):
+    """The code buffer, the locks that the hooks take, and the units that they can change."""
+
+    buffer: Buffer
+    locks: tuple[str, ...]
+    live: LiveUnits
+
+
+@lru_cache(maxsize=64)
+def _codes(
+    translator: Translator, tbs: int, accesses: tuple[Access, ...], guarded: bool, guest_bits: GuestBits
+) -> tuple[Code, ...]:
+    """The blocks of a scenario."""
+    return tuple(translator.block(tb, accesses, guarded=guarded, guest_bits=guest_bits) for tb in range(tbs))
+
+
+@lru_cache(maxsize=256)
+def _survey(strategy: Strategy, codes: tuple[Code, ...], flushes: bool) -> _Surveyed:
+    """What the hooks of a strategy can do to these blocks; with ``flushes`` also those of a flush of the buffer."""
+    buffer = Buffer(sum(code.size for code in codes), tuple(code.whole for code in codes))
+    asked: list[Call] = []
+    for code in codes:
+        asked += ("retranslate", code.retranslated), ("enter", code.whole), ("leave", code.whole)
+        if flushes:
+            asked.append(("translate", code.whole))
+    if flushes:
+        asked.append(("flush_buffer", buffer))
+    locks = lock_names(strategy, asked)
+    refuse_unbalanced_locks(strategy, codes[0], buffer)
+    return _Surveyed(buffer, locks, live_units(strategy, codes, asked))
+
+
+# --- Places as continuations --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A hook under way: its results so far and the operations done since the last of them."""
+
+    hook: str
+    argument: Any
+    history: tuple[int, ...] = ()
+    done: int = 0
+
+    def after(self, stretch: Stretch, result: int) -> _Frame:
+        """The same hook after the operation that was next."""
+        if not stretch.ended and self.done + 1 == len(stretch.operations):
+            return replace(self, history=(*self.history, result), done=0)
+        return replace(self, done=self.done + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Actions:
+    """What an operation was lowered to, as far as it is still to be done."""
+
+    actions: tuple[Action, ...]
+    label: Label
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is left of an execution: the live units still to fetch."""
+
+    tb: int
+    path: str
+    positions: tuple[int, ...]
+    expected: int = 0
+    started: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Translating:
+    """After the translation of a discarded block."""
+
+    tb: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """Between executions: ``left`` retranslations to do (None: an executor), ``flushes`` allowed."""
+
+    left: int | None
+    flushes: int
+
+
+_Item = _Frame | _Actions | _Run | _Translating | _Idle
+_Stack = tuple[_Item, ...]
+
+
+@dataclass
+class Program:
+    """The automaton of the threads of one role.  ``place(n)`` is place number n, built when it is first asked for."""
+
+    compiler: Compiler
+    role: Role
+    _stacks: list[_Stack] = field(default_factory=list)
+    _numbers: dict[_Stack, int] = field(default_factory=dict)
+    _places: dict[int, Place] = field(default_factory=dict)
+
+    def number(self, stack: _Stack) -> int:
+        """The number of a place."""
+        stack = self.compiler.settle(stack)
+        if stack not in self._numbers:
+            self._numbers[stack] = len(self._stacks)
+            self._stacks.append(stack)
+        return self._numbers[stack]
+
+    def place(self, number: int) -> Place:
+        """Place number ``number``."""
+        place = self._places.get(number)
+        if place is None:
+            place = self._places[number] = self._build(self._stacks[number])
+        return place
+
+    def _build(self, stack: _Stack) -> Place:
+        top = stack[0] if stack else None
+        inside = (top.tb, top.expected) if isinstance(top, _Run) and top.started else None
+        using = ("enter", "leave", "retranslate")
+        occupies = any(isinstance(item, _Run) or (isinstance(item, _Frame) and item.hook in using) for item in stack)
+        rewriting = False
+        for item in stack:
+            if isinstance(item, _Actions):
+                continue
+            if not isinstance(item, _Frame) or item.hook in ("enter", "leave", "flush_buffer"):
+                break
+            rewriting = rewriting or item.hook in ("translate", "retranslate")
+        return Place(tuple(self.compiler.steps(self, stack)), inside, occupies, rewriting, not stack)
+
+
+class Compiler:
+    """Builds the model of one cell; ``Compiler(...).model`` is what the machine runs.
+
+    ``followed``: the offsets of the live units that are state, None for all; ``live``: all of them.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        translator: Translator,
+        host: Host,
+        scenario: Scenario,
+        *,
+        layout: LayoutName = "apart",
+        offset: int = 0,
+        start_at_fault: bool = False,
+        accesses: Sequence[Access] = ("load",),
+        guarded: bool = False,
+        guest_bits: GuestBits = 32,
+        followed: frozenset[int] | None = None,
+    ) -> None:
+        self.strategy = strategy
+        self.scenario = scenario
+        self.recipe: Recipe = host.runs_as(translator.isa).flush
+        self.codes = _codes(translator, scenario.tbs, tuple(accesses), guarded, guest_bits)
+        surveyed = _survey(strategy, self.codes, scenario.flushes > 0)
+        self.buffer, self._locks, self.live = surveyed.buffer, surveyed.locks, surveyed.live
+        self._iline = tuple(host.icache_line(core) for core in range(scenario.cores))
+        lines = {host.dcache.line, *self._iline}
+        self._layout = Layout(layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset)
+        live = {at for at in self.live.at if followed is None or at[1] in followed}
+        self._cells: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._cell_masks: list[int] = []
+        finals: list[int] = []
+        addresses: list[int] = []
+        for code in self.codes:
+            for unit in code.whole:
+                if (unit.tb, unit.offset) in live:
+                    numbers = []
+                    for span, mask in self._split(unit, min(lines), translator.byteorder):
+                        numbers.append(len(finals))
+                        finals.append(unit.final & mask)
+                        self._cell_masks.append(mask)
+                        addresses.append(span.address)
+                    self._cells[unit.tb, unit.offset] = tuple(numbers)
+        self._dlines = sorted({address // host.dcache.line for address in addresses})
+        self._ilines = tuple(sorted({address // line for address in addresses}) for line in self._iline)
+        self._dline_size = host.dcache.line
+        dline_of = tuple(self._dlines.index(address // host.dcache.line) for address in addresses)
+        iline_of = tuple(
+            tuple(known.index(address // line) for address in addresses)
+            for known, line in zip(self._ilines, self._iline, strict=True)
+        )
+        kept = tuple(tuple(unit for unit in code.whole if (unit.tb, unit.offset) in live) for code in self.codes)
+        self._positions = tuple({unit.offset: n for n, unit in enumerate(units)} for units in kept)
+        roles = {role: Program(self, role) for role in scenario.threads}
+        programs = tuple(roles[role] for role in scenario.threads)
+        self.model = Model(
+            host=host,
+            scenario=scenario,
+            final=tuple(finals),
+            dline_of=dline_of,
+            dline_cells=_members(dline_of, len(self._dlines)),
+            iline_of=iline_of,
+            iline_cells=tuple(_members(of, len(known)) for of, known in zip(iline_of, self._ilines, strict=True)),
+            units=tuple(tuple(self._cells[u.tb, u.offset] for u in units) for units in kept),
+            unit_at=kept,
+            home=tuple(thread % scenario.cores for thread in range(len(programs))),
+            locks=self._locks,
+            programs=programs,
+            starts=tuple(self._start(program, start_at_fault and not n) for n, program in enumerate(programs)),
+        )
+
+    # - projection
+
+    def _split(self, unit: Unit, line: int, byteorder: str) -> Iterator[tuple[Span, int]]:
+        """The cells of a unit: the parts of it that lie in one line, with the bits of the unit that they hold."""
+        whole = self._layout.unit(unit)
+        for block in whole.blocks(line):
+            first = max(whole.address, block * line)
+            last = min(whole.address + whole.size, (block + 1) * line)
+            low = first - whole.address if byteorder == "little" else whole.address + whole.size - last
+            yield Span(first, last - first), ((1 << 8 * (last - first)) - 1) << 8 * low
+
+    # - continuations
+
+    def _start(self, program: Program, at_fault: bool) -> int:
+        if program.role is Role.EXECUTOR:
+            return program.number((_Idle(None, 0),))
+        idle = _Idle(self.scenario.retranslations, self.scenario.flushes)
+        if at_fault:
+            idle = _Idle(self.scenario.retranslations - 1, self.scenario.flushes)
+            return program.number((_Frame("retranslate", self.codes[0].retranslated), idle))
+        return program.number((idle,))
+
+    def settle(self, stack: _Stack) -> _Stack:
+        """The same place in its one normal form: finished hooks gone, the next thing to do on top."""
+        while stack and isinstance(stack[0], _Frame):
+            frame = stack[0]
+            stretch = ask(self.strategy, frame.hook, frame.argument, frame.history)
+            if frame.done == len(stretch.operations):
+                stack = stack[1:]
+                continue
+            operation = stretch.operations[frame.done]
+            if isinstance(operation, Load) and self._cells_of(operation.unit):
+                return stack
+            rest = (frame.after(stretch, operation.unit.final if isinstance(operation, Load) else 0), *stack[1:])
+            if isinstance(operation, Do):
+                stack = (_Frame(operation.hook, operation.argument), *rest)
+                continue
+            actions = self._lower(operation)
+            if actions:
+                return self._merge_touches(_Actions(actions, self._label(frame, operation)), rest)
+            stack = rest
+        return stack
+
+    def _merge_touches(self, first: _Actions, rest: _Stack) -> _Stack:
+        """Adjacent stores of one phase that touch no live unit are one step."""
+        match first.actions:
+            case (Touch(lines, ilines),):
+                settled = self.settle(rest)
+                match settled[0] if settled else None:
+                    case _Actions((Touch(more, imore),), label) if label == first.label:
+                        both = Touch(
+                            _union(lines, more), tuple(_union(a, b) for a, b in zip(ilines, imore, strict=True))
+                        )
+                        return (_Actions((both,), label), *settled[1:])
+        return (first, *rest)
+
+    def steps(self, program: Program, stack: _Stack) -> Iterator[Step]:
+        """The steps possible at a place."""
+        if not stack:
+            return
+        top, rest = stack[0], stack[1:]
+        if isinstance(top, _Frame):
+            yield self._load_step(program, stack)
+        elif isinstance(top, _Actions):
+            left = (_Actions(top.actions[1:], top.label), *rest) if top.actions[1:] else rest
+            yield Step(top.actions[0], top.label, program.number(left))
+        elif isinstance(top, _Run):
+            yield self._run_step(program, top, rest)
+        elif isinstance(top, _Translating):
+            yield Step(Install(top.tb), Label("TB is translated anew", top.tb), program.number(rest))
+        else:
+            yield from self._choices(program, top)
+
+    def _choices(self, program: Program, idle: _Idle) -> Iterator[Step]:
+        """What a thread may do between executions: run a block; throw the buffer away; translate a block anew."""
+        faults = idle.left is not None and idle.left > 0
+        for code in self.codes:
+            needs = code.tb if self.scenario.flushes else None
+            seen: set[tuple[int, ...]] = set()
+            for path in code.paths:
+                if (path.name == "fault") is not faults:
+                    continue
+                positions = self._positions[code.tb]
+                live = tuple(positions[offset] for offset in path.offsets if offset in positions)
+                if live in seen:
+                    continue
+                seen.add(live)
+                after: _Stack = (idle,)
+                if faults:
+                    assert idle.left is not None
+                    after = (_Frame("retranslate", code.retranslated), _Idle(idle.left - 1, idle.flushes))
+                elif idle.left is not None:
+                    after = ()
+                run = (_Frame("enter", code.whole), _Run(code.tb, path.name, live), _Frame("leave", code.whole), *after)
+                for step in self.steps(program, self.settle(run)):
+                    yield Step(step.action, step.label, step.then, needs)
+            if self.scenario.flushes:
+                anew = (_Frame("translate", code.whole), _Translating(code.tb), idle)
+                yield Step(Claim(code.tb), Label("TB is translated anew", code.tb), program.number(anew))
+        if idle.flushes:
+            rest = (_Frame("flush_buffer", self.buffer), _Idle(idle.left, idle.flushes - 1))
+            yield Step(Discard(), Label("the code buffer is thrown away"), program.number(rest))
+
+    def _run_step(self, program: Program, run: _Run, rest: _Stack) -> Step:
+        label = Label("TB is executed", run.tb, run.path)
+        if not run.positions:
+            return Step(Fetch(run.tb, None, run.expected), label, program.number(rest))
+        position, left = run.positions[0], run.positions[1:]
+        after = (_Run(run.tb, run.path, left, position + 1, True), *rest) if left else rest
+        return Step(Fetch(run.tb, position, run.expected), label, program.number(after))
+
+    def _load_step(self, program: Program, stack: _Stack) -> Step:
+        """The load of a live unit: the one operation whose result decides how the hook goes on."""
+        frame, rest = stack[0], stack[1:]
+        assert isinstance(frame, _Frame)
+        stretch = ask(self.strategy, frame.hook, frame.argument, frame.history)
+        operation = stretch.operations[frame.done]
+        assert isinstance(operation, Load)
+        return Step(
+            self._get(operation.unit),
+            self._label(frame, operation),
+            lambda result: program.number((frame.after(stretch, result), *rest)),
+        )
+
+    def _label(self, frame: _Frame, operation: Operation) -> Label:
+        """The label of an operation; it tells a write to a live unit that is not followed from one that is."""
+        label = _label(frame, operation)
+        match operation:
+            case Store(unit) | Load(unit) if not unit.in_scratch:
+                at = unit.tb, unit.offset
+                if at in self.live.at and at not in self._cells:
+                    return replace(label, what=f"{OTHER}{label.what.replace(' target is', chr(39) + 's target is')}")
+        return label
+
+    # - lowering
+
+    def _cells_of(self, unit: Unit) -> tuple[int, ...]:
+        """The cells of a unit, none if it is not live."""
+        return () if unit.in_scratch else self._cells.get((unit.tb, unit.offset), ())
+
+    def _lower(self, operation: Operation) -> tuple[Action, ...]:
+        """What the host does for an operation, on live cells and lines only."""
+        match operation:
+            case Store(unit, mask, value):
+                cells = self._cells_of(unit)
+                if not cells:
+                    return (self._touch(unit),)
+                parts = ((cell, mask & self._cell_masks[cell]) for cell in cells)
+                return tuple(Put(cell, part, value & part) for cell, part in parts if part)
+            case Load(unit):
+                # A line that holds a live unit notices the load of any other unit in it (rule 1).
+                load = self._get(unit)
+                return (load if load.lines else self._touch(None),)
+            case Clean(where):
+                return self._clean(where)
+            case Invalidate(where, scope):
+                return self._drop(where, scope, deferred=False)
+            case Flush(where):
+                return self._flush(where)
+            case Acquire(name, shared):
+                return (Take(self._locks.index(name), shared),)
+            case Release(name):
+                return (Give(self._locks.index(name)),)
+            case Barrier() | Sync() | SyncCores():
+                return (operation,)
+            case Lookup():
+                return (Pass(),)
+        raise AssertionError(f"{operation} is lowered where it is met")
+
+    def _get(self, unit: Unit) -> Get:
+        return Get(self._cells_of(unit), _present(self._layout.spans(unit), self._dline_size, self._dlines))
+
+    def _touch(self, unit: Unit | None) -> Touch:
+        spans = self._layout.spans(unit) if unit is not None else ()
+        return Touch(
+            _present(spans, self._dline_size, self._dlines),
+            tuple(_present(spans, size, known) for size, known in zip(self._iline, self._ilines, strict=True)),
+        )
+
+    def _clean(self, where: Unit | Region | Buffer) -> tuple[Action, ...]:
+        lines = _present(self._layout.spans(where), self._dline_size, self._dlines)
+        return tuple(CleanLine(line) for line in lines)
+
+    def _drop(self, where: Unit | Region | Buffer, scope: Scope, *, deferred: bool) -> tuple[Action, ...]:
+        """One invalidation for each line of core 0; it reaches the line at that address on the others.
+
+        That is a loop that learned its line size once. A core with shorter lines keeps what lies between.
+        """
+        actions = []
+        size = self._iline[0]
+        for block in sorted({block for span in self._layout.spans(where) for block in span.blocks(size)}):
+            at = (Span(block * size, 1),)
+            lines = tuple(_present(at, other, known) for other, known in zip(self._iline, self._ilines, strict=True))
+            if any(lines):
+                actions.append(DropLines(lines, scope, deferred))
+        return tuple(actions)
+
+    def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
+        """The host's own sequence (``bench.hosts.profile.Flush``)."""
+        recipe = self.recipe
+        if recipe.by == "nobody":
+            return ()
+        actions: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), Barrier())
+        if recipe.invalidate != "none":
+            scope = Scope(recipe.invalidate)
+            if recipe.whole_icache:
+                every = tuple(tuple(range(len(known))) for known in self._ilines)
+                actions += (DropLines(every, scope, recipe.deferred_to_move),)
+            else:
+                actions += self._drop(where, scope, deferred=recipe.deferred_to_move)
+            actions += (Barrier(),)
+        if recipe.sync:
+            actions += (Sync(),)
+        if recipe.remote_sync:
+            actions += (SyncCores(),)
+        return actions
+
+
+def _label(frame: _Frame, operation: Operation) -> Label:
+    if isinstance(frame.argument, Write):
+        return Label(describe(frame.argument), frame.argument.unit.tb)
+    tb = frame.argument.tb if isinstance(frame.argument, Region) else 0
+    match operation:
+        case Acquire(name, shared):
+            return Label(f"lock {name!r} is taken{', shared' if shared else ''}", tb)
+        case Release(name):
+            return Label(f"lock {name!r} is given back", tb)
+        case Lookup():
+            return Label("the fault is looked up in the side table", tb)
+        case SyncCores():
+            return Label("all cores are synchronised", tb)
+        case Flush():
+            return Label("the code is flushed", tb)
+        case Clean():
+            return Label("data lines are cleaned", tb)
+        case Invalidate():
+            return Label("instruction lines are invalidated", tb)
+        case Barrier():
+            return Label("barrier", tb)
+        case Sync():
+            return Label("this core is synchronised", tb)
+    return Label(f"{frame.hook} stores", tb)
+
+
+OTHER = "another "
+"""How the row of a write begins that goes to a live unit which is not followed."""
+
+
+def _present(spans: Iterable[Span], size: int, known: Sequence[int]) -> tuple[int, ...]:
+    """Which of the ``known`` lines of ``size`` bytes the spans touch, by their index in ``known``."""
+    touched = {block for span in spans for block in span.blocks(size)}
+    return tuple(number for number, block in enumerate(known) if block in touched)
+
+
+def _union(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted({*one, *other}))
+
+
+def _members(line_of: tuple[int, ...], lines: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(cell for cell, line in enumerate(line_of) if line == number) for number in range(lines))

@@ -1,0 +1,114 @@
+"""The verdict on a protocol; what a failure needs of the host; which operations a right protocol needs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bench.machine import Kind
+from bench.protocols.lowering import Lowering
+from bench.protocols.operations import Operation
+from bench.protocols.protocol import Features, Protocol, troubles, without
+from bench.search.outcome import Outcome
+from bench.search.question import Question
+from bench.search.walk import walk
+
+MOST_STATES = 2_000_000
+
+_MAINTENANCE = (
+    "clean",
+    "invalidate",
+    "invalidate-all",
+    "dsb",
+    "fence",
+    "isb",
+    "fence.i",
+    "ipi",
+    "membarrier",
+    "defer",
+    "mmu-on",
+)
+"""Operations that can be left out by themselves."""
+
+_TOGETHER = (("lock", "unlock"), ("irq-off", "irq-on"), ("stop-others", "resume-others"))
+"""Those that make sense only together."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The outcome of a search, with what it was a search of."""
+
+    protocol: Protocol
+    lowering: Lowering
+    outcome: Outcome
+
+    @property
+    def verdict(self) -> str:
+        """``holds``, ``fails`` or ``bounded``."""
+        return self.outcome.verdict
+
+
+def judge(protocol: Protocol, *, max_states: int = MOST_STATES) -> Judged:
+    """Search every interleaving of a protocol's threads and its host."""
+    lowering = Lowering(protocol)
+    features = protocol.features
+    without = {
+        kind for kind, may in ((Kind.FILL, features.prefetches), (Kind.AHEAD, features.fetches_ahead)) if not may
+    }
+    if not features.evicts:
+        without.add(Kind.WRITE_BACK)
+    question = Question("wrong fetch", None, frozenset(without))
+    return Judged(protocol, lowering, walk(lowering.model, question, max_states=max_states))
+
+
+def needed_features(protocol: Protocol) -> tuple[tuple[str, ...], ...]:
+    """What a protocol that fails on its host needs of it: of each group at least one.
+
+    A feature by itself is a group of one: without it the protocol holds.  Where there is none, the pairs without both
+    of which it holds.  Empty: it fails without any two.
+    """
+    names = troubles(protocol.features)
+
+    def holds(left: tuple[str, ...]) -> bool:
+        return judge(replace(protocol, features=without(protocol.features, left))).verdict == "holds"
+
+    alone = tuple((name,) for name in names if holds((name,)))
+    return alone or tuple(pair for pair in itertools.combinations(names, 2) if holds(pair))
+
+
+@dataclass(frozen=True, slots=True)
+class Necessity:
+    """Operations of a thread that were left out together, and whether the protocol then fails."""
+
+    thread: str
+    operations: tuple[str, ...]
+    necessary: bool
+
+
+def necessities(protocol: Protocol) -> tuple[Necessity, ...]:
+    """Each operation of a right protocol that only orders or maintains, left out in turn."""
+    return tuple(
+        Necessity(
+            thread.name,
+            tuple(thread.operations[at].text for at in sorted(some)),
+            judge(protocol.omitting(number, some)).verdict != "holds",
+        )
+        for number, thread in enumerate(protocol.threads)
+        for some in _removable(thread.operations)
+    )
+
+
+def _removable(operations: Sequence[Operation]) -> list[frozenset[int]]:
+    found = [frozenset({at}) for at, operation in enumerate(operations) if operation.verb in _MAINTENANCE]
+    for verbs in _TOGETHER:
+        paired = [(at, operation.names) for at, operation in enumerate(operations) if operation.verb in verbs]
+        found += [frozenset(at for at, other in paired if other == names) for names in {names for _, names in paired}]
+    return sorted(found, key=min)
+
+
+def on(protocol: Protocol, features: Features) -> Protocol | None:
+    """The same protocol on another host, or None where that has fewer cores."""
+    if features.cores < protocol.features.cores:
+        return None
+    return replace(protocol, features=replace(features, cores=protocol.features.cores))

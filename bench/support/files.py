@@ -1,0 +1,100 @@
+"""Writing files: found out before the work whether it can be done, and then whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from bench.support.errors import InputError
+
+_STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
+
+
+def refuse_unwritable(path: Path, *, ordinary: bool = False) -> None:
+    """Raise ``InputError`` if a file cannot be written there.  Nothing is created.
+
+    ``ordinary``: a device, a pipe and an open descriptor will not do.
+    """
+    descriptor, target = _descriptor(path), _target(path)
+    special = descriptor is not None or (target.exists() and not target.is_file())
+    if target.is_dir():
+        raise InputError("is a folder", file=str(path), expected="a file to write")
+    if special and ordinary:
+        raise InputError("is a device, a pipe or an open file", file=str(path), expected="the name of a file")
+    if descriptor is not None:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            raise InputError("is not open", file=str(path), expected="a file that may be written") from None
+        return
+    folder = target.parent
+    if not folder.is_dir():
+        raise InputError("no such folder", file=str(folder), expected="a folder to write in")
+    if not os.access(target if target.exists() else folder, os.W_OK) or not (special or os.access(folder, os.W_OK)):
+        raise InputError("permission denied", file=str(path), expected="a file that may be written")
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, ordinary: bool = False) -> Iterator[BinaryIO]:
+    """A binary file that takes the place of ``path`` when the block ends, and vanishes if the block raises.
+
+    A device, a pipe or an open descriptor (``/dev/stdout``) cannot be replaced: it is written as it is,
+    unless it has to be an ``ordinary`` file.  Raises ``InputError`` if it cannot be written, and
+    ``BrokenPipeError`` if nobody reads it any more.
+    """
+    refuse_unwritable(path, ordinary=ordinary)
+    descriptor, target = _descriptor(path), _target(path)
+    try:
+        if descriptor is not None:
+            # Not opened anew: a file that the shell opened goes on from where it is.
+            with os.fdopen(os.dup(descriptor), "wb") as file:
+                yield file
+        elif target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                yield file
+        else:
+            with _appearing(target) as file:
+                yield file
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"{error.strerror or error}", file=str(path), expected="a file that can be written") from error
+
+
+@contextlib.contextmanager
+def _appearing(target: Path) -> Iterator[BinaryIO]:
+    """A file of another name in the same folder, renamed when the block ends."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+        os.chmod(name, mode)
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of the open descriptor that ``path`` names, if it names one."""
+    found = _DESCRIPTOR.fullmatch(str(path))
+    return int(found[1]) if found else _STANDARD.get(str(path))
+
+
+def _target(path: Path) -> Path:
+    """What is replaced: a symbolic link stays, and what it leads to is written."""
+    return Path(os.path.realpath(path))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Tools of the maintainers; not a part of the wheel."""
