@@ -1124,7 +1124,7 @@ def _load_hosts(named: list[str] | None, settings: list[str] | None, *, architec
 
 def _scenarios(named: list[str] | None) -> tuple[list[str], bool]:
     """The scenarios asked for, and whether they were asked for by name."""
-    from bench.program.scenarios import scenario_names
+    from bench.scenarios import scenario_names
 
     names = _listed(named)
     if not names or names == ["all"]:
@@ -1253,7 +1253,7 @@ def _every_pair(
 
 def _with_threads(names: list[str], threads: int, options: Options) -> list[str]:
     """The scenarios that have so many threads; all of them if none has, which is then refused where it is met."""
-    from bench.program.scenarios import scenario
+    from bench.scenarios import scenario
 
     casts = {name: scenario(name, options.cores, cores=options.cores) for name in names}
     return [name for name, cast in casts.items() if cast is not None and len(cast.threads) >= threads] or names
@@ -1261,7 +1261,7 @@ def _with_threads(names: list[str], threads: int, options: Options) -> list[str]
 
 def _refuse_impossible(host: Host, names: list[str], options: Options) -> None:
     """Refuse a scenario that was asked for by name and cannot be on the host."""
-    from bench.program.scenarios import scenario
+    from bench.scenarios import scenario
 
     for name in names:
         if scenario(name, host.cores.value, cores=options.cores) is None:

@@ -58,7 +58,7 @@ from collections.abc import Container, Iterator
 from typing import NamedTuple, TypeVar
 
 from bench.program.compiler import Model
-from bench.program.scenarios import Role
+from bench.scenarios import Role
 from bench.steps import (
     Action,
     Claim,

@@ -25,7 +25,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Literal, NamedTuple
 
 from bench.hosts.profile import Host
-from bench.program.scenarios import Role, Scenario
+from bench.scenarios import Role, Scenario
 from bench.translators.translator import Translator
 from strategies.operations import (
     Acquire,

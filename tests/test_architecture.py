@@ -24,7 +24,7 @@ from bench.check.cell import Options, check
 from bench.check.units import Hazard
 from bench.hosts import load_host
 from bench.hosts.loader import ARCHITECTURES
-from bench.program.scenarios import LASTING_IN, scenario_names
+from bench.scenarios import LASTING_IN, scenario_names
 from bench.translators.registry import load_translator
 from strategies import Barrier, Hook, Invalidate, Region, Strategy, Sync, SyncCores, registry
 from strategies import Clean as CleanIt

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from bench.check.cell import Options
 from bench.compare.comparison import Comparison, _ranked, compare
 from bench.hosts import load_host
-from bench.program.scenarios import scenario_names
 from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.report.comparisons import compared_text
 from bench.report.costs import cycles, memory, number
+from bench.scenarios import scenario_names
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import default_trace
 from bench.traces.trace import Trace

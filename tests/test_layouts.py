@@ -10,7 +10,7 @@ from bench.check.cell import Checked, Options, check
 from bench.hosts import load_host
 from bench.program.compiler import Compiler
 from bench.program.layout import Layout, LayoutName
-from bench.program.scenarios import scenario
+from bench.scenarios import scenario
 from bench.translators.registry import load_translator
 from bench.translators.translator import Code
 from strategies import registry

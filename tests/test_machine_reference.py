@@ -23,7 +23,7 @@ from bench.hosts import load_host
 from bench.machine import State, environment_steps, initial, program_steps
 from bench.program.compiler import Compiler, Model
 from bench.program.layout import LayoutName
-from bench.program.scenarios import Scenario, scenario
+from bench.scenarios import Scenario, scenario
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.search import search

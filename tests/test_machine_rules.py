@@ -18,7 +18,7 @@ from bench.hosts import load_host
 from bench.machine import Kind, State, Transition, environment_steps, initial, lasting, program_steps
 from bench.program.compiler import Compiler, Model
 from bench.program.layout import LayoutName
-from bench.program.scenarios import scenario
+from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.search.search import search
 from bench.translators.registry import load_translator

@@ -13,7 +13,7 @@ from conftest import Staleline
 from bench.check.cell import Options, check
 from bench.check.matrix import CLASSES, affected, features, host_class, matrix
 from bench.hosts import host_names, load_host
-from bench.program.scenarios import scenario_names
+from bench.scenarios import scenario_names
 from bench.translators.registry import first_versions, load_translator
 from strategies import registry
 

@@ -12,7 +12,7 @@ from conftest import Staleline
 from bench.check.cell import Options, check
 from bench.check.minimality import WEAKNESSES, omissions, weakest
 from bench.hosts import load_host
-from bench.program.scenarios import scenario_names
+from bench.scenarios import scenario_names
 from bench.translators.registry import load_translator
 from strategies import Barrier, Clean, Hook, Invalidate, Region, Strategy, Sync, registry
 from strategies.operations import Scope

@@ -120,7 +120,7 @@ LAYERS = (
         "bench.support.toml",
         "bench.support.text",
     ),
-    ("bench.hosts", "bench.translators", "bench.program.scenarios", "bench.program.layout"),
+    ("bench.hosts", "bench.translators", "bench.scenarios", "bench.program.layout"),
     ("bench.steps", "bench.program.effects", "bench.program.compiler"),
     ("bench.machine",),
     ("bench.architecture",),

@@ -12,7 +12,7 @@ from bench.explain.follow import load_events
 from bench.hosts import load_host
 from bench.machine import Kind
 from bench.program.compiler import Compiler
-from bench.program.scenarios import scenario
+from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.search.search import search
 from bench.translators.registry import load_translator, translator_names

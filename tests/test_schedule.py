@@ -8,7 +8,7 @@ from conftest import Staleline
 from bench.check.cell import Checked, Options, check
 from bench.explain.schedule import under
 from bench.hosts import load_host
-from bench.program.scenarios import scenario_names
+from bench.scenarios import scenario_names
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 from strategies import registry

@@ -14,7 +14,7 @@ from bench.check.cell import check as check_cell
 from bench.check.units import HAZARDS, Hazard, Units, search_units
 from bench.hosts import load_host
 from bench.program.compiler import Compiler
-from bench.program.scenarios import scenario as find_scenario
+from bench.scenarios import scenario as find_scenario
 from bench.search.question import UNSEEN, Question
 from bench.search.search import search
 from bench.translators.registry import load_translator

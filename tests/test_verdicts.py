@@ -14,8 +14,8 @@ from bench.check.cell import Checked, Options, check
 from bench.hosts import host_names, load_host
 from bench.machine import Kind
 from bench.program.compiler import Compiler, _Idle
-from bench.program.scenarios import scenario, scenario_names
 from bench.report.checks import as_text, verdict
+from bench.scenarios import scenario, scenario_names
 from bench.search.question import Question
 from bench.search.search import search
 from bench.support.errors import InputError

@@ -15,7 +15,7 @@ from bench.architecture.hosts import rules
 from bench.architecture.memory import Clean, Drop, Memory, Rules, at_start, fetch, happenings, issue, load, synchronise
 from bench.machine import Event, Kind
 from bench.program.compiler import Model
-from bench.program.scenarios import Role
+from bench.scenarios import Role
 from bench.steps import (
     Action,
     Claim,

@@ -14,7 +14,7 @@ from bench.explain.follow import Followed, Wanted, follow
 from bench.hosts import Host
 from bench.program.compiler import Compiler
 from bench.program.layout import LayoutName
-from bench.program.scenarios import scenario
+from bench.scenarios import scenario
 from bench.search.outcome import Outcome
 from bench.support.errors import InputError
 from bench.translators.consequence import Consequence, consequences

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from bench.check.units import concerned_by
 from bench.hosts import Host, load_host
 from bench.program.compiler import Compiler, Model
-from bench.program.scenarios import scenario
+from bench.scenarios import scenario
 from bench.steps import CleanLine, DropLines, Fetch, Get, Pass, Put, Touch
 from bench.support.errors import InputError
 from bench.translators.translator import Translator

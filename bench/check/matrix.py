@@ -13,7 +13,7 @@ from bench.check.cell import Options
 from bench.check.cells import Check, check_all
 from bench.check.units import HAZARDS, Hazard
 from bench.hosts import Host
-from bench.program.scenarios import ALONE, LASTING_IN, SUMMARIES
+from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
 from bench.translators.registry import load_translator
 from bench.translators.translator import Translator
 from strategies import registry

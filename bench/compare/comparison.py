@@ -10,9 +10,9 @@ from bench.check.cells import Check, Checking
 from bench.check.units import Hazard
 from bench.hosts import Host
 from bench.program.effects import meaning
-from bench.program.scenarios import ALONE, LASTING_IN, PARTIAL_IN
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed, replay
+from bench.scenarios import ALONE, LASTING_IN, PARTIAL_IN
 from bench.traces.trace import Trace
 from bench.translators.translator import Translator
 from strategies.strategy import Strategy

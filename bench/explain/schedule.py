@@ -17,7 +17,7 @@ from bench.explain.counterexample import Disassemble, Row, explain
 from bench.hosts import Host
 from bench.machine import Event, Kind, State, Transition, environment_steps, initial, step
 from bench.program.compiler import Compiler, Model
-from bench.program.scenarios import scenario
+from bench.scenarios import scenario
 from bench.steps import Fetch, Label, Step
 from bench.support.errors import InputError
 from bench.translators.disassembly import disassembler

@@ -30,7 +30,7 @@ from bench.hosts.profile import Flush as Recipe
 from bench.hosts.profile import Host
 from bench.program.effects import Call, LiveUnits, live_units, lock_names, refuse_unbalanced_locks
 from bench.program.layout import Layout, LayoutName, Span
-from bench.program.scenarios import Role, Scenario
+from bench.scenarios import Role, Scenario
 from bench.steps import (
     Action,
     Claim,

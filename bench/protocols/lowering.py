@@ -12,7 +12,6 @@ from functools import cache
 
 from bench.hosts import Host, load_host
 from bench.program.compiler import Model
-from bench.program.scenarios import Role, Scenario
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Features, Protocol, Thread
 from bench.protocols.rules import (
@@ -32,6 +31,7 @@ from bench.protocols.rules import (
     WaitFlag,
     digits,
 )
+from bench.scenarios import Role, Scenario
 from bench.steps import Action, CleanLine, DropLines, Fetch, Get, Give, Label, Place, Put, Puts, Step, Take
 from strategies.operations import Barrier, Scope, Sync
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from bench.hosts import host_names, load_host
 from bench.hosts.loader import ARCHITECTURES
-from bench.program.scenarios import SUMMARIES
 from bench.replay.parameters import described
 from bench.report.tables import SCHEMA, comma_separated, table
 from bench.risk import pressure
+from bench.scenarios import SUMMARIES
 from bench.traces.shipped import SHIPPED
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry

@@ -12,10 +12,10 @@ from bench.check.cell import Checked, hypothetical
 from bench.check.command import command
 from bench.compare.comparison import Compared, Comparison
 from bench.hosts import Host
-from bench.program.scenarios import ALONE, LASTING_IN, SUMMARIES
 from bench.replay.replay import Replayed
 from bench.report.costs import cycles, memory, share
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
+from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
 from bench.support.text import listed
 from bench.translators.translator import Translator
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from bench.check.matrix import AS_EMITTED, CLASSES, Affected, Cell, HostClass, Matrix, affected, host_class
 from bench.hosts import Host
-from bench.program.scenarios import LASTING_IN, SUMMARIES
 from bench.report.tables import SCHEMA, comma_separated, fill, table
+from bench.scenarios import LASTING_IN, SUMMARIES
 from bench.support.text import listed
 
 _ANSWER_WIDTH = 34

@@ -11,11 +11,11 @@ from bench.check.units import concerned_by
 from bench.hosts.profile import Host
 from bench.machine import Kind
 from bench.program.compiler import Compiler
-from bench.program.scenarios import scenario
 from bench.risk.causes import AT_ONCE, CHANCY, Cause
 from bench.risk.chain import RUNS, Chain
 from bench.risk.sample import Interval, simulate
 from bench.risk.solve import FETCHED
+from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.support.errors import InputError
 from bench.translators.translator import Translator

@@ -21,7 +21,6 @@ from bench.check.cell import hypothetical
 from bench.check.units import concerned_by
 from bench.hosts.profile import Host
 from bench.program.compiler import Compiler
-from bench.program.scenarios import Scenario, scenario
 from bench.replay.context import Ground
 from bench.replay.parameters import Parameters
 from bench.risk.along import Expected, along
@@ -33,6 +32,7 @@ from bench.risk.harm import harms_of
 from bench.risk.pressure import Pressure
 from bench.risk.quiescent import Rest
 from bench.risk.solve import FETCHED, harmful
+from bench.scenarios import Scenario, scenario
 from bench.search.question import Question
 from bench.traces.trace import Trace
 from bench.translators.translator import Translator

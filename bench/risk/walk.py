@@ -14,8 +14,8 @@ from typing import NamedTuple, TypeAlias
 
 from bench.machine import Event, Kind, State, Transition, program_steps, step
 from bench.program.compiler import Model
-from bench.program.scenarios import Role
 from bench.risk.environment_step import Turn
+from bench.scenarios import Role
 from bench.search.question import Question
 from bench.support.errors import InputError
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from bench.machine import Event, Kind, State, Transition, initial, step
 from bench.program.compiler import Model
-from bench.program.scenarios import Role
+from bench.scenarios import Role
 from bench.search.footprint import Cut, Local, Part, View
 from bench.search.question import Question
 from bench.search.symmetry import Symmetry

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.program.compiler import Model
-from bench.program.scenarios import Role
+from bench.scenarios import Role
 from bench.steps import Action, CleanLine, DropLines, Fetch, Get, Give, Pass, Put, Take, Touch
 from strategies.operations import Barrier, Scope, Sync, SyncCores
 

@@ -8,7 +8,7 @@ from typing import Literal
 from bench.check.units import concerned_by
 from bench.hosts import load_host
 from bench.program.compiler import Compiler, Model
-from bench.program.scenarios import scenario
+from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.translators.registry import load_translator
 from strategies import registry

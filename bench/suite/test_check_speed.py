@@ -11,7 +11,7 @@ import pytest
 from bench.check.cell import Options
 from bench.check.cells import Check, check_all
 from bench.hosts import load_host
-from bench.program.scenarios import LASTING_IN, PARTIAL_IN, scenario_names
+from bench.scenarios import LASTING_IN, PARTIAL_IN, scenario_names
 from bench.search.explore import explore
 from bench.search.outcome import Outcome
 from bench.search.walk import walk

@@ -9,11 +9,11 @@ import pytest
 from bench.check.units import concerned_by
 from bench.hosts import load_host
 from bench.program.compiler import Compiler
-from bench.program.scenarios import scenario
 from bench.risk.causes import AT_ONCE, Cause
 from bench.risk.chain import Chain
 from bench.risk.evictions import causes_on
 from bench.risk.pressure import Pressure
+from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.suite import prism, storm
 from bench.suite.conftest import Measure

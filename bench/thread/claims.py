@@ -15,9 +15,9 @@ from bench.check.cell import Checked
 from bench.explain.follow import Wanted, load_events
 from bench.hosts import Host
 from bench.program.effects import flat, tree
-from bench.program.scenarios import ALONE, LASTING_IN, scenario_names
 from bench.replay.parameters import Parameters
 from bench.risk.risk import Alone
+from bench.scenarios import ALONE, LASTING_IN, scenario_names
 from bench.support.text import listed
 from bench.thread.lab import Lab
 from bench.translators.consequence import consequences

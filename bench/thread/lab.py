@@ -9,8 +9,8 @@ from typing import Any
 from bench.check.cell import Checked, Options, check
 from bench.check.command import command
 from bench.hosts import Host, host_names, load_host
-from bench.program.scenarios import scenario_names
 from bench.risk.risk import Bench, Risk
+from bench.scenarios import scenario_names
 from bench.support.errors import InputError
 from bench.traces.info import TraceInfo, info
 from bench.traces.store import load_trace
