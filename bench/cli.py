@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from bench.check.cell import Checked, Options
     from bench.check.cells import Check
     from bench.compare.comparison import Comparison
-    from bench.hosts import Host
+    from bench.hosts import Host, Target
     from bench.risk.risk import Risk
     from bench.translators.translator import Access, Translator
     from strategies.strategy import Strategy
 
 _Word = TypeVar("_Word", bound=str)
+_Target = TypeVar("_Target", bound="Target")
 _Tell = Callable[[str, float], None]
 """Shows what is being done, and how much of it is."""
 
@@ -269,7 +270,7 @@ def check(
                 place="check",
                 expected="protocols alone, without --translator, --scenario and --follow",
             )
-        hosts = _load_hosts(host, settings, architectures=True) if host or settings else []
+        hosts = _load_targets(host, settings) if host or settings else []
         _check_protocols(named, hosts, _max_states(max_states), format, emit)
         return
     if offset and layout != "packed":
@@ -352,7 +353,7 @@ def _write_litmus(results: list[Checked], folder: Path) -> None:
 
 
 def _check_protocols(
-    files: list[str], hosts: list[Host], max_states: int | None, format: str, emit: Callable[[str], None]
+    files: list[str], hosts: list[Target], max_states: int | None, format: str, emit: Callable[[str], None]
 ) -> None:
     """The protocols in files, on the hosts that they say or on others."""
     from bench.protocols.document import read_protocol
@@ -406,10 +407,10 @@ def litmus(
     """
     from time import perf_counter
 
-    from bench.architecture.hosts import armv8
     from bench.litmus.files import kinds_in, named, text_of
     from bench.litmus.reader import read_litmus
     from bench.litmus.run import MOST_STATES, run
+    from bench.machine.architecture import armv8
     from bench.report import litmus as report
 
     emit = _emitter("simple" if format == report.HERD else format, output)
@@ -1106,20 +1107,29 @@ def _find_strategies(named: list[str]) -> list[Strategy]:
     return [registry.find(name) for name in (named if named and named != ["all"] else registry.names())]
 
 
-def _load_hosts(named: list[str] | None, settings: list[str] | None, *, architectures: bool = False) -> list[Host]:
-    """The hosts of those names; ``architectures`` among them only where nothing costs anything."""
-    from bench.hosts import host_names, load_host
+def _load_hosts(named: list[str] | None, settings: list[str] | None) -> list[Host]:
+    """The hosts of those names."""
+    from bench.hosts import Architecture, Host
 
-    names = _listed(named) or [DEFAULT_HOST]
-    hosts = [load_host(name, settings or ()) for name in (host_names() if names == ["all"] else names)]
-    for host in hosts:
-        if host.architecture and not architectures:
+    hosts = []
+    for host in _load_targets(named, settings):
+        if isinstance(host, Architecture):
             raise InputError(
                 f"{host.name} is an architecture, which has no caches and no costs",
                 place="--host",
                 expected="a host; staleline check asks architectures",
             )
+        assert isinstance(host, Host)
+        hosts.append(host)
     return hosts
+
+
+def _load_targets(named: list[str] | None, settings: list[str] | None) -> list[Target]:
+    """The hosts and architectures of those names."""
+    from bench.hosts import host_names, load_target
+
+    names = _listed(named) or [DEFAULT_HOST]
+    return [load_target(name, settings or ()) for name in (host_names() if names == ["all"] else names)]
 
 
 def _scenarios(named: list[str] | None) -> tuple[list[str], bool]:
@@ -1134,7 +1144,7 @@ def _scenarios(named: list[str] | None) -> tuple[list[str], bool]:
     return names, True
 
 
-def _load_translators(named: list[str] | None, host: Host, what_if: bool) -> list[Translator]:
+def _load_translators(named: list[str] | None, host: Target, what_if: bool) -> list[Translator]:
     """The translators asked for, or the host's own: the one of early January 2011 for its first instruction set."""
     from bench.translators.registry import default_translator, load_translator
 
@@ -1183,7 +1193,7 @@ def _check_all(
     names, by_name = scenarios
     if options.follow and not by_name:
         names = _with_threads(names, max(event.thread for event in options.follow) + 1, options)
-    pairs = _pairs(hosts, settings, translators, options.what_if, architectures=True)
+    pairs = _paired(_load_targets(hosts, settings), hosts, translators, options.what_if)
     if by_name:
         for host, _ in pairs:
             _refuse_impossible(host, names, options)
@@ -1193,22 +1203,24 @@ def _check_all(
 
 
 def _pairs(
-    hosts: list[str] | None,
-    settings: list[str] | None,
-    translators: list[str] | None,
-    what_if: bool,
-    *,
-    architectures: bool = False,
+    hosts: list[str] | None, settings: list[str] | None, translators: list[str] | None, what_if: bool
 ) -> list[tuple[Host, Translator]]:
-    """The hosts and, for each, the translators; refuses what a host does not run, unless ``what_if``.
+    """The hosts and, for each, the translators, as ``_paired`` has them."""
+    return _paired(_load_hosts(hosts, settings), hosts, translators, what_if)
+
+
+def _paired(
+    targets: list[_Target], hosts: list[str] | None, translators: list[str] | None, what_if: bool
+) -> list[tuple[_Target, Translator]]:
+    """Each with its translators; refuses what it does not run, unless ``what_if``.
 
     Of ``--host all`` such hosts are left out, and named on stderr.
     """
     from bench.check.cell import refuse_hypothetical
 
-    pairs: list[tuple[Host, Translator]] = []
+    pairs: list[tuple[_Target, Translator]] = []
     left_out = []
-    for host in _load_hosts(hosts, settings, architectures=architectures):
+    for host in targets:
         try:
             found = _load_translators(translators, host, what_if)
             for translator in found:
@@ -1259,7 +1271,7 @@ def _with_threads(names: list[str], threads: int, options: Options) -> list[str]
     return [name for name, cast in casts.items() if cast is not None and len(cast.threads) >= threads] or names
 
 
-def _refuse_impossible(host: Host, names: list[str], options: Options) -> None:
+def _refuse_impossible(host: Target, names: list[str], options: Options) -> None:
     """Refuse a scenario that was asked for by name and cannot be on the host."""
     from bench.scenarios import scenario
 

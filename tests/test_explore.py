@@ -11,7 +11,8 @@ from test_machine_reference import draw_case
 
 from bench.hosts import load_host
 from bench.machine import environment_steps, program_steps
-from bench.program.compiler import Compiler, Model
+from bench.program.compiler import Compiler
+from bench.machine.model import Model
 from bench.scenarios import scenario, scenario_names
 from bench.search.explore import explore
 from bench.search.outcome import Outcome

@@ -21,7 +21,8 @@ from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
 from bench.hosts import load_host
 from bench.machine import State, environment_steps, initial, program_steps
-from bench.program.compiler import Compiler, Model
+from bench.program.compiler import Compiler
+from bench.machine.model import Model
 from bench.program.layout import LayoutName
 from bench.scenarios import Scenario, scenario
 from bench.search.outcome import Outcome

@@ -16,7 +16,8 @@ from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
 from bench.hosts import load_host
 from bench.machine import Kind, State, Transition, environment_steps, initial, lasting, program_steps
-from bench.program.compiler import Compiler, Model
+from bench.program.compiler import Compiler
+from bench.machine.model import Model
 from bench.program.layout import LayoutName
 from bench.scenarios import scenario
 from bench.search.question import Question

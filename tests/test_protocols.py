@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bench import machine
 from bench.explain.protocols import story
 from bench.machine import Pending, State
-from bench.program.compiler import Model
+from bench.machine.model import Model
 from bench.protocols.document import Document, bug_names, load_bug, read_protocol
 from bench.protocols.protocol import Features, Protocol, troubles, without
 from bench.protocols.verification import judge, necessities, needed_features

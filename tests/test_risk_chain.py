@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from risk_cells import cell
 
 from bench.machine import Kind, State, environment_steps, finished, initial, program_steps, step
-from bench.program.compiler import Model
+from bench.machine.model import Model
 from bench.risk.causes import AT_ONCE, CHANCY, Cause
 from bench.risk.chain import Answer, Chain
 from bench.search.question import Question

@@ -11,7 +11,7 @@ from bench.check.units import Hazard, Units, concerned_by, search_units
 from bench.explain.allowed import tell
 from bench.explain.counterexample import Explanation, explain
 from bench.explain.follow import Followed, Wanted, follow
-from bench.hosts import Host
+from bench.hosts import Architecture, Target
 from bench.program.compiler import Compiler
 from bench.program.layout import LayoutName
 from bench.scenarios import scenario
@@ -76,7 +76,7 @@ class Checked:
 
     strategy: str
     reference: str
-    host: Host
+    host: Target
     translator: str
     scenario: str
     options: Options
@@ -94,12 +94,12 @@ class Checked:
         return self.outcome.verdict if self.outcome is not None else "n/a"
 
 
-def hypothetical(translator: Translator, host: Host) -> bool:
+def hypothetical(translator: Translator, host: Target) -> bool:
     """Whether the host does not run what the translator emits."""
     return translator.isa not in host.isa
 
 
-def refuse_hypothetical(translator: Translator, host: Host, what_if: bool) -> None:
+def refuse_hypothetical(translator: Translator, host: Target, what_if: bool) -> None:
     """Raise ``InputError`` if the host does not run what the translator emits and nobody asked what if."""
     if hypothetical(translator, host) and not what_if:
         raise InputError(
@@ -111,7 +111,7 @@ def refuse_hypothetical(translator: Translator, host: Host, what_if: bool) -> No
 def check(
     strategy: Strategy,
     translator: Translator,
-    host: Host,
+    host: Target,
     scenario_name: str,
     options: Options,
     *,
@@ -160,7 +160,7 @@ def check(
         symmetric=options.symmetry,
     )
     followed = None
-    if options.follow and host.architecture:
+    if options.follow and isinstance(host, Architecture):
         raise InputError("--follow on an architecture", expected="a host, whose steps the events are")
     if options.follow:
         compiler = build(concerned_by(build(), options.hazard))
@@ -172,7 +172,7 @@ def check(
     if run or outcome.failure:
         reads = disassembler(translator, compiler.codes[0])
         why = "" if followed is not None else outcome.failure
-        told: Any = tell if host.architecture else explain  # each of its own machine's steps
+        told: Any = tell if isinstance(host, Architecture) else explain  # each of its own machine's steps
         explanation = told(compiler.model, run, why, reads)
         assert explanation is not None
         watched = explanation.watched

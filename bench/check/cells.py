@@ -16,7 +16,7 @@ from multiprocessing.synchronize import Lock
 from typing import Any, Self
 
 from bench.check.cell import Checked, Options, check
-from bench.hosts import Host
+from bench.hosts import Target
 from bench.support.processors import processors
 from bench.translators.translator import Translator
 from strategies import registry
@@ -34,7 +34,7 @@ class Check:
 
     strategy: Strategy
     translator: Translator
-    host: Host
+    host: Target
     scenario: str
     options: Options
 

@@ -12,12 +12,22 @@ from collections.abc import Iterator
 
 from bench.check.units import concerned_by
 from bench.hosts import Host, load_host
-from bench.program.compiler import Compiler, Model
+from bench.machine.actions import (
+    CleanLine,
+    DataBarrier,
+    FetchUnit,
+    InvalidateLines,
+    IssueStore,
+    LoadUnit,
+    NoEffect,
+    SyncContext,
+)
+from bench.machine.memory import Stored
+from bench.machine.model import Model
+from bench.program.compiler import Compiler
 from bench.scenarios import scenario
-from bench.steps import CleanLine, DropLines, Fetch, Get, Pass, Put, Touch
 from bench.support.errors import InputError
 from bench.translators.translator import Translator
-from strategies.operations import Barrier, Sync
 from strategies.strategy import Strategy
 
 SCENARIOS = ("system", "user", "user-both")
@@ -90,24 +100,24 @@ def _instructions(model: Model, strategy: Strategy) -> Iterator[str]:
         (step, *_) = program.place(place).steps
         result = 0
         match step.action:
-            case Fetch():
+            case FetchUnit():
                 return
-            case Put(cell, mask, value):
-                values[cell] = (values[cell] & ~mask) | value
+            case IssueStore(Stored((put,))):
+                values[put.cell] = put.onto(values[put.cell])
                 yield f"STR {'W0' if tuple(values) == model.final else 'W2'},[X1]"
-            case Get(cells):
+            case LoadUnit(cells):
                 result = sum(values[cell] for cell in cells)
                 if cells:
                     yield "LDR W5,[X1]"
             case CleanLine():
                 yield "DC CVAU,X1"
-            case DropLines():
+            case InvalidateLines():
                 yield "IC IVAU,X1"
-            case Barrier():
+            case DataBarrier():
                 yield "DSB ISH"
-            case Sync():
+            case SyncContext():
                 yield "ISB"
-            case Touch() | Pass():
+            case IssueStore(Stored(())) | NoEffect():
                 pass
             case action:
                 raise InputError(

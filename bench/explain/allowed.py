@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.architecture.hosts import rules
-from bench.architecture.machine import State, Transition, initial, newest
-from bench.architecture.memory import Put, fetchable
 from bench.explain.counterexample import Disassemble, Explanation, Row, Watched
-from bench.machine import Kind
-from bench.program.compiler import Model
-from bench.steps import Fetch, Label
+from bench.machine import Kind, State, Transition, initial
+from bench.machine.actions import FetchUnit
+from bench.machine.architecture import fetchable, puts_of
+from bench.machine.model import Label, Model
 
 CLOSING = """\
 No caches are meant. icache: ok where a fetch of that core can return the final value alone, absent where it can return
@@ -37,7 +35,7 @@ def tell(model: Model, run: Sequence[Transition], failure: str, disassemble: Dis
     tb, position = at
     unit = model.unit_at[tb][position]
     name = f"TB{f' {tb}' if len(model.units) > 1 else ''}+{unit.offset}"
-    read = _whole(newest(before), model, at)
+    read = _whole(model.memory.newest(before.memory), model, at)
     fetched = _fetched(model, run, at) if found else None
     instruction = disassemble(unit, unit.final)
     return Explanation(tuple(rows), Watched(name, tb, unit.offset, unit.final, instruction, fetched, read), closing)
@@ -55,7 +53,7 @@ def _fetched(model: Model, run: Sequence[Transition], at: tuple[int, int]) -> in
     if queue and queue[0][0] == at:
         values = queue[0][1]
     else:
-        host = rules(model.host.architecture)
+        host = model.architecture
         cells = model.units[at[0]][at[1]]
         if len(cells) > 1:
             return None
@@ -69,7 +67,7 @@ def _row(model: Model, before: State, step: Transition, at: tuple[int, int] | No
     cores = range(len(after.running))
     cells = model.units[at[0]][at[1]] if at is not None else ()
     final = [model.final[cell] for cell in cells]
-    host = rules(model.host.architecture)
+    host = model.architecture
 
     def word(values: Sequence[object]) -> str:
         return "ok" if list(values) == final else "wrong"
@@ -83,7 +81,7 @@ def _row(model: Model, before: State, step: Transition, at: tuple[int, int] | No
         return word(held[0]) if held else "absent"
 
     def buffer(core: int) -> str:
-        stores = [entry for entry in after.memory.buffers[core] if isinstance(entry, Put) and entry.cell in cells]
+        stores = [entry for entry in after.memory.buffers[core] if any(put.cell in cells for put in puts_of(entry))]
         if not stores:
             return "absent"
         values = dict(zip(cells, (after.memory.history[cell][-1] for cell in cells), strict=True))
@@ -114,7 +112,7 @@ def _said(model: Model, before: State, step: Transition) -> tuple[str, str, str]
             place = model.programs[event.thread].place(before.places[event.thread])
             label: Label = place.steps[event.detail].label
             why = "the program goes on"
-            if isinstance(place.steps[event.detail].action, Fetch):
+            if isinstance(place.steps[event.detail].action, FetchUnit):
                 why = "it fetches a value that is not the final one" if step.wrong else "it fetches the final value"
             return f"T{event.thread + 1}", label.what, f"T{event.thread + 1} on core {event.core}: {why}."
         case Kind.AHEAD:

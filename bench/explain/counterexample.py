@@ -6,26 +6,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.machine import Event, Kind, State, Transition, initial
-from bench.program.compiler import OTHER, Model
-from bench.steps import (
+from bench.machine.actions import (
+    AcquireLock,
     Action,
-    Claim,
+    BeginTranslation,
     CleanLine,
-    Discard,
-    DropLines,
-    Fetch,
-    Get,
-    Give,
-    Install,
-    Label,
-    Pass,
-    Put,
-    Step,
-    Take,
-    Touch,
+    DataBarrier,
+    DiscardBuffer,
+    EndTranslation,
+    FetchUnit,
+    InvalidateLines,
+    IssueStore,
+    LoadUnit,
+    NoEffect,
+    ReleaseLock,
+    SyncAllCores,
+    SyncContext,
 )
+from bench.machine.memory import Put, Stored
+from bench.machine.model import Label, Model, Step
+from bench.program.compiler import OTHER
 from bench.support.text import listed
-from strategies.operations import Barrier, Sync, SyncCores
 from strategies.writes import Unit
 
 Word = str
@@ -144,14 +145,14 @@ class _Explainer:
         for number, group in enumerate(groups):
             rows.append(self._row(group, ran, final=number == len(groups) - 1))
             step = group[0].step
-            if step is not None and isinstance(step.action, Fetch):
+            if step is not None and isinstance(step.action, FetchUnit):
                 ran.add((group[0].event.thread, step.label.tb))
         watched = None
         if self.at is not None:
             unit = self._unit(self.at)
             name = self._place(self.at)
             instruction = self.disassemble(unit, unit.final)
-            newest = self._whole(self.last.data, self.at)
+            newest = self._whole(self.last.memory.data, self.at)
             watched = Watched(name, unit.tb, unit.offset, unit.final, instruction, self._fetched_wrong(), newest)
         closing = ""
         if self.failure == "deadlock":
@@ -179,7 +180,7 @@ class _Explainer:
                 return move.transition.wrong
         live = [(tb, position) for tb, units in enumerate(self.model.units) for position in range(len(units))]
         for at in live:
-            if self._word(self.last.data, self._cells(at)) == "wrong":
+            if self._word(self.last.memory.data, self._cells(at)) == "wrong":
                 return at
         return live[0] if live else None
 
@@ -196,7 +197,7 @@ class _Explainer:
     def _continues(before: _Move, move: _Move) -> bool:
         if move.step is None or before.step is None or move.event.thread != before.event.thread:
             return False
-        entered = isinstance(move.step.action, Fetch) and move.step.action.expected == 0
+        entered = isinstance(move.step.action, FetchUnit) and move.step.action.expected == 0
         return not entered and _row_of(move.step.label) == _row_of(before.step.label)
 
     # - units and their names
@@ -227,9 +228,9 @@ class _Explainer:
         found: dict[At, None] = {}
         for move in group:
             match move.step.action if move.step is not None else None:
-                case Put(cell):
-                    found[self.unit_of[cell]] = None
-                case Get(cells) if cells:
+                case IssueStore(Stored((put,))):
+                    found[self.unit_of[put.cell]] = None
+                case LoadUnit(cells) if cells:
                     found[self.unit_of[cells[0]]] = None
         return sorted(found, key=lambda at: at != self.at)
 
@@ -246,16 +247,16 @@ class _Explainer:
     def _icache(self, state: State, core: int) -> Word:
         words = []
         for cell in self.cells:
-            line = self.model.iline_of[core][cell]
-            held = state.icache[core][line]
+            line = self.model.cells.iline_of[core][cell]
+            held = state.memory.icache[core][line]
             if held is None:
                 return "absent"
-            value = held[self.model.iline_cells[core][line].index(cell)]
+            value = held[self.model.cells.iline_cells[core][line].index(cell)]
             words.append(value == self.model.final[cell])
         return "absent" if not words else "ok" if all(words) else "wrong"
 
     def _ahead(self, state: State, core: int) -> Word:
-        queue = state.ahead[core]
+        queue = state.memory.ahead[core]
         if queue is None or self.at is None or queue[0] != self.at[0]:
             return "absent"
         index = self.at[1] - queue[1]
@@ -265,17 +266,17 @@ class _Explainer:
         return "ok" if right else "wrong"
 
     def _buffer(self, state: State, core: int) -> Word:
-        if not any(isinstance(store, Put) and store.cell in self.cells for store in state.buffers[core]):
+        if not _buffered(state, core, self.cells):
             return "absent"
         return self._word(_seen(state, core), self.cells)
 
     def _dcache(self, state: State) -> Word:
-        lines = {self.model.dline_of[cell] for cell in self.cells}
-        held = lines and all(state.owner[line] >= 0 or state.copies[line] for line in lines)
-        return self._word(state.data, self.cells) if held else "absent"
+        lines = {self.model.cells.dline_of[cell] for cell in self.cells}
+        held = lines and all(state.memory.owner[line] >= 0 or state.memory.copies[line] for line in lines)
+        return self._word(state.memory.data, self.cells) if held else "absent"
 
     def _memory(self, state: State) -> Word:
-        return self._word(state.memory, self.cells)
+        return self._word(state.memory.memory, self.cells)
 
     # - rows
 
@@ -298,7 +299,7 @@ class _Explainer:
             because=f"{because[0].upper()}{because[1:]}.",
             steps=len(group),
             fetches=tuple(self._supplies(last.after, core) for core in cores),
-            reads=self._instruction(last.after.data, self.at) if self.at is not None else "",
+            reads=self._instruction(last.after.memory.data, self.at) if self.at is not None else "",
         )
 
     def _supplies(self, state: State, core: int) -> str:
@@ -309,18 +310,18 @@ class _Explainer:
         step = group[0].step
         assert step is not None
         what, block = step.label.what, self._block(step.label.tb)
-        if isinstance(step.action, Fetch):
+        if isinstance(step.action, FetchUnit):
             return self._execution_text(group, step.action, block, again=(group[0].event.thread, step.label.tb) in ran)
-        if isinstance(step.action, Claim | Install):
+        if isinstance(step.action, BeginTranslation | EndTranslation):
             return what.replace("TB", block, 1)
-        if isinstance(step.action, Discard):
+        if isinstance(step.action, DiscardBuffer):
             return what
         units = self._live(group)
         where = f" at {self._places(units)}" if units and len(self.model.units[step.label.tb]) > 1 else ""
-        text = _located(what, where, loads=all(isinstance(action, Get) for action in _actions(group)))
+        text = _located(what, where, loads=all(isinstance(action, LoadUnit) for action in _actions(group)))
         return text if where or block == "TB" else f"{text}, {block}"
 
-    def _execution_text(self, group: list[_Move], fetch: Fetch, block: str, *, again: bool) -> str:
+    def _execution_text(self, group: list[_Move], fetch: FetchUnit, block: str, *, again: bool) -> str:
         last = group[-1]
         assert last.step is not None
         if fetch.expected:
@@ -344,7 +345,7 @@ class _Explainer:
         on = f" of core {event.core}" if many else ""
         of = self._elsewhere(event)
         match event.kind:
-            case Kind.WRITE_BACK if move.before.owner[event.line] == event.core:
+            case Kind.WRITE_BACK if move.before.memory.owner[event.line] == event.core:
                 return f"cache line{of} is flushed to memory"
             case Kind.WRITE_BACK:
                 return f"clean data line{of}{on} is dropped"
@@ -368,11 +369,11 @@ class _Explainer:
         """The cells of the line that an environment step concerns."""
         match event.kind:
             case Kind.DROP | Kind.FILL:
-                return self.model.iline_cells[event.core][event.line]
+                return self.model.cells.iline_cells[event.core][event.line]
             case Kind.COMPLETE if event.detail:
-                return self.model.iline_cells[event.detail - 1][event.line]
+                return self.model.cells.iline_cells[event.detail - 1][event.line]
             case Kind.WRITE_BACK | Kind.COMPLETE:
-                return self.model.dline_cells[event.line]
+                return self.model.cells.dline_cells[event.line]
         return ()
 
     def _elsewhere(self, event: Event) -> str:
@@ -408,9 +409,9 @@ class _Explainer:
         return value
 
     def _source(self) -> tuple[str, Callable[[State], Sequence[int]]]:
-        if self.model.host.coherence.fill.value == "coherent":
-            return "the newest data", lambda state: state.data
-        return "memory", lambda state: state.memory
+        if self.model.features.fill == "coherent":
+            return "the newest data", lambda state: state.memory.data
+        return "memory", lambda state: state.memory.memory
 
     def _environment_because(self, move: _Move) -> str:
         name, values = self._source()
@@ -418,10 +419,10 @@ class _Explainer:
         cells = self._line_cells(event)
         at = self._subject(cells) if cells else None
         match event.kind:
-            case Kind.WRITE_BACK if move.before.owner[event.line] == event.core:
+            case Kind.WRITE_BACK if move.before.memory.owner[event.line] == event.core:
                 return (
                     f"a dirty line may be written back and dropped at any time (an interrupt, a task switch, another "
-                    f"line that needs the place); memory now holds {self._holds(after.memory, at)}"
+                    f"line that needs the place); memory now holds {self._holds(after.memory.memory, at)}"
                 )
             case Kind.WRITE_BACK:
                 return "a clean line may be dropped at any time; the next store there misses, and does not allocate"
@@ -431,7 +432,7 @@ class _Explainer:
                 held = self._holds(values(after), at)
                 return f"an instruction line may be filled at any time, from {name}, which holds {held}"
             case Kind.AHEAD:
-                queue = after.ahead[event.core]
+                queue = after.memory.ahead[event.core]
                 assert queue is not None
                 newest = queue[0], queue[1] + len(queue[2]) - 1
                 held = self._holds(self._fetched(after, event.core), newest)
@@ -439,7 +440,7 @@ class _Explainer:
             case Kind.DRAIN:
                 return f"stores drain in order; {self._drained(move)}"
             case Kind.COMPLETE if event.detail == 0:
-                return f"maintenance may complete before its barrier; memory now holds {self._holds(after.memory, at)}"
+                return f"maintenance may complete before its barrier; memory now holds {self._holds(after.memory.memory, at)}"
             case Kind.COMPLETE:
                 return "maintenance may complete before its barrier; the next fetch there fills the line anew"
             case Kind.SWITCH:
@@ -447,23 +448,25 @@ class _Explainer:
         return f"the kernel may move a thread at any time{self._cleaned(move)}"
 
     def _cleaned(self, move: _Move) -> str:
-        if not self.model.host.coherence.switch_cleans_all.value:
+        if not self.model.features.switch_cleans_all:
             return ", and it starts with nothing fetched ahead"
         return (
             f"; a switch of address space on this host cleans and invalidates its caches; memory now holds "
-            f"{self._holds(move.after.memory)}"
+            f"{self._holds(move.after.memory.memory)}"
         )
 
     def _drained(self, move: _Move) -> str:
-        oldest = move.before.buffers[move.event.core][0]
-        if not isinstance(oldest, Put):
+        oldest = move.before.memory.buffers[move.event.core][0]
+        if not oldest.puts:
             return self._same_bytes(move, move)
-        return self._stored([move], [self.unit_of[oldest.cell]], "branch" if self.watched == "the branch" else "unit")
+        return self._stored(
+            [move], [self.unit_of[oldest.puts[0].cell]], "branch" if self.watched == "the branch" else "unit"
+        )
 
     def _fetched(self, state: State, core: int) -> Sequence[int]:
         """The values of all cells as ``core`` has fetched them ahead; final where it has not."""
         values = list(self.model.final)
-        queue = state.ahead[core]
+        queue = state.memory.ahead[core]
         if queue is not None:
             tb, position, held = queue
             for index, unit in enumerate(held):
@@ -475,25 +478,25 @@ class _Explainer:
         last = group[-1]
         actions = _actions(group)
         match actions[0]:
-            case Fetch():
+            case FetchUnit():
                 return self._fetch_because(group)
-            case Take() as take:
+            case AcquireLock() as take:
                 return self._taken(last, take)
-            case Give(lock):
+            case ReleaseLock(lock):
                 return self._given(last, lock)
-            case Pass():
+            case NoEffect():
                 return "what is sought was stored beside the code at translation, and no code is written"
-            case Discard():
+            case DiscardBuffer():
                 return "nobody executes or retranslates in it; no TB in it may run until it is translated anew"
-            case Claim() if len(actions) == 1:
+            case BeginTranslation() if len(actions) == 1:
                 return "it was thrown away, and nobody else is translating it"
-            case Claim() | Install():
+            case BeginTranslation() | EndTranslation():
                 return "its translation is complete, and it may run again"
-        if any(isinstance(action, Put | Touch | Get) for action in actions):
+        if any(isinstance(action, IssueStore | LoadUnit) for action in actions):
             return self._access_because(group)
         return self._maintenance_because(last, actions)
 
-    def _taken(self, move: _Move, take: Take) -> str:
+    def _taken(self, move: _Move, take: AcquireLock) -> str:
         others = listed(f"T{thread + 1}" for thread in self._sharers(move.after, take.lock, move.event.thread))
         if not take.shared:
             return "nobody else holds it"
@@ -511,9 +514,9 @@ class _Explainer:
     def _maintenance_because(self, last: _Move, actions: Sequence[Action]) -> str:
         """Of cleans, invalidations, barriers and synchronisations, as far as the row has come."""
         clauses = []
-        under_way = {item.target < 0 for item in last.after.pending[last.event.core]}
+        under_way = {item.target < 0 for item in last.after.memory.pending[last.event.core]}
         kinds = [name for name, clean in (("the clean", True), ("the invalidation", False)) if clean in under_way]
-        issues = any(isinstance(action, CleanLine | DropLines) for action in actions)
+        issues = any(isinstance(action, CleanLine | InvalidateLines) for action in actions)
         if issues and kinds:
             them = (
                 "is under way until a barrier waits for it"
@@ -521,16 +524,16 @@ class _Explainer:
                 else ("are under way until a barrier waits for them")
             )
             clauses.append(f"{listed(kinds)} {them}")
-        elif any(isinstance(action, Barrier) for action in actions):
-            memory = self._holds(last.after.memory)
+        elif any(isinstance(action, DataBarrier) for action in actions):
+            memory = self._holds(last.after.memory.memory)
             clauses.append(f"the barrier has waited for this core's stores and maintenance; memory holds {memory}")
         elif issues:
             clauses.append("no core that runs the process holds the line")
-        if last.after.deferred and any(isinstance(action, DropLines) for action in actions):
+        if last.after.deferred and any(isinstance(action, InvalidateLines) for action in actions):
             clauses.append("the other cores drop their lines when they next run the process")
-        if any(isinstance(action, SyncCores) for action in actions):
+        if any(isinstance(action, SyncAllCores) for action in actions):
             clauses.append("no core keeps what it has fetched ahead")
-        elif any(isinstance(action, Sync) for action in actions):
+        elif any(isinstance(action, SyncContext) for action in actions):
             clauses.append("this core keeps nothing of what it has fetched ahead")
         return "; ".join(clauses)
 
@@ -540,7 +543,7 @@ class _Explainer:
         first, last = group[0], group[-1]
         assert first.step is not None
         actions = _actions(group)
-        stored = self._live([move for move in group if move.step is not None and isinstance(move.step.action, Put)])
+        stored = self._live([move for move in group if move.step is not None and _puts(move.step.action)])
         if first.step.label.what.startswith(OTHER):
             return f"another instruction, followed in a search of its own{self._line_changes(first, last)}"
         if stored:
@@ -549,13 +552,13 @@ class _Explainer:
             return self._loaded(first, last, loaded[0])
         if first.step.label.what.endswith("in the scratch buffer"):
             return "nobody executes the scratch buffer, and the code stays as it is"
-        if all(isinstance(action, Get) for action in actions):
+        if all(isinstance(action, LoadUnit) for action in actions):
             return f"a load changes no code{self._line_changes(first, last)}"
         return self._same_bytes(first, last)
 
     def _same_bytes(self, first: _Move, last: _Move) -> str:
         core = last.event.core
-        waits = len(last.after.buffers[core]) > len(first.before.buffers[core])
+        waits = len(last.after.memory.buffers[core]) > len(first.before.memory.buffers[core])
         if waits:
             return "the same bytes as before; the store waits in the store buffer"
         if changes := self._line_changes(first, last):
@@ -568,13 +571,13 @@ class _Explainer:
         changed = [word(first.before) != word(last.after) for word in (self._memory, self._dcache)]
         text = ""
         if changed[0]:
-            text = f"memory now holds {self._holds(last.after.memory)}"
+            text = f"memory now holds {self._holds(last.after.memory.memory)}"
         elif changed[1] and self._dcache(last.after) == "absent":
             text = "the data cache no longer holds it"
         elif changed[1]:
-            dirty = any(last.after.owner[self.model.dline_of[cell]] >= 0 for cell in self.cells)
+            dirty = any(last.after.memory.owner[self.model.cells.dline_of[cell]] >= 0 for cell in self.cells)
             how = "dirty, " if dirty else ""
-            text = f"the data cache now holds that, {how}with {self._holds(last.after.data)}"
+            text = f"the data cache now holds that, {how}with {self._holds(last.after.memory.data)}"
         dropped = self._dropped(first, last)
         if not text and not dropped:
             return ""
@@ -600,7 +603,7 @@ class _Explainer:
         if self._dcache(first.before) != self._dcache(last.after) != "absent":
             text += ", and brings its line into the data cache"
         if self._memory(first.before) != self._memory(last.after):
-            text += f"; memory now holds {self._holds(last.after.memory)}"
+            text += f"; memory now holds {self._holds(last.after.memory.memory)}"
         return text
 
     def _stored(self, group: Sequence[_Move], units: Sequence[At], noun: str) -> str:
@@ -621,21 +624,21 @@ class _Explainer:
     def _read_before(self, group: Sequence[_Move], at: At) -> str:
         """The load of a read-modify-write: in this row, or in an earlier one."""
         cells, last = self._cells(at), group[-1]
-        core, line, cache = last.event.core, self.model.dline_of[cells[0]], self.model.host.dcache
+        core, line, cache = last.event.core, self.model.cells.dline_of[cells[0]], self.model.features
         actions = [(move, move.step.action) for move in group if move.step is not None]
         for move, action in actions:
-            if isinstance(action, Get) and action.cells == cells:
-                absent = move.before.owner[line] < 0 and not move.before.copies[line] >> core & 1
-                if absent and not cache.write_allocate and last.after.owner[line] == core:
+            if isinstance(action, LoadUnit) and action.cells == cells:
+                absent = move.before.memory.owner[line] < 0 and not move.before.memory.copies[line] >> core & 1
+                if absent and not cache.write_allocate and last.after.memory.owner[line] == core:
                     return "its load brings the line into the data cache, and its store stays there; "
                 final = self._word(_seen(move.before, core), cells) == "ok"
                 if final and self._word(_seen(last.after, core), cells) == "wrong":
                     return "it has its final value already when it is loaded, changed and stored; "
                 return "it is loaded, changed and stored; "
         for move, action in actions:
-            if isinstance(action, Put) and action.cell in cells:
+            if any(put.cell in cells for put in _puts(action)):
                 earlier = move.earlier.action if move.earlier is not None else None
-                if isinstance(earlier, Get) and earlier.cells == cells:
+                if isinstance(earlier, LoadUnit) and earlier.cells == cells:
                     return "what was loaded before is changed and stored; "
         return ""
 
@@ -643,11 +646,11 @@ class _Explainer:
         """Where the newest value of a unit is after a store."""
         after, core = last.after, last.event.core
         cells = self._cells(at)
-        if any(isinstance(store, Put) and store.cell in cells for store in after.buffers[core]):
+        if _buffered(after, core, cells):
             return "the store waits in the store buffer, where only its own core sees it"
-        data, memory = self._value(after.data, at), self._value(after.memory, at)
-        if after.owner[self.model.dline_of[cells[0]]] < 0:
-            through = self.model.host.dcache.write == "through"
+        data, memory = self._value(after.memory.data, at), self._value(after.memory.memory, at)
+        if after.memory.owner[self.model.cells.dline_of[cells[0]]] < 0:
+            through = self.model.features.write_through
             why = "the data cache writes through" if through else "a store that misses does not allocate"
             return f"{why}, so that memory now holds {memory}"
         if data == memory:
@@ -660,7 +663,7 @@ class _Explainer:
         move = self._telling(group)
         step = move.step
         assert step is not None
-        assert isinstance(step.action, Fetch)
+        assert isinstance(step.action, FetchUnit)
         core, before = move.event.core, move.before
         if step.action.position is None:
             return "no instruction of it ever changes"
@@ -674,8 +677,8 @@ class _Explainer:
     def _supplied(self, before: State, core: int, at: At) -> tuple[Sequence[int], str]:
         """The values that a fetch of ``core`` is given, and why those."""
         name, values = self._source()
-        queue = before.ahead[core]
-        lines = [before.icache[core][self.model.iline_of[core][cell]] for cell in self._cells(at)]
+        queue = before.memory.ahead[core]
+        lines = [before.memory.icache[core][self.model.cells.iline_of[core][cell]] for cell in self._cells(at)]
         if queue is not None and queue[:2] == at:
             return self._fetched(before, core), "the core had fetched it ahead, and nothing made it fetch again"
         if None not in lines:
@@ -696,15 +699,15 @@ class _Explainer:
                 return move
         for move in group:
             match move.step.action if move.step is not None else None:
-                case Fetch(tb, position) if (tb, position) == self.at:
+                case FetchUnit(tb, position) if (tb, position) == self.at:
                     return move
         return group[-1]
 
     def _cached(self, state: State, core: int) -> Sequence[int]:
         """The values of all cells as the instruction cache of ``core`` holds them; final where it does not."""
         values = list(self.model.final)
-        for line, held in enumerate(state.icache[core]):
-            for cell, value in zip(self.model.iline_cells[core][line], held or (), strict=False):
+        for line, held in enumerate(state.memory.icache[core]):
+            for cell, value in zip(self.model.cells.iline_cells[core][line], held or (), strict=False):
                 values[cell] = value
         return values
 
@@ -725,20 +728,20 @@ class _Explainer:
         if step.needs_block is not None and state.blocks[step.needs_block] != 1:
             return f"{self._block(step.needs_block)} to be translated anew"
         match step.action:
-            case Take(lock, shared):
+            case AcquireLock(lock, shared):
                 alone = state.locks[lock][0]
                 holders = [alone] if alone >= 0 else [] if shared else self._sharers(state, lock)
                 if holders:
                     names = listed("it" if holder == thread else f"T{holder + 1}" for holder in holders)
                     verb = "holds" if alone >= 0 else _share(names)
                     return f"the lock {self.model.locks[lock]!r}, which {names} {verb}"
-            case Claim() | Discard():
+            case BeginTranslation() | DiscardBuffer():
                 return ""
         core = state.running.index(thread) if thread in state.running else self.model.home[thread]
-        waits_for_stores = isinstance(step.action, Take | Give | Barrier)
-        if waits_for_stores and state.buffers[core]:
+        waits_for_stores = isinstance(step.action, AcquireLock | ReleaseLock | DataBarrier)
+        if waits_for_stores and state.memory.buffers[core]:
             return "its store buffer to be empty"
-        if isinstance(step.action, Barrier) and state.pending[core]:
+        if isinstance(step.action, DataBarrier) and state.memory.pending[core]:
             return "its maintenance to complete, at a barrier"
         return ""
 
@@ -755,12 +758,21 @@ def _actions(group: Iterable[_Move]) -> list[Action]:
     return [move.step.action for move in group if move.step is not None]
 
 
+def _puts(action: Action) -> tuple[Put[int], ...]:
+    return action.stored.puts if isinstance(action, IssueStore) else ()
+
+
+def _buffered(state: State, core: int, cells: Sequence[int]) -> bool:
+    """Whether a store to some of the cells waits in the buffer of a core."""
+    return any(put.cell in cells for stored in state.memory.buffers[core] for put in stored.puts)
+
+
 def _seen(state: State, core: int) -> Sequence[int]:
     """The values of all cells as loads of ``core`` see them: its buffered stores over the newest data."""
-    values = list(state.data)
-    for store in state.buffers[core]:
-        if isinstance(store, Put):
-            values[store.cell] = (values[store.cell] & ~store.mask) | store.value
+    values = list(state.memory.data)
+    for store in state.memory.buffers[core]:
+        for put in store.puts:
+            values[put.cell] = put.onto(values[put.cell])
     return values
 
 

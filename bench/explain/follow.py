@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.machine import Kind, State, Transition, environment_steps, initial, program_steps
-from bench.program.compiler import Model
+from bench.machine.actions import FetchUnit, LoadUnit
+from bench.machine.model import Model, Step
 from bench.search.walk import Steps, Walk
-from bench.steps import Fetch, Get, Step
 from bench.support.errors import InputError
 
 _LONGEST = 1 << 16
@@ -154,8 +154,8 @@ def _happens(model: Model, wanted: Wanted, before: State, transition: Transition
         return False
     step: Step = model.programs[event.thread].place(before.places[event.thread]).steps[event.detail]
     if wanted.what == "writes":
-        return step.label.what.startswith(wanted.text) and not isinstance(step.action, Get)
-    if not isinstance(step.action, Fetch):
+        return step.label.what.startswith(wanted.text) and not isinstance(step.action, LoadUnit)
+    if not isinstance(step.action, FetchUnit):
         return False
     if wanted.what == "faults":
         return step.label.detail == "fault" and transition.wrong is None
@@ -166,8 +166,8 @@ def _holds(model: Model, wanted: Wanted, state: State) -> bool:
     if wanted.thread not in state.running:
         return False
     core = state.running.index(wanted.thread)
-    for line, held in enumerate(state.icache[core]):
-        for cell, value in zip(model.iline_cells[core][line], held or (), strict=False):
-            if value != model.final[cell] and state.data[cell] == model.final[cell]:
+    for line, held in enumerate(state.memory.icache[core]):
+        for cell, value in zip(model.cells.iline_cells[core][line], held or (), strict=False):
+            if value != model.final[cell] and state.memory.data[cell] == model.final[cell]:
                 return True
     return False

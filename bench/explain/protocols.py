@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.architecture.hosts import rules
-from bench.architecture.memory import fetchable
-from bench.machine import Event, Kind, Transition
+from bench.machine import Event, Kind, Transition, initial
+from bench.machine.actions import ExecuteUnits, ObserveUnit, digits
+from bench.machine.architecture import Rules, fetchable
 from bench.protocols.lowering import Lowering
 from bench.protocols.operations import Operation
-from bench.protocols.rules import Execute, Look, digits
 from bench.protocols.verification import Judged
-from bench.search.machines import machine_of
 
 ABSENT = "absent"
 
@@ -38,7 +36,7 @@ class Row:
 def story(judged: Judged) -> tuple[Row, ...]:
     """The rows of a counterexample, if there is one; a deadlock ends with a row for each thread that waits."""
     lowering = judged.lowering
-    before = machine_of(lowering.model).initial(lowering.model)
+    before = initial(lowering.model)
     rows = []
     for step in judged.outcome.run:
         rows.append(_row(lowering, before, step))
@@ -64,7 +62,7 @@ def _row(lowering: Lowering, before: Any, step: Transition) -> Row:
 def _done(lowering: Lowering, before: Any, step: Transition) -> str:
     program = lowering.programs[step.event.thread]
     taken = program.place(before.places[step.event.thread]).steps[0]
-    if not isinstance(taken.action, Execute | Look):
+    if not isinstance(taken.action, ExecuteUnits | ObserveUnit):
         return taken.label.what
     operation: Operation = program.operation(before.places[step.event.thread])
     values = ", ".join(lowering.values[value] for value in digits(step.result, len(operation.names)))
@@ -73,17 +71,19 @@ def _done(lowering: Lowering, before: Any, step: Transition) -> str:
 
 def _happens(lowering: Lowering, before: Any, step: Transition) -> str:
     event, model = step.event, lowering.model
-    if model.host.architecture:
+    if isinstance(model.rules, Rules):
         return _allowed(lowering, step)
     match event.kind:
         case Kind.WRITE_BACK:
-            return f"the data line of {_units(lowering, model.dline_cells[event.line])} is written back and dropped"
+            return (
+                f"the data line of {_units(lowering, model.cells.dline_cells[event.line])} is written back and dropped"
+            )
         case Kind.DROP:
             return f"the instruction line of {_code(lowering, event)} is dropped"
         case Kind.FILL:
             return f"the instruction line of {_code(lowering, event)} is filled"
         case Kind.AHEAD:
-            queue = step.state.ahead[event.core]
+            queue = step.state.memory.ahead[event.core]
             assert queue is not None
             (*_, values), position = queue[2], queue[1] + len(queue[2]) - 1
             cells = model.units[queue[0]][position]
@@ -92,10 +92,10 @@ def _happens(lowering: Lowering, before: Any, step: Transition) -> str:
         case Kind.DRAIN:
             return "the oldest buffered store reaches the data side"
         case Kind.COMPLETE if event.detail == 0:
-            return f"the cleaning of {_units(lowering, model.dline_cells[event.line])} completes"
+            return f"the cleaning of {_units(lowering, model.cells.dline_cells[event.line])} completes"
         case Kind.COMPLETE:
             there = event.detail - 1
-            line = model.iline_cells[there][event.line]
+            line = model.cells.iline_cells[there][event.line]
             return f"the invalidation of {_units(lowering, line)} completes on core {there}"
         case Kind.SWITCH:
             return f"goes on with {lowering.protocol.threads[event.thread].name}"
@@ -124,7 +124,7 @@ def _allowed(lowering: Lowering, step: Transition) -> str:
 
 
 def _code(lowering: Lowering, event: Event) -> str:
-    return _units(lowering, lowering.model.iline_cells[event.core][event.line])
+    return _units(lowering, lowering.model.cells.iline_cells[event.core][event.line])
 
 
 def _units(lowering: Lowering, cells: tuple[int, ...]) -> str:
@@ -134,15 +134,15 @@ def _units(lowering: Lowering, cells: tuple[int, ...]) -> str:
 def _held(lowering: Lowering, state: Any) -> tuple[dict[str, str], dict[str, str], tuple[dict[str, str], ...]]:
     model = lowering.model
     names, values = lowering.names, lowering.values
-    if model.host.architecture:
-        host, visible = rules(model.host.architecture), state.memory
+    if isinstance(model.rules, Rules):
+        host, visible = model.rules, state.memory
 
         def may(core: int, cell: int) -> str:
             found: Iterable[Any] = fetchable(visible, host, core, cell)
             return "|".join(values[value] for value in found)
 
         cells = list(enumerate(names))
-        newest = machine_of(model).newest(state)
+        newest = model.memory.newest(state.memory)
         floor = [history[max(at, 0)] for history, at in zip(visible.history, visible.clean, strict=True)]
         return (
             {name: values[newest[cell]] for cell, name in cells},
@@ -150,14 +150,15 @@ def _held(lowering: Lowering, state: Any) -> tuple[dict[str, str], dict[str, str
             tuple({name: may(core, cell) for cell, name in cells} for core in range(len(state.running))),
         )
     code = []
-    for core, lines in enumerate(state.icache):
+    for core, lines in enumerate(state.memory.icache):
         here = {}
         for cell, name in enumerate(names):
-            number = model.iline_of[core][cell]
+            number = model.cells.iline_of[core][cell]
             held = lines[number]
-            here[name] = ABSENT if held is None else values[held[model.iline_cells[core][number].index(cell)]]
+            here[name] = ABSENT if held is None else values[held[model.cells.iline_cells[core][number].index(cell)]]
         code.append(here)
     data, memory = (
-        {name: values[side[cell]] for cell, name in enumerate(names)} for side in (state.data, state.memory)
+        {name: values[side[cell]] for cell, name in enumerate(names)}
+        for side in (state.memory.data, state.memory.memory)
     )
     return data, memory, tuple(code)

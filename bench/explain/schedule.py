@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from bench.check.cell import Checked, Options
 from bench.check.units import concerned_by
 from bench.explain.counterexample import Disassemble, Row, explain
-from bench.hosts import Host
+from bench.hosts import Architecture, Target
 from bench.machine import Event, Kind, State, Transition, environment_steps, initial, step
-from bench.program.compiler import Compiler, Model
+from bench.machine.actions import FetchUnit
+from bench.machine.model import Label, Model, Step
+from bench.program.compiler import Compiler
 from bench.scenarios import scenario
-from bench.steps import Fetch, Label, Step
 from bench.support.errors import InputError
 from bench.translators.disassembly import disassembler
 from bench.translators.translator import Translator
@@ -44,7 +45,12 @@ class Under:
 
 def under(failed: Checked, strategies: Sequence[Strategy], translator: Translator) -> tuple[Under, ...]:
     """What becomes of ``strategies``.  Raises ``InputError`` for a cell without a counterexample of its own machine."""
-    if failed.verdict != "fails" or failed.explanation is None or failed.host.architecture or not failed.outcome:
+    if (
+        failed.verdict != "fails"
+        or failed.explanation is None
+        or isinstance(failed.host, Architecture)
+        or not failed.outcome
+    ):
         raise InputError(
             f"{failed.strategy} on {failed.host.name} in {failed.scenario}: {failed.verdict}",
             place="--against",
@@ -62,7 +68,7 @@ def under(failed: Checked, strategies: Sequence[Strategy], translator: Translato
 
 
 def _compiler(
-    strategy: Strategy, translator: Translator, host: Host, name: str, options: Options, at: int | None
+    strategy: Strategy, translator: Translator, host: Target, name: str, options: Options, at: int | None
 ) -> Compiler:
     cast = scenario(
         name,
@@ -166,7 +172,11 @@ class _Course:
 
     def weather(self, event: Event) -> None:
         """The environment does the same, if it can; lines that are no state here do not matter."""
-        lines = self._model.dline_cells if event.kind is Kind.WRITE_BACK else self._model.iline_cells[event.core]
+        lines = (
+            self._model.cells.dline_cells
+            if event.kind is Kind.WRITE_BACK
+            else self._model.cells.iline_cells[event.core]
+        )
         if event.kind in (Kind.WRITE_BACK, Kind.DROP, Kind.FILL) and event.line >= len(lines):
             return
         if event.kind is Kind.AHEAD and event.detail >= len(self._model.units):
@@ -189,7 +199,7 @@ class _Course:
         """The thread goes on to the end of an execution; the others do where it has to wait for them."""
         others = [other for other in range(len(self._model.programs)) if other != thread]
         for _ in range(_FAR):
-            fetches = any(isinstance(one.action, Fetch) for one in self._steps(thread))
+            fetches = any(isinstance(one.action, FetchUnit) for one in self._steps(thread))
             if self._go_on(thread, None):
                 if fetches and self._model.programs[thread].place(self._state.places[thread]).inside is None:
                     return
@@ -204,7 +214,7 @@ class _Course:
             steps = trial._steps(thread)
             if any(_name(one.label) == _name(label) for one in steps):
                 return count
-            if not steps or (count and isinstance(steps[0].action, Fetch)) or not trial._go_on(thread, None):
+            if not steps or (count and isinstance(steps[0].action, FetchUnit)) or not trial._go_on(thread, None):
                 return None
         return None
 
@@ -239,7 +249,7 @@ class _Course:
 
 def _enters(one: Step) -> bool:
     """Whether a step begins another execution."""
-    return isinstance(one.action, Fetch) and one.action.expected == 0
+    return isinstance(one.action, FetchUnit) and one.action.expected == 0
 
 
 def _name(label: Label) -> tuple[int, str]:

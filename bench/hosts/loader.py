@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from bench.hosts.profile import Host, Isa
+from bench.hosts.profile import Architecture, Host, Isa, Target
 from bench.support.errors import InputError
 from bench.support.toml import checked, parse, read, refuse_unknown_keys, show
 
@@ -24,8 +24,8 @@ ARCHITECTURES = {
     "armv8-dic": ("cortex-a72", "ARMv8-A, any implementation with IDC and DIC"),
     "riscv": ("sifive-u74", "RISC-V, any implementation"),
 }
-"""What can be asked instead of a host, for ``check`` alone: the profile whose instruction sets and flushes it has, and
-what it is.  It has no caches, and so no costs."""
+"""What can be asked in place of a host, for verdicts alone: the profile whose instruction sets and flushes it has, and
+its title."""
 
 # What a profile says about its facts, or is called, is not something to vary.
 _DESCRIPTION = re.compile(r"(.*_)?(tag|source)|note|name|title|how|derived|file")
@@ -54,7 +54,7 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
     """
     shipped = host_names()
     if name_or_path in ARCHITECTURES:
-        return _architecture(name_or_path, settings)
+        raise InputError(f"{name_or_path} is an architecture, which has no caches and no costs", expected="a host")
     if name_or_path in shipped:
         file = name_or_path + _SUFFIX
         tree = parse(importlib.resources.files(__package__).joinpath(file).read_bytes(), file, _WHAT)
@@ -66,22 +66,27 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
             f"unknown host {show(name_or_path)}{_closest(name_or_path, shipped)}",
             expected=f"a file ending in {_SUFFIX} or one of {', '.join((*shipped, *ARCHITECTURES))}",
         )
-    refuse_unknown_keys(tree, Host, file, hidden=("derived", "file", "architecture"))
+    refuse_unknown_keys(tree, Host, file, hidden=("derived", "file"))
     if name_or_path not in shipped:
         tree["file"] = name_or_path
     host = _convert(tree, file)
     return _derive(host, settings) if settings else host
 
 
-def _architecture(name: str, settings: Sequence[str]) -> Host:
-    """The host that stands for all of an architecture: a profile, of which only the instruction sets count."""
-    base, title = ARCHITECTURES[name]
+def load_target(name_or_path: str, settings: Sequence[str] = ()) -> Target:
+    """The architecture of that name, or the host as ``load_host`` has it; of an architecture ``cores`` alone is set."""
+    if name_or_path not in ARCHITECTURES:
+        return load_host(name_or_path, settings)
+    base, title = ARCHITECTURES[name_or_path]
     for setting in settings:
         if not setting.startswith("cores="):
             raise InputError(
-                f"found {show(setting)}", file=name, expected="cores=N: an architecture has no other features to set"
+                f"found {show(setting)}",
+                file=name_or_path,
+                expected="cores=N: an architecture has no other features to set",
             )
-    return msgspec.structs.replace(load_host(base, settings), name=name, title=title, architecture=name)
+    host = load_host(base, settings)
+    return Architecture(name=name_or_path, title=title, cores=host.cores, isa=host.isa, derived=host.derived)
 
 
 def _is_path(text: str) -> bool:

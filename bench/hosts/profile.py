@@ -272,34 +272,72 @@ class Costs(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError(f"found cpi in {self.cpi.unit}; expected cycles")
 
 
-class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A host profile.
+class Target(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What programs run on: a host, or an architecture in place of all hosts that implement it.
 
-    ``clock_ghz`` is the core's clock.  The first instruction set of ``isa`` is
-    the one that the host mainly runs.  ``derived`` lists what ``--set`` changed,
-    as ``path=value``, and ``file`` is where it was read, empty for a shipped
-    profile; ``architecture`` names the one that is meant instead of any of its hosts; none of them is a key of the
-    file.  ``icache_lines``: the line sizes of the
-    instruction caches, core by core, where cores differ (``check`` alone takes note).
+    The first instruction set of ``isa`` is the one that it mainly runs.  ``derived`` lists what ``--set`` changed, as
+    ``path=value``, and ``file`` is where it was read, empty for a shipped one; neither is a key of a file.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     title: Text
+    cores: Cores
+    isa: Annotated[dict[str, Isa], Meta(min_length=1)]
+    note: str = ""
+    derived: tuple[str, ...] = ()
+    file: str = ""
+
+    def runs_as(self, isa: str) -> Isa:
+        """What it does under the instruction set ``isa``; one that it does not run is taken as its main one."""
+        return self.isa.get(isa) or self.isa[self.main_isa]
+
+    @property
+    def main_isa(self) -> str:
+        """The instruction set that it mainly runs."""
+        return next(iter(self.isa))
+
+    def icache_line(self, core: int) -> int:
+        """The line of a core's instruction cache in bytes."""
+        raise NotImplementedError
+
+    @property
+    def dcache_line(self) -> int:
+        """The line of a data cache in bytes."""
+        raise NotImplementedError
+
+
+class Architecture(Target, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An architecture: what any of its implementations may do.  It has no caches, and so no costs.
+
+    Maintenance is by lines of ``line`` bytes; their size decides nothing, since lines are no state there.
+    """
+
+    line: Line = 64
+
+    def icache_line(self, core: int) -> int:
+        return self.line
+
+    @property
+    def dcache_line(self) -> int:
+        return self.line
+
+
+class Host(Target, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A host profile.
+
+    ``clock_ghz`` is the core's clock.  ``icache_lines``: the line sizes of the instruction caches, core by core, where
+    cores differ (``check`` alone takes note).
+    """
+
     clock_ghz: Annotated[float, Meta(gt=0, le=100)]
     clock_tag: Tag
     clock_source: Sources
-    cores: Cores
     icache: Cache
     icache_lines: tuple[Line, ...] = ()
     dcache: DataCache
     l2: Cache | None = None
     coherence: Coherence
-    isa: Annotated[dict[str, Isa], Meta(min_length=1)]
     costs: Costs
-    note: str = ""
-    derived: tuple[str, ...] = ()
-    file: str = ""
-    architecture: str = ""
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.isa):
@@ -313,11 +351,6 @@ class Host(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """The line of a core's instruction cache in bytes."""
         return self.icache_lines[core % len(self.icache_lines)] if self.icache_lines else self.icache.line
 
-    def runs_as(self, isa: str) -> Isa:
-        """What the host does under the instruction set ``isa``; one that it does not run is taken as its main one."""
-        return self.isa.get(isa) or self.isa[self.main_isa]
-
     @property
-    def main_isa(self) -> str:
-        """The instruction set that the host mainly runs."""
-        return next(iter(self.isa))
+    def dcache_line(self) -> int:
+        return self.dcache.line

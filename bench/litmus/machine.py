@@ -17,20 +17,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from bench.architecture.memory import (
+from bench.litmus.condition import Fault, Reg, Where, spoken_of
+from bench.litmus.instructions import UNDEFINED, Address, Instruction, Register, Target, UnknownError, decode, encode
+from bench.litmus.reader import Test
+from bench.litmus.values import Code, Data, Value, plus
+from bench.machine.architecture import (
     Ahead,
-    Clean,
-    Drop,
+    CleanCell,
     Entry,
-    Memory,
+    Histories,
+    InvalidateCell,
     Order,
-    Put,
     Rules,
     at_start,
+    completions,
     fetch,
     fetch_ahead,
     fetchable,
-    happenings,
     issue,
     load,
     newest,
@@ -38,10 +41,7 @@ from bench.architecture.memory import (
     synchronise,
     waits,
 )
-from bench.litmus.condition import Fault, Reg, Where, spoken_of
-from bench.litmus.instructions import UNDEFINED, Address, Instruction, Register, Target, UnknownError, decode, encode
-from bench.litmus.reader import Test
-from bench.litmus.values import Code, Data, Value, plus
+from bench.machine.memory import Put
 from bench.support.errors import InputError
 
 MOST_AHEAD = 4
@@ -54,7 +54,7 @@ Registers: TypeAlias = tuple[tuple[int, Value], ...]
 _FLAGS, _ELR = 32, 33
 
 
-Here: TypeAlias = Memory[Code, Value]
+Here: TypeAlias = Histories[Code, Value]
 """Units by where they are; cells hold what registers do."""
 
 
@@ -129,7 +129,7 @@ class Machine:
         for thread, running in enumerate(state.threads):
             if running.at is not None:
                 yield from self._step(state, thread, running.at)
-        for core, entry, memory in happenings(state.memory, self.rules):
+        for core, entry, memory in completions(state.memory, self.rules):
             for ahead in self._before(state, entry, memory):
                 following = state._replace(memory=memory._replace(ahead=ahead))
                 yield self._along(following, core)
@@ -142,7 +142,7 @@ class Machine:
         What is fetched ahead otherwise may as well be fetched later: only here some value can be fetched no longer.
         """
         cells = {put.cell for put in puts_of(entry)}
-        if isinstance(entry, Drop) and self.rules.keeps:
+        if isinstance(entry, InvalidateCell) and self.rules.keeps:
             cells = {entry.cell}
         queues = [[queue] for queue in memory.ahead]
         for cell in cells:
@@ -340,14 +340,14 @@ class Machine:
                 memory = issue(memory, thread, *([Order.RELEASE] if name == "stlr" else []), put)
             case Instruction("dc", (str(), source)):
                 if (found := self._unit_cell(_read(registers, source))) is not None:
-                    memory = issue(memory, thread, Clean(found))
+                    memory = issue(memory, thread, CleanCell(found))
             case Instruction("ic", operands):
                 cores = frozenset({thread} if operands[0] == "iallu" else range(len(state.threads)))
                 cells = [self.cells[unit] for unit in self.units]
                 if operands[0] == "ivau":
                     found = self._unit_cell(_read(registers, operands[1]))
                     cells = [] if found is None else [found]
-                memory = issue(memory, thread, *(Drop(cell, cores) for cell in cells))
+                memory = issue(memory, thread, *(InvalidateCell(cell, cores) for cell in cells))
             case Instruction("dmb", (str() as kind,)):
                 memory = issue(memory, thread, *_ordered(kind))
             case Instruction("dsb", (str() as kind,)):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.architecture.memory import Rules
 from bench.litmus.condition import Condition, Where, holds, order_of, spoken_of
 from bench.litmus.machine import Machine, StoredError
 from bench.litmus.reader import Test
 from bench.litmus.values import Code, Value
+from bench.machine.architecture import Rules
 from bench.support.errors import InputError
 
 MOST_STATES = 2_000_000

@@ -3,7 +3,7 @@
 A program is an automaton.  Its places are what is left to do; they are built as
 they are reached and numbered.  The hooks of the strategy are asked for their
 operations (``strategies/evaluation.py``) and lowered here to the steps that
-``bench/machine.py`` gives a meaning to: portable operations become what the host
+the machine gives a meaning to: portable operations become what the host
 does, units become *cells*, and what nobody can see is left out.
 
 The projection.  A unit is *live* if some store of the scenario can change it.
@@ -24,31 +24,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from bench.hosts.profile import Flush as Recipe
-from bench.hosts.profile import Host
+from bench.hosts.profile import Target
+from bench.machine.actions import (
+    AcquireLock,
+    Action,
+    BeginTranslation,
+    CleanLine,
+    DataBarrier,
+    DiscardBuffer,
+    EndTranslation,
+    FetchUnit,
+    InvalidateLines,
+    IssueStore,
+    LoadUnit,
+    NoEffect,
+    ReleaseLock,
+    SyncAllCores,
+    SyncContext,
+)
+from bench.machine.cells import Cells, members
+from bench.machine.memory import Put, Stored
+from bench.machine.model import Label, Model, Place, Step, rules_of
 from bench.program.effects import Call, LiveUnits, live_units, lock_names, refuse_unbalanced_locks
 from bench.program.layout import Layout, LayoutName, Span
 from bench.scenarios import Role, Scenario
-from bench.steps import (
-    Action,
-    Claim,
-    CleanLine,
-    Discard,
-    DropLines,
-    Fetch,
-    Get,
-    Give,
-    Install,
-    Label,
-    Pass,
-    Place,
-    Put,
-    Step,
-    Take,
-    Touch,
-)
 from bench.translators.translator import Access, Code, GuestBits, Translator
 from strategies.evaluation import Stretch, ask
 from strategies.operations import (
@@ -69,57 +71,6 @@ from strategies.operations import (
 )
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
-
-# --- The static part of a model -----------------------------------------------------------------------------------
-
-
-class Automaton(Protocol):
-    """What the threads of one ``role`` do."""
-
-    role: Role
-
-    def place(self, number: int) -> Place:
-        """Place number ``number``."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """Everything of a check that does not change: the host's features, the cells and their lines, the programs.
-
-    ``final``: the final value of each cell, which it has at the start.  ``dline_of``, ``iline_of[core]``: the line of
-    each cell; ``dline_cells``, ``iline_cells[core]``: the cells of each line.  ``units[tb]``:
-    the cells of each live unit in memory order; ``unit_at[tb]``: those units.  ``home``: the core that each
-    thread starts on.
-
-    Of a protocol (``bench/protocols``): ``warm``, if instruction lines are present at the start; ``prompt``, if
-    maintenance completes at once; ``flags`` at the start; ``physical``, cores with their MMU off, as bits, which
-    fetch ``coherency``, the value of each cell at the point of coherency.
-    """
-
-    host: Host
-    scenario: Scenario
-    final: tuple[int, ...]
-    dline_of: tuple[int, ...]
-    dline_cells: tuple[tuple[int, ...], ...]
-    iline_of: tuple[tuple[int, ...], ...]
-    iline_cells: tuple[tuple[tuple[int, ...], ...], ...]
-    units: tuple[tuple[tuple[int, ...], ...], ...]
-    unit_at: tuple[tuple[Unit, ...], ...]
-    home: tuple[int, ...]
-    locks: tuple[str, ...]
-    programs: tuple[Automaton, ...]
-    starts: tuple[int, ...]
-    warm: bool = False
-    prompt: bool = False
-    flags: tuple[int, ...] = ()
-    physical: int = 0
-    coherency: tuple[int, ...] = ()
-
-    @property
-    def switches(self) -> bool:
-        """Whether threads share cores by time slices."""
-        return len({*self.home}) < len(self.home) and not self.scenario.moves
-
 
 ROWS = {
     Phase.TLB_ACCESS: "tlb access code is written",
@@ -289,7 +240,7 @@ class Compiler:
         self,
         strategy: Strategy,
         translator: Translator,
-        host: Host,
+        host: Target,
         scenario: Scenario,
         *,
         layout: LayoutName = "apart",
@@ -307,7 +258,7 @@ class Compiler:
         surveyed = _survey(strategy, self.codes, scenario.flushes > 0)
         self.buffer, self._locks, self.live = surveyed.buffer, surveyed.locks, surveyed.live
         self._iline = tuple(host.icache_line(core) for core in range(scenario.cores))
-        lines = {host.dcache.line, *self._iline}
+        lines = {host.dcache_line, *self._iline}
         self._layout = Layout(layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset)
         live = {at for at in self.live.at if followed is None or at[1] in followed}
         self._cells: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -324,10 +275,10 @@ class Compiler:
                         self._cell_masks.append(mask)
                         addresses.append(span.address)
                     self._cells[unit.tb, unit.offset] = tuple(numbers)
-        self._dlines = sorted({address // host.dcache.line for address in addresses})
+        self._dlines = sorted({address // host.dcache_line for address in addresses})
         self._ilines = tuple(sorted({address // line for address in addresses}) for line in self._iline)
-        self._dline_size = host.dcache.line
-        dline_of = tuple(self._dlines.index(address // host.dcache.line) for address in addresses)
+        self._dline_size = host.dcache_line
+        dline_of = tuple(self._dlines.index(address // host.dcache_line) for address in addresses)
         iline_of = tuple(
             tuple(known.index(address // line) for address in addresses)
             for known, line in zip(self._ilines, self._iline, strict=True)
@@ -337,14 +288,16 @@ class Compiler:
         roles = {role: Program(self, role) for role in scenario.threads}
         programs = tuple(roles[role] for role in scenario.threads)
         self.model = Model(
-            host=host,
+            cells=Cells(
+                final=tuple(finals),
+                dline_of=dline_of,
+                dline_cells=members(dline_of, len(self._dlines)),
+                iline_of=iline_of,
+                iline_cells=tuple(members(of, len(known)) for of, known in zip(iline_of, self._ilines, strict=True)),
+                units=tuple(tuple(self._cells[u.tb, u.offset] for u in units) for units in kept),
+            ),
+            rules=rules_of(host),
             scenario=scenario,
-            final=tuple(finals),
-            dline_of=dline_of,
-            dline_cells=_members(dline_of, len(self._dlines)),
-            iline_of=iline_of,
-            iline_cells=tuple(_members(of, len(known)) for of, known in zip(iline_of, self._ilines, strict=True)),
-            units=tuple(tuple(self._cells[u.tb, u.offset] for u in units) for units in kept),
             unit_at=kept,
             home=tuple(thread % scenario.cores for thread in range(len(programs))),
             locks=self._locks,
@@ -398,14 +351,14 @@ class Compiler:
     def _merge_touches(self, first: _Actions, rest: _Stack) -> _Stack:
         """Adjacent stores of one phase that touch no live unit are one step."""
         match first.actions:
-            case (Touch(lines, ilines),):
+            case (IssueStore(Stored((), lines, ilines)),):
                 settled = self.settle(rest)
                 match settled[0] if settled else None:
-                    case _Actions((Touch(more, imore),), label) if label == first.label:
-                        both = Touch(
-                            _union(lines, more), tuple(_union(a, b) for a, b in zip(ilines, imore, strict=True))
+                    case _Actions((IssueStore(Stored((), more, imore)),), label) if label == first.label:
+                        both = Stored(
+                            (), _union(lines, more), tuple(_union(a, b) for a, b in zip(ilines, imore, strict=True))
                         )
-                        return (_Actions((both,), label), *settled[1:])
+                        return (_Actions((IssueStore(both),), label), *settled[1:])
         return (first, *rest)
 
     def steps(self, program: Program, stack: _Stack) -> Iterator[Step]:
@@ -421,7 +374,7 @@ class Compiler:
         elif isinstance(top, _Run):
             yield self._run_step(program, top, rest)
         elif isinstance(top, _Translating):
-            yield Step(Install(top.tb), Label("TB is translated anew", top.tb), program.number(rest))
+            yield Step(EndTranslation(top.tb), Label("TB is translated anew", top.tb), program.number(rest))
         else:
             yield from self._choices(program, top)
 
@@ -450,18 +403,18 @@ class Compiler:
                     yield Step(step.action, step.label, step.then, needs)
             if self.scenario.flushes:
                 anew = (_Frame("translate", code.whole), _Translating(code.tb), idle)
-                yield Step(Claim(code.tb), Label("TB is translated anew", code.tb), program.number(anew))
+                yield Step(BeginTranslation(code.tb), Label("TB is translated anew", code.tb), program.number(anew))
         if idle.flushes:
             rest = (_Frame("flush_buffer", self.buffer), _Idle(idle.left, idle.flushes - 1))
-            yield Step(Discard(), Label("the code buffer is thrown away"), program.number(rest))
+            yield Step(DiscardBuffer(), Label("the code buffer is thrown away"), program.number(rest))
 
     def _run_step(self, program: Program, run: _Run, rest: _Stack) -> Step:
         label = Label("TB is executed", run.tb, run.path)
         if not run.positions:
-            return Step(Fetch(run.tb, None, run.expected), label, program.number(rest))
+            return Step(FetchUnit(run.tb, None, run.expected), label, program.number(rest))
         position, left = run.positions[0], run.positions[1:]
         after = (_Run(run.tb, run.path, left, position + 1, True), *rest) if left else rest
-        return Step(Fetch(run.tb, position, run.expected), label, program.number(after))
+        return Step(FetchUnit(run.tb, position, run.expected), label, program.number(after))
 
     def _load_step(self, program: Program, stack: _Stack) -> Step:
         """The load of a live unit: the one operation whose result decides how the hook goes on."""
@@ -500,7 +453,7 @@ class Compiler:
                 if not cells:
                     return (self._touch(unit),)
                 parts = ((cell, mask & self._cell_masks[cell]) for cell in cells)
-                return tuple(Put(cell, part, value & part) for cell, part in parts if part)
+                return tuple(IssueStore(Stored((Put(cell, value & part, part),))) for cell, part in parts if part)
             case Load(unit):
                 # A line that holds a live unit notices the load of any other unit in it (rule 1).
                 load = self._get(unit)
@@ -512,23 +465,30 @@ class Compiler:
             case Flush(where):
                 return self._flush(where)
             case Acquire(name, shared):
-                return (Take(self._locks.index(name), shared),)
+                return (AcquireLock(self._locks.index(name), shared),)
             case Release(name):
-                return (Give(self._locks.index(name)),)
-            case Barrier() | Sync() | SyncCores():
-                return (operation,)
+                return (ReleaseLock(self._locks.index(name)),)
+            case Barrier():
+                return (DataBarrier(),)
+            case Sync():
+                return (SyncContext(),)
+            case SyncCores():
+                return (SyncAllCores(),)
             case Lookup():
-                return (Pass(),)
+                return (NoEffect(),)
         raise AssertionError(f"{operation} is lowered where it is met")
 
-    def _get(self, unit: Unit) -> Get:
-        return Get(self._cells_of(unit), _present(self._layout.spans(unit), self._dline_size, self._dlines))
+    def _get(self, unit: Unit) -> LoadUnit:
+        return LoadUnit(self._cells_of(unit), _present(self._layout.spans(unit), self._dline_size, self._dlines))
 
-    def _touch(self, unit: Unit | None) -> Touch:
+    def _touch(self, unit: Unit | None) -> IssueStore:
         spans = self._layout.spans(unit) if unit is not None else ()
-        return Touch(
-            _present(spans, self._dline_size, self._dlines),
-            tuple(_present(spans, size, known) for size, known in zip(self._iline, self._ilines, strict=True)),
+        return IssueStore(
+            Stored(
+                (),
+                _present(spans, self._dline_size, self._dlines),
+                tuple(_present(spans, size, known) for size, known in zip(self._iline, self._ilines, strict=True)),
+            )
         )
 
     def _clean(self, where: Unit | Region | Buffer) -> tuple[Action, ...]:
@@ -546,7 +506,7 @@ class Compiler:
             at = (Span(block * size, 1),)
             lines = tuple(_present(at, other, known) for other, known in zip(self._iline, self._ilines, strict=True))
             if any(lines):
-                actions.append(DropLines(lines, scope, deferred))
+                actions.append(InvalidateLines(lines, scope, deferred))
         return tuple(actions)
 
     def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
@@ -554,19 +514,19 @@ class Compiler:
         recipe = self.recipe
         if recipe.by == "nobody":
             return ()
-        actions: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), Barrier())
+        actions: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), DataBarrier())
         if recipe.invalidate != "none":
             scope = Scope(recipe.invalidate)
             if recipe.whole_icache:
                 every = tuple(tuple(range(len(known))) for known in self._ilines)
-                actions += (DropLines(every, scope, recipe.deferred_to_move),)
+                actions += (InvalidateLines(every, scope, recipe.deferred_to_move),)
             else:
                 actions += self._drop(where, scope, deferred=recipe.deferred_to_move)
-            actions += (Barrier(),)
+            actions += (DataBarrier(),)
         if recipe.sync:
-            actions += (Sync(),)
+            actions += (SyncContext(),)
         if recipe.remote_sync:
-            actions += (SyncCores(),)
+            actions += (SyncAllCores(),)
         return actions
 
 
@@ -608,7 +568,3 @@ def _present(spans: Iterable[Span], size: int, known: Sequence[int]) -> tuple[in
 
 def _union(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted({*one, *other}))
-
-
-def _members(line_of: tuple[int, ...], lines: int) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(cell for cell, line in enumerate(line_of) if line == number) for number in range(lines))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import msgspec
 
 from bench import known_bugs
 from bench.protocols.operations import WORD, parsed
-from bench.protocols.protocol import Address, Features, Protocol, Thread, refuse_impossible
+from bench.protocols.protocol import PLAIN, Address, Protocol, ProtocolHost, Thread, refuse_impossible
 from bench.support.errors import InputError
 from bench.support.toml import checked, parse, read, refuse_unknown_keys
 
@@ -221,19 +221,22 @@ def _protocol(table: _Case, file: str, place: str) -> Protocol:
         for name, thread in table.threads.items()
     )
     protocol = Protocol(
-        features=Features(
+        host=ProtocolHost(
+            rules=replace(
+                PLAIN,
+                fill=host.fill,
+                snoop=host.snoop,
+                fetches_ahead=host.fetches_ahead,
+                store_buffer=host.store_buffer,
+                write_allocate=host.write_allocate,
+                maintenance_at_once=host.maintenance == "at once",
+            ),
             cores=cores,
             instruction_lines=lines,
             data_line=host.data_line,
-            fill=host.fill,
-            snoop=host.snoop,
             evicts=host.evicts,
             prefetches=host.prefetches,
-            fetches_ahead=host.fetches_ahead,
-            store_buffer=host.store_buffer,
-            maintenance=host.maintenance,
             icache=host.icache,
-            write_allocate=host.write_allocate,
         ),
         addresses=addresses,
         initial=initial,

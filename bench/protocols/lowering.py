@@ -6,68 +6,58 @@ with it.  What a thread executes in order is a block of its own: what it has fet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
-from bench.hosts import Host, load_host
-from bench.program.compiler import Model
-from bench.protocols.operations import Operation
-from bench.protocols.protocol import Features, Protocol, Thread
-from bench.protocols.rules import (
-    Defer,
-    Execute,
-    Fence,
+from bench.machine.actions import (
+    AcquireLock,
+    Action,
+    CleanLine,
+    DataBarrier,
+    DeferToMove,
+    EnableMmu,
+    ExecuteUnits,
     FenceI,
-    Interrupt,
-    Look,
-    Mask,
-    Migrate,
-    MmuOn,
-    Poll,
+    InterruptCores,
+    InvalidateLines,
+    IssueStore,
+    LoadUnit,
+    MaskInterrupts,
+    MoveTo,
+    ObserveUnit,
+    PollStop,
+    ReleaseLock,
     ResumeOthers,
     SetFlag,
     StopOthers,
+    StoreBarrier,
+    SyncContext,
     WaitFlag,
     digits,
 )
+from bench.machine.cells import Cells, members
+from bench.machine.memory import Put, Stored
+from bench.machine.model import Label, Model, Place, Step
+from bench.protocols.operations import Operation
+from bench.protocols.protocol import Protocol, Thread
 from bench.scenarios import Role, Scenario
-from bench.steps import Action, CleanLine, DropLines, Fetch, Get, Give, Label, Place, Put, Puts, Step, Take
-from strategies.operations import Barrier, Scope, Sync
+from strategies.operations import Scope
 
 _WHOLE = (1 << 16) - 1
 
 _BARE: dict[str, Action] = {
-    "dsb": Barrier(),
-    "isb": Sync(),
-    "fence": Fence(),
+    "dsb": DataBarrier(),
+    "isb": SyncContext(),
+    "fence": StoreBarrier(),
     "fence.i": FenceI(),
-    "membarrier": Interrupt(False, True),
-    "defer": Defer(),
-    "mmu-on": MmuOn(),
-    "irq-off": Mask(True),
-    "irq-on": Mask(False),
+    "membarrier": InterruptCores(lines=False, own=True),
+    "defer": DeferToMove(),
+    "mmu-on": EnableMmu(),
+    "irq-off": MaskInterrupts(True),
+    "irq-on": MaskInterrupts(False),
     "stop-others": StopOthers(),
-    "poll-stop": Poll(),
+    "poll-stop": PollStop(),
     "resume-others": ResumeOthers(),
 }
-
-
-@cache
-def _host(features: Features) -> Host:
-    """A profile with the features that the machine asks for; what else it says is of no account here."""
-    if features.architecture:
-        return load_host(features.architecture)
-    return load_host(
-        "cortex-a72",
-        (
-            f"coherence.fill={features.fill}",
-            f"coherence.snoop={features.snoop}",
-            f"coherence.fetches_ahead={str(features.fetches_ahead).lower()}",
-            f"store_buffer={features.store_buffer}",
-            f"write_allocate={str(features.write_allocate).lower()}",
-        ),
-    )
 
 
 @dataclass
@@ -126,9 +116,9 @@ class Program:
             return not self._is_allowed(then(result))
 
         action = (
-            Execute(Fetch(self.number, following, following), wrong)
+            ExecuteUnits(self.number, following, wrong)
             if operation.verb == "execute"
-            else Look(self.lowering.get(operation.names[0]), (self.number, at), wrong)
+            else ObserveUnit(self.lowering.load(operation.names[0]), (self.number, at), wrong)
         )
         return Place((Step(action, label, then),), inside, False, False, False)
 
@@ -148,7 +138,7 @@ class Lowering:
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
-        features = protocol.features
+        host = protocol.host
         stored = (value for thread in protocol.threads for operation in thread.operations for value in operation.values)
         self.values = list(dict.fromkeys((*protocol.initial.values(), *protocol.coherency.values(), *stored)))
         self._value = {value: number for number, value in enumerate(self.values)}
@@ -164,12 +154,12 @@ class Lowering:
         self.names = self._cell_names()
         self.cells = {name: self._cells(name) for name in protocol.addresses}
         addresses = [protocol.addresses[name] for name in self.names]
-        self.data_lines = sorted({address.physical // features.data_line for address in addresses})
-        lines = [features.instruction_line(core) for core in range(features.cores)]
-        virtual = features.icache == "vipt"
+        self.data_lines = sorted({address.physical // host.data_line for address in addresses})
+        lines = [host.instruction_line(core) for core in range(host.cores)]
+        virtual = host.icache == "vipt"
         at = [address.virtual if virtual else address.physical for address in addresses]
         self.code_lines = [sorted({place // line for place in at}) for line in lines]
-        dline_of = tuple(self.data_lines.index(address.physical // features.data_line) for address in addresses)
+        dline_of = tuple(self.data_lines.index(address.physical // host.data_line) for address in addresses)
         iline_of = tuple(
             tuple(known.index(place // line) for place in at)
             for known, line in zip(self.code_lines, lines, strict=True)
@@ -178,24 +168,25 @@ class Lowering:
         initial = tuple(self._value[protocol.initial[name]] for name in self.names)
         coherency = {**protocol.initial, **protocol.coherency}
         self.model = Model(
-            host=_host(features),
-            scenario=Scenario("protocol", features.cores, (Role.RETRANSLATOR,) * len(protocol.threads), False, 0, 0, 0),
-            final=initial,
-            dline_of=dline_of,
-            dline_cells=_members(dline_of, len(self.data_lines)),
-            iline_of=iline_of,
-            iline_cells=tuple(_members(of, len(known)) for of, known in zip(iline_of, self.code_lines, strict=True)),
-            units=tuple(self._executed(thread) for thread in protocol.threads),
+            cells=Cells(
+                final=initial,
+                dline_of=dline_of,
+                dline_cells=members(dline_of, len(self.data_lines)),
+                iline_of=iline_of,
+                iline_cells=tuple(members(of, len(known)) for of, known in zip(iline_of, self.code_lines, strict=True)),
+                units=tuple(self._executed(thread) for thread in protocol.threads),
+                warm=True,
+                mmu_off=sum(1 << core for core in protocol.mmu_off),
+                coherency=tuple(self._value[coherency[name]] for name in self.names),
+            ),
+            rules=host.rules,
+            scenario=Scenario("protocol", host.cores, (Role.RETRANSLATOR,) * len(protocol.threads), False, 0, 0, 0),
             unit_at=(),
             home=tuple(thread.core for thread in protocol.threads),
             locks=tuple(self._locks),
             programs=self.programs,
             starts=tuple(program.at(0, ()) for program in self.programs),
-            warm=True,
-            prompt=features.maintenance == "at once",
             flags=tuple(protocol.flags.values()),
-            physical=sum(1 << core for core in protocol.mmu_off),
-            coherency=tuple(self._value[coherency[name]] for name in self.names),
         )
 
     def _cell_names(self) -> list[str]:
@@ -203,7 +194,7 @@ class Lowering:
         found: list[str] = []
         taken: set[int] = set()
         for name, address in self.protocol.addresses.items():
-            if self.protocol.features.icache == "vipt" or address.physical not in taken:
+            if self.protocol.host.icache == "vipt" or address.physical not in taken:
                 found.append(name)
                 taken.add(address.physical)
         return found
@@ -225,13 +216,13 @@ class Lowering:
             if operation.verb == "execute"
         )
 
-    def get(self, name: str) -> Get:
+    def load(self, name: str) -> LoadUnit:
         """The load of a unit."""
         cell = self.cells[name][0]
-        return Get((cell,), (self._data_line(name),))
+        return LoadUnit((cell,), (self._data_line(name),))
 
     def _data_line(self, name: str) -> int:
-        return self.data_lines.index(self.protocol.addresses[name].physical // self.protocol.features.data_line)
+        return self.data_lines.index(self.protocol.addresses[name].physical // self.protocol.host.data_line)
 
     def action(self, operation: Operation) -> Action:
         """What an operation that observes nothing is to the machine."""
@@ -240,45 +231,39 @@ class Lowering:
         match operation.verb:
             case "store":
                 puts = tuple(
-                    Put(cell, _WHOLE, self._value[value])
+                    Put(cell, self._value[value], _WHOLE)
                     for name, value in zip(operation.names, operation.values, strict=True)
                     for cell in self.cells[name]
                 )
-                return puts[0] if len(puts) == 1 else Puts(puts)
+                return IssueStore(Stored(puts))
             case "clean":
                 return CleanLine(self._data_line(operation.names[0]))
             case "invalidate":
-                return DropLines(self._code_lines(operation.names[0]), _scope(operation), False)
+                return InvalidateLines(self._code_lines(operation.names[0]), _scope(operation), False)
             case "invalidate-all":
                 every = tuple(tuple(range(len(known))) for known in self.code_lines)
-                return DropLines(every, _scope(operation), False)
+                return InvalidateLines(every, _scope(operation), False)
             case "ipi":
-                return Interrupt(operation.word == "fence.i", False)
+                return InterruptCores(lines=operation.word == "fence.i", own=False)
             case "migrate":
-                return Migrate(operation.number)
+                return MoveTo(operation.number)
             case "set":
                 return SetFlag(self._flags.index(operation.names[0]), operation.number)
             case "wait":
                 return WaitFlag(self._flags.index(operation.names[0]), operation.number)
             case "lock":
-                return Take(self._locks.index(operation.names[0]), operation.word == "shared")
+                return AcquireLock(self._locks.index(operation.names[0]), operation.word == "shared")
             case "unlock":
-                return Give(self._locks.index(operation.names[0]))
+                return ReleaseLock(self._locks.index(operation.names[0]))
         raise AssertionError(f"{operation.verb} observes something")
 
     def _code_lines(self, name: str) -> tuple[tuple[int, ...], ...]:
         """The instruction line of a unit on each core."""
-        features = self.protocol.features
+        host = self.protocol.host
         address = self.protocol.addresses[name]
-        at = address.virtual if features.icache == "vipt" else address.physical
-        return tuple(
-            (known.index(at // features.instruction_line(core)),) for core, known in enumerate(self.code_lines)
-        )
+        at = address.virtual if host.icache == "vipt" else address.physical
+        return tuple((known.index(at // host.instruction_line(core)),) for core, known in enumerate(self.code_lines))
 
 
 def _scope(operation: Operation) -> Scope:
     return Scope.LOCAL if operation.word == "local" else Scope.BROADCAST
-
-
-def _members(line_of: Sequence[int], lines: int) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(cell for cell, line in enumerate(line_of) if line == number) for number in range(lines))

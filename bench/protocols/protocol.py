@@ -4,87 +4,108 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
-from bench.hosts.profile import Host
+from bench.hosts import Host, Target
+from bench.machine.architecture import Rules
+from bench.machine.caches import Features
+from bench.machine.model import rules_of
 from bench.protocols.operations import Operation
 from bench.support.errors import InputError
 
+PLAIN = Features(
+    fill="pou",
+    snoop="none",
+    dirty_transfer="cache",
+    fetches_ahead=True,
+    checks_pipeline=False,
+    switch_cleans_all=False,
+    store_buffer=0,
+    write_through=False,
+    write_allocate=True,
+)
+"""A host of which a protocol says nothing."""
+
 
 @dataclass(frozen=True, slots=True)
-class Features:
-    """What a host does, by the words of a host profile.
+class ProtocolHost:
+    """What a protocol says of its host.
 
-    ``instruction_lines``: bytes, of each core.  ``data_line`` in bytes.  ``evicts``: a data line may be written back at
-    any time; ``prefetches``: an instruction line may be filled without an execution; ``fetches_ahead``: units are
-    fetched before they are executed, past barriers.  ``store_buffer`` in entries.  ``maintenance`` is ``pending`` until
-    a barrier, or done ``at once``.  ``icache``: with ``vipt`` a second virtual address has an instruction line of its
-    own.  ``architecture``: what is allowed on any of its hosts, instead of all that.
+    ``rules``: those of its memory, or of an architecture.  ``instruction_lines``: bytes, of each core.  ``data_line`` in
+    bytes.  ``evicts``: a data line may be written back at any time; ``prefetches``: an instruction line may be filled
+    without an execution.  ``icache``: with ``vipt`` a second virtual address has an instruction line of its own.
     """
 
+    rules: Features | Rules = PLAIN
     cores: int = 1
     instruction_lines: tuple[int, ...] = (64,)
     data_line: int = 64
-    fill: Literal["pou", "coherent"] = "pou"
-    snoop: Literal["none", "others", "all"] = "none"
     evicts: bool = True
     prefetches: bool = True
-    fetches_ahead: bool = True
-    store_buffer: int = 0
-    maintenance: Literal["pending", "at once"] = "pending"
     icache: Literal["pipt", "vipt"] = "pipt"
-    write_allocate: bool = True
-    architecture: str = ""
 
     def instruction_line(self, core: int) -> int:
         """Bytes in an instruction line of a core."""
         return self.instruction_lines[core % len(self.instruction_lines)]
 
+    def with_rules(self, **changes: Any) -> ProtocolHost:
+        """The same host with other features of its memory."""
+        return replace(self, rules=replace(self.rules, **changes))
 
-def features_of(host: Host) -> Features:
-    """Those of a profile, with all its cores."""
-    coherence = host.coherence
-    return Features(
-        cores=host.cores.value,
-        instruction_lines=tuple(host.icache_line(core) for core in range(host.cores.value)),
-        data_line=host.dcache.line,
-        fill=coherence.fill.value,
-        snoop=coherence.snoop.value,
-        fetches_ahead=coherence.fetches_ahead.value,
-        store_buffer=coherence.store_buffer.value,
-        icache="vipt" if host.icache.indexing.startswith("VI") else "pipt",
-        write_allocate=host.dcache.write_allocate,
-        architecture=host.architecture,
+
+def protocol_host(target: Target) -> ProtocolHost:
+    """A host, or an architecture, with all its cores, as far as a protocol speaks of it."""
+    rules = rules_of(target)
+    if isinstance(rules, Features):
+        rules = replace(
+            PLAIN,
+            fill=rules.fill,
+            snoop=rules.snoop,
+            fetches_ahead=rules.fetches_ahead,
+            store_buffer=rules.store_buffer,
+            write_allocate=rules.write_allocate,
+        )
+    virtual = isinstance(target, Host) and target.icache.indexing.startswith("VI")
+    return ProtocolHost(
+        rules=rules,
+        cores=target.cores.value,
+        instruction_lines=tuple(target.icache_line(core) for core in range(target.cores.value)),
+        data_line=target.dcache_line,
+        icache="vipt" if virtual else "pipt",
     )
 
 
-_LEFT_OUT: dict[str, Callable[[Features], Features]] = {
-    "incoherent instruction cache": lambda host: replace(host, fill="coherent", snoop="all"),
-    "dirty data lines": lambda host: replace(host, fill="coherent"),
-    "write-back at any time": lambda host: host if host.fill == "coherent" else replace(host, evicts=False),
+_LEFT_OUT: dict[str, Callable[[ProtocolHost], ProtocolHost]] = {
+    "incoherent instruction cache": lambda host: host.with_rules(fill="coherent", snoop="all"),
+    "dirty data lines": lambda host: host.with_rules(fill="coherent"),
+    "write-back at any time": lambda host: host if _fills_coherently(host) else replace(host, evicts=False),
     "speculative fill": lambda host: replace(host, prefetches=False),
-    "fetched-ahead queue": lambda host: replace(host, fetches_ahead=False),
-    "store buffer": lambda host: replace(host, store_buffer=0),
-    "pending maintenance": lambda host: replace(host, maintenance="at once"),
+    "fetched-ahead queue": lambda host: host.with_rules(fetches_ahead=False),
+    "store buffer": lambda host: host.with_rules(store_buffer=0),
+    "pending maintenance": lambda host: host.with_rules(maintenance_at_once=True),
     "line sizes that differ": lambda host: replace(host, instruction_lines=(min(host.instruction_lines),)),
-    "stores that do not allocate": lambda host: replace(host, write_allocate=True),
+    "stores that do not allocate": lambda host: host.with_rules(write_allocate=True),
     "virtually indexed instruction cache": lambda host: replace(host, icache="pipt"),
 }
 """What a host may have that can make trouble, and how it is without."""
 
 
-def troubles(features: Features) -> tuple[str, ...]:
-    """Those that a host has."""
-    if features.architecture:
+def _fills_coherently(host: ProtocolHost) -> bool:
+    return isinstance(host.rules, Features) and host.rules.fill == "coherent"
+
+
+def troubles(host: ProtocolHost) -> tuple[str, ...]:
+    """Those that a host has; an architecture is not taken apart."""
+    if not isinstance(host.rules, Features):
         return ()
-    return tuple(name for name, leave in _LEFT_OUT.items() if leave(features) != features)
+    return tuple(name for name, leave in _LEFT_OUT.items() if leave(host) != host)
 
 
-def without(features: Features, names: Iterable[str]) -> Features:
+def without(host: ProtocolHost, names: Iterable[str]) -> ProtocolHost:
     """The same host without those."""
     for name in names:
-        features = _LEFT_OUT[name](features)
-    return features
+        host = _LEFT_OUT[name](host)
+    return host
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +135,7 @@ class Protocol:
     values at the start.
     """
 
-    features: Features
+    host: ProtocolHost
     addresses: Mapping[str, Address]
     initial: Mapping[str, str]
     threads: tuple[Thread, ...]
@@ -150,7 +171,7 @@ def refuse_impossible(protocol: Protocol, file: str, place: str) -> None:
         at = ": ".join(part for part in (place, where) if part)
         raise InputError(found, file=file, place=at, expected=expected)
 
-    cores = protocol.features.cores
+    cores = protocol.host.cores
     if not protocol.threads or len(protocol.threads) > MOST_THREADS:
         refuse(f"{len(protocol.threads)} threads", "threads", f"1 to {MOST_THREADS}")
     shared = len({thread.core for thread in protocol.threads}) < len(protocol.threads)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from bench.explain.protocols import Row, story
-from bench.hosts import Host
+from bench.hosts import Target
+from bench.machine.caches import Features
 from bench.protocols.document import Case, Document
-from bench.protocols.protocol import features_of
+from bench.protocols.protocol import protocol_host
 from bench.protocols.verification import MOST_STATES, Necessity, judge, necessities, needed_features, on
 from bench.support.errors import InputError
 from bench.support.processors import processors
@@ -55,7 +56,7 @@ def judged(document: Document, *, explained: bool, max_states: int = MOST_STATES
     for case in document.cases:
         found = judge(case.protocol, max_states=max_states)
         fails, holds = found.verdict == "fails", found.verdict == "holds"
-        of_host = fails and not case.protocol.features.architecture
+        of_host = fails and isinstance(case.protocol.host.rules, Features)
         cases.append(
             JudgedCase(
                 case,
@@ -70,14 +71,14 @@ def judged(document: Document, *, explained: bool, max_states: int = MOST_STATES
     return JudgedDocument(document, tuple(cases))
 
 
-def moved(document: Document, host: Host) -> Document:
+def moved(document: Document, host: Target) -> Document:
     """The same document on another host, named after both.  Raises ``InputError`` where that has too few cores."""
     cases = []
     for case in document.cases:
-        protocol = on(case.protocol, features_of(host))
+        protocol = on(case.protocol, protocol_host(host))
         if protocol is None:
             raise InputError(
-                f"{case.protocol.features.cores} cores",
+                f"{case.protocol.host.cores} cores",
                 place=f"{document.name} on {host.name}",
                 expected=f"at most {host.cores.value}, which this host has",
             )

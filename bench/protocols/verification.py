@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.machine import Kind
+from bench.machine.caches import Features
 from bench.protocols.lowering import Lowering
 from bench.protocols.operations import Operation
-from bench.protocols.protocol import Features, Protocol, troubles, without
+from bench.protocols.protocol import Protocol, ProtocolHost, troubles, without
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.walk import walk
@@ -52,12 +53,11 @@ class Judged:
 def judge(protocol: Protocol, *, max_states: int = MOST_STATES) -> Judged:
     """Search every interleaving of a protocol's threads and its host."""
     lowering = Lowering(protocol)
-    features = protocol.features
-    without = {
-        kind for kind, may in ((Kind.FILL, features.prefetches), (Kind.AHEAD, features.fetches_ahead)) if not may
-    }
-    if not features.evicts:
-        without.add(Kind.WRITE_BACK)
+    host = protocol.host
+    takes = ((Kind.FILL, host.prefetches), (Kind.WRITE_BACK, host.evicts))
+    without = {kind for kind, may in takes if not may}
+    if isinstance(host.rules, Features) and not host.rules.fetches_ahead:
+        without.add(Kind.AHEAD)
     question = Question("wrong fetch", None, frozenset(without))
     return Judged(protocol, lowering, walk(lowering.model, question, max_states=max_states))
 
@@ -68,10 +68,10 @@ def needed_features(protocol: Protocol) -> tuple[tuple[str, ...], ...]:
     A feature by itself is a group of one: without it the protocol holds.  Where there is none, the pairs without both
     of which it holds.  Empty: it fails without any two.
     """
-    names = troubles(protocol.features)
+    names = troubles(protocol.host)
 
     def holds(left: tuple[str, ...]) -> bool:
-        return judge(replace(protocol, features=without(protocol.features, left))).verdict == "holds"
+        return judge(replace(protocol, host=without(protocol.host, left))).verdict == "holds"
 
     alone = tuple((name,) for name in names if holds((name,)))
     return alone or tuple(pair for pair in itertools.combinations(names, 2) if holds(pair))
@@ -107,8 +107,8 @@ def _removable(operations: Sequence[Operation]) -> list[frozenset[int]]:
     return sorted(found, key=min)
 
 
-def on(protocol: Protocol, features: Features) -> Protocol | None:
+def on(protocol: Protocol, host: ProtocolHost) -> Protocol | None:
     """The same protocol on another host, or None where that has fewer cores."""
-    if features.cores < protocol.features.cores:
+    if host.cores < protocol.host.cores:
         return None
-    return replace(protocol, features=replace(features, cores=protocol.features.cores))
+    return replace(protocol, host=replace(host, cores=protocol.host.cores))

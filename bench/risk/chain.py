@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.machine import State, finished, initial
-from bench.program.compiler import Model
+from bench.machine.model import Model
 from bench.risk.causes import Cause
 from bench.risk.environment_step import Turn
 from bench.risk.solve import F64, FETCHED, Scheduler, System, residual, until_failure

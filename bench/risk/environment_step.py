@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.machine import Kind, State, environment_steps, step
-from bench.program.compiler import Model
+from bench.machine.model import Model
 from bench.risk.causes import CHANCY, EACH, Cause, probabilities
 from bench.support.errors import InputError
 

@@ -26,12 +26,12 @@ def harms_of(compiler: Compiler, translator: Translator) -> Harms:
         tb, position = at
         worst = HARMLESS
         unit = model.unit_at[tb][position]
-        for core, lines in enumerate(state.icache):
+        for core, lines in enumerate(state.memory.icache):
             value = 0
             for cell in model.units[tb][position]:
-                line = model.iline_of[core][cell]
+                line = model.cells.iline_of[core][cell]
                 held = lines[line]
-                value |= model.final[cell] if held is None else held[model.iline_cells[core][line].index(cell)]
+                value |= model.final[cell] if held is None else held[model.cells.iline_cells[core][line].index(cell)]
             if value != unit.final:
                 worst |= harm(unit.offset, value)
         return worst

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.machine import Kind, State, environment_steps, initial, program_steps, step
-from bench.program.compiler import Model
+from bench.machine.model import Model
 from bench.risk.causes import Cause
 from bench.risk.environment_step import Turn
 from bench.risk.solve import F64, FETCHED, System
@@ -84,7 +84,7 @@ class Rest:
             evict=evict,
             move=move,
             here=np.array([self._core(state) for state in self._states]),
-            wrong=np.array([state.memory != state.data for state in self._states]),
+            wrong=np.array([state.memory.memory != state.memory.data for state in self._states]),
         )
         self._system = System(self._walk)
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.machine import Event, Kind, State, environment_steps, finished, initial, program_steps, step
-from bench.program.compiler import Model
+from bench.machine.model import Model
 from bench.risk.causes import CHANCY, Cause
 from bench.search.question import Question
 from bench.support.errors import InputError

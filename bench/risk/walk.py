@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from bench.machine import Event, Kind, State, Transition, program_steps, step
-from bench.program.compiler import Model
+from bench.machine.model import Model
 from bench.risk.environment_step import Turn
 from bench.scenarios import Role
 from bench.search.question import Question

@@ -16,8 +16,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.machine import State, Transition, environment_steps, initial, program_steps
-from bench.program.compiler import Model
+from bench.machine import Model, State, Transition, environment_steps, initial, program_steps
+from bench.machine.footprint import NotCompiledError
 from bench.search.kernel import FINISHED, OVER, fill, hopeless, least
 from bench.search.outcome import Outcome, is_alive, witness
 from bench.search.packing import PRESENT, Packing, TooWideError
@@ -30,7 +30,7 @@ from bench.support.processors import processors
 I64: TypeAlias = npt.NDArray[np.int64]
 U64: TypeAlias = npt.NDArray[np.uint64]
 
-__all__ = ["TooWideError", "explore", "load"]
+__all__ = ["NotCompiledError", "TooWideError", "explore", "load"]
 
 _AT_ONCE = 16
 """States that the machine is asked about before the others of their layer are tried again."""
@@ -226,7 +226,9 @@ def explore(
     symmetric: bool = True,
     progress: Callable[[int], None] = lambda states: None,
 ) -> Outcome:
-    """``search`` (``bench/search/search.py``), compiled.  Raises ``TooWideError`` for a model that cannot be packed.
+    """``search`` (``bench/search/search.py``), compiled.
+
+    Raises ``NotCompiledError`` for a model with what has no footprint, ``TooWideError`` for one that cannot be packed.
 
     ``symmetric``: one state stands for all that swaps of blocks and of cores make of it, where there are such.
     """

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
-from bench.machine import Kind, State, Transition
-from bench.program.compiler import Model
-from bench.search.machines import machine_of
+from bench.machine import Kind, Model, State, Transition, environment_steps, finished, initial, program_steps
 
 WAITED_FOR = (Kind.DRAIN, Kind.COMPLETE, Kind.SWITCH, Kind.MOVE)
 """The steps of the environment that a thread may have to wait for."""
@@ -42,15 +40,14 @@ def is_alive(model: Model, state: State, alive: set[State]) -> bool:
 
 def _leads_on(model: Model, state: State, alive: set[State], kinds: Container[Kind]) -> bool:
     """Whether steps of these kinds can."""
-    machine = machine_of(model)
     seen = {state}
     pending = [state]
     while pending:
         current = pending.pop()
-        if current in alive or next(iter(machine.program_steps(model, current)), None) is not None:
+        if current in alive or next(iter(program_steps(model, current)), None) is not None:
             alive.update((state, current))
             return True
-        for transition in machine.environment_steps(model, current, kinds):
+        for transition in environment_steps(model, current, kinds):
             if transition.state not in seen:
                 seen.add(transition.state)
                 pending.append(transition.state)
@@ -59,15 +56,14 @@ def _leads_on(model: Model, state: State, alive: set[State], kinds: Container[Ki
 
 def witness(model: Model) -> bool:
     """Depth first, program steps first: does some path let every retranslator finish?"""
-    machine = machine_of(model)
-    start = machine.initial(model)
+    start = initial(model)
     seen = {start}
     pending = [start]
     while pending:
         state = pending.pop()
-        if machine.finished(model, state):
+        if finished(model, state):
             return True
-        for transition in (*machine.environment_steps(model, state), *machine.program_steps(model, state)):
+        for transition in (*environment_steps(model, state), *program_steps(model, state)):
             if transition.state not in seen:
                 seen.add(transition.state)
                 pending.append(transition.state)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.machine import Kind, Transition
-from bench.program.compiler import Model
-from bench.search.machines import machine_of
+from bench.machine import Kind, Model, Transition, lasting
 
 Failure = Literal["wrong fetch", "lasting"]
 
@@ -53,8 +51,7 @@ class Question:
         """Whether a step is the last of a counterexample."""
         if self.failure == "wrong fetch":
             return transition.wrong is not None and self.concerns(model, *transition.wrong)
-        machine, state = machine_of(model), transition.state
-        if not machine.lasting(model, state):
+        if not lasting(model, transition.state):
             return False
-        data = machine.newest(state)
+        data = model.memory.newest(transition.state.memory)
         return any(data[cell] != model.final[cell] for cell in self.cells(model))

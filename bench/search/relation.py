@@ -1,8 +1,8 @@
 """The machine's transition relation in small integers, as far as a search has asked for it.
 
-The values of every slot (``bench/search/footprint.py``) are numbered as they are met; a state is the vector of those
+The values of every slot (``bench/machine/footprint.py``) are numbered as they are met; a state is the vector of those
 numbers.  A part of a step is a table from the numbers that it reads to the numbers that it writes.  ``Relation.learn``
-asks ``bench/machine.py`` for what is not known yet of the steps of one state, and writes down what it has learnt in
+asks the machine for what is not known yet of the steps of one state, and writes down what it has learnt in
 ``news``, for whoever keeps a faster copy (``bench/search/packing.py``).
 """
 
@@ -12,10 +12,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bench.machine import Event, Kind, State, Transition, initial, step
-from bench.program.compiler import Model
+from bench.machine import Event, Kind, Model, State, Transition, initial, step
+from bench.machine.footprint import Cut, Local, NotCompiledError, Part, View
 from bench.scenarios import Role
-from bench.search.footprint import Cut, Local, Part, View
 from bench.search.question import Question
 from bench.search.symmetry import Symmetry
 
@@ -162,7 +161,7 @@ class Relation:
             case "buffer":
                 return BUSY if value else 0
             case "line":
-                held = zip(self.model.dline_cells[at], value[2], strict=True)
+                held = zip(self.model.cells.dline_cells[at], value[2], strict=True)
                 wrong = any(cell in self._counting and newest != self.model.final[cell] for cell, newest in held)
                 return DATA_WRONG if wrong else 0
         return 0
@@ -266,9 +265,8 @@ class Relation:
             self._note_origin(state, taken)
             after = self.numbers(taken.state)
             written = set(known.writes)
-            assert all(slot in written or after[slot] == old for slot, old in enumerate(numbers)), (
-                f"{known.event} writes more than its footprint"
-            )
+            if not all(slot in written or after[slot] == old for slot, old in enumerate(numbers)):
+                raise NotCompiledError(f"{known.event} writes more than its footprint")
             wrong = self.question.failure == "wrong fetch" and self.question.fails(self.model, taken)
             for table in known.tables:
                 part = table.part
@@ -286,4 +284,5 @@ class Relation:
 
     def _learnt(self, table: _Table, numbers: Numbers, result: Result | None) -> None:
         known = table.results.setdefault(self._read(table.part.reads, numbers), result)
-        assert known == result, f"{table.part.key} reads more than its footprint"
+        if known != result:
+            raise NotCompiledError(f"{table.part.key} reads more than its footprint")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bench.program.compiler import Model
+from bench.machine import Model
+from bench.machine.caches import Features
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.symmetry import symmetry
@@ -34,18 +35,18 @@ def search(
     difference to anybody, one state stands for all that they make of it.  ``progress`` is told the number of states
     now and then.
     """
-    if model.host.architecture:
+    if not isinstance(model.rules, Features):
         return walk(model, question, max_states=max_states, max_depth=max_depth, progress=progress)
     symmetric = symmetric and symmetry(model).order > _WORTHWHILE
     if not symmetric and "bench.search.explore" not in sys.modules:
         small = walk(model, question, max_states=min(_SMALL, max_states), max_depth=max_depth, progress=progress)
         if small.verdict != "bounded" or small.states < _SMALL or max_states <= _SMALL:
             return small
-    from bench.search.explore import TooWideError, explore  # numba takes a while to load
+    from bench.search.explore import NotCompiledError, TooWideError, explore  # numba takes a while to load
 
     try:
         return explore(
             model, question, max_states=max_states, max_depth=max_depth, symmetric=symmetric, progress=progress
         )
-    except TooWideError:
+    except (NotCompiledError, TooWideError):
         return walk(model, question, max_states=max_states, max_depth=max_depth, progress=progress)

@@ -12,94 +12,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from bench.machine import Pending
-from bench.program.compiler import Automaton, Model
-from bench.search.footprint import Cut, Slot
-from bench.steps import Action, Claim, CleanLine, DropLines, Fetch, Get, Install, Place, Put, Step, Touch
+from bench.machine.actions import Action
+from bench.machine.footprint import Cut
+from bench.machine.model import Automaton, Model, Place, Step
+from bench.machine.renaming import Swap
 
 
 class AsymmetryError(Exception):
     """What looked like a symmetry is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Swap:
-    """What becomes of everything that has a number, each as a list by the number: a swap is its own inverse."""
-
-    tbs: tuple[int, ...]
-    cores: tuple[int, ...]
-    threads: tuple[int, ...]
-    cells: tuple[int, ...]
-    dlines: tuple[int, ...]
-    ilines: tuple[int, ...]
-
-    def action(self, action: Action) -> Action:
-        """The same action with the other blocks; swapped threads have one program, and no action names a core."""
-        match action:
-            case Put(cell):
-                return replace(action, cell=self.cells[cell])
-            case Touch(lines, ilines):
-                return Touch(_moved(self.dlines, lines), tuple(_moved(self.ilines, hit) for hit in ilines))
-            case Get(cells, lines):
-                return Get(tuple(self.cells[cell] for cell in cells), _moved(self.dlines, lines))
-            case CleanLine(line):
-                return CleanLine(self.dlines[line])
-            case DropLines(ilines):
-                return replace(action, ilines=tuple(_moved(self.ilines, hit) for hit in ilines))
-            case Fetch(tb) | Claim(tb) | Install(tb):
-                return replace(action, tb=self.tbs[tb])
-        return action
-
-    def slot(self, slot: Slot) -> Slot:
-        """Where a slot's value goes."""
-        what, at, line = slot
-        match what:
-            case "place":
-                return Slot(what, self.threads[at])
-            case "line":
-                return Slot(what, self.dlines[at])
-            case "icache":
-                return Slot(what, self.cores[at], self.ilines[line])
-            case "running" | "ahead" | "buffer" | "pending":
-                return Slot(what, self.cores[at])
-            case "block":
-                return Slot(what, self.tbs[at])
-        return slot
-
-    def changes(self, what: str) -> bool:
-        """Whether it can change a value of such a slot beside moving it."""
-        cores = self.cores != tuple(range(len(self.cores)))
-        of_cores = ("running", "line", "buffer", "pending", "lock", "deferred")
-        return what in (of_cores if cores else ("place", "ahead", "buffer", "pending"))
-
-    def value(self, what: str, value: Any) -> Any:
-        """What a slot's value becomes, but for a place."""
-        match what:
-            case "running":
-                return self.threads[value] if value >= 0 else value
-            case "line":
-                owner, copies, *held = value
-                return (self.cores[owner] if owner >= 0 else owner, _bits(self.cores, copies), *held)
-            case "ahead" if value is not None:
-                return (self.tbs[value[0]], *value[1:])
-            case "buffer":
-                return tuple(self.action(store) for store in value)
-            case "pending":
-                return frozenset(
-                    Pending(target, self.dlines[line], waits)
-                    if target < 0
-                    else Pending(self.cores[target], self.ilines[line], waits)
-                    for target, line, waits in value
-                )
-            case "lock":
-                alone, sharers = value
-                return (self.threads[alone] if alone >= 0 else alone, _bits(self.threads, sharers))
-            case "deferred":
-                return _bits(self.cores, value)
-        return value
 
 
 Origin = tuple[int, int, int]
@@ -161,7 +84,7 @@ class Symmetry:
         )
         senses = [
             (
-                swap.action(step.action),
+                step.action.renamed(swap),
                 None if (tb := step.needs_block) is None else swap.tbs[tb],
                 step.label.detail,
                 swap.tbs[step.label.tb],
@@ -217,8 +140,8 @@ def _blocks(model: Model, one: int, other: int) -> Swap | None:
                 cells[cell] = moved
     if any(model.final[cell] != model.final[moved] for cell, moved in enumerate(cells)):
         return None
-    dlines = _lines(model.dline_of, model.dline_cells, cells)
-    ilines = {_lines(of, held, cells) for of, held in zip(model.iline_of, model.iline_cells, strict=True)}
+    dlines = _lines(model.cells.dline_of, model.cells.dline_cells, cells)
+    ilines = {_lines(of, held, cells) for of, held in zip(model.cells.iline_of, model.cells.iline_cells, strict=True)}
     if dlines is None or None in ilines or len(ilines) > 1:
         return None
     return Swap(
@@ -234,7 +157,7 @@ def _blocks(model: Model, one: int, other: int) -> Swap | None:
 def _cores(model: Model, one: int, other: int) -> Swap | None:
     """The swap of two cores and of the threads that are bound to them, if these do the same."""
     moves = model.scenario.moves
-    alike = len({(of, held) for of, held in zip(model.iline_of, model.iline_cells, strict=True)}) == 1
+    alike = len({(of, held) for of, held in zip(model.cells.iline_of, model.cells.iline_cells, strict=True)}) == 1
     if not alike or model.switches or not (moves or model.programs[one] is model.programs[other]):
         return None
     threads = tuple(range(len(model.programs)))
@@ -244,8 +167,8 @@ def _cores(model: Model, one: int, other: int) -> Swap | None:
         cores,
         threads if moves else cores,
         tuple(range(len(model.final))),
-        tuple(range(len(model.dline_cells))),
-        tuple(range(len(model.iline_cells[0]))),
+        tuple(range(len(model.cells.dline_cells))),
+        tuple(range(len(model.cells.iline_cells[0]))),
     )
 
 
@@ -264,12 +187,3 @@ def _lines(line_of: tuple[int, ...], held: tuple[tuple[int, ...], ...], cells: l
 def _swapped(count: int, one: int, other: int) -> tuple[int, ...]:
     """The numbers below ``count`` with two of them exchanged."""
     return tuple({one: other, other: one}.get(number, number) for number in range(count))
-
-
-def _moved(to: tuple[int, ...], numbers: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(sorted(to[number] for number in numbers))
-
-
-def _bits(to: tuple[int, ...], bits: int) -> int:
-    """A set of numbers as bits, moved."""
-    return sum(1 << to[number] for number in range(len(to)) if bits >> number & 1)

@@ -14,9 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from bench.machine import Kind, State, Transition
-from bench.program.compiler import Model
-from bench.search.machines import machine_of
+from bench.machine import Kind, Model, State, Transition, environment_steps, finished, initial, program_steps
 from bench.search.outcome import Outcome, is_alive, witness
 from bench.search.question import Question
 
@@ -93,15 +91,13 @@ def walk(
     """``search`` (``bench/search/search.py``) without compiled code."""
 
     def environment(state: State) -> Iterator[tuple[Transition, State]]:
-        return ((step, step.state) for step in machine.environment_steps(model, state, wanted))
+        return ((step, step.state) for step in environment_steps(model, state, wanted))
 
-    machine = machine_of(model)
-    finished = machine.finished
     wanted = frozenset(Kind) - question.without
     way = Walk(
-        machine.initial(model),
+        initial(model),
         environment,
-        lambda state: ((step, step.state) for step in machine.program_steps(model, state)),
+        lambda state: ((step, step.state) for step in program_steps(model, state)),
         max_states,
     )
     alive: set[State] = set()

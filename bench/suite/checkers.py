@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from bench.machine import State, Transition, environment_steps, initial, program_steps
-from bench.program.compiler import Model
+from bench.machine.model import Model
 from bench.search.question import Question
 
 

@@ -11,10 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench.program.compiler import Model
+from bench.machine.actions import (
+    AcquireLock,
+    Action,
+    CleanLine,
+    DataBarrier,
+    FetchUnit,
+    InvalidateLines,
+    IssueStore,
+    LoadUnit,
+    NoEffect,
+    ReleaseLock,
+    SyncAllCores,
+    SyncContext,
+)
+from bench.machine.memory import Stored
+from bench.machine.model import Model
 from bench.scenarios import Role
-from bench.steps import Action, CleanLine, DropLines, Fetch, Get, Give, Pass, Put, Take, Touch
-from strategies.operations import Barrier, Scope, Sync, SyncCores
+from strategies.operations import Scope
 
 
 class UnwritableError(Exception):
@@ -27,10 +41,9 @@ def refuse_unwritable(model: Model) -> None:
     That is: store buffers, caches in which a clean data line makes a difference, flushes of the code buffer, threads
     that share cores or move, and more than one live unit in a block, or in pieces (so that a queue holds one cell).
     """
-    cache = model.host.dcache
     for what, there in (
-        ("a store buffer", model.host.coherence.store_buffer.value > 0),
-        ("clean data lines", cache.write == "back" and not cache.write_allocate),
+        ("a store buffer", model.features.store_buffer > 0),
+        ("clean data lines", model.features.keeps_copies),
         ("flushes of the code buffer", model.scenario.flushes > 0),
         ("threads that move", model.scenario.moves),
         ("threads that share a core", len(model.programs) != model.scenario.cores),
@@ -56,9 +69,9 @@ class _Text:
         self.concerned = concerned
         self.values, self.places = _reachable(model)
         self.most = max(map(len, self.values), default=1)
-        self.dlines = range(len(model.dline_cells))
+        self.dlines = range(len(model.cells.dline_cells))
         self.cores = range(model.scenario.cores)
-        self.fetches_ahead = bool(model.host.coherence.fetches_ahead.value)
+        self.fetches_ahead = model.features.fetches_ahead
 
     def lines(self) -> Iterator[str]:
         """The text, line by line."""
@@ -77,7 +90,7 @@ class _Text:
             for line in self.dlines:
                 yield f"bit c{core}_{line};"
             for target in self.cores:
-                for line in range(len(self.model.iline_cells[target])):
+                for line in range(len(self.model.cells.iline_cells[target])):
                     yield f"bit x{core}_{target}_{line};"
         for lock in range(len(self.model.locks)):
             yield f"byte l{lock};"
@@ -106,7 +119,7 @@ class _Text:
             for step in steps:
                 action = step.action
                 ways = [("true", step.after(0))]
-                if isinstance(action, Get) and action.cells:
+                if isinstance(action, LoadUnit) and action.cells:
                     (cell,) = action.cells
                     found = [(f"d{cell} == {n}", step.after(value)) for n, value in enumerate(self.values[cell])]
                     ways = [way for way in found if way[1] in self.places[thread]]
@@ -122,11 +135,12 @@ class _Text:
     def _guard(self, core: int, thread: int, action: Action) -> Iterator[str]:
         """What a thread's step waits for."""
         match action:
-            case Barrier():
+            case DataBarrier():
                 yield from (f"!c{core}_{line}" for line in self.dlines)
                 for target in self.cores:
-                    yield from (f"!x{core}_{target}_{line}" for line in range(len(self.model.iline_cells[target])))
-            case Take(lock, shared):
+                    lines = range(len(self.model.cells.iline_cells[target]))
+                    yield from (f"!x{core}_{target}_{line}" for line in lines)
+            case AcquireLock(lock, shared):
                 yield f"l{lock} == 0"
                 if not shared:
                     yield from (f"!s{lock}_{other}" for other in range(len(self.model.programs)))
@@ -134,42 +148,43 @@ class _Text:
     def _effect(self, core: int, thread: int, action: Action) -> Iterator[str]:
         """The statements of a thread's step."""
         match action:
-            case Fetch(tb, position):
+            case FetchUnit(tb, position):
                 yield from self._fetch(core, tb, position)
-            case Put(cell):
-                line = self.model.dline_of[cell]
-                new = [self.values[cell].index(_stored(action, old)) for old in self.values[cell]]
+            case IssueStore(Stored((put,))):
+                cell, cells = put.cell, self.model.cells
+                line = cells.dline_of[cell]
+                new = [self.values[cell].index(put.onto(old)) for old in self.values[cell]]
                 yield from self._taken_over(core, line)
                 yield f"d{cell} = {_chosen(f'd{cell}', new)}"
                 yield from self._owned(core, line)
-                yield from self._snooped(core, [(other, self.model.iline_of[other][cell]) for other in self.cores])
-            case Touch(lines, ilines):
+                yield from self._snooped(core, [(other, cells.iline_of[other][cell]) for other in self.cores])
+            case IssueStore(Stored((), lines, ilines)):
                 for line in lines:
                     yield from self._taken_over(core, line)
                     yield from self._owned(core, line)
                 hit = [(other, line) for other, held in enumerate(ilines) for line in held]
                 yield from self._snooped(core, hit)
-            case Get(_, lines):
+            case LoadUnit(_, lines):
                 for line in lines:
                     yield from self._taken_over(core, line)
             case CleanLine(line):
                 yield f"c{core}_{line} = 1"
-            case DropLines(ilines, scope):
+            case InvalidateLines(ilines, scope):
                 # Deferred or not: every core runs a thread.
                 for target, held in enumerate(ilines):
                     if target == core or scope is not Scope.LOCAL:
                         yield from (f"x{core}_{target}_{line} = 1" for line in held)
-            case Sync():
+            case SyncContext():
                 yield from self._emptied(core)
-            case SyncCores():
+            case SyncAllCores():
                 for other in self.cores:
                     yield from self._emptied(other)
-            case Take(lock, shared):
+            case AcquireLock(lock, shared):
                 yield f"s{lock}_{thread} = 1" if shared else f"l{lock} = {thread + 1}"
-            case Give(lock):
+            case ReleaseLock(lock):
                 yield f"l{lock} = 0"
                 yield f"s{lock}_{thread} = 0"
-            case Barrier() | Pass():
+            case DataBarrier() | NoEffect():
                 pass
             case _:
                 raise UnwritableError(f"{type(action).__name__}: not written down in Promela")
@@ -195,32 +210,32 @@ class _Text:
 
     def _taken_over(self, core: int, line: int) -> Iterator[str]:
         """A line that another core owns goes from there: with ``dirty_transfer`` memory, by way of it."""
-        if self.model.host.coherence.dirty_transfer.value == "memory" and self.model.host.dcache.write == "back":
+        if self.model.features.dirty_transfer == "memory" and not self.model.features.write_through:
             other = f"o{line} != 0 && o{line} != {core + 1}"
             yield f"if :: {other} -> {self._written_back(line)}; o{line} = 0 :: else fi"
 
     def _owned(self, core: int, line: int) -> Iterator[str]:
         """After a store."""
-        yield self._written_back(line) if self.model.host.dcache.write == "through" else f"o{line} = {core + 1}"
+        yield self._written_back(line) if self.model.features.write_through else f"o{line} = {core + 1}"
 
     def _written_back(self, line: int) -> str:
-        return "; ".join(f"m{cell} = d{cell}" for cell in self.model.dline_cells[line])
+        return "; ".join(f"m{cell} = d{cell}" for cell in self.model.cells.dline_cells[line])
 
     def _snooped(self, core: int, hit: list[tuple[int, int]]) -> Iterator[str]:
-        snoop = self.model.host.coherence.snoop.value
+        snoop = self.model.features.snoop
         for other, line in hit:
             if snoop == "all" or (snoop == "others" and other != core):
                 yield self._dropped(other, line)
 
     def _dropped(self, core: int, line: int) -> str:
-        return "; ".join(f"i{core}_{cell} = 0" for cell in self.model.iline_cells[core][line])
+        return "; ".join(f"i{core}_{cell} = 0" for cell in self.model.cells.iline_cells[core][line])
 
     def _filled(self, core: int, line: int) -> str:
-        source = "d" if self.model.host.coherence.fill.value == "coherent" else "m"
-        return "; ".join(f"i{core}_{cell} = {source}{cell} + 1" for cell in self.model.iline_cells[core][line])
+        source = "d" if self.model.features.fill == "coherent" else "m"
+        return "; ".join(f"i{core}_{cell} = {source}{cell} + 1" for cell in self.model.cells.iline_cells[core][line])
 
     def _filled_if_absent(self, core: int, cell: int) -> str:
-        return f"if :: i{core}_{cell} == 0 -> {self._filled(core, self.model.iline_of[core][cell])} :: else fi"
+        return f"if :: i{core}_{cell} == 0 -> {self._filled(core, self.model.cells.iline_of[core][cell])} :: else fi"
 
     # - the environment
 
@@ -229,14 +244,14 @@ class _Text:
         for line in self.dlines:
             yield f"o{line} != 0", f"{self._written_back(line)}; o{line} = 0"
         for core in self.cores:
-            for line, cells in enumerate(self.model.iline_cells[core]):
+            for line, cells in enumerate(self.model.cells.iline_cells[core]):
                 yield f"i{core}_{cells[0]} != 0", self._dropped(core, line)
                 yield f"i{core}_{cells[0]} == 0", self._filled(core, line)
             for line in self.dlines:
                 cleaned = f"if :: o{line} != 0 -> {self._written_back(line)}; o{line} = 0 :: else fi"
                 yield f"c{core}_{line}", f"c{core}_{line} = 0; {cleaned}"
             for target in self.cores:
-                for line in range(len(self.model.iline_cells[target])):
+                for line in range(len(self.model.cells.iline_cells[target])):
                     yield f"x{core}_{target}_{line}", f"x{core}_{target}_{line} = 0; {self._dropped(target, line)}"
         if self.fetches_ahead:
             for thread, core in enumerate(self.model.home):
@@ -262,12 +277,13 @@ def _reachable(model: Model) -> tuple[list[list[int]], list[list[int]]]:
             alone = program.role is Role.EXECUTOR
             for step in program.place(at[thread]).steps:
                 action, held, loaded = step.action, data, 0
-                if alone and (isinstance(action, Put) or (isinstance(action, Get) and action.cells)):
+                puts = action.stored.puts if isinstance(action, IssueStore) else ()
+                if alone and (puts or (isinstance(action, LoadUnit) and action.cells)):
                     raise UnwritableError("an executor that stores or loads")
-                if isinstance(action, Put):
-                    held = (*data[: action.cell], _stored(action, data[action.cell]), *data[action.cell + 1 :])
-                    values[action.cell][held[action.cell]] = None
-                if isinstance(action, Get) and action.cells:
+                for put in puts:
+                    held = (*held[: put.cell], put.onto(held[put.cell]), *held[put.cell + 1 :])
+                    values[put.cell][held[put.cell]] = None
+                if isinstance(action, LoadUnit) and action.cells:
                     loaded = data[action.cells[0]]
                 after = step.after(loaded)
                 # Where executors are makes no difference to the others: one after the other is enough.
@@ -279,11 +295,6 @@ def _reachable(model: Model) -> tuple[list[list[int]], list[list[int]]]:
                     seen.add(state)
                     pending.append(state)
     return [list(held) for held in values], [list(known) for known in places]
-
-
-def _stored(put: Put, old: int) -> int:
-    """What a cell holds after a store."""
-    return (old & ~put.mask) | put.value
 
 
 def _chosen(name: str, by_value: list[int]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 
-from bench.hosts import Host
+from bench.hosts import Target
 from bench.support.errors import InputError
 from bench.translators.aarch64 import Aarch64
 from bench.translators.arm import Arm2010, Arm2011, Arm2014
@@ -77,7 +77,7 @@ def load_translator(name: str) -> Translator:
     raise InputError(f"no translator {name!r}", expected=f"one of {', '.join(translator_names())}{hint}")
 
 
-def default_translator(host: Host, *, what_if: bool) -> Translator:
+def default_translator(host: Target, *, what_if: bool) -> Translator:
     """The translator of early January 2011 for the first of the host's instruction sets that has one.
 
     Where there was none yet, it is the first that came later, or, if ``what_if``, the first of all translators.

@@ -1,6 +1,6 @@
 """What each step of the machine reads and writes: the state as slots, a step as parts that depend on few of them.
 
-``bench/machine.py`` gives the next state as a function of the whole state.  A step looks at little of it.  Here a
+The machine gives the next state as a function of the whole state.  A step looks at little of it.  Here a
 state is cut into *slots* (a thread's place, one instruction line of one core, one data line with what the point of
 unification holds of it, ...), and each step into *parts*: what a part writes follows from the slots that it reads, and
 from nothing else.  So a part needs to be computed by the machine but once for every combination of values that it reads
@@ -9,19 +9,28 @@ from nothing else.  So a part needs to be computed by the machine but once for e
 Which steps are worth asking for follows from a slot or two, the *driver*: the steps of a thread from its place, the
 completion of maintenance from what is pending on its core, and so on (``locals_at``).
 
-That a part reads enough is tested against the machine: what it writes changes with no slot that it does not read.
+What an action reads and writes it says itself (``Action.footprint``), in the words of ``Cut``; one that has not said so
+is refused.  That a part reads enough is tested against the machine: what it writes changes with no slot that it does
+not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.machine import Event, Kind, State
-from bench.program.compiler import Model
-from bench.steps import Claim, CleanLine, Discard, DropLines, Fetch, Get, Give, Install, Put, Step, Take, Touch
-from strategies.operations import Barrier, Sync, SyncCores
+from bench.machine.caches import Caches, Features
+from bench.machine.memory import Stored
+from bench.machine.model import Model, Step
+from bench.machine.state import Event, Kind, StateOf
+
+if TYPE_CHECKING:
+    from bench.machine.actions import Action, FetchUnit
+
+
+class NotCompiledError(Exception):
+    """The compiled search cannot represent a model: an action without a footprint, or a state that has more to it."""
 
 
 class Slot(NamedTuple):
@@ -52,6 +61,27 @@ class Part(NamedTuple):
     fetches: bool = False
 
 
+class Footprint(NamedTuple):
+    """What an action looks at to see whether it can be taken, and what it consists of.
+
+    ``decides``: its result decides the place after it, which one of the ``parts`` then writes.
+    """
+
+    guards: tuple[View, ...] = ()
+    parts: tuple[Part, ...] = ()
+    decides: bool = False
+
+
+class Taking(NamedTuple):
+    """A step that is taken: by which thread on which core, from which place, which of its steps."""
+
+    core: int
+    thread: int
+    place: int
+    number: int
+    step: Step
+
+
 @dataclass(frozen=True, slots=True)
 class Local:
     """A step: its event, the part that decides whether it can be taken (if any does), and what it consists of."""
@@ -62,17 +92,22 @@ class Local:
 
 
 class Cut:
-    """The slots of a model's states, and the steps by slots."""
+    """The slots of a model's states, and the steps by slots.  Raises ``NotCompiledError`` for a model without."""
 
     def __init__(self, model: Model) -> None:
+        if not isinstance(model.rules, Features) or model.rules.maintenance_at_once:
+            raise NotCompiledError("only the caches of a host with pending maintenance are cut into slots")
         self.model = model
-        threads, cores = range(len(model.programs)), range(model.scenario.cores)
-        lines = range(len(model.dline_cells))
+        self.features = model.rules
+        self.cores = range(model.scenario.cores)
+        cells = self.cells = model.cells
+        threads, cores = range(len(model.programs)), self.cores
+        lines = range(len(cells.dline_cells))
         self.slots: tuple[Slot, ...] = (
             *(Slot("place", thread) for thread in threads),
             *(Slot("running", core) for core in cores),
             *(Slot("line", line) for line in lines),
-            *(Slot("icache", core, line) for core in cores for line in range(len(model.iline_cells[core]))),
+            *(Slot("icache", core, line) for core in cores for line in range(len(cells.iline_cells[core]))),
             *(Slot("ahead", core) for core in cores),
             *(Slot("buffer", core) for core in cores),
             *(Slot("pending", core) for core in cores),
@@ -81,13 +116,10 @@ class Cut:
             *(Slot("block", tb) for tb in range(model.scenario.tbs if model.scenario.flushes else 0)),
         )
         self._number = {slot: number for number, slot in enumerate(self.slots)}
-        self._buffered = model.host.coherence.store_buffer.value > 0
-        cache = model.host.dcache
-        # As bench/machine.py keeps them: elsewhere a load changes nothing (rule 1).
-        self._loads_change = model.host.coherence.dirty_transfer.value == "memory" or (
-            cache.write == "back" and not cache.write_allocate
-        )
-        self._fill_from = "data" if model.host.coherence.fill.value == "coherent" else "memory"
+        self._buffered = self.features.store_buffer > 0
+        # As the caches keep them: elsewhere a load changes nothing (rule 1).
+        self._loads_change = self.features.dirty_transfer == "memory" or self.features.keeps_copies
+        self._fill_from = "data" if self.features.fill == "coherent" else "memory"
         self._stays = not model.switches and not model.scenario.moves
         self.drivers: tuple[tuple[int, ...], ...] = tuple(self._drivers())
 
@@ -95,7 +127,7 @@ class Cut:
         for number, slot in enumerate(self.slots):
             if slot.what in ("place", "running", "line", "icache", "buffer", "pending"):
                 yield (number,)
-        if self.model.host.coherence.fetches_ahead.value:
+        if self.features.fetches_ahead:
             for thread in range(len(self.model.programs)):
                 for core in self._cores_of(thread):
                     yield self._number[Slot("place", thread)], self._number[Slot("ahead", core)]
@@ -111,52 +143,55 @@ class Cut:
 
     # - states
 
-    def values(self, state: State) -> list[Any]:
-        """The value of each slot."""
+    def values(self, state: StateOf[Caches]) -> list[Any]:
+        """The value of each slot.  Raises ``NotCompiledError`` for a state with what is no slot.
+
+        What is no slot has a default, which it then has to have.
+        """
+        memory = state.memory
+        for some in (state, memory):
+            for name, default in some._field_defaults.items():
+                if getattr(some, name) != default:
+                    raise NotCompiledError(f"a state with {name} is not cut into slots")
         values: list[Any] = [*state.places, *state.running]
-        for line, cells in enumerate(self.model.dline_cells):
+        for line, cells in enumerate(self.cells.dline_cells):
             values.append(
                 (
-                    state.owner[line],
-                    state.copies[line],
-                    tuple(state.data[cell] for cell in cells),
-                    tuple(state.memory[cell] for cell in cells),
+                    memory.owner[line],
+                    memory.copies[line],
+                    tuple(memory.data[cell] for cell in cells),
+                    tuple(memory.memory[cell] for cell in cells),
                 )
             )
-        for lines in state.icache:
+        for lines in memory.icache:
             values += lines
-        values += (*state.ahead, *state.buffers, *state.pending, *state.locks, state.deferred, *state.blocks)
+        values += (*memory.ahead, *memory.buffers, *memory.pending, *state.locks, state.deferred, *state.blocks)
         return values
 
-    def state(self, values: list[Any]) -> State:
+    def state(self, values: list[Any]) -> StateOf[Caches]:
         """The state with these values of its slots."""
-        model = self.model
-        rest = iter(values)
+        model, rest = self.model, iter(values)
 
         def take(count: int) -> tuple[Any, ...]:
             return tuple(next(rest) for _ in range(count))
 
-        cores = model.scenario.cores
-        places, running, lines = take(len(model.programs)), take(cores), take(len(model.dline_cells))
+        cores = len(self.cores)
+        places, running, lines = take(len(model.programs)), take(cores), take(len(self.cells.dline_cells))
         data, memory = [0] * len(model.final), [0] * len(model.final)
-        for (_, _, newest, old), cells in zip(lines, model.dline_cells, strict=True):
+        for (_, _, newest, old), cells in zip(lines, self.cells.dline_cells, strict=True):
             for cell, new_value, old_value in zip(cells, newest, old, strict=True):
                 data[cell], memory[cell] = new_value, old_value
-        return State(
-            places=places,
-            running=running,
-            owner=tuple(line[0] for line in lines),
-            copies=tuple(line[1] for line in lines),
-            data=tuple(data),
-            memory=tuple(memory),
-            icache=tuple(take(len(known)) for known in model.iline_cells),
+        caches = Caches(
+            icache=tuple(take(len(known)) for known in self.cells.iline_cells),
             ahead=take(cores),
             buffers=take(cores),
+            data=tuple(data),
+            owner=tuple(line[0] for line in lines),
+            copies=tuple(line[1] for line in lines),
+            memory=tuple(memory),
             pending=take(cores),
-            locks=take(len(model.locks)),
-            deferred=next(rest),
-            blocks=tuple(rest),
         )
+        return StateOf(places, running, caches, take(len(model.locks)), next(rest), tuple(rest))
 
     def seen(self, view: View, value: Any) -> Hashable:
         """What a view shows of a slot's value."""
@@ -166,11 +201,11 @@ class Cut:
             case "empty":
                 return not value
             case "full":
-                return len(value) == self.model.host.coherence.store_buffer.value
+                return len(value) == self.features.store_buffer
             case "finished" | "occupies":
                 program = self.model.programs[self.slots[view.slot].at]
                 return bool(getattr(program.place(value), view.aspect))
-        cells = self.model.dline_cells[self.slots[view.slot].at]
+        cells = self.cells.dline_cells[self.slots[view.slot].at]
         held = value[2] if view.aspect == "data" else value[3]
         return tuple(held[cells.index(cell)] for cell in view.cells)
 
@@ -202,70 +237,16 @@ class Cut:
                         yield self._complete(slot.at, item.target, item.line)
 
     def _step(self, core: int, thread: int, place: int, number: int, step: Step) -> Local:
-        action = step.action
-        guards: list[View] = [] if self._stays else [self._view("running", core)]
+        found = step.action.footprint(self, Taking(core, thread, place, number, step))
+        guards = [] if self._stays else [self.view("running", core)]
         if step.needs_block is not None:
-            guards.append(self._view("block", step.needs_block))
-        empty = [self._view("buffer", core, aspect="empty")] if self._buffered else []
-        result = isinstance(action, Get) and bool(action.cells)
-        go = Part(("go", thread, place, number), (), (self._number[Slot("place", thread)],))
-        parts: list[Part] = [] if result else [go]
-        match action:
-            case Fetch():
-                leaves = self.model.programs[thread].place(step.after(0)).inside is None
-                parts.append(self._fetch(core, action, leaves))
-                guards += empty if self.model.host.coherence.checks_pipeline.value else []
-            case Put() | Touch() if self._buffered:
-                if not isinstance(action, Touch) or action.lines or any(action.ilines):
-                    guards.append(self._view("buffer", core, aspect="full"))
-                    parts.append(self._own(("issue", core, action), Slot("buffer", core)))
-            case Put() | Touch():
-                parts += self._reach(core, action)
-            case Get():
-                if result:
-                    key = ("get", core, thread, place, number)
-                    values = [self._cells(line, "data", action.cells) for line in action.lines]
-                    parts.append(Part(key, (*values, *self._buffer(core)), go.writes))
-                if self._loads_change:
-                    parts += (self._own(("load", core, line), Slot("line", line)) for line in action.lines)
-            case CleanLine(line):
-                own = self._own(("clean", core, line), Slot("pending", core))
-                parts.append(own._replace(reads=(*own.reads, *self._buffer(core))))
-            case DropLines():
-                parts.append(self._invalidate(core, action))
-            case Barrier():
-                guards += [*empty, self._view("pending", core, aspect="empty")]
-            case Sync():
-                parts.append(self._emptied(core))
-            case SyncCores():
-                guards += empty
-                parts += (self._emptied(other) for other in range(self.model.scenario.cores))
-            case Take(lock) | Give(lock):
-                guards += [*empty, self._view("lock", lock)]
-                parts.append(self._own((action, thread), Slot("lock", lock)))
-            case Discard():
-                guards += (
-                    View(self._number[Slot("place", other)], "occupies")
-                    for other in range(len(self.model.programs))
-                    if other != thread
-                )
-                blocks = [self._number[slot] for slot in self.slots if slot.what == "block"]
-                guards += map(View, blocks)
-                parts.append(Part("discarded", (), tuple(blocks)))
-                parts += (self._emptied(other) for other in range(self.model.scenario.cores))
-            case Claim(tb):
-                guards.append(self._view("block", tb))
-                parts.append(Part(action, (), (self._number[Slot("block", tb)],)))
-            case Install(tb):
-                parts.append(Part(action, (), (self._number[Slot("block", tb)],)))
-        reads = tuple(dict.fromkeys(guards))
+            guards.append(self.view("block", step.needs_block))
+        reads = tuple(dict.fromkeys((*guards, *found.guards)))
         # What the guard refuses depends on the step, but not on the place from which it is taken.
-        guard = Part(("may", core, thread, step.needs_block, action), reads, ()) if reads else None
-        return Local(Event(Kind.PROGRAM, core, 0, thread, number), guard, tuple(parts))
-
-    def _fetch(self, core: int, fetch: Fetch, leaves: bool) -> Part:
-        cells = self.model.units[fetch.tb][fetch.position] if fetch.position is not None else ()
-        return self._through(("fetch", core, fetch, leaves), core, cells)._replace(fetches=True)
+        guard = Part(("may", core, thread, step.needs_block, step.action), reads, ()) if reads else None
+        go = Part(("go", thread, place, number), (), (self._number[Slot("place", thread)],))
+        parts = found.parts if found.decides else (go, *found.parts)
+        return Local(Event(Kind.PROGRAM, core, 0, thread, number), guard, parts)
 
     def _fetches_ahead(self, core: int, thread: int, place: int, queue: Any) -> Iterator[Local]:
         model = self.model
@@ -276,8 +257,8 @@ class Cut:
         for tb, position in starts:
             following = position + (len(queue[2]) if queue is not None else 0)
             if (queue is None or queue[0] == tb) and following < len(model.units[tb]):
-                guards = [] if self._stays else [self._view("running", core)]
-                guards += [self._view("block", tb)] if model.scenario.flushes else []
+                guards = [] if self._stays else [self.view("running", core)]
+                guards += [self.view("block", tb)] if model.scenario.flushes else []
                 guard = Part(("may fetch ahead", core, thread, tb), tuple(guards), ()) if guards else None
                 cells = model.units[tb][following]
                 part = self._through(("fetched ahead", core, tb, position, following), core, cells)
@@ -285,40 +266,112 @@ class Cut:
 
     def _through(self, key: Hashable, core: int, cells: tuple[int, ...]) -> Part:
         """A fetch of ``cells`` through the queue and the instruction cache."""
-        lines = dict.fromkeys(self.model.iline_of[core][cell] for cell in cells)
+        lines = dict.fromkeys(self.cells.iline_of[core][cell] for cell in cells)
         queue = self._number[Slot("ahead", core)]
         held = [self._number[Slot("icache", core, line)] for line in lines]
         fills = [view for line in lines for view in self._fill(core, line).reads]
         return Part(key, (View(queue), *map(View, held), *dict.fromkeys(fills)), (queue, *held))
 
     def _fill(self, core: int, line: int) -> Part:
-        cells = self.model.iline_cells[core][line]
-        lines = dict.fromkeys(self.model.dline_of[cell] for cell in cells)
-        reads = tuple(self._cells(dline, self._fill_from, cells) for dline in lines)
+        cells = self.cells.iline_cells[core][line]
+        lines = dict.fromkeys(self.cells.dline_of[cell] for cell in cells)
+        reads = tuple(self._values(dline, self._fill_from, cells) for dline in lines)
         return Part(("fill", core, line), reads, (self._number[Slot("icache", core, line)],))
 
-    def _reach(self, core: int, store: Put | Touch) -> Iterator[Part]:
-        """A store reaches the data side: its lines, and the instruction lines that it drops."""
-        lines = store.lines if isinstance(store, Touch) else (self.model.dline_of[store.cell],)
-        for line in lines:
-            yield self._own(("store", core, store, line), Slot("line", line))
-        snoop = self.model.host.coherence.snoop.value
-        for other in range(self.model.scenario.cores):
-            if snoop == "all" or (snoop == "others" and other != core):
-                hit = store.ilines[other] if isinstance(store, Touch) else (self.model.iline_of[other][store.cell],)
-                yield from (self._dropped(other, line) for line in hit)
+    # - what actions read and write
 
-    def _drain(self, core: int, oldest: Put | Touch) -> Local:
+    def store(self, core: int, stored: Stored) -> Footprint:
+        """A store, into the buffer if there is one; what touches no line takes no entry."""
+        if len(stored.puts) > 1:
+            raise NotCompiledError("a store to several cells at once has no footprint")
+        if not self._buffered:
+            return Footprint(parts=tuple(self._reach(core, stored)))
+        if not stored.puts and not stored.dlines and not any(stored.ilines):
+            return Footprint()
+        issued = self._own(("issue", core, stored), Slot("buffer", core))
+        return Footprint((self.view("buffer", core, aspect="full"),), (issued,))
+
+    def _reach(self, core: int, stored: Stored) -> Iterator[Part]:
+        """A store reaches the data side: its lines, and the instruction lines that it drops."""
+        for put in stored.puts:
+            yield self._own(("store", core, put), Slot("line", self.cells.dline_of[put.cell]))
+            yield from self._snooped(core, tuple((line_of[put.cell],) for line_of in self.cells.iline_of))
+        for line in stored.dlines:
+            yield self._own(("store", core, line), Slot("line", line))
+        yield from self._snooped(core, stored.ilines)
+
+    def _snooped(self, core: int, ilines: tuple[tuple[int, ...], ...]) -> Iterator[Part]:
+        for other, lines in enumerate(ilines):
+            if self.features.snoop == "all" or (self.features.snoop == "others" and other != core):
+                yield from (self._dropped(other, line) for line in lines)
+
+    def load(self, taking: Taking, cells: tuple[int, ...], lines: tuple[int, ...]) -> Footprint:
+        """A load; where it loads live cells its value decides the next place."""
+        core, thread, place, number, _ = taking
+        parts = []
+        if cells:
+            values = [self._values(line, "data", cells) for line in lines]
+            key = ("get", core, thread, place, number)
+            parts.append(Part(key, (*values, *self._buffer(core)), (self._number[Slot("place", thread)],)))
+        if self._loads_change:
+            parts += (self._own(("load", core, line), Slot("line", line)) for line in lines)
+        return Footprint(parts=tuple(parts), decides=bool(cells))
+
+    def fetch(self, fetch: FetchUnit, taking: Taking) -> Footprint:
+        """A fetch of a block's unit."""
+        core = taking.core
+        leaves = self.model.programs[taking.thread].place(taking.step.after(0)).inside is None
+        cells = self.model.units[fetch.tb][fetch.position] if fetch.position is not None else ()
+        part = self._through(("fetch", core, fetch, leaves), core, cells)._replace(fetches=True)
+        return Footprint(self.empty_buffer(core) if self.features.checks_pipeline else (), (part,))
+
+    def clean(self, core: int, line: int) -> Footprint:
+        """A clean: it waits for the stores to its line."""
+        own = self._own(("clean", core, line), Slot("pending", core))
+        return Footprint(parts=(own._replace(reads=(*own.reads, *self._buffer(core))),))
+
+    def invalidate(self, core: int, action: Action, *, deferred: bool) -> Footprint:
+        """An invalidation; where it may be ``deferred``, of the cores that run something."""
+        pending, later = self.view("pending", core), self.view("deferred")
+        others = [self.view("running", other) for other in self.cores if other != core]
+        reads = (pending, later, *others) if deferred else (pending,)
+        writes = (pending.slot, later.slot) if deferred else (pending.slot,)
+        return Footprint(parts=(Part(("invalidate", core, action), reads, writes),))
+
+    def lock(self, action: Action, lock: int, taking: Taking) -> Footprint:
+        """A lock that is acquired or released."""
+        guards = (*self.empty_buffer(taking.core), self.view("lock", lock))
+        return Footprint(guards, (self._own((action, taking.thread), Slot("lock", lock)),))
+
+    def discard(self, thread: int) -> Footprint:
+        """The whole code buffer is discarded."""
+        threads = (other for other in range(len(self.model.programs)) if other != thread)
+        blocks = [number for number, slot in enumerate(self.slots) if slot.what == "block"]
+        guards = (*(View(self._number[Slot("place", other)], "occupies") for other in threads), *map(View, blocks))
+        return Footprint(guards, (Part("discarded", (), tuple(blocks)), *map(self.emptied, self.cores)))
+
+    def block(self, action: Action, tb: int) -> Part:
+        """What an action makes of a block."""
+        return Part(action, (), (self._number[Slot("block", tb)],))
+
+    def emptied(self, core: int) -> Part:
+        """A core drops what it has fetched ahead."""
+        return Part(("emptied", core), (), (self._number[Slot("ahead", core)],))
+
+    def empty_buffer(self, core: int) -> tuple[View, ...]:
+        """Whether the store buffer of a core is empty, if it has one."""
+        return (self.view("buffer", core, aspect="empty"),) if self._buffered else ()
+
+    def view(self, what: str, at: int = 0, *, aspect: str = "") -> View:
+        """A view of a slot."""
+        return View(self._number[Slot(what, at)], aspect)
+
+    # - steps of the environment
+
+    def _drain(self, core: int, oldest: Stored) -> Local:
         buffer = self._own(("drained", core), Slot("buffer", core))
         pending = self._own(("one store fewer", core), Slot("pending", core))
         return Local(Event(Kind.DRAIN, core), None, (buffer, pending, *self._reach(core, oldest)))
-
-    def _invalidate(self, core: int, drop: DropLines) -> Part:
-        pending, deferred = self._view("pending", core), self._view("deferred")
-        others = [self._view("running", other) for other in range(self.model.scenario.cores) if other != core]
-        reads = (pending, deferred, *others) if drop.deferred else (pending,)
-        writes = (pending.slot, deferred.slot) if drop.deferred else (pending.slot,)
-        return Part(("invalidate", core, drop), reads, writes)
 
     def _complete(self, core: int, target: int, line: int) -> Local:
         done = self._own(("done", core, target, line), Slot("pending", core))
@@ -336,8 +389,8 @@ class Cut:
     def _scheduled(self, core: int, thread: int) -> Iterator[Local]:
         """A switch to another thread, or a move to another core."""
         model = self.model
-        waits = [self._view("pending", core, aspect="empty")]
-        waits += [self._view("buffer", core, aspect="empty")] if self._buffered else []
+        waits = [self.view("pending", core, aspect="empty")]
+        waits += [self.view("buffer", core, aspect="empty")] if self._buffered else []
         own = self._number[Slot("running", core)]
         if model.switches:
             for other, home in enumerate(model.home):
@@ -350,7 +403,7 @@ class Cut:
         if model.scenario.moves and thread >= 0:
             for target in range(model.scenario.cores):
                 if target != core:
-                    occupied = self._view("running", target)
+                    occupied = self.view("running", target)
                     guard = Part(("may move", core, thread, target), (*waits, occupied), ())
                     moved = Part(("moved", core, thread, target), (), (own, occupied.slot))
                     event = Event(Kind.MOVE, core, 0, thread, target)
@@ -358,20 +411,20 @@ class Cut:
                     yield Local(event, guard, (moved, *parts))
 
     def _synchronised(self, *cores: int) -> Iterator[Part]:
-        yield from (self._emptied(core) for core in cores)
-        if self.model.host.coherence.switch_cleans_all.value:
-            for line in range(len(self.model.dline_cells)):
+        yield from (self.emptied(core) for core in cores)
+        if self.features.switch_cleans_all:
+            for line in range(len(self.cells.dline_cells)):
                 yield self._own(("leave", cores, line), Slot("line", line))
             for core in cores:
-                yield from (self._dropped(core, line) for line in range(len(self.model.iline_cells[core])))
+                yield from (self._dropped(core, line) for line in range(len(self.cells.iline_cells[core])))
 
     def _arrives(self, core: int) -> Iterator[Part]:
         """What a core that runs a thread again makes up for."""
         yield self._own(("arrives", core), Slot("deferred"))
-        if not self.model.host.coherence.switch_cleans_all.value:
-            for line in range(len(self.model.iline_cells[core])):
+        if not self.features.switch_cleans_all:
+            for line in range(len(self.cells.iline_cells[core])):
                 held = self._own(("arrives", core, line), Slot("icache", core, line))
-                yield held._replace(reads=(*held.reads, self._view("deferred")))
+                yield held._replace(reads=(*held.reads, self.view("deferred")))
 
     # - parts and views
 
@@ -383,17 +436,11 @@ class Cut:
     def _dropped(self, core: int, line: int) -> Part:
         return Part(("dropped", core, line), (), (self._number[Slot("icache", core, line)],))
 
-    def _emptied(self, core: int) -> Part:
-        return Part(("emptied", core), (), (self._number[Slot("ahead", core)],))
-
-    def _view(self, what: str, at: int = 0, *, aspect: str = "") -> View:
-        return View(self._number[Slot(what, at)], aspect)
-
-    def _cells(self, line: int, aspect: str, cells: tuple[int, ...]) -> View:
+    def _values(self, line: int, aspect: str, cells: tuple[int, ...]) -> View:
         """The values of those of ``cells`` that lie in a data line."""
-        here = tuple(cell for cell in cells if self.model.dline_of[cell] == line)
+        here = tuple(cell for cell in cells if self.cells.dline_of[cell] == line)
         return View(self._number[Slot("line", line)], aspect, here)
 
     def _buffer(self, core: int) -> tuple[View, ...]:
         """The store buffer of a core, if it has one."""
-        return (self._view("buffer", core),) if self._buffered else ()
+        return (self.view("buffer", core),) if self._buffered else ()

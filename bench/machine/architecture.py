@@ -1,7 +1,7 @@
 """The rules of an architecture for stores, cache maintenance and instruction fetches.
 
-What a host does is modelled in ``bench/machine.py`` by caches that one can point at; here is what the published tests
-of instruction fetching on AArch64 force any implementation to, and nothing else (Simner et al., ESOP 2020, "ARMv8-A
+A host is modelled in ``bench/machine/caches.py`` by caches that one can point at; here is what the published tests of
+instruction fetching on AArch64 force any implementation to, and nothing else (Simner et al., ESOP 2020, "ARMv8-A
 System Semantics: Instruction Fetch in Relaxed Architectures").  Pure functions over frozen values.
 
 Rule 1. **Stores** wait in the buffer of their core and become visible to all others at once.  Those to one cell do so
@@ -27,12 +27,13 @@ import enum
 import itertools
 from collections.abc import Container, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar, cast
+from typing import Generic, NamedTuple, TypeVar
 
-_T = TypeVar("_T")
-_V = TypeVar("_V", bound=Hashable)
-"""What a cell holds."""
-_U = TypeVar("_U", bound=Hashable)
+from bench.machine.memory import Put, V
+from bench.machine.state import replaced
+from bench.support.errors import InputError
+
+U = TypeVar("U", bound=Hashable)
 """The name of a unit."""
 
 
@@ -63,51 +64,35 @@ class Order(enum.Enum):
     RELEASE = "the store right behind it, and loads with acquire semantics"
 
 
-class Put(NamedTuple, Generic[_V]):
-    """A store to a cell: of all of it, or of the bits in ``mask`` of a number."""
-
-    cell: int
-    value: _V
-    mask: int | None = None
-
-    def onto(self, old: _V) -> _V:
-        """What it makes of the value that was there."""
-        if self.mask is None:
-            return self.value
-        assert isinstance(old, int)
-        assert isinstance(self.value, int)
-        return cast("_V", (old & ~self.mask) | self.value)
-
-
-class Together(NamedTuple, Generic[_V]):
+class AtomicPuts(NamedTuple, Generic[V]):
     """Stores that become visible at once."""
 
-    puts: tuple[Put[_V], ...]
+    puts: tuple[Put[V], ...]
 
 
-class Clean(NamedTuple):
+class CleanCell(NamedTuple):
     """A clean of a cell."""
 
     cell: int
 
 
-class Drop(NamedTuple):
+class InvalidateCell(NamedTuple):
     """An invalidation of a cell that has not reached the ``cores`` yet."""
 
     cell: int
     cores: frozenset[int]
 
 
-Entry = Put[_V] | Together[_V] | Clean | Drop | Order
+Entry = Put[V] | AtomicPuts[V] | CleanCell | InvalidateCell | Order
 
 DATA = -1
 """The memory floor of a cell that nobody fetches: of its stores only the newest matters."""
 
-Ahead = tuple[_U, tuple[_V, ...]]
+Ahead = tuple[U, tuple[V, ...]]
 """A unit that was fetched ahead: what it is, and the values of its cells that were fetched."""
 
 
-class Memory(NamedTuple, Generic[_U, _V]):
+class Histories(NamedTuple, Generic[U, V]):
     """All that the rules are about.
 
     ``history[cell]``: the stores that can still be fetched, the newest last; ``clean[cell]``: which of them is the
@@ -115,21 +100,38 @@ class Memory(NamedTuple, Generic[_U, _V]):
     ``ahead[core]``: the queue, the next first; ``buffers[core]``: what is pending, the oldest first.
     """
 
-    history: tuple[tuple[_V, ...], ...]
+    history: tuple[tuple[V, ...], ...]
     clean: tuple[int, ...]
     floors: tuple[tuple[int, ...], ...]
-    ahead: tuple[tuple[Ahead[_U, _V], ...], ...]
-    buffers: tuple[tuple[Entry[_V], ...], ...]
+    ahead: tuple[tuple[Ahead[U, V], ...], ...]
+    buffers: tuple[tuple[Entry[V], ...], ...]
 
 
-def at_start(values: tuple[_V, ...], cores: int, code: Container[int]) -> Memory[_U, _V]:
+ARMV8 = {"armv8": Rules(), "armv8-idc": Rules(idc=True), "armv8-dic": Rules(idc=True, dic=True)}
+"""AArch64, with what CTR_EL0 may say: nothing; IDC; IDC and DIC."""
+
+RULES = {**ARMV8, "riscv": Rules(idc=True)}
+"""The architectures that can be asked instead of a host, by name.
+
+RISC-V: what a hart has stored is what its ``fence.i`` makes its fetches see; there is no cleaning.
+"""
+
+
+def armv8(name: str) -> Rules:
+    """The rules of that name.  Raises ``InputError`` for another."""
+    if name not in ARMV8:
+        raise InputError(f"{name!r}", place="--host", expected=f"one of {', '.join(ARMV8)}")
+    return ARMV8[name]
+
+
+def at_start(values: tuple[V, ...], cores: int, code: Container[int]) -> Histories[U, V]:
     """Every cell has its value everywhere; those in ``code`` may be fetched."""
     zeros = (0,) * len(values)
     clean = tuple(0 if cell in code else DATA for cell in range(len(values)))
-    return Memory(tuple((value,) for value in values), clean, (zeros,) * cores, ((),) * cores, ((),) * cores)
+    return Histories(tuple((value,) for value in values), clean, (zeros,) * cores, ((),) * cores, ((),) * cores)
 
 
-def with_older(memory: Memory[_U, _V], cores: Container[int], values: tuple[_V, ...]) -> Memory[_U, _V]:
+def with_older(memory: Histories[U, V], cores: Container[int], values: tuple[V, ...]) -> Histories[U, V]:
     """The memory at the start where some cores, and no others, can also fetch an older value of each cell."""
     floors = tuple((int(core not in cores),) * len(values) for core in range(len(memory.floors)))
     history = tuple((value, *now) for value, now in zip(values, memory.history, strict=True))
@@ -139,12 +141,12 @@ def with_older(memory: Memory[_U, _V], cores: Container[int], values: tuple[_V, 
 # --- What a core does ----------------------------------------------------------------------------------------------
 
 
-def issue(memory: Memory[_U, _V], core: int, *entries: Entry[_V]) -> Memory[_U, _V]:
+def issue(memory: Histories[U, V], core: int, *entries: Entry[V]) -> Histories[U, V]:
     """Stores, maintenance and barriers begin to wait."""
     return _with_buffer(memory, core, (*memory.buffers[core], *entries))
 
 
-def load(memory: Memory[_U, _V], core: int, cell: int, *, acquire: bool = False) -> _V | None:
+def load(memory: Histories[U, V], core: int, cell: int, *, acquire: bool = False) -> V | None:
     """The value that a load returns; None while a barrier keeps it waiting."""
     buffer = memory.buffers[core]
     if Order.FULL in buffer or (acquire and Order.RELEASE in buffer):
@@ -157,33 +159,33 @@ def load(memory: Memory[_U, _V], core: int, cell: int, *, acquire: bool = False)
     return value
 
 
-def puts_of(entry: Entry[_V]) -> tuple[Put[_V], ...]:
+def puts_of(entry: Entry[V]) -> tuple[Put[V], ...]:
     """The stores in an entry of a buffer."""
-    return (entry,) if isinstance(entry, Put) else entry.puts if isinstance(entry, Together) else ()
+    return (entry,) if isinstance(entry, Put) else entry.puts if isinstance(entry, AtomicPuts) else ()
 
 
-def newest(memory: Memory[_U, _V], cell: int) -> _V:
+def newest(memory: Histories[U, V], cell: int) -> V:
     """The newest store that all can see."""
     return memory.history[cell][-1]
 
 
-def waits(memory: Memory[_U, _V], core: int, *, stores_only: bool = False, own_core_only: bool = False) -> bool:
+def waits(memory: Histories[U, V], core: int, *, stores_only: bool = False, own_core_only: bool = False) -> bool:
     """Whether a DSB has something to wait for."""
     for entry in memory.buffers[core]:
-        if isinstance(entry, Drop):
+        if isinstance(entry, InvalidateCell):
             if not stores_only and (not own_core_only or core in entry.cores):
                 return True
-        elif not stores_only or not isinstance(entry, Clean):
+        elif not stores_only or not isinstance(entry, CleanCell):
             return True
     return False
 
 
-def synchronise(memory: Memory[_U, _V], rules: Rules, core: int) -> Memory[_U, _V]:
+def synchronise(memory: Histories[U, V], rules: Rules, core: int) -> Histories[U, V]:
     """A context synchronisation of a core."""
     return with_queue(memory, core, ()) if rules.drops and memory.ahead[core] else memory
 
 
-def fetchable(memory: Memory[_U, _V], rules: Rules, core: int, cell: int) -> tuple[_V, ...]:
+def fetchable(memory: Histories[U, V], rules: Rules, core: int, cell: int) -> tuple[V, ...]:
     """The values that a fetch may return, without repetition, the newest first."""
     history = memory.history[cell]
     if rules.dic or not rules.stale:
@@ -192,8 +194,8 @@ def fetchable(memory: Memory[_U, _V], rules: Rules, core: int, cell: int) -> tup
 
 
 def fetch(
-    memory: Memory[_U, _V], rules: Rules, core: int, unit: _U, cells: tuple[int, ...]
-) -> Iterator[tuple[Memory[_U, _V], tuple[_V, ...]]]:
+    memory: Histories[U, V], rules: Rules, core: int, unit: U, cells: tuple[int, ...]
+) -> Iterator[tuple[Histories[U, V], tuple[V, ...]]]:
     """Each memory after the fetch of a unit, and the values of its cells: from the queue if it is next there."""
     queue = memory.ahead[core]
     if queue and queue[0][0] == unit:
@@ -205,83 +207,83 @@ def fetch(
 
 
 def fetch_ahead(
-    memory: Memory[_U, _V], rules: Rules, core: int, unit: _U, cells: tuple[int, ...]
-) -> Iterator[Memory[_U, _V]]:
+    memory: Histories[U, V], rules: Rules, core: int, unit: U, cells: tuple[int, ...]
+) -> Iterator[Histories[U, V]]:
     """Each memory after one more unit was fetched ahead."""
     if rules.ahead:
         for values in itertools.product(*(fetchable(memory, rules, core, cell) for cell in cells)):
             yield with_queue(memory, core, (*memory.ahead[core], (unit, values)))
 
 
-# --- What happens by itself ----------------------------------------------------------------------------------------
+# --- What completes by itself ----------------------------------------------------------------------------------------
 
 
-def happenings(memory: Memory[_U, _V], rules: Rules) -> Iterator[tuple[int, Entry[_V], Memory[_U, _V]]]:
-    """Everything pending that may happen now: the core whose it is, what it is, and the memory after it.
+def completions(memory: Histories[U, V], rules: Rules) -> Iterator[tuple[int, Entry[V], Histories[U, V]]]:
+    """Everything pending that may complete now: the core whose it is, what it is, and the memory after it.
 
     Of an invalidation, what it does to one of the cores.
     """
     for core, buffer in enumerate(memory.buffers):
         for at, entry in enumerate(buffer):
             before = buffer[:at]
-            if isinstance(entry, Drop):
+            if isinstance(entry, InvalidateCell):
                 for target in sorted(entry.cores):
                     left = entry.cores - {target}
                     after = (*before, *((entry._replace(cores=left),) if left else ()), *buffer[at + 1 :])
                     yield (
                         core,
-                        Drop(entry.cell, frozenset({target})),
+                        InvalidateCell(entry.cell, frozenset({target})),
                         invalidated(_with_buffer(memory, core, after), rules, entry.cell, target),
                     )
             elif not isinstance(entry, Order) and _may_pass(entry, before):
                 there = _with_buffer(memory, core, (*before, *buffer[at + 1 :]))
-                if isinstance(entry, Clean):
+                if isinstance(entry, CleanCell):
                     there = _cleaned(there, rules, entry.cell)
                 for put in puts_of(entry):
                     there = _stored(there, put)
                 yield core, entry, there
 
 
-def _may_pass(entry: Put[_V] | Together[_V] | Clean, before: tuple[Entry[_V], ...]) -> bool:
-    cells = {entry.cell} if isinstance(entry, Clean) else {put.cell for put in puts_of(entry)}
+def _may_pass(entry: Put[V] | AtomicPuts[V] | CleanCell, before: tuple[Entry[V], ...]) -> bool:
+    cells = {entry.cell} if isinstance(entry, CleanCell) else {put.cell for put in puts_of(entry)}
     for other in before:
         if isinstance(other, Order):
-            if other is not Order.STORES or not isinstance(entry, Clean):
+            if other is not Order.STORES or not isinstance(entry, CleanCell):
                 return False
         elif any(put.cell in cells for put in puts_of(other)):
             return False
     return True
 
 
-def _settled(buffer: tuple[Entry[_V], ...]) -> tuple[Entry[_V], ...]:
+def _settled(buffer: tuple[Entry[V], ...]) -> tuple[Entry[V], ...]:
     """Without the barriers that have nothing before them to order any more."""
-    kept: list[Entry[_V]] = []
+    kept: list[Entry[V]] = []
     for entry in buffer:
         if isinstance(entry, Order):
-            earlier = (Put, Together, Order) if entry is Order.STORES else (Put, Together, Clean, Order)
+            earlier = (Put, AtomicPuts, Order) if entry is Order.STORES else (Put, AtomicPuts, CleanCell, Order)
             if not any(isinstance(other, earlier) for other in kept):
                 continue
         kept.append(entry)
     return tuple(kept)
 
 
-def _stored(memory: Memory[_U, _V], put: Put[_V]) -> Memory[_U, _V]:
+def _stored(memory: Histories[U, V], put: Put[V]) -> Histories[U, V]:
     history = memory.history[put.cell]
     value = put.onto(history[-1])
     if memory.clean[put.cell] == DATA:
-        return memory._replace(history=_set(memory.history, put.cell, (value,)))
+        return memory._replace(history=replaced(memory.history, put.cell, (value,)))
     if history[-1] == value:
         return memory  # two equal ones in a row are one: what is at or above a floor is the same
-    return memory._replace(history=_set(memory.history, put.cell, (*history, value)))
+    return memory._replace(history=replaced(memory.history, put.cell, (*history, value)))
 
 
-def _cleaned(memory: Memory[_U, _V], rules: Rules, cell: int) -> Memory[_U, _V]:
+def _cleaned(memory: Histories[U, V], rules: Rules, cell: int) -> Histories[U, V]:
     if not rules.cleans or memory.clean[cell] == DATA:
         return memory
-    return memory._replace(clean=_set(memory.clean, cell, len(memory.history[cell]) - 1))
+    return memory._replace(clean=replaced(memory.clean, cell, len(memory.history[cell]) - 1))
 
 
-def invalidated(memory: Memory[_U, _V], rules: Rules, cell: int, core: int) -> Memory[_U, _V]:
+def invalidated(memory: Histories[U, V], rules: Rules, cell: int, core: int) -> Histories[U, V]:
     """What an invalidation of a cell does to a core."""
     if not rules.keeps:
         memory = with_queue(memory, core, ())
@@ -289,30 +291,26 @@ def invalidated(memory: Memory[_U, _V], rules: Rules, cell: int, core: int) -> M
         return memory
     floor = len(memory.history[cell]) - 1 if rules.idc else memory.clean[cell]
     floor = max(floor, memory.floors[core][cell])
-    memory = memory._replace(floors=_set(memory.floors, core, _set(memory.floors[core], cell, floor)))
+    memory = memory._replace(floors=replaced(memory.floors, core, replaced(memory.floors[core], cell, floor)))
     return _forgotten(memory, cell)
 
 
-def _forgotten(memory: Memory[_U, _V], cell: int) -> Memory[_U, _V]:
+def _forgotten(memory: Histories[U, V], cell: int) -> Histories[U, V]:
     """Without the stores of a cell that nobody can fetch any more."""
     least = min(floors[cell] for floors in memory.floors)
     if not least:
         return memory
     return memory._replace(
-        history=_set(memory.history, cell, memory.history[cell][least:]),
-        clean=_set(memory.clean, cell, max(0, memory.clean[cell] - least)),
-        floors=tuple(_set(floors, cell, floors[cell] - least) for floors in memory.floors),
+        history=replaced(memory.history, cell, memory.history[cell][least:]),
+        clean=replaced(memory.clean, cell, max(0, memory.clean[cell] - least)),
+        floors=tuple(replaced(floors, cell, floors[cell] - least) for floors in memory.floors),
     )
 
 
-def _with_buffer(memory: Memory[_U, _V], core: int, buffer: tuple[Entry[_V], ...]) -> Memory[_U, _V]:
-    return memory._replace(buffers=_set(memory.buffers, core, _settled(buffer)))
+def _with_buffer(memory: Histories[U, V], core: int, buffer: tuple[Entry[V], ...]) -> Histories[U, V]:
+    return memory._replace(buffers=replaced(memory.buffers, core, _settled(buffer)))
 
 
-def with_queue(memory: Memory[_U, _V], core: int, queue: tuple[Ahead[_U, _V], ...]) -> Memory[_U, _V]:
+def with_queue(memory: Histories[U, V], core: int, queue: tuple[Ahead[U, V], ...]) -> Histories[U, V]:
     """The memory with that queue."""
-    return memory._replace(ahead=_set(memory.ahead, core, queue))
-
-
-def _set(values: tuple[_T, ...], index: int, value: _T) -> tuple[_T, ...]:
-    return (*values[:index], value, *values[index + 1 :])
+    return memory._replace(ahead=replaced(memory.ahead, core, queue))

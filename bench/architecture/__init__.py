@@ -1,1 +1,0 @@
-"""What an architecture allows on any implementation of it, beside the hosts that can be pointed at."""

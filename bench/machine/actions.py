@@ -1,0 +1,510 @@
+"""What threads do: one class for each action, and all that is to be said of it.
+
+``taken``      what it does: the states after it
+``footprint``  what it reads and writes, for the compiled search; one without is refused there
+``renamed``    the same action with blocks, cells and lines that a symmetry exchanges
+``called``     its name in an explanation
+
+Portable operations (``strategies/operations.py``) and those of protocols (``bench/protocols/operations.py``) are
+lowered to these.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from bench.machine.footprint import Cut, Footprint, NotCompiledError, Taking
+from bench.machine.memory import Stored
+from bench.machine.model import Model
+from bench.machine.renaming import Swap
+from bench.machine.scheduling import arrived
+from bench.machine.state import State, replaced
+from strategies.operations import Scope
+
+Taken: TypeAlias = tuple[State, int, tuple[int, int] | None]
+"""A state after an action, the result, and the unit fetched wrong."""
+
+
+class Action(abc.ABC):
+    """What one step of a thread does."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        """Each state after it, its result and the unit fetched wrong; none while it must wait."""
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        """What it reads and writes.  Raises ``NotCompiledError`` for an action that has not said so."""
+        raise NotCompiledError(f"{type(self).__name__} has no footprint")
+
+    def renamed(self, swap: Swap) -> Action:
+        """The same action after a swap; swapped threads have one program, and no action names a core."""
+        return self
+
+    def called(self, locks: Sequence[str]) -> str:
+        """Its name in an explanation, given the names of the locks."""
+        raise AssertionError(f"a {type(self).__name__} is called by what it is a part of")
+
+
+# --- Stores, loads and fetches --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IssueStore(Action):
+    """One single-copy atomic store."""
+
+    stored: Stored
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        memory = model.memory.store(state.memory, core, self.stored)
+        if memory is not None:
+            yield state._replace(memory=memory), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return cut.store(taking.core, self.stored)
+
+    def renamed(self, swap: Swap) -> Action:
+        return IssueStore(swap.stored(self.stored))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadUnit(Action):
+    """Load the ``cells`` of a unit, none if it is not live; ``lines`` are the data lines that it lies in."""
+
+    cells: tuple[int, ...]
+    lines: tuple[int, ...]
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        memory, value = model.memory.load(state.memory, core, self.cells, self.lines)
+        yield state._replace(memory=memory), value, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return cut.load(taking, self.cells, self.lines)
+
+    def renamed(self, swap: Swap) -> Action:
+        return LoadUnit(tuple(swap.cells[cell] for cell in self.cells), swap.data_lines(self.lines))
+
+
+@dataclass(frozen=True, slots=True)
+class FetchUnit(Action):
+    """Fetch live unit number ``position`` of block ``tb``, of which unit ``expected`` would come next in order.
+
+    ``expected`` is 0 when the block is entered.  ``position`` is None if the path meets no live unit at all.
+    """
+
+    tb: int
+    position: int | None
+    expected: int
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        final = () if self.position is None else tuple(model.final[at] for at in model.units[self.tb][self.position])
+        for memory, values in model.memory.fetch(state.memory, core, self.tb, self.position):
+            wrong = None if self.position is None or values == final else (self.tb, self.position)
+            yield state._replace(memory=memory), 0, wrong
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return cut.fetch(self, taking)
+
+    def renamed(self, swap: Swap) -> Action:
+        return replace(self, tb=swap.tbs[self.tb])
+
+
+Verdict = Callable[[int], bool]
+"""Whether what a thread has observed is wrong, given the number that stands for the values of this operation."""
+
+RADIX = 1 << 16
+"""Values of a protocol are numbers below it; those of two units fetched together are the digits of one."""
+
+
+def digits(result: int, count: int) -> tuple[int, ...]:
+    """The values of so many units that ``result`` stands for."""
+    return tuple(result // RADIX**number % RADIX for number in range(count))
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteUnits(Action):
+    """Fetch a unit of a protocol, or two together; the result is what was fetched."""
+
+    tb: int
+    position: int
+    wrong: Verdict
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        for memory, values in model.memory.fetch(state.memory, core, self.tb, self.position):
+            result = sum(value * RADIX**number for number, value in enumerate(values))
+            yield state._replace(memory=memory), result, (self.tb, self.position) if self.wrong(result) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ObserveUnit(Action):
+    """Load a unit of a protocol; the result is its value.  ``at``: thread and operation, which names a wrong one."""
+
+    load: LoadUnit
+    at: tuple[int, int]
+    wrong: Verdict
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        for after, result, _ in self.load.taken(model, state, core, thread):
+            yield after, result, self.at if self.wrong(result) else None
+
+
+# --- Maintenance and barriers ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CleanLine(Action):
+    """Clean a data line."""
+
+    line: int
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        yield state._replace(memory=model.memory.clean(state.memory, core, self.line)), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return cut.clean(taking.core, self.line)
+
+    def renamed(self, swap: Swap) -> Action:
+        return CleanLine(swap.dlines[self.line])
+
+    def called(self, locks: Sequence[str]) -> str:
+        return "data lines are cleaned"
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidateLines(Action):
+    """Invalidate instruction lines: ``ilines`` for each core; if ``deferred``, idle cores do so when they next run."""
+
+    ilines: tuple[tuple[int, ...], ...]
+    scope: Scope
+    deferred: bool
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        deferred, reached = state.deferred, []
+        for target, lines in enumerate(self.ilines):
+            if target != core and self.scope is Scope.LOCAL:
+                continue
+            if target != core and self.deferred and state.running[target] < 0:
+                deferred |= 1 << target
+            else:
+                reached.append((target, lines))
+        memory = model.memory.invalidate(state.memory, core, reached)
+        yield state._replace(memory=memory, deferred=deferred), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return cut.invalidate(taking.core, self, deferred=self.deferred)
+
+    def renamed(self, swap: Swap) -> Action:
+        return replace(self, ilines=tuple(swap.instruction_lines(hit) for hit in self.ilines))
+
+    def called(self, locks: Sequence[str]) -> str:
+        return "instruction lines are invalidated"
+
+
+@dataclass(frozen=True, slots=True)
+class DataBarrier(Action):
+    """Wait for this core's stores and maintenance."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if model.memory.is_settled(state.memory, core):
+            yield state, 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return Footprint(guards=(*cut.empty_buffer(taking.core), cut.view("pending", taking.core, aspect="empty")))
+
+    def called(self, locks: Sequence[str]) -> str:
+        return "barrier"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreBarrier(Action):
+    """Wait for the stores of this core."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if not model.memory.stores_wait(state.memory, core):
+            yield state, 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return Footprint(guards=cut.empty_buffer(taking.core))
+
+
+@dataclass(frozen=True, slots=True)
+class SyncContext(Action):
+    """Synchronise the context of this core: drop what it has fetched ahead."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        yield state._replace(memory=model.memory.synchronise(state.memory, core)), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return Footprint(parts=(cut.emptied(taking.core),))
+
+    def called(self, locks: Sequence[str]) -> str:
+        return "this core is synchronised"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncAllCores(Action):
+    """Synchronise the context of every core, after the stores before it."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if not model.memory.stores_wait(state.memory, core):
+            yield _synchronised(model, state, range(len(state.running))), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return Footprint(guards=cut.empty_buffer(taking.core), parts=tuple(map(cut.emptied, cut.cores)))
+
+    def called(self, locks: Sequence[str]) -> str:
+        return "all cores are synchronised"
+
+
+@dataclass(frozen=True, slots=True)
+class FenceI(Action):
+    """RISC-V: fetches after it see what this core's stores before it made; nobody else's do."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if not model.memory.stores_wait(state.memory, core):
+            yield state._replace(memory=model.memory.refetch(state.memory, core)), 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class NoEffect(Action):
+    """A step that touches nothing the machine keeps."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        yield state, 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return Footprint()
+
+    def called(self, locks: Sequence[str]) -> str:
+        return "the fault is looked up in the side table"
+
+
+@dataclass(frozen=True, slots=True)
+class EnableMmu(Action):
+    """Fetches of this core go through the point of unification; lines that it has already stay."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        yield state._replace(memory=model.memory.enable_mmu(state.memory, core)), 0, None
+
+
+# --- Locks and flags ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireLock(Action):
+    """Acquire lock number ``lock``, exclusively or shared."""
+
+    lock: int
+    shared: bool
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        holder, sharers = state.locks[self.lock]
+        if model.memory.stores_wait(state.memory, core) or holder >= 0 or (sharers and not self.shared):
+            return
+        now = (-1, sharers | 1 << thread) if self.shared else (thread, 0)
+        yield state._replace(locks=replaced(state.locks, self.lock, now)), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return cut.lock(self, self.lock, taking)
+
+    def called(self, locks: Sequence[str]) -> str:
+        return f"lock {locks[self.lock]!r} is taken{', shared' if self.shared else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLock(Action):
+    """Release lock number ``lock``."""
+
+    lock: int
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if not model.memory.stores_wait(state.memory, core):
+            now = (-1, state.locks[self.lock][1] & ~(1 << thread))
+            yield state._replace(locks=replaced(state.locks, self.lock, now)), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return cut.lock(self, self.lock, taking)
+
+    def called(self, locks: Sequence[str]) -> str:
+        return f"lock {locks[self.lock]!r} is given back"
+
+
+@dataclass(frozen=True, slots=True)
+class SetFlag(Action):
+    """Publish a flag: nobody sees it before the stores that come before it."""
+
+    flag: int
+    value: int
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if not model.memory.stores_wait(state.memory, core):
+            yield state._replace(flags=replaced(state.flags, self.flag, self.value)), 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitFlag(Action):
+    """Wait until a flag has that value."""
+
+    flag: int
+    value: int
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if state.flags[self.flag] == self.value:
+            yield state, 0, None
+
+
+# --- The code buffer (rule 8) ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardBuffer(Action):
+    """Discard the whole code buffer, while nobody is in it."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        places = (program.place(at) for program, at in zip(model.programs, state.places, strict=True))
+        if -1 in state.blocks or any(place.occupies for other, place in enumerate(places) if other != thread):
+            return
+        memory = state.memory
+        for other in range(len(state.running)):
+            memory = model.memory.leave(memory, other)
+        yield state._replace(blocks=(0,) * len(state.blocks), memory=memory), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return cut.discard(taking.thread)
+
+    def called(self, locks: Sequence[str]) -> str:
+        return "the code buffer is thrown away"
+
+
+@dataclass(frozen=True, slots=True)
+class BeginTranslation(Action):
+    """Begin to translate a discarded block anew."""
+
+    tb: int
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if state.blocks[self.tb] == 0:
+            yield state._replace(blocks=replaced(state.blocks, self.tb, -1)), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return Footprint(guards=(cut.view("block", self.tb),), parts=(cut.block(self, self.tb),))
+
+    def renamed(self, swap: Swap) -> Action:
+        return BeginTranslation(swap.tbs[self.tb])
+
+    def called(self, locks: Sequence[str]) -> str:
+        return "TB is translated anew"
+
+
+@dataclass(frozen=True, slots=True)
+class EndTranslation(Action):
+    """The block has been translated anew and may be run."""
+
+    tb: int
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        yield state._replace(blocks=replaced(state.blocks, self.tb, 1)), 0, None
+
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        return Footprint(parts=(cut.block(self, self.tb),))
+
+    def renamed(self, swap: Swap) -> Action:
+        return EndTranslation(swap.tbs[self.tb])
+
+    def called(self, locks: Sequence[str]) -> str:
+        return "TB is translated anew"
+
+
+# --- Other cores (rule 10) ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptCores(Action):
+    """Every other core, or with ``own`` every core, synchronises; with ``lines`` it drops its instruction cache too."""
+
+    lines: bool
+    own: bool
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if state.masked & ~(1 << core) or model.memory.stores_wait(state.memory, core):
+            return
+        reached = (other for other in range(len(state.running)) if self.own or other != core)
+        yield _synchronised(model, state, reached, lines=self.lines), 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class DeferToMove(Action):
+    """Every other core drops its instruction cache when a thread next moves to it."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        others = (1 << len(state.running)) - 1 & ~(1 << core)
+        yield state._replace(deferred=state.deferred | others), 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class MoveTo(Action):
+    """The kernel moves the thread to a core that runs nothing, or nothing any more."""
+
+    core: int
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        there = state.running[self.core]
+        if there == thread:
+            yield state, 0, None
+        elif there < 0 or model.programs[there].place(state.places[there]).finished:
+            after = arrived(model, state, core, thread, self.core)
+            if after is not None:
+                yield after, 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskInterrupts(Action):
+    """Turn interrupts off, or on again, on this core."""
+
+    off: bool
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        bit = 1 << core
+        yield state._replace(masked=state.masked | bit if self.off else state.masked & ~bit), 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class PollStop(Action):
+    """A place where a thread may be stopped."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if state.stopper in (-1, thread):
+            yield state, 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class StopOthers(Action):
+    """Wait until all other threads are at a poll, or done; they stay there."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        places = (program.place(at) for program, at in zip(model.programs, state.places, strict=True))
+        others = [place.steps[0].action for other, place in enumerate(places) if other != thread and place.steps]
+        if state.stopper < 0 and all(isinstance(action, PollStop) for action in others):
+            yield state._replace(stopper=thread), 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeOthers(Action):
+    """The threads that were stopped go on."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if state.stopper == thread:
+            others = (other for other in range(len(state.running)) if other != core)
+            yield _synchronised(model, state, others)._replace(stopper=-1), 0, None
+
+
+def _synchronised(model: Model, state: State, cores: Iterable[int], *, lines: bool = False) -> State:
+    """The context of these cores is synchronised; with ``lines`` they fetch their lines anew too."""
+    memory = state.memory
+    for core in cores:
+        memory = model.memory.refetch(memory, core) if lines else model.memory.synchronise(memory, core)
+    return state._replace(memory=memory)

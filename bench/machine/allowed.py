@@ -1,0 +1,132 @@
+"""What an architecture allows: the memory of all hosts that implement it, in place of the caches of one.
+
+A store that changes no live unit is none here, since lines are no state; the data side takes no line from anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from typing import TypeAlias
+
+from bench.machine import architecture
+from bench.machine.architecture import AtomicPuts, CleanCell, Histories, InvalidateCell, Rules
+from bench.machine.cells import Cells
+from bench.machine.memory import MemorySystem, NextUnit, Put, Stored
+from bench.machine.state import Event, Kind
+
+Allowed: TypeAlias = Histories[tuple[int, int], int]
+"""Units by block and position; cells hold numbers."""
+
+
+class ArchitectureMemory(MemorySystem[Allowed]):
+    """Everything that the ``rules`` of an architecture allow."""
+
+    def __init__(self, cells: Cells, rules: Rules) -> None:
+        self.cells = cells
+        self.rules = rules
+        self.fetches_ahead = rules.ahead
+
+    def initial(self) -> Allowed:
+        cells = self.cells
+        cores = range(len(cells.iline_cells))
+        memory: Allowed = architecture.at_start(cells.final, len(cores), range(len(cells.final)))
+        if cells.mmu_off:
+            off = {core for core in cores if cells.mmu_off >> core & 1}
+            memory = architecture.with_older(memory, off, cells.coherency)
+        return memory
+
+    def newest(self, memory: Allowed) -> tuple[int, ...]:
+        return tuple(history[-1] for history in memory.history)
+
+    def store(self, memory: Allowed, core: int, stored: Stored) -> Allowed | None:
+        if not stored.puts:
+            return memory
+        entry = stored.puts[0] if len(stored.puts) == 1 else AtomicPuts(stored.puts)
+        return architecture.issue(memory, core, entry)
+
+    def load(self, memory: Allowed, core: int, cells: tuple[int, ...], lines: tuple[int, ...]) -> tuple[Allowed, int]:
+        value = 0
+        for cell in cells:
+            held = architecture.load(memory, core, cell)
+            assert held is not None  # no strategy has a barrier that a load waits for
+            value |= held
+        return memory, value
+
+    def clean(self, memory: Allowed, core: int, line: int) -> Allowed:
+        return architecture.issue(memory, core, *(CleanCell(cell) for cell in self.cells.dline_cells[line]))
+
+    def invalidate(self, memory: Allowed, core: int, reached: Iterable[tuple[int, tuple[int, ...]]]) -> Allowed:
+        cores: dict[int, set[int]] = {}
+        for target, lines in reached:
+            for line in lines:
+                for cell in self.cells.iline_cells[target][line]:
+                    cores.setdefault(cell, set()).add(target)
+        return architecture.issue(
+            memory, core, *(InvalidateCell(cell, frozenset(some)) for cell, some in sorted(cores.items()))
+        )
+
+    def stores_wait(self, memory: Allowed, core: int) -> bool:
+        return any(architecture.puts_of(entry) for entry in memory.buffers[core])
+
+    def is_settled(self, memory: Allowed, core: int) -> bool:
+        return not memory.buffers[core]
+
+    def synchronise(self, memory: Allowed, core: int) -> Allowed:
+        return architecture.synchronise(memory, self.rules, core)
+
+    def leave(self, memory: Allowed, core: int) -> Allowed:
+        return architecture.with_queue(memory, core, ()) if memory.ahead[core] else memory
+
+    def refetch(self, memory: Allowed, core: int) -> Allowed:
+        """All that is older than the memory floor is forgotten too."""
+        memory = self.synchronise(memory, core)
+        for cell in range(len(self.cells.final)):
+            memory = architecture.invalidated(memory, self.rules, cell, core)
+        return memory
+
+    def switch_context(self, memory: Allowed, core: int) -> Allowed:
+        return self.synchronise(memory, core)
+
+    def enable_mmu(self, memory: Allowed, core: int) -> Allowed:
+        """Older values are fetched until an invalidation reaches the core; nothing happens by itself."""
+        return memory
+
+    def fetch(
+        self, memory: Allowed, core: int, tb: int, position: int | None
+    ) -> Iterator[tuple[Allowed, tuple[int, ...]]]:
+        if position is None:
+            yield self.leave(memory, core), ()
+        else:
+            yield from architecture.fetch(memory, self.rules, core, (tb, position), self.cells.units[tb][position])
+
+    def environment(
+        self, memory: Allowed, kinds: Container[Kind], following: Iterable[NextUnit]
+    ) -> Iterator[tuple[Event, Allowed]]:
+        if Kind.AHEAD in kinds:
+            yield from self._ahead(memory, following)
+        completions = (
+            (_event(core, entry, number), after)
+            for number, (core, entry, after) in enumerate(architecture.completions(memory, self.rules))
+        )
+        yield from sorted((step for step in completions if step[0].kind in kinds), key=lambda step: step[0])
+
+    def _ahead(self, memory: Allowed, following: Iterable[NextUnit]) -> Iterator[tuple[Event, Allowed]]:
+        for core, thread, tb, position in following:
+            queue = memory.ahead[core]
+            at = position + len(queue)
+            if (queue and queue[0][0][0] != tb) or at >= len(self.cells.units[tb]):
+                continue
+            fetched = architecture.fetch_ahead(memory, self.rules, core, (tb, at), self.cells.units[tb][at])
+            for which, after in enumerate(fetched):
+                yield Event(Kind.AHEAD, core, which, thread, tb), after
+
+
+def _event(core: int, entry: object, number: int) -> Event:
+    match entry:
+        case CleanCell(cell):
+            return Event(Kind.COMPLETE, core, cell, 0, 0)
+        case InvalidateCell(cell, cores):
+            return Event(Kind.COMPLETE, core, cell, 0, 1 + min(cores))
+        case Put() | AtomicPuts():
+            return Event(Kind.DRAIN, core, architecture.puts_of(entry)[0].cell, 0, number)
+    raise AssertionError(f"{entry} does not complete by itself")

@@ -1,0 +1,130 @@
+"""Everything of a check that does not change: the memory, and the programs of the threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench.hosts import Host, Target
+from bench.machine.allowed import ArchitectureMemory
+from bench.machine.architecture import RULES, Rules
+from bench.machine.caches import Features, HostCaches, features_of
+from bench.machine.cells import Cells
+from bench.machine.memory import MemorySystem
+from bench.scenarios import Role, Scenario
+from strategies.writes import Unit
+
+if TYPE_CHECKING:
+    from bench.machine.actions import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a step belongs to, for people: adjacent steps of a thread with one label are one row.
+
+    ``what`` names the row; ``detail`` is the operation, or the path of an execution; ``tb`` the block.
+    """
+
+    what: str
+    tb: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a thread: what it does, and where it leads (by result, if it has one)."""
+
+    action: Action
+    label: Label
+    then: int | Callable[[int], int]
+    needs_block: int | None = None
+    """The block that must not have been discarded for this step to be possible."""
+
+    def after(self, result: int) -> int:
+        """The place after this step."""
+        return self.then if isinstance(self.then, int) else self.then(result)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a thread is: the ``steps`` it may take, and what others need to know of it.
+
+    ``inside``: (tb, position) of the next unit in order, between two fetches of an execution.  ``occupies``: it is
+    somewhere between entering a block and leaving it, or the end of its retranslation.  ``rewriting``: between the
+    fault and the end of the retranslation.  ``finished``: all that it had to do is done.
+    """
+
+    steps: tuple[Step, ...]
+    inside: tuple[int, int] | None
+    occupies: bool
+    rewriting: bool
+    finished: bool
+
+
+class Automaton(Protocol):
+    """What the threads of one ``role`` do."""
+
+    role: Role
+
+    def place(self, number: int) -> Place:
+        """Place number ``number``."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A memory of ``cells`` that follows ``rules``, and threads.
+
+    ``unit_at[tb]``: the live units of each block.  ``home``: the core that each thread starts on.  ``flags`` of a
+    protocol, at the start.
+    """
+
+    cells: Cells
+    rules: Features | Rules
+    scenario: Scenario
+    unit_at: tuple[tuple[Unit, ...], ...]
+    home: tuple[int, ...]
+    locks: tuple[str, ...]
+    programs: tuple[Automaton, ...]
+    starts: tuple[int, ...]
+    flags: tuple[int, ...] = ()
+
+    @cached_property
+    def memory(self) -> MemorySystem[Any]:
+        """The memory system: the one place that tells a host from an architecture."""
+        if isinstance(self.rules, Features):
+            return HostCaches(self.cells, self.rules)
+        return ArchitectureMemory(self.cells, self.rules)
+
+    @property
+    def features(self) -> Features:
+        """Those of the host, where it is one."""
+        assert isinstance(self.rules, Features)
+        return self.rules
+
+    @property
+    def architecture(self) -> Rules:
+        """The rules of the architecture, where it is one."""
+        assert isinstance(self.rules, Rules)
+        return self.rules
+
+    @property
+    def final(self) -> tuple[int, ...]:
+        """The final value of each cell."""
+        return self.cells.final
+
+    @property
+    def units(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """The cells of each live unit of each block."""
+        return self.cells.units
+
+    @property
+    def switches(self) -> bool:
+        """Whether threads share cores by time slices."""
+        return len({*self.home}) < len(self.home) and not self.scenario.moves
+
+
+def rules_of(target: Target) -> Features | Rules:
+    """The rules that the memory of a host, or of an architecture, follows."""
+    return features_of(target) if isinstance(target, Host) else RULES[target.name]
