@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bench.check.units import concerned_by
 from bench.hosts import load_host
-from bench.program.compiler import Compiler
 from bench.machine.model import Model
+from bench.program.compiler import Compiler
 from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.translators.registry import load_translator

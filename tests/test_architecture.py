@@ -7,27 +7,26 @@ from conftest import Staleline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.architecture.memory import (
-    Clean,
-    Drop,
-    Memory,
+from bench.check.cell import Options, check
+from bench.check.units import Hazard
+from bench.hosts import load_target
+from bench.hosts.loader import ARCHITECTURES
+from bench.machine.architecture import (
+    CleanCell,
+    Histories,
+    InvalidateCell,
     Order,
-    Put,
     Rules,
     at_start,
+    completions,
     fetchable,
-    happenings,
     issue,
     load,
 )
-from bench.check.cell import Options, check
-from bench.check.units import Hazard
-from bench.hosts import load_host
-from bench.hosts.loader import ARCHITECTURES
+from bench.machine.memory import Put
 from bench.scenarios import LASTING_IN, scenario_names
 from bench.translators.registry import load_translator
-from strategies import Barrier, Hook, Invalidate, Region, Strategy, Sync, SyncCores, registry
-from strategies import Clean as CleanIt
+from strategies import Barrier, Clean, Hook, Invalidate, Region, Strategy, Sync, SyncCores, registry
 from strategies.operations import Operation, Scope
 
 HOSTS = {"cortex-a53": "armv8-idc", "cortex-a72": "armv8", "neoverse-v1": "armv8-dic", "sifive-u74": "riscv"}
@@ -38,7 +37,7 @@ def verdict(
     strategy: Strategy, host: str, scenario: str, settings: tuple[str, ...] = (), hazard: Hazard = "transient"
 ) -> str:
     options = Options(what_if=True, hazard=hazard, max_states=400_000)
-    return check(strategy, load_translator("arm@2010"), load_host(host, settings), scenario, options).verdict
+    return check(strategy, load_translator("arm@2010"), load_target(host, settings), scenario, options).verdict
 
 
 @pytest.mark.parametrize("name", registry.shipped())
@@ -77,7 +76,7 @@ def flushing(operations: tuple[str, ...]) -> Strategy:
 
         def publish(self, region: Region) -> Hook:
             known: dict[str, tuple[Operation, ...]] = {
-                "clean": (CleanIt(region),),
+                "clean": (Clean(region),),
                 "invalidate": (Invalidate(region, Scope.BROADCAST),),
                 "barrier": (Barrier(),),
                 "sync": (Sync(),),
@@ -119,7 +118,7 @@ def test_two_retranslators_can_add_twice_there_too() -> None:
 # ----------------------------------------------------------------------------------------------------------- the rules
 
 
-Letters = Memory[int, str]
+Letters = Histories[int, str]
 
 
 def settled(memory: Letters) -> set[Letters]:
@@ -128,7 +127,7 @@ def settled(memory: Letters) -> set[Letters]:
     seen, pending = {memory}, [memory]
     while pending:
         now = pending.pop()
-        following = [after for _, _, after in happenings(now, Rules())]
+        following = [after for _, _, after in completions(now, Rules())]
         if not following:
             found.add(now)
         for after in following:
@@ -143,9 +142,9 @@ def test_stores_to_one_place_are_in_order_and_to_two_in_any() -> None:
     ordered = settled(issue(start, 0, Put(0, "c"), Put(0, "d")))
     assert {memory.history[0] for memory in ordered} == {("a", "c", "d")}
     memory = issue(start, 0, Put(0, "c"), Put(1, "d"))
-    assert {entry for _, entry, _ in happenings(memory, Rules())} == {Put(0, "c"), Put(1, "d")}
+    assert {entry for _, entry, _ in completions(memory, Rules())} == {Put(0, "c"), Put(1, "d")}
     memory = issue(start, 0, Put(0, "c"), Order.STORES, Put(1, "d"))
-    assert {entry for _, entry, _ in happenings(memory, Rules())} == {Put(0, "c")}
+    assert {entry for _, entry, _ in completions(memory, Rules())} == {Put(0, "c")}
     assert load(memory, 0, 1) == "d"
     assert load(issue(start, 0, Put(0, "c"), Order.FULL), 0, 1) is None
 
@@ -156,12 +155,12 @@ def test_a_fetch_returns_any_store_from_its_floor_on() -> None:
         (memory,) = settled(issue(memory, 0, Put(0, value)))
     assert fetchable(memory, Rules(), 1, 0) == ("c", "b", "a")
     assert fetchable(memory, Rules(dic=True), 1, 0) == ("c",)
-    (uncleaned,) = settled(issue(memory, 0, Drop(0, frozenset({0, 1}))))
+    (uncleaned,) = settled(issue(memory, 0, InvalidateCell(0, frozenset({0, 1}))))
     assert fetchable(uncleaned, Rules(), 1, 0) == ("c", "b", "a")
-    (cleaned,) = settled(issue(memory, 0, Clean(0)))
-    (dropped,) = settled(issue(cleaned, 0, Drop(0, frozenset({1}))))
+    (cleaned,) = settled(issue(memory, 0, CleanCell(0)))
+    (dropped,) = settled(issue(cleaned, 0, InvalidateCell(0, frozenset({1}))))
     assert [fetchable(dropped, Rules(), core, 0) for core in (0, 1)] == [("c", "b", "a"), ("c",)]
-    together = settled(issue(memory, 0, Clean(0), Drop(0, frozenset({1}))))
+    together = settled(issue(memory, 0, CleanCell(0), InvalidateCell(0, frozenset({1}))))
     assert {fetchable(one, Rules(), 1, 0) for one in together} == {("c",), ("c", "b", "a")}
 
 

@@ -196,7 +196,7 @@ def test_a_load_that_allocates_says_so() -> None:
 def test_a_load_reads_the_stores_that_its_core_has_buffered() -> None:
     start = told(spoil(A), Load(A), mend(A), settings=BUFFER)
     row = last(start, 0, (Kind.FILL, {"core": 0}), 0)
-    assert start.after(Kind.PROGRAM, thread=0).state.data == start.state.data, "it has not drained"
+    assert start.after(Kind.PROGRAM, thread=0).state.memory.data == start.state.memory.data, "it has not drained"
     assert row.because == f"The load reads {WRONG:08x} (word {WRONG:x})."
 
 

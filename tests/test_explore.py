@@ -5,14 +5,19 @@ from __future__ import annotations
 import collections
 import dataclasses
 import random
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from test_machine_reference import draw_case
 
 from bench.hosts import load_host
-from bench.machine import environment_steps, program_steps
+from bench.machine import State, environment_steps, program_steps
+from bench.machine.footprint import NotCompiledError
+from bench.machine.model import Action, Model, Place, Taken
 from bench.program.compiler import Compiler
-from bench.machine.model import Model
+from bench.protocols.document import bug_names, load_bug
+from bench.protocols.lowering import Lowering
 from bench.scenarios import scenario, scenario_names
 from bench.search.explore import explore
 from bench.search.outcome import Outcome
@@ -160,3 +165,34 @@ def test_blocks_that_a_strategy_takes_in_an_order_are_not_alike() -> None:
     model = shipped("flush-on-tb-flush", "cortex-a72", "arm@2010", "user", tbs=2, flushes=1)
     assert model is not None
     assert explore(model, Question(), max_states=100_000).symmetry == 1
+
+
+@pytest.mark.parametrize("name", bug_names())
+def test_what_the_compiled_search_cannot_represent_is_refused(name: str) -> None:
+    """A protocol has flags, interrupts, moves or values of its own: none of that has a slot or a footprint."""
+    for case in load_bug(name).cases:
+        with pytest.raises(NotCompiledError):
+            explore(Lowering(case.protocol).model, Question(), max_states=100_000)
+
+
+def test_an_action_without_a_footprint_is_refused_before_there_is_a_verdict() -> None:
+    class Silent(Action):
+        """Does nothing, and does not say what it reads."""
+
+        def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+            yield state, 0, None
+
+    model = shipped("idempotent", "cortex-a9", "arm@2010", "system")
+    assert model is not None
+    program = model.programs[0]
+
+    class Replaced:
+        role = program.role
+
+        def place(self, number: int) -> Place:
+            place = program.place(number)
+            return replace(place, steps=tuple(replace(one, action=Silent()) for one in place.steps))
+
+    for question in (Question(), Question("lasting")):
+        with pytest.raises(NotCompiledError, match="Silent"):
+            explore(replace(model, programs=(Replaced(),)), question, max_states=1000)

@@ -105,7 +105,7 @@ def test_a_live_unit_that_straddles_a_line_is_two_cells_and_the_verdicts_stay() 
     position = next(n for n, unit in enumerate(two.unit_at[0]) if unit.offset == branch.offset)
     assert (len(one.units[0][position]), len(two.units[0][position])) == (1, 2)
     first, second = two.units[0][position]
-    assert two.iline_of[0][first] != two.iline_of[0][second]
+    assert two.cells.iline_of[0][first] != two.cells.iline_of[0][second]
     assert two.final[first] | two.final[second] == branch.final
     assert two.final[first] & two.final[second] == 0
     for strategy in STRATEGIES:

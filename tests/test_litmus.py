@@ -14,14 +14,13 @@ from conftest import Staleline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.architecture.hosts import ARMV8
-from bench.architecture.memory import Rules
 from bench.check.cell import Options, check
 from bench.check.export import SCENARIOS, as_litmus
-from bench.hosts import load_host
+from bench.hosts import load_target
 from bench.litmus.instructions import FORMS, UNDEFINED, UnknownError, decode, encode, read
 from bench.litmus.reader import read_litmus
 from bench.litmus.run import Result, run
+from bench.machine.architecture import ARMV8, Rules
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 from strategies.registry import find
@@ -360,7 +359,7 @@ def test_a_mangled_test_is_read_or_refused(data: st.DataObject) -> None:
 def test_an_exported_retranslation_has_the_verdict_of_the_check(name: str, translator: str, host: str) -> None:
     for scenario in SCENARIOS:
         strategy, backend = find(name), load_translator(translator)
-        checked = check(strategy, backend, load_host(host), scenario, Options(what_if=True, retranslations=1))
+        checked = check(strategy, backend, load_target(host), scenario, Options(what_if=True, retranslations=1))
         found = result(as_litmus(strategy, backend, scenario), ARMV8[host])
         assert (found.positive > 0) == (checked.verdict == "fails"), scenario
 
@@ -381,7 +380,7 @@ def test_what_a_litmus_test_cannot_say_is_named(tmp_path: Path, staleline: Stale
     assert [file.name for file in tmp_path.iterdir()] == ["unfixed.system.arm@2010.litmus"]
     assert ran.err.splitlines() == [
         "staleline: n/a: --litmus: scenario migrate; expected one of system, user, user-both",
-        "staleline: n/a: --litmus: Take of global-lock; expected stores, loads, maintenance and barriers, "
+        "staleline: n/a: --litmus: AcquireLock of global-lock; expected stores, loads, maintenance and barriers, "
         "which is all that a litmus test has",
         "staleline: n/a: --litmus: scenario migrate; expected one of system, user, user-both",
     ]

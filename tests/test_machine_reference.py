@@ -21,8 +21,8 @@ from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
 from bench.hosts import load_host
 from bench.machine import State, environment_steps, initial, program_steps
-from bench.program.compiler import Compiler
 from bench.machine.model import Model
+from bench.program.compiler import Compiler
 from bench.program.layout import LayoutName
 from bench.scenarios import Scenario, scenario
 from bench.search.outcome import Outcome
@@ -411,13 +411,13 @@ def view(model: Model, state: State, byteorder: Literal["little", "big"]) -> Vie
         return b"".join(value.to_bytes(4, byteorder) for value in values)
 
     return View(
-        raw(state.data),
-        raw(state.memory),
-        tuple(tuple(None if line is None else raw(line) for line in lines) for lines in state.icache),
-        tuple(() if queue is None else tuple(raw(unit) for unit in queue[2]) for queue in state.ahead),
-        tuple(len(buffer) for buffer in state.buffers),
-        state.owner,
-        tuple(frozenset((item.target, item.line, item.waits) for item in pending) for pending in state.pending),
+        raw(state.memory.data),
+        raw(state.memory.memory),
+        tuple(tuple(None if line is None else raw(line) for line in lines) for lines in state.memory.icache),
+        tuple(() if queue is None else tuple(raw(unit) for unit in queue[2]) for queue in state.memory.ahead),
+        tuple(len(buffer) for buffer in state.memory.buffers),
+        state.memory.owner,
+        tuple(frozenset((item.target, item.line, item.waits) for item in pending) for pending in state.memory.pending),
         state.running,
         tuple({1: "valid", 0: "discarded", -1: "translating"}[block] for block in state.blocks),
     )

@@ -16,8 +16,8 @@ from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
 from bench.hosts import load_host
 from bench.machine import Kind, State, Transition, environment_steps, initial, lasting, program_steps
-from bench.program.compiler import Compiler
 from bench.machine.model import Model
+from bench.program.compiler import Compiler
 from bench.program.layout import LayoutName
 from bench.scenarios import scenario
 from bench.search.question import Question
@@ -152,35 +152,39 @@ COHERENT = ("fill=coherent",)
 
 def test_a_store_takes_ownership_of_its_line_and_memory_does_not_see_it() -> None:
     after = told(spoil(A)).steps()
-    assert (after.state.owner, after.state.data, after.state.memory) == ((0,), (WRONG,), (A.final,))
+    assert (after.state.memory.owner, after.state.memory.data, after.state.memory.memory) == (
+        (0,),
+        (WRONG,),
+        (A.final,),
+    )
 
 
 def test_the_data_side_is_coherent_another_core_takes_the_line_over() -> None:
     moved = told(spoil(A), Store(A, 0xFF, 1), name="migrate").steps().after(Kind.MOVE)
     after = moved.steps()
-    assert (after.state.owner, after.state.data) == ((1,), (WRONG | 1,))
+    assert (after.state.memory.owner, after.state.memory.data) == ((1,), (WRONG | 1,))
 
 
 def test_a_write_through_cache_stores_to_the_pou_as_well() -> None:
     after = told(spoil(A), settings=("write=through",)).steps()
-    assert (after.state.owner, after.state.data, after.state.memory) == ((-1,), (WRONG,), (WRONG,))
+    assert (after.state.memory.owner, after.state.memory.data, after.state.memory.memory) == ((-1,), (WRONG,), (WRONG,))
 
 
 def test_where_stores_do_not_allocate_one_that_misses_goes_to_the_pou_alone() -> None:
     after = told(spoil(A), settings=NO_ALLOCATE).steps()
-    assert (after.state.owner, after.state.memory) == ((-1,), (WRONG,))
+    assert (after.state.memory.owner, after.state.memory.memory) == ((-1,), (WRONG,))
 
 
 @pytest.mark.parametrize("loaded", [A, B])
 def test_a_load_allocates_the_line_also_that_of_a_neighbour(loaded: Unit) -> None:
     """``B`` is no state itself, but it lies in the line of ``A``."""
     after = told(Load(loaded), spoil(A), settings=NO_ALLOCATE, layout="packed").steps(2)
-    assert (after.state.owner, after.state.memory) == ((0,), (A.final,))
+    assert (after.state.memory.owner, after.state.memory.memory) == ((0,), (A.final,))
 
 
 def test_a_load_elsewhere_does_not_allocate_the_line() -> None:
     after = told(Load(B), spoil(A), settings=NO_ALLOCATE, layout="apart").steps(2)
-    assert (after.state.owner, after.state.memory) == ((-1,), (WRONG,))
+    assert (after.state.memory.owner, after.state.memory.memory) == ((-1,), (WRONG,))
 
 
 @pytest.mark.parametrize(("transfer", "memory"), [("cache", A.final), ("memory", WRONG)])
@@ -189,14 +193,14 @@ def test_a_dirty_line_that_another_core_takes_reaches_memory_or_not(
     transfer: str, memory: int, taking: Operation
 ) -> None:
     moved = told(spoil(A), taking, settings=(f"dirty_transfer={transfer}",), name="migrate").steps().after(Kind.MOVE)
-    assert moved.state.memory == (A.final,)
-    assert moved.steps().state.memory == (memory,)
+    assert moved.state.memory.memory == (A.final,)
+    assert moved.steps().state.memory.memory == (memory,)
 
 
 def test_a_store_that_does_not_allocate_pushes_another_core_s_dirty_line_to_memory() -> None:
     dirty = told(Load(A), spoil(A), Store(A, 0xFF, 1), settings=NO_ALLOCATE, name="migrate").steps(2)
     after = dirty.after(Kind.MOVE).steps()
-    assert (after.state.owner, after.state.memory) == ((-1,), (WRONG | 1,))
+    assert (after.state.memory.owner, after.state.memory.memory) == ((-1,), (WRONG | 1,))
 
 
 def test_a_store_takes_the_line_from_the_other_cores_caches() -> None:
@@ -204,7 +208,7 @@ def test_a_store_takes_the_line_from_the_other_cores_caches() -> None:
     loads = (Load(A), Load(A), spoil(A), Store(A, 0xFF, 1))
     loaded = told(*loads, settings=NO_ALLOCATE, name="migrate").steps().after(Kind.MOVE).steps()
     stored = loaded.steps().after(Kind.WRITE_BACK).after(Kind.MOVE).steps()
-    assert (stored.state.owner, stored.state.memory) == ((-1,), (WRONG | 1,))
+    assert (stored.state.memory.owner, stored.state.memory.memory) == ((-1,), (WRONG | 1,))
 
 
 # --- rule 2: the environment ---
@@ -212,22 +216,22 @@ def test_a_store_takes_the_line_from_the_other_cores_caches() -> None:
 
 def test_the_environment_may_write_back_and_drop_a_dirty_line() -> None:
     dirty = told(spoil(A)).steps()
-    assert dirty.after(Kind.WRITE_BACK).state[5:9] == ((WRONG,), (-1,), (0,), (WRONG,))
+    assert dirty.after(Kind.WRITE_BACK).state.memory[3:7] == ((WRONG,), (-1,), (0,), (WRONG,))
     assert not told(spoil(A)).possible(Kind.WRITE_BACK)
 
 
 def test_a_clean_line_may_be_dropped_which_matters_where_stores_do_not_allocate() -> None:
     loaded = told(Load(A), spoil(A), settings=NO_ALLOCATE).steps()
-    assert loaded.steps().state.owner == (0,)
-    assert loaded.after(Kind.WRITE_BACK).steps().state.owner == (-1,)
+    assert loaded.steps().state.memory.owner == (0,)
+    assert loaded.after(Kind.WRITE_BACK).steps().state.memory.owner == (-1,)
 
 
 def test_the_environment_may_fill_and_drop_instruction_lines_of_any_core() -> None:
     start = told(spoil(A), name="user")
     for core in (0, 1):
         filled = start.after(Kind.FILL, core=core)
-        assert filled.state.icache[core] == ((A.final,),)
-        assert filled.state.icache[1 - core] == (None,)
+        assert filled.state.memory.icache[core] == ((A.final,),)
+        assert filled.state.memory.icache[1 - core] == (None,)
         assert filled.after(Kind.DROP, core=core).state == start.state
 
 
@@ -258,8 +262,8 @@ def test_a_switch_or_a_move_cleans_and_invalidates_everything_only_on_some_hosts
     for cleans, memory, line in (("true", WRONG, None), ("false", A.final, (A.final,))):
         filled = told(spoil(A), settings=(f"switch_cleans_all={cleans}",), name=name, cores=cores)
         after = filled.after(Kind.FILL, core=0).steps().after(kind)
-        assert after.state.memory == (memory,)
-        assert after.state.icache[0] == (line,)
+        assert after.state.memory.memory == (memory,)
+        assert after.state.memory.icache[0] == (line,)
 
 
 # --- rule 3: instruction fills and snoops ---
@@ -268,7 +272,7 @@ def test_a_switch_or_a_move_cleans_and_invalidates_everything_only_on_some_hosts
 @pytest.mark.parametrize(("fill", "seen"), [("pou", A.final), ("coherent", WRONG)])
 def test_an_instruction_fill_reads_the_pou_or_the_newest_data(fill: str, seen: int) -> None:
     filled = told(spoil(A), settings=(f"fill={fill}",)).steps().after(Kind.FILL)
-    assert filled.state.icache == (((seen,),),)
+    assert filled.state.memory.icache == (((seen,),),)
 
 
 @pytest.mark.parametrize(("snoop", "dropped"), [("none", ()), ("others", (1,)), ("all", (0, 1))])
@@ -279,12 +283,12 @@ def test_a_store_drops_its_line_from_nobody_from_the_others_or_from_all(
     """So does one to a neighbour in the line."""
     start = told(mend(stored), spoil(A), settings=(f"snoop={snoop}",), name="user", layout="packed")
     after = start.after(Kind.FILL, core=0).after(Kind.FILL, core=1).steps()
-    assert tuple(core for core in (0, 1) if after.state.icache[core] == (None,)) == dropped
+    assert tuple(core for core in (0, 1) if after.state.memory.icache[core] == (None,)) == dropped
 
 
 def test_a_fill_takes_whatever_the_whole_line_holds() -> None:
     filled = told(spoil(A), spoil(B), layout="packed").after(Kind.FILL)
-    assert filled.state.icache == (((A.final, B.final),),)
+    assert filled.state.memory.icache == (((A.final, B.final),),)
 
 
 # --- rule 4: units fetched ahead ---
@@ -303,7 +307,7 @@ def ahead(*operations: Operation, units: int = 3, **options: Any) -> Machine:
 
 def test_the_queue_is_a_run_of_units_from_the_first_on() -> None:
     full = ahead()
-    assert full.state.ahead == ((0, 0, ((A.final,), (B.final,), (C.final,))),)
+    assert full.state.memory.ahead == ((0, 0, ((A.final,), (B.final,), (C.final,))),)
     assert not full.possible(Kind.AHEAD)
 
 
@@ -313,7 +317,7 @@ def test_a_host_that_does_not_fetch_ahead_has_no_queue() -> None:
 
 def test_inside_a_block_the_queue_starts_at_the_next_unit() -> None:
     entered = machine(Told(spoil(A), spoil(B), spoil(C)), *AHEAD, start="cold").steps()
-    assert entered.after(Kind.AHEAD).state.ahead == ((0, 1, ((B.final,),)),)
+    assert entered.after(Kind.AHEAD).state.memory.ahead == ((0, 1, ((B.final,),)),)
 
 
 def test_what_is_in_the_queue_is_what_is_fetched_in_order() -> None:
@@ -322,7 +326,7 @@ def test_what_is_in_the_queue_is_what_is_fetched_in_order() -> None:
     spoiled = told(*every, settings=(*AHEAD, *COHERENT)).steps(3)
     mended = spoiled.after(Kind.AHEAD).after(Kind.AHEAD).steps(3)
     first = mended.after(Kind.DROP, line=0).after(Kind.DROP, line=1).steps()
-    assert (first.last and first.last.wrong, first.state.ahead) == ((0, 0), ((0, 1, ((WRONG,),)),))
+    assert (first.last and first.last.wrong, first.state.memory.ahead) == ((0, 0), ((0, 1, ((WRONG,),)),))
     assert first.steps().wrong
     assert not first.steps().steps().wrong
 
@@ -330,43 +334,43 @@ def test_what_is_in_the_queue_is_what_is_fetched_in_order() -> None:
 def test_neither_stores_nor_invalidations_empty_the_queue() -> None:
     full = ahead(mend(A), Invalidate(A), Barrier(), settings=("snoop=all",))
     after = full.steps(2).after(Kind.COMPLETE).steps()
-    assert after.state.ahead == full.state.ahead
+    assert after.state.memory.ahead == full.state.memory.ahead
 
 
 def test_sync_empties_the_own_queue_and_sync_cores_all() -> None:
     for operation, others in ((Sync(), 1), (SyncCores(), 0)):
         full = ahead(operation, name="user").after(Kind.AHEAD, core=1).steps()
-        assert full.state.ahead[0] is None
-        assert (full.state.ahead[1] is not None) == bool(others)
+        assert full.state.memory.ahead[0] is None
+        assert (full.state.memory.ahead[1] is not None) == bool(others)
 
 
 @pytest.mark.parametrize(("name", "kind", "cores"), [("user", Kind.SWITCH, 1), ("migrate", Kind.MOVE, 2)])
 def test_a_switch_and_a_move_empty_the_queue(name: str, kind: Kind, cores: int) -> None:
-    assert ahead(name=name, cores=cores).after(kind).state.ahead[0] is None
+    assert ahead(name=name, cores=cores).after(kind).state.memory.ahead[0] is None
 
 
 def test_entering_another_block_empties_the_queue() -> None:
     """Two units of block 0 are in it when T1 may run either block."""
     stored = told(*(spoil(replace(unit, tb=tb)) for tb in (0, 1) for unit in (A, B)), settings=AHEAD, tbs=2).steps(4)
     full = stored.after(Kind.AHEAD, detail=0).after(Kind.AHEAD, detail=0)
-    assert [step.state.ahead for step in full.possible(Kind.PROGRAM)] == [((0, 1, ((B.final,),)),), (None,)]
+    assert [step.state.memory.ahead for step in full.possible(Kind.PROGRAM)] == [((0, 1, ((B.final,),)),), (None,)]
 
 
 def test_a_branch_that_leaves_the_run_empties_the_queue() -> None:
     """``A`` and ``B`` have been fetched ahead; the path goes from ``A`` to ``C``, which is fetched anew."""
     skipping = block(("hit", (0, 2)), ("fault", (0, 1, 2)))
     branching = ahead(translator=skipping, units=2).steps(4)
-    assert branching.state.ahead == ((0, 1, ((B.final,),)),)
-    assert branching.state.icache[0][2] is None
+    assert branching.state.memory.ahead == ((0, 1, ((B.final,),)),)
+    assert branching.state.memory.icache[0][2] is None
     after = branching.steps()
-    assert after.state.ahead == (None,)
-    assert after.state.icache[0][2] is not None
+    assert after.state.memory.ahead == (None,)
+    assert after.state.memory.icache[0][2] is not None
 
 
 def test_leaving_the_block_empties_the_queue() -> None:
     short = block(("hit", (0, 1, 2)), ("fault", (0, 1)))
     entered = machine(Told(spoil(A), spoil(B), spoil(C)), *AHEAD, translator=short, start="cold").steps()
-    assert entered.after(Kind.AHEAD).after(Kind.AHEAD).steps().state.ahead == (None,)
+    assert entered.after(Kind.AHEAD).after(Kind.AHEAD).steps().state.memory.ahead == (None,)
 
 
 # --- rule 5: maintenance ---
@@ -374,18 +378,18 @@ def test_leaving_the_block_empties_the_queue() -> None:
 
 def test_maintenance_is_pending_until_a_barrier_of_the_same_core_waits_for_it() -> None:
     cleaning = told(spoil(A), Clean(A), Barrier()).steps(2)
-    assert cleaning.state.memory == (A.final,)
+    assert cleaning.state.memory.memory == (A.final,)
     assert cleaning.waits()
     completed = cleaning.after(Kind.COMPLETE)
-    assert completed.state.memory == (WRONG,)
+    assert completed.state.memory.memory == (WRONG,)
     assert not completed.waits()
 
 
 def test_a_clean_leaves_the_line_in_its_cache() -> None:
     """So that, where stores do not allocate, the next one hits."""
     cleaned = told(Load(A), spoil(A), Clean(A), mend(A), settings=NO_ALLOCATE).steps(3).after(Kind.COMPLETE)
-    assert (cleaned.state.owner, cleaned.state.memory) == ((-1,), (WRONG,))
-    assert (cleaned.steps().state.owner, cleaned.steps().state.memory) == ((0,), (WRONG,))
+    assert (cleaned.state.memory.owner, cleaned.state.memory.memory) == ((-1,), (WRONG,))
+    assert (cleaned.steps().state.memory.owner, cleaned.steps().state.memory.memory) == ((0,), (WRONG,))
 
 
 def test_without_a_barrier_nothing_waits_for_maintenance() -> None:
@@ -397,14 +401,14 @@ def test_maintenance_may_complete_at_any_moment_and_in_any_order() -> None:
     orders = both.possible(Kind.COMPLETE)
     assert [step.event.detail for step in orders] == [0, 1]
     late = both.steps().after(Kind.COMPLETE, detail=0)
-    assert late.state.memory == (A.final,)  # the clean took what was newest when it completed
+    assert late.state.memory.memory == (A.final,)  # the clean took what was newest when it completed
 
 
 def test_another_core_s_barrier_does_not_wait() -> None:
     """T1's clean is pending; T2 runs, does the same, and passes its barrier when its own clean has completed."""
     one = told(spoil(A), Clean(A), Barrier(), name="user-both").steps(2)
     two = one.steps(3, thread=1).after(Kind.COMPLETE, core=1).steps(1, thread=1)
-    assert two.state.pending == (one.state.pending[0], frozenset())
+    assert two.state.memory.pending == (one.state.memory.pending[0], frozenset())
     assert two.waits(thread=0)
 
 
@@ -412,18 +416,18 @@ def test_a_broadcast_invalidation_completes_core_by_core() -> None:
     filled = told(Invalidate(A), spoil(A), name="user").after(Kind.FILL, core=0).after(Kind.FILL, core=1).steps()
     for target in (0, 1):
         state = filled.after(Kind.COMPLETE, detail=1 + target).state
-        assert (state.icache[target], state.icache[1 - target]) == ((None,), ((A.final,),))
+        assert (state.memory.icache[target], state.memory.icache[1 - target]) == ((None,), ((A.final,),))
 
 
 def test_a_local_invalidation_touches_the_issuing_core_only() -> None:
     start = told(Invalidate(A, Scope.LOCAL), Barrier(), spoil(A), name="user")
     after = start.after(Kind.FILL, core=0).after(Kind.FILL, core=1).steps().after(Kind.COMPLETE).steps()
-    assert after.state.icache == ((None,), ((A.final,),))
+    assert after.state.memory.icache == ((None,), ((A.final,),))
 
 
 def test_maintenance_covers_the_whole_line_of_a_unit() -> None:
     cleaned = told(spoil(A), spoil(B), Clean(B), layout="packed").steps(3).after(Kind.COMPLETE)
-    assert cleaned.state.memory == (WRONG, WRONG)
+    assert cleaned.state.memory.memory == (WRONG, WRONG)
 
 
 def test_a_flush_is_what_the_host_does_for_it() -> None:
@@ -431,11 +435,11 @@ def test_a_flush_is_what_the_host_does_for_it() -> None:
     flush = Flush(Region(0, 12, block().block(0).writes))
     start = told(spoil(A), flush, settings=AHEAD, name="user").after(Kind.AHEAD, core=0).after(Kind.FILL, core=1)
     cleaned = start.steps(2).after(Kind.COMPLETE).steps()
-    assert cleaned.state.memory == (WRONG,)
+    assert cleaned.state.memory.memory == (WRONG,)
     invalidated = cleaned.steps().after(Kind.COMPLETE, detail=1).after(Kind.COMPLETE, detail=2).steps()
-    assert invalidated.state.icache == ((None,), (None,))
-    assert invalidated.state.ahead[0] is not None
-    assert invalidated.steps().state.ahead[0] is None
+    assert invalidated.state.memory.icache == ((None,), (None,))
+    assert invalidated.state.memory.ahead[0] is not None
+    assert invalidated.steps().state.memory.ahead[0] is None
 
 
 @pytest.mark.parametrize(
@@ -446,8 +450,8 @@ def test_a_flush_has_the_steps_of_its_recipe(key: str, steps: int) -> None:
     flush = Flush(Region(0, 12, block().block(0).writes))
     found = told(flush, spoil(A), settings=(f"flush.{key}={value}",))
     done = 0
-    while found.state.data == found.model.final:
-        for _ in found.state.pending[0]:
+    while found.state.memory.data == found.model.final:
+        for _ in found.state.memory.pending[0]:
             found = found.after(Kind.COMPLETE)
         found, done = found.steps(), done + 1
     assert done == steps
@@ -458,8 +462,8 @@ def test_cores_left_out_of_a_flush_drop_their_instruction_cache_when_they_next_r
     start = told(spoil(A), flush, settings=("deferred_to_move=true",), name="migrate").after(Kind.FILL, core=1)
     cleaned = start.steps(2).after(Kind.COMPLETE).steps()
     flushed = cleaned.steps().after(Kind.COMPLETE).steps(2)  # one completion: the other core is left out
-    assert flushed.state.icache[1] == ((A.final,),)
-    assert flushed.after(Kind.MOVE).state.icache[1] == (None,)
+    assert flushed.state.memory.icache[1] == ((A.final,),)
+    assert flushed.after(Kind.MOVE).state.memory.icache[1] == (None,)
 
 
 # --- rule 6: the store buffer ---
@@ -469,10 +473,10 @@ BUFFER = ("store_buffer=2",)
 
 def test_the_store_buffer_is_first_in_first_out() -> None:
     stored = told(spoil(A), mend(A), settings=BUFFER).steps(2)
-    assert (stored.state.data, stored.state.owner) == ((A.final,), (-1,))
+    assert (stored.state.memory.data, stored.state.memory.owner) == ((A.final,), (-1,))
     first = stored.after(Kind.DRAIN)
-    assert first.state.data == (WRONG,)
-    assert first.after(Kind.DRAIN).state.data == (A.final,)
+    assert first.state.memory.data == (WRONG,)
+    assert first.after(Kind.DRAIN).state.memory.data == (A.final,)
 
 
 def test_a_store_waits_for_room() -> None:
@@ -492,20 +496,20 @@ class Counts(Strategy):
 
 def test_loads_of_its_core_see_the_store_buffer() -> None:
     stored = machine(Counts(), *BUFFER).steps(4)
-    assert stored.state.data == (A.final,)
-    assert stored.after(Kind.DRAIN).after(Kind.DRAIN).state.data == (A.final + 2,)
+    assert stored.state.memory.data == (A.final,)
+    assert stored.after(Kind.DRAIN).after(Kind.DRAIN).state.memory.data == (A.final + 2,)
 
 
 def test_a_store_snoops_when_it_drains() -> None:
     stored = told(spoil(A), settings=(*BUFFER, "snoop=all")).after(Kind.FILL).steps()
-    assert stored.state.icache == (((A.final,),),)
-    assert stored.after(Kind.DRAIN).state.icache == ((None,),)
+    assert stored.state.memory.icache == (((A.final,),),)
+    assert stored.after(Kind.DRAIN).state.memory.icache == ((None,),)
 
 
 def test_a_clean_completes_only_after_older_stores_to_its_line() -> None:
     cleaning = told(spoil(A), Clean(A), settings=BUFFER).steps(2)
     assert not cleaning.possible(Kind.COMPLETE)
-    assert cleaning.after(Kind.DRAIN).after(Kind.COMPLETE).state.memory == (WRONG,)
+    assert cleaning.after(Kind.DRAIN).after(Kind.COMPLETE).state.memory.memory == (WRONG,)
 
 
 @pytest.mark.parametrize("operations", [(Clean(A), spoil(A)), (spoil(B), Clean(A))])
@@ -556,7 +560,7 @@ def test_an_execution_fetches_its_path_in_order_and_fills_what_is_missing_in_the
     held = []
     for _ in range(3):
         running = running.steps()
-        held.append([line is not None for line in running.state.icache[0]])
+        held.append([line is not None for line in running.state.memory.icache[0]])
     assert held == [[True, False, False], [True, True, False], [True, True, True]]
 
 
@@ -605,7 +609,7 @@ def test_a_discarded_block_is_not_run_before_it_has_been_translated_anew() -> No
     translating = found.after(Kind.PROGRAM, thread=0, detail=1)
     assert translating.waits(thread=1)
     while translating.state.blocks != (1,):
-        for core, pending in enumerate(translating.state.pending):
+        for core, pending in enumerate(translating.state.memory.pending):
             for item in pending:
                 translating = translating.after(Kind.COMPLETE, core=core, line=item.line, detail=item.target + 1)
         translating = translating.steps()
@@ -615,7 +619,7 @@ def test_a_discarded_block_is_not_run_before_it_has_been_translated_anew() -> No
 def test_a_discarded_block_is_not_fetched_ahead_and_the_queues_are_empty() -> None:
     start = machine(Strategy(), *AHEAD, name="user-both", flushes=1, start="cold")
     found = start.after(Kind.AHEAD, core=0).after(Kind.PROGRAM, thread=1, detail=2)
-    assert found.state.ahead == (None, None)
+    assert found.state.memory.ahead == (None, None)
     assert not found.possible(Kind.AHEAD)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,15 @@ from conftest import Staleline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import machine
+from bench import known_bugs
 from bench.explain.protocols import story
-from bench.machine import Pending, State
-from bench.machine.model import Model
+from bench.machine import caches
+from bench.machine.actions import SyncContext
+from bench.machine.architecture import RULES
+from bench.machine.caches import Caches, Features, HostCaches, Pending
+from bench.machine.state import replaced
 from bench.protocols.document import Document, bug_names, load_bug, read_protocol
-from bench.protocols.protocol import Features, Protocol, troubles, without
+from bench.protocols.protocol import Protocol, ProtocolHost, troubles, without
 from bench.protocols.verification import judge, necessities, needed_features
 from bench.support.errors import InputError
 
@@ -33,7 +37,7 @@ def case_of(name: str, case: str) -> Protocol:
 
 def on(protocol: Protocol, *left: str) -> Protocol:
     """The protocol on its host without some troubles."""
-    return replace(protocol, features=without(protocol.features, left))
+    return replace(protocol, host=without(protocol.host, left))
 
 
 def document(tmp_path: Path, text: str) -> Document:
@@ -136,7 +140,7 @@ def test_a_bug_needs_what_was_published(entries: list[dict[str, Any]]) -> None:
             assert judge(on(bug, *names)).verdict == "holds", entry["id"]
         if not names and not bug.mmu_off:
             # A bug that the corpus lists without needs fails on the most coherent of hosts.
-            assert judge(on(bug, *troubles(bug.features))).verdict == "fails", entry["id"]
+            assert judge(on(bug, *troubles(bug.host))).verdict == "fails", entry["id"]
 
 
 STEPS = {"write-back at any time", "speculative fill", "fetched-ahead queue", "store buffer", "pending maintenance"}
@@ -147,7 +151,7 @@ STEPS = {"write-back at any time", "speculative fill", "fetched-ahead queue", "s
 def test_what_holds_holds_on_a_host_that_does_less(name: str) -> None:
     for case in load_bug(name).cases:
         if case.expected == "holds":
-            for trouble in STEPS & {*troubles(case.protocol.features)}:
+            for trouble in STEPS & {*troubles(case.protocol.host)}:
                 assert judge(on(case.protocol, trouble)).verdict == "holds", (case.name, trouble)
 
 
@@ -164,34 +168,25 @@ def test_needs_and_necessities_of_one_that_everybody_knows() -> None:
 
 def changed(monkeypatch: pytest.MonkeyPatch, mutant: str) -> None:
     """One rule of the machine less."""
-    complete, take, drop = machine._complete, machine.take, machine._drop
+    complete, drop = HostCaches._complete, caches._drop
     match mutant:
         case "no clean":
 
-            def completed(model: Model, state: State, core: int, done: Pending) -> State:
+            def completed(self: HostCaches, memory: Caches, core: int, done: Pending) -> Caches:
                 if done.target >= 0:
-                    return complete(model, state, core, done)
-                left = state.pending[core] - {done}
-                return state._replace(pending=(*state.pending[:core], left, *state.pending[core + 1 :]))
+                    return complete(self, memory, core, done)
+                return memory._replace(pending=replaced(memory.pending, core, memory.pending[core] - {done}))
 
-            monkeypatch.setattr(machine, "_complete", completed)
+            monkeypatch.setattr(HostCaches, "_complete", completed)
         case "no invalidation":
-            monkeypatch.setattr(machine, "_drop", lambda state, core, line: state)
+            monkeypatch.setattr(caches, "_drop", lambda memory, core, line: memory)
         case "isb drops nothing":
-            monkeypatch.setattr(
-                machine,
-                "take",
-                lambda model, state, core, thread, action: (
-                    (state, 0, None) if isinstance(action, machine.Sync) else take(model, state, core, thread, action)
-                ),
-            )
+            monkeypatch.setattr(SyncContext, "taken", lambda self, model, state, core, thread: iter([(state, 0, None)]))
         case "invalidation purges the queue":
             monkeypatch.setattr(
-                machine,
+                caches,
                 "_drop",
-                lambda state, core, line: drop(state, core, line)._replace(
-                    ahead=(*state.ahead[:core], None, *state.ahead[core + 1 :])
-                ),
+                lambda memory, core, line: drop(memory, core, line)._replace(ahead=replaced(memory.ahead, core, None)),
             )
 
 
@@ -404,7 +399,7 @@ def test_an_unknown_bug_and_a_mixed_check_are_refused(staleline: Staleline) -> N
 @given(data=st.data())
 def test_a_mangled_protocol_is_read_or_refused(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     name = data.draw(st.sampled_from(bug_names()))
-    text = (Path(machine.__file__).parent / "known_bugs" / f"{name}.toml").read_text("utf-8")
+    text = (importlib.resources.files(known_bugs) / f"{name}.toml").read_text("utf-8")
     at = data.draw(st.integers(0, len(text)))
     text = text[:at] + data.draw(st.text(max_size=5)) + text[at + data.draw(st.integers(0, 40)) :]
     try:
@@ -414,7 +409,7 @@ def test_a_mangled_protocol_is_read_or_refused(data: st.DataObject, tmp_path_fac
 
 
 def test_features_of_a_protocol_are_those_of_its_file(tmp_path: Path) -> None:
-    assert document(tmp_path, MINE).cases[0].protocol.features == Features()
+    assert document(tmp_path, MINE).cases[0].protocol.host == ProtocolHost()
 
 
 # --------------------------------------------------------------------------------------------------- on an architecture
@@ -436,8 +431,9 @@ def test_a_bug_fails_on_its_architecture_and_a_fix_is_guaranteed(name: str) -> N
     architecture = "riscv" if document.isa.startswith("riscv") else "armv8"
     for case in document.cases:
         host = "armv8-dic" if "coherent host" in case.name else architecture
-        features = replace(case.protocol.features, architecture=host)
-        assert (judge(replace(case.protocol, features=features)).verdict == case.expected) == (
-            (name, case.name) not in LESS
-        ), case.name
-        assert story(judge(replace(case.protocol, features=features))) or case.expected == "holds"
+        asked = case.protocol.host
+        assert isinstance(asked.rules, Features)
+        rules = replace(RULES[host], ahead=asked.rules.fetches_ahead)
+        protocol = replace(case.protocol, host=replace(asked, rules=rules))
+        assert (judge(protocol).verdict == case.expected) == ((name, case.name) not in LESS), case.name
+        assert story(judge(protocol)) or case.expected == "holds"

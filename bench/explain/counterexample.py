@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from bench.machine import Event, Kind, State, Transition, initial
 from bench.machine.actions import (
     AcquireLock,
-    Action,
     BeginTranslation,
     CleanLine,
     DataBarrier,
@@ -24,7 +23,7 @@ from bench.machine.actions import (
     SyncContext,
 )
 from bench.machine.memory import Put, Stored
-from bench.machine.model import Label, Model, Step
+from bench.machine.model import Action, Label, Model, Step
 from bench.program.compiler import OTHER
 from bench.support.text import listed
 from strategies.writes import Unit
@@ -440,7 +439,8 @@ class _Explainer:
             case Kind.DRAIN:
                 return f"stores drain in order; {self._drained(move)}"
             case Kind.COMPLETE if event.detail == 0:
-                return f"maintenance may complete before its barrier; memory now holds {self._holds(after.memory.memory, at)}"
+                held = self._holds(after.memory.memory, at)
+                return f"maintenance may complete before its barrier; memory now holds {held}"
             case Kind.COMPLETE:
                 return "maintenance may complete before its barrier; the next fetch there fills the line anew"
             case Kind.SWITCH:

@@ -1,7 +1,7 @@
 """What threads do: one class for each action, and all that is to be said of it.
 
 ``taken``      what it does: the states after it
-``footprint``  what it reads and writes, for the compiled search; one without is refused there
+``footprint``  what it reads and writes, for the compiled search, which refuses an action that does not say so
 ``renamed``    the same action with blocks, cells and lines that a symmetry exchanges
 ``called``     its name in an explanation
 
@@ -11,50 +11,23 @@ lowered to these.
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
-from bench.machine.footprint import Cut, Footprint, NotCompiledError, Taking
+from bench.machine.footprint import CompiledAction, Cut, Taking
 from bench.machine.memory import Stored
-from bench.machine.model import Model
+from bench.machine.model import Action, Model, Taken
 from bench.machine.renaming import Swap
 from bench.machine.scheduling import arrived
+from bench.machine.slots import Footprint
 from bench.machine.state import State, replaced
 from strategies.operations import Scope
-
-Taken: TypeAlias = tuple[State, int, tuple[int, int] | None]
-"""A state after an action, the result, and the unit fetched wrong."""
-
-
-class Action(abc.ABC):
-    """What one step of a thread does."""
-
-    __slots__ = ()
-
-    @abc.abstractmethod
-    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
-        """Each state after it, its result and the unit fetched wrong; none while it must wait."""
-
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
-        """What it reads and writes.  Raises ``NotCompiledError`` for an action that has not said so."""
-        raise NotCompiledError(f"{type(self).__name__} has no footprint")
-
-    def renamed(self, swap: Swap) -> Action:
-        """The same action after a swap; swapped threads have one program, and no action names a core."""
-        return self
-
-    def called(self, locks: Sequence[str]) -> str:
-        """Its name in an explanation, given the names of the locks."""
-        raise AssertionError(f"a {type(self).__name__} is called by what it is a part of")
-
 
 # --- Stores, loads and fetches --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class IssueStore(Action):
+class IssueStore(CompiledAction):
     """One single-copy atomic store."""
 
     stored: Stored
@@ -67,12 +40,12 @@ class IssueStore(Action):
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return cut.store(taking.core, self.stored)
 
-    def renamed(self, swap: Swap) -> Action:
+    def renamed(self, swap: Swap) -> CompiledAction:
         return IssueStore(swap.stored(self.stored))
 
 
 @dataclass(frozen=True, slots=True)
-class LoadUnit(Action):
+class LoadUnit(CompiledAction):
     """Load the ``cells`` of a unit, none if it is not live; ``lines`` are the data lines that it lies in."""
 
     cells: tuple[int, ...]
@@ -85,12 +58,12 @@ class LoadUnit(Action):
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return cut.load(taking, self.cells, self.lines)
 
-    def renamed(self, swap: Swap) -> Action:
+    def renamed(self, swap: Swap) -> CompiledAction:
         return LoadUnit(tuple(swap.cells[cell] for cell in self.cells), swap.data_lines(self.lines))
 
 
 @dataclass(frozen=True, slots=True)
-class FetchUnit(Action):
+class FetchUnit(CompiledAction):
     """Fetch live unit number ``position`` of block ``tb``, of which unit ``expected`` would come next in order.
 
     ``expected`` is 0 when the block is entered.  ``position`` is None if the path meets no live unit at all.
@@ -107,9 +80,9 @@ class FetchUnit(Action):
             yield state._replace(memory=memory), 0, wrong
 
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
-        return cut.fetch(self, taking)
+        return cut.fetch(taking, self.tb, self.position)
 
-    def renamed(self, swap: Swap) -> Action:
+    def renamed(self, swap: Swap) -> CompiledAction:
         return replace(self, tb=swap.tbs[self.tb])
 
 
@@ -156,7 +129,7 @@ class ObserveUnit(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class CleanLine(Action):
+class CleanLine(CompiledAction):
     """Clean a data line."""
 
     line: int
@@ -167,7 +140,7 @@ class CleanLine(Action):
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return cut.clean(taking.core, self.line)
 
-    def renamed(self, swap: Swap) -> Action:
+    def renamed(self, swap: Swap) -> CompiledAction:
         return CleanLine(swap.dlines[self.line])
 
     def called(self, locks: Sequence[str]) -> str:
@@ -175,7 +148,7 @@ class CleanLine(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class InvalidateLines(Action):
+class InvalidateLines(CompiledAction):
     """Invalidate instruction lines: ``ilines`` for each core; if ``deferred``, idle cores do so when they next run."""
 
     ilines: tuple[tuple[int, ...], ...]
@@ -197,7 +170,7 @@ class InvalidateLines(Action):
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return cut.invalidate(taking.core, self, deferred=self.deferred)
 
-    def renamed(self, swap: Swap) -> Action:
+    def renamed(self, swap: Swap) -> CompiledAction:
         return replace(self, ilines=tuple(swap.instruction_lines(hit) for hit in self.ilines))
 
     def called(self, locks: Sequence[str]) -> str:
@@ -205,7 +178,7 @@ class InvalidateLines(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class DataBarrier(Action):
+class DataBarrier(CompiledAction):
     """Wait for this core's stores and maintenance."""
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
@@ -220,7 +193,7 @@ class DataBarrier(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class StoreBarrier(Action):
+class StoreBarrier(CompiledAction):
     """Wait for the stores of this core."""
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
@@ -232,7 +205,7 @@ class StoreBarrier(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class SyncContext(Action):
+class SyncContext(CompiledAction):
     """Synchronise the context of this core: drop what it has fetched ahead."""
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
@@ -246,7 +219,7 @@ class SyncContext(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class SyncAllCores(Action):
+class SyncAllCores(CompiledAction):
     """Synchronise the context of every core, after the stores before it."""
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
@@ -270,7 +243,7 @@ class FenceI(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class NoEffect(Action):
+class NoEffect(CompiledAction):
     """A step that touches nothing the machine keeps."""
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
@@ -295,7 +268,7 @@ class EnableMmu(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class AcquireLock(Action):
+class AcquireLock(CompiledAction):
     """Acquire lock number ``lock``, exclusively or shared."""
 
     lock: int
@@ -316,7 +289,7 @@ class AcquireLock(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class ReleaseLock(Action):
+class ReleaseLock(CompiledAction):
     """Release lock number ``lock``."""
 
     lock: int
@@ -361,7 +334,7 @@ class WaitFlag(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class DiscardBuffer(Action):
+class DiscardBuffer(CompiledAction):
     """Discard the whole code buffer, while nobody is in it."""
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
@@ -381,7 +354,7 @@ class DiscardBuffer(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class BeginTranslation(Action):
+class BeginTranslation(CompiledAction):
     """Begin to translate a discarded block anew."""
 
     tb: int
@@ -393,7 +366,7 @@ class BeginTranslation(Action):
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return Footprint(guards=(cut.view("block", self.tb),), parts=(cut.block(self, self.tb),))
 
-    def renamed(self, swap: Swap) -> Action:
+    def renamed(self, swap: Swap) -> CompiledAction:
         return BeginTranslation(swap.tbs[self.tb])
 
     def called(self, locks: Sequence[str]) -> str:
@@ -401,7 +374,7 @@ class BeginTranslation(Action):
 
 
 @dataclass(frozen=True, slots=True)
-class EndTranslation(Action):
+class EndTranslation(CompiledAction):
     """The block has been translated anew and may be run."""
 
     tb: int
@@ -412,7 +385,7 @@ class EndTranslation(Action):
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return Footprint(parts=(cut.block(self, self.tb),))
 
-    def renamed(self, swap: Swap) -> Action:
+    def renamed(self, swap: Swap) -> CompiledAction:
         return EndTranslation(swap.tbs[self.tb])
 
     def called(self, locks: Sequence[str]) -> str:

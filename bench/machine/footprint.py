@@ -9,67 +9,28 @@ from nothing else.  So a part needs to be computed by the machine but once for e
 Which steps are worth asking for follows from a slot or two, the *driver*: the steps of a thread from its place, the
 completion of maintenance from what is pending on its core, and so on (``locals_at``).
 
-What an action reads and writes it says itself (``Action.footprint``), in the words of ``Cut``; one that has not said so
-is refused.  That a part reads enough is tested against the machine: what it writes changes with no slot that it does
-not read.
+What an action reads and writes it says itself (``CompiledAction``), in the words of ``Cut``; any other is
+refused.  That a part reads enough is tested against the machine: what it writes changes with no slot that it does not
+read.
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from bench.machine.caches import Caches, Features
 from bench.machine.memory import Stored
-from bench.machine.model import Model, Step
+from bench.machine.model import Action, Model, Step
+from bench.machine.renaming import Swap
+from bench.machine.slots import Footprint, Part, Slot, View
 from bench.machine.state import Event, Kind, StateOf
-
-if TYPE_CHECKING:
-    from bench.machine.actions import Action, FetchUnit
 
 
 class NotCompiledError(Exception):
     """The compiled search cannot represent a model: an action without a footprint, or a state that has more to it."""
-
-
-class Slot(NamedTuple):
-    """A part of the state: ``what`` and whose, e.g. ``("icache", core, line)``."""
-
-    what: str
-    at: int = 0
-    line: int = 0
-
-
-class View(NamedTuple):
-    """As much of a slot's value as a part looks at; the whole value if there is no ``aspect``."""
-
-    slot: int
-    aspect: str = ""
-    cells: tuple[int, ...] = ()
-
-
-class Part(NamedTuple):
-    """What is written to the slots ``writes`` as a function of the ``reads``.  Parts with one ``key`` are the same.
-
-    ``fetches``: what it reads says whether a unit is fetched wrong.
-    """
-
-    key: Hashable
-    reads: tuple[View, ...]
-    writes: tuple[int, ...]
-    fetches: bool = False
-
-
-class Footprint(NamedTuple):
-    """What an action looks at to see whether it can be taken, and what it consists of.
-
-    ``decides``: its result decides the place after it, which one of the ``parts`` then writes.
-    """
-
-    guards: tuple[View, ...] = ()
-    parts: tuple[Part, ...] = ()
-    decides: bool = False
 
 
 class Taking(NamedTuple):
@@ -80,6 +41,20 @@ class Taking(NamedTuple):
     place: int
     number: int
     step: Step
+
+
+class CompiledAction(Action):
+    """An action that the compiled search can take, since it says what it reads, writes and becomes under a symmetry."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+        """What it reads and writes."""
+
+    def renamed(self, swap: Swap) -> CompiledAction:
+        """The same action after a swap; swapped threads have one program, and no action names a core."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +212,8 @@ class Cut:
                         yield self._complete(slot.at, item.target, item.line)
 
     def _step(self, core: int, thread: int, place: int, number: int, step: Step) -> Local:
+        if not isinstance(step.action, CompiledAction):
+            raise NotCompiledError(f"{type(step.action).__name__} has no footprint")
         found = step.action.footprint(self, Taking(core, thread, place, number, step))
         guards = [] if self._stays else [self.view("running", core)]
         if step.needs_block is not None:
@@ -317,12 +294,12 @@ class Cut:
             parts += (self._own(("load", core, line), Slot("line", line)) for line in lines)
         return Footprint(parts=tuple(parts), decides=bool(cells))
 
-    def fetch(self, fetch: FetchUnit, taking: Taking) -> Footprint:
+    def fetch(self, taking: Taking, tb: int, position: int | None) -> Footprint:
         """A fetch of a block's unit."""
         core = taking.core
         leaves = self.model.programs[taking.thread].place(taking.step.after(0)).inside is None
-        cells = self.model.units[fetch.tb][fetch.position] if fetch.position is not None else ()
-        part = self._through(("fetch", core, fetch, leaves), core, cells)._replace(fetches=True)
+        cells = self.model.units[tb][position] if position is not None else ()
+        part = self._through(("fetch", core, taking.step.action, leaves), core, cells)._replace(fetches=True)
         return Footprint(self.empty_buffer(core) if self.features.checks_pipeline else (), (part,))
 
     def clean(self, core: int, line: int) -> Footprint:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import abc
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from bench.hosts import Host, Target
 from bench.machine.allowed import ArchitectureMemory
@@ -13,11 +14,26 @@ from bench.machine.architecture import RULES, Rules
 from bench.machine.caches import Features, HostCaches, features_of
 from bench.machine.cells import Cells
 from bench.machine.memory import MemorySystem
+from bench.machine.state import State
 from bench.scenarios import Role, Scenario
 from strategies.writes import Unit
 
-if TYPE_CHECKING:
-    from bench.machine.actions import Action
+Taken: TypeAlias = tuple[State, int, tuple[int, int] | None]
+"""A state after an action, the result, and the unit fetched wrong."""
+
+
+class Action(abc.ABC):
+    """What one step of a thread does (``bench/machine/actions.py``)."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        """Each state after it, its result and the unit fetched wrong; none while it must wait."""
+
+    def called(self, locks: Sequence[str]) -> str:
+        """Its name in an explanation, given the names of the locks."""
+        raise AssertionError(f"a {type(self).__name__} is called by what it is a part of")
 
 
 @dataclass(frozen=True, slots=True)

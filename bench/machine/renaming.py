@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.machine.caches import Pending
-from bench.machine.footprint import Slot
 from bench.machine.memory import Stored
+from bench.machine.slots import Slot
 
 
 @dataclass(frozen=True, slots=True)

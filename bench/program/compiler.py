@@ -30,7 +30,6 @@ from bench.hosts.profile import Flush as Recipe
 from bench.hosts.profile import Target
 from bench.machine.actions import (
     AcquireLock,
-    Action,
     BeginTranslation,
     CleanLine,
     DataBarrier,
@@ -47,7 +46,7 @@ from bench.machine.actions import (
 )
 from bench.machine.cells import Cells, members
 from bench.machine.memory import Put, Stored
-from bench.machine.model import Label, Model, Place, Step, rules_of
+from bench.machine.model import Action, Label, Model, Place, Step, rules_of
 from bench.program.effects import Call, LiveUnits, live_units, lock_names, refuse_unbalanced_locks
 from bench.program.layout import Layout, LayoutName, Span
 from bench.scenarios import Role, Scenario

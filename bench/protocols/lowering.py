@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from bench.machine.actions import (
     AcquireLock,
-    Action,
     CleanLine,
     DataBarrier,
     DeferToMove,
@@ -36,7 +35,7 @@ from bench.machine.actions import (
 )
 from bench.machine.cells import Cells, members
 from bench.machine.memory import Put, Stored
-from bench.machine.model import Label, Model, Place, Step
+from bench.machine.model import Action, Label, Model, Place, Step
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Protocol, Thread
 from bench.scenarios import Role, Scenario
@@ -181,7 +180,7 @@ class Lowering:
             ),
             rules=host.rules,
             scenario=Scenario("protocol", host.cores, (Role.RETRANSLATOR,) * len(protocol.threads), False, 0, 0, 0),
-            unit_at=(),
+            unit_at=((),) * len(protocol.threads),
             home=tuple(thread.core for thread in protocol.threads),
             locks=tuple(self._locks),
             programs=self.programs,

@@ -31,7 +31,7 @@ PLAIN = Features(
 class ProtocolHost:
     """What a protocol says of its host.
 
-    ``rules``: those of its memory, or of an architecture.  ``instruction_lines``: bytes, of each core.  ``data_line`` in
+    ``rules``: those of its memory, or of an architecture.  ``instruction_lines`` (of each core) and ``data_line`` in
     bytes.  ``evicts``: a data line may be written back at any time; ``prefetches``: an instruction line may be filled
     without an execution.  ``icache``: with ``vipt`` a second virtual address has an instruction line of its own.
     """

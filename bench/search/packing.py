@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.machine import Kind
-from bench.machine.footprint import View
+from bench.machine.slots import View
 from bench.search.outcome import WAITED_FOR
 from bench.search.relation import LocalStep, NewImage, NewResult, News, NewSteps, NewValue, Numbers, Relation, Result
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bench.machine import Event, Kind, Model, State, Transition, initial, step
-from bench.machine.footprint import Cut, Local, NotCompiledError, Part, View
+from bench.machine.footprint import Cut, Local, NotCompiledError
+from bench.machine.slots import Part, View
 from bench.scenarios import Role
 from bench.search.question import Question
 from bench.search.symmetry import Symmetry

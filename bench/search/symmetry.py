@@ -15,9 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.machine.actions import Action
-from bench.machine.footprint import Cut
-from bench.machine.model import Automaton, Model, Place, Step
+from bench.machine.footprint import CompiledAction, Cut
+from bench.machine.model import Action, Automaton, Model, Place, Step
 from bench.machine.renaming import Swap
 
 
@@ -84,7 +83,7 @@ class Symmetry:
         )
         senses = [
             (
-                step.action.renamed(swap),
+                _renamed(step.action, swap),
                 None if (tb := step.needs_block) is None else swap.tbs[tb],
                 step.label.detail,
                 swap.tbs[step.label.tb],
@@ -94,6 +93,12 @@ class Symmetry:
         if not alike or any(sense not in there for sense in senses):
             raise AsymmetryError
         return [there[sense] for sense in senses]
+
+
+def _renamed(action: Action, swap: Swap) -> Action:
+    if not isinstance(action, CompiledAction):
+        raise AsymmetryError
+    return action.renamed(swap)
 
 
 def _sense(step: Step) -> tuple[Action, int | None, str, int]:
@@ -158,7 +163,8 @@ def _cores(model: Model, one: int, other: int) -> Swap | None:
     """The swap of two cores and of the threads that are bound to them, if these do the same."""
     moves = model.scenario.moves
     alike = len({(of, held) for of, held in zip(model.cells.iline_of, model.cells.iline_cells, strict=True)}) == 1
-    if not alike or model.switches or not (moves or model.programs[one] is model.programs[other]):
+    bound = max(one, other) < len(model.programs) and model.programs[one] is model.programs[other]
+    if not alike or model.switches or not (moves or bound):
         return None
     threads = tuple(range(len(model.programs)))
     cores = _swapped(model.scenario.cores, one, other)

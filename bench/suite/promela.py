@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 from bench.machine.actions import (
     AcquireLock,
-    Action,
     CleanLine,
     DataBarrier,
     FetchUnit,
@@ -26,7 +25,7 @@ from bench.machine.actions import (
     SyncContext,
 )
 from bench.machine.memory import Stored
-from bench.machine.model import Model
+from bench.machine.model import Action, Model
 from bench.scenarios import Role
 from strategies.operations import Scope
 
