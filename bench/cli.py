@@ -556,10 +556,10 @@ def compare(
     if save is not None:
         baseline.refuse_unkeepable(save)
     if plot is not None:
-        from bench.report.plots import refuse_unplottable
+        from bench.report.charts import refuse_undrawable
         from bench.support.files import refuse_unwritable
 
-        refuse_unplottable(plot)
+        refuse_undrawable(plot)
         refuse_unwritable(plot)
     named, by_name = _scenarios(scenario)
     options = Options(
@@ -593,10 +593,10 @@ def compare(
                 )
             )
     if plot is not None:
-        from bench.report.comparison_plot import as_plot
+        from bench.report.charts import as_file, of_comparisons
         from bench.support.files import replacing
 
-        picture = as_plot(results, plot.suffix)
+        picture = as_file(of_comparisons(results), plot.suffix)
         with replacing(plot) as file:
             file.write(picture)
     document = comparisons.compared_objects(results)
@@ -821,7 +821,7 @@ def risk(
     Also: staleline risk --strategy unfixed --per-operation write_back=1e-6,drop=1e-3
     """
     from bench.replay.parameters import Parameters
-    from bench.report import chains, plots, risks, tornado
+    from bench.report import chains, charts, risks
     from bench.risk import given
     from bench.risk.pressure import Pressure
     from bench.risk.risk import Bench
@@ -832,7 +832,7 @@ def risk(
     if plot is not None:
         if not sensitivity:
             raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
-        plots.refuse_unplottable(plot)
+        charts.refuse_undrawable(plot)
         refuse_unwritable(plot)
     if simulate and not (per_operation and 2 <= simulate <= 10**8 and seed >= 0):
         raise InputError(
@@ -880,7 +880,7 @@ def risk(
                     tell(f"{found.name}: {one.name}, {name}", len(results))
                     results.append(bench.ask(one, name, sensitivity=sensitivity))
     if plot is not None:
-        drawn = tornado.tornado(results, pressure, plot.suffix)
+        drawn = charts.as_file(charts.of_risks(results, pressure), plot.suffix)
         with replacing(plot) as file:
             file.write(drawn)
     if format == "json":

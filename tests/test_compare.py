@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
@@ -175,11 +176,29 @@ def test_memory_has_a_unit() -> None:
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
 def test_a_comparison_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install 'staleline[plot]')")
+    pytest.importorskip("vl_convert", reason="vl-convert-python is not installed (pip install 'staleline[plot]')")
     file = tmp_path / f"plot.{suffix}"
     words = ["compare", str(tiny_trace), "--host", "cortex-a9,arm926", "--strategy", "unfixed,idempotent,side-table"]
     ran = staleline(*words, "--scenario", "system", "--plot", str(file))
     assert (ran.status, ran.err) == (0, "")
     assert file.read_bytes().startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
+    if suffix == "svg":
+        texts = [one.text for one in ElementTree.parse(file).iterfind(".//{*}text")]
+        assert {"side-table", "unfixed", "cells where it is right", "line flush"} <= {*texts}
+        assert "var(" not in file.read_text("utf-8")
     bad = staleline(*words, "--plot", str(tmp_path / "plot.gif"))
     assert (bad.status, bad.out) == (2, "")
+
+
+def test_where_charts_cannot_be_drawn_the_extra_is_named(
+    tiny_trace: Path, tmp_path: Path, staleline: Staleline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.report.charts.installed", lambda: False)
+    words = ["compare", str(tiny_trace), "--host", "arm926", "--strategy", "unfixed", "--scenario", "system"]
+    ran = staleline(*words, "--plot", str(tmp_path / "plot.svg"))
+    assert (ran.status, ran.out) == (2, "")
+    assert "vl-convert-python is not installed; expected pip install 'staleline[plot]'" in ran.err
+    page = staleline(*words, "--format", "html")
+    assert page.status == 0
+    assert "<svg" not in page.out
+    assert page.out.count("Not drawn: needs pip install 'staleline[plot]'.") >= 2

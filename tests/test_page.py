@@ -66,7 +66,7 @@ class Outline(HTMLParser):
                 self.elsewhere.append(f"{tag} {name}={value}")
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag in ("line", "circle", "rect", "polyline")
+        assert tag in ("g", "line", "path", "rect", "text")
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -255,8 +255,9 @@ CONTRAST = """pairs => {
     return "rgb(255, 255, 255)";
   };
   return pairs.map(selector => {
-    const element = document.querySelector(selector);
-    const [one, other] = [luminance(getComputedStyle(element).color), luminance(behind(element))].sort((a, b) => b - a);
+    const element = document.querySelector(selector), style = getComputedStyle(element);
+    const ink = element instanceof SVGElement ? style.fill : style.color;
+    const [one, other] = [luminance(ink), luminance(behind(element))].sort((a, b) => b - a);
     return (one + 0.05) / (other + 0.05);
   });
 }"""
@@ -277,6 +278,9 @@ def test_light_and_dark_are_readable(opened: Tab) -> None:
         "a",
         "figcaption",
         "#beside h4",
+        ".chart text",
+        ".chart .role-axis-title text",
+        ".chart .role-legend text",
     ]
     for selector, ratio in zip(selectors, opened.tab.evaluate(CONTRAST, selectors), strict=True):
         assert ratio >= 4.5, selector
@@ -292,6 +296,31 @@ def test_states_are_told_without_colour(opened: Tab) -> None:
     )
     assert words <= {"okok", "wrong\u2717 wrong", "absent\u2013"}
     assert len(words) >= 2
+
+
+CUT = """() => [...document.querySelectorAll(".chart svg")].flatMap(svg => {
+  const all = [...svg.querySelectorAll("text")].filter(one => one.textContent && one.getAttribute("opacity") !== "0")
+    .map(one => [one.textContent, one.getBoundingClientRect()]);
+  const around = svg.getBoundingClientRect();
+  const cut = all.filter(([, box]) => box.left < around.left - 1 || box.right > around.right + 1
+    || box.top < around.top - 1 || box.bottom > around.bottom + 1);
+  const covered = all.filter(([, one], at) => all.slice(0, at).some(([, other]) => one.left < other.right - 1
+    && other.left < one.right - 1 && one.top < other.bottom - 3 && other.top < one.bottom - 3));
+  return [...cut, ...covered].map(([text]) => text);
+})"""
+
+
+@pytest.mark.parametrize("opened", [{"viewport": {"width": 390, "height": 844}}, {}], indirect=True)
+def test_no_text_of_a_chart_is_cut_or_covers_another(opened: Tab) -> None:
+    assert opened.tab.locator(".chart svg").count() == 5
+    assert opened.tab.evaluate(CUT) == []
+
+
+def test_marks_of_charts_say_what_they_show(opened: Tab) -> None:
+    titles = opened.tab.eval_on_selector_all(".chart title", "all => all.map(one => one.textContent)")
+    for said in ("unfixed: ", "unfixed, translate: ", "lock on this host: 50 cycles (20..200)", "lock from 0 cycles: "):
+        assert any(title.startswith(said) for title in titles), said
+    assert opened.tab.get_by_role("group", name="Overhead on arm926 with").count() == 1
 
 
 def test_a_screen_reader_finds_its_way(opened: Tab) -> None:

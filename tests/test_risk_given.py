@@ -63,7 +63,7 @@ def test_a_slice_that_ends_matters_only_where_threads_share_a_core(staleline: St
 
 @pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
 def test_the_sensitivity_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install 'staleline[plot]')")
+    pytest.importorskip("vl_convert", reason="vl-convert-python is not installed (pip install 'staleline[plot]')")
     file = tmp_path / f"tornado.{suffix}"
     line = ["risk", str(tiny_trace), "--strategy", "unfixed", "--scenario", "system", "--sensitivity"]
     ran = staleline(*line, "--plot", str(file))
@@ -77,7 +77,7 @@ def test_the_sensitivity_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path,
 
 
 def test_nothing_to_draw_is_said(tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed (pip install 'staleline[plot]')")
+    pytest.importorskip("vl_convert", reason="vl-convert-python is not installed (pip install 'staleline[plot]')")
     file = tmp_path / "none.svg"
     line = ["risk", str(tiny_trace), "--strategy", "idempotent", "--scenario", "system", "--sensitivity"]
     ran = staleline(*line, "--plot", str(file))

@@ -13,7 +13,6 @@ from bench.compare.comparison import Compared, Comparison
 from bench.hosts.profile import Figure
 
 What = Literal["line flush", "lock"]
-WHATS: tuple[What, ...] = ("line flush", "lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +61,17 @@ class BreakEven:
     crossings: tuple[Crossing, ...]
 
 
-def break_even(comparison: Comparison, what: What) -> BreakEven | None:
-    """For one host; None where no strategy is right, or the flush of the host has no price."""
+def break_evens(comparison: Comparison) -> tuple[BreakEven, ...]:
+    """For one host: the price of a line flush and that of a lock; none where no strategy is right."""
     host = comparison.host
-    isa = host.runs_as(comparison.isa)
-    figure: Figure = isa.flush.line if what == "line flush" else host.costs.lock
-    here = figure.in_cycles(host.clock_ghz)
-    lines = tuple(_line(row, what, here[1]) for row in comparison.rows if row.right)
-    return BreakEven(what, here, lines, stretches(lines), crossings(lines)) if lines else None
+    figures: dict[What, Figure] = {"line flush": host.runs_as(comparison.isa).flush.line, "lock": host.costs.lock}
+    found = []
+    for what, figure in figures.items():
+        here = figure.in_cycles(host.clock_ghz)
+        lines = tuple(_line(row, what, here[1]) for row in comparison.rows if row.right)
+        if lines:
+            found.append(BreakEven(what, here, lines, stretches(lines), crossings(lines)))
+    return tuple(found)
 
 
 def _line(row: Compared, what: What, price: float) -> Line:

@@ -16,14 +16,14 @@ import numpy as np
 
 from bench.check.cell import Checked
 from bench.check.command import command
-from bench.compare.breakeven import WHATS, BreakEven, break_even
+from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
 from bench.explain.counterexample import Row
 from bench.replay.parameters import Parameters
+from bench.report import charts
 from bench.report.checks import verdict
 from bench.report.comparisons import sentences
 from bench.report.costs import cycles, memory, number, share
-from bench.report.page import charts
 from bench.report.provenance import command_line, commit, installed
 from bench.report.tradeoff import PARTS, frontier, points
 from bench.traces.trace import Trace
@@ -133,9 +133,13 @@ def _folded(summary: str, *inside: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>{''.join(inside)}</details>"
 
 
-def _figure(drawing: str, caption: str = "") -> str:
-    said = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f"<figure>{drawing}{said}</figure>"
+def _figure(chart: charts.Chart, *captions: str) -> str:
+    """A chart that scrolls by itself where it is wider than the page; what to install where it cannot be drawn."""
+    said = f"<figcaption>{''.join(f'<p>{escape(text)}</p>' for text in captions)}</figcaption>" if captions else ""
+    if not charts.installed():
+        return f'<figure><p class="soft">Not drawn: needs {charts.INSTALL}.</p>{said}</figure>'
+    name = f'tabindex="0" role="group" aria-label="{escape(chart["title"])}"'
+    return f'<figure><div class="chart" {name}>{charts.as_svg(chart)}</div>{said}</figure>'
 
 
 def _many(compared: Sequence[Comparison]) -> bool:
@@ -244,11 +248,11 @@ def _parts(compared: Sequence[Comparison]) -> Iterable[str]:
 def _prices(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>Break-even: for which price does the order of the right strategies change?</h2>"
     for comparison in compared:
-        for what in WHATS:
-            found = break_even(comparison, what)
-            if found is not None:
-                yield f"<h3>{escape(comparison.host.name)}: the price of a {what}</h3>"
-                yield _figure(charts.prices(found), told(found))
+        found = break_evens(comparison)
+        if found:
+            yield f"<h3>{escape(comparison.host.name)} with {escape(comparison.translator)}</h3>"
+            captions = (f"The price of a {one.what}: {told(one)}" for one in found)
+            yield _figure(charts.prices(found, comparison.host.name), *captions)
 
 
 def told(found: BreakEven) -> str:
