@@ -68,11 +68,7 @@ def as_file(charts: Sequence[Chart], suffix: str) -> bytes:
     """One file with these charts, one below the other, in the colours of the page by day."""
     import vl_convert
 
-    whole = {
-        "vconcat": list(charts),
-        "spacing": 40,
-        "resolve": {"scale": {"fill": "independent", "stroke": "independent"}},
-    }
+    whole = {"vconcat": list(charts), "resolve": {"scale": {"fill": "independent", "stroke": "independent"}}}
     drawn = _drawn(whole, "; ".join(chart["title"] for chart in charts))
     css = importlib.resources.files("bench.report.page").joinpath("page.css").read_text(encoding="utf-8")
     day = dict(re.findall(r"--([\w-]+): (#\w+)", css.split("@media")[0]))
@@ -164,7 +160,7 @@ def _labels(wanted: Iterable[tuple[float, float, str, int]], width: float) -> Ch
         half = len(text) * _CHARACTER / 2
         x = max(min(x, width - half), half)
         near = [top for left, top, other in placed if abs(x - left) < half + len(other) * _CHARACTER / 2]
-        tops = (y + way * moved for moved in range(5 * _LINE))
+        tops = (y + way * moved for moved in range(3 * _LINE))
         free = next((y for y in tops if all(abs(y - top) >= _LINE for top in near)), None)
         if free is not None:
             placed.append((x, free, text))
@@ -191,15 +187,15 @@ def tradeoff(found: Sequence[Point]) -> Chart:
     """Cost on a logarithmic axis that ends at the cheapest, cells in which it is right upwards."""
     axis = _Axis.over((value for p in found for value in (p.low, p.nominal, p.high)), _WIDTH, reverse=True)
     x = axis.channel("nominal", "overhead, share of the baseline: cheaper to the right", "~%")
-    height, cells = 270, max(point.of for point in found) or 1
+    height, cells = 300, max(point.of for point in found) or 1
     ticks = list(range(0, cells + 1, max(1, cells // 6)))
-    scale = {"domain": [0, cells], "range": [height, 0]}
+    scale = {"domain": [-0.1 * cells, cells]}
     y = _number("right", title="cells where it is right", axis={"values": ticks}, scale=scale)
     best = frontier(found)
 
     def label(point: Point) -> tuple[float, float, str, int]:
         way = -1 if point in best else 1
-        return axis.pixel(point.nominal), height * (1 - point.right / cells) + 17 * way, point.strategy, way
+        return axis.pixel(point.nominal), height * (1 - point.right / cells) / 1.1 + 17 * way, point.strategy, way
 
     values = [
         {
@@ -214,7 +210,7 @@ def tradeoff(found: Sequence[Point]) -> Chart:
     return {
         "title": "Where strategies are right against their cost: up and to the right is better",
         "width": _WIDTH,
-        "height": height + 2 * _LINE,
+        "height": height,
         "data": {"values": values},
         "encoding": {"x": x, "y": y},
         "layer": [
@@ -250,10 +246,8 @@ def parts(comparison: Comparison) -> Chart:
         {"strategy": row.strategy, "value": end, "text": number(row.cost.overhead.nominal)}
         for (row, _), end in zip(rows, sums, strict=True)
     ]
-    names = [part.replace("_", " ") for part in PARTS]
-    colours = {name: f"var(--{letter})" for name, letter in zip(names, "abcdefg", strict=True)}
-    used = [name for name in names if any(value["part"] == name for value in values)]
-    fill = _name("part", scale={"domain": used, "range": [colours[name] for name in used]})
+    colours = {part.replace("_", " "): f"var(--{letter})" for part, letter in zip(PARTS, "abcdefg", strict=True)}
+    fill = _name("part", scale={"domain": [*colours], "range": [*colours.values()]})
     x = _number("value", title="cycles, nominal", axis={"labelExpr": "format(datum.value, '~s')", "tickCount": 6})
     stacked = {**x, "stack": "zero"}
     return {
@@ -272,9 +266,8 @@ def parts(comparison: Comparison) -> Chart:
 
 def prices(found: Sequence[BreakEven], host: str) -> Chart:
     """For each price an axis with who is cheapest where, and the host's own price on it."""
-    edges = [(one.what, stretch.high) for one in found for stretch in one.stretches if stretch.high is not None]
-    axis = _Axis.over((*(edge for _, edge in edges), *(price for one in found for price in one.here)), _WIDTH)
-    here, stretches, labels = [], [], []
+    axis = _Axis.over((price for one in found for price in (*one.here, *_edges(one))), _WIDTH)
+    here, stretches, edges, labels = [], [], [], []
     for row, one in enumerate(found):
         low, nominal, high = one.here
         said = f"{one.what} on this host: {number(nominal)} cycles ({number(low)}..{number(high)})"
@@ -286,11 +279,12 @@ def prices(found: Sequence[BreakEven], host: str) -> Chart:
             said = f"{one.what} from {number(stretch.low)} cycles: {cheapest}"
             stretches.append({"what": one.what, "low": stretch.low, "high": end, "said": said})
             labels.append(((axis.pixel(stretch.low) + axis.pixel(end)) / 2, middle - 26, cheapest, -1))
-        labels += [(axis.pixel(edge), middle + 24, number(edge), 1) for what, edge in edges if what == one.what]
+        for edge in _edges(one):
+            edges.append({"what": one.what, "low": edge})
+            labels.append((axis.pixel(edge), middle + 24, number(edge), 1))
         labels.append((axis.pixel(nominal), middle + 40, f"this host: {number(nominal)} cycles", 1))
     x = axis.channel("low", "price in cycles", "~s")
     to = {"field": "high"}
-    marks = [{"what": what, "low": edge} for what, edge in edges]
     return {
         "title": f"Who is cheapest on {host} of those that are right, for which price",
         "width": _WIDTH,
@@ -301,10 +295,14 @@ def prices(found: Sequence[BreakEven], host: str) -> Chart:
             _layer("bar", {"color": "var(--mark)", "opacity": 0.3, "size": 34}, x2=to, description=_SAID),
             _layer("tick", {"color": "var(--mark)", "size": 34, "thickness": 2}, x={**x, "field": "nominal"}),
             _layer("rule", {"color": "var(--soft)"}, stretches, x2=to, description=_SAID),
-            _layer("tick", {"color": "var(--text)", "size": 30}, marks),
+            _layer("tick", {"color": "var(--text)", "size": 30}, edges),
             _labels(labels, _WIDTH),
         ],
     }
+
+
+def _edges(found: BreakEven) -> list[float]:
+    return [stretch.high for stretch in found.stretches if stretch.high is not None]
 
 
 # --- the chart of a risk ----------------------------------------------------------------------------------------------
@@ -312,10 +310,10 @@ def prices(found: Sequence[BreakEven], host: str) -> Chart:
 
 def of_risks(risks: Sequence[Risk], pressure: Pressure) -> list[Chart]:
     """A tornado for each cell that has swings.  Raises ``InputError`` where nothing has any."""
-    shown = [tornado(risk, pressure) for risk in risks if risk.swings]
-    if not shown:
+    charts = [tornado(risk, pressure) for risk in risks if risk.swings]
+    if not charts:
         raise InputError("no cell in which something can go wrong", place="--plot", expected="one, with --sensitivity")
-    return shown
+    return charts
 
 
 def tornado(risk: Risk, pressure: Pressure) -> Chart:
