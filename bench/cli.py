@@ -556,11 +556,9 @@ def compare(
     if save is not None:
         baseline.refuse_unkeepable(save)
     if plot is not None:
-        from bench.report.charts import refuse_undrawable
-        from bench.support.files import refuse_unwritable
+        from bench.report import charts
 
-        refuse_undrawable(plot)
-        refuse_unwritable(plot)
+        charts.refuse_undrawable(plot)
     named, by_name = _scenarios(scenario)
     options = Options(
         cores=cores,
@@ -593,12 +591,7 @@ def compare(
                 )
             )
     if plot is not None:
-        from bench.report.charts import as_file, of_comparisons
-        from bench.support.files import replacing
-
-        picture = as_file(of_comparisons(results), plot.suffix)
-        with replacing(plot) as file:
-            file.write(picture)
+        charts.write(charts.of_comparisons(results), plot)
     document = comparisons.compared_objects(results)
     if save is not None:
         baseline.keep(save, document, version=installed(), commit=commit(), command=command_line())
@@ -825,7 +818,6 @@ def risk(
     from bench.risk import given
     from bench.risk.pressure import Pressure
     from bench.risk.risk import Bench
-    from bench.support.files import refuse_unwritable, replacing
     from bench.traces.store import load_trace
 
     emit = _emitter(format, output)
@@ -833,7 +825,6 @@ def risk(
         if not sensitivity:
             raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
         charts.refuse_undrawable(plot)
-        refuse_unwritable(plot)
     if simulate and not (per_operation and 2 <= simulate <= 10**8 and seed >= 0):
         raise InputError(
             f"{simulate}, seed {seed}",
@@ -880,9 +871,7 @@ def risk(
                     tell(f"{found.name}: {one.name}, {name}", len(results))
                     results.append(bench.ask(one, name, sensitivity=sensitivity))
     if plot is not None:
-        drawn = charts.as_file(charts.of_risks(results, pressure), plot.suffix)
-        with replacing(plot) as file:
-            file.write(drawn)
+        charts.write(charts.of_risks(results, pressure), plot)
     if format == "json":
         emit(_json(risks.as_objects(results)))
     else:

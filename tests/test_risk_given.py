@@ -69,7 +69,7 @@ def test_the_sensitivity_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path,
     ran = staleline(*line, "--plot", str(file))
     assert (ran.status, ran.err) == (0, "")
     drawn = file.read_bytes()
-    assert drawn.startswith({"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
+    assert drawn.startswith({"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
     if suffix == "svg":
         ElementTree.fromstring(drawn)
         assert staleline(*line, "--plot", str(file)).status == 0

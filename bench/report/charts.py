@@ -20,6 +20,7 @@ from bench.report.tradeoff import PARTS, Point, frontier, points
 from bench.risk.pressure import Pressure
 from bench.risk.risk import Risk
 from bench.support.errors import InputError
+from bench.support.files import refuse_unwritable, replacing
 
 Chart = dict[str, Any]
 """A unit, layered or concatenated view of Vega-Lite with a ``title``; its colours are the page's CSS variables."""
@@ -51,11 +52,12 @@ def installed() -> bool:
 
 
 def refuse_undrawable(path: Path) -> None:
-    """Raise ``InputError`` for a file name of no known kind, and where charts cannot be drawn."""
+    """Raise ``InputError`` for a file that cannot be written or of no known kind, and where charts cannot be drawn."""
     if path.suffix not in SUFFIXES:
         raise InputError(repr(path.name), place="--plot", expected=f"a name that ends in {', '.join(SUFFIXES)}")
     if not installed():
         raise InputError("vl-convert-python is not installed", place="--plot", expected=INSTALL)
+    refuse_unwritable(path)
 
 
 def as_svg(chart: Chart) -> str:
@@ -64,8 +66,8 @@ def as_svg(chart: Chart) -> str:
     return ElementTree.tostring(drawn, encoding="unicode")
 
 
-def as_file(charts: Sequence[Chart], suffix: str) -> bytes:
-    """One file with these charts, one below the other, in the colours of the page by day."""
+def write(charts: Sequence[Chart], path: Path) -> None:
+    """One file with these charts, one below the other, in the colours of the page by day.  Raises ``InputError``."""
     import vl_convert
 
     whole = {"vconcat": list(charts), "resolve": {"scale": {"fill": "independent", "stroke": "independent"}}}
@@ -74,9 +76,11 @@ def as_file(charts: Sequence[Chart], suffix: str) -> bytes:
     day = dict(re.findall(r"--([\w-]+): (#\w+)", css.split("@media")[0]))
     drawn.insert(0, ElementTree.Element(f"{{{_SVG}}}rect", {"width": "100%", "height": "100%", "fill": day["back"]}))
     svg = re.sub(r"var\(--([\w-]+)\)", lambda name: day[name[1]], ElementTree.tostring(drawn, encoding="unicode"))
-    if suffix == ".png":
-        return vl_convert.svg_to_png(svg, scale=2)
-    return vl_convert.svg_to_pdf(svg) if suffix == ".pdf" else f'<?xml version="1.0" encoding="UTF-8"?>\n{svg}'.encode()
+    with replacing(path) as file:
+        if path.suffix == ".svg":
+            file.write(svg.encode())
+        else:
+            file.write(vl_convert.svg_to_pdf(svg) if path.suffix == ".pdf" else vl_convert.svg_to_png(svg, scale=2))
 
 
 def _drawn(view: Chart, name: str) -> ElementTree.Element:
@@ -206,7 +210,7 @@ def tradeoff(found: Sequence[Point]) -> Chart:
         }
         for point in found
     ]
-    others = sorted((point for point in found if point not in best), key=lambda point: (-point.right, point.nominal))
+    named = sorted(found, key=lambda point: (point not in best, -point.right, point.nominal))
     return {
         "title": "Where strategies are right against their cost: up and to the right is better",
         "width": _WIDTH,
@@ -217,7 +221,7 @@ def tradeoff(found: Sequence[Point]) -> Chart:
             _layer("rule", {"color": "var(--soft)"}, x={**x, "field": "low"}, x2={"field": "high"}),
             _layer("line", {"color": "var(--link)", "strokeDash": [6, 4]}, map(asdict, best)),
             _layer("point", {"size": 120, "opacity": 1}, description=_SAID, **_kinds("on the frontier", "not on it")),
-            _labels(map(label, (*best, *others)), _WIDTH),
+            _labels(map(label, named), _WIDTH),
         ],
     }
 
