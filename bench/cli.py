@@ -814,10 +814,11 @@ def risk(
     Also: staleline risk --strategy unfixed --per-operation write_back=1e-6,drop=1e-3
     """
     from bench.replay.parameters import Parameters
-    from bench.report import chains, charts, risks
-    from bench.risk import given
+    from bench.report import charts, risks
+    from bench.risk.given import GivenRisk, Probabilities
     from bench.risk.pressure import Pressure
-    from bench.risk.risk import Bench
+    from bench.risk.recorded import RecordedRisk
+    from bench.risk.risk import RiskModel
     from bench.traces.store import load_trace
 
     emit = _emitter(format, output)
@@ -849,27 +850,18 @@ def risk(
             _refuse_impossible(found, names, Options())
     strategies = _find_strategies(_listed(strategy))
     if per_operation:
-        probabilities = given.Probabilities.parsed(_listed(per_operation))
-        answers = [
-            given.ask(one, found, backend, name, probabilities, samples=simulate, seed=seed)
-            for found, backend in pairs
-            for one in strategies
-            for name in names
-        ]
-        if format == "json":
-            emit(_json(chains.as_objects(answers)))
-        else:
-            emit(chains.as_csv(answers) if format == "csv" else chains.as_text(answers, format))
-        return
-    recorded = load_trace(trace)
+        probabilities = Probabilities.parsed(_listed(per_operation))
+        models: list[RiskModel] = [GivenRisk(*pair, probabilities, simulate, seed) for pair in pairs]
+    else:
+        recorded, parameters = load_trace(trace), Parameters(as_recorded=as_recorded)
+        models = [RecordedRisk(*pair, recorded, pressure, parameters, rate, sensitivity) for pair in pairs]
     results: list[Risk] = []
     with _progress("risk", len(pairs) * len(strategies) * len(names)) as tell:
-        for found, backend in pairs:
-            bench = Bench(found, backend, recorded, pressure, Parameters(as_recorded=as_recorded), rate)
+        for model in models:
             for one in strategies:
                 for name in names:
-                    tell(f"{found.name}: {one.name}, {name}", len(results))
-                    results.append(bench.ask(one, name, sensitivity=sensitivity))
+                    tell(f"{model.host.name}: {one.name}, {name}", len(results))
+                    results.append(model.evaluate(one, name))
     if plot is not None:
         charts.write(charts.of_risks(results, pressure), plot)
     if format == "json":

@@ -15,8 +15,8 @@ from risk_cells import cell
 
 from bench.machine import Kind, State, environment_steps, finished, initial, program_steps, step
 from bench.machine.model import Model
-from bench.risk.causes import AT_ONCE, CHANCY, Cause
-from bench.risk.chain import Answer, Chain
+from bench.risk.causes import AT_ONCE, RANDOM_KINDS, Cause
+from bench.risk.chain import Chain, ChainFigures
 from bench.search.question import Question
 from bench.search.search import search
 from bench.support.errors import InputError
@@ -28,9 +28,9 @@ def evictions(write_back: float = 0.0, drop: float = 0.0) -> tuple[Cause, ...]:
     return Cause("evictions", write_back=write_back, drop=drop), AT_ONCE
 
 
-def asked(causes: tuple[Cause, ...], *arguments: str, **named: str) -> Answer:
+def asked(causes: tuple[Cause, ...], *arguments: str, **named: str) -> ChainFigures:
     """The answer for a shipped cell."""
-    return Chain(*cell(*arguments, **named), causes).answer(causes)
+    return Chain(*cell(*arguments, **named), causes).figures(causes)
 
 
 # ------------------------------------------------------------------------------------------------ closed forms
@@ -72,7 +72,7 @@ def test_where_stores_do_not_allocate_no_eviction_is_needed() -> None:
 
 
 def ways(model: Model, state: State, causes: tuple[Cause, ...]) -> Iterator[tuple[State, Fraction]]:
-    """The states after the environment's turn, by trying one event after the other on every branch by itself."""
+    """The states after the environment step, by trying one event after the other on every branch by itself."""
     branches = [(state, Fraction(1))]
     for cause in causes:
         following = []
@@ -87,7 +87,7 @@ def ways(model: Model, state: State, causes: tuple[Cause, ...]) -> Iterator[tupl
 def happened(model: Model, state: State, weight: Fraction, cause: Cause) -> list[tuple[State, Fraction]]:
     """The states after a cause has happened."""
     branches = [(state, weight)]
-    for kind in CHANCY:
+    for kind in RANDOM_KINDS:
         chance = Fraction(cause.of(kind))
         if not chance:
             continue
@@ -194,7 +194,7 @@ def test_both_figures_are_those_of_exact_fractions(
     strategy: str, host: str, translator: str, name: str, causes: tuple[Cause, ...]
 ) -> None:
     model, question = cell(strategy, host, translator, name)
-    answer = Chain(model, question, causes).answer(causes)
+    answer = Chain(model, question, causes).figures(causes)
     first, rounds = exactly(model, question, causes)
     assert answer.first == pytest.approx(float(first), rel=1e-11, abs=0)
     if first:
@@ -212,7 +212,7 @@ EVERYTHING = (Cause("everything", 1.0, 0.01, 0.02, 0.03, 0.5, 0.5, 0.06),)
 @pytest.mark.parametrize("name", ["system", "migrate"])
 def test_it_is_possible_exactly_where_check_finds_a_failure(strategy: str, name: str) -> None:
     model, question = cell(strategy, "cortex-a9", name=name)
-    answer = Chain(model, question, EVERYTHING).answer(EVERYTHING)
+    answer = Chain(model, question, EVERYTHING).figures(EVERYTHING)
     by_chance = replace(question, without=frozenset({Kind.AHEAD}))
     fails = search(model, by_chance, max_states=1_000_000).verdict != "holds"
     assert (answer.first > 0) is fails
@@ -234,7 +234,7 @@ def test_more_evictions_of_instruction_lines_do_not_make_the_first_rarer(
 ) -> None:
     model, question = cell("unfixed")
     chain = Chain(model, question, evictions(data, instruction))
-    often, seldom = chain.answer(evictions(data, instruction * more)), chain.answer(evictions(data, instruction))
+    often, seldom = chain.figures(evictions(data, instruction * more)), chain.figures(evictions(data, instruction))
     assert often.first >= seldom.first
 
 
@@ -270,4 +270,4 @@ def test_causes_that_need_another_structure_are_refused() -> None:
     model, question = cell("unfixed")
     chain = Chain(model, question, evictions(drop=0.1))
     with pytest.raises(InputError, match="other causes"):
-        chain.answer(evictions(write_back=0.1))
+        chain.figures(evictions(write_back=0.1))

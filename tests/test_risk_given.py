@@ -13,23 +13,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.hosts import load_host
-from bench.risk.given import OneThread, Probabilities, Threads, ask
+from bench.risk.given import GivenRisk, Probabilities
+from bench.risk.risk import MultiThreadedGiven, Risk, SingleThreadedGiven
 from bench.translators.registry import load_translator
 from strategies.registry import find
 
 SMALL = st.floats(-30, -0.5).map(lambda exponent: 10**exponent)
 
 
-def asked(settings: str, name: str = "system", strategy: str = "unfixed") -> OneThread | Threads | None:
+def asked(settings: str, name: str = "system", strategy: str = "unfixed", host: str = "cortex-a9") -> Risk:
     probabilities = Probabilities.parsed(settings.split(","))
-    return ask(find(strategy), load_host("cortex-a9"), load_translator("arm@2010"), name, probabilities).figures
+    return GivenRisk(load_host(host), load_translator("arm@2010"), probabilities).evaluate(find(strategy), name)
 
 
 @settings(max_examples=25, deadline=None)
 @given(data=SMALL, instruction=SMALL)
 def test_the_first_has_the_closed_form_that_the_readme_shows(data: float, instruction: float) -> None:
-    found = asked(f"write_back={data!r},drop={instruction!r}")
-    assert isinstance(found, OneThread)
+    found = asked(f"write_back={data!r},drop={instruction!r}").figures
+    assert isinstance(found, SingleThreadedGiven)
     exact = -math.expm1(3 * math.log1p(-data)) * (1 - data) * -math.expm1(7 * math.log1p(-instruction))
     assert found.first == pytest.approx(exact, rel=1e-10, abs=0)
 
@@ -38,15 +39,14 @@ def test_the_first_has_the_closed_form_that_the_readme_shows(data: float, instru
 @given(data=SMALL, instruction=SMALL)
 def test_schedulers_are_in_order_and_a_proven_strategy_is_at_0(data: float, instruction: float) -> None:
     text = f"write_back={data!r},drop={instruction!r}"
-    found = asked(text, "user")
-    assert isinstance(found, Threads)
+    found = asked(text, "user").figures
+    assert isinstance(found, MultiThreadedGiven)
     assert 0 < found.least <= found.slices <= found.greatest <= 1
-    assert asked(text, "user", "idempotent") == Threads(0.0, 0.0, 0.0)
+    assert asked(text, "user", "idempotent").figures == MultiThreadedGiven(0.0, 0.0, 0.0)
 
 
 def test_a_scenario_that_cannot_be_has_no_figures() -> None:
-    probabilities = Probabilities.parsed(["drop=0.5"])
-    one = ask(find("unfixed"), load_host("arm926"), load_translator("arm@2010"), "migrate", probabilities)
+    one = asked("drop=0.5", "migrate", host="arm926")
     assert (one.figures, one.nodes) == (None, 0)
 
 

@@ -1,4 +1,4 @@
-"""The answers of ``staleline risk`` as text, CSV and JSON."""
+"""The answers of ``staleline risk`` as text, CSV and JSON, along a trace or under given probabilities."""
 
 from __future__ import annotations
 
@@ -10,10 +10,31 @@ from typing import Any
 from bench.report.costs import number
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 from bench.risk.pressure import Pressure
-from bench.risk.risk import Alone, Range, Risk, Several
+from bench.risk.risk import MultiThreaded, MultiThreadedGiven, Range, Risk, SingleThreaded, SingleThreadedGiven
+from bench.risk.simulation import CONFIDENCE, Interval
 
 THREAD = "less than 1 every few millions"
 """The thread's own figure (10 January 2011)."""
+
+_LEGENDS = {
+    SingleThreaded: "One thread, per retranslation. Window: temporary values at the point of unification when it ends. "
+    "First: those that the next execution fetches, each retranslation from a clean start. Long run: wrong "
+    "executions carried along the trace, where what is wrong in memory stays until something writes it. Once "
+    "in: retranslations. Harm: wrong executions that do harm, not counting a branch that goes the same way.",
+    MultiThreaded: "Several threads: the probability that one retranslation by each, from a clean start, ends in a "
+    "wrong execution, under the scheduler that makes it least likely, one that goes by time slices, and the one that "
+    "makes it most likely.",
+}
+_ALONG = (
+    "In brackets: the least and the greatest with all quantities at their low ends, or all at their high ends; "
+    "with --sensitivity also with each by itself, which can be further out: what pushes out also heals. "
+    f"All of them are assumed; vary them with --parameter. The thread of 2011 says: {THREAD}."
+)
+_GIVEN = (
+    "Probabilities of a wrong fetch, of the units of one access. First: after one retranslation from a clean "
+    "start, where the block runs again after one operation. Long run: per retranslation, when that is done "
+    "again and again. Between two operations the environment tries everything once with the given probability."
+)
 
 
 def probability(value: float) -> str:
@@ -38,9 +59,59 @@ def _one_in(figure: Range) -> str:
 
 def decided(risk: Risk) -> float:
     """The figure that the swings are of, with all quantities at their values."""
-    if isinstance(risk.figures, Alone):
+    if isinstance(risk.figures, SingleThreaded):
         return risk.figures.long_run.nominal
-    return risk.figures.slices.nominal if risk.figures is not None else 0.0
+    return risk.figures.slices.nominal if isinstance(risk.figures, MultiThreaded) else 0.0
+
+
+def _exactly(value: float) -> str:
+    """Five significant digits: what is given has no range."""
+    return f"{value:.5g}"
+
+
+def _row(risk: Risk) -> dict[str, Cell]:
+    """A row of a table: its cells by header."""
+    return {"strategy": risk.strategy, "scenario": risk.scenario, **_figures(risk)}
+
+
+def _figures(risk: Risk) -> dict[str, Cell]:
+    match risk.figures:
+        case SingleThreaded() as found:
+            return {
+                "window": _range(found.window),
+                "first": _range(found.first),
+                "long run": _range(found.long_run),
+                "once in": _one_in(found.long_run),
+                "harm": _range(found.harm),
+                "harm per hour": _range(found.per_hour),
+            }
+        case MultiThreaded() as found:
+            return {
+                "least": _range(found.least),
+                "by time slices": _range(found.slices),
+                "greatest": _range(found.greatest),
+                "harm, by time slices": _range(found.harm),
+            }
+        case SingleThreadedGiven(first, long_run, residual, drawn):
+            cells: dict[str, Cell] = {
+                "first": _exactly(first),
+                "long run": _exactly(long_run),
+                "once in": number(1 / long_run) if long_run else "never",
+                "residual": f"{residual:.0e}",
+                "nodes": risk.nodes,
+            }
+            if drawn is not None:
+                interval = f"{drawn.mean:.3g} ({drawn.low:.3g}..{drawn.high:.3g})"
+                cells[f"first, drawn ({CONFIDENCE:.0%})"] = interval
+            return cells
+        case MultiThreadedGiven(least, slices, greatest):
+            return {
+                "least": _exactly(least),
+                "by time slices": _exactly(slices),
+                "greatest": _exactly(greatest),
+                "nodes": risk.nodes,
+            }
+    return {}
 
 
 def as_text(risks: Sequence[Risk], pressure: Pressure, style: str) -> str:
@@ -50,133 +121,86 @@ def as_text(risks: Sequence[Risk], pressure: Pressure, style: str) -> str:
         here = [risk for risk in risks if (risk.host.name, risk.translator) == key]
         first = here[0]
         derived = f" ({', '.join(first.host.derived)})" if first.host.derived else ""
-        title = f"{first.host.title}{derived} with {first.translator}, along {first.trace}"
-        parts += [title + ("; hypothetical: the host does not run what it emits" if first.what_if else ""), ""]
-        alone = [(risk, risk.figures) for risk in here if isinstance(risk.figures, Alone)]
-        if alone:
-            headers = ("strategy", "scenario", "window", "first", "long run", "once in", "harm", "harm per hour")
-            rows = [
-                (
-                    risk.strategy,
-                    risk.scenario,
-                    *map(_range, (found.window, found.first, found.long_run)),
-                    _one_in(found.long_run),
-                    _range(found.harm),
-                    _range(found.per_hour),
-                )
-                for risk, found in alone
-            ]
-            parts += [table(headers, rows, style), ""]
-        several = [(risk, risk.figures) for risk in here if isinstance(risk.figures, Several)]
-        if several:
-            by = ("strategy", "scenario", "least", "by time slices", "greatest", "harm, by time slices")
-            body = [
-                (risk.strategy, risk.scenario, *map(_range, (f.least, f.slices, f.greatest, f.harm)))
-                for risk, f in several
-            ]
-            parts += [table(by, body, style), ""]
+        by = f", along {first.trace}" if first.trace else ", by given probabilities per operation"
+        hypothetical = "; hypothetical: the host does not run what it emits" if first.what_if else ""
+        parts += [f"{first.host.title}{derived} with {first.translator}{by}{hypothetical}", ""]
+        for kind in (SingleThreaded, SingleThreadedGiven, MultiThreaded, MultiThreadedGiven):
+            rows = [_row(risk) for risk in here if isinstance(risk.figures, kind)]
+            if rows:
+                parts += [table(list(rows[0]), [list(row.values()) for row in rows], style), ""]
         missing = [f"{risk.strategy} in {risk.scenario}" for risk in here if risk.figures is None]
         if missing:
             parts += [fill(f"n/a on a host with one core: {', '.join(missing)}."), ""]
         for risk in here:
             if risk.swings:
-                parts += [*_tornado(risk, pressure, style), ""]
-    parts += _legend(risks)
-    return "\n".join(parts).rstrip()
+                parts += [*_sensitivity(risk, pressure, style), ""]
+    kinds = {type(risk.figures) for risk in risks}
+    parts += [fill(text) for kind, text in _LEGENDS.items() if kind in kinds]
+    parts.append(fill(_ALONG if risks[0].trace else _GIVEN))
+    return "\n".join(parts)
 
 
-def _tornado(risk: Risk, pressure: Pressure, style: str) -> list[str]:
-    what = "long run" if isinstance(risk.figures, Alone) else "by time slices"
-    quantities = pressure.quantities
+def _sensitivity(risk: Risk, pressure: Pressure, style: str) -> list[str]:
     rows: list[Sequence[Cell]] = []
     for swing in risk.swings:
-        quantity = quantities[swing.quantity]
+        quantity = pressure.quantities[swing.quantity]
         factor = f"{number(swing.factor, 2)}x" if isfinite(swing.factor) else "decides"
-        rows.append(
-            (
-                swing.quantity,
-                f"{quantity.low:g}..{quantity.high:g} {quantity.unit}",
-                probability(swing.at_low),
-                probability(swing.at_high),
-                factor,
-            )
-        )
+        ends = probability(swing.at_low), probability(swing.at_high)
+        rows.append((swing.quantity, f"{quantity.low:g}..{quantity.high:g} {quantity.unit}", *ends, factor))
     headers = ("quantity", "range", "at its low end", "at its high end", "changes it")
+    what = "long run" if isinstance(risk.figures, SingleThreaded) else "by time slices"
     return [f"What decides {what} of {risk.strategy} in {risk.scenario}:", "", table(headers, rows, style)]
 
 
-def _legend(risks: Sequence[Risk]) -> list[str]:
-    lines = []
-    if any(isinstance(risk.figures, Alone) for risk in risks):
-        lines.append(
-            "One thread, per retranslation. Window: temporary values at the point of unification when it ends. "
-            "First: those that the next execution fetches, each retranslation from a clean start. Long run: wrong "
-            "executions carried along the trace, where what is wrong in memory stays until something writes it. Once "
-            "in: retranslations. Harm: wrong executions that do harm, not counting a branch that goes the same way."
-        )
-    if any(isinstance(risk.figures, Several) for risk in risks):
-        lines.append(
-            "Several threads: the probability that one retranslation by each, from a clean start, ends in a wrong "
-            "execution, under the scheduler that makes it least likely, one that goes by time slices, and the one that "
-            "makes it most likely."
-        )
-    lines.append(
-        "In brackets: the least and the greatest with all quantities at their low ends, or all at their high ends; "
-        "with --sensitivity also with each by itself, which can be further out: what pushes out also heals. "
-        f"All of them are assumed; vary them with --parameter. The thread of 2011 says: {THREAD}."
-    )
-    return [fill(line) for line in lines]
+_RANGED = ("window", "first", "long_run", "harm", "per_hour", "least", "slices", "greatest")
+_ALONG_COLUMNS = (
+    *(f"{name}.{end}" for name in _RANGED for end in ("low", "nominal", "high")),
+    *("chain_first", "chain_long_run", "residual"),
+)
+_GIVEN_COLUMNS = (
+    *("first", "long_run", "residual", "least", "slices", "greatest"),
+    *(f"drawn.{field.name}" for field in fields(Interval)),
+)
 
 
 def as_csv(risks: Sequence[Risk]) -> str:
     """One row per strategy, host, translator and scenario."""
-    names = [field.name for kind in (Alone, Several) for field in fields(kind)]
-    ranged = [name for name in dict.fromkeys(names) if name not in _PLAIN]
-    headers = [
-        "strategy",
-        "host",
-        "translator",
-        "scenario",
-        "trace",
-        "what_if",
-        *(f"{name}_{end}" for name in ranged for end in ("low", "nominal", "high")),
-        *_PLAIN,
-    ]
+    along = risks[0].trace is not None
+    paths = _ALONG_COLUMNS if along else _GIVEN_COLUMNS
+    common = ("trace", "what_if") if along else ("what_if", "nodes")
+    headers = ["strategy", "host", "translator", "scenario", *common, *(path.replace(".", "_") for path in paths)]
     rows = []
     for risk in risks:
-        row: list[Cell] = [
-            risk.strategy,
-            risk.host.name,
-            risk.translator,
-            risk.scenario,
-            risk.trace,
-            str(risk.what_if).lower(),
-        ]
-        for name in ranged:
-            figure = getattr(risk.figures, name, None)
-            row += [figure.low, figure.nominal, figure.high] if figure is not None else [None] * 3
-        rows.append([*row, *(getattr(risk.figures, name, None) for name in _PLAIN)])
+        what_if = str(risk.what_if).lower()
+        row: list[Cell] = [risk.strategy, risk.host.name, risk.translator, risk.scenario]
+        row += [risk.trace, what_if] if along else [what_if, risk.nodes]
+        rows.append([*row, *(_at(risk.figures, path) for path in paths)])
     return comma_separated(headers, rows)
 
 
-_PLAIN = ("chain_first", "chain_long_run", "residual")
-"""Figures without a range."""
+def _at(figures: Any, path: str) -> Cell:
+    for name in path.split("."):
+        figures = getattr(figures, name, None)
+    found: Cell = figures
+    return found
 
 
 def as_objects(risks: Sequence[Risk]) -> dict[str, Any]:
     """The document of ``--format json``."""
-    return {"schema": SCHEMA, "risks": [_object(risk) for risk in risks]}
+    return {"schema": SCHEMA, "chains" if risks[0].trace is None else "risks": [_object(risk) for risk in risks]}
 
 
 def _object(risk: Risk) -> dict[str, Any]:
+    along = risk.trace is not None
     return {
         "strategy": risk.strategy,
         "host": risk.host.name,
         "settings": list(risk.host.derived),
         "translator": risk.translator,
         "scenario": risk.scenario,
-        "trace": risk.trace,
+        **({"trace": risk.trace} if along else {}),
         "what_if": risk.what_if,
+        **({} if along else {"nodes": risk.nodes}),
         "figures": None if risk.figures is None else asdict(risk.figures),
-        "sensitivity": [asdict(swing) for swing in risk.swings],
+        **({"sensitivity": [asdict(swing) for swing in risk.swings]} if along else {}),
     }

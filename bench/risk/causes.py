@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,29 +12,28 @@ import numpy.typing as npt
 from bench.machine import Kind
 from bench.support.errors import InputError
 
-CHANCY = (Kind.WRITE_BACK, Kind.DROP, Kind.FILL, Kind.DRAIN, Kind.COMPLETE, Kind.MOVE)
-"""What is left to chance, in the order in which it is tried.
+RANDOM_KINDS = (Kind.WRITE_BACK, Kind.DROP, Kind.FILL, Kind.DRAIN, Kind.COMPLETE, Kind.MOVE)
+"""The kinds of environment events that are random, in the order in which they are tried.
 
-None of it depends on where the threads are.  What a core fetches ahead of its thread does, and how likely it is nobody
-knows: it is left out, so that where ``check`` finds a failure by it alone the probability is 0.  Which thread of a core
-goes on is not chance (``bench/risk/walk.py``).
+None of them depends on where the threads are.  Fetching ahead does, and its probability is unknown: it is left out, so
+that a failure that ``check`` finds only with it has probability 0.  Which thread of a core runs next is a choice, not
+chance (``graph.py``).
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Something that happens between two operations with ``probability``; and, if it does, the probability that
+    """A cause occurs between two operations with ``probability``.  If it does, each of these has its own probability:
 
     ``write_back``  a data line that the core holds leaves its cache
     ``drop``        an instruction line leaves its cache
     ``fill``        an absent instruction line is fetched though nothing runs it
     ``drain``       the oldest store of a store buffer reaches the data side, and then the next
     ``complete``    one piece of pending maintenance completes
-    ``move``        a thread goes on on another core
+    ``move``        a thread moves to another core
 
-    each for one line, store and so on, of every core, or of ``core`` alone.  An interrupt that pushes out data and
-    instructions is one cause: two would say that the one has nothing to do with the other.  Raises ``InputError`` for
-    what is no probability.
+    Each holds for one line, store and so on, of every core, or of ``core`` alone.  An interrupt that evicts data and
+    instructions is one cause: two causes would be independent.  Raises ``InputError`` for a value outside 0 .. 1.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Cause:
     core: int | None = None
 
     def __post_init__(self) -> None:
-        chances = {"probability": self.probability, **{kind.name.lower(): self.of(kind) for kind in CHANCY}}
-        for name, value in chances.items():
+        for name in ("probability", *(kind.name.lower() for kind in RANDOM_KINDS)):
+            value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise InputError(f"{value}", place=f"{self.name}.{name}", expected="a probability, 0 .. 1")
 
     def of(self, kind: Kind) -> float:
-        """The probability of a step of that kind, if it happens."""
+        """The probability of an event of this kind, given that the cause occurs."""
         value: float = getattr(self, kind.name.lower())
         return value
 
@@ -61,16 +61,18 @@ class Cause:
 AT_ONCE = Cause("at once", drain=1.0, complete=1.0)
 """Stores leave their buffer, and maintenance completes, before the next operation."""
 
-EACH = 1 + len(CHANCY)
-"""Probabilities of a cause: its own, and of each kind in ``CHANCY``."""
+PER_CAUSE = 1 + len(RANDOM_KINDS)
+"""Probabilities of one cause: its own, and one for each of ``RANDOM_KINDS``."""
+
+Structure: TypeAlias = tuple[tuple[int | None, ...], bytes]
 
 
 def probabilities(causes: Sequence[Cause]) -> npt.NDArray[np.float64]:
-    """All of them in order, ``EACH`` of each cause."""
-    return np.array([value for cause in causes for value in (cause.probability, *map(cause.of, CHANCY))])
+    """All probabilities in order, ``PER_CAUSE`` for each cause."""
+    return np.array([value for cause in causes for value in (cause.probability, *map(cause.of, RANDOM_KINDS))])
 
 
-def structure(causes: Sequence[Cause]) -> bytes:
-    """What of the causes makes a difference to the structure: which of their probabilities are 0, and which are 1."""
+def structure(causes: Sequence[Cause]) -> Structure:
+    """What determines the chain's states and edges: the cores, and which probabilities are 0 and which are 1."""
     p = probabilities(causes)
-    return np.stack((p > 0, p == 1)).tobytes()
+    return tuple(cause.core for cause in causes), np.stack((p > 0, p == 1)).tobytes()

@@ -1,30 +1,32 @@
 """The machine of ``check`` as a Markov chain, and how often it runs a wrong unit.
 
-The cut
--------
-A thread takes one step, an operation; then, before the next, the environment has its turn (``turn.py``): each of the
-*causes* happens or does not.  A thread that has to wait goes without its step: the environment's turn comes again.
-Where it may go several ways, each is as likely.  Which of several threads goes on is a choice (``solve.py``).
+Steps
+-----
+A thread takes one operation; then the environment takes its step (``environment_step.py``), in which each *cause*
+occurs or does not.  A thread that has to wait does nothing until the next environment step.  An operation with several
+outcomes has each with the same probability.  Which of several threads runs next is a choice (``solve.py``).
 
 Figures
 -------
 ``first``: the probability that one retranslation from a clean start (nothing cached, all values final) ends in the
-execution of a wrong unit.  ``rounds``, for one thread alone: the expected number of retranslations from there
-until a wrong unit is executed, since what is wrong in memory stays wrong until something writes it: one over it is the
-long-run figure.  After it the guest is taken to be started anew.
+execution of a wrong unit.  ``rounds``, for a single thread: the expected number of retranslations from there until a
+wrong unit is executed, since a wrong value stays in memory until something writes it; its inverse is the long-run
+figure.  After a failure the guest is assumed to start anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from bench.machine import State, finished, initial
 from bench.machine.model import Model
 from bench.risk.causes import Cause
-from bench.risk.environment_step import Turn
-from bench.risk.solve import F64, FETCHED, Scheduler, System, residual, until_failure
-from bench.risk.walk import Harms, Position, Walk, always
+from bench.risk.environment_step import EnvironmentStep
+from bench.risk.graph import Node, ReachableGraph
+from bench.risk.harm import F64, FETCHED, Harms, always
+from bench.risk.solve import Scheduler, Solver, residual, until_failure
 from bench.search.question import Question
 from bench.support.errors import InputError
 
@@ -33,8 +35,8 @@ RUNS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """``first`` and ``rounds`` as at the top; ``residual``: how far, relatively, ``rounds`` is from solving its system.
+class ChainFigures:
+    """``first`` and ``rounds`` as above; ``residual``: the relative error of the equations that ``rounds`` solves.
 
     ``rounds`` is infinite where nothing wrong is ever executed.
     """
@@ -50,62 +52,64 @@ class Answer:
 
 
 class Chain:
-    """The structure of a chain: what leads where, without the probabilities.
+    """The states and edges of a chain, without the probabilities.
 
-    ``causes`` as ``Turn`` takes them; ``runs``: how often another thread may run the block.
+    ``causes`` as for ``EnvironmentStep``; ``runs``: how often another thread may run the block.
     Raises ``InputError`` for a model with several retranslations by each thread, and for one with too many nodes.
     """
+
+    start: Node
+    """The clean start."""
 
     def __init__(
         self, model: Model, question: Question, causes: Sequence[Cause], *, harms: Harms = always, runs: int = 0
     ) -> None:
-        cast = model.scenario
-        if cast.retranslations > 1 or cast.flushes:
+        instance = model.scenario
+        if instance.retranslations > 1 or instance.flushes:
             raise InputError(
-                f"{cast.retranslations} retranslations, {cast.flushes} tb flushes",
+                f"{instance.retranslations} retranslations, {instance.flushes} tb flushes",
                 place="chain",
                 expected="one retranslation by each thread, and no tb flush",
             )
         self.model = model
-        self.alone = len(cast.threads) == 1
-        self.walk = Walk(model, question, Turn(model, causes), harms, self._is_over, runs)
-        self._begin, self._clean = self.walk.begin(initial(model))
-        if self.alone:  # and then again, from wherever that ended
-            while missing := self.walk.ends - self._begun():
+        self.single_threaded = len(instance.threads) == 1
+        self.graph = ReachableGraph(model, question, EnvironmentStep(model, causes), harms, self._is_over, runs)
+        self.start = position, _ = self.graph.begin(initial(model))
+        if self.single_threaded:  # and then again, from wherever that ended
+            while missing := self.graph.ends - {edge.before for edge in self.graph.edges[position]}:
                 for number in sorted(missing):
-                    self.walk.begin(self.walk.turn.surroundings[number]._replace(places=model.starts))
-        self._system = System(self.walk)
-
-    @property
-    def start(self) -> tuple[Position, int]:
-        """The clean start: its position and surroundings."""
-        return self._begin, self._clean
+                    self.graph.begin(self.graph.environment.states[number]._replace(places=model.starts))
+        self._solver = Solver(self.graph)
 
     @property
     def size(self) -> int:
         """The number of nodes."""
-        return self.walk.size
+        return self.graph.size
 
     def _is_over(self, state: State) -> bool:
-        return self.alone and finished(self.model, state)
+        return self.single_threaded and finished(self.model, state)
 
-    def _begun(self) -> set[int]:
-        return {edge.before for edge in self.walk.edges[self._begin]}
-
-    def answer(self, causes: Sequence[Cause], harms: F64 = FETCHED) -> Answer:
-        """The figures, for one thread.  Raises ``InputError`` for causes that need another structure."""
-        values = self._system.values(self._begin, self.walk.turn.matrix(causes), harms)
-        among, failing = values[self._system.ends, :-1], values[self._system.ends, -1]
+    def figures(self, causes: Sequence[Cause], harms: F64 = FETCHED) -> ChainFigures:
+        """The figures for a single thread.  Raises ``InputError`` for causes of another structure."""
+        position, clean = self.start
+        values = self._solver.values(position, self.graph.environment.matrix(causes), harms)
+        among, failing = values[self._solver.ends, :-1], values[self._solver.ends, -1]
         rounds = until_failure(among, failing)
-        here = values[self._clean]
-        # An end that is not reached takes no time, even if it took for ever.
+        here = values[clean]
+        # An end that is not reached costs nothing, even if its number of rounds is infinite.
         on = here[:-1] > 0
-        return Answer(float(here[-1]), float(1 + here[:-1][on] @ rounds[on]), residual(among, failing, rounds))
+        return ChainFigures(float(here[-1]), float(1 + here[:-1][on] @ rounds[on]), residual(among, failing, rounds))
 
     def probability(
         self, causes: Sequence[Cause], harms: F64 = FETCHED, scheduler: Scheduler = "slices", slice_ends: float = 0.0
     ) -> float:
         """``first``, for several threads."""
-        turn = self.walk.turn.matrix(causes)
-        found = self._system.values(self._begin, turn, harms, scheduler, slice_ends)[self._clean, -1]
-        return min(1.0, float(found))  # the sum of many rounded ones
+        position, clean = self.start
+        environment = self.graph.environment.matrix(causes)
+        found = self._solver.values(position, environment, harms, scheduler, slice_ends)[clean, -1]
+        return min(1.0, float(found))  # rounding can lift the sum above 1
+
+    def schedulers(self, causes: Sequence[Cause], slice_ends: float) -> dict[str, float]:
+        """``first``, for several threads, under each scheduler."""
+        schedulers: tuple[Scheduler, ...] = get_args(Scheduler)
+        return {scheduler: self.probability(causes, FETCHED, scheduler, slice_ends) for scheduler in schedulers}

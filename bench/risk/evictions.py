@@ -2,15 +2,15 @@
 
 Three causes on each core.  An *interrupt*, whose handler brings lines of its own.  A *time slice* of other work, with
 the lines that it touches; where a context switch cleans and invalidates everything (``switch_cleans_all``, virtually
-indexed and tagged caches) it leaves nothing of either cache, which pushes out what is temporary and, later, heals.
-The *translator's own work*, always, with the lines that it touches for the first time.  And where the kernel may
-move the thread to another core, a *move*.
+indexed and tagged caches) it empties both caches, which writes back temporary values and, later, heals.  The
+*translator's own work*, always, with the lines that it touches for the first time.  And where the kernel may move the
+thread to another core, a *move*.
 
-In a retranslation each of them happens or does not between two operations (``causes_on``); between retranslations they
-come as Poisson processes (``rates_on``).
+In a retranslation each of them occurs or not between two operations (``causes_on``); between retranslations they
+arrive as Poisson processes (``rates_on``).
 
-Other lines are taken to be spread evenly over the sets: how many of them come into one is Poisson distributed.  The
-line in question was the last to be accessed in its set.
+Other lines are assumed to be spread evenly over the sets, so their number in one set is Poisson distributed.  The line
+in question was the last to be accessed in its set.
 """
 
 from __future__ import annotations
@@ -18,50 +18,48 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.hosts.profile import Cache, Host
 from bench.risk.causes import AT_ONCE, Cause
-from bench.risk.quiescent import Maps
+from bench.risk.harm import F64
+from bench.risk.quiescent import QuiescentMaps
 
-F64: TypeAlias = npt.NDArray[np.float64]
+
+class _Interruption(NamedTuple):
+    """Its ``rate`` per second, and the probabilities that it evicts a ``data`` and an instruction line (``code``)."""
+
+    name: str
+    rate: float
+    data: float
+    code: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Evictions:
-    """The probabilities that a data line, and an instruction line, leave in an interrupt and in a time slice."""
-
-    interrupt: tuple[float, float]
-    time_slice: tuple[float, float]
-
-    @classmethod
-    def on(cls, host: Host, values: Mapping[str, float]) -> _Evictions:
-        """Those on a host."""
-        data, code, other = (values[name] for name in ("handler_data_lines", "handler_code_lines", "slice_lines"))
-        everything = host.coherence.switch_cleans_all.value
-        time_slice = (1.0, 1.0) if everything else (gone(host.dcache, other), gone(host.icache, other))
-        return cls((gone(host.dcache, data), gone(host.icache, code)), time_slice)
+def _interruptions(host: Host, values: Mapping[str, float]) -> tuple[_Interruption, ...]:
+    data = gone(host.dcache, values["handler_data_lines"])
+    code = gone(host.icache, values["handler_code_lines"])
+    other = values["slice_lines"]
+    emptied = host.coherence.switch_cleans_all.value
+    time_slice = (1.0, 1.0) if emptied else (gone(host.dcache, other), gone(host.icache, other))
+    return (
+        _Interruption("interrupt", values["interrupts"], data, code),
+        _Interruption("time slice", values["slices"], *time_slice),
+    )
 
 
 def causes_on(host: Host, values: Mapping[str, float], cores: int = 1, moves: bool = False) -> tuple[Cause, ...]:
-    """What happens on a host between two operations; ``values`` by name, as in ``Pressure``.
+    """The causes on a host between two operations; ``values`` by name, as in ``Pressure``.
 
     ``cores`` of the scenario, and whether its thread ``moves``.  Stores leave their buffer and maintenance completes at
     once: an operation takes longer than either.
     """
     seconds = values["operation"] / (host.clock_ghz * 1e9)
-    evictions = _Evictions.on(host, values)
-    causes = []
-    for core in range(cores):
-        for name, rate, (data, code) in (
-            ("interrupt", values["interrupts"], evictions.interrupt),
-            ("time slice", values["slices"], evictions.time_slice),
-        ):
-            causes.append(Cause(name, happens(rate * seconds), write_back=data, drop=code, core=core))
+    causes = [
+        Cause(one.name, happens(one.rate * seconds), write_back=one.data, drop=one.code, core=core)
+        for core, one in itertools.product(range(cores), _interruptions(host, values))
+    ]
     window = gone(host.dcache, values["window_data_lines"]), gone(host.icache, values["window_code_lines"])
     causes.append(Cause("translator", 1.0, write_back=window[0], drop=window[1]))
     if moves:
@@ -69,17 +67,14 @@ def causes_on(host: Host, values: Mapping[str, float], cores: int = 1, moves: bo
     return (*causes, AT_ONCE)
 
 
-def rates_on(host: Host, values: Mapping[str, float], maps: Maps, *, moves: bool) -> F64:
-    """How often, per cycle counted, what happens at rest makes one surroundings of another (rows)."""
+def rates_on(host: Host, values: Mapping[str, float], maps: QuiescentMaps, *, moves: bool) -> F64:
+    """The transitions per cycle from each quiescent state (rows) to each other."""
     states = np.arange(maps.run.size)
     rates = np.zeros((states.size, states.size))
-    evictions = _Evictions.on(host, values)
     per_cycle = values["slowdown"] / (host.clock_ghz * 1e9)
+    interruptions = _interruptions(host, values)
     for drop, evict in zip(maps.drop, maps.evict, strict=True):
-        for rate, (data, code) in (
-            (values["interrupts"], evictions.interrupt),
-            (values["slices"], evictions.time_slice),
-        ):
+        for _, rate, data, code in interruptions:
             for share, target in ((data * code, drop[evict]), (data * (1 - code), evict), ((1 - data) * code, drop)):
                 np.add.at(rates, (states, target), rate * per_cycle * share)
     if moves:
@@ -96,11 +91,11 @@ def happens(mean: float) -> float:
 
 
 def gone(cache: Cache, lines: float) -> float:
-    """The probability that the line accessed last in its set is no longer there after so many others.
+    """The probability that the line accessed last in its set is evicted by so many other lines.
 
-    ``lru`` and ``plru``: when as many have come into the set as it has ways (a tree that is only missed in names each
+    ``lru`` and ``plru``: when as many have come into the set as it has ways (a tree that only sees misses names each
     way once before it names one again).  ``round-robin``: the counter is equally likely to be anywhere.  ``random``:
-    each that comes takes the line's frame with probability one over the ways.
+    each that comes takes the line's way with probability 1 over the ways.
     """
     mean, ways = lines / cache.sets, cache.ways
     if cache.replacement == "random":

@@ -12,7 +12,17 @@ import numpy.typing as npt
 
 from bench.hosts.profile import Cache
 from bench.replay.context import Ground
-from bench.risk.residency import POLICIES, Carried, Course, Log, Sets, Sizes, Spots, follow
+from bench.risk.residency import (
+    POLICIES,
+    AccessLog,
+    CacheSets,
+    Geometry,
+    LinePairs,
+    Progress,
+    Simulation,
+    Timeline,
+    follow,
+)
 from bench.support.errors import InputError
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 
@@ -23,25 +33,32 @@ _PAGE = 1 << 20
 """Bytes; the translator and the guest's data begin at multiples of it, as in a replay."""
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class UnitRows(NamedTuple):
     """The rows of all units, one unit after the other, each in time order.
 
-    ``part``: which of the units of its guest access each is.  ``firsts``: where the rows of each begin, and their end.
-    ``run``: whether the row is an execution of the
+    ``firsts``: where the rows of each unit begin, and their end.  ``run``: whether the row is an execution of the
     unit's own TB; ``rewritten``: the retranslation that changes the unit, -1 for an access.  ``time`` in cycles.
-    ``code``, ``data``: the probabilities that either line stayed since the row before, but for what the trace does not
-    know.
-    ``retranslations``, ``executions``, ``cycles`` of the whole trace; ``misses`` of TBs in the instruction cache.
+    ``code``, ``data``: the probabilities that the instruction line, and the data line, stayed since the row before,
+    but for what the trace does not record.
     """
 
-    part: I64
     firsts: I64
     run: npt.NDArray[np.bool_]
     rewritten: I64
     time: F64
     code: F64
     data: F64
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """The ``rows`` of all units, and which ``part`` of its guest access each unit is.
+
+    ``retranslations``, ``executions``, ``cycles`` of the whole trace; ``misses`` of TBs in the instruction cache.
+    """
+
+    part: I64
+    rows: UnitRows
     retranslations: int
     executions: int
     cycles: float
@@ -52,170 +69,134 @@ class Exposure:
         units = np.flatnonzero(self.part == part)
         if units.size == self.part.size:
             return self
-        lengths = np.diff(self.firsts)[units]
+        begin = self.rows.firsts
+        lengths = np.diff(begin)[units]
         firsts = np.concatenate(([0], np.cumsum(lengths)))
-        rows = np.repeat(self.firsts[units] - firsts[:-1], lengths) + np.arange(firsts[-1])
-        return replace(
-            self,
-            part=self.part[units],
-            firsts=firsts,
-            run=self.run[rows],
-            rewritten=self.rewritten[rows],
-            time=self.time[rows],
-            code=self.code[rows],
-            data=self.data[rows],
-        )
+        at = np.repeat(begin[units] - firsts[:-1], lengths) + np.arange(firsts[-1])
+        _, run, rewritten, time, code, data = self.rows
+        rows = UnitRows(firsts, run[at], rewritten[at], time[at], code[at], data[at])
+        return replace(self, part=self.part[units], rows=rows)
 
 
-def expose(ground: Ground) -> Exposure:
+def expose(context: Ground) -> Exposure:
     """Go through the execution once, both halves together.  Raises ``InputError`` for what cannot be laid out."""
     with ThreadPoolExecutor(2) as threads:
-        halves = tuple(threads.map(partial(_half, ground), (0, 1)))
-    executions, misses = halves[0].executions, halves[0].misses + halves[1].misses
-    prices = ground.prices
+        one, two = threads.map(partial(_half, context), (0, 1))
+    misses = one.misses + two.misses
+    prices = context.prices
     refill = prices.refill_l2 if prices.refill_l2 is not None else prices.refill_memory
-    per_line = refill.nominal * misses / max(halves[0].lines, 1)
-    units = [half.units.exposed(half.log, per_line) for half in halves]
-    firsts = units[0].firsts, units[0].firsts[-1] + units[1].firsts[1:]
+    per_line = refill.nominal * misses / max(one.lines, 1)
+    firsts, *columns = zip(*(half.units.rows(half.log, per_line) for half in (one, two)), strict=True)
     return Exposure(
-        part=np.concatenate([half.units.part for half in halves]),
-        firsts=np.concatenate(firsts),
-        run=np.concatenate([one.run for one in units]),
-        rewritten=np.concatenate([one.rewritten for one in units]),
-        time=np.concatenate([one.time for one in units]),
-        code=np.concatenate([one.code for one in units]),
-        data=np.concatenate([one.data for one in units]),
-        retranslations=len(ground.trace.retranslations),
-        executions=executions,
-        cycles=halves[0].time + per_line * halves[0].lines,
+        part=np.concatenate((one.units.part, two.units.part)),
+        rows=UnitRows(
+            np.concatenate((firsts[0], firsts[0][-1] + firsts[1][1:])), *(np.concatenate(column) for column in columns)
+        ),
+        retranslations=len(context.trace.retranslations),
+        executions=one.executions,
+        cycles=one.time + per_line * one.lines,
         misses=misses,
     )
 
 
 class _Half(NamedTuple):
-    """What was seen of one half of the instruction lines; ``time`` and ``lines`` are of all."""
+    """The accesses to one half of the instruction lines; ``time`` and ``lines`` are of all."""
 
     units: _Units
-    log: Log
+    log: AccessLog
     executions: int
     misses: int
     time: float
     lines: float
 
 
-class _Rows(NamedTuple):
-    """The columns of an ``Exposure``."""
-
-    firsts: I64
-    run: npt.NDArray[np.bool_]
-    rewritten: I64
-    time: F64
-    code: F64
-    data: F64
-
-
-def _half(ground: Ground, half: int) -> _Half:
-    units = _Units(ground, half)
-    host, layout = ground.host, ground.layout
+def _half(context: Ground, half: int) -> _Half:
+    units = _Units(context, half)
+    host, layout = context.host, context.layout
     # A xorshift generator must not begin with 0.
-    seeds = np.random.PCG64(ground.parameters.seed).random_raw(2) | np.uint64(1)
+    seeds = np.random.PCG64(context.parameters.seed).random_raw(2) | np.uint64(1)
     code, data = _sets(host.icache, True, seeds[0]), _sets(host.dcache, host.dcache.write_allocate, seeds[1])
     line = host.icache.line
     spans = np.stack((layout.addresses // line, (layout.addresses + layout.sizes - 1) // line), axis=1)
-    events = ground.events(ground.as_emitted)
-    faults = ground.trace.retranslations.position.astype(np.int64)
-    course = Course(events.position, events.kind, events.address, events.count, faults, ground.tb)
-    sizes, fresh = _sizes(ground, half)
-    carried = Carried(np.array([0, 0, 0, 0, fresh, 0]), np.zeros(2))
+    events = context.events(context.as_emitted)
+    faults = context.trace.retranslations.position.astype(np.int64)
+    timeline = Timeline(events.position, events.kind, events.address, events.count, faults, context.tb)
+    geometry, fresh = _geometry(context, half)
+    progress = Progress(np.array([0, 0, 0, 0, fresh, 0]), np.zeros(2))
     rows_of_tb = np.array([units.on_lines[first : last + 1].sum() for first, last in spans.tolist()], np.int64)
-    rows_of_mark = np.diff(units.spots.tb_first)[ground.tb]
+    rows_of_mark = np.diff(units.pairs.tb_first)[context.tb]
     logs = []
     executions = done = 0
-    for words in ground.trace.executions():
+    for words in context.trace.executions():
         tbs = words[words < STOPPED] & UNKNOWN_TB
         executions += tbs.size
         marks = (faults >= done - 1) & (faults < done + words.size)
         room = int(rows_of_tb[tbs[tbs < rows_of_tb.size]].sum() + rows_of_mark[marks].sum())
-        log = Log(np.empty(room, np.int64), np.empty(room, np.int64), *np.empty((4, room)))
-        rows = follow(words, spans, layout.sizes, code, data, units.spots, course, sizes, carried, log)
-        logs.append(Log(log.spot[:rows], log.who[:rows], *(figures[:rows] for figures in log[2:])))
+        log = AccessLog(np.empty(room, np.int64), np.empty(room, np.int64), *np.empty((4, room)))
+        simulation = Simulation(code, data, units.pairs, timeline, geometry, progress, log)
+        rows = follow(words, spans, layout.sizes, simulation)
+        logs.append([column[:rows] for column in log])
         done += words.size
-    if (mark := int(carried.numbers[2])) < faults.size:
+    if (mark := int(progress.numbers[2])) < faults.size:
         raise InputError(f"position {faults[mark]}", place=f"retranslation {mark}", expected=f"one below {done}")
-    whole = Log(
-        spot=np.concatenate([log.spot for log in logs]),
-        who=np.concatenate([log.who for log in logs]),
-        time=np.concatenate([log.time for log in logs]),
-        lines=np.concatenate([log.lines for log in logs]),
-        code=np.concatenate([log.code for log in logs]),
-        data=np.concatenate([log.data for log in logs]),
-    )
-    return _Half(units, whole, executions, int(carried.numbers[5]), *carried.time.tolist())
+    whole = AccessLog(*(np.concatenate(column) for column in zip(*logs, strict=True)))
+    return _Half(units, whole, executions, int(progress.numbers[5]), *progress.time.tolist())
 
 
 class _Units:
-    """The units that retranslations of a trace change, and the spots in which they lie."""
+    """The units that retranslations of a trace change, and the line pairs in which they lie."""
 
-    def __init__(self, ground: Ground, half: int) -> None:
-        host, layout = ground.host, ground.layout
-        tbs, offsets, least, parts = [], [], [], []
-        each = max(1, len(ground.temporaries(1)))
+    def __init__(self, context: Ground, half: int) -> None:
+        host, layout = context.host, context.layout
+        units = []
+        each = max(1, len(context.temporaries(1)))
         most = np.zeros(len(layout.sizes), np.int64)
-        np.maximum.at(most, ground.tb, ground.accesses)
-        for tb in np.unique(ground.tb).tolist():
+        np.maximum.at(most, context.tb, context.accesses)
+        for tb in np.unique(context.tb).tolist():
             # The first access of a block lies where it does however many there are behind it.
-            for number, (access, offset) in enumerate(ground.temporaries(int(most[tb]))):
+            for number, (access, offset) in enumerate(context.temporaries(int(most[tb]))):
                 line = (int(layout.addresses[tb]) + offset) // host.icache.line
                 if offset < layout.sizes[tb] and line & 1 == half:
-                    tbs.append(tb)
-                    offsets.append(offset)
-                    least.append(access)
-                    parts.append(number % each)
-        self.part = np.array(parts, np.int64)
-        self.tb, self.access = np.array(tbs, np.int64), np.array(least, np.int64)
-        self.accesses, self.tb_of_faults = ground.accesses, ground.tb
-        address = layout.addresses[self.tb] + np.array(offsets, np.int64)
-        spots, self.spot = np.unique(
-            np.stack((address // host.icache.line, address // host.dcache.line)), axis=1, return_inverse=True
-        )
-        self.spot = self.spot.ravel()
-        code, data = spots.reshape(2, -1)
-        end = layout.used
-        of_tb = np.unique(np.stack((self.tb, self.spot)), axis=1)
-        first_of_code, next_of_code = _listed(code, end // host.icache.line + 1)
-        first_of_data, next_of_data = _listed(data, end // host.dcache.line + 1)
-        zeros = np.zeros(code.size, np.int64)
-        self.spots = Spots(
+                    units.append((tb, offset, access, number % each))
+        self.tb, offsets, self.access, self.part = np.array(units, np.int64).reshape(-1, 4).T
+        self.accesses, self.tb_of_faults = context.accesses, context.tb
+        address = layout.addresses[self.tb] + offsets
+        lines = np.stack((address // host.icache.line, address // host.dcache.line))
+        pairs, pair = np.unique(lines, axis=1, return_inverse=True)
+        self.pair = pair.ravel()
+        code, data = pairs.reshape(2, -1)
+        of_tb = np.unique(np.stack((self.tb, self.pair)), axis=1)
+        first_of_code, next_of_code = _linked(code, layout.used // host.icache.line + 1)
+        first_of_data, next_of_data = _linked(data, layout.used // host.dcache.line + 1)
+        self.pairs = LinePairs(
             first_of_code,
             next_of_code,
             first_of_data,
             next_of_data,
-            np.searchsorted(of_tb[0], np.arange(len(layout.sizes) + 1)),
-            of_tb[1],
-            code,
-            data,
-            zeros,
-            zeros.copy(),
-            zeros.astype(np.uint8),
-            zeros.astype(np.uint8),
+            tb_first=np.searchsorted(of_tb[0], np.arange(len(layout.sizes) + 1)),
+            of_tb=of_tb[1],
+            code=code,
+            data=data,
+            code_brought=np.zeros(code.size, np.int64),
+            data_brought=np.zeros(code.size, np.int64),
+            code_lost=np.zeros(code.size, np.uint8),
+            data_lost=np.zeros(code.size, np.uint8),
         )
         self.on_lines = np.bincount(code, minlength=first_of_code.size)
 
-    def exposed(self, log: Log, per_line: float) -> _Rows:
-        """The rows of each unit, from those of its spot; ``per_line``: cycles for refills, per line accessed."""
-        order = np.argsort(log.spot, kind="stable")
-        bounds = np.searchsorted(log.spot[order], np.arange(self.spots.code.size + 1))
-        rows = [order[bounds[spot] : bounds[spot + 1]] for spot in self.spot]
+    def rows(self, log: AccessLog, per_line: float) -> UnitRows:
+        """The rows of each unit, from those of its line pair; ``per_line``: cycles for refills, per line accessed."""
+        order = np.argsort(log.pair, kind="stable")
+        bounds = np.searchsorted(log.pair[order], np.arange(self.pairs.code.size + 1))
+        rows = [order[bounds[pair] : bounds[pair + 1]] for pair in self.pair]
         which = np.concatenate(rows) if rows else np.empty(0, np.int64)
         unit = np.repeat(np.arange(self.tb.size), [len(some) for some in rows])
         who = log.who[which]
-        fault = -1 - who
-        rewrites = who < 0
-        changes = rewrites.copy()
-        fault = np.maximum(fault, 0)
+        fault = np.maximum(-1 - who, 0)
+        changes = who < 0
         if self.tb_of_faults.size:
             changes &= (self.tb_of_faults[fault] == self.tb[unit]) & (self.access[unit] < self.accesses[fault])
-        return _Rows(
+        return UnitRows(
             firsts=np.cumsum([0, *map(len, rows)]),
             run=who == self.tb[unit],
             rewritten=np.where(changes, fault, -1),
@@ -225,35 +206,35 @@ class _Units:
         )
 
 
-def _listed(lines: I64, count: int) -> tuple[I64, I64]:
-    """The first spot of each line, and the next one of each spot; -1 for none."""
+def _linked(lines: I64, count: int) -> tuple[I64, I64]:
+    """The first pair of each line, and the next one of each pair; -1 for none."""
     first, following = np.full(count, -1, np.int64), np.full(lines.size, -1, np.int64)
-    for spot in range(lines.size - 1, -1, -1):
-        following[spot] = first[lines[spot]]
-        first[lines[spot]] = spot
+    for pair in range(lines.size - 1, -1, -1):
+        following[pair] = first[lines[pair]]
+        first[lines[pair]] = pair
     return first, following
 
 
-def _sets(cache: Cache, allocates: bool, luck: int) -> Sets:
-    """A cache without a line."""
+def _sets(cache: Cache, allocates: bool, seed: int) -> CacheSets:
+    """An empty cache."""
     shape = cache.sets, cache.ways
-    return Sets(
+    return CacheSets(
         np.full(shape, -1, np.int32),
         np.full(cache.sets, -1, np.int32),
         np.zeros(cache.sets, np.int64),
         np.zeros(shape, np.int64),
-        np.array([POLICIES.index(cache.replacement), allocates, 0, luck], np.uint64),
+        np.array([POLICIES.index(cache.replacement), allocates, 0, seed], np.uint64),
     )
 
 
-def _sizes(ground: Ground, half: int) -> tuple[Sizes, int]:
+def _geometry(context: Ground, half: int) -> tuple[Geometry, int]:
     """Where everything lies and how long it takes, as in a replay; and the guest's first data line."""
-    host, prices, parameters = ground.host, ground.prices, ground.parameters
-    lines = parameters.caches
-    code = -(-ground.layout.used // _PAGE) * _PAGE
+    host, prices, layout = context.host, context.prices, context.layout
+    lines = context.parameters.caches
+    code = -(-layout.used // _PAGE) * _PAGE
     data = -(-(code + lines.translator_code_lines * host.icache.line) // _PAGE) * _PAGE
     fresh = -(-(data + lines.translator_data_lines * host.dcache.line) // _PAGE) * _PAGE
-    sizes = Sizes(
+    geometry = Geometry(
         code_bits=host.icache.line.bit_length() - 1,
         data_bits=host.dcache.line.bit_length() - 1,
         translator_code=code // host.icache.line,
@@ -262,7 +243,7 @@ def _sizes(ground: Ground, half: int) -> tuple[Sizes, int]:
         translator_data_lines=lines.translator_data_lines,
         guest=lines.guest_data_lines,
         per_byte=prices.executed(1_000_000).nominal / 1_000_000,
-        translator=prices.retranslation.nominal * float(ground.layout.sizes.mean() if ground.layout.sizes.size else 0),
+        translator=prices.retranslation.nominal * float(layout.sizes.mean() if layout.sizes.size else 0),
         half=half,
     )
-    return sizes, fresh // host.dcache.line
+    return geometry, fresh // host.dcache.line

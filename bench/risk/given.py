@@ -1,28 +1,18 @@
-"""How often it bites where the probabilities per operation are given: the chain alone, without a trace or a clock."""
+"""The risk where the probabilities per operation are given: the chain alone, without a trace or a clock."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.check.cell import hypothetical
-from bench.check.units import concerned_by
-from bench.hosts.profile import Host
-from bench.machine import Kind
-from bench.program.compiler import Compiler
-from bench.risk.causes import AT_ONCE, CHANCY, Cause
-from bench.risk.chain import RUNS, Chain
-from bench.risk.sample import Interval, simulate
-from bench.risk.solve import FETCHED
-from bench.scenarios import scenario
-from bench.search.question import Question
+from bench.risk.causes import AT_ONCE, RANDOM_KINDS, Cause
+from bench.risk.risk import MultiThreadedGiven, Risk, RiskCell, RiskModel, SingleThreadedGiven
+from bench.risk.simulation import simulate
 from bench.support.errors import InputError
-from bench.translators.translator import Translator
-from strategies.strategy import Strategy
 
 SLICE_END = "slice_end"
-NAMES = (*(kind.name.lower() for kind in CHANCY), SLICE_END)
+NAMES = (*(kind.name.lower() for kind in RANDOM_KINDS), SLICE_END)
 """What can be given: the kinds of ``Cause``, and that a time slice ends before an operation."""
 
 OPTION = "--per-operation"
@@ -30,24 +20,24 @@ OPTION = "--per-operation"
 
 @dataclass(frozen=True, slots=True)
 class Probabilities:
-    """Of everything that the environment may do between two operations; stores drain and maintenance completes at once
-    unless it is said otherwise.  ``slice_end``: where threads share a core."""
+    """Of each environment event between two operations; by default stores drain and maintenance completes at once.
+
+    ``slice_end``: that a time slice ends, where threads share a core.
+    """
 
     cause: Cause = AT_ONCE
     slice_end: float = 0.0
 
     @classmethod
     def parsed(cls, settings: Iterable[str]) -> Probabilities:
-        """From ``write_back=1e-6``, ...  Raises ``InputError`` for what is no name, no probability, or said twice."""
-        given: dict[str, Any] = {kind.name.lower(): AT_ONCE.of(kind) for kind in (Kind.DRAIN, Kind.COMPLETE)}
-        said: set[str] = set()
+        """From ``write_back=1e-6``, ...  Raises ``InputError`` for an unknown or repeated name, or no probability."""
+        given: dict[str, Any] = {}
         for setting in settings:
             name, _, text = setting.partition("=")
-            if name not in NAMES or name in said:
+            if name not in NAMES or name in given:
                 raise InputError(
-                    f"{name!r}{' twice' * (name in said)}", place=OPTION, expected=f"one of {', '.join(NAMES)}, once"
+                    f"{name!r}{' twice' * (name in given)}", place=OPTION, expected=f"one of {', '.join(NAMES)}, once"
                 )
-            said.add(name)
             try:
                 given[name] = float(text)
                 if not 0 <= given[name] <= 1:
@@ -55,69 +45,29 @@ class Probabilities:
             except ValueError as error:
                 raise InputError(repr(text), place=f"{OPTION} {name}", expected="a probability, 0 .. 1") from error
         slice_end = given.pop(SLICE_END, 0.0)
-        return cls(Cause("given", 1.0, **given), slice_end)
+        return cls(replace(AT_ONCE, name="given", **given), slice_end)
 
 
-@dataclass(frozen=True, slots=True)
-class OneThread:
-    """The figures of ``Answer``; ``drawn``: the first by simulation, if asked for."""
+@dataclass
+class GivenRisk(RiskModel):
+    """Evaluates under given probabilities; for one thread also by simulation, with more than 0 ``samples``."""
 
-    first: float
-    long_run: float
-    residual: float
-    drawn: Interval | None
+    probabilities: Probabilities
+    samples: int = 0
+    seed: int = 0
 
+    def _single_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
+        causes = (self.probabilities.cause,)
+        chain = cell.chain(causes)
+        found = chain.figures(causes)
+        drawn = None
+        if self.samples:
+            drawn = simulate(cell.model, cell.question, causes, samples=self.samples, seed=self.seed)
+        figures = SingleThreadedGiven(found.first, found.long_run, found.residual, drawn)
+        return replace(risk, figures=figures, nodes=chain.size)
 
-@dataclass(frozen=True, slots=True)
-class Threads:
-    """The probability of a wrong fetch after one retranslation by each, by scheduler."""
-
-    least: float
-    slices: float
-    greatest: float
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The answer for a cell; ``figures`` is None where the scenario cannot be.  ``nodes`` of the chain."""
-
-    strategy: str
-    host: Host
-    translator: str
-    scenario: str
-    what_if: bool
-    nodes: int = 0
-    figures: OneThread | Threads | None = None
-
-
-def ask(
-    strategy: Strategy,
-    host: Host,
-    translator: Translator,
-    name: str,
-    probabilities: Probabilities,
-    *,
-    samples: int = 0,
-    seed: int = 0,
-) -> Given:
-    """The answer for a cell; of one thread also by simulation, for more than 0 ``samples``."""
-    cast = scenario(name, host.cores.value, retranslations=1)
-    what_if = hypothetical(translator, host)
-    if cast is None:
-        return Given(strategy.name, host, translator.full_name, name, what_if)
-    compiler = Compiler(strategy, translator, host, cast, layout="packed")
-    question = Question("wrong fetch", concerned_by(compiler, "transient"))
-    causes = (probabilities.cause,)
-    chain = Chain(compiler.model, question, causes, runs=RUNS)
-    figures: OneThread | Threads
-    if chain.alone:
-        answer = chain.answer(causes)
-        drawn = simulate(compiler.model, question, causes, samples=samples, seed=seed) if samples else None
-        figures = OneThread(answer.first, answer.long_run, answer.residual, drawn)
-    else:
-        figures = Threads(
-            chain.probability(causes, FETCHED, "least"),
-            chain.probability(causes, FETCHED, "slices", probabilities.slice_end),
-            chain.probability(causes, FETCHED, "greatest"),
-        )
-    return Given(strategy.name, host, translator.full_name, name, what_if, chain.size, figures)
+    def _multi_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
+        causes = (self.probabilities.cause,)
+        chain = cell.chain(causes)
+        figures = MultiThreadedGiven(**chain.schedulers(causes, self.probabilities.slice_end))
+        return replace(risk, figures=figures, nodes=chain.size)

@@ -1,26 +1,48 @@
-"""Whether what is fetched wrong does harm: asked of the translator, for each value that a unit is fetched with."""
+"""When a wrong fetch does harm: as the translator says for each value with which a unit is fetched."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from bench.machine import State
 from bench.program.compiler import Compiler
-from bench.risk.walk import ALWAYS, HARMLESS, ON_HIT, ON_MISS, Harms
 from bench.translators.consequence import consequences
 from bench.translators.translator import Translator
 
-_HARM = {(False, False): HARMLESS, (True, False): ON_HIT, (False, True): ON_MISS, (True, True): ALWAYS}
+HARMLESS, ON_HIT, ON_MISS, ALWAYS = range(4)
+"""A *harm*: never, if the access hits the guest's TLB, if it misses, or either way."""
+Harms: TypeAlias = Callable[[State, tuple[int, int]], int]
+"""The harm of the unit (block, position) that was fetched wrong, in the state after the fetch."""
+
+F64: TypeAlias = npt.NDArray[np.float64]
+
+FETCHED: F64 = np.ones(ALWAYS + 1)
+"""The probability of each harm where every wrong fetch counts."""
+
+
+def harmful(hit: float) -> F64:
+    """The probability of each harm where an access hits the guest's TLB with probability ``hit``."""
+    return np.array([0.0, hit, 1 - hit, 1.0])
+
+
+def always(_: State, __: tuple[int, int]) -> int:
+    """Every wrong fetch does harm."""
+    return ALWAYS
 
 
 def harms_of(compiler: Compiler, translator: Translator) -> Harms:
-    """The harm of a wrong fetch of that program's units."""
+    """The harm of a wrong fetch of this program's units."""
     model, code = compiler.model, compiler.codes[0]
 
     @cache
     def harm(offset: int, value: int) -> int:
         found = {one.when: one.harm != "none" for one in consequences(translator, code, offset, value)}
-        return _HARM[found.get("hit", False), found.get("miss", False)]
+        return ON_HIT * found.get("hit", False) | ON_MISS * found.get("miss", False)
 
     def of(state: State, at: tuple[int, int]) -> int:
         tb, position = at

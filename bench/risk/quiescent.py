@@ -1,8 +1,8 @@
-"""What becomes of a unit between retranslations, and in one: maps and a matrix over the surroundings at rest.
+"""What becomes of a unit between retranslations, and in one: maps and a matrix over the quiescent states.
 
-At rest nobody rewrites: the thread is somewhere in other code.  Then an execution of the unit's block, another access
-to its instruction line, and a line that leaves its cache each make one surroundings of another, as the machine says; a
-retranslation leads to several, with the probabilities of a walk (``walk.py``) from its first operation to its last.
+In a quiescent state nobody rewrites: the thread runs other code.  An execution of the unit's block, another access to
+its instruction line, and the eviction of a line each lead to one quiescent state, as the machine says.  A retranslation
+leads to several, with the probabilities of a graph (``graph.py``) from its first operation to its last.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ import numpy.typing as npt
 from bench.machine import Kind, State, environment_steps, initial, program_steps, step
 from bench.machine.model import Model
 from bench.risk.causes import Cause
-from bench.risk.environment_step import Turn
-from bench.risk.solve import F64, FETCHED, System
-from bench.risk.walk import Harms, Walk
+from bench.risk.environment_step import EnvironmentStep
+from bench.risk.graph import ReachableGraph, harm_of
+from bench.risk.harm import F64, FETCHED, Harms
+from bench.risk.solve import Solver
 from bench.search.question import Question
 
 I64: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Maps:
-    """From each surroundings at rest, by number, to the next.
+class QuiescentMaps:
+    """From each quiescent state, by number, to the next.
 
     ``run``, with the ``harm`` of a wrong fetch or -1; ``fill``: the running core fetches the instruction line;
-    ``drop``, ``evict``: the instruction or the data line leaves each core's cache (core, surroundings); ``move``: to
-    each core.  ``here``: the core that the thread runs on.  ``wrong``: whether the point of unification is not up to
-    date.
+    ``drop``, ``evict``: the instruction or the data line leaves each core's cache (core, state); ``move``: to each
+    core.  ``here``: the core that the thread runs on.  ``wrong``: whether the point of unification is out of date.
     """
 
     run: I64
@@ -45,48 +45,49 @@ class Maps:
     wrong: npt.NDArray[np.bool_]
 
 
-class Rest:
-    """All surroundings at rest that can be reached from a clean start; number 0 is that.
+class QuiescentStates:
+    """All quiescent states that can be reached from a clean start, which is number 0.
 
     Raises ``InputError`` for too many.
     """
 
-    def __init__(self, model: Model, question: Question, causes: Sequence[Cause], harms: Harms) -> None:
+    def __init__(self, model: Model, question: Question, harms: Harms, causes: Sequence[Cause]) -> None:
         self._model, self._question, self._harms = model, question, harms
-        self._turn = Turn(model, causes)
-        self._walk = Walk(model, question, self._turn, harms, self._is_over)
-        self._first: tuple[int, ...] | None = None
+        self._environment = EnvironmentStep(model, causes)
+        self._graph = ReachableGraph(
+            model, question, self._environment, harms, is_over=lambda state: not self._rewriting(state)
+        )
+        self._first: tuple[int, ...] = ()
+        """The places at the first operation of a retranslation."""
         self._numbers: dict[State, int] = {}
         self._states: list[State] = []
         self._number(initial(model))
         cores = range(model.scenario.cores)
         rows = []
-        for state in self._states:  # they become more meanwhile
-            run, harm = self._run(state)
+        for state in self._states:  # grows meanwhile
             rows.append(
                 (
-                    run,
-                    harm,
-                    self._each(state, Kind.FILL, self._core(state)),
-                    *(self._each(state, Kind.DROP, core) for core in cores),
-                    *(self._each(state, Kind.WRITE_BACK, core) for core in cores),
+                    *self._run(state),
+                    self._all_pending(state, Kind.FILL, _core(state)),
+                    *(self._all_pending(state, Kind.DROP, core) for core in cores),
+                    *(self._all_pending(state, Kind.WRITE_BACK, core) for core in cores),
                     *(self._moved(state, core) for core in cores),
                 )
             )
-            self._rewrite(state)
+            self._retranslate(state)
         columns = np.array(rows).T
         drop, evict, move = columns[3:].reshape(3, len(cores), -1)
-        self.maps = Maps(
+        self.maps = QuiescentMaps(
             run=columns[0],
             harm=columns[1],
             fill=columns[2],
             drop=drop,
             evict=evict,
             move=move,
-            here=np.array([self._core(state) for state in self._states]),
+            here=np.array([_core(state) for state in self._states]),
             wrong=np.array([state.memory.memory != state.memory.data for state in self._states]),
         )
-        self._system = System(self._walk)
+        self._solver = Solver(self._graph)
 
     @property
     def fails(self) -> bool:
@@ -100,65 +101,48 @@ class Rest:
 
     @property
     def size(self) -> int:
-        """The number of surroundings."""
+        """The number of quiescent states."""
         return len(self._states)
 
-    def rewritten(self, causes: Sequence[Cause]) -> F64:
-        """From surroundings before a retranslation to those after it: probabilities."""
-        assert self._first is not None
-        position = (self._first, (-1,))
-        values = self._system.values(position, self._turn.matrix(causes), FETCHED)
-        before = [self._turn.number(state) for state in self._states]
-        after = [self._numbers[self._at_rest(self._turn.surroundings[end])] for end in self._system.ends]
+    def retranslated(self, causes: Sequence[Cause]) -> F64:
+        """The probabilities from each state before a retranslation to each after it."""
+        values = self._solver.values((self._first, (-1,)), self._environment.matrix(causes), FETCHED)
+        before = [self._environment.number(state) for state in self._states]
+        after = [self._number(self._environment.states[end]) for end in self._solver.ends]
         found = np.zeros((self.size, self.size))
         for column, target in enumerate(after):
             found[:, target] += values[before, column]
         return found
 
-    # - surroundings
-
-    def _at_rest(self, state: State) -> State:
-        return state._replace(places=self._model.starts)
-
     def _number(self, state: State) -> int:
-        state = self._at_rest(state)
+        state = state._replace(places=self._model.starts)
         if state not in self._numbers:
             self._numbers[state] = len(self._states)
             self._states.append(state)
         return self._numbers[state]
 
-    def _core(self, state: State) -> int:
-        return state.running.index(0)
-
     def _rewriting(self, state: State) -> bool:
         return self._model.programs[0].place(state.places[0]).rewriting
 
-    def _is_over(self, state: State) -> bool:
-        return not self._rewriting(state)
-
-    # - what happens at rest
-
     def _run(self, state: State) -> tuple[int, int]:
-        """An execution of the block up to its fault, and the harm of what it fetches wrong."""
+        """The state after an execution of the block up to its fault, and the harm of what it fetches wrong."""
         harm = -1
         while not self._rewriting(state):
-            (way,) = (one for one in program_steps(self._model, state))
-            if self._question.fails(self._model, way):
-                assert way.wrong is not None
-                harm = max(harm, self._harms(way.state, way.wrong))
-            state = self._settled(way.state)
+            (transition,) = program_steps(self._model, state)
+            harm = max(harm, harm_of(transition, self._model, self._question, self._harms))
+            state = self._settled(transition.state)
         self._first = state.places
         return self._number(state), harm
 
     def _settled(self, state: State) -> State:
-        """After stores have left the buffer, and maintenance has completed."""
+        """The state after stores have left the buffer and maintenance has completed."""
         for kind in (Kind.DRAIN, Kind.COMPLETE):
             while found := next(environment_steps(self._model, state, (kind,)), None):
                 state = found.state
         return state
 
-    def _each(self, state: State, kind: Kind, core: int) -> int:
-        """Everything of a kind happens on a core."""
+    def _all_pending(self, state: State, kind: Kind, core: int) -> int:
+        """The state after all pending events of one kind fire on one core."""
         for event in [one.event for one in environment_steps(self._model, state, (kind,)) if one.event.core == core]:
             after = step(self._model, state, event)
             if after is not None:
@@ -171,10 +155,13 @@ class Rest:
                 return self._number(one.state)
         return self._number(state)
 
-    def _rewrite(self, state: State) -> None:
-        """All that a retranslation can lead to."""
-        assert self._first is not None
-        before = set(self._walk.ends)
-        self._walk.begin(state._replace(places=self._first))
-        for end in sorted(self._walk.ends - before):
-            self._number(self._turn.surroundings[end])
+    def _retranslate(self, state: State) -> None:
+        """Number all states that a retranslation can lead to."""
+        before = set(self._graph.ends)
+        self._graph.begin(state._replace(places=self._first))
+        for end in sorted(self._graph.ends - before):
+            self._number(self._environment.states[end])
+
+
+def _core(state: State) -> int:
+    return state.running.index(0)

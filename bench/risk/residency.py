@@ -1,19 +1,19 @@
-"""What a recorded execution does to single lines: each access to one, and what pushed at it since the last.
+"""How long single lines stay in the caches of a recorded execution.
 
-The instruction and the data cache of one core are those of ``bench/replay/kernel.py``, without the L2, on which what
-they hold does not depend.
-A *spot* is an instruction line and a data line in which a unit lies that retranslations change.  Between two accesses
-to its instruction line, what the trace does to the spot comes to two probabilities, that either line stays:
+The instruction and the data cache of one core are those of ``bench/replay/kernel.py``, without the L2, which does not
+affect what they hold.
+A *line pair* is the instruction line and the data line of a unit that retranslations change.  Between two accesses to
+the instruction line the trace leaves each line of the pair in its cache with some probability:
 
 * ``lru``, ``plru``, ``round-robin``: 1 or 0, as it is in the simulation.
-* ``random``: what is brought into a full set takes the frame of one of its ways, each as likely.  How many lines are
-  brought in comes from the simulation; that none took this one's frame is (1 - 1/ways) to the power of them, in
-  expectation and not drawn.
+* ``random``: a line brought into a full set replaces each of its ways with the same probability.  How many lines are
+  brought in comes from the simulation; that none replaced this one is (1 - 1/ways) to the power of their number, an
+  expectation and not a draw.
 
 Time is counted in cycles of host instructions, and of the translator where it runs; refills are added later, evenly
 over the lines accessed.
 
-Sets do not notice each other: either half of the instruction lines is followed by itself, at the same time.
+Sets are independent: the odd and the even instruction lines are simulated separately, at the same time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STOPPED, _TB = np.uint32(STOPPED), np.uint32(UNKNOWN_TB)
 _PER_THOUSAND = 1000
 
 
-class Sets(NamedTuple):
+class CacheSets(NamedTuple):
     """A cache: ``tags`` (set, way), -1 for none; the ``latest`` line of each set; lines ``brought`` into it when full.
 
     ``order``: ``lru``, when each way was last accessed; ``plru``, the node bits of a set, in column 0; ``round-robin``,
@@ -56,14 +56,14 @@ class Sets(NamedTuple):
     numbers: U64
 
 
-_POLICY, _ALLOCATES, _CLOCK, _LUCK = range(4)
+_POLICY, _ALLOCATES, _CLOCK, _RANDOM_STATE = range(4)
 
 
-class Spots(NamedTuple):
-    """The spots, and what is known of each since its last row.
+class LinePairs(NamedTuple):
+    """The line pairs, and what is known of each since its last row.
 
-    ``of_code``, ``of_data``: the first spot of a line, or -1, and ``next_of_code``, ``next_of_data`` the one after a
-    spot.  ``tb_first``: where in ``of_tb`` the spots of each TB begin.  ``code``, ``data``: the lines of each.
+    ``of_code``, ``of_data``: the first pair of a line, or -1, and ``next_of_code``, ``next_of_data`` the one after a
+    pair.  ``tb_first``: where in ``of_tb`` the pairs of each TB begin.  ``code``, ``data``: the lines of each.
     ``code_brought``, ``data_brought``: of their sets, then.  ``code_lost``, ``data_lost``: whether something is known
     to have taken the line, or cleaned it, since.
     """
@@ -82,15 +82,15 @@ class Spots(NamedTuple):
     data_lost: U8
 
 
-class Log(NamedTuple):
-    """A row for each access to a spot's instruction line and for each retranslation of its TB, in time order.
+class AccessLog(NamedTuple):
+    """A row for each access to a pair's instruction line and for each retranslation of its TB, in time order.
 
-    ``spot``; ``who``: the TB that made the access, or -1 less the number of the retranslation.  ``time`` in cycles
+    ``pair``; ``who``: the TB that made the access, or -1 less the number of the retranslation.  ``time`` in cycles
     without refills, and how many ``lines`` had been accessed.
-    ``code``, ``data``: the probabilities that either line stayed since the row of that spot before.
+    ``code``, ``data``: the probabilities that either line stayed since the row of that pair before.
     """
 
-    spot: I64
+    pair: I64
     who: I64
     time: F64
     lines: F64
@@ -98,7 +98,7 @@ class Log(NamedTuple):
     data: F64
 
 
-class Course(NamedTuple):
+class Timeline(NamedTuple):
     """What happens, as in ``bench/replay/events.py``; and ``marks``, the position of each retranslation, and its TB."""
 
     position: I64
@@ -109,7 +109,7 @@ class Course(NamedTuple):
     marked: I64
 
 
-class Sizes(NamedTuple):
+class Geometry(NamedTuple):
     """Bits of an instruction and a data line; the translator's first lines, and how many; rates.
 
     ``guest``: guest data lines per 1000 executions.  Cycles ``per_byte`` of host code, and of the ``translator`` for a
@@ -128,10 +128,10 @@ class Sizes(NamedTuple):
     half: int
 
 
-class Carried(NamedTuple):
-    """What goes on from one chunk to the next: position, event, mark, credit of guest data, its next line, misses; and
+class Progress(NamedTuple):
+    """The state between two chunks.
 
-    the time and the lines accessed.
+    ``numbers``: position, event, mark, credit of guest data, its next line, misses.  ``time``, and lines accessed.
     """
 
     numbers: I64
@@ -141,8 +141,20 @@ class Carried(NamedTuple):
 _POSITION, _EVENT, _MARK, _CREDIT, _FRESH, _MISSES = range(6)
 
 
+class Simulation(NamedTuple):
+    """Both caches, what is followed, what happens, how far it went, and where rows are written."""
+
+    code: CacheSets
+    data: CacheSets
+    pairs: LinePairs
+    timeline: Timeline
+    geometry: Geometry
+    progress: Progress
+    log: AccessLog
+
+
 @part
-def _find(c: Sets, line: Int) -> Int:
+def _find(c: CacheSets, line: Int) -> Int:
     """The way that holds a line, or -1."""
     index = line & (c.tags.shape[0] - 1)
     found: Int = -1
@@ -153,7 +165,7 @@ def _find(c: Sets, line: Int) -> Int:
 
 
 @part
-def _use(c: Sets, index: Int, way: Int) -> None:
+def _use(c: CacheSets, index: Int, way: Int) -> None:
     """Way ``way`` of a set is accessed."""
     policy = np.int64(c.numbers[_POLICY])
     if policy == _LRU:
@@ -174,7 +186,7 @@ def _use(c: Sets, index: Int, way: Int) -> None:
 
 
 @part
-def _victim(c: Sets, index: Int) -> Int:
+def _victim(c: CacheSets, index: Int) -> Int:
     """The way that a full set gives up."""
     policy, ways = np.int64(c.numbers[_POLICY]), c.tags.shape[1]
     chosen: Int = 0
@@ -191,17 +203,17 @@ def _victim(c: Sets, index: Int) -> Int:
         chosen = c.order[index, 0]
         c.order[index, 0] = (chosen + 1) % ways
     else:
-        state = c.numbers[_LUCK]
+        state = c.numbers[_RANDOM_STATE]
         state ^= state << np.uint64(13)
         state ^= state >> np.uint64(7)
         state ^= state << np.uint64(17)
-        c.numbers[_LUCK] = state
+        c.numbers[_RANDOM_STATE] = state
         chosen = np.int64((state >> np.uint64(33)) % np.uint64(ways))
     return chosen
 
 
 @part
-def _access(c: Sets, line: Int) -> bool:
+def _access(c: CacheSets, line: Int) -> bool:
     """Access a line; whether it was absent."""
     index = line & (c.tags.shape[0] - 1)
     if c.latest[index] == line:
@@ -222,7 +234,7 @@ def _access(c: Sets, line: Int) -> bool:
 
 
 @part
-def _stays(c: Sets, line: Int, before: Int, lost: Int) -> float:
+def _stays(c: CacheSets, line: Int, before: Int, lost: Int) -> float:
     """The probability that a line stayed since ``before`` lines had been brought into its set."""
     chance: float = 0.0
     if not lost:
@@ -235,28 +247,40 @@ def _stays(c: Sets, line: Int, before: Int, lost: Int) -> float:
 
 
 @part
-def _note(log: Log, row: Int, code: Sets, data: Sets, spots: Spots, spot: Int, who: Int, time: F64) -> None:
-    """Write a row, and begin to count anew for the data line."""
-    log.spot[row] = spot
+def _note(s: Simulation, row: Int, pair: Int, who: Int) -> Int:
+    """Write a row, and count from here; the number of the next row."""
+    pairs, log = s.pairs, s.log
+    log.pair[row] = pair
     log.who[row] = who
-    log.time[row] = time[0]
-    log.lines[row] = time[1]
-    log.code[row] = _stays(code, spots.code[spot], spots.code_brought[spot], spots.code_lost[spot])
-    log.data[row] = _stays(data, spots.data[spot], spots.data_brought[spot], spots.data_lost[spot])
-    _again(code, data, spots, spot)
+    log.time[row] = s.progress.time[0]
+    log.lines[row] = s.progress.time[1]
+    log.code[row] = _stays(s.code, pairs.code[pair], pairs.code_brought[pair], pairs.code_lost[pair])
+    log.data[row] = _stays(s.data, pairs.data[pair], pairs.data_brought[pair], pairs.data_lost[pair])
+    _restart(s, pair)
+    return row + 1
 
 
 @part
-def _again(code: Sets, data: Sets, spots: Spots, spot: Int) -> None:
-    """Count anew from here."""
-    spots.code_brought[spot] = code.brought[spots.code[spot] & (code.tags.shape[0] - 1)]
-    spots.data_brought[spot] = data.brought[spots.data[spot] & (data.tags.shape[0] - 1)]
-    spots.code_lost[spot] = 0
-    spots.data_lost[spot] = 0
+def _restart(s: Simulation, pair: Int) -> None:
+    """Count from here."""
+    pairs = s.pairs
+    pairs.code_brought[pair] = s.code.brought[pairs.code[pair] & (s.code.tags.shape[0] - 1)]
+    pairs.data_brought[pair] = s.data.brought[pairs.data[pair] & (s.data.tags.shape[0] - 1)]
+    pairs.code_lost[pair] = 0
+    pairs.data_lost[pair] = 0
 
 
 @part
-def _drop(c: Sets, line: Int) -> None:
+def _lose(first: I64, following: I64, lost: U8, line: Int) -> None:
+    """Note for the pairs of a line that it left or was cleaned."""
+    pair = first[line] if line < first.shape[0] else -1
+    while pair >= 0:
+        lost[pair] = 1
+        pair = following[pair]
+
+
+@part
+def _drop(c: CacheSets, line: Int) -> None:
     """Invalidate a line."""
     way = _find(c, line)
     if way >= 0:
@@ -266,151 +290,122 @@ def _drop(c: Sets, line: Int) -> None:
 
 
 @part
-def _load(data: Sets, spots: Spots, line: Int, store: bool) -> None:
+def _access_data(s: Simulation, line: Int, store: bool) -> None:
     """Load a data line, or store to it."""
-    if not store or data.numbers[_ALLOCATES] or _find(data, line) >= 0:
-        missed = _access(data, line)
-        if missed and line < spots.of_data.shape[0] and np.int64(data.numbers[_POLICY]) != _RANDOM:
-            spot = spots.of_data[line]
-            while spot >= 0:
-                spots.data_lost[spot] = 1  # it had left, and is back
-                spot = spots.next_of_data[spot]
+    if not store or s.data.numbers[_ALLOCATES] or _find(s.data, line) >= 0:
+        missed = _access(s.data, line)
+        if missed and np.int64(s.data.numbers[_POLICY]) != _RANDOM:  # it had left, and is back
+            _lose(s.pairs.of_data, s.pairs.next_of_data, s.pairs.data_lost, line)
 
 
 @part
-def _happens(code: Sets, data: Sets, spots: Spots, sizes: Sizes, kind: Int, address: Int, count: Int) -> None:
-    """One event, but for what the translator's time is."""
+def _apply(s: Simulation, kind: Int, address: Int, count: Int) -> None:
+    """Apply one event, but for the translator's time."""
+    code, pairs, geometry = s.code, s.pairs, s.geometry
     if kind == _TRANSLATE:
         for _ in range(count):
-            for line in range(sizes.translator_code, sizes.translator_code + sizes.translator_code_lines):
-                if line & 1 == sizes.half:
+            for line in range(geometry.translator_code, geometry.translator_code + geometry.translator_code_lines):
+                if line & 1 == geometry.half:
                     _access(code, line)
-            for line in range(sizes.translator_data, sizes.translator_data + sizes.translator_data_lines):
-                _load(data, spots, line, False)
+            for line in range(geometry.translator_data, geometry.translator_data + geometry.translator_data_lines):
+                _access_data(s, line, False)
     elif kind == _INVALIDATE_ALL:
         for index in range(code.tags.shape[0]):
             for way in range(code.tags.shape[1]):
                 code.tags[index, way] = -1
             code.latest[index] = -1
-        for spot in range(spots.code.shape[0]):
-            spots.code_lost[spot] = 1
+        for pair in range(pairs.code.shape[0]):
+            pairs.code_lost[pair] = 1
     elif kind == _INVALIDATE:
-        first = address >> sizes.code_bits
+        first = address >> geometry.code_bits
         for line in range(first, first + count):
             _drop(code, line)
-            spot = spots.of_code[line] if line < spots.of_code.shape[0] else -1
-            while spot >= 0:
-                spots.code_lost[spot] = 1
-                spot = spots.next_of_code[spot]
+            _lose(pairs.of_code, pairs.next_of_code, pairs.code_lost, line)
     else:
-        first = address >> sizes.data_bits
+        first = address >> geometry.data_bits
         for line in range(first, first + count):
             if kind == _CLEAN:
-                spot = spots.of_data[line] if line < spots.of_data.shape[0] else -1
-                while spot >= 0:
-                    spots.data_lost[spot] = 1
-                    spot = spots.next_of_data[spot]
+                _lose(pairs.of_data, pairs.next_of_data, pairs.data_lost, line)
             else:
-                _load(data, spots, line, kind == _STORE)
+                _access_data(s, line, kind == _STORE)
 
 
 @part
-def _events(
-    code: Sets,
-    data: Sets,
-    spots: Spots,
-    course: Course,
-    sizes: Sizes,
-    carried: Carried,
-    log: Log,
-    row: Int,
-    position: Int,
-) -> Int:
-    """Everything that happens after the execution at ``position``; the next row of the log."""
-    numbers = carried.numbers
+def _due(positions: I64, number: Int, position: Int) -> bool:
+    """Whether the next of some ascending positions is this one."""
+    return bool(number < positions.shape[0] and positions[number] == position)
+
+
+@part
+def _events(s: Simulation, row: Int, position: Int) -> Int:
+    """Apply all events after the execution at ``position``; the next row of the log."""
+    numbers, timeline, pairs = s.progress.numbers, s.timeline, s.pairs
     first_mark = numbers[_MARK]
-    while numbers[_MARK] < course.marks.shape[0] and course.marks[numbers[_MARK]] == position:
+    while _due(timeline.marks, numbers[_MARK], position):
         numbers[_MARK] += 1
     noted = first_mark == numbers[_MARK]
-    while numbers[_EVENT] < course.position.shape[0] and course.position[numbers[_EVENT]] == position:
+    while _due(timeline.position, numbers[_EVENT], position):
         event = numbers[_EVENT]
-        kind = np.int64(course.kind[event])
+        kind = np.int64(timeline.kind[event])
         if kind == _TRANSLATE:
-            carried.time[0] += sizes.translator * course.lines[event]
+            s.progress.time[0] += s.geometry.translator * timeline.lines[event]
         elif not noted:  # the translator runs before it stores
             noted = True
-            row = _marks(code, data, spots, course, carried, log, row, first_mark)
-        _happens(code, data, spots, sizes, kind, course.address[event], course.lines[event])
+            row = _marks(s, row, first_mark)
+        _apply(s, kind, timeline.address[event], timeline.lines[event])
         numbers[_EVENT] += 1
     if not noted:
-        row = _marks(code, data, spots, course, carried, log, row, first_mark)
+        row = _marks(s, row, first_mark)
     for mark in range(first_mark, numbers[_MARK]):
-        tb = course.marked[mark]
-        for at in range(spots.tb_first[tb], spots.tb_first[tb + 1]):
-            _again(code, data, spots, spots.of_tb[at])
+        tb = timeline.marked[mark]
+        for at in range(pairs.tb_first[tb], pairs.tb_first[tb + 1]):
+            _restart(s, pairs.of_tb[at])
     return row
 
 
 @part
-def _marks(
-    code: Sets, data: Sets, spots: Spots, course: Course, carried: Carried, log: Log, row: Int, first: Int
-) -> Int:
-    """The rows of the retranslations from ``first`` on."""
-    for mark in range(first, carried.numbers[_MARK]):
-        tb = course.marked[mark]
-        for at in range(spots.tb_first[tb], spots.tb_first[tb + 1]):
-            _note(log, row, code, data, spots, spots.of_tb[at], -1 - mark, carried.time)
-            row += 1
+def _marks(s: Simulation, row: Int, first: Int) -> Int:
+    """Write the rows of the retranslations from ``first`` on; the next row of the log."""
+    for mark in range(first, s.progress.numbers[_MARK]):
+        tb = s.timeline.marked[mark]
+        for at in range(s.pairs.tb_first[tb], s.pairs.tb_first[tb + 1]):
+            row = _note(s, row, s.pairs.of_tb[at], -1 - mark)
     return row
 
 
 @lean_kernel
-def follow(
-    words: U32,
-    spans: I64,
-    lengths: I64,
-    code: Sets,
-    data: Sets,
-    spots: Spots,
-    course: Course,
-    sizes: Sizes,
-    carried: Carried,
-    log: Log,
-) -> Int:
+def follow(words: U32, spans: I64, lengths: I64, s: Simulation) -> Int:
     """Go through a chunk of executions; the number of rows written.
 
     ``spans``: the first and last instruction line of each TB; ``lengths``: their bytes.
     """
-    numbers = carried.numbers
+    numbers, pairs, geometry = s.progress.numbers, s.pairs, s.geometry
     row: Int = 0
     if numbers[_POSITION] == 0:
-        row = _events(code, data, spots, course, sizes, carried, log, row, -1)
+        row = _events(s, row, -1)
     for word in words:
         tb = np.int64(word & _TB)
         if word < _STOPPED and tb < spans.shape[0]:
-            carried.time[0] += lengths[tb] * sizes.per_byte
-            carried.time[1] += spans[tb, 1] - spans[tb, 0] + 1
-            for line in range(spans[tb, 0] + ((spans[tb, 0] ^ sizes.half) & 1), spans[tb, 1] + 1, 2):
-                spot = spots.of_code[line]
-                while spot >= 0:
-                    _note(log, row, code, data, spots, spot, tb, carried.time)
-                    row += 1
-                    spot = spots.next_of_code[spot]
-                if _access(code, line):
+            s.progress.time[0] += lengths[tb] * geometry.per_byte
+            s.progress.time[1] += spans[tb, 1] - spans[tb, 0] + 1
+            for line in range(spans[tb, 0] + ((spans[tb, 0] ^ geometry.half) & 1), spans[tb, 1] + 1, 2):
+                pair = pairs.of_code[line]
+                while pair >= 0:
+                    row = _note(s, row, pair, tb)
+                    pair = pairs.next_of_code[pair]
+                if _access(s.code, line):
                     numbers[_MISSES] += 1
-                    spot = spots.of_code[line]
-                    while spot >= 0:
-                        _again(code, data, spots, spot)
-                        spot = spots.next_of_code[spot]
-            numbers[_CREDIT] += sizes.guest
+                    pair = pairs.of_code[line]
+                    while pair >= 0:
+                        _restart(s, pair)
+                        pair = pairs.next_of_code[pair]
+            numbers[_CREDIT] += geometry.guest
             while numbers[_CREDIT] >= _PER_THOUSAND:
                 numbers[_CREDIT] -= _PER_THOUSAND
-                _load(data, spots, numbers[_FRESH], False)
+                _access_data(s, numbers[_FRESH], False)
                 numbers[_FRESH] += 1
         position = numbers[_POSITION]
         numbers[_POSITION] += 1
-        if (numbers[_EVENT] < course.position.shape[0] and course.position[numbers[_EVENT]] == position) or (
-            numbers[_MARK] < course.marks.shape[0] and course.marks[numbers[_MARK]] == position
-        ):
-            row = _events(code, data, spots, course, sizes, carried, log, row, position)
+        if _due(s.timeline.position, numbers[_EVENT], position) or _due(s.timeline.marks, numbers[_MARK], position):
+            row = _events(s, row, position)
     return row

@@ -1,10 +1,9 @@
-"""What a walk comes to: the probabilities of its ends, and of going wrong, by going back from the ends.
+"""The probabilities of a graph's ends, and of a failure, computed backwards from the ends.
 
-What a node leads to follows from what the nodes after it lead to, position by position; nodes of one position that lead
-to each other, where all threads wait, are eliminated one by one.  Nothing is subtracted: the
-probability of leaving a node is the sum of the ways that leave it (Grassmann, Taksar and Heyman, Operations Research
-33(5), 1985, "Regenerative Analysis and Steady State Distributions for Markov Chains"), so that 1e-30 has as many digits
-as 1e-3.
+The value of a node follows from those of the nodes after it, position by position; nodes of one position that lead to
+each other, where all threads wait, are eliminated one by one.  Nothing is subtracted: the probability of leaving a node
+is the sum of the edges that leave it (Grassmann, Taksar and Heyman, Operations Research 33(5), 1985, "Regenerative
+Analysis and Steady State Distributions for Markov Chains"), so that 1e-30 has as many digits as 1e-3.
 """
 
 from __future__ import annotations
@@ -17,36 +16,26 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.risk.walk import ALWAYS, Edge, Position, Walk
+from bench.risk.graph import Edge, Position, ReachableGraph
+from bench.risk.harm import F64
 
-F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
 
-Scheduler: TypeAlias = Literal["slices", "least", "greatest"]
-"""Who goes on where several threads could.
+Scheduler: TypeAlias = Literal["least", "slices", "greatest"]
+"""Who runs next where several threads could.
 
-``slices``: of the threads that run on a core each is as likely; another one of their cores only where a time slice
-ends, or where none of those that run can go on.  ``least``, ``greatest``: whoever makes going wrong least or most
-likely.
+``slices``: each thread that runs on a core is equally likely; another one of its cores only where a time slice ends, or
+where none that runs can go on.  ``least``, ``greatest``: the choice that makes a failure least or most likely.
 """
-
-
-FETCHED: F64 = np.ones(ALWAYS + 1)
-"""Every wrong fetch counts, whether it does harm or not."""
-
-
-def harmful(hit: float) -> F64:
-    """Only harm counts: the probability of each harm where an access hits the guest's TLB with probability ``hit``."""
-    return np.array([0.0, hit, 1 - hit, 1.0])
 
 
 @dataclass(frozen=True, slots=True)
 class _Edges:
     """The edges of one position.
 
-    ``choices``: the surroundings of each choice, ascending; ``switches``: whether it is to go on with a thread that
-    does not run; ``firsts``: where the choices of each of them begin; ``choice``: of each edge.  ``target``: the
-    position behind it, None for an end, and itself where all threads wait.
+    ``choices``: the cache state of each choice, ascending; ``switches``: whether it switches to another thread;
+    ``firsts``: where the choices of each cache state begin; ``choice``: of each edge.  ``target``: the position of each
+    edge, None for an end, and the same position where all threads wait.
     """
 
     choices: I64
@@ -61,7 +50,7 @@ class _Edges:
 
     @classmethod
     def of(cls, edges: list[Edge], over: set[Position]) -> _Edges:
-        """Those edges, in order."""
+        """These edges, in order."""
         edges = sorted(edges, key=lambda edge: (edge.before, edge.thread))
         keys = [(edge.before, edge.thread, edge.switches) for edge in edges]
         choices = sorted(set(keys))
@@ -80,16 +69,13 @@ class _Edges:
         )
 
 
-class System:
-    """The equations of a walk that has found all its nodes.
+class Solver:
+    """Solves the equations of a complete graph.  ``ends``: the cache states that it can end in, ascending."""
 
-    ``ends``: the surroundings that it can end in, by number, ascending.
-    """
-
-    def __init__(self, walk: Walk) -> None:
-        self.ends: I64 = np.array(sorted(walk.ends), np.int64)
-        self._size = walk.turn.size
-        self._edges = {position: _Edges.of(edges, walk.over) for position, edges in walk.edges.items()}
+    def __init__(self, graph: ReachableGraph) -> None:
+        self.ends: I64 = np.array(sorted(graph.ends), np.int64)
+        self._size = graph.environment.size
+        self._edges = {position: _Edges.of(edges, graph.over) for position, edges in graph.edges.items()}
         behind = {
             position: {target for target in edges.target if target not in (None, position)}
             for position, edges in self._edges.items()
@@ -97,59 +83,46 @@ class System:
         self._order = tuple(graphlib.TopologicalSorter(behind).static_order())
 
     def values(
-        self, begin: Position, turn: F64, harms: F64, scheduler: Scheduler = "slices", slice_ends: float = 0.0
+        self, begin: Position, environment: F64, harms: F64, scheduler: Scheduler = "slices", slice_ends: float = 0.0
     ) -> F64:
-        """From each surroundings at ``begin``, the probability of each end and, in the last column, of doing harm.
+        """From each cache state at ``begin``, the probability of each end and, in the last column, of doing harm.
 
-        ``turn``: from surroundings to surroundings; ``harms``: the probability of each harm; ``slice_ends``: that of
-        the end of a time slice before an operation.  Unless the scheduler is ``slices`` only the last column means
-        anything.
+        ``environment``: the matrix of the environment step; ``harms``: the probability of each harm; ``slice_ends``:
+        that a time slice ends before an operation.  Unless the scheduler is ``slices`` only the last column has a
+        meaning.
         """
-        harms = np.concatenate((harms, [0.0]))  # and number -1: nothing was fetched wrong
-        at_end = np.zeros((self._size, self.ends.size + 1))
-        at_end[self.ends, np.arange(self.ends.size)] = 1
-        before_turn: dict[Position | None, F64] = {None: turn @ at_end}
-        values = at_end
+        harms = np.concatenate((harms, [0.0]))  # number -1: nothing was fetched wrong
+        values = np.zeros((self._size, self.ends.size + 1))
+        values[self.ends, np.arange(self.ends.size)] = 1
+        after: dict[Position | None, F64] = {None: environment @ values}
         for position in self._order:
-            values = self._position(position, before_turn, turn, harms, scheduler, slice_ends)
-            before_turn[position] = turn @ values
+            edges = self._edges[position]
+            waits = np.array([target == position for target in edges.target], bool)
+            outcomes = np.zeros((edges.before.size, self.ends.size + 1))
+            for target in set(edges.target) - {position}:
+                here = np.array([other == target for other in edges.target], bool)
+                outcomes[here] = after[target][edges.between[here]]
+            chance = harms[edges.harm]
+            outcomes *= (edges.share * (1 - chance))[:, None]
+            outcomes[:, -1] += edges.share * chance
+            choices = np.zeros((edges.choices.size, outcomes.shape[1]))
+            np.add.at(choices, edges.choice, outcomes)
+            values = np.zeros((self._size, outcomes.shape[1]))
+            if edges.choices.size:
+                values[edges.choices[edges.firsts]] = _chosen(choices, edges, scheduler, slice_ends)
+            if waits.any():
+                among = np.zeros((self._size, self._size))
+                among[edges.before[waits]] = environment[edges.before[waits]]
+                rows = np.unique(edges.before)
+                values[rows] = _absorbed(among[np.ix_(rows, rows)], values[rows])
             if position == begin:
                 break
-        return values
-
-    def _position(
-        self,
-        position: Position,
-        before_turn: dict[Position | None, F64],
-        turn: F64,
-        harms: F64,
-        scheduler: Scheduler,
-        slice_ends: float,
-    ) -> F64:
-        edges = self._edges[position]
-        waits = np.array([target == position for target in edges.target], bool)
-        ways = np.zeros((edges.before.size, self.ends.size + 1))
-        for target in set(edges.target) - {position}:
-            here = np.array([other == target for other in edges.target], bool)
-            ways[here] = before_turn[target][edges.between[here]]
-        chance = harms[edges.harm]
-        ways *= (edges.share * (1 - chance))[:, None]
-        ways[:, -1] += edges.share * chance
-        choices = np.zeros((edges.choices.size, ways.shape[1]))
-        np.add.at(choices, edges.choice, ways)
-        values = np.zeros((self._size, ways.shape[1]))
-        if edges.choices.size:
-            values[edges.choices[edges.firsts]] = _chosen(choices, edges, scheduler, slice_ends)
-        if waits.any():
-            among = np.zeros((self._size, self._size))
-            among[edges.before[waits]] = turn[edges.before[waits]]
-            rows = np.unique(edges.before)
-            values[rows] = _left(among[np.ix_(rows, rows)], values[rows])
+            after[position] = environment @ values
         return values
 
 
 def _chosen(choices: F64, edges: _Edges, scheduler: Scheduler, slice_ends: float) -> F64:
-    """What the choices of each surroundings come to."""
+    """The value of each cache state, from those of its choices."""
     firsts, switches = edges.firsts, edges.switches
     if scheduler == "least":
         return np.minimum.reduceat(choices, firsts)
@@ -162,8 +135,8 @@ def _chosen(choices: F64, edges: _Edges, scheduler: Scheduler, slice_ends: float
     return np.add.reduceat(choices * weights[:, None], firsts)
 
 
-def _left(among: F64, ends: F64) -> F64:
-    """Where nodes end that lead to each other with probabilities ``among``, and on with those in ``ends``."""
+def _absorbed(among: F64, ends: F64) -> F64:
+    """The values of nodes that lead to each other with probabilities ``among``, and on with those in ``ends``."""
     among, ends = among.copy(), ends.copy()
     leaving = []
     for node in range(len(among) - 1, -1, -1):
@@ -200,7 +173,7 @@ def until_failure(among: F64, failing: F64) -> F64:
 
 
 def residual(among: F64, failing: F64, rounds: F64) -> float:
-    """The largest of ``failing * rounds + sum(among * (rounds - those of the others)) - 1``: one is due each time."""
+    """The largest ``failing * rounds + sum(among * (rounds - those of the others)) - 1``: one round each time."""
     if not np.isfinite(rounds).all():
         return 0.0
     sums = (

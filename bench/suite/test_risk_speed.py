@@ -66,8 +66,8 @@ def test_storm_agrees(
 ) -> None:
     asked, causes = chain(strategy, host, translator, name, causes), causes or pressed(host, name)
     text = prism.model(asked, causes)
-    if asked.alone:
-        answer = asked.answer(causes)
+    if asked.single_threaded:
+        answer = asked.figures(causes)
         pairs = [(prism.FIRST, answer.first)]
         if answer.first:
             pairs.append((prism.ROUNDS, answer.rounds))
@@ -82,7 +82,7 @@ def test_storm_agrees(
 
 def test_ours(measure: Measure) -> None:
     asked = chain("unfixed", "cortex-a9", "arm@2010", "system", EVICTIONS)
-    measure(lambda: asked.answer(EVICTIONS), GROUP, OURS, goal=Goal(seconds=0.05), rounds=20)
+    measure(lambda: asked.figures(EVICTIONS), GROUP, OURS, goal=Goal(seconds=0.05), rounds=20)
 
 
 def test_storm(measure: Measure, tmp_path: Path) -> None:

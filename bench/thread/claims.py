@@ -16,7 +16,7 @@ from bench.explain.follow import Wanted, load_events
 from bench.hosts import Host
 from bench.program.effects import flat, tree
 from bench.replay.parameters import Parameters
-from bench.risk.risk import Alone
+from bench.risk.risk import SingleThreaded
 from bench.scenarios import ALONE, LASTING_IN, scenario_names
 from bench.support.text import listed
 from bench.thread.lab import Lab
@@ -333,7 +333,7 @@ def rate(lab: Lab) -> Finding:
     """The range that the assumptions leave, along a recorded boot."""
     cell = ("unfixed", "cortex-a9", "system", "arm@2010")
     figures = lab.risk(*cell, "linux-boot").figures
-    assert isinstance(figures, Alone)
+    assert isinstance(figures, SingleThreaded)
     found = figures.long_run
     command = "staleline risk --strategy unfixed --host cortex-a9 --scenario system --sensitivity"
     if not found.high:

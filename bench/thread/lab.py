@@ -9,7 +9,8 @@ from typing import Any
 from bench.check.cell import Checked, Options, check
 from bench.check.command import command
 from bench.hosts import Host, host_names, load_host
-from bench.risk.risk import Bench, Risk
+from bench.risk.recorded import RecordedRisk
+from bench.risk.risk import Risk
 from bench.scenarios import scenario_names
 from bench.support.errors import InputError
 from bench.traces.info import TraceInfo, info
@@ -47,8 +48,8 @@ class Lab:
         return info(load_trace(name))
 
     def _risk(self, strategy: str, host: str, scenario: str, translator: str, trace: str) -> Risk:
-        bench = Bench(self.host(host), load_translator(translator), load_trace(trace))
-        return bench.ask(registry.find(strategy), scenario)
+        model = RecordedRisk(self.host(host), load_translator(translator), load_trace(trace))
+        return model.evaluate(registry.find(strategy), scenario)
 
     def fails(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> bool:
         """Whether the cell fails."""

@@ -10,7 +10,7 @@ from bench.risk.causes import AT_ONCE, Cause
 from bench.risk.chain import Chain
 from bench.risk.evictions import causes_on
 from bench.risk.pressure import Pressure
-from bench.risk.sample import simulate
+from bench.risk.simulation import simulate
 from bench.support.errors import InputError
 
 SEEDS = 100
@@ -35,7 +35,7 @@ def test_the_exact_figure_is_in_the_interval_as_often_as_it_says(
         causes = causes_on(load_host(host), Pressure().values, model.scenario.cores, model.scenario.moves)
     else:
         causes = (Cause("evictions", 1.0, write_back=given[0], drop=given[1]), AT_ONCE)
-    exact = Chain(model, question, causes).answer(causes).first
+    exact = Chain(model, question, causes).figures(causes).first
     drawn = [simulate(model, question, causes, samples=20_000, seed=seed) for seed in range(SEEDS)]
     assert sum(one.low <= exact <= one.high for one in drawn) >= 97
     # It is a check that can fail: a tenth of it, or ten times as much, is outside.
@@ -55,7 +55,7 @@ def test_what_is_certain_has_no_width() -> None:
     model, question = cell("unfixed")
     causes = (Cause("everything", 1.0, write_back=1.0, drop=1.0), AT_ONCE)
     drawn = simulate(model, question, causes, samples=10, seed=1)
-    assert drawn.low == drawn.mean == drawn.high == Chain(model, question, causes).answer(causes).first
+    assert drawn.low == drawn.mean == drawn.high == Chain(model, question, causes).figures(causes).first
 
 
 def test_several_threads_and_one_sample_are_refused() -> None:

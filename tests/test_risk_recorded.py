@@ -1,9 +1,10 @@
-"""A recorded execution's exposure, and what is carried along it: against the replay, and against plain matrices."""
+"""A recorded execution's exposure, and what is propagated along it: against the replay, and against plain matrices."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,14 +15,14 @@ from risk_cells import cell
 from bench.hosts import load_host
 from bench.replay.context import Ground
 from bench.replay.parameters import Parameters
-from bench.risk.along import along
 from bench.risk.evictions import causes_on, rates_on
-from bench.risk.exposure import Exposure, expose
+from bench.risk.exposure import Exposure, UnitRows, expose
+from bench.risk.harm import FETCHED, always, harmful
 from bench.risk.pressure import Pressure
-from bench.risk.quiescent import Rest
-from bench.risk.risk import Alone, Bench, Several
-from bench.risk.solve import FETCHED, harmful
-from bench.risk.walk import always
+from bench.risk.propagation import propagate
+from bench.risk.quiescent import QuiescentStates
+from bench.risk.recorded import RecordedRisk
+from bench.risk.risk import MultiThreaded, Range, Risk, SingleThreaded
 from bench.traces.store import load_trace
 from bench.traces.trace import Trace
 from bench.translators.registry import load_translator
@@ -35,7 +36,7 @@ def trace(tiny_trace: Path) -> Trace:
     return load_trace(str(tiny_trace))
 
 
-def ground(trace: Trace, replacement: str, **parameters: int) -> Ground:
+def context(trace: Trace, replacement: str, **parameters: int) -> Ground:
     """The trace on a Cortex-A9 with that replacement in both caches."""
     host = load_host("cortex-a9", (f"icache.replacement={replacement}", f"dcache.replacement={replacement}"))
     settings = [f"{name}={value}" for name, value in parameters.items()]
@@ -47,21 +48,21 @@ def ground(trace: Trace, replacement: str, **parameters: int) -> Ground:
 
 @pytest.mark.parametrize("replacement", ["lru", "plru", "round-robin"])
 def test_the_caches_are_those_of_the_replay(trace: Trace, replacement: str) -> None:
-    on = ground(trace, replacement)
+    on = context(trace, replacement)
     (counts,) = on.simulated([on.as_emitted], trace.executions())
     assert expose(on).misses == counts.code_misses
 
 
 def test_random_replacement_misses_about_as_often_as_in_the_replay(trace: Trace) -> None:
-    on = ground(trace, "random")
+    on = context(trace, "random")
     (counts,) = on.simulated([on.as_emitted], trace.executions())
     assert expose(on).misses == pytest.approx(counts.code_misses, rel=0.02)
 
 
 @pytest.mark.parametrize("replacement", ["lru", "random"])
 def test_every_retranslation_and_every_execution_of_its_block_is_a_row(trace: Trace, replacement: str) -> None:
-    on = ground(trace, replacement)
-    found = expose(on)
+    on = context(trace, replacement)
+    found = expose(on).rows
     for unit in range(found.firsts.size - 1):
         rows = slice(found.firsts[unit], found.firsts[unit + 1])
         assert (np.diff(found.time[rows]) >= 0).all()
@@ -78,10 +79,10 @@ def test_every_retranslation_and_every_execution_of_its_block_is_a_row(trace: Tr
 
 
 def test_without_anything_else_in_the_caches_lines_stay(trace: Trace) -> None:
-    on = ground(trace, "lru", guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
+    on = context(trace, "lru", guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
     large = msgspec.structs.replace(on.host.icache, size=1 << 24)
     whole = msgspec.structs.replace(on.host, icache=large, dcache=msgspec.structs.replace(on.host.dcache, size=1 << 24))
-    found = expose(Ground(trace, whole, on.translator, on.parameters))
+    found = expose(Ground(trace, whole, on.translator, on.parameters)).rows
     rewrites = found.rewritten >= 0
     assert (found.code[rewrites] == 1).all()
 
@@ -108,29 +109,30 @@ def moved(targets: npt.NDArray[np.int64], chance: float = 1.0) -> F64:
     return found
 
 
-def plainly(exposure: Exposure, rest: Rest, matrix: F64, rates: F64, harms: F64) -> tuple[float, float, float]:
-    """What ``along`` is to find, by products of whole matrices."""
-    maps, states = rest.maps, np.arange(rest.size)
+def plainly(rows: UnitRows, quiescent: QuiescentStates, matrix: F64, rates: F64, harms: F64) -> tuple[float, ...]:
+    """What ``propagate`` is to find, by products of whole matrices."""
+    maps, size = quiescent.maps, quiescent.size
+    states = np.arange(size)
     drop, evict = maps.drop[maps.here, states], maps.evict[maps.here, states]
     chance = np.array([harms[harm] if harm >= 0 else 0.0 for harm in maps.harm])
     whole = single = window = 0.0
-    for unit in range(exposure.firsts.size - 1):
-        vector, other, before = np.eye(rest.size)[0], np.zeros(rest.size), 0.0
-        for row in range(exposure.firsts[unit], exposure.firsts[unit + 1]):
-            gap = moved(drop, 1 - exposure.code[row]) @ moved(evict, 1 - exposure.data[row])
-            gap = gap @ exponential(rates, exposure.time[row] - before)
-            before = exposure.time[row]
+    for unit in range(rows.firsts.size - 1):
+        vector, other, before = np.eye(size)[0], np.zeros(size), 0.0
+        for row in range(rows.firsts[unit], rows.firsts[unit + 1]):
+            gap = moved(drop, 1 - rows.code[row]) @ moved(evict, 1 - rows.data[row])
+            gap = gap @ exponential(rates, rows.time[row] - before)
+            before = rows.time[row]
             vector, other = vector @ gap, other @ gap
-            if exposure.rewritten[row] >= 0:
+            if rows.rewritten[row] >= 0:
                 vector, other = vector @ matrix, matrix[maps.run[0]]
                 window += other[maps.wrong].sum()
-            elif exposure.run[row]:
+            elif rows.run[row]:
                 whole += vector @ chance
                 single += other @ chance
                 failed = vector @ chance
                 vector = (vector * (1 - chance)) @ moved(maps.run)
                 vector[0] += failed
-                other = np.zeros(rest.size)
+                other = np.zeros(size)
             else:
                 vector, other = vector @ moved(maps.fill), other @ moved(maps.fill)
     return whole, single, window
@@ -151,84 +153,79 @@ def test_it_is_what_plain_matrices_come_to(host: str, name: str, changes: Mappin
     values = {**Pressure().values, **changes}
     model, question = cell("unfixed", host, name=name)
     causes = causes_on(profile, values, model.scenario.cores, model.scenario.moves)
-    rest = Rest(model, question, causes, always)
-    matrix, rates = rest.rewritten(causes), rates_on(profile, values, rest.maps, moves=rest.moves)
+    states = QuiescentStates(model, question, always, causes)
+    matrix, rates = states.retranslated(causes), rates_on(profile, values, states.maps, moves=states.moves)
     draw = np.random.default_rng(7)
-    rows = 60
-    exposure = Exposure(
-        part=np.zeros(2, np.int64),
-        firsts=np.array([0, 35, rows]),
-        run=draw.random(rows) < 0.5,
-        rewritten=np.where(draw.random(rows) < 0.2, np.arange(rows), -1),
-        time=np.concatenate((np.cumsum(draw.exponential(1e5, 35)), np.cumsum(draw.exponential(1e3, rows - 35)))),
-        code=draw.choice([0.0, 0.5, 1.0], rows),
-        data=draw.choice([0.0, 0.9, 1.0], rows),
-        retranslations=rows,
-        executions=rows,
-        cycles=1.0,
-        misses=0,
+    count = 60
+    rows = UnitRows(
+        firsts=np.array([0, 35, count]),
+        run=draw.random(count) < 0.5,
+        rewritten=np.where(draw.random(count) < 0.2, np.arange(count), -1),
+        time=np.concatenate((np.cumsum(draw.exponential(1e5, 35)), np.cumsum(draw.exponential(1e3, count - 35)))),
+        code=draw.choice([0.0, 0.5, 1.0], count),
+        data=draw.choice([0.0, 0.9, 1.0], count),
     )
+    exposure = Exposure(np.zeros(2, np.int64), rows, count, count, 1.0, 0)
     for harms in (FETCHED, harmful(0.25), np.full(4, 0.3)):
-        found = along(exposure, rest.maps, matrix, rates, harms)
+        found = propagate(exposure, states.maps, matrix, rates, harms)
         assert (found.whole, found.single, found.window) == pytest.approx(
-            plainly(exposure, rest, matrix, rates, harms), rel=1e-6, abs=0
+            plainly(rows, states, matrix, rates, harms), rel=1e-6, abs=0
         )
 
 
 # ------------------------------------------------------------------------------------------------ whole cells
 
 
-@pytest.mark.parametrize("name", ["system", "user"])
-def test_what_check_proves_never_happens(trace: Trace, name: str) -> None:
-    bench = Bench(load_host("cortex-a9"), load_translator("arm"), trace)
-    for strategy in ("idempotent", "stop-the-world-flush", "scratch-buffer", "side-table"):
-        figures = bench.ask(find(strategy), name).figures
-        assert figures is not None
-        shown = figures.long_run if isinstance(figures, Alone) else figures.greatest
-        assert (shown.low, shown.nominal, shown.high) == (0, 0, 0)
+def on_a9(trace: Trace, strategy: str, name: str = "system", **options: Any) -> Risk:
+    """The answer for a strategy on a Cortex-A9."""
+    return RecordedRisk(load_host("cortex-a9"), load_translator("arm"), trace, **options).evaluate(find(strategy), name)
+
+
+def single(risk: Risk) -> SingleThreaded:
+    """Its figures, with one thread."""
+    assert isinstance(risk.figures, SingleThreaded)
+    return risk.figures
+
+
+@pytest.mark.parametrize("strategy", ["idempotent", "stop-the-world-flush", "scratch-buffer", "side-table"])
+def test_what_check_proves_never_happens(trace: Trace, strategy: str) -> None:
+    several = on_a9(trace, strategy, "user").figures
+    assert isinstance(several, MultiThreaded)
+    assert single(on_a9(trace, strategy)).long_run == several.greatest == Range(0, 0, 0)
 
 
 def test_schedulers_are_in_order_and_none_is_rarer_than_the_least(trace: Trace) -> None:
-    bench = Bench(load_host("cortex-a9"), load_translator("arm"), trace)
     for strategy in shipped():
-        figures = bench.ask(find(strategy), "user").figures
-        assert isinstance(figures, Several)
+        figures = on_a9(trace, strategy, "user").figures
+        assert isinstance(figures, MultiThreaded)
         assert 0 <= figures.least.nominal <= figures.slices.nominal <= figures.greatest.nominal <= 1
         assert figures.harm.nominal <= figures.slices.nominal
 
 
 def test_harm_needs_a_hit_on_arm(trace: Trace) -> None:
-    found = []
-    for hit in ("0", "1"):
-        pressure = Pressure().varied([f"tlb_hit={hit}"])
-        figures = Bench(load_host("cortex-a9"), load_translator("arm"), trace, pressure).ask(find("unfixed"), "system")
-        assert isinstance(figures.figures, Alone)
-        found.append(figures.figures)
-    assert found[0].harm.nominal == 0
-    assert found[1].harm.nominal == pytest.approx(found[1].long_run.nominal)
-    assert found[0].long_run.nominal == pytest.approx(found[1].long_run.nominal)
+    missed, hit = (
+        single(on_a9(trace, "unfixed", pressure=Pressure().varied([f"tlb_hit={hit}"]))) for hit in ("0", "1")
+    )
+    assert missed.harm.nominal == 0
+    assert hit.harm.nominal == pytest.approx(hit.long_run.nominal)
+    assert missed.long_run.nominal == pytest.approx(hit.long_run.nominal)
 
 
 def test_the_rate_sets_the_clock(trace: Trace) -> None:
-    one = Bench(load_host("cortex-a9"), load_translator("arm"), trace, rate=10.0)
-    figures = one.ask(find("unfixed"), "system").figures
-    assert isinstance(figures, Alone)
+    figures = single(on_a9(trace, "unfixed", rate=10.0))
     assert figures.per_hour.nominal == pytest.approx(figures.harm.nominal * 10 * 3600)
 
 
 def test_along_a_trace_without_retranslations_nothing_happens() -> None:
-    quiet = load_trace("user-wc")
-    figures = Bench(load_host("cortex-a9"), load_translator("arm"), quiet).ask(find("unfixed"), "system").figures
-    assert isinstance(figures, Alone)
+    figures = single(on_a9(load_trace("user-wc"), "unfixed"))
     assert figures.long_run.high == figures.window.high == 0
     assert figures.chain_first > 0
 
 
 def test_the_range_holds_what_each_quantity_does_by_itself(trace: Trace) -> None:
-    bench = Bench(load_host("cortex-a9"), load_translator("arm"), trace)
-    found = bench.ask(find("unfixed"), "system", sensitivity=True)
-    assert isinstance(found.figures, Alone)
+    found = on_a9(trace, "unfixed", sensitivity=True)
+    whole = single(found).long_run
     assert {swing.quantity for swing in found.swings} == set(Pressure().quantities)
     for swing in found.swings:
         for end in (swing.at_low, swing.at_high):
-            assert found.figures.long_run.low <= end <= found.figures.long_run.high
+            assert whole.low <= end <= whole.high

@@ -1,0 +1,149 @@
+"""The risk along a recorded execution, with its range over everything that is assumed.
+
+For one thread the trace says how long what was written is exposed, and the figures are propagated along it
+(``propagation.py``).  Where two threads run the block the trace says nothing: the figures are those of one
+retranslation from a clean start, for the scheduler that makes it least likely, one that goes by time slices, and the
+one that makes it most likely (``chain.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+
+from bench.replay.context import Ground
+from bench.replay.parameters import Parameters
+from bench.risk.causes import Cause
+from bench.risk.evictions import causes_on, happens, rates_on
+from bench.risk.exposure import Exposure, expose
+from bench.risk.harm import F64, FETCHED, harmful
+from bench.risk.pressure import Pressure
+from bench.risk.propagation import Expected, propagate
+from bench.risk.quiescent import QuiescentStates
+from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, Swing
+from bench.traces.trace import Trace
+
+Values: TypeAlias = Mapping[str, float]
+"""The quantities of ``Pressure`` by name."""
+
+
+@dataclass
+class RecordedRisk(RiskModel):
+    """Evaluates along a trace.
+
+    ``rate``: retranslations per second; None: as the cycles of the trace have it.  ``sensitivity``: also vary each
+    quantity by itself.
+    """
+
+    trace: Trace
+    pressure: Pressure = field(default_factory=Pressure)
+    parameters: Parameters = field(default_factory=Parameters)
+    rate: float | None = None
+    sensitivity: bool = False
+    _known: dict[bytes, Expected] = field(default_factory=dict)
+
+    @property
+    def trace_name(self) -> str:
+        """The name of the trace."""
+        return self.trace.name
+
+    @cached_property
+    def _context(self) -> Ground:
+        return Ground(self.trace, self.host, self.translator, self.parameters)
+
+    @cached_property
+    def exposure(self) -> Exposure:
+        """Of the trace's units."""
+        return expose(self._context)
+
+    def _values(self, end: str = "value", changed: Values = MappingProxyType({})) -> dict[str, float]:
+        """The quantities at their ``value``, ``low`` or ``high``, except those ``changed``."""
+        found = {name: float(getattr(quantity, end)) for name, quantity in self.pressure.quantities.items()}
+        found.update(changed)
+        if self.rate is not None and len(self.trace.retranslations):
+            counted = self.exposure.cycles / self._hertz
+            found["slowdown"] = len(self.trace.retranslations) / self.rate / counted
+        return found
+
+    @property
+    def _hertz(self) -> float:
+        return self.host.clock_ghz * 1e9
+
+    def _causes(self, cell: RiskCell, values: Values) -> tuple[Cause, ...]:
+        return causes_on(self.host, values, cell.scenario.cores, cell.scenario.moves)
+
+    def _varied(
+        self, at: Callable[[Values], Mapping[str, float]], varied: str, *, sensitivity: bool
+    ) -> tuple[dict[str, Range], tuple[Swing, ...]]:
+        """The range of each figure over all evaluations, and the swings of the figure ``varied``."""
+        nominal = at(self._values())
+        evaluated = [nominal, *(at(self._values(end)) for end in ("low", "high"))]
+        swings = []
+        for name, quantity in self.pressure.quantities.items() if sensitivity else ():
+            if quantity.low < quantity.high and not (name == "slowdown" and self.rate is not None):
+                ends = [at(self._values(changed={name: end})) for end in (quantity.low, quantity.high)]
+                swings.append(Swing(name, *(end[varied] for end in ends)))
+                evaluated += ends
+        ranges = {
+            name: Range(min(one[name] for one in evaluated), value, max(one[name] for one in evaluated))
+            for name, value in nominal.items()
+        }
+        return ranges, tuple(sorted(swings, key=lambda swing: -swing.factor))
+
+    def _single_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
+        offsets = [offset for _, offset in self._context.temporaries(1)]
+        parts = {part: offset for part, offset in enumerate(offsets) if offset in cell.concerned}
+        causes = self._causes(cell, self._values())
+        fails = any(cell.quiescent(offset, causes).fails for offset in parts.values())
+        ranges, swings = self._varied(
+            partial(self._along_trace, cell, parts), "long_run", sensitivity=self.sensitivity and fails
+        )
+        chain = cell.chain(causes).figures(causes)
+        figures = SingleThreaded(
+            **ranges, chain_first=chain.first, chain_long_run=chain.long_run, residual=chain.residual
+        )
+        return replace(risk, figures=figures, swings=swings)
+
+    def _along_trace(self, cell: RiskCell, parts: Mapping[int, int], values: Values) -> dict[str, float]:
+        """The figures of the units at ``parts``: number within their access, and offset."""
+        causes = self._causes(cell, values)
+        found = dict.fromkeys(("window", "first", "long_run", "harm", "per_hour"), 0.0)
+        quiescent = {part: cell.quiescent(offset, causes) for part, offset in parts.items()}
+        if not any(states.fails for states in quiescent.values()) or not self.exposure.retranslations:
+            return found
+        for part, states in quiescent.items():
+            fetched = self._propagated(states, part, causes, values, FETCHED)
+            found["window"] += fetched.window
+            found["first"] += fetched.single
+            found["long_run"] += fetched.whole
+            found["harm"] += self._propagated(states, part, causes, values, harmful(values["tlb_hit"])).whole
+        hours = self.exposure.cycles * values["slowdown"] / self._hertz / 3600
+        per_retranslation = {name: value / self.exposure.retranslations for name, value in found.items()}
+        return {**per_retranslation, "per_hour": found["harm"] / hours}
+
+    def _propagated(
+        self, states: QuiescentStates, part: int, causes: Sequence[Cause], values: Values, harms: F64
+    ) -> Expected:
+        """The expected numbers for the units that are number ``part`` of their access, each computed once."""
+        matrix, maps = states.retranslated(causes), states.maps
+        rates = rates_on(self.host, values, maps, moves=states.moves)
+        key = b"".join(some.tobytes() for some in (matrix, rates, harms, maps.run, maps.harm, np.array(part)))
+        if key not in self._known:
+            self._known[key] = propagate(self.exposure.only(part), maps, matrix, rates, harms)
+        return self._known[key]
+
+    def _multi_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
+        ranges, swings = self._varied(partial(self._by_scheduler, cell), "slices", sensitivity=self.sensitivity)
+        return replace(risk, figures=MultiThreaded(**ranges), swings=swings)
+
+    def _by_scheduler(self, cell: RiskCell, values: Values) -> dict[str, float]:
+        causes = self._causes(cell, values)
+        chain = cell.chain(causes)
+        slice_ends = happens(values["slices"] * values["operation"] / self._hertz)
+        harm = chain.probability(causes, harmful(values["tlb_hit"]), "slices", slice_ends)
+        return {**chain.schedulers(causes, slice_ends), "harm": harm}
