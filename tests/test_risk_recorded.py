@@ -165,7 +165,7 @@ def test_it_is_what_plain_matrices_come_to(host: str, name: str, changes: Mappin
         code=draw.choice([0.0, 0.5, 1.0], count),
         data=draw.choice([0.0, 0.9, 1.0], count),
     )
-    exposure = Exposure(np.zeros(2, np.int64), rows, count, count, 1.0, 0)
+    exposure = Exposure(np.zeros(2, np.int64), rows, count, 1.0, 0)
     for harms in (FETCHED, harmful(0.25), np.full(4, 0.3)):
         found = propagate(exposure, states.maps, matrix, rates, harms)
         assert (found.whole, found.single, found.window) == pytest.approx(

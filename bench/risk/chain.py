@@ -89,10 +89,10 @@ class Chain:
     def _is_over(self, state: State) -> bool:
         return self.single_threaded and finished(self.model, state)
 
-    def figures(self, causes: Sequence[Cause], harms: F64 = FETCHED) -> ChainFigures:
+    def figures(self, causes: Sequence[Cause]) -> ChainFigures:
         """The figures for a single thread.  Raises ``InputError`` for causes of another structure."""
         position, clean = self.start
-        values = self._solver.values(position, self.graph.environment.matrix(causes), harms)
+        values = self._solver.values(position, self.graph.environment.matrix(causes), FETCHED)
         among, failing = values[self._solver.ends, :-1], values[self._solver.ends, -1]
         rounds = until_failure(among, failing)
         here = values[clean]

@@ -16,10 +16,10 @@ from bench.risk.residency import (
     POLICIES,
     AccessLog,
     CacheSets,
-    Geometry,
     LinePairs,
     Progress,
     Simulation,
+    SimulationParameters,
     Timeline,
     follow,
 )
@@ -54,13 +54,12 @@ class UnitRows(NamedTuple):
 class Exposure:
     """The ``rows`` of all units, and which ``part`` of its guest access each unit is.
 
-    ``retranslations``, ``executions``, ``cycles`` of the whole trace; ``misses`` of TBs in the instruction cache.
+    ``retranslations``, ``cycles`` of the whole trace; ``misses`` of TBs in the instruction cache.
     """
 
     part: I64
     rows: UnitRows
     retranslations: int
-    executions: int
     cycles: float
     misses: int
 
@@ -81,72 +80,31 @@ class Exposure:
 def expose(context: Ground) -> Exposure:
     """Go through the execution once, both halves together.  Raises ``InputError`` for what cannot be laid out."""
     with ThreadPoolExecutor(2) as threads:
-        one, two = threads.map(partial(_half, context), (0, 1))
+        one, two = threads.map(partial(_Half, context), (0, 1))
     misses = one.misses + two.misses
     prices = context.prices
     refill = prices.refill_l2 if prices.refill_l2 is not None else prices.refill_memory
     per_line = refill.nominal * misses / max(one.lines, 1)
-    firsts, *columns = zip(*(half.units.rows(half.log, per_line) for half in (one, two)), strict=True)
+    firsts, *columns = zip(one.rows(per_line), two.rows(per_line), strict=True)
     return Exposure(
-        part=np.concatenate((one.units.part, two.units.part)),
+        part=np.concatenate((one.part, two.part)),
         rows=UnitRows(
             np.concatenate((firsts[0], firsts[0][-1] + firsts[1][1:])), *(np.concatenate(column) for column in columns)
         ),
         retranslations=len(context.trace.retranslations),
-        executions=one.executions,
         cycles=one.time + per_line * one.lines,
         misses=misses,
     )
 
 
-class _Half(NamedTuple):
-    """The accesses to one half of the instruction lines; ``time`` and ``lines`` are of all."""
+class _Half:
+    """The accesses to every other instruction line: those whose last bit is ``half``.
 
-    units: _Units
-    log: AccessLog
-    executions: int
-    misses: int
-    time: float
-    lines: float
-
-
-def _half(context: Ground, half: int) -> _Half:
-    units = _Units(context, half)
-    host, layout = context.host, context.layout
-    # A xorshift generator must not begin with 0.
-    seeds = np.random.PCG64(context.parameters.seed).random_raw(2) | np.uint64(1)
-    code, data = _sets(host.icache, True, seeds[0]), _sets(host.dcache, host.dcache.write_allocate, seeds[1])
-    line = host.icache.line
-    spans = np.stack((layout.addresses // line, (layout.addresses + layout.sizes - 1) // line), axis=1)
-    events = context.events(context.as_emitted)
-    faults = context.trace.retranslations.position.astype(np.int64)
-    timeline = Timeline(events.position, events.kind, events.address, events.count, faults, context.tb)
-    geometry, fresh = _geometry(context, half)
-    progress = Progress(np.array([0, 0, 0, 0, fresh, 0]), np.zeros(2))
-    rows_of_tb = np.array([units.on_lines[first : last + 1].sum() for first, last in spans.tolist()], np.int64)
-    rows_of_mark = np.diff(units.pairs.tb_first)[context.tb]
-    logs = []
-    executions = done = 0
-    for words in context.trace.executions():
-        tbs = words[words < STOPPED] & UNKNOWN_TB
-        executions += tbs.size
-        marks = (faults >= done - 1) & (faults < done + words.size)
-        room = int(rows_of_tb[tbs[tbs < rows_of_tb.size]].sum() + rows_of_mark[marks].sum())
-        log = AccessLog(np.empty(room, np.int64), np.empty(room, np.int64), *np.empty((4, room)))
-        simulation = Simulation(code, data, units.pairs, timeline, geometry, progress, log)
-        rows = follow(words, spans, layout.sizes, simulation)
-        logs.append([column[:rows] for column in log])
-        done += words.size
-    if (mark := int(progress.numbers[2])) < faults.size:
-        raise InputError(f"position {faults[mark]}", place=f"retranslation {mark}", expected=f"one below {done}")
-    whole = AccessLog(*(np.concatenate(column) for column in zip(*logs, strict=True)))
-    return _Half(units, whole, executions, int(progress.numbers[5]), *progress.time.tolist())
-
-
-class _Units:
-    """The units that retranslations of a trace change, and the line pairs in which they lie."""
+    ``part``: of each unit on such a line; ``misses`` on them.  ``time`` and ``lines`` accessed are of all lines.
+    """
 
     def __init__(self, context: Ground, half: int) -> None:
+        self._context = context
         host, layout = context.host, context.layout
         units = []
         each = max(1, len(context.temporaries(1)))
@@ -158,52 +116,91 @@ class _Units:
                 line = (int(layout.addresses[tb]) + offset) // host.icache.line
                 if offset < layout.sizes[tb] and line & 1 == half:
                     units.append((tb, offset, access, number % each))
-        self.tb, offsets, self.access, self.part = np.array(units, np.int64).reshape(-1, 4).T
-        self.accesses, self.tb_of_faults = context.accesses, context.tb
-        address = layout.addresses[self.tb] + offsets
+        self._tb, offsets, self._access, self.part = np.array(units, np.int64).reshape(-1, 4).T
+        address = layout.addresses[self._tb] + offsets
         lines = np.stack((address // host.icache.line, address // host.dcache.line))
         pairs, pair = np.unique(lines, axis=1, return_inverse=True)
-        self.pair = pair.ravel()
+        self._pair = pair.ravel()
         code, data = pairs.reshape(2, -1)
-        of_tb = np.unique(np.stack((self.tb, self.pair)), axis=1)
-        first_of_code, next_of_code = _linked(code, layout.used // host.icache.line + 1)
-        first_of_data, next_of_data = _linked(data, layout.used // host.dcache.line + 1)
-        self.pairs = LinePairs(
-            first_of_code,
-            next_of_code,
-            first_of_data,
-            next_of_data,
-            tb_first=np.searchsorted(of_tb[0], np.arange(len(layout.sizes) + 1)),
-            of_tb=of_tb[1],
-            code=code,
-            data=data,
-            code_brought=np.zeros(code.size, np.int64),
-            data_brought=np.zeros(code.size, np.int64),
-            code_lost=np.zeros(code.size, np.uint8),
-            data_lost=np.zeros(code.size, np.uint8),
-        )
-        self.on_lines = np.bincount(code, minlength=first_of_code.size)
+        self._pairs = _line_pairs(context, code, data, np.unique(np.stack((self._tb, self._pair)), axis=1))
+        self._follow(half)
 
-    def rows(self, log: AccessLog, per_line: float) -> UnitRows:
+    def _follow(self, half: int) -> None:
+        """Go through the execution."""
+        context = self._context
+        host, layout, pairs = context.host, context.layout, self._pairs
+        # A xorshift generator must not begin with 0.
+        seeds = np.random.PCG64(context.parameters.seed).random_raw(2) | np.uint64(1)
+        code, data = _sets(host.icache, True, seeds[0]), _sets(host.dcache, host.dcache.write_allocate, seeds[1])
+        line = host.icache.line
+        spans = np.stack((layout.addresses // line, (layout.addresses + layout.sizes - 1) // line), axis=1)
+        events = context.events(context.as_emitted)
+        faults = context.trace.retranslations.position.astype(np.int64)
+        timeline = Timeline(events.position, events.kind, events.address, events.count, faults, context.tb)
+        parameters, fresh = _parameters(context, half)
+        progress = Progress(np.array([0, 0, 0, 0, fresh, 0]), np.zeros(2))
+        on_lines = np.bincount(pairs.code, minlength=pairs.of_code.size)
+        rows_of_tb = np.array([on_lines[first : last + 1].sum() for first, last in spans.tolist()], np.int64)
+        rows_of_mark = np.diff(pairs.tb_first)[context.tb]
+        logs = []
+        done = 0
+        for words in context.trace.executions():
+            tbs = words[words < STOPPED] & UNKNOWN_TB
+            marks = (faults >= done - 1) & (faults < done + words.size)
+            room = int(rows_of_tb[tbs[tbs < rows_of_tb.size]].sum() + rows_of_mark[marks].sum())
+            log = AccessLog(np.empty(room, np.int64), np.empty(room, np.int64), *np.empty((4, room)))
+            simulation = Simulation(code, data, pairs, timeline, parameters, progress, log)
+            rows = follow(words, spans, layout.sizes, simulation)
+            logs.append([column[:rows] for column in log])
+            done += words.size
+        if (mark := int(progress.numbers[2])) < faults.size:
+            raise InputError(f"position {faults[mark]}", place=f"retranslation {mark}", expected=f"one below {done}")
+        self._log = AccessLog(*(np.concatenate(column) for column in zip(*logs, strict=True)))
+        self.misses = int(progress.numbers[5])
+        self.time, self.lines = progress.time.tolist()
+
+    def rows(self, per_line: float) -> UnitRows:
         """The rows of each unit, from those of its line pair; ``per_line``: cycles for refills, per line accessed."""
+        log, context = self._log, self._context
         order = np.argsort(log.pair, kind="stable")
-        bounds = np.searchsorted(log.pair[order], np.arange(self.pairs.code.size + 1))
-        rows = [order[bounds[pair] : bounds[pair + 1]] for pair in self.pair]
+        bounds = np.searchsorted(log.pair[order], np.arange(self._pairs.code.size + 1))
+        rows = [order[bounds[pair] : bounds[pair + 1]] for pair in self._pair]
         which = np.concatenate(rows) if rows else np.empty(0, np.int64)
-        unit = np.repeat(np.arange(self.tb.size), [len(some) for some in rows])
+        unit = np.repeat(np.arange(self._tb.size), [len(some) for some in rows])
         who = log.who[which]
         fault = np.maximum(-1 - who, 0)
         changes = who < 0
-        if self.tb_of_faults.size:
-            changes &= (self.tb_of_faults[fault] == self.tb[unit]) & (self.access[unit] < self.accesses[fault])
+        if context.tb.size:
+            changes &= (context.tb[fault] == self._tb[unit]) & (self._access[unit] < context.accesses[fault])
         return UnitRows(
             firsts=np.cumsum([0, *map(len, rows)]),
-            run=who == self.tb[unit],
+            run=who == self._tb[unit],
             rewritten=np.where(changes, fault, -1),
             time=log.time[which] + per_line * log.lines[which],
             code=log.code[which],
             data=log.data[which],
         )
+
+
+def _line_pairs(context: Ground, code: I64, data: I64, of_tb: I64) -> LinePairs:
+    """The pairs of an instruction line and a data line; ``of_tb``: TB and pair, ascending."""
+    layout, host = context.layout, context.host
+    of_code, next_of_code = _linked(code, layout.used // host.icache.line + 1)
+    of_data, next_of_data = _linked(data, layout.used // host.dcache.line + 1)
+    return LinePairs(
+        of_code,
+        next_of_code,
+        of_data,
+        next_of_data,
+        tb_first=np.searchsorted(of_tb[0], np.arange(len(layout.sizes) + 1)),
+        of_tb=of_tb[1],
+        code=code,
+        data=data,
+        code_brought=np.zeros(code.size, np.int64),
+        data_brought=np.zeros(code.size, np.int64),
+        code_lost=np.zeros(code.size, np.uint8),
+        data_lost=np.zeros(code.size, np.uint8),
+    )
 
 
 def _linked(lines: I64, count: int) -> tuple[I64, I64]:
@@ -227,14 +224,14 @@ def _sets(cache: Cache, allocates: bool, seed: int) -> CacheSets:
     )
 
 
-def _geometry(context: Ground, half: int) -> tuple[Geometry, int]:
+def _parameters(context: Ground, half: int) -> tuple[SimulationParameters, int]:
     """Where everything lies and how long it takes, as in a replay; and the guest's first data line."""
     host, prices, layout = context.host, context.prices, context.layout
     lines = context.parameters.caches
     code = -(-layout.used // _PAGE) * _PAGE
     data = -(-(code + lines.translator_code_lines * host.icache.line) // _PAGE) * _PAGE
     fresh = -(-(data + lines.translator_data_lines * host.dcache.line) // _PAGE) * _PAGE
-    geometry = Geometry(
+    parameters = SimulationParameters(
         code_bits=host.icache.line.bit_length() - 1,
         data_bits=host.dcache.line.bit_length() - 1,
         translator_code=code // host.icache.line,
@@ -246,4 +243,4 @@ def _geometry(context: Ground, half: int) -> tuple[Geometry, int]:
         translator=prices.retranslation.nominal * float(layout.sizes.mean() if layout.sizes.size else 0),
         half=half,
     )
-    return geometry, fresh // host.dcache.line
+    return parameters, fresh // host.dcache.line

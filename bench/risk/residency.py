@@ -109,7 +109,7 @@ class Timeline(NamedTuple):
     marked: I64
 
 
-class Geometry(NamedTuple):
+class SimulationParameters(NamedTuple):
     """Bits of an instruction and a data line; the translator's first lines, and how many; rates.
 
     ``guest``: guest data lines per 1000 executions.  Cycles ``per_byte`` of host code, and of the ``translator`` for a
@@ -148,7 +148,7 @@ class Simulation(NamedTuple):
     data: CacheSets
     pairs: LinePairs
     timeline: Timeline
-    geometry: Geometry
+    parameters: SimulationParameters
     progress: Progress
     log: AccessLog
 
@@ -301,13 +301,17 @@ def _access_data(s: Simulation, line: Int, store: bool) -> None:
 @part
 def _apply(s: Simulation, kind: Int, address: Int, count: Int) -> None:
     """Apply one event, but for the translator's time."""
-    code, pairs, geometry = s.code, s.pairs, s.geometry
+    code, pairs, parameters = s.code, s.pairs, s.parameters
     if kind == _TRANSLATE:
         for _ in range(count):
-            for line in range(geometry.translator_code, geometry.translator_code + geometry.translator_code_lines):
-                if line & 1 == geometry.half:
+            for line in range(
+                parameters.translator_code, parameters.translator_code + parameters.translator_code_lines
+            ):
+                if line & 1 == parameters.half:
                     _access(code, line)
-            for line in range(geometry.translator_data, geometry.translator_data + geometry.translator_data_lines):
+            for line in range(
+                parameters.translator_data, parameters.translator_data + parameters.translator_data_lines
+            ):
                 _access_data(s, line, False)
     elif kind == _INVALIDATE_ALL:
         for index in range(code.tags.shape[0]):
@@ -317,12 +321,12 @@ def _apply(s: Simulation, kind: Int, address: Int, count: Int) -> None:
         for pair in range(pairs.code.shape[0]):
             pairs.code_lost[pair] = 1
     elif kind == _INVALIDATE:
-        first = address >> geometry.code_bits
+        first = address >> parameters.code_bits
         for line in range(first, first + count):
             _drop(code, line)
             _lose(pairs.of_code, pairs.next_of_code, pairs.code_lost, line)
     else:
-        first = address >> geometry.data_bits
+        first = address >> parameters.data_bits
         for line in range(first, first + count):
             if kind == _CLEAN:
                 _lose(pairs.of_data, pairs.next_of_data, pairs.data_lost, line)
@@ -348,7 +352,7 @@ def _events(s: Simulation, row: Int, position: Int) -> Int:
         event = numbers[_EVENT]
         kind = np.int64(timeline.kind[event])
         if kind == _TRANSLATE:
-            s.progress.time[0] += s.geometry.translator * timeline.lines[event]
+            s.progress.time[0] += s.parameters.translator * timeline.lines[event]
         elif not noted:  # the translator runs before it stores
             noted = True
             row = _marks(s, row, first_mark)
@@ -379,16 +383,16 @@ def follow(words: U32, spans: I64, lengths: I64, s: Simulation) -> Int:
 
     ``spans``: the first and last instruction line of each TB; ``lengths``: their bytes.
     """
-    numbers, pairs, geometry = s.progress.numbers, s.pairs, s.geometry
+    numbers, pairs, parameters = s.progress.numbers, s.pairs, s.parameters
     row: Int = 0
     if numbers[_POSITION] == 0:
         row = _events(s, row, -1)
     for word in words:
         tb = np.int64(word & _TB)
         if word < _STOPPED and tb < spans.shape[0]:
-            s.progress.time[0] += lengths[tb] * geometry.per_byte
+            s.progress.time[0] += lengths[tb] * parameters.per_byte
             s.progress.time[1] += spans[tb, 1] - spans[tb, 0] + 1
-            for line in range(spans[tb, 0] + ((spans[tb, 0] ^ geometry.half) & 1), spans[tb, 1] + 1, 2):
+            for line in range(spans[tb, 0] + ((spans[tb, 0] ^ parameters.half) & 1), spans[tb, 1] + 1, 2):
                 pair = pairs.of_code[line]
                 while pair >= 0:
                     row = _note(s, row, pair, tb)
@@ -399,7 +403,7 @@ def follow(words: U32, spans: I64, lengths: I64, s: Simulation) -> Int:
                     while pair >= 0:
                         _restart(s, pair)
                         pair = pairs.next_of_code[pair]
-            numbers[_CREDIT] += geometry.guest
+            numbers[_CREDIT] += parameters.guest
             while numbers[_CREDIT] >= _PER_THOUSAND:
                 numbers[_CREDIT] -= _PER_THOUSAND
                 _access_data(s, numbers[_FRESH], False)
