@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from bench.risk.exposure import Exposure, UnitRows
 from bench.risk.quiescent import QuiescentMaps
-from bench.support.kernels import inlined, kernel
+from bench.support.kernels import kernel, part
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -70,7 +70,13 @@ class _Transitions(NamedTuple):
     jumps: F64
 
 
-@inlined
+@part
+def _copy(vector: F64, source: F64) -> None:
+    for s in range(vector.shape[0]):
+        vector[s] = source[s]
+
+
+@part
 def _move(vector: F64, scratch: F64, targets: I64, stays: float) -> None:
     """Move the states to ``targets``, but with probability ``stays``."""
     if stays < 1.0:
@@ -79,10 +85,10 @@ def _move(vector: F64, scratch: F64, targets: I64, stays: float) -> None:
             if vector[s] > 0.0:
                 scratch[targets[s]] += vector[s] * (1.0 - stays)
                 scratch[s] += vector[s] * stays
-        vector[:] = scratch
+        _copy(vector, scratch)
 
 
-@inlined
+@part
 def _multiply(vector: F64, scratch: F64, matrix: F64, least: float) -> None:
     """Multiply by a matrix, without what is not above ``least``."""
     scratch[:] = 0.0
@@ -90,7 +96,7 @@ def _multiply(vector: F64, scratch: F64, matrix: F64, least: float) -> None:
         if vector[s] > least:
             for t in range(vector.shape[0]):
                 scratch[t] += vector[s] * matrix[s, t]
-    vector[:] = scratch
+    _copy(vector, scratch)
 
 
 @kernel

@@ -301,17 +301,13 @@ def _access_data(s: Simulation, line: Int, store: bool) -> None:
 @part
 def _apply(s: Simulation, kind: Int, address: Int, count: Int) -> None:
     """Apply one event, but for the translator's time."""
-    code, pairs, parameters = s.code, s.pairs, s.parameters
+    code, pairs, sizes = s.code, s.pairs, s.parameters
     if kind == _TRANSLATE:
         for _ in range(count):
-            for line in range(
-                parameters.translator_code, parameters.translator_code + parameters.translator_code_lines
-            ):
-                if line & 1 == parameters.half:
+            for line in range(sizes.translator_code, sizes.translator_code + sizes.translator_code_lines):
+                if line & 1 == sizes.half:
                     _access(code, line)
-            for line in range(
-                parameters.translator_data, parameters.translator_data + parameters.translator_data_lines
-            ):
+            for line in range(sizes.translator_data, sizes.translator_data + sizes.translator_data_lines):
                 _access_data(s, line, False)
     elif kind == _INVALIDATE_ALL:
         for index in range(code.tags.shape[0]):
@@ -321,12 +317,12 @@ def _apply(s: Simulation, kind: Int, address: Int, count: Int) -> None:
         for pair in range(pairs.code.shape[0]):
             pairs.code_lost[pair] = 1
     elif kind == _INVALIDATE:
-        first = address >> parameters.code_bits
+        first = address >> sizes.code_bits
         for line in range(first, first + count):
             _drop(code, line)
             _lose(pairs.of_code, pairs.next_of_code, pairs.code_lost, line)
     else:
-        first = address >> parameters.data_bits
+        first = address >> sizes.data_bits
         for line in range(first, first + count):
             if kind == _CLEAN:
                 _lose(pairs.of_data, pairs.next_of_data, pairs.data_lost, line)
