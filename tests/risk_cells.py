@@ -17,7 +17,7 @@ def cell(
 ) -> tuple[Model, Question]:
     """A shipped cell, with one retranslation."""
     profile = load_host(host)
-    cast = scenario(name, profile.cores.value, retranslations=retranslations)
-    assert cast is not None
-    compiler = Compiler(find(strategy), load_translator(translator), profile, cast)
+    instance = scenario(name, profile.cores.value, retranslations=retranslations)
+    assert instance is not None
+    compiler = Compiler(find(strategy), load_translator(translator), profile, instance)
     return compiler.model, Question("wrong fetch", concerned_by(compiler, "transient"))
