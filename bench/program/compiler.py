@@ -26,8 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from bench.hosts.profile import Flush as Recipe
-from bench.hosts.profile import Target
+from bench.hosts.profile import FlushRecipe, Target
 from bench.machine.actions import (
     AcquireLock,
     BeginTranslation,
@@ -252,7 +251,7 @@ class Compiler:
     ) -> None:
         self.strategy = strategy
         self.scenario = scenario
-        self.recipe: Recipe = host.runs_as(translator.isa).flush
+        self.recipe: FlushRecipe = host.runs_as(translator.isa).flush
         self.codes = _codes(translator, scenario.tbs, tuple(accesses), guarded, guest_bits)
         surveyed = _survey(strategy, self.codes, scenario.flushes > 0)
         self.buffer, self._locks, self.live = surveyed.buffer, surveyed.locks, surveyed.live
@@ -509,7 +508,7 @@ class Compiler:
         return tuple(actions)
 
     def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
-        """The host's own sequence (``bench.hosts.profile.Flush``)."""
+        """The host's own sequence (``bench.hosts.profile.FlushRecipe``)."""
         recipe = self.recipe
         if recipe.by == "nobody":
             return ()

@@ -1,8 +1,8 @@
-"""Where the units of a check lie: addresses and lines.
+"""Address layout: blocks in a code buffer, units of a check, and the cache lines that they touch.
 
-``apart``   every unit in a line of its own, as the thread's table has it
-``packed``  blocks as the translator emits them, one after the other, aligned;
-            ``offset`` bytes shift them, so that a block starts anywhere in a line
+``apart``   every unit in a line of its own, as in the thread's table
+``packed``  blocks as the translator emits them, one after the other and aligned;
+            ``offset`` shifts them by some bytes, so that a block starts anywhere in a line
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Span:
     size: int
 
     def blocks(self, size: int) -> range:
-        """The numbers of the aligned blocks of ``size`` bytes (lines) that it touches."""
+        """The numbers of the lines of ``size`` bytes that the span touches."""
         return range(self.address // size, (self.address + self.size - 1) // size + 1)
 
 
 class Layout:
-    """The address of every unit of ``blocks``; ``spacing`` is the longest line of the host in bytes."""
+    """The address of every unit of ``blocks``; ``spacing``: the longest line of the host in bytes."""
 
     def __init__(
         self, name: LayoutName, blocks: Sequence[Code], *, alignment: int, spacing: int, offset: int = 0
@@ -50,11 +50,11 @@ class Layout:
             free = base + block.size
 
     def unit(self, unit: Unit) -> Span:
-        """Where a unit lies."""
+        """The bytes of a unit."""
         return Span(self._address[unit.tb, unit.offset], unit.size)
 
     def spans(self, where: Unit | Region | Buffer) -> tuple[Span, ...]:
-        """The bytes that a maintenance operation on ``where`` covers; scratch memory is elsewhere and not covered."""
+        """The bytes that maintenance on ``where`` covers, without scratch memory."""
         if isinstance(where, Unit):
             return () if where.in_scratch else (self.unit(where),)
         if isinstance(where, Region):

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.hosts.profile import Cache
-from bench.replay.context import Ground
+from bench.replay.context import ReplayContext
 from bench.risk.residency import POLICIES, Carried, Course, Log, Sets, Sizes, Spots, follow
 from bench.support.errors import InputError
 from bench.traces.successor import STOPPED, UNKNOWN_TB
@@ -67,7 +67,7 @@ class Exposure:
         )
 
 
-def expose(ground: Ground) -> Exposure:
+def expose(ground: ReplayContext) -> Exposure:
     """Go through the execution once, both halves together.  Raises ``InputError`` for what cannot be laid out."""
     with ThreadPoolExecutor(2) as threads:
         halves = tuple(threads.map(partial(_half, ground), (0, 1)))
@@ -114,7 +114,7 @@ class _Rows(NamedTuple):
     data: F64
 
 
-def _half(ground: Ground, half: int) -> _Half:
+def _half(ground: ReplayContext, half: int) -> _Half:
     units = _Units(ground, half)
     host, layout = ground.host, ground.layout
     # A xorshift generator must not begin with 0.
@@ -156,7 +156,7 @@ def _half(ground: Ground, half: int) -> _Half:
 class _Units:
     """The units that retranslations of a trace change, and the spots in which they lie."""
 
-    def __init__(self, ground: Ground, half: int) -> None:
+    def __init__(self, ground: ReplayContext, half: int) -> None:
         host, layout = ground.host, ground.layout
         tbs, offsets, least, parts = [], [], [], []
         each = max(1, len(ground.temporaries(1)))
@@ -246,7 +246,7 @@ def _sets(cache: Cache, allocates: bool, luck: int) -> Sets:
     )
 
 
-def _sizes(ground: Ground, half: int) -> tuple[Sizes, int]:
+def _sizes(ground: ReplayContext, half: int) -> tuple[Sizes, int]:
     """Where everything lies and how long it takes, as in a replay; and the guest's first data line."""
     host, prices, parameters = ground.host, ground.prices, ground.parameters
     lines = parameters.caches

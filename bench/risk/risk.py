@@ -21,7 +21,7 @@ from bench.check.cell import hypothetical
 from bench.check.units import concerned_by
 from bench.hosts.profile import Host
 from bench.program.compiler import Compiler
-from bench.replay.context import Ground
+from bench.replay.context import ReplayContext
 from bench.replay.parameters import Parameters
 from bench.risk.along import Expected, along
 from bench.risk.causes import Cause, structure
@@ -130,8 +130,8 @@ class Bench:
     _known: dict[bytes, Expected] = field(default_factory=dict)
 
     @cached_property
-    def _ground(self) -> Ground:
-        return Ground(self.trace, self.host, self.translator, self.parameters)
+    def _ground(self) -> ReplayContext:
+        return ReplayContext(self.trace, self.host, self.translator, self.parameters)
 
     @property
     def temporaries(self) -> list[tuple[int, int]]:
