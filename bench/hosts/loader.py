@@ -71,7 +71,7 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
 
 
 def load_target(name_or_path: str, settings: Sequence[str] = ()) -> Target:
-    """The architecture with that name, or the host (see ``load_host``); only ``cores`` of an architecture can be set."""
+    """The architecture of that name, or else the host (``load_host``); an architecture has only ``cores`` to set."""
     if name_or_path not in ARCHITECTURES:
         return load_host(name_or_path, settings)
     base, title = ARCHITECTURES[name_or_path]
