@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from bench.autopsy.processor import STACK, Processor
+from bench.program.layout import aligned
 from bench.translators.backend import Backend
 from bench.translators.flow import outcomes
 from bench.translators.instruction import Fact, Holds, Placed
@@ -140,9 +141,7 @@ class _Execution:
         self.emulator: Any = self.processor.start()
         self.other = backend.block(0, (access,), guarded=True, guest_bits=code.guest_bits)
         self.placed = tuple({item.offset: item for item in each.placed} for each in (code, self.other))
-        self.first, self.stride = (
-            -(-each.size // backend.alignment) * backend.alignment for each in (code, self.other)
-        )
+        self.first, self.stride = (aligned(each.size, backend.alignment) for each in (code, self.other))
         self.executed: list[int] = []
         self.trapped = False
         self.left: list[int] = []

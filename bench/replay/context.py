@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.hosts.profile import Host, Isa, Tag
+from bench.program.layout import aligned
 from bench.replay.cost import weakest
 from bench.replay.counts import Counts
 from bench.replay.events import EventKind, Events, lines_spanned
@@ -85,8 +86,7 @@ class ReplayContext:
         self.accesses = np.maximum(np.where(known, faults.accesses, guessed), 1).astype(np.int64)
         self.unknown_accesses = int(np.count_nonzero(~known))
         self.translated = np.flatnonzero(blocks.born >= 0)
-        line = max(host.dcache.line, host.icache.line)
-        self.scratch = -(-self.layout.used // line) * line
+        self.scratch = aligned(self.layout.used, max(host.dcache.line, host.icache.line))
 
     def _code(self, accesses: int) -> Code | None:
         """A block with that many guest loads; None for a block without any."""

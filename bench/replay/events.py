@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.hosts.profile import Host
+from bench.program.layout import line_range
 from bench.support.errors import InputError
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -110,4 +111,5 @@ def check_range(what: str, addresses: I64, sizes: I64) -> None:
 
 def lines_spanned(address: I64, size: I64, line: int | I64) -> I64:
     """The number of lines of ``line`` bytes that ``size`` >= 1 bytes at ``address`` touch: an event's ``count``."""
-    return (address + size - 1) // line - address // line + 1
+    first, last = line_range(address, size, line)
+    return last - first + 1

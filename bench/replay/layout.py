@@ -12,14 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.hosts.profile import Host
+from bench.program.layout import aligned, line_range, packed
+from bench.replay.parameters import CacheParameters
 from bench.replay.quantity import Quantity
 from bench.support.errors import InputError
 from bench.traces.trace import Blocks, Retranslations
+from bench.translators.translator import Translator
 
 I64 = npt.NDArray[np.int64]
 
-BLOCK_ALIGNMENT = 16
+BLOCK_ALIGNMENT = Translator.alignment
 """Bytes; ``CODE_GEN_ALIGN`` in QEMU's exec-all.h of 2011."""
+
+PAGE = 1 << 20
+"""Bytes; the code buffer, the translator and the guest's data begin at multiples of it."""
 
 _README = "README of the recorded traces, section 5, ARM host code against x86-64 host code"
 _BYTES_PER_RECORDED_BYTE = {
@@ -75,6 +82,27 @@ class CodeBuffer:
     def used(self) -> int:
         """The end of the highest TB in bytes: the part of the code buffer that was ever in use."""
         return int((self.addresses + self.sizes).max(initial=0))
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMap:
+    """The addresses behind the code buffer, in bytes: the translator's code, its data, and the guest's data."""
+
+    translator_code: int
+    translator_data: int
+    guest_data: int
+
+    @classmethod
+    def behind(cls, code_bytes: int, host: Host, parameters: CacheParameters) -> MemoryMap:
+        """The memory map of ``host`` with ``code_bytes`` of code buffer."""
+        code = aligned(code_bytes, PAGE)
+        data = aligned(code + parameters.translator_code_lines * host.icache.line, PAGE)
+        return cls(code, data, aligned(data + parameters.translator_data_lines * host.dcache.line, PAGE))
+
+
+def line_spans(addresses: I64, sizes: I64, line: int) -> I64:
+    """The first and the last line of each TB, one row per TB."""
+    return np.stack(line_range(addresses, sizes, line), axis=1)
 
 
 def host_scale(isa: str) -> Quantity:
@@ -139,7 +167,5 @@ def _check(blocks: Blocks, host: I64, fast: I64) -> None:
 
 def _packed(sizes: I64, epoch: npt.NDArray[np.uint32]) -> I64:
     """The aligned addresses of TBs of ``sizes`` bytes, from 0 again with each ``epoch`` (ascending)."""
-    room = -(-sizes // BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT
-    before = np.cumsum(room) - room
-    first_of_epoch = np.searchsorted(epoch, epoch)
-    return before - before[first_of_epoch]
+    addresses = np.fromiter(packed(sizes.tolist(), BLOCK_ALIGNMENT), np.int64, sizes.size)
+    return addresses - addresses[np.searchsorted(epoch, epoch)]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from bench.hosts.profile import FlushRecipe, Host
 from bench.program.effects import Call, Locks, locks_after, refuse_held
+from bench.program.layout import line_range
 from bench.replay.events import EventKind, lines_spanned
 from strategies.evaluation import ask
 from strategies.operations import (
@@ -189,9 +190,8 @@ class Plan:
         done = np.full_like(addresses, -1)
         for extent in stored:
             start, length = extent.within(sizes)
-            first = np.maximum((addresses + start) // line, done + 1)
-            last = (addresses + start + length - 1) // line
-            count += np.maximum(last - first + 1, 0)
+            first, last = line_range(addresses + start, length, line)
+            count += np.maximum(last - np.maximum(first, done + 1) + 1, 0)
             done = np.maximum(done, last)
         return count
 

@@ -16,6 +16,7 @@ from bench.replay.accesses import Accesses, Halves, Piece
 from bench.replay.counts import Counts
 from bench.replay.events import Events, check_range
 from bench.replay.kernel import COLUMNS, COUNTERS, NO_LINE, NOWHERE, REPLACEMENTS, Caches, Geometry, Shape, advance
+from bench.replay.layout import PAGE, MemoryMap, line_spans
 from bench.replay.parameters import CacheParameters
 from bench.replay.variants import MOST_VARIANTS, Variants
 from bench.support.errors import InputError
@@ -28,8 +29,6 @@ MOST_WAYS = {"lru": 16, "plru": 64, "round-robin": 64, "random": 64}
 """The order of a set's ways is one 64-bit word, and so is the mask of its invalid ways."""
 _AHEAD = 3
 """The number of pieces that may wait for a simulation."""
-_PAGE = 1 << 20
-"""Bytes; the code buffer, the translator and the guest's data begin at multiples of it."""
 
 
 def simulate(
@@ -50,8 +49,7 @@ def simulate(
     groups = [Variants.of(events[first : first + MOST_VARIANTS]) for first in range(0, len(events), MOST_VARIANTS)]
     replays = [[_Replay(core, group, half) for half in range(core.halves.mask + 1)] for group in groups]
 
-    line = host.icache.line
-    spans = np.stack((addresses // line, (addresses + sizes - 1) // line), axis=1).astype(np.uint32)
+    spans = line_spans(addresses, sizes, host.icache.line).astype(np.uint32)
     stops = np.unique(np.concatenate([np.empty(0, np.int64), *(group.position for group in groups)]))
     accesses = Accesses(
         spans, host.icache.sets, stops, core.halves, parameters.guest_data_lines, core.most_fresh - core.fresh
@@ -138,16 +136,13 @@ class _Core:
         self._host = host
         self._levels = list(named.values())
         self.halves = _halves(self._levels)
-        page = max(_PAGE, *(cache.line for cache in self._levels))
-        code = -(-code_bytes // page) * page
-        data = -(-(code + parameters.translator_code_lines * host.icache.line) // page) * page
-        fresh = -(-(data + parameters.translator_data_lines * host.dcache.line) // page) * page
-        self._translator_code = code // host.icache.line, parameters.translator_code_lines
-        self._translator_data = data // host.dcache.line, parameters.translator_data_lines
-        self._dense = [fresh // cache.line for cache in self._levels]
+        memory = MemoryMap.behind(code_bytes, host, parameters)
+        self._translator_code = memory.translator_code // host.icache.line, parameters.translator_code_lines
+        self._translator_data = memory.translator_data // host.dcache.line, parameters.translator_data_lines
+        self._dense = [memory.guest_data // cache.line for cache in self._levels]
         # A bit generator's raw stream does not depend on numpy's version.
         self._seeds = (np.random.PCG64(parameters.seed).random_raw(len(self._levels)) >> np.uint64(1)).tolist()
-        self.fresh = fresh // host.dcache.line
+        self.fresh = memory.guest_data // host.dcache.line
         # Line numbers of all caches must stay below ``NO_LINE``.
         self.most_fresh = int(NO_LINE) * min(cache.line for cache in self._levels) // host.dcache.line
 
@@ -213,7 +208,7 @@ def _halves(levels: Sequence[Cache]) -> Halves:
     """Two halves by the highest address bit in the index of every cache, or one if there is no such bit."""
     longest = max(cache.line for cache in levels)
     # A page is at least as long as both halves together.
-    ways = min(_PAGE, *(cache.size // cache.ways for cache in levels))
+    ways = min(PAGE, *(cache.size // cache.ways for cache in levels))
     if ways < 2 * longest:
         return Halves(0, 0, 0)
     bit = ways.bit_length() - 2

@@ -12,15 +12,13 @@ import numpy.typing as npt
 
 from bench.hosts.profile import Cache
 from bench.replay.context import ReplayContext
+from bench.replay.layout import MemoryMap, line_spans
 from bench.risk.residency import POLICIES, Carried, Course, Log, Sets, Sizes, Spots, follow
 from bench.support.errors import InputError
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
-
-_PAGE = 1 << 20
-"""Bytes; the translator and the guest's data begin at multiples of it, as in a replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +118,7 @@ def _half(ground: ReplayContext, half: int) -> _Half:
     # A xorshift generator must not begin with 0.
     seeds = np.random.PCG64(ground.parameters.seed).random_raw(2) | np.uint64(1)
     code, data = _sets(host.icache, True, seeds[0]), _sets(host.dcache, host.dcache.write_allocate, seeds[1])
-    line = host.icache.line
-    spans = np.stack((layout.addresses // line, (layout.addresses + layout.sizes - 1) // line), axis=1)
+    spans = line_spans(layout.addresses, layout.sizes, host.icache.line)
     events = ground.events(ground.as_emitted)
     faults = ground.trace.retranslations.position.astype(np.int64)
     course = Course(events.position, events.kind, events.address, events.count, faults, ground.tb)
@@ -250,19 +247,17 @@ def _sizes(ground: ReplayContext, half: int) -> tuple[Sizes, int]:
     """Where everything lies and how long it takes, as in a replay; and the guest's first data line."""
     host, prices, parameters = ground.host, ground.prices, ground.parameters
     lines = parameters.caches
-    code = -(-ground.layout.used // _PAGE) * _PAGE
-    data = -(-(code + lines.translator_code_lines * host.icache.line) // _PAGE) * _PAGE
-    fresh = -(-(data + lines.translator_data_lines * host.dcache.line) // _PAGE) * _PAGE
+    memory = MemoryMap.behind(ground.layout.used, host, lines)
     sizes = Sizes(
         code_bits=host.icache.line.bit_length() - 1,
         data_bits=host.dcache.line.bit_length() - 1,
-        translator_code=code // host.icache.line,
+        translator_code=memory.translator_code // host.icache.line,
         translator_code_lines=lines.translator_code_lines,
-        translator_data=data // host.dcache.line,
+        translator_data=memory.translator_data // host.dcache.line,
         translator_data_lines=lines.translator_data_lines,
         guest=lines.guest_data_lines,
         per_byte=prices.executed(1_000_000).nominal / 1_000_000,
         translator=prices.retranslation.nominal * float(ground.layout.sizes.mean() if ground.layout.sizes.size else 0),
         half=half,
     )
-    return sizes, fresh // host.dcache.line
+    return sizes, memory.guest_data // host.dcache.line
