@@ -82,15 +82,14 @@ class AccessPath:
 
 def access_paths(backend: Backend, code: Code) -> Iterator[AccessPath]:
     """The outcomes of a block's guest access."""
-    guarded = any(path.name == "skip" for path in code.paths)
-    for name, facts, faults in outcomes(code.guest_bits, backend.host_bits, guarded=guarded):
+    for name, facts, faults in outcomes(code.guest_bits, backend.host_bits, guarded=code.guarded):
         if not faults:
             yield AccessPath(name, facts)
 
 
 def execute(backend: Backend, code: Code, image: bytes, access: Access, way: AccessPath) -> Executed:
     """Execute ``image`` as the block.  Raises ``InputError`` if Unicorn is missing or lacks the instruction set."""
-    own = _targets(backend, access, code.guest_bits, guarded=_guarded(code))
+    own = _targets(backend, access, code.guest_bits, guarded=code.guarded)
     others = _targets(backend, access, code.guest_bits, guarded=True)
     return _Execution(backend, code, image, access, way, (own, others)).run()
 
@@ -108,10 +107,6 @@ def _targets(backend: Backend, access: Access, guest_bits: GuestBits, *, guarded
         execution.run()
         found |= execution.targets
     return found
-
-
-def _guarded(code: Code) -> bool:
-    return any(path.name == "skip" for path in code.paths)
 
 
 def image_of(backend: Backend, code: Code, wrong: Mapping[int, int] | None = None) -> bytes:

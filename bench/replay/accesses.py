@@ -17,14 +17,12 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.support.errors import InputError
 from bench.support.kernels import lean_kernel
 from bench.traces.successor import STOPPED, UNKNOWN_TB
+from bench.traces.trace import I64, U32
 
-I64: TypeAlias = npt.NDArray[np.int64]
-U32: TypeAlias = npt.NDArray[np.uint32]
 Int: TypeAlias = int | np.int64
 
 GUEST_DATA = 0xFFFF_FFFF

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.hosts.profile import Host, Isa, Tag
 from bench.program.layout import aligned
@@ -21,14 +20,12 @@ from bench.replay.parameters import Parameters
 from bench.replay.plan import WHOLE, Extent, LineStep, Plan, clipped, plan
 from bench.replay.price import Prices
 from bench.replay.simulate import simulate
-from bench.traces.trace import Guest, Trace
+from bench.traces.trace import I64, U32, Guest, Trace
 from bench.translators.translator import Access, Code, Translator
 from strategies.evaluation import answers_as_base
 from strategies.strategy import Strategy
 from strategies.writes import Block, Buffer, Phase, Region, Unit, Write
 
-I64: TypeAlias = npt.NDArray[np.int64]
-U32: TypeAlias = npt.NDArray[np.uint32]
 _Steps: TypeAlias = tuple[tuple[LineStep, ...], ...]
 
 START_WORDS: dict[Guest, int] = {"arm": 2, "mips": 3}
@@ -167,11 +164,9 @@ class ReplayContext:
 
     def translation_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
         """The plan of ``translate`` for each group of TBs; the rest of the block is stored before it."""
-        return (
-            self.base_translations
-            if answers_as_base(strategy, "translate", "emit")
-            else self._translation_plans(strategy)
-        )
+        if answers_as_base(strategy, "translate", "emit"):
+            return self.base_translations
+        return self._translation_plans(strategy)
 
     def _translation_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
         plans = []
@@ -205,22 +200,12 @@ class ReplayContext:
     @cached_property
     def baseline(self) -> CacheEffects:
         """Translations only: the cache effects of a strategy that neither rewrites nor maintains."""
-        nothing: tuple[LineStep, ...] = ()
-        return CacheEffects(
-            (nothing,) * len(self.retranslated),
-            tuple(translation_by(one) for one in self.base_translations),
-            (nothing,) * len(self.buffers),
-        )
+        return CacheEffects.of([Plan()] * len(self.retranslated), self.base_translations, [Plan()] * len(self.buffers))
 
     @cached_property
     def as_emitted(self) -> CacheEffects:
         """The cache effects of the base class: retranslations as the backend emits them, with nothing added."""
-        plans = self._retranslation_plans(Strategy(), {})
-        return CacheEffects(
-            tuple(translation_by(one) if one.stores else one.steps for one in plans),
-            self.baseline.translations,
-            self.baseline.flushes,
-        )
+        return CacheEffects.of(self.base_retranslations, self.base_translations, [Plan()] * len(self.buffers))
 
     def events(self, cache_effects: CacheEffects) -> Events:
         """The events of a replay in time order.
@@ -308,11 +293,16 @@ class CacheEffects:
     translations: _Steps
     flushes: _Steps
 
+    @classmethod
+    def of(cls, retranslations: Iterable[Plan], translations: Iterable[Plan], flushes: Iterable[Plan]) -> CacheEffects:
+        """The cache effects of plans; the translator runs before a translation and a retranslation that stores."""
+        run = LineStep(EventKind.TRANSLATE, WHOLE)
+        return cls(
+            tuple((run, *one.steps) if one.stores else one.steps for one in retranslations),
+            tuple((run, *one.steps) for one in translations),
+            tuple(one.steps for one in flushes),
+        )
+
     def __hash__(self) -> int:
         # Hashing all steps would be slow, and their numbers distinguish most strategies.
         return hash(tuple(sum(map(len, steps)) for steps in (self.retranslations, self.translations, self.flushes)))
-
-
-def translation_by(one: Plan) -> tuple[LineStep, ...]:
-    """The steps of a plan after a run of the translator."""
-    return (LineStep(EventKind.TRANSLATE, WHOLE), *one.steps)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from bench.hosts.profile import Host
 from bench.program.layout import line_range
 from bench.support.errors import InputError
+from bench.traces.trace import I64
 
-I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
 MOST_CODE = 1 << 30

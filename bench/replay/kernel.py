@@ -56,10 +56,8 @@ from bench.replay.accesses import GUEST_DATA
 from bench.replay.counts import Counts
 from bench.replay.events import EventKind
 from bench.support.kernels import inlined, lean_kernel, part
+from bench.traces.trace import I64, U32, U64
 
-I64: TypeAlias = npt.NDArray[np.int64]
-U32: TypeAlias = npt.NDArray[np.uint32]
-U64: TypeAlias = npt.NDArray[np.uint64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 Int: TypeAlias = int | np.int64
 Word: TypeAlias = np.uint64

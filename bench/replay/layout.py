@@ -17,10 +17,8 @@ from bench.program.layout import aligned, line_range, packed
 from bench.replay.parameters import CacheParameters
 from bench.replay.quantity import Quantity
 from bench.support.errors import InputError
-from bench.traces.trace import Blocks, Retranslations
+from bench.traces.trace import I64, Blocks, Retranslations
 from bench.translators.translator import Translator
-
-I64 = npt.NDArray[np.int64]
 
 BLOCK_ALIGNMENT = Translator.alignment
 """Bytes; ``CODE_GEN_ALIGN`` in QEMU's exec-all.h of 2011."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.hosts.profile import FlushRecipe, Host
 from bench.program.effects import Call, Locks, locks_after, refuse_held
 from bench.program.layout import line_range
 from bench.replay.events import EventKind, lines_spanned
+from bench.traces.trace import I64
 from strategies.evaluation import ask
 from strategies.operations import (
     Acquire,
@@ -38,8 +38,6 @@ from strategies.operations import (
 )
 from strategies.strategy import Strategy, StrategyError, place_of
 from strategies.writes import Buffer, Region, Unit
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 _MAINTENANCE = (Clean, Invalidate, Barrier, Sync)
 """The operations that a sequence of a strategy's own maintenance consists of."""

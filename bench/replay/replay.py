@@ -27,23 +27,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
 
 from bench.hosts.profile import Host
-from bench.replay.context import CacheEffects, ReplayContext, translation_by
+from bench.replay.context import CacheEffects, ReplayContext
 from bench.replay.cost import Cost
 from bench.replay.counts import Counts
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
 from bench.traces.successor import STOPPED, UNKNOWN_TB
-from bench.traces.trace import Trace
+from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
 from strategies.strategy import Strategy, StrategyError, place_of
 from strategies.writes import Block, Region
 
-I64: TypeAlias = npt.NDArray[np.int64]
-U32: TypeAlias = npt.NDArray[np.uint32]
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the executions replayed so far, and those to replay in all."""
 
@@ -157,11 +154,7 @@ class _StrategyReplay:
             plan(strategy, (("flush_buffer", buffer),), recipe, executors=self.executors, locate=context.where)
             for buffer in context.buffers
         )
-        self.cache_effects = CacheEffects(
-            tuple(translation_by(one) if one.stores else one.steps for one in self.retranslations),
-            tuple(translation_by(one) for one in self.translations),
-            tuple(one.steps for one in self.flushes),
-        )
+        self.cache_effects = CacheEffects.of(self.retranslations, self.translations, self.flushes)
         self.side_bytes = self._side_bytes()
 
     def _side_bytes(self) -> I64:

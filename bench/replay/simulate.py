@@ -6,10 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.hosts.profile import Cache, Host
 from bench.replay.accesses import Accesses, Halves, Piece
@@ -20,10 +18,7 @@ from bench.replay.layout import PAGE, MemoryMap, line_spans
 from bench.replay.parameters import CacheParameters
 from bench.replay.variants import MOST_VARIANTS, Variants
 from bench.support.errors import InputError
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U32: TypeAlias = npt.NDArray[np.uint32]
-U64: TypeAlias = npt.NDArray[np.uint64]
+from bench.traces.trace import I64, U32, U64
 
 MOST_WAYS = {"lru": 16, "plru": 64, "round-robin": 64, "random": 64}
 """The order of a set's ways is one 64-bit word, and so is the mask of its invalid ways."""
@@ -60,7 +55,8 @@ def simulate(
         pending: deque[Future[None]] = deque()
         for pieces in accesses.pieces(chunks):
             for halves, pool in zip(replays, pools, strict=True):
-                pending += map(_submit, pool, halves, pieces)
+                for half, thread, piece in zip(halves, pool, pieces, strict=True):
+                    pending.append(thread.submit(half.advance, piece))
             while len(pending) > _AHEAD * len(groups) * len(pieces):
                 pending.popleft().result()
         for future in pending:
@@ -80,10 +76,6 @@ def simulate(
         for group, variants in zip(groups, rows, strict=True)
         for row in variants[np.argsort(group.order)]
     ]
-
-
-def _submit(thread: ThreadPoolExecutor, replay: _Replay, piece: Piece) -> Future[None]:
-    return thread.submit(replay.advance, piece)
 
 
 class _Replay:

@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from bench.replay.events import Events
 from bench.support.kernels import kernel
+from bench.traces.trace import I64, U64
 
-I64: TypeAlias = npt.NDArray[np.int64]
-U64: TypeAlias = npt.NDArray[np.uint64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 Int: TypeAlias = int | np.int64
 

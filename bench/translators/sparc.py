@@ -16,6 +16,7 @@ second branch jumps 28 bytes ahead instead of 32.
 
 from __future__ import annotations
 
+import abc
 from typing import ClassVar
 
 from bench.translators.backend import InLineBackend
@@ -114,6 +115,25 @@ class _Sparc(InLineBackend):
     host_bits = 64
     shipped_form = Form.READ_BACK
 
+    _displacement: ClassVar[int]
+    _guard_form: ClassVar[Form]
+
+    @staticmethod
+    @abc.abstractmethod
+    def _branch(distance: int = 0) -> Instruction:
+        """Branch ``distance`` bytes from its own address if the result is zero."""
+
+    def _guard(self, out: Emitter) -> int:
+        out.put(Phase.GUEST_BRANCH, _arithmetic(_SUBCC, _G0, _DATA, _immediate(0)))
+        branch = self._branch().branch("skip", delay_slot=True)
+        at = out.begin(Phase.GUEST_BRANCH, branch, known=_ALL & ~self._displacement, form=self._guard_form)
+        out.put(Phase.GUEST_BRANCH, _NOP)
+        return at
+
+    def _bind_guard(self, out: Emitter, branch: int) -> None:
+        word = self._branch(out.here - branch).word
+        out.patch(Phase.BRANCH_UPDATE, branch, word, known=self._displacement, form=Form.READ_BACK)
+
     @staticmethod
     def _index(out: Emitter, mask: int, scratch: int, name: str) -> None:
         """Emit computing the entry's offset in o1 and the expected tag in o0; the mask is too wide for an immediate."""
@@ -162,16 +182,12 @@ class Sparc2010(_Sparc):
     tlb = HOST_64
     registers: ClassVar[dict[str, Holds]] = {"l0": Holds.ADDRESS, "l1": Holds.VALUE, "g5": Holds.STATE}
 
-    def _guard(self, out: Emitter) -> int:
-        out.put(Phase.GUEST_BRANCH, _arithmetic(_SUBCC, _G0, _DATA, _immediate(0)))
-        branch = _bicc(_EQUAL).branch("skip", delay_slot=True)
-        at = out.begin(Phase.GUEST_BRANCH, branch, known=_ALL & ~_DISPLACEMENT_22, form=Form.WHOLE)
-        out.put(Phase.GUEST_BRANCH, _NOP)
-        return at
+    _displacement = _DISPLACEMENT_22
+    _guard_form = Form.WHOLE
 
-    def _bind_guard(self, out: Emitter, branch: int) -> None:
-        word = _bicc(_EQUAL, out.here - branch).word
-        out.patch(Phase.BRANCH_UPDATE, branch, word, known=_DISPLACEMENT_22, form=Form.READ_BACK)
+    @staticmethod
+    def _branch(distance: int = 0) -> Instruction:
+        return _bicc(_EQUAL, distance)
 
     @staticmethod
     def _bind(out: Emitter, branch: int, condition: int) -> None:
@@ -237,25 +253,12 @@ class Sparc2012(_Sparc):
     tlb = HOST_64_2012
     registers: ClassVar[dict[str, Holds]] = {"l0": Holds.ADDRESS, "l1": Holds.VALUE, "i0": Holds.STATE}
 
-    def _guard(self, out: Emitter) -> int:
-        out.put(Phase.GUEST_BRANCH, _arithmetic(_SUBCC, _G0, _DATA, _immediate(0)))
-        branch = _bpcc(_EQUAL).branch("skip", delay_slot=True)
-        at = out.begin(Phase.GUEST_BRANCH, branch, known=_ALL & ~_DISPLACEMENT_19, form=Form.READ_BACK)
-        out.put(Phase.GUEST_BRANCH, _NOP)
-        return at
-
-    def _bind_guard(self, out: Emitter, branch: int) -> None:
-        self._bind(out, branch)
+    _displacement = _DISPLACEMENT_19
+    _guard_form = Form.READ_BACK
 
     @staticmethod
-    def _bind(out: Emitter, branch: int, flags: int = 0) -> None:
-        """Bind the branch at offset ``branch`` to here.
-
-        A label's displacement replaces the old one.  That of an access is or-ed to it, with the same result, since the
-        old one is 0 or equal.
-        """
-        word = _bpcc(_EQUAL, out.here - branch, flags).word
-        out.patch(Phase.BRANCH_UPDATE, branch, word, known=_DISPLACEMENT_19, form=Form.READ_BACK)
+    def _branch(distance: int = 0) -> Instruction:
+        return _bpcc(_EQUAL, distance)
 
     def _access(self, out: Emitter, access: Access) -> None:
         tlb = self.tlb
@@ -285,7 +288,9 @@ class Sparc2012(_Sparc):
                 None, delay_slot=True, o0=Holds.STATE, o1=Holds.ADDRESS, o2=Holds.VALUE, o3=Holds.MEMORY_INDEX
             )
             out.put(Phase.SLOW_PATH, call, _small(_O3, 0).leaving(o3=Holds.MEMORY_INDEX))
-        self._bind(out, hit, _ANNUL)
+        # The displacement is or-ed to the old one, with the same result as replacing it: that is 0 or equal.
+        word = _bpcc(_EQUAL, out.here - hit, _ANNUL).word
+        out.patch(Phase.BRANCH_UPDATE, hit, word, known=_DISPLACEMENT_19, form=Form.READ_BACK)
 
     def _exit(self, out: Emitter) -> None:
         self._return(out, _I0, _O7)

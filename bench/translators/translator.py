@@ -56,6 +56,11 @@ class Code:
         return hash((self.tb, self.size, self.rewritten))
 
     @property
+    def guarded(self) -> bool:
+        """Whether a guest condition may skip the accesses."""
+        return any(path.name == "skip" for path in self.paths)
+
+    @property
     def whole(self) -> Region:
         """The region that its translation writes: the whole block."""
         return Region(self.tb, self.size, self.writes)
