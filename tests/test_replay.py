@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bench.replay.context as ground_module
+import bench.replay.context as context_module
 from bench.hosts import Host, load_host
 from bench.hosts.profile import Tag
 from bench.replay.cost import NOTHING, Cost, weakest
@@ -659,7 +659,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Events]:
         passes.extend(arguments[4])
         return simulate(*arguments)
 
-    monkeypatch.setattr(ground_module, "simulate", watching)
+    monkeypatch.setattr(context_module, "simulate", watching)
     return passes
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import bench.replay.simulate as simulate_module
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, DataCache, Host
-from bench.replay.accesses import Sides
+from bench.replay.accesses import Halves
 from bench.replay.counts import Counts
 from bench.replay.events import EventKind, Events, lines_spanned
 from bench.replay.parameters import CacheParameters
@@ -416,16 +416,16 @@ def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[tuple[int, 
 
 
 @pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
-def test_two_sides_of_the_index_count_what_one_simulation_does(
+def test_two_halves_of_the_index_count_what_one_simulation_does(
     replacement: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = with_policy(SIMPLE, replacement)
     sizes, words, rows = dense(host, 3)
     parameters = CacheParameters(guest_data_lines=900, translator_code_lines=30, translator_data_lines=20)
     levels = [host.icache, host.dcache, host.l2]
-    assert simulate_module._sides([level for level in levels if level]).mask == 1
+    assert simulate_module._halves([level for level in levels if level]).mask == 1
     both = run(host, sizes, words, events_of(rows), parameters)
-    monkeypatch.setattr(simulate_module, "_sides", lambda levels: Sides(0, 0, 0))
+    monkeypatch.setattr(simulate_module, "_halves", lambda levels: Halves(0, 0, 0))
     assert run(host, sizes, words, events_of(rows), parameters) == both
 
 

@@ -142,7 +142,7 @@ class Shape(NamedTuple):
     data_shift: int
 
 
-class Caches(NamedTuple):
+class CacheArrays(NamedTuple):
     """The caches of one core in several variants: few and flat arrays, since each array is seven arguments of a call.
 
     ``sets`` (variant, set, word) and ``tags`` (variant, frame) of the instruction cache, the data cache and the L2 in
@@ -167,13 +167,13 @@ _VARIANTS_AT, _SETS_AT, _FRAMES_AT = (Shape._fields.index(name) for name in ("va
 
 
 @part
-def _shape(c: Caches) -> Shape:
+def _shape(c: CacheArrays) -> Shape:
     n = c.numbers
     return Shape(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12])
 
 
 @part
-def _geometry(c: Caches, cache: Int) -> Geometry:
+def _geometry(c: CacheArrays, cache: Int) -> Geometry:
     n, at = c.numbers, np.uint64(_SHAPE + cache * _GEOMETRY)
     return Geometry(
         n[at],
@@ -190,13 +190,13 @@ def _geometry(c: Caches, cache: Int) -> Geometry:
 
 
 @part
-def _variant_count(c: Caches) -> Int:
+def _variant_count(c: CacheArrays) -> Int:
     """The number of variants."""
     return np.int64(c.numbers[_VARIANTS_AT])
 
 
 @part
-def _all_variants(c: Caches) -> Word:
+def _all_variants(c: CacheArrays) -> Word:
     """The bit mask of all variants."""
     return (_ONE << np.uint64(_variant_count(c))) - _ONE
 
@@ -208,19 +208,19 @@ def _has(members: Word, variant: Int) -> bool:
 
 
 @part
-def _set(c: Caches, variant: Int, g: Geometry, line: Int) -> Word:
+def _set(c: CacheArrays, variant: Int, g: Geometry, line: Int) -> Word:
     """The index of the first word of a line's set in a variant."""
     return np.uint64(variant * c.numbers[_SETS_AT] + g.first_set + (line & g.mask)) * np.uint64(SET_WORDS)
 
 
 @part
-def _frames(c: Caches, variant: Int, g: Geometry, line: Int) -> Word:
+def _frames(c: CacheArrays, variant: Int, g: Geometry, line: Int) -> Word:
     """The index of the first tag of a line's set in a variant."""
     return np.uint64(variant * c.numbers[_FRAMES_AT] + g.first_frame + (line & g.mask) * g.ways)
 
 
 @part
-def _count(c: Caches, counter: Int, members: Word, times: Int) -> None:
+def _count(c: CacheArrays, counter: Int, members: Word, times: Int) -> None:
     """Add ``times`` to a counter of the variants ``members``."""
     count = _variant_count(c)
     if members == _all_variants(c):
@@ -303,7 +303,7 @@ def _victim(policy: Int, ways: Int, levels: Int, order: Word, seed: Int, line: I
 
 
 @inlined
-def _way(c: Caches, variant: Int, g: Geometry, line: Int) -> Int:
+def _way(c: CacheArrays, variant: Int, g: Geometry, line: Int) -> Int:
     """The way that holds ``line``, or ``NOWHERE``."""
     way: Int = _NOWHERE
     if variant == 0 and line < g.dense:
@@ -317,7 +317,7 @@ def _way(c: Caches, variant: Int, g: Geometry, line: Int) -> Int:
 
 
 @inlined
-def _touch(c: Caches, variant: Int, g: Geometry, line: Int, way: Int, dirty: Int) -> None:
+def _touch(c: CacheArrays, variant: Int, g: Geometry, line: Int, way: Int, dirty: Int) -> None:
     """Record a hit of ``line`` in ``way``."""
     words = _set(c, variant, g, line)
     if g.policy <= _PLRU:
@@ -327,7 +327,7 @@ def _touch(c: Caches, variant: Int, g: Geometry, line: Int, way: Int, dirty: Int
 
 
 @inlined
-def _fill(c: Caches, variant: Int, g: Geometry, line: Int, dirty: Int, now: Int) -> Int:
+def _fill(c: CacheArrays, variant: Int, g: Geometry, line: Int, dirty: Int, now: Int) -> Int:
     """Fill ``line``, which is absent, into a cache.  Returns the dirty line that it evicts, or -1."""
     words = _set(c, variant, g, line)
     order = c.sets[words + _ORDER]
@@ -361,7 +361,7 @@ def _victim_of(cache: Int) -> Int:
 
 
 @part
-def _access_one(c: Caches, variant: Int, cache: Int, line: Int, dirty: Int, now: Int) -> bool:
+def _access_one(c: CacheArrays, variant: Int, cache: Int, line: Int, dirty: Int, now: Int) -> bool:
     """Access a line in one variant.  Returns whether it missed; ``counts`` get the evicted dirty line, or -1."""
     g = _geometry(c, cache)
     old: Int = _NO_VICTIM
@@ -376,7 +376,7 @@ def _access_one(c: Caches, variant: Int, cache: Int, line: Int, dirty: Int, now:
 
 
 @part
-def _drop_one(c: Caches, variant: Int, cache: Int, line: Int) -> None:
+def _drop_one(c: CacheArrays, variant: Int, cache: Int, line: Int) -> None:
     """Invalidate ``line``, which is in the directory and in the cache."""
     g = _geometry(c, cache)
     way = np.uint64(_way(c, variant, g, line))
@@ -390,7 +390,7 @@ def _drop_one(c: Caches, variant: Int, cache: Int, line: Int) -> None:
 
 
 @part
-def _parted(c: Caches, cache: Int, line: Int, members: Word) -> Word:
+def _parted(c: CacheArrays, cache: Int, line: Int, members: Word) -> Word:
     """Separate variants from variant 0 in a line's set, until all or none of those that share it are in ``members``.
 
     Returns the variants of ``members`` that do not share the set.
@@ -415,7 +415,7 @@ def _parted(c: Caches, cache: Int, line: Int, members: Word) -> Word:
 
 
 @part
-def _same(c: Caches, variant: Int, g: Geometry, line: Int) -> bool:
+def _same(c: CacheArrays, variant: Int, g: Geometry, line: Int) -> bool:
     """Whether a variant's copy of a line's set is equivalent to that of variant 0 for all later accesses."""
     words, frames = _set(c, variant, g, line), _frames(c, variant, g, line)
     words_of_0, frames_of_0 = _set(c, 0, g, line), _frames(c, 0, g, line)
@@ -439,7 +439,7 @@ def _same(c: Caches, variant: Int, g: Geometry, line: Int) -> bool:
 
 
 @part
-def _joined(c: Caches, cache: Int, line: Int) -> None:
+def _joined(c: CacheArrays, cache: Int, line: Int) -> None:
     """Let the variants share a line's set with variant 0 again where it has become equivalent."""
     g = _geometry(c, cache)
     at = _set(c, 0, g, line) + _DIFFERS
@@ -449,7 +449,7 @@ def _joined(c: Caches, cache: Int, line: Int) -> None:
 
 
 @part
-def _held(c: Caches, cache: Int, line: Int, members: Word, dirty: bool) -> Word:
+def _held(c: CacheArrays, cache: Int, line: Int, members: Word, dirty: bool) -> Word:
     """The variants of ``members`` that hold a line, or (``dirty``) hold it dirty."""
     g = _geometry(c, cache)
     differs = c.sets[_set(c, 0, g, line) + _DIFFERS]
@@ -465,7 +465,7 @@ def _held(c: Caches, cache: Int, line: Int, members: Word, dirty: bool) -> Word:
 
 
 @part
-def _access(c: Caches, cache: Int, line: Int, members: Word, dirty: Int, now: Int) -> tuple[Word, Word]:
+def _access(c: CacheArrays, cache: Int, line: Int, members: Word, dirty: Int, now: Int) -> tuple[Word, Word]:
     """Access a line in the variants ``members``.  Returns those that missed, and those that evicted a dirty line."""
     g = _geometry(c, cache)
     at = _set(c, 0, g, line) + _DIFFERS
@@ -495,7 +495,7 @@ def _access(c: Caches, cache: Int, line: Int, members: Word, dirty: Int, now: In
 
 
 @part
-def _drop(c: Caches, cache: Int, line: Int, members: Word) -> Word:
+def _drop(c: CacheArrays, cache: Int, line: Int, members: Word) -> Word:
     """Invalidate a line of the directory in the variants ``members``.  Returns those that held it."""
     found = _held(c, cache, line, members, False)
     if found != _ZERO:
@@ -511,7 +511,7 @@ def _drop(c: Caches, cache: Int, line: Int, members: Word) -> Word:
 
 
 @part
-def _next_level(c: Caches, line: Int, line_bits: Int, members: Word, dirty: Int, now: Int) -> Word:
+def _next_level(c: CacheArrays, line: Int, line_bits: Int, members: Word, dirty: Int, now: Int) -> Word:
     """Read or (``dirty``) write an L1 line at the next level.  Returns the ``members`` that missed there."""
     memory = _ZERO
     if _shape(c).caches == _L2:
@@ -531,7 +531,7 @@ def _next_level(c: Caches, line: Int, line_bits: Int, members: Word, dirty: Int,
 
 
 @part
-def _load(c: Caches, line: Int, members: Word, dirty: Int, source: Int, now: Int) -> None:
+def _load(c: CacheArrays, line: Int, members: Word, dirty: Int, source: Int, now: Int) -> None:
     """Load a data line, or (``dirty``) allocate it and store to it."""
     _count(c, source, members, 1)
     missed, evicted = _access(c, _DCACHE, line, members, dirty, now)
@@ -552,7 +552,7 @@ def _load(c: Caches, line: Int, members: Word, dirty: Int, source: Int, now: Int
 
 
 @inlined
-def _store(c: Caches, line: Int, members: Word, now: Int) -> None:
+def _store(c: CacheArrays, line: Int, members: Word, now: Int) -> None:
     """Store to a data line."""
     shape = _shape(c)
     bits = _geometry(c, _DCACHE).line_bits
@@ -575,7 +575,7 @@ def _store(c: Caches, line: Int, members: Word, now: Int) -> None:
 
 
 @inlined
-def _clean(c: Caches, line: Int, members: Word, now: Int) -> None:
+def _clean(c: CacheArrays, line: Int, members: Word, now: Int) -> None:
     """Write a data line to the next level if it is dirty; it stays."""
     dirty = _held(c, _DCACHE, line, members, True)
     if dirty != _ZERO:
@@ -591,7 +591,7 @@ def _clean(c: Caches, line: Int, members: Word, now: Int) -> None:
 
 
 @inlined
-def _drop_all(c: Caches, members: Word) -> None:
+def _drop_all(c: CacheArrays, members: Word) -> None:
     """Invalidate every instruction line of this half (all are in the directory)."""
     shape, g = _shape(c), _geometry(c, _ICACHE)
     for index in range(g.mask + 1):
@@ -607,7 +607,7 @@ def _drop_all(c: Caches, members: Word) -> None:
 
 @part
 def _fetch(
-    c: Caches, lines: U32, when: U32, start: Int, end: Int, steady: Int, members: Word, source: Int, fresh: Int
+    c: CacheArrays, lines: U32, when: U32, start: Int, end: Int, steady: Int, members: Word, source: Int, fresh: Int
 ) -> Int:
     """Fetch ``lines[start:end]`` in the variants ``members`` at the times ``when``, or at ``steady`` unless it is -1.
 
@@ -668,7 +668,7 @@ _TIMED = np.int64(-1)
 
 
 @inlined
-def _event(c: Caches, translator: U32, kind: Int, address: Int, count: Int, members: Word, now: Int) -> None:
+def _event(c: CacheArrays, translator: U32, kind: Int, address: Int, count: Int, members: Word, now: Int) -> None:
     """Simulate the part of an event that concerns lines of this half."""
     shape = _shape(c)
     if kind == _KIND_INVALIDATE_ALL:
@@ -699,7 +699,7 @@ def _event(c: Caches, translator: U32, kind: Int, address: Int, count: Int, memb
 
 @lean_kernel
 def advance(
-    c: Caches,
+    c: CacheArrays,
     translator: U32,
     accesses: U32,
     when: U32,

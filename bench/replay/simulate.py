@@ -13,7 +13,7 @@ from bench.hosts.profile import Cache, Host
 from bench.replay.accesses import Accesses, Halves, Piece
 from bench.replay.counts import Counts
 from bench.replay.events import Events, check_range
-from bench.replay.kernel import COLUMNS, COUNTERS, NO_LINE, NOWHERE, REPLACEMENTS, Caches, Geometry, Shape, advance
+from bench.replay.kernel import COLUMNS, COUNTERS, NO_LINE, NOWHERE, REPLACEMENTS, CacheArrays, Geometry, Shape, advance
 from bench.replay.layout import PAGE, MemoryMap, line_spans
 from bench.replay.parameters import CacheParameters
 from bench.replay.variants import MOST_VARIANTS, Variants
@@ -138,7 +138,7 @@ class _Core:
         # Line numbers of all caches must stay below ``NO_LINE``.
         self.most_fresh = int(NO_LINE) * min(cache.line for cache in self._levels) // host.dcache.line
 
-    def caches(self, variants: int, half: int) -> Caches:
+    def caches(self, variants: int, half: int) -> CacheArrays:
         """Empty caches for ``variants`` simulations of one half."""
         geometries: list[int] = []
         directory = row = frame = 0
@@ -175,7 +175,7 @@ class _Core:
             self.halves.code_shift,
             self.halves.data_shift,
         )
-        return Caches(
+        return CacheArrays(
             sets=np.tile(np.concatenate(words), (variants, 1)).ravel(),
             tags=np.full(variants * frame, NO_LINE, np.uint32),
             ways_of=np.full(directory, NOWHERE, np.uint8),
