@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bench.check.cell import Options, check
 from bench.check.export import SCENARIOS, as_litmus
 from bench.hosts import load_target
-from bench.litmus.instructions import FORMS, UNDEFINED, UnknownInstructionError, decode, encode, parse
+from bench.litmus.instructions import FORMS, UNDEFINED, UnknownInstructionError, decode, encode, instruction_text, parse
 from bench.litmus.reader import read_litmus
 from bench.litmus.run import LitmusResult, run
 from bench.machine.architecture import ARMV8, Rules
@@ -41,6 +41,11 @@ L1:          ;
  {condition}
 """
 """A thread that changes a branch and runs it: X9 stays 0 where it runs the old one."""
+
+
+def test_a_value_of_64_bits_is_not_shown_as_an_instruction() -> None:
+    assert instruction_text(0xD503201F) == "NOP"
+    assert instruction_text(0xFFFF_FFFF_FFFF_FFFF) is None
 
 
 def result(text: str, rules: Rules = ARMV8["armv8"]) -> LitmusResult:

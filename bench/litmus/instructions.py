@@ -257,6 +257,8 @@ def encode(instruction: LitmusInstruction) -> int | None:
 
 def instruction_text(word: int) -> str | None:
     """A word as herd prints an instruction: ``NOP`` or ``instr:"B .+12"``; None if it is not an instruction."""
+    if word >> 32:  # a 64-bit value
+        return None
     try:
         instruction = decode(word)
     except UnknownInstructionError:
