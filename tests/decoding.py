@@ -8,7 +8,7 @@ import capstone  # type: ignore[import-untyped]
 import pytest
 
 from bench.translators.disassembly import disassembler
-from bench.translators.flow import Course
+from bench.translators.flow import ControlFlow
 from bench.translators.instruction import Fact
 from bench.translators.listing import listing
 from bench.translators.registry import load_translator
@@ -106,8 +106,8 @@ def words(*spans: tuple[int, int]) -> tuple[int, ...]:
     return tuple(4 * word for first, last in spans for word in range(first, last + 1))
 
 
-def course(
+def follow(
     translator: Translator, code: Code, *facts: Fact, wrong: dict[int, int] | None = None, faults: bool = False
-) -> Course:
+) -> ControlFlow:
     """A block of one access followed, with wrong words in the place of some."""
-    return translator.follower(code).course([frozenset(facts)], wrong=wrong, faults=faults)
+    return translator.follower(code).follow([frozenset(facts)], wrong=wrong, faults=faults)

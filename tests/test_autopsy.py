@@ -15,11 +15,11 @@ from bench.autopsy.execution import (
     STATE,
     STATE_SIZE,
     STORED,
+    AccessPath,
     Executed,
-    Way,
+    access_paths,
     execute,
     image_of,
-    ways,
 )
 from bench.autopsy.processor import executable
 from bench.support.errors import InputError
@@ -48,7 +48,7 @@ def blocks(name: str) -> Iterator[tuple[Access, Code]]:
                 yield access, backend(name).block(0, (access,), guarded=guarded, guest_bits=guest_bits)
 
 
-def annulled(code: Code, way: Way) -> set[int]:
+def annulled(code: Code, way: AccessPath) -> set[int]:
     """Delay slots that are fetched, and annulled: the emulator does not count them as executed."""
     slots = {item.offset + item.instruction.size for item in code.placed if item.instruction.delay_slot}
     only = {item.offset: item.instruction.only for item in code.placed if item.offset in slots}
@@ -60,7 +60,7 @@ def run(name: str, access: Access, way: str, *, temporary: int = 0) -> tuple[Exe
     translator = backend(name)
     code = translator.block(0, (access,))
     begun = [w for w in code.retranslated.writes if w.form is Form.WHOLE and not w.complete][temporary]
-    (chosen,) = (one for one in ways(translator, code) if one.name == way)
+    (chosen,) = (one for one in access_paths(translator, code) if one.name == way)
     wrong = {begun.unit.offset: begun.value | begun.temporary}
     return execute(translator, code, image_of(translator, code, wrong), access, chosen), begun.unit.offset
 
@@ -75,12 +75,12 @@ def test_the_complete_code_does_what_a_guest_access_does(name: str) -> None:
     """Loads what lies there, stores what is to be stored, tells the helper what it needs; by the ways followed."""
     translator = backend(name)
     for access, code in blocks(name):
-        for way in ways(translator, code):
+        for way in access_paths(translator, code):
             found = execute(translator, code, image_of(translator, code), access, way)
             assert found.ended == "exit", (access, way, found)
-            course = translator.follower(code).course([way.facts])
-            assert found.offsets == tuple(at for at in course.offsets if at not in annulled(code, way)), (access, way)
-            assert [call.offset for call in found.calls] == [call.offset for call in course.calls]
+            flow = translator.follower(code).follow([way.facts])
+            assert found.offsets == tuple(at for at in flow.offsets if at not in annulled(code, way)), (access, way)
+            assert [call.offset for call in found.calls] == [call.offset for call in flow.calls]
             assert all(call.address == GUEST_ADDRESS for call in found.calls)
             assert len(found.calls) == (way.name == "miss")
             if way.name == "skip":
@@ -144,13 +144,13 @@ def test_what_is_followed_ends_as_what_is_executed() -> None:
                 if write.form is not Form.WHOLE or write.complete:
                     continue
                 wrong = {write.unit.offset: write.value | write.temporary}
-                for way in ways(translator, code):
-                    course = translator.follower(code).course([way.facts], wrong=wrong)
+                for way in access_paths(translator, code):
+                    flow = translator.follower(code).follow([way.facts], wrong=wrong)
                     found = execute(translator, code, image_of(translator, code, wrong), access, way)
-                    if course.ends != "outside":
-                        assert same[found.ended] == course.ends, (name, access, way, found, course)
-                    if found.ended == "guest fault" and course.ends == "exit":
-                        assert not all(call.right for call in course.calls)
+                    if flow.ends != "outside":
+                        assert same[found.ended] == flow.ends, (name, access, way, found, flow)
+                    if found.ended == "guest fault" and flow.ends == "exit":
+                        assert not all(call.right for call in flow.calls)
                     compared += 1
     assert compared >= 80
 
@@ -214,5 +214,5 @@ def test_a_foreign_translator_is_refused() -> None:
     from bench.autopsy.autopsy import autopsy
 
     tiny = Tiny("little", 2, {}, 2, (("hit", (0, 1)),), Form.SKIP_BYTES)
-    with pytest.raises(InputError, match="no backend of QEMU's"):
+    with pytest.raises(InputError, match="not a backend of QEMU"):
         autopsy(tiny, tiny.block(0), "load", 0, 0, 0)

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from bench.check.cell import Options, check
 from bench.check.export import SCENARIOS, as_litmus
 from bench.hosts import load_target
-from bench.litmus.instructions import FORMS, UNDEFINED, UnknownError, decode, encode, read
+from bench.litmus.instructions import FORMS, UNDEFINED, UnknownInstructionError, decode, encode, instruction_text, parse
 from bench.litmus.reader import read_litmus
-from bench.litmus.run import Result, run
+from bench.litmus.run import LitmusResult, run
 from bench.machine.architecture import ARMV8, Rules
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
@@ -43,7 +43,12 @@ L1:          ;
 """A thread that changes a branch and runs it: X9 stays 0 where it runs the old one."""
 
 
-def result(text: str, rules: Rules = ARMV8["armv8"]) -> Result:
+def test_a_value_of_64_bits_is_not_shown_as_an_instruction() -> None:
+    assert instruction_text(0xD503201F) == "NOP"
+    assert instruction_text(0xFFFF_FFFF_FFFF_FFFF) is None
+
+
+def result(text: str, rules: Rules = ARMV8["armv8"]) -> LitmusResult:
     return run(read_litmus(text, "test.litmus"), rules)
 
 
@@ -253,7 +258,7 @@ forall (0:X2=1 /\\ 0:X3=4 /\\ fault(P0:L0))
 def test_a_word_is_decoded_and_encoded_alike(word: int) -> None:
     try:
         instruction = decode(word)
-    except UnknownError:
+    except UnknownInstructionError:
         return
     assert instruction == UNDEFINED or encode(instruction) in (word, None)
 
@@ -304,10 +309,10 @@ def test_every_form_is_read() -> None:
         "ERET",
         "UDF #0",
     ]
-    assert {read(text).name for text in examples} == {*FORMS}
+    assert {parse(text).name for text in examples} == {*FORMS}
     for text in ("LDXR W0,[X1]", "MOV W1", "STR W31,[X1]", "B.XX L", "LDR W0,X1", "DC ZVA,X1", "MOV W1,#1,LSL #16"):
-        with pytest.raises(UnknownError):
-            read(text)
+        with pytest.raises(UnknownInstructionError):
+            parse(text)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from bench.support.errors import InputError
 from bench.traces import log_lines
-from bench.traces.guest_accesses import arm_accesses, by_operands, instruction, mips_accesses
+from bench.traces.guest_accesses import arm_accesses, by_operands, mips_accesses, parse_instruction
 from bench.traces.log_input import read_log
 from bench.traces.qemu_log import import_log
 from bench.traces.successor import STOPPED, UNKNOWN_TB
@@ -416,7 +416,7 @@ def test_accesses_of_mips_instructions(text: str, accesses: int) -> None:
 def test_an_instruction_counts_the_same_the_next_time(code: list[tuple[str, str, str, str, str]]) -> None:
     # The first time it is read here, then the scanner knows its text.
     lines = ["".join(parts) for parts in code]
-    expected = [instruction(b"0x00010000:  " + line.encode()) for line in lines]
+    expected = [parse_instruction(b"0x00010000:  " + line.encode()) for line in lines]
     log, at = "", A
     for _ in range(3):
         block = translated(at, 0x10000, MOVE, slow=False)

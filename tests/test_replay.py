@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bench.replay.context as ground_module
+import bench.replay.context as context_module
 from bench.hosts import Host, load_host
 from bench.hosts.profile import Tag
 from bench.replay.cost import NOTHING, Cost, weakest
 from bench.replay.counts import Counts
-from bench.replay.events import Events, Kind
+from bench.replay.events import EventKind, Events
 from bench.replay.layout import host_scale
 from bench.replay.parameters import TRANSLATOR_DATA_LINES, Parameters, described
 from bench.replay.plan import Extent, LineStep, Plan, Tally
@@ -572,7 +572,7 @@ class _Breaks(Strategy):
         (_Twice(), r"_Twice\.publish, line \d+: takes the lock 'mine' a second time"),
         (_NotHeld(), r"_NotHeld\.publish, line \d+: releases the lock 'mine', which it does not hold"),
         (_Round(), r"_Round\.publish, line \d+: 64 hooks run one another"),
-        (_WalksUnits(), r"_WalksUnits\.flush_buffer, line \d+: raised TypeError: of a block in a buffer"),
+        (_WalksUnits(), r"_WalksUnits\.flush_buffer, line \d+: raised TypeError: replay does not know the units"),
         (_Owes(), r"_Owes\.side_bytes, line \d+: returns -1"),
         (_Breaks(), r"_Breaks\.side_bytes, line \d+: raised ZeroDivisionError"),
     ],
@@ -659,7 +659,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Events]:
         passes.extend(arguments[4])
         return simulate(*arguments)
 
-    monkeypatch.setattr(ground_module, "simulate", watching)
+    monkeypatch.setattr(context_module, "simulate", watching)
     return passes
 
 
@@ -674,23 +674,23 @@ def test_events_of_one_moment_are_the_fault_then_old_translations_then_the_tb_fl
     one("flush-on-tb-flush", trace)
     _, events = sorted(passes, key=len)
     maintained = [
-        (Kind(kind), address, count)
+        (EventKind(kind), address, count)
         for kind, address, count in zip(events.kind, events.address, events.count, strict=True)
-        if kind in (Kind.TRANSLATE, Kind.CLEAN, Kind.INVALIDATE)
+        if kind in (EventKind.TRANSLATE, EventKind.CLEAN, EventKind.INVALIDATE)
     ]
     assert set(events.position) == {1}
     assert maintained == [
-        (Kind.TRANSLATE, 0, 1),
-        (Kind.TRANSLATE, 0, 1),
-        (Kind.CLEAN, 192, 2),
-        (Kind.INVALIDATE, 192, 2),
-        (Kind.CLEAN, 0, 8),
-        (Kind.INVALIDATE, 0, 8),
-        (Kind.TRANSLATE, 0, 1),
-        (Kind.CLEAN, 0, 3),
-        (Kind.INVALIDATE, 0, 3),
+        (EventKind.TRANSLATE, 0, 1),
+        (EventKind.TRANSLATE, 0, 1),
+        (EventKind.CLEAN, 192, 2),
+        (EventKind.INVALIDATE, 192, 2),
+        (EventKind.CLEAN, 0, 8),
+        (EventKind.INVALIDATE, 0, 8),
+        (EventKind.TRANSLATE, 0, 1),
+        (EventKind.CLEAN, 0, 3),
+        (EventKind.INVALIDATE, 0, 3),
     ]
-    stores = events.address[events.kind == Kind.STORE]
+    stores = events.address[events.kind == EventKind.STORE]
     assert stores[0] // 32 * 32 == 128  # the fault's TB is rewritten first
 
 
@@ -746,7 +746,7 @@ extents = st.builds(
     st.none() | st.integers(1, 200),
     st.booleans(),
 )
-kinds = st.sampled_from((Kind.STORE, Kind.LOAD, Kind.CLEAN, Kind.INVALIDATE))
+kinds = st.sampled_from((EventKind.STORE, EventKind.LOAD, EventKind.CLEAN, EventKind.INVALIDATE))
 
 
 @settings(deadline=None)
@@ -766,12 +766,12 @@ def test_lines_are_those_that_a_byte_by_byte_count_finds(
     for address, size, weight in blocks:
         maintained = {
             kind: sum(len(lines(step, address, size)) for step in steps if step.kind is kind)
-            for kind in (Kind.CLEAN, Kind.INVALIDATE)
+            for kind in (EventKind.CLEAN, EventKind.INVALIDATE)
         }
-        stored = [lines(s, address, size) for s in steps if s.kind is Kind.STORE and not s.extent.in_scratch]
+        stored = [lines(s, address, size) for s in steps if s.kind is EventKind.STORE and not s.extent.in_scratch]
         expected += Tally(
-            cleaned=maintained[Kind.CLEAN],
-            invalidated=maintained[Kind.INVALIDATE],
+            cleaned=maintained[EventKind.CLEAN],
+            invalidated=maintained[EventKind.INVALIDATE],
             halves=sum(maintained.values()),
             code_lines=len(set().union(*stored)),
         ).times(weight)

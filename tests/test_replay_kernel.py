@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 import bench.replay.simulate as simulate_module
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, DataCache, Host
-from bench.replay.accesses import Sides
+from bench.replay.accesses import Halves
 from bench.replay.counts import Counts
-from bench.replay.events import Events, Kind, lines_spanned
+from bench.replay.events import EventKind, Events, lines_spanned
 from bench.replay.parameters import CacheParameters
 from bench.replay.simulate import MOST_WAYS, simulate
-from bench.replay.variants import MOST_LANES
+from bench.replay.variants import MOST_VARIANTS
 from bench.support.errors import InputError
 
 MIB = 1 << 20
@@ -65,7 +65,7 @@ def packed(sizes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     return np.cumsum(room) - room, lengths
 
 
-def events_of(rows: Iterable[tuple[int, Kind, int, int]]) -> Events:
+def events_of(rows: Iterable[tuple[int, EventKind, int, int]]) -> Events:
     """Events from rows of position, kind, address, count, put in order."""
     ordered = sorted(rows, key=lambda row: row[0])
     position, kind, address, count = (list(column) for column in zip(*ordered, strict=True)) if ordered else ([],) * 4
@@ -110,7 +110,7 @@ class ReferenceSet:
             self.tree[low, high] = 1 if way < middle else 0
             low, high = (low, middle) if way < middle else (middle, high)
 
-    def room(self, line: int, now: int, luck: int) -> int:
+    def room(self, line: int, now: int, seed: int) -> int:
         """The way that ``line`` takes after ``now`` accesses of TBs."""
         if None in self.lines:
             return self.lines.index(None)
@@ -126,7 +126,7 @@ class ReferenceSet:
         if self.replacement == "round-robin":
             way, self.next = self.next, (self.next + 1) % ways
             return way
-        mixed = ((now << 32 ^ line) * 0x9E3779B97F4A7C15 + luck) & (1 << 64) - 1
+        mixed = ((now << 32 ^ line) * 0x9E3779B97F4A7C15 + seed) & (1 << 64) - 1
         for factor in (0x94D049BB133111EB, 0x9E3779B97F4A7C15):
             mixed = (mixed ^ mixed >> 32) * factor & (1 << 64) - 1
         return (mixed >> 32) * ways >> 32
@@ -135,10 +135,10 @@ class ReferenceSet:
 class ReferenceCache:
     """A cache of ``ReferenceSet``s."""
 
-    def __init__(self, shape: Cache, luck: int) -> None:
+    def __init__(self, shape: Cache, seed: int) -> None:
         self.line = shape.line
         self.sets = [ReferenceSet(shape.ways, shape.replacement) for _ in range(shape.sets)]
-        self.luck = luck
+        self.seed = seed
 
     def where(self, line: int) -> tuple[ReferenceSet, int | None]:
         """The set of a line and its way there, if any."""
@@ -158,7 +158,7 @@ class ReferenceCache:
     def fill(self, line: int, now: int, dirty: bool = False) -> int | None:
         """Put an absent line in; the dirty line that went, if any."""
         row, _ = self.where(line)
-        way = row.room(line, now, self.luck)
+        way = row.room(line, now, self.seed)
         old = row.lines[way]
         row.lines[way] = line
         row.touch(way)
@@ -184,8 +184,8 @@ class Reference:
 
     def __init__(self, host: Host, code_bytes: int, parameters: CacheParameters) -> None:
         shapes = [host.icache, host.dcache] + ([host.l2] if host.l2 else [])
-        luck = [int(raw) >> 1 for raw in np.random.PCG64(parameters.seed).random_raw(len(shapes))]
-        caches = [ReferenceCache(*both) for both in zip(shapes, luck, strict=True)]
+        seed = [int(raw) >> 1 for raw in np.random.PCG64(parameters.seed).random_raw(len(shapes))]
+        caches = [ReferenceCache(*both) for both in zip(shapes, seed, strict=True)]
         self.icache, self.dcache = caches[:2]
         self.l2 = caches[2] if host.l2 else None
         self.host, self.parameters = host, parameters
@@ -249,25 +249,25 @@ class Reference:
             self.counts["cleaned"] += 1
             self.below(line, self.dcache.line, True)
 
-    def event(self, kind: Kind, address: int, count: int) -> None:
+    def event(self, kind: EventKind, address: int, count: int) -> None:
         """An event."""
-        if kind is Kind.INVALIDATE_ALL:
+        if kind is EventKind.INVALIDATE_ALL:
             held = [line for row in self.icache.sets for line in row.lines if line is not None]
             self.counts["invalidated"] += sum(map(self.icache.drop, held))
-        elif kind is Kind.TRANSLATE:
+        elif kind is EventKind.TRANSLATE:
             for _ in range(count):
                 for number in range(self.parameters.translator_code_lines):
                     self.access(self.icache, self.code // self.icache.line + number, "translator_code")
                 for number in range(self.parameters.translator_data_lines):
                     self.access(self.dcache, self.data // self.dcache.line + number, "translator_data")
         else:
-            level = self.icache if kind is Kind.INVALIDATE else self.dcache
+            level = self.icache if kind is EventKind.INVALIDATE else self.dcache
             for line in range(address // level.line, address // level.line + count):
-                if kind is Kind.STORE:
+                if kind is EventKind.STORE:
                     self.store(line)
-                elif kind is Kind.LOAD:
+                elif kind is EventKind.LOAD:
                     self.access(self.dcache, line, "load")
-                elif kind is Kind.CLEAN:
+                elif kind is EventKind.CLEAN:
                     self.clean(line)
                 else:
                     self.counts["invalidated"] += self.icache.drop(line)
@@ -287,15 +287,15 @@ def reference(
     host: Host,
     sizes: Sequence[int],
     words: Sequence[int],
-    rows: list[tuple[int, Kind, int, int]],
+    rows: list[tuple[int, EventKind, int, int]],
     what: CacheParameters,
 ) -> Counts:
     """The counts of ``simulate``, the slow way."""
     addresses, lengths = packed(sizes)
     ends = [int(addresses[-1] + lengths[-1])]
     for _, kind, address, count in rows:
-        line = host.icache.line if kind is Kind.INVALIDATE else host.dcache.line
-        ends.append((address // line + count) * line if kind < Kind.INVALIDATE_ALL and count else 0)
+        line = host.icache.line if kind is EventKind.INVALIDATE else host.dcache.line
+        ends.append((address // line + count) * line if kind < EventKind.INVALIDATE_ALL and count else 0)
     core = Reference(host, max(ends), what)
     pending = sorted(rows, key=lambda row: row[0])
     for position, word in enumerate([-1, *words], start=-1):
@@ -323,7 +323,9 @@ def shapes(draw: st.DrawFn, lines: Sequence[int], data: bool = False) -> Cache:
 
 
 @st.composite
-def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[tuple[int, Kind, int, int]], CacheParameters]:
+def replays(
+    draw: st.DrawFn,
+) -> tuple[Host, list[int], list[int], list[tuple[int, EventKind, int, int]], CacheParameters]:
     """A small host, TBs, executions, events and parameters."""
     lines = [16, 32, 64]
     host = machine(
@@ -335,7 +337,9 @@ def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[tuple[int
     sizes = draw(st.lists(st.integers(1, 400), min_size=1, max_size=12))
     tb = st.integers(0, len(sizes) - 1)
     words = draw(st.lists(tb | tb.map(lambda t: t | 3 << 24) | st.sampled_from([0xFFFFFF, 1 << 31]), max_size=120))
-    row = st.tuples(st.integers(-1, len(words) - 1), st.sampled_from(Kind), st.integers(0, 3000), st.integers(0, 12))
+    row = st.tuples(
+        st.integers(-1, len(words) - 1), st.sampled_from(EventKind), st.integers(0, 3000), st.integers(0, 12)
+    )
     rows = draw(st.lists(row, max_size=40 if words else 0))
     parameters = CacheParameters(
         guest_data_lines=draw(st.sampled_from([0, 50, 999, 2500])),
@@ -362,10 +366,10 @@ def test_every_count_is_that_of_the_reference_in_dense_streams(replay: Any, seed
     random = np.random.default_rng(seed)
     words = random.integers(0, len(sizes), 150).tolist()
     rows = [
-        (int(position), Kind(kind), int(address), int(count))
+        (int(position), EventKind(kind), int(address), int(count))
         for position, kind, address, count in zip(
             random.integers(-1, 150, 150),
-            random.choice(Kind, 150, p=[0.3, 0.1, 0.3, 0.2, 0.05, 0.05]),
+            random.choice(EventKind, 150, p=[0.3, 0.1, 0.3, 0.2, 0.05, 0.05]),
             random.integers(0, 600, 150),
             random.integers(0, 6, 150),
             strict=True,
@@ -393,16 +397,16 @@ def test_simulations_side_by_side_are_those_one_by_one(replay: Any, data: st.Dat
     assert together == [run(host, sizes, words, one, parameters) for one in events]
 
 
-def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[tuple[int, Kind, int, int]]]:
+def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[tuple[int, EventKind, int, int]]]:
     """TBs, executions, and events that store, clean and drop the same lines again and again."""
     random = np.random.default_rng(seed)
     sizes = random.integers(1, 300, 20).tolist()
     words = random.integers(0, 20, 400).tolist()
     rows = [
-        (int(position), Kind(kind), int(address), int(count))
+        (int(position), EventKind(kind), int(address), int(count))
         for position, kind, address, count in zip(
             random.integers(-1, 400, 200),
-            random.integers(0, len(Kind), 200),
+            random.integers(0, len(EventKind), 200),
             random.integers(0, 6000, 200),
             random.integers(0, 6, 200),
             strict=True,
@@ -412,22 +416,22 @@ def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[tuple[int, 
 
 
 @pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
-def test_two_sides_of_the_index_count_what_one_simulation_does(
+def test_two_halves_of_the_index_count_what_one_simulation_does(
     replacement: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = with_policy(SIMPLE, replacement)
     sizes, words, rows = dense(host, 3)
     parameters = CacheParameters(guest_data_lines=900, translator_code_lines=30, translator_data_lines=20)
     levels = [host.icache, host.dcache, host.l2]
-    assert simulate_module._sides([level for level in levels if level]).mask == 1
+    assert simulate_module._halves([level for level in levels if level]).mask == 1
     both = run(host, sizes, words, events_of(rows), parameters)
-    monkeypatch.setattr(simulate_module, "_sides", lambda levels: Sides(0, 0, 0))
+    monkeypatch.setattr(simulate_module, "_halves", lambda levels: Halves(0, 0, 0))
     assert run(host, sizes, words, events_of(rows), parameters) == both
 
 
 def test_more_simulations_than_share_a_word_are_each_as_by_itself() -> None:
     sizes, words, rows = dense(SIMPLE, 4)
-    events = [events_of(rows[: 5 * number]) for number in range(MOST_LANES + 3)]
+    events = [events_of(rows[: 5 * number]) for number in range(MOST_VARIANTS + 3)]
     together = simulate(SIMPLE, *packed(sizes), [np.array(words, np.uint32)], events, NOTHING_ELSE)
     assert together == [run(SIMPLE, sizes, words, one, NOTHING_ELSE) for one in events]
 
@@ -439,7 +443,7 @@ def test_the_most_ways_are_right_too(replacement: str) -> None:
     host = machine(shape, cache(2048, 2, 32, "lru", write="back", write_allocate=True), None)
     random = np.random.default_rng(7)
     sizes, words = [32] * 2 * ways, random.integers(0, 2 * ways, 2000).tolist()
-    rows = [(int(position), Kind.INVALIDATE, 32 * int(position % ways), 3) for position in range(0, 2000, 50)]
+    rows = [(int(position), EventKind.INVALIDATE, 32 * int(position % ways), 3) for position in range(0, 2000, 50)]
     counts = run(host, sizes, words, events_of(rows), NOTHING_ELSE)
     assert counts == reference(host, sizes, words, rows, NOTHING_ELSE)
     assert counts.invalidated > 0
@@ -523,7 +527,7 @@ def test_misses_of_every_shipped_geometry_equal_those_of_pycachesim(
     tbs = words[places] & 0xFFFFFF
     places, tbs = places[tbs < addresses.size], tbs[tbs < addresses.size]
     spanned = lines_spanned(addresses[tbs], sizes[tbs], host.dcache.line)
-    events = Events(places, np.full(places.size, Kind.LOAD, np.uint8), addresses[tbs], spanned)
+    events = Events(places, np.full(places.size, EventKind.LOAD, np.uint8), addresses[tbs], spanned)
     counts = alone(host, addresses, sizes, [words], events, parameters)
     loads = {int(p): (int(addresses[t]), int(sizes[t])) for p, t in zip(places, tbs, strict=True)}
     below = counts.code_memory + counts.load_memory + counts.guest_data_memory if host.l2 else 0
@@ -561,7 +565,12 @@ SIMPLE = machine(
 
 
 def test_what_is_stored_and_cleaned_is_counted_once() -> None:
-    rows = [(0, Kind.STORE, 0, 4), (0, Kind.STORE, 0, 2), (0, Kind.CLEAN, 0, 8), (0, Kind.CLEAN, 0, 8)]
+    rows = [
+        (0, EventKind.STORE, 0, 4),
+        (0, EventKind.STORE, 0, 2),
+        (0, EventKind.CLEAN, 0, 8),
+        (0, EventKind.CLEAN, 0, 8),
+    ]
     counts = run(SIMPLE, [128], [0], events_of(rows), NOTHING_ELSE)
     assert (counts.store_lines, counts.store_misses, counts.cleaned, counts.written_back) == (6, 4, 4, 0)
 
@@ -569,14 +578,14 @@ def test_what_is_stored_and_cleaned_is_counted_once() -> None:
 def test_invalidated_lines_are_refilled_and_that_is_the_difference_to_the_baseline() -> None:
     words = [0, 0, 0]
     baseline = run(SIMPLE, [128], words, Events.none(), NOTHING_ELSE)
-    counts = run(SIMPLE, [128], words, events_of([(1, Kind.INVALIDATE, 32, 2)]), NOTHING_ELSE)
+    counts = run(SIMPLE, [128], words, events_of([(1, EventKind.INVALIDATE, 32, 2)]), NOTHING_ELSE)
     difference = counts - baseline
     assert (difference.code_misses, difference.code_memory, difference.invalidated) == (2, 0, 2)
     assert difference.executions == difference.code_lines == 0
 
 
 def test_an_event_before_the_first_execution_and_one_after_the_last_happen() -> None:
-    rows = [(-1, Kind.LOAD, 0, 1), (0, Kind.INVALIDATE_ALL, 0, 0)]
+    rows = [(-1, EventKind.LOAD, 0, 1), (0, EventKind.INVALIDATE_ALL, 0, 0)]
     counts = run(SIMPLE, [64], [0], events_of(rows), NOTHING_ELSE)
     assert (counts.load_misses, counts.code_memory, counts.invalidated) == (1, 1, 2)
 
@@ -600,11 +609,11 @@ def test_random_replacement_depends_on_its_seed_alone() -> None:
         ({"words": [0, 1, 0xFFFFFE]}, "execution 2: TB 16777214"),
         ({"sizes": [16, 0]}, "TB 1: 0 bytes at 16; expected at least one byte"),
         ({"sizes": [16, 1 << 31]}, f"TB 1: {1 << 31} bytes at 16"),
-        ({"rows": [(2, Kind.LOAD, 0, 1)]}, "event 0: position 2; expected one below 2"),
-        ({"rows": [(-2, Kind.LOAD, 0, 1)]}, "event 0: -2; expected ascending positions"),
-        ({"rows": [(0, Kind.CLEAN, -64, 1)]}, "STORE/LOAD/CLEAN event 0: 32 bytes at -64"),
-        ({"rows": [(0, Kind.INVALIDATE, 0, 1 << 29)]}, "INVALIDATE event 0"),
-        ({"rows": [(0, Kind.STORE, 0, -1)]}, "event 0: -1; expected a count"),
+        ({"rows": [(2, EventKind.LOAD, 0, 1)]}, "event 0: position 2; expected one below 2"),
+        ({"rows": [(-2, EventKind.LOAD, 0, 1)]}, "event 0: -2; expected ascending positions"),
+        ({"rows": [(0, EventKind.CLEAN, -64, 1)]}, "STORE/LOAD/CLEAN event 0: 32 bytes at -64"),
+        ({"rows": [(0, EventKind.INVALIDATE, 0, 1 << 29)]}, "INVALIDATE event 0"),
+        ({"rows": [(0, EventKind.STORE, 0, -1)]}, "event 0: -1; expected a count"),
         ({"rows": [(0, 6, 0, 1)]}, "event 0: 6; expected a kind below 6"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from risk_cells import cell
 
 from bench.hosts import load_host
-from bench.replay.context import Ground
+from bench.replay.context import ReplayContext
 from bench.replay.parameters import Parameters
 from bench.risk.evictions import causes_on, rates_on
 from bench.risk.exposure import Exposure, UnitRows, expose
@@ -36,11 +36,11 @@ def trace(tiny_trace: Path) -> Trace:
     return load_trace(str(tiny_trace))
 
 
-def context(trace: Trace, replacement: str, **parameters: int) -> Ground:
+def context(trace: Trace, replacement: str, **parameters: int) -> ReplayContext:
     """The trace on a Cortex-A9 with that replacement in both caches."""
     host = load_host("cortex-a9", (f"icache.replacement={replacement}", f"dcache.replacement={replacement}"))
     settings = [f"{name}={value}" for name, value in parameters.items()]
-    return Ground(trace, host, load_translator("arm"), Parameters().varied(settings))
+    return ReplayContext(trace, host, load_translator("arm"), Parameters().varied(settings))
 
 
 # ------------------------------------------------------------------------------------------------ exposure
@@ -82,7 +82,7 @@ def test_without_anything_else_in_the_caches_lines_stay(trace: Trace) -> None:
     on = context(trace, "lru", guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
     large = msgspec.structs.replace(on.host.icache, size=1 << 24)
     whole = msgspec.structs.replace(on.host, icache=large, dcache=msgspec.structs.replace(on.host.dcache, size=1 << 24))
-    found = expose(Ground(trace, whole, on.translator, on.parameters)).rows
+    found = expose(ReplayContext(trace, whole, on.translator, on.parameters)).rows
     rewrites = found.rewritten >= 0
     assert (found.code[rewrites] == 1).all()
 

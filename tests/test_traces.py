@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from bench.support.errors import InputError
 from bench.tools.make_shipped import make_shipped
 from bench.traces.info import distribution, info, reexecution
-from bench.traces.model import TOP, WINDOW, Parameters, Quantiles, measured, model_trace
+from bench.traces.model import TOP, WINDOW, ModelParameters, Quantiles, measured, model_trace
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 from bench.traces.store import default_trace, load_trace, save_trace, shipped_trace, writing
 from bench.traces.successor import STOPPED, UNKNOWN_TB, Decoder, Encoder, Words
@@ -520,7 +520,7 @@ def test_making_a_shipped_trace_needs_the_disassembly(shared_traces: Path, tmp_p
 
 # --- modelled workloads --------------------------------------------------------------------------------------
 
-PARAMETERS = Parameters(
+PARAMETERS = ModelParameters(
     executions=6 * WINDOW,
     tbs=30_000,
     tb_bytes=Quantiles(min=75, median=256, p90=864, max=24_688),
@@ -537,7 +537,7 @@ PARAMETERS = Parameters(
 )
 
 
-def changed(**values: Any) -> Parameters:
+def changed(**values: Any) -> ModelParameters:
     return msgspec.structs.replace(PARAMETERS, **values)
 
 
@@ -555,7 +555,7 @@ def changed(**values: Any) -> Parameters:
         changed(flushes=2),
     ],
 )
-def test_a_model_has_the_statistics_it_was_given(parameters: Parameters) -> None:
+def test_a_model_has_the_statistics_it_was_given(parameters: ModelParameters) -> None:
     found = measured(model_trace(parameters, 7))
     for exact in ("executions", "faulting_tbs", "threads", "flushes"):
         assert getattr(found, exact) == getattr(parameters, exact), exact
@@ -651,7 +651,7 @@ def test_any_model_is_a_good_trace_or_told_to_be_impossible(
         changed(tbs=UNKNOWN_TB + 1),
     ],
 )
-def test_parameters_that_cannot_be_met_are_told(parameters: Parameters) -> None:
+def test_parameters_that_cannot_be_met_are_told(parameters: ModelParameters) -> None:
     with pytest.raises(InputError):
         model_trace(parameters, 0)
 
@@ -659,7 +659,7 @@ def test_parameters_that_cannot_be_met_are_told(parameters: Parameters) -> None:
 def test_parameters_of_a_wrong_kind_are_told() -> None:
     for wrong in ({"threads": 0}, {"concentration": 2}, {"executions": "many"}, {"tb_size": 3}):
         with pytest.raises(msgspec.ValidationError):
-            msgspec.convert({**msgspec.to_builtins(PARAMETERS), **wrong}, Parameters)
+            msgspec.convert({**msgspec.to_builtins(PARAMETERS), **wrong}, ModelParameters)
     with pytest.raises(ValueError, match="min <= median"):
         Quantiles(min=5, median=4, p90=9, max=10)
     with pytest.raises(InputError, match="seed"):

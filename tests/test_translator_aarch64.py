@@ -5,7 +5,7 @@ Expected words are those of QEMU's ``tcg/aarch64/tcg-target.c`` at c6d8ed24b446 
 
 from __future__ import annotations
 
-from decoding import branches, course, decoded, every_access, order, target, ways
+from decoding import branches, decoded, every_access, follow, order, target, ways
 
 from bench.translators.instruction import Holds
 from bench.translators.registry import load_translator
@@ -88,12 +88,12 @@ def test_paths_and_what_the_helper_is_told() -> None:
         ("miss", (*range(0, 32, 4), *range(52, 84, 4), *range(36, 52, 4))),
         ("fault", (*range(0, 32, 4), *range(52, 76, 4))),
     ]
-    miss = course(AARCH64, code, "miss")
+    miss = follow(AARCH64, code, "miss")
     (call,) = miss.calls
     assert dict(call.needs) == {"x0": Holds.STATE, "x1": Holds.ADDRESS, "x2": Holds.MEMORY_INDEX}
     assert call.right
     assert dict(miss.registers)["x21"] == Holds.VALUE
-    (call,) = course(AARCH64, AARCH64.block(0, ("store",)), "miss").calls
+    (call,) = follow(AARCH64, AARCH64.block(0, ("store",)), "miss").calls
     assert call.right
     assert dict(call.needs)["x2"] == Holds.VALUE
 
@@ -101,8 +101,8 @@ def test_paths_and_what_the_helper_is_told() -> None:
 def test_wrong_words_at_the_branch() -> None:
     """Displacement 0 hangs a miss; one instruction too far makes a helper be told the TLB entry's tag for the state."""
     code = AARCH64.block(0)
-    hangs = course(AARCH64, code, "miss", wrong={BRANCH: 0x5400_0001})
+    hangs = follow(AARCH64, code, "miss", wrong={BRANCH: 0x5400_0001})
     assert (hangs.ends, hangs.at) == ("loop", BRANCH)
-    (call,) = course(AARCH64, code, "miss", wrong={BRANCH: 0x5400_0001 | 7 << 5}).calls
+    (call,) = follow(AARCH64, code, "miss", wrong={BRANCH: 0x5400_0001 | 7 << 5}).calls
     assert call.holds == (Holds.TAG, Holds.ADDRESS, Holds.MEMORY_INDEX)
-    assert course(AARCH64, code, "miss", wrong={BRANCH: 0}).ends == "illegal"
+    assert follow(AARCH64, code, "miss", wrong={BRANCH: 0}).ends == "illegal"

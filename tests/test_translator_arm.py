@@ -5,7 +5,7 @@ Expected words are those of QEMU's ``tcg/arm/tcg-target.c`` at 267c931985cf and 
 
 from __future__ import annotations
 
-from decoding import branches, course, decoded, every_access, order, target, ways
+from decoding import branches, decoded, every_access, follow, order, target, ways
 
 from bench.translators.instruction import Holds
 from bench.translators.registry import load_translator
@@ -88,7 +88,7 @@ def test_the_helper_of_a_load_is_told_where_the_branch_was_and_comes_back_behind
         ("miss", (*range(0, 36, 4), *range(52, 88, 4), 40, 44, 48)),
         ("fault", (*range(0, 36, 4), *range(52, 80, 4))),
     ]
-    miss = course(ARM, code, "miss")
+    miss = follow(ARM, code, "miss")
     (call,) = miss.calls
     assert dict(call.needs) == {
         "r0": Holds.STATE, "r1": Holds.ADDRESS, "r2": Holds.MEMORY_INDEX, "r3": Holds.RETURN_ADDRESS,
@@ -104,7 +104,7 @@ def test_the_helper_of_a_store_returns_to_the_block_by_itself() -> None:
         ("miss", (*range(0, 40, 4), *range(52, 84, 4), 40, 44, 48)),
         ("fault", (*range(0, 40, 4), *range(52, 84, 4))),
     ]
-    miss = course(ARM, code, "miss")
+    miss = follow(ARM, code, "miss")
     (call,) = miss.calls
     assert dict(call.needs) == {
         "r0": Holds.STATE, "r1": Holds.ADDRESS, "r2": Holds.VALUE, "r3": Holds.MEMORY_INDEX,
@@ -123,16 +123,16 @@ def test_a_wrong_offset_at_the_branch_is_seen_by_a_miss_alone() -> None:
     """An offset of nothing leads behind the next word: past the load, with no helper called."""
     code = ARM.block(0, ("load",))
     wrong = {32: 0x1B00_0000}
-    miss = course(ARM, code, "miss", wrong=wrong)
+    miss = follow(ARM, code, "miss", wrong=wrong)
     assert (miss.ends, miss.accessed, miss.calls) == ("exit", 0, ())
-    hit = course(ARM, code, "hit", wrong=wrong)
+    hit = follow(ARM, code, "hit", wrong=wrong)
     assert (hit.ends, hit.accessed) == ("exit", 1)
 
 
 def test_a_helper_entered_without_the_branch_returns_nobody_knows_where() -> None:
     """A guard with a wrong offset leads into the slow path of the store: lr is of before."""
     code = ARM.block(0, ("store",), guarded=True)
-    skip = course(ARM, code, "skip", wrong={4: 0x0A00_000C})
+    skip = follow(ARM, code, "skip", wrong={4: 0x0A00_000C})
     (call,) = skip.calls
     assert dict(zip((name for name, _ in call.needs), call.holds, strict=True))["[sp]"] == Holds.UNKNOWN
     assert (skip.ends, skip.offsets[:3]) == ("outside", (0, 4, 60))

@@ -6,7 +6,7 @@ Expected words and orders are those of QEMU's ``tcg/hppa/tcg-target.c`` at 497ae
 from __future__ import annotations
 
 import pytest
-from decoding import branches, course, decoded, every_access, finals, order, ways, windows, words
+from decoding import branches, decoded, every_access, finals, follow, order, ways, windows, words
 
 from bench.support.errors import InputError
 from bench.translators.instruction import Holds
@@ -127,11 +127,11 @@ def test_a_taken_branch_fetches_its_delay_slot() -> None:
 @every_access
 def test_what_a_nullified_instruction_would_do_is_not_done(access: Access) -> None:
     code = HPPA.block(0, (access,))
-    hit, miss = course(HPPA, code, "hit"), course(HPPA, code, "miss")
+    hit, miss = follow(HPPA, code, "hit"), follow(HPPA, code, "miss")
     # The slot of the branch over the slow path would set the argument r26, that of the other one r20.
     assert dict(hit.registers)["r26"] == Holds.EXPECTED
     assert dict(hit.registers)["r20"] == Holds.ADDEND
-    assert dict(course(HPPA, code, "miss", faults=True).registers)["r20"] == Holds.CONSTANT
+    assert dict(follow(HPPA, code, "miss", faults=True).registers)["r20"] == Holds.CONSTANT
     (call,) = miss.calls
     assert call.offset == {"load": 52, "store": 60}[access]
     value = (("r25", Holds.VALUE), ("r24", Holds.MEMORY_INDEX)) if access == "store" else (("r25", Holds.MEMORY_INDEX),)
@@ -140,7 +140,7 @@ def test_what_a_nullified_instruction_would_do_is_not_done(access: Access) -> No
 
 
 def test_the_guests_condition_nullifies_the_first_instruction_of_the_access() -> None:
-    skip = course(HPPA, HPPA.block(0, guarded=True), "skip")
+    skip = follow(HPPA, HPPA.block(0, guarded=True), "skip")
     assert skip.ends == "exit"
     assert "r25" not in dict(skip.registers)
 
@@ -150,10 +150,10 @@ def test_a_wrong_branch_to_the_slow_path(access: Access) -> None:
     """With displacement 0, as before April 2010, a miss skips the addend and makes the access with the tag instead."""
     code = HPPA.block(0, (access,))
     wrong = {24: finals(code)[24] & ~KEPT_12}
-    miss = course(HPPA, code, "miss", wrong=wrong)
+    miss = follow(HPPA, code, "miss", wrong=wrong)
     assert (miss.ends, miss.accessed, miss.calls) == ("exit", 1, ())
     assert dict(miss.registers)["r20"] == Holds.TAG
-    assert course(HPPA, code, "hit", wrong=wrong) == course(HPPA, code, "hit")
+    assert follow(HPPA, code, "hit", wrong=wrong) == follow(HPPA, code, "hit")
 
 
 @every_access
@@ -161,10 +161,10 @@ def test_a_wrong_branch_over_the_slow_path(access: Access) -> None:
     """With displacement 0 a hit falls into the slow path behind its first instruction, the address of the helper's."""
     code = HPPA.block(0, (access,))
     (_, _, _), (offset, _, _) = BRANCHES[access]
-    (call,) = course(HPPA, code, "hit", wrong={offset: finals(code)[offset] & ~KEPT_17}).calls
+    (call,) = follow(HPPA, code, "hit", wrong={offset: finals(code)[offset] & ~KEPT_17}).calls
     assert not call.right
     assert call.holds[0] == Holds.EXPECTED
-    assert course(HPPA, code, "hit", wrong={offset: 0}).ends == "illegal"
+    assert follow(HPPA, code, "hit", wrong={offset: 0}).ends == "illegal"
 
 
 # --- Bad input ------------------------------------------------------------------------------------------------------

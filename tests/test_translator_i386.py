@@ -7,7 +7,7 @@ Intel's manual.
 from __future__ import annotations
 
 import pytest
-from decoding import branches, course, decoded, order, target, ways
+from decoding import branches, decoded, follow, order, target, ways
 
 from bench.support.errors import InputError
 from bench.translators.instruction import Holds
@@ -108,7 +108,7 @@ def test_paths_of_a_load_and_what_the_helper_is_told() -> None:
         ("miss", (*look, 39, 41, 46, 48, 53)),
         ("fault", (*look, 39, 41)),
     ]
-    miss = course(I386, code, "miss")
+    miss = follow(I386, code, "miss")
     (call,) = miss.calls
     assert dict(call.needs) == {"eax": Holds.ADDRESS, "edx": Holds.MEMORY_INDEX}
     assert call.right
@@ -125,7 +125,7 @@ def test_a_64_bit_address_misses_in_either_half() -> None:
         ("fault", (*look, *slow)),
         ("fault", (*look, 32, 35, *slow)),
     ]
-    (call,) = course(I386, code, "miss", "high differs").calls
+    (call,) = follow(I386, code, "miss", "high differs").calls
     assert dict(call.needs) == {
         "eax": Holds.ADDRESS, "edx": Holds.ADDRESS_HIGH, "ecx": Holds.VALUE, "[esp]": Holds.MEMORY_INDEX,
     }
@@ -135,13 +135,13 @@ def test_a_64_bit_address_misses_in_either_half() -> None:
 def test_wrong_words_at_the_branches() -> None:
     """Displacement 0 goes on with the fast path; into the middle of the slow path, the helper is told wrongly."""
     code = I386.block(0)
-    miss = course(I386, code, "miss", wrong={30: 0x0075})
+    miss = follow(I386, code, "miss", wrong={30: 0x0075})
     assert (miss.ends, miss.accessed, miss.calls) == ("exit", 1, ())
-    (call,) = course(I386, code, "miss", wrong={30: 0x0975}).calls
+    (call,) = follow(I386, code, "miss", wrong={30: 0x0975}).calls
     assert call.holds == (Holds.ADDRESS, Holds.ENTRY)
-    (call,) = course(I386, code, "hit", wrong={37: 0x00EB}).calls
+    (call,) = follow(I386, code, "hit", wrong={37: 0x00EB}).calls
     assert call.holds == (Holds.HOST_ADDRESS, Holds.MEMORY_INDEX)
-    assert course(I386, code, "hit", wrong={37: 0xFEEB}).ends == "loop"
+    assert follow(I386, code, "hit", wrong={37: 0xFEEB}).ends == "loop"
 
 
 def test_the_64_bit_side_has_no_64_bit_guest_of_its_own() -> None:

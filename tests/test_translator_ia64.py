@@ -6,7 +6,7 @@ Expected bundles and orders are those of QEMU's ``tcg/ia64/tcg-target.c`` at 497
 from __future__ import annotations
 
 import pytest
-from decoding import branches, course, decoded, every_access, finals, order, ways
+from decoding import branches, decoded, every_access, finals, follow, order, ways
 
 from bench.support.errors import InputError
 from bench.translators import ia64
@@ -137,8 +137,8 @@ def test_the_guests_condition_skips_the_access() -> None:
 @every_access
 def test_a_bundle_makes_the_access_on_a_hit_and_the_call_on_a_miss(access: Access) -> None:
     code = IA64.block(0, (access,))
-    assert dict(course(IA64, code, "hit").registers)["r3"] == Holds.HOST_ADDRESS
-    (call,) = course(IA64, code, "miss").calls
+    assert dict(follow(IA64, code, "hit").registers)["r3"] == Holds.HOST_ADDRESS
+    (call,) = follow(IA64, code, "miss").calls
     assert call.offset == 96
     value = (("r57", Holds.VALUE), ("r58", Holds.MEMORY_INDEX)) if access == "store" else (("r57", Holds.MEMORY_INDEX),)
     assert call.needs == (("r56", Holds.ADDRESS), *value)
@@ -148,12 +148,12 @@ def test_a_wrong_guest_branch() -> None:
     """Without its displacement it leads to itself; that is why the backend keeps it."""
     code = IA64.block(0, guarded=True)
     alone = finals(code)[GUARD] & ~DISPLACEMENT
-    assert course(IA64, code, "skip", wrong={GUARD: alone}).ends == "loop"
-    assert course(IA64, code, "hit", wrong={GUARD: alone}).ends == "exit"
+    assert follow(IA64, code, "skip", wrong={GUARD: alone}).ends == "loop"
+    assert follow(IA64, code, "hit", wrong={GUARD: alone}).ends == "exit"
     into_the_access = alone | 5 << 87 + 13  # the call, before the address is set
-    (call,) = course(IA64, code, "skip", "miss", wrong={GUARD: into_the_access}).calls
+    (call,) = follow(IA64, code, "skip", "miss", wrong={GUARD: into_the_access}).calls
     assert call.holds == (Holds.UNKNOWN, Holds.UNKNOWN)
-    assert course(IA64, code, "skip", wrong={GUARD: 0}).ends == "illegal"
+    assert follow(IA64, code, "skip", wrong={GUARD: 0}).ends == "illegal"
 
 
 # --- Bad input ------------------------------------------------------------------------------------------------------

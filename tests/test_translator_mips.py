@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from decoding import (
     branches,
-    course,
     decoded,
     every,
     every_access,
     finals,
+    follow,
     order,
     target,
     temporaries,
@@ -246,27 +246,27 @@ def test_a_helper_is_told_what_it_needs_and_gives_the_value(
 ) -> None:
     code = translator.block(0, (access,), guest_bits=guest_bits)
     for facts in MISSES[guest_bits]:
-        way = course(translator, code, *facts)
+        way = follow(translator, code, *facts)
         (call,) = way.calls
         assert dict(call.needs) == NEEDS[access, guest_bits]
         assert call.right
         assert (way.ends, way.accessed, dict(way.registers)["s2"]) == ("exit", 0, Holds.VALUE)
         assert dict(way.registers)["v0"] == Holds.BLOCK
-    hit = course(translator, code, "hit")
+    hit = follow(translator, code, "hit")
     assert (hit.ends, hit.accessed, hit.calls) == ("exit", 1, ())
 
 
 def test_a_fetched_temporary_leads_out_of_the_block() -> None:
     code = OLD.block(0)
     assert begun(code) == {24: 0x1028_1018, 60: 0x1000_103C}
-    stray = course(OLD, code, "hit", wrong={24: 0x1028_1018})
+    stray = follow(OLD, code, "hit", wrong={24: 0x1028_1018})
     assert (stray.ends, stray.at, stray.offsets) == ("outside", 24 + 4 + 4 * 0x1018, words((0, 7)))
     assert (stray.accessed, stray.calls) == (0, ())
     # At a miss the branch is not taken, wherever it leads; but the second is.
-    assert course(OLD, code, "miss", wrong={24: 0x1028_1018}).ends == "exit"
-    late = course(OLD, code, "miss", wrong={60: 0x1000_103C})
+    assert follow(OLD, code, "miss", wrong={24: 0x1028_1018}).ends == "exit"
+    late = follow(OLD, code, "miss", wrong={60: 0x1000_103C})
     assert (late.ends, late.at, len(late.calls)) == ("outside", 60 + 4 + 4 * 0x103C, 1)
-    assert course(OLD, code, "hit", wrong={60: 0x1000_103C}).ends == "exit"
+    assert follow(OLD, code, "hit", wrong={60: 0x1000_103C}).ends == "exit"
 
 
 def test_a_fetched_temporary_with_a_64_bit_guest() -> None:
@@ -275,7 +275,7 @@ def test_a_fetched_temporary_with_a_64_bit_guest() -> None:
     assert values == {24: 0x1428_1018, 36: 0x1033_1024, 76: 0x1000_104C}
 
     def end(offset: int, *facts: Fact) -> str:
-        return course(OLD, code, *facts, wrong={offset: values[offset]}).ends
+        return follow(OLD, code, *facts, wrong={offset: values[offset]}).ends
 
     assert end(24, "hit") == end(24, "miss", "high differs") == "exit"
     assert end(24, "miss", "low differs") == "outside"
@@ -286,8 +286,8 @@ def test_a_fetched_temporary_with_a_64_bit_guest() -> None:
 
 def test_a_retranslation_leaves_the_guards_temporary_behind() -> None:
     code = OLD.block(0, guarded=True)
-    assert course(OLD, code, "skip", wrong={0: 0x1012_1000}).ends == "outside"
-    assert course(OLD, code, "hit", wrong={0: 0x1012_1000}).ends == "exit"
+    assert follow(OLD, code, "skip", wrong={0: 0x1012_1000}).ends == "outside"
+    assert follow(OLD, code, "hit", wrong={0: 0x1012_1000}).ends == "exit"
 
 
 def test_another_place_in_the_buffer_would_give_another_temporary() -> None:

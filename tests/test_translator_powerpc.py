@@ -9,12 +9,12 @@ from __future__ import annotations
 import pytest
 from decoding import (
     branches,
-    course,
     decoded,
     disassemble,
     every,
     every_access,
     finals,
+    follow,
     order,
     temporaries,
     ways,
@@ -297,8 +297,8 @@ def test_the_paths_of_ppc64_of_2013() -> None:
 @every_access
 def test_the_guests_address_stays_in_its_register(translator: Translator, access: Access) -> None:
     code = translator.block(0, (access,))
-    assert dict(course(translator, code, "hit").registers)["r14"] == Holds.ADDRESS
-    assert dict(course(translator, code, "miss").registers)["r14"] == Holds.ADDRESS
+    assert dict(follow(translator, code, "hit").registers)["r14"] == Holds.ADDRESS
+    assert dict(follow(translator, code, "miss").registers)["r14"] == Holds.ADDRESS
 
 
 @pytest.mark.parametrize(("translator", "hit", "done"), [(PPC, 20, 52), (PPC64, 24, 68)], ids=["ppc", "ppc64"])
@@ -306,21 +306,21 @@ def test_the_guests_address_stays_in_its_register(translator: Translator, access
 def test_a_stale_branch_of_2010_hangs_its_core(translator: Translator, access: Access, hit: int, done: int) -> None:
     code = translator.block(0, (access,))
     begun, joined = {hit: TO_ITSELF[0]}, {done: TO_ITSELF[1]}
-    stuck = course(translator, code, "hit", wrong=begun)
+    stuck = follow(translator, code, "hit", wrong=begun)
     assert (stuck.ends, stuck.at, stuck.accessed, stuck.offsets[-1]) == ("loop", hit, 0, hit)
-    assert course(translator, code, "miss", wrong=begun) == course(translator, code, "miss")
-    late = course(translator, code, "miss", wrong=joined)
+    assert follow(translator, code, "miss", wrong=begun) == follow(translator, code, "miss")
+    late = follow(translator, code, "miss", wrong=joined)
     assert (late.ends, late.at, [call.right for call in late.calls]) == ("loop", done, [True])
-    assert course(translator, code, "hit", wrong=joined) == course(translator, code, "hit")
-    assert course(translator, code, "hit", wrong={hit: 0}).ends == "illegal"
+    assert follow(translator, code, "hit", wrong=joined) == follow(translator, code, "hit")
+    assert follow(translator, code, "hit", wrong={hit: 0}).ends == "illegal"
 
 
 def test_a_branch_of_2010_one_word_too_short_takes_the_slow_path_without_its_address() -> None:
     """What the helper is told as the guest address is where the TLB entry lies."""
     address, index = ("r3", Holds.ADDRESS), Holds.MEMORY_INDEX
-    load = course(PPC, PPC.block(0), "hit", wrong={20: 0x419E_0008})
+    load = follow(PPC, PPC.block(0), "hit", wrong={20: 0x419E_0008})
     assert load.calls == (Call(44, (address, ("r4", index)), (Holds.ENTRY, index)),)
-    store = course(PPC64, PPC64.block(0, ("store",)), "hit", wrong={24: 0x419E_0008})
+    store = follow(PPC64, PPC64.block(0, ("store",)), "hit", wrong={24: 0x419E_0008})
     needs = address, ("r4", Holds.VALUE), ("r5", index)
     assert store.calls == (Call(64, needs, (Holds.ENTRY, Holds.VALUE, index)),)
 
@@ -337,7 +337,7 @@ def test_a_branch_of_later_versions_that_was_not_completed_hangs_or_misses_an_ar
     translator: Translator, branch: int, access: Access, holds: tuple[Holds, ...]
 ) -> None:
     code, begun = translator.block(0), BEGUN[translator]
-    assert course(translator, code, "miss", wrong={branch: begun}).ends == "loop"
-    assert course(translator, code, "hit", wrong={branch: begun}).ends == "exit"
-    into_the_slow_path = course(translator, translator.block(0, (access,)), "miss", wrong={branch: begun | 32})
+    assert follow(translator, code, "miss", wrong={branch: begun}).ends == "loop"
+    assert follow(translator, code, "hit", wrong={branch: begun}).ends == "exit"
+    into_the_slow_path = follow(translator, translator.block(0, (access,)), "miss", wrong={branch: begun | 32})
     assert [call.holds for call in into_the_slow_path.calls] == [holds]

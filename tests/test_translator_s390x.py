@@ -6,7 +6,7 @@ Expected words are those of QEMU's ``tcg/s390/tcg-target.c`` at fb5964152d96 and
 from __future__ import annotations
 
 import pytest
-from decoding import branches, course, decoded, every_access, order, target, temporaries, ways
+from decoding import branches, decoded, every_access, follow, order, target, temporaries, ways
 
 from bench.translators.instruction import Holds
 from bench.translators.registry import load_translator
@@ -76,9 +76,9 @@ def test_a_retranslation_leaves_what_a_translation_completes(access: Access) -> 
 @every_access
 def test_left_alone_the_branch_hangs_a_miss_and_harms_no_hit(access: Access) -> None:
     code = S390X.block(0, (access,))
-    miss = course(S390X, code, "miss", wrong={BRANCH: TO_ITSELF})
+    miss = follow(S390X, code, "miss", wrong={BRANCH: TO_ITSELF})
     assert (miss.ends, miss.at, miss.accessed, miss.calls) == ("loop", BRANCH, 0, ())
-    hit = course(S390X, code, "hit", wrong={BRANCH: TO_ITSELF})
+    hit = follow(S390X, code, "hit", wrong={BRANCH: TO_ITSELF})
     assert (hit.ends, hit.accessed) == ("exit", 1)
 
 
@@ -96,12 +96,12 @@ def test_paths_and_what_the_helper_is_told() -> None:
         ("miss", (*before, 60, 64, 68, 74, 80, 84, 44, 50, 54)),
         ("fault", (*before, 60, 64, 68, 74)),
     ]
-    (call,) = course(S390X, code, "miss").calls
+    (call,) = follow(S390X, code, "miss").calls
     assert (call.offset, call.right) == (74, True)
     assert dict(call.needs) == {
         "r2": Holds.STATE, "r3": Holds.ADDRESS, "r4": Holds.MEMORY_INDEX, "r5": Holds.RETURN_ADDRESS,
     }
-    (call,) = course(S390X, S390X.block(0, ("store",)), "miss").calls
+    (call,) = follow(S390X, S390X.block(0, ("store",)), "miss").calls
     assert call.right
     assert dict(call.needs)["r4"] == Holds.VALUE
 

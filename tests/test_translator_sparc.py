@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from decoding import branches, course, decoded, every, every_access, finals, order, target, ways, windows, words
+from decoding import branches, decoded, every, every_access, finals, follow, order, target, ways, windows, words
 
 from bench.translators import sparc
 from bench.translators.instruction import Fact, Holds
@@ -208,7 +208,7 @@ NEEDS = {
 @every_access
 def test_a_helper_is_told_what_it_needs(translator: Translator, access: Access) -> None:
     """The annulled delay slot of 2012 accesses nothing at a miss."""
-    miss = course(translator, translator.block(0, (access,)), "miss")
+    miss = follow(translator, translator.block(0, (access,)), "miss")
     (call,) = miss.calls
     assert dict(call.needs) == NEEDS[translator, access]
     assert miss.accessed == 0
@@ -219,27 +219,27 @@ def test_a_fetched_word_0_is_illegal_taken_or_not(access: Access) -> None:
     code = OLD.block(0, (access,))
     facts: tuple[Fact, ...] = ("hit", "miss")
     for fact in facts:
-        first = course(OLD, code, fact, wrong={36: 0})
+        first = follow(OLD, code, fact, wrong={36: 0})
         assert (first.ends, first.at, first.accessed, first.calls) == ("illegal", 36, 0, ())
-    late = course(OLD, code, "miss", wrong={64: 0})
+    late = follow(OLD, code, "miss", wrong={64: 0})
     assert (late.ends, late.at, len(late.calls)) == ("illegal", 64, 1)
-    assert course(OLD, code, "hit", wrong={64: 0}).ends == "exit"
+    assert follow(OLD, code, "hit", wrong={64: 0}).ends == "exit"
 
 
 @every_access
 def test_a_fetched_temporary_of_2012_accesses_again_and_again(access: Access) -> None:
     code = NEW.block(0, (access,))
-    hit = course(NEW, code, "hit", wrong={40: 0x2248_0000})
+    hit = follow(NEW, code, "hit", wrong={40: 0x2248_0000})
     assert (hit.ends, hit.calls) == ("loop", ())
     # It is followed until it comes to the branch again with the same registers: the access, in the delay slot, is part
     # of the loop; a load has changed its register the first time.
     times = 2 if access == "load" else 1
     assert (hit.at, hit.offsets, hit.accessed) == (40, words((0, 11), *[(10, 11)] * (times - 1)), times)
-    assert course(NEW, code, "miss", wrong={40: 0x2248_0000}).ends == "exit"
+    assert follow(NEW, code, "miss", wrong={40: 0x2248_0000}).ends == "exit"
 
 
 def test_what_a_retranslation_of_2010_leaves_in_the_guards_branch_never_ends() -> None:
     code = OLD.block(0, guarded=True)
-    skip = course(OLD, code, "skip", wrong={4: 0x0280_0000})
+    skip = follow(OLD, code, "skip", wrong={4: 0x0280_0000})
     assert (skip.ends, set(skip.offsets)) == ("loop", {*words((0, 2))})
-    assert course(OLD, code, "hit", wrong={4: 0x0280_0000}).ends == "exit"
+    assert follow(OLD, code, "hit", wrong={4: 0x0280_0000}).ends == "exit"

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable
 
 import pytest
-from decoding import ENGINES, course, disassemble, every_access
+from decoding import ENGINES, disassemble, every_access, follow
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -417,14 +417,14 @@ VALUE_AND_RETURNED = {
 def test_a_hit_makes_the_access_and_a_miss_calls_the_helper_with_what_it_needs(name: str, access: Access) -> None:
     translator = load_translator(name)
     code = translator.block(0, (access,))
-    hit, miss = course(translator, code, "hit"), course(translator, code, "miss")
+    hit, miss = follow(translator, code, "hit"), follow(translator, code, "miss")
     assert (hit.ends, hit.accessed, hit.calls) == ("exit", 1, ())
     assert (miss.ends, miss.accessed, [call.right for call in miss.calls]) == ("exit", 0, [True])
     value, returned = VALUE_AND_RETURNED[translator.isa]
     for way in hit, miss:
         registers = dict(way.registers)
         assert (registers[value], registers[returned]) == (Holds.VALUE, Holds.BLOCK)
-    assert course(translator, code, "miss", faults=True).ends == "fault"
+    assert follow(translator, code, "miss", faults=True).ends == "fault"
 
 
 def test_accesses_before_the_last_all_hit_or_all_miss() -> None:

@@ -1,9 +1,8 @@
-"""Executing one image of a block: with a guest's state, a software TLB and a guest page around it.
+"""Executing one image of a block, with the guest's state, a software TLB and one guest page.
 
-The code buffer around the block holds other blocks, since a wild branch lands in one: each has the same access,
-and before it a branch of the guest's own.  A call of the helper is answered as the guest's MMU would: one page of the
-guest is mapped, and any other address faults.  Control that leaves the buffer for another place than the complete code
-does is lost in the host.
+The code buffer around the block holds other blocks, since a wild branch lands in one: each has the same access
+behind a branch of the guest's own.  A helper call behaves like the guest's MMU: one page of the guest is mapped, and
+any other address faults.  A jump out of the buffer to an address that the complete code does not jump to is wild.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from bench.autopsy.processor import STACK, Processor
+from bench.program.layout import aligned
 from bench.translators.backend import Backend
 from bench.translators.flow import outcomes
 from bench.translators.instruction import Fact, Holds, Placed
@@ -23,29 +23,29 @@ from bench.translators.translator import Access, Code, GuestBits
 Ended = Literal["exit", "guest fault", "loop", "illegal instruction", "wild"]
 
 GUEST_ADDRESS = 0x0040_1230
-"""What the guest accesses: an aligned word in the one page that it has."""
+"""The guest address of the access: an aligned word in the only mapped page."""
 LOADED = 0x1357_9BDF
-"""What lies there."""
+"""The word at that address."""
 STORED = 0x2468_ACE0
-"""What a guest store stores."""
+"""The value of a guest store."""
 STATE = 0x2000_0000
-"""Where the guest's state (CPUState) lies in the host; its TLB is in it."""
+"""The host address of the guest's state (CPUState), which contains the TLB."""
 STATE_SIZE = 0x10000
 """Bytes."""
 _IN_PAGE = GUEST_ADDRESS % (1 << PAGE_BITS)
 _PAGE_AT = 0x3000_0000
-"""Where the guest's page lies in the host."""
+"""The host address of the guest's page."""
 _AROUND = 0x40000
-"""Bytes of the code buffer on either side: more than the reach of a 16-bit branch offset in words."""
+"""Bytes of code buffer on either side of the block: more than the reach of a 16-bit branch offset in words."""
 _LIMIT = 400
-"""Instructions, at most: a block has a few dozen, and one that runs this long is in a loop."""
+"""The instruction limit: a block has a few dozen, so that a longer execution is a loop."""
 _HOST_PAGE = 0x10000
-"""Bytes that are mapped at once: a multiple of every host's page."""
+"""The mapping granularity in bytes, a multiple of every host's page."""
 
 
 @dataclass(frozen=True, slots=True)
 class HelperCall:
-    """A call of the helper at ``offset``: the registers that it needs, with what they held; ``address`` it was told."""
+    """A helper call at ``offset``: the argument registers with their values, and the guest ``address`` in them."""
 
     offset: int
     registers: tuple[tuple[str, int], ...]
@@ -54,13 +54,13 @@ class HelperCall:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """What one execution did.
+    """The result of one execution.
 
-    ``offsets``: of the instructions executed, in order, in bytes from the start of the block (in another block of the
-    buffer they are negative or larger than its size).  ``ended``: by the block's exit; with a guest fault,
-    the helper having been passed an address that the guest has not mapped; in a loop; at an illegal
-    instruction; or ``wild``, somewhere in the host.  ``at``: the offset where it ended, ``address`` the same in
-    the host.  ``result``: what the data register held then.  ``page``: the word in the guest's page at the end.
+    ``offsets``: of the executed instructions, in order, in bytes from the start of the block (in another block of the
+    buffer they are negative or larger than its size).  ``ended``: at the block's exit; with a guest fault (the helper
+    got an address that the guest has not mapped); in a loop; at an illegal instruction; or ``wild``, somewhere in the
+    host.  ``at``: the offset of the end; ``address``: the same as a host address.  ``result``: the data register at the
+    end.  ``page``: the word in the guest's page at the end.
     """
 
     offsets: tuple[int, ...]
@@ -73,56 +73,51 @@ class Executed:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way in which the guest access of a block can go: ``name`` is ``hit``, ``miss`` or ``skip``."""
+class AccessPath:
+    """One outcome of a block's guest access: ``name`` is ``hit``, ``miss`` or ``skip``."""
 
     name: str
     facts: frozenset[Fact]
 
 
-def ways(backend: Backend, code: Code) -> Iterator[Way]:
-    """The ways in which the access of a block can go."""
-    guarded = any(path.name == "skip" for path in code.paths)
-    for name, facts, faults in outcomes(code.guest_bits, backend.host_bits, guarded=guarded):
+def access_paths(backend: Backend, code: Code) -> Iterator[AccessPath]:
+    """The outcomes of a block's guest access."""
+    for name, facts, faults in outcomes(code.guest_bits, backend.host_bits, guarded=code.guarded):
         if not faults:
-            yield Way(name, facts)
+            yield AccessPath(name, facts)
 
 
-def execute(backend: Backend, code: Code, image: bytes, access: Access, way: Way) -> Executed:
-    """Execute ``image`` in place of the block.  Raises ``InputError`` where Unicorn is missing or cannot."""
-    own = _targets(backend, access, code.guest_bits, guarded=_guarded(code))
+def execute(backend: Backend, code: Code, image: bytes, access: Access, way: AccessPath) -> Executed:
+    """Execute ``image`` as the block.  Raises ``InputError`` if Unicorn is missing or lacks the instruction set."""
+    own = _targets(backend, access, code.guest_bits, guarded=code.guarded)
     others = _targets(backend, access, code.guest_bits, guarded=True)
     return _Execution(backend, code, image, access, way, (own, others)).run()
 
 
 Targets = dict[int, int]
-"""Where the complete code of a block leaves the buffer to: the offset of the call or exit, and the address."""
+"""The addresses outside the buffer that the complete code of a block jumps to, by offset of the call or exit."""
 
 
 @lru_cache(maxsize=256)
 def _targets(backend: Backend, access: Access, guest_bits: GuestBits, *, guarded: bool) -> Targets:
     code = backend.block(0, (access,), guarded=guarded, guest_bits=guest_bits)
     found: Targets = {}
-    for way in ways(backend, code):
+    for way in access_paths(backend, code):
         execution = _Execution(backend, code, image_of(backend, code), access, way, None)
         execution.run()
         found |= execution.targets
     return found
 
 
-def _guarded(code: Code) -> bool:
-    return any(path.name == "skip" for path in code.paths)
-
-
 def image_of(backend: Backend, code: Code, wrong: Mapping[int, int] | None = None) -> bytes:
-    """The bytes of a block, complete but for the words that are ``wrong``, by offset."""
+    """The bytes of a complete block, with ``wrong`` words at some offsets."""
     return b"".join(
         (wrong or {}).get(unit.offset, unit.final).to_bytes(unit.size, backend.byteorder) for unit in code.whole
     )
 
 
 class _Execution:
-    """One execution; ``known``: the targets of the block and of those around it, None to learn those of the block."""
+    """One execution; ``known``: the targets of the block and of the blocks around it, None to learn the former."""
 
     def __init__(
         self,
@@ -130,7 +125,7 @@ class _Execution:
         code: Code,
         image: bytes,
         access: Access,
-        way: Way,
+        way: AccessPath,
         known: tuple[Targets, Targets] | None,
     ) -> None:
         self.backend, self.code, self.access, self.way, self.known = backend, code, access, way, known
@@ -141,9 +136,7 @@ class _Execution:
         self.emulator: Any = self.processor.start()
         self.other = backend.block(0, (access,), guarded=True, guest_bits=code.guest_bits)
         self.placed = tuple({item.offset: item for item in each.placed} for each in (code, self.other))
-        self.first, self.stride = (
-            -(-each.size // backend.alignment) * backend.alignment for each in (code, self.other)
-        )
+        self.first, self.stride = (aligned(each.size, backend.alignment) for each in (code, self.other))
         self.executed: list[int] = []
         self.trapped = False
         self.left: list[int] = []
@@ -154,7 +147,7 @@ class _Execution:
         self.emulator.hook_add(self.unicorn.UC_HOOK_INTR, self._trap)
         self.emulator.hook_add(self.unicorn.UC_HOOK_MEM_UNMAPPED, self._map_on_demand)
 
-    # - what is there
+    # - memory and registers
 
     def _map_code(self, image: bytes) -> None:
         buffer = self.buffer
@@ -169,7 +162,7 @@ class _Execution:
         self.emulator.mem_write(buffer + self.first, other * after)
 
     def _block(self, offset: int) -> tuple[int, int]:
-        """The block that holds an offset: 0 for the one at hand, 1 for another; and where that starts."""
+        """The block that contains an offset: 0 for the block itself, 1 for another one; and its start."""
         if 0 <= offset < self.first:
             return 0, 0
         grid = self.first if offset > 0 else 0
@@ -190,7 +183,7 @@ class _Execution:
         elif "high differs" in self.way.facts:
             tag |= 1 << 32
         elif "miss" in self.way.facts:
-            tag = (1 << 8 * wide) - 1  # what an invalid entry holds
+            tag = (1 << 8 * wide) - 1  # the tag of an invalid entry
         addend = (_PAGE_AT - page) % (1 << 8 * host)
         self.emulator.mem_write(entry + tlb.comparator(self.access), tag.to_bytes(wide, order))
         self.emulator.mem_write(entry + tlb.addend, addend.to_bytes(host, order))
@@ -202,7 +195,7 @@ class _Execution:
         for name, held in self.backend.registers.items():
             self.emulator.reg_write(self.processor.register(name), values[held])
 
-    # - what happens
+    # - execution
 
     def _log(self, emulator: Any, address: int, size: int, data: Any) -> None:
         if self.low <= address < self.high:
@@ -216,7 +209,7 @@ class _Execution:
         emulator.emu_stop()
 
     def _map_on_demand(self, emulator: Any, kind: int, address: int, size: int, value: int, data: Any) -> bool:
-        """Other memory of the host (a function's descriptor, the code of helpers): zero."""
+        """Map other memory of the host (a function's descriptor, the code of helpers) as zeros."""
         emulator.mem_map(address // _HOST_PAGE * _HOST_PAGE, 2 * _HOST_PAGE)
         return True
 
@@ -228,7 +221,7 @@ class _Execution:
             left = _LIMIT - len(self.executed)
             stopped = self._emulate(self.buffer + at, max(left, 1))
             at = stopped - self.buffer
-            # Some processors report a jump to where nothing is as an exception of their own.
+            # Some processors report a jump to unmapped memory as an exception.
             origin = self._came_from() if self.left or self.trapped else None
             if origin is None and self.trapped:
                 ended = "illegal instruction"
@@ -256,7 +249,7 @@ class _Execution:
         return Executed(tuple(self.executed), ended, at, tuple(calls), result, page, self.buffer + at)
 
     def _emulate(self, start: int, count: int) -> int:
-        """Run until control leaves the buffer, or something else ends it; where that was."""
+        """Run until control leaves the buffer or the execution ends.  Returns the address."""
         self.left.clear()
         try:
             self.emulator.emu_start(start, (1 << self.backend.host_bits) - 4, count=count)
@@ -265,10 +258,7 @@ class _Execution:
         return self.left[0] if self.left else int(self.emulator.reg_read(self.processor.program_counter))
 
     def _came_from(self) -> tuple[int, Placed] | None:
-        """The call or exit by which control left the buffer, the last instruction or the one before its slot.
-
-        With the offset at which it lies.
-        """
+        """The call or exit that left the buffer, with its offset: the last instruction, or the one before its slot."""
         for offset in self.executed[:-3:-1]:
             kind, start = self._block(offset)
             item = self.placed[kind].get(offset - start)
@@ -277,9 +267,9 @@ class _Execution:
         return None
 
     def _meant(self, offset: int, origin: Placed, address: int) -> bool:
-        """Whether the call or exit at ``offset`` leads to where the complete code leads.
+        """Whether the target of the call or exit at ``offset`` is that of the complete code.
 
-        The blocks around are encoded as if they lay where ours does: a relative call is off by their distance.
+        The blocks around are encoded for the address of the block itself: a relative call is off by their distance.
         """
         if self.known is None:
             self.targets[origin.offset] = address
@@ -300,7 +290,7 @@ class _Execution:
         return HelperCall(offset, registers, address)
 
     def _answer(self, offset: int, origin: Placed) -> int:
-        """The helper makes the access, and returns behind the call, or to where the link register says."""
+        """Make the access as the helper.  Returns the offset after the call, or that in the link register."""
         order, place = self.backend.byteorder, _PAGE_AT + _IN_PAGE
         if self.access == "store":
             held = dict(self._call(offset, origin).registers)

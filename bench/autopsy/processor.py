@@ -1,4 +1,4 @@
-"""The processors that Unicorn executes: which there are, and what their registers are called."""
+"""The processors that Unicorn emulates, and the names of their registers."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ _KINDS: dict[str, tuple[str, str]] = {
     "sparc": ("SPARC", "UC_MODE_SPARC64 UC_MODE_BIG_ENDIAN"),
     "x86-64": ("X86", "UC_MODE_64"),
 }
-"""By instruction set: Unicorn's architecture and its modes.
+"""Unicorn's architecture and modes for each instruction set.
 
-Not ``ppc64``: Unicorn 2.1 never leaves PowerPC's 32-bit mode, in which 64-bit instructions trap.
+Without ``ppc64``: Unicorn 2.1 never leaves PowerPC's 32-bit mode, in which 64-bit instructions trap.
 """
 
 _PROGRAM_COUNTER = {"i386": "EIP", "x86-64": "RIP"}
 _STACK_POINTER = {"i386": "ESP", "x86-64": "RSP", "ppc": "1", "s390x": "R15"}
 _BIAS = {"sparc": 2047}
-"""What the stack pointer is below the stack."""
+"""The bias of the stack pointer: it points this far below the stack."""
 _PUSHED = {"i386": 4, "x86-64": 8}
 _PREFIXES = {"ppc": "r"}
-"""What the names of registers begin with here and not in Unicorn."""
+"""The prefix of register names that Unicorn's names lack."""
 STACK = 0x2800_0000
-"""Where the host's stack is."""
+"""The address of the host's stack."""
 _FIXED = {"s390x": {"PSWM": 0x1_8000_0000}, "sparc": {"FP": STACK - 2047}}
-"""Registers that are not the block's business: 64-bit addressing; the frame."""
+"""Registers that are set before a block runs: 64-bit addressing; the frame pointer."""
 
 
 def executable(translator: Translator) -> bool:
-    """Whether Unicorn executes what the translator emits."""
+    """Whether Unicorn supports the translator's instruction set."""
     return translator.isa in _KINDS
 
 
 @dataclass(frozen=True)
 class Processor:
-    """An instruction set as Unicorn has it; ``unicorn`` and ``names`` are its modules."""
+    """An instruction set in Unicorn; ``unicorn``, ``names``: its modules."""
 
     isa: str
     unicorn: ModuleType
@@ -53,9 +53,9 @@ class Processor:
 
     @classmethod
     def of(cls, translator: Translator) -> Processor:
-        """The processor that a translator emits for.
+        """The processor of a translator's instruction set.
 
-        Raises ``InputError`` if Unicorn is not installed, or does not have it.
+        Raises ``InputError`` if Unicorn is not installed or does not support it.
         """
         if not executable(translator):
             raise InputError(
@@ -73,7 +73,7 @@ class Processor:
         return cls(translator.isa, unicorn, importlib.import_module(f"unicorn.{architecture}_const"))
 
     def start(self) -> Any:
-        """A fresh emulator."""
+        """A new emulator."""
         architecture, modes = _KINDS[self.isa]
         mode = 0
         for name in modes.split():
@@ -96,7 +96,7 @@ class Processor:
 
     @property
     def pushed(self) -> int:
-        """The bytes that a call leaves on the stack."""
+        """The number of bytes that a call pushes on the stack."""
         return _PUSHED.get(self.isa, 0)
 
     @property

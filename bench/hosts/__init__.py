@@ -1,4 +1,4 @@
-"""Hosts and architectures: the profiles that come with the project, and how they are read."""
+"""Hosts and architectures: the shipped profiles, and reading them."""
 
 from bench.hosts.loader import host_names, load_host, load_target
 from bench.hosts.profile import Architecture, Host, Target

@@ -24,33 +24,30 @@ ARCHITECTURES = {
     "armv8-dic": ("cortex-a72", "ARMv8-A, any implementation with IDC and DIC"),
     "riscv": ("sifive-u74", "RISC-V, any implementation"),
 }
-"""What can be asked in place of a host, for verdicts alone: the profile whose instruction sets and flushes it has, and
-its title."""
+"""The architectures, which verdicts accept in place of a host: the profile with their instruction sets and flushes, and
+their title."""
 
-# What a profile says about its facts, or is called, is not something to vary.
+# The keys that describe facts cannot be set.
 _DESCRIPTION = re.compile(r"(.*_)?(tag|source)|note|name|title|how|derived|file")
 _TAGGED_APART = {"replacement": "replacement_", "write": "write_", "write_allocate": "write_", "clock_ghz": "clock_"}
 
 
 def host_names() -> tuple[str, ...]:
-    """The names of the profiles that come with the project, sorted."""
+    """The names of the shipped profiles, sorted."""
     files = importlib.resources.files(__package__).iterdir()
     return tuple(sorted(file.name.removesuffix(_SUFFIX) for file in files if file.name.endswith(_SUFFIX)))
 
 
 def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
-    """The profile of that name, or in that file, changed by ``settings``.
+    """The profile with that name or path, changed by ``settings``.
 
-    What ends in ``.toml``, holds a path separator or is a file is a path,
-    unless it is the name of a shipped profile.  A setting is ``key=value``: the
-    key is a dotted path into the profile (``dcache.write_allocate``) or as much
-    of its end as is unambiguous (``write_allocate``); a feature or a figure is
-    set by its own name (``coherence.fill=coherent``, ``costs.cpi=1.2``) and then
-    has no range.  What is set is tagged ``assumed``, and the profile lists it in
-    ``derived``.
+    A string that ends in ``.toml``, contains a path separator or names a file is a path, unless it is the name of a
+    shipped profile.  A setting is ``key=value``.  The key is a dotted path into the profile
+    (``dcache.write_allocate``) or an unambiguous end of one (``write_allocate``); a feature or a figure is set by its
+    own name (``coherence.fill=coherent``, ``costs.cpi=1.2``) and then has no range.  A value that is set gets the tag
+    ``assumed``, and the profile lists the setting in ``derived``.
 
-    Raises ``InputError`` for an unknown name, a file that cannot be read, a
-    profile that is not valid and a setting that does not fit.
+    Raises ``InputError`` for an unknown name, an unreadable file, an invalid profile and an invalid setting.
     """
     shipped = host_names()
     if name_or_path in ARCHITECTURES:
@@ -74,7 +71,7 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
 
 
 def load_target(name_or_path: str, settings: Sequence[str] = ()) -> Target:
-    """The architecture of that name, or the host as ``load_host`` has it; of an architecture ``cores`` alone is set."""
+    """The architecture of that name, or else the host (``load_host``); an architecture has only ``cores`` to set."""
     if name_or_path not in ARCHITECTURES:
         return load_host(name_or_path, settings)
     base, title = ARCHITECTURES[name_or_path]
@@ -96,8 +93,8 @@ def _is_path(text: str) -> bool:
 
 
 def _convert(tree: dict[str, Any], file: str, strict: bool = True) -> Host:
-    """The profile that ``tree`` holds; ``file`` is named in errors."""
-    # One by one first: of a table of tables msgspec does not say in which the error is.
+    """The profile in ``tree``; errors name ``file``."""
+    # First one by one: in a table of tables msgspec does not name the table with the error.
     sets = tree.get("isa")
     for name, table in sets.items() if isinstance(sets, dict) else ():
         checked(table, Isa, file, ("isa", name), strict)
@@ -106,7 +103,7 @@ def _convert(tree: dict[str, Any], file: str, strict: bool = True) -> Host:
 
 
 def _derive(host: Host, settings: Sequence[str]) -> Host:
-    """``host`` with every ``key=value`` applied, then checked: only together do they have to make sense."""
+    """``host`` with every ``key=value`` applied; only the result is validated."""
     tree: dict[str, Any] = msgspec.to_builtins(host)
     derived: list[str] = []
     for setting in settings:
@@ -117,12 +114,12 @@ def _derive(host: Host, settings: Sequence[str]) -> Host:
         _set(tree, path.split("."), text)
         derived.append(f"{path}={text}")
     tree["derived"] = derived
-    # Not strict: the strings that were set are read as what their places hold.
+    # Not strict: the strings are converted to the types of their fields.
     return _convert(tree, " ".join(f"--set {setting}" for setting in settings), strict=False)
 
 
 def _set(tree: dict[str, Any], path: Sequence[str], text: str) -> None:
-    """Put ``text`` where ``path`` leads, and say of that table that it is assumed now."""
+    """Set the value at ``path`` to ``text``, and the tag of its table to ``assumed``."""
     *outer, last = path
     for step in outer:
         tree = tree[step]
@@ -138,7 +135,7 @@ def _set(tree: dict[str, Any], path: Sequence[str], text: str) -> None:
 
 
 def _settable(tree: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    """The dotted paths of what a setting may change."""
+    """The dotted paths that a setting may change."""
     for key, value in tree.items():
         if _DESCRIPTION.fullmatch(key) or value is None:
             continue
@@ -153,7 +150,7 @@ def _settable(tree: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _resolve(key: str, paths: Sequence[str], origin: str) -> str:
-    """The one path that ``key`` is, or is the end of."""
+    """The path that equals ``key`` or ends with it."""
     wanted = key.removesuffix(".value")
     if wanted in paths:
         return wanted
@@ -161,21 +158,21 @@ def _resolve(key: str, paths: Sequence[str], origin: str) -> str:
     if len(ends) == 1:
         return ends[0]
     if ends:
-        raise InputError(f"ambiguous key {show(key)}", file=origin, expected=_listed(ends, "or"))
+        raise InputError(f"ambiguous key {show(key)}", file=origin, expected=_alternatives(ends))
     ending = {path.split(".", depth)[-1]: path for path in reversed(paths) for depth in range(path.count(".") + 1)}
     near = [ending[end] for end in difflib.get_close_matches(wanted, list(ending), 3)]
     raise InputError(
         f"unknown key {show(key)}",
         file=origin,
-        expected=_listed(list(dict.fromkeys(near)), "or") if near else "a key of the profile",
+        expected=_alternatives(list(dict.fromkeys(near))) if near else "a key of the profile",
     )
 
 
-def _listed(items: Sequence[str], word: str, limit: int = 8) -> str:
-    """``items`` in a sentence, the first ``limit`` of them."""
+def _alternatives(items: Sequence[str], limit: int = 8) -> str:
+    """The first ``limit`` of ``items`` as alternatives."""
     if len(items) > limit:
-        return f"{', '.join(items[:limit])} {word} {len(items) - limit} more"
-    return f" {word} ".join(items) if len(items) < 3 else f"{', '.join(items[:-1])} {word} {items[-1]}"
+        return f"{', '.join(items[:limit])} or {len(items) - limit} more"
+    return " or ".join(items) if len(items) < 3 else f"{', '.join(items[:-1])} or {items[-1]}"
 
 
 def _closest(text: str, names: Sequence[str]) -> str:

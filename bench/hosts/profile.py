@@ -1,14 +1,14 @@
-"""Host profiles: what the machine, the risk and the replay need to know of a host.
+"""Host profiles: the properties of a host that the machine, the risk and the replay use.
 
 A profile is a TOML file whose keys are the fields below.  Every feature and
-every figure carries a tag that says how well it is known, and a source:
+every figure has a source and a tag for its quality:
 
-``measured``    somebody measured that very quantity and published it
+``measured``    a published measurement of this quantity
 ``documented``  a manual, a data sheet, a kernel's source
 ``estimate``    derived by a stated rule from figures of those kinds
 ``assumed``     a default of this project; vary it with ``--set``
 
-The rules that the estimates name.  *Cycles* are those of the core's clock; the
+The rules of the estimates follow.  *Cycles* are those of the core's clock; the
 calibration is a KVM guest on an AMD Zen 5 core at 3.7 GHz, medians of nine runs.
 
 ``E1``  an instruction refill costs the load-to-use latency of the next level on the data side
@@ -20,12 +20,12 @@ calibration is a KVM guest on an AMD Zen 5 core at 3.7 GHz, medians of nine runs
 ``E5``  an interrupt to another core and back on bare metal: 3 us, 1 .. 10, from 1.2 GHz on; 5 us, 2 .. 15, below
         (x86 1 to 5 us in secondary sources; a VisionFive 2 at most 25 to 70 us, see ``sifive-u74.toml``; the
         calibration, through VM exits, 13.4 us)
-``E6``  an uncontended lock, taken and given back: 50 cycles, 20 .. 200 (calibration: 13.54 ns, 12.93 .. 14.91)
-``E7``  a lock that another core wants too: 210 cycles, 100 .. 1000 (calibration: 57 ns, 42 .. 66)
-``E8``  stop another core and let it go on: two interrupts (E5) and four system calls (E3); low end: the other core
+``E6``  acquire and release of an uncontended lock: 50 cycles, 20 .. 200 (calibration: 13.54 ns, 12.93 .. 14.91)
+``E7``  a contended lock: 210 cycles, 100 .. 1000 (calibration: 57 ns, 42 .. 66)
+``E8``  stop and resume another core: two interrupts (E5) and four system calls (E3); low end: the other core
         polls a flag, 920 cycles (calibration: 249 ns polled, 16.35 us, 12.45 .. 22.3, by signal)
-``E9``  on one core, waiting for a lock or stopping a thread is a switch to the other thread and one back:
-        as long as four system calls (E3)
+``E9``  on one core, waiting for a lock or stopping a thread is a switch to the other thread and back:
+        the cost of four system calls (E3)
 ``C1``  cycles per instruction, caches hitting: in order 1.5, 1.0 .. 2.5; out of order 1.0, 0.5 .. 1.5
 """
 
@@ -38,12 +38,12 @@ from msgspec import Meta, Struct
 
 Tag = Literal["measured", "documented", "estimate", "assumed"]
 Bytes = Annotated[int, Meta(ge=1, le=1 << 30)]
-"""A cache size: 1 GiB is beyond any first or second level."""
+"""A cache size; 1 GiB is beyond every first or second level."""
 Ways = Annotated[int, Meta(ge=1, le=1024)]
-Line = Annotated[int, Meta(ge=8, le=1024)]
-Cost = Annotated[float, Meta(ge=0, le=1e9)]
-Text = Annotated[str, Meta(min_length=1)]
-Sources = Annotated[tuple[Text, ...], Meta(min_length=1)]
+LineSize = Annotated[int, Meta(ge=8, le=1024)]
+Amount = Annotated[float, Meta(ge=0, le=1e9)]
+NonEmpty = Annotated[str, Meta(min_length=1)]
+Sources = Annotated[tuple[NonEmpty, ...], Meta(min_length=1)]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 
@@ -51,9 +51,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 class _Range(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``value`` within ``low`` .. ``high``."""
 
-    value: Cost
-    low: Cost
-    high: Cost
+    value: Amount
+    low: Amount
+    high: Amount
     tag: Tag
     source: Sources
     note: str = ""
@@ -90,7 +90,7 @@ class Cache(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     size: Bytes
     ways: Ways
-    line: Line
+    line: LineSize
     replacement: Literal["lru", "plru", "round-robin", "random"]
     tag: Tag
     source: Sources
@@ -117,7 +117,7 @@ class Cache(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class DataCache(Cache, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A data cache: with a write policy."""
+    """A data cache, with a write policy."""
 
     write: Literal["back", "through"]
     write_allocate: bool
@@ -126,7 +126,7 @@ class DataCache(Cache, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Fill(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where an instruction fill reads: the point of unification, or the newest data wherever it is."""
+    """The source of an instruction fill: the point of unification, or the newest data in any cache."""
 
     value: Literal["pou", "coherent"]
     tag: Tag
@@ -135,7 +135,7 @@ class Fill(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Snoop(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """From whose instruction caches a store drops its line: nobody's, the other cores', all."""
+    """The instruction caches from which a store drops its line: none, those of the other cores, or all."""
 
     value: Literal["none", "others", "all"]
     tag: Tag
@@ -144,7 +144,7 @@ class Snoop(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class DirtyTransfer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a dirty line does when another core takes it: moves from cache to cache, or reaches memory too."""
+    """The transfer of a dirty line to another core: from cache to cache, or to memory too."""
 
     value: Literal["cache", "memory"]
     tag: Tag
@@ -153,7 +153,7 @@ class DirtyTransfer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Switch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Whether a feature is there."""
+    """Whether the host has a feature."""
 
     value: bool
     tag: Tag
@@ -162,7 +162,7 @@ class Switch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Entries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The depth of a queue; 0 where there is none."""
+    """The depth of a queue; 0 without one."""
 
     value: Annotated[int, Meta(ge=0, le=1024)]
     tag: Tag
@@ -171,7 +171,7 @@ class Entries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Cores(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How many cores a typical machine of this kind has."""
+    """The number of cores of a typical machine of this kind."""
 
     value: Annotated[int, Meta(ge=1, le=64)]
     tag: Tag
@@ -180,14 +180,12 @@ class Cores(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Coherence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How stores reach instruction fetches (rules 1 to 6 of ``bench/machine.py``).
+    """The coherence of instruction fetches with stores (rules 1 to 6 of ``bench/machine.py``).
 
-    ``fetches_ahead``: a core holds units that it fetched before it needs them,
-    and no store or invalidation reaches those.  ``checks_pipeline``: stores are
-    checked against the pipeline (x86, z), so that there is no such queue.
-    ``switch_cleans_all``: a switch or a move cleans and invalidates all caches
-    (VIVT hosts).  ``store_buffer``: the entries of a first-in first-out store
-    buffer that ``check`` explores.
+    ``fetches_ahead``: a core has a queue of prefetched units that stores and invalidations do not reach.
+    ``checks_pipeline``: stores are checked against the pipeline (x86, z), so that there is no such queue.
+    ``switch_cleans_all``: a context switch or a migration cleans and invalidates all caches (VIVT hosts).
+    ``store_buffer``: the entries of the FIFO store buffer that ``check`` explores.
     """
 
     fill: Fill
@@ -203,17 +201,15 @@ class Coherence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError("found fetches_ahead and checks_pipeline; expected at most one of them")
 
 
-class Flush(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What ``Flush`` lowers to under one instruction set, and what it costs.
+class FlushRecipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The operations of a ``Flush`` under one instruction set, and their cost.
 
-    In order: clean each data line (if ``clean``), ``Barrier`` (for the stores too, and
-    so without a clean as well), invalidate the instruction lines (``invalidate``: in
-    no cache, the own core's, all cores'; if ``whole_icache`` every line of it),
-    ``Barrier``, ``Sync``; if ``remote_sync`` an IPI synchronises the other cores.
-    ``deferred_to_move``: cores that do not run the process are left out, and drop
-    their instruction cache when they next do.  A flush of n bytes costs ``call`` +
-    lines x ``line`` + ``remote``.  Where nobody flushes (``by``) nothing is done and
-    nothing costs.
+    In order: clean each data line (if ``clean``), ``Barrier`` (for the stores too, and so even without a clean),
+    invalidate the instruction lines (``invalidate``: in no cache, in that of the own core, in those of all cores; if
+    ``whole_icache``, all lines), ``Barrier``, ``Sync``; if ``remote_sync`` an IPI synchronises the other cores.
+    ``deferred_to_move``: cores that do not run the process are skipped, and drop their instruction cache when they
+    next run it.  A flush of n bytes costs ``call`` + lines x ``line`` + ``remote``.  With ``by = "nobody"`` a flush
+    does nothing and costs nothing.
     """
 
     by: Literal["user", "syscall", "nobody"]
@@ -223,7 +219,7 @@ class Flush(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     whole_icache: bool = False
     remote_sync: bool = False
     deferred_to_move: bool = False
-    how: Text
+    how: NonEmpty
     tag: Tag
     source: Sources
     call: Figure
@@ -239,23 +235,20 @@ class Flush(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Isa(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An instruction set that the host runs.  ``instruction_bytes``: the mean length of an instruction."""
+    """An instruction set of the host; ``instruction_bytes``: the mean length of an instruction."""
 
     instruction_bytes: Length
-    flush: Flush
+    flush: FlushRecipe
 
 
-class Costs(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Cost figures that do not depend on the instruction set.
+class HostCosts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The costs that do not depend on the instruction set.
 
-    ``cpi``: cycles per host instruction, caches hitting.  ``refill_l2``: an
-    instruction line that the L2 holds; ``refill_memory``: one that it does not
-    (``refill_l2`` is absent where there is no L2).  ``store_into_code``: what a
-    store to a line that was or may be fetched costs beside the store (x86: a
-    pipeline clear).  ``lock``: take and give back an uncontended lock.
-    ``contended``: one acquisition with another core wanting it too.  ``stop``:
-    stop another running core and let it go on.  ``sync_cores``: one IPI to every
-    other core and back.
+    ``cpi``: cycles per host instruction without cache misses.  ``refill_l2``: refill of an instruction line from the L2
+    (absent without an L2); ``refill_memory``: from memory.  ``store_into_code``: the additional cost of a store to a
+    line that was or may be fetched (x86: a pipeline clear).  ``lock``: acquire and release of an uncontended lock.
+    ``contended``: one contended acquisition.  ``stop``: stop and resume another running core.  ``sync_cores``: one IPI
+    to every other core and back.
     """
 
     cpi: Figure
@@ -273,14 +266,14 @@ class Costs(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Target(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What programs run on: a host, or an architecture in place of all hosts that implement it.
+    """The target of a program: a host, or an architecture in place of all hosts that implement it.
 
-    The first instruction set of ``isa`` is the one that it mainly runs.  ``derived`` lists what ``--set`` changed, as
-    ``path=value``, and ``file`` is where it was read, empty for a shipped one; neither is a key of a file.
+    The first instruction set of ``isa`` is the main one.  Two fields are not keys of a file: ``derived`` lists the
+    settings as ``path=value``; ``file``: the path of the profile, empty for a shipped one.
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
-    title: Text
+    title: NonEmpty
     cores: Cores
     isa: Annotated[dict[str, Isa], Meta(min_length=1)]
     note: str = ""
@@ -288,31 +281,31 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     file: str = ""
 
     def runs_as(self, isa: str) -> Isa:
-        """What it does under the instruction set ``isa``; one that it does not run is taken as its main one."""
+        """The properties of the target under the instruction set ``isa``; an unknown one counts as its main one."""
         return self.isa.get(isa) or self.isa[self.main_isa]
 
     @property
     def main_isa(self) -> str:
-        """The instruction set that it mainly runs."""
+        """The main instruction set of the target."""
         return next(iter(self.isa))
 
     def icache_line(self, core: int) -> int:
-        """The line of a core's instruction cache in bytes."""
+        """The line size of a core's instruction cache in bytes."""
         raise NotImplementedError
 
     @property
     def dcache_line(self) -> int:
-        """The line of a data cache in bytes."""
+        """The line size of the data caches in bytes."""
         raise NotImplementedError
 
 
 class Architecture(Target, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An architecture: what any of its implementations may do.  It has no caches, and so no costs.
+    """An architecture: the behaviours of all its implementations.  It has no caches, and so no costs.
 
-    Maintenance is by lines of ``line`` bytes; their size decides nothing, since lines are no state there.
+    Maintenance covers lines of ``line`` bytes; their size has no effect, since lines are not part of its state.
     """
 
-    line: Line = 64
+    line: LineSize = 64
 
     def icache_line(self, core: int) -> int:
         return self.line
@@ -325,19 +318,19 @@ class Architecture(Target, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Host(Target, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A host profile.
 
-    ``clock_ghz`` is the core's clock.  ``icache_lines``: the line sizes of the instruction caches, core by core, where
-    cores differ (``check`` alone takes note).
+    ``clock_ghz``: the core's clock.  ``icache_lines``: the line sizes of the instruction caches of each core, where
+    cores differ (only ``check`` uses them).
     """
 
     clock_ghz: Annotated[float, Meta(gt=0, le=100)]
     clock_tag: Tag
     clock_source: Sources
     icache: Cache
-    icache_lines: tuple[Line, ...] = ()
+    icache_lines: tuple[LineSize, ...] = ()
     dcache: DataCache
     l2: Cache | None = None
     coherence: Coherence
-    costs: Costs
+    costs: HostCosts
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.isa):
@@ -348,7 +341,7 @@ class Host(Target, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError(f"found {found} without {missing}; expected both or neither")
 
     def icache_line(self, core: int) -> int:
-        """The line of a core's instruction cache in bytes."""
+        """The line size of a core's instruction cache in bytes."""
         return self.icache_lines[core % len(self.icache_lines)] if self.icache_lines else self.icache.line
 
     @property

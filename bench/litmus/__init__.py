@@ -1,1 +1,1 @@
-"""Litmus tests of AArch64 in herd's format, run on the architecture (``bench/architecture``)."""
+"""AArch64 litmus tests in herd's format, run on the architecture model (``bench/architecture``)."""

@@ -1,4 +1,4 @@
-"""What a test says of its final states: a proposition under a quantifier."""
+"""The condition of a litmus test: a proposition on its final states under a quantifier."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from bench.litmus.values import Data, Value
+from bench.litmus.values import DataAddress, Value
 
 Quantifier = Literal["exists", "~exists", "forall"]
 
 
-class Reg(NamedTuple):
-    """A register of a thread, by the number of the 64-bit one."""
+class ThreadRegister(NamedTuple):
+    """A register of a thread, by the number of its 64-bit name."""
 
     thread: int
     number: int
 
 
 class Fault(NamedTuple):
-    """That a thread has taken a fault, at a label if one is named; what kind is not told apart."""
+    """A fault of any kind that a thread took, at a label if one is named."""
 
     thread: int
     label: str = ""
 
 
-Where: TypeAlias = Reg | Data | Fault
-"""What a final state says something of; the value of a fault is 1, or 0 for none."""
+Observable: TypeAlias = ThreadRegister | DataAddress | Fault
+"""A part of the final state; the value of a fault is 1 if it was taken, else 0."""
 
 
 @dataclass(frozen=True, slots=True)
-class Is:
-    """``where`` is ``value``; for a fault the value is 1."""
+class Equals:
+    """``where`` has ``value`` (1 for a fault)."""
 
-    where: Where
+    where: Observable
     value: Value
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The opposite."""
+    """Negation."""
 
     inner: Proposition
 
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """Both."""
+    """Conjunction."""
 
     one: Proposition
     other: Proposition
@@ -54,7 +54,7 @@ class And:
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """At least one."""
+    """Disjunction."""
 
     one: Proposition
     other: Proposition
@@ -67,22 +67,22 @@ class Constant:
     value: bool
 
 
-Proposition: TypeAlias = Is | Not | And | Or | Constant
+Proposition: TypeAlias = Equals | Not | And | Or | Constant
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The condition of a test; ``shown``: what its states show beside what it speaks of, in order."""
+    """The condition of a test; ``shown``: the observables of its ``locations`` clause, in order."""
 
     quantifier: Quantifier
     proposition: Proposition
-    shown: tuple[Where, ...] = ()
+    shown: tuple[Observable, ...] = ()
 
 
-def holds(proposition: Proposition, state: Mapping[Where, Value]) -> bool:
-    """Whether a final state is as it says."""
+def holds(proposition: Proposition, state: Mapping[Observable, Value]) -> bool:
+    """Whether a final state satisfies a proposition."""
     match proposition:
-        case Is(where, value):
+        case Equals(where, value):
             return state[where] == value
         case Not(inner):
             return not holds(inner, state)
@@ -95,48 +95,48 @@ def holds(proposition: Proposition, state: Mapping[Where, Value]) -> bool:
     raise AssertionError(proposition)
 
 
-def spoken_of(proposition: Proposition) -> Iterator[Where]:
-    """What it speaks of, in order."""
+def observables(proposition: Proposition) -> Iterator[Observable]:
+    """The observables in a proposition, in order."""
     match proposition:
-        case Is(where):
+        case Equals(where):
             yield where
         case Not(inner):
-            yield from spoken_of(inner)
+            yield from observables(inner)
         case And(one, other) | Or(one, other):
-            yield from spoken_of(one)
-            yield from spoken_of(other)
+            yield from observables(one)
+            yield from observables(other)
 
 
-def spelled(proposition: Proposition, shows: Callable[[Where, Value], str], above: int = 0) -> str:
-    """As herd prints it, with as few brackets as precedence allows."""
+def proposition_text(proposition: Proposition, shows: Callable[[Observable, Value], str], above: int = 0) -> str:
+    """A proposition as herd prints it, with as few brackets as precedence allows."""
     match proposition:
-        case Is(where, value):
+        case Equals(where, value):
             return shows(where, value)
         case Not(inner):
-            return f"not ({spelled(inner, shows)})"
+            return f"not ({proposition_text(inner, shows)})"
         case And(one, other):
-            text, level = f"{spelled(one, shows, 2)} /\\ {spelled(other, shows, 2)}", 2
+            text, level = f"{proposition_text(one, shows, 2)} /\\ {proposition_text(other, shows, 2)}", 2
         case Or(one, other):
-            text, level = f"{spelled(one, shows, 1)} \\/ {spelled(other, shows, 1)}", 1
+            text, level = f"{proposition_text(one, shows, 1)} \\/ {proposition_text(other, shows, 1)}", 1
         case Constant(value):
             return str(value).lower()
     return f"({text})" if above > level else text
 
 
-def name_of(where: Where) -> str:
-    """As herd prints it: ``1:X0``, ``[x]``."""
+def observable_text(where: Observable) -> str:
+    """An observable as herd prints it: ``1:X0``, ``[x]``."""
     match where:
-        case Reg(thread, number):
+        case ThreadRegister(thread, number):
             return f"{thread}:X{number}"
         case Fault(thread, label):
             return f"P{thread}:{label}" if label else f"P{thread}"
     return f"[{where.name}]" if not where.offset else f"[{where.name}+{where.offset}]"
 
 
-def order_of(where: Where) -> tuple[int, ...] | tuple[int, str, int]:
-    """Registers first, by thread and number; then locations, by name; then faults."""
+def sort_key(where: Observable) -> tuple[int, ...] | tuple[int, str, int]:
+    """The sort key of an observable: registers by thread and number, then locations by name, then faults."""
     match where:
-        case Reg(thread, number):
+        case ThreadRegister(thread, number):
             return 0, thread, number
         case Fault(thread):
             return 2, thread

@@ -1,4 +1,4 @@
-"""The files that a command line of litmus tests names."""
+"""Reading litmus files, folders and lists of them, and kinds files."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def text_of(path: str) -> str:
 
 
 def named(arguments: Iterable[str], within: frozenset[Path] = frozenset()) -> Iterator[str]:
-    """The tests that arguments name.
+    """The test files that arguments name.
 
-    Files; folders, with all ``.litmus`` below; and lists of any of them, ``@FILE``, as herd has them: one name on each
-    line, from the folder of the list.  Raises ``InputError``.
+    An argument is a file, a folder (all ``.litmus`` files below it), or a list ``@FILE`` as in herd: one argument on
+    each line, relative to the folder of the list.  Raises ``InputError``.
     """
     for argument in arguments:
         path = Path(argument)
         if path.name.startswith("@"):
             if path.resolve() in within:
-                raise InputError("a list that names itself", file=argument, expected="tests")
+                raise InputError("a list that contains itself", file=argument, expected="tests")
             lines = (line.partition("#")[0].strip() for line in text_of(argument).splitlines())
             yield from named((str(path.parent / line) for line in lines if line), within | {path.resolve()})
         elif path.is_dir():
@@ -53,17 +53,17 @@ def named(arguments: Iterable[str], within: frozenset[Path] = frozenset()) -> It
 
 
 def kinds_in(path: str) -> dict[str, str]:
-    """What a file of kinds says, as herd has them: a name and Allowed, Forbidden or Required on each line."""
+    """The kinds file of herd at ``path``: a test name and Allowed, Forbidden or Required on each line."""
     found = {}
     for number, line in enumerate(text_of(path).splitlines(), 1):
-        words = line.partition("#")[0].split()
-        if words:
-            if len(words) != 2 or words[1] not in ("Allowed", "Forbidden", "Required"):
+        fields = line.partition("#")[0].split()
+        if fields:
+            if len(fields) != 2 or fields[1] not in ("Allowed", "Forbidden", "Required"):
                 raise InputError(
                     f"found {line.strip()!r}",
                     file=path,
                     place=f"line {number}",
                     expected="a name and Allowed, Forbidden or Required",
                 )
-            found[words[0]] = words[1]
+            found[fields[0]] = fields[1]
     return found

@@ -1,7 +1,7 @@
-"""The instructions of AArch64 that tests of instruction fetching use: as text, and as words.
+"""The AArch64 instructions that litmus tests of instruction fetching use: parsing, decoding and encoding.
 
-A word that a test stores is decoded by Capstone and read as text; one that a test loads or compares is encoded here, as
-far as such instructions have a label-free form.
+An instruction word that a test stores is disassembled by Capstone and parsed.  A word that a test loads or compares is
+encoded here, where the instruction has a form without a label.
 """
 
 from __future__ import annotations
@@ -20,48 +20,48 @@ _SAME = {"hs": "cs", "lo": "cc"}
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """``number`` 0 to 30, or 31 for the zero register; ``wide``: 64 bits."""
+    """A register: ``number`` 0 to 30, or 31 for the zero register; ``wide``: 64 bits."""
 
     number: int
     wide: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where a branch goes: a ``label``, or so many instructions from its own (``label`` empty)."""
+class BranchTarget:
+    """The target of a branch: a ``label``, or a ``distance`` in instructions from the branch (``label`` empty)."""
 
     label: str
     distance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A ``base`` register, and an ``offset``: bytes, or a register (extended as its width says, and not shifted)."""
+class MemoryOperand:
+    """A ``base`` register and an ``offset``: bytes, or a register (extended by its width, not shifted)."""
 
     base: Register
     offset: int | Register
 
 
-Operand = Register | Target | Address | int | str
+Operand = Register | BranchTarget | MemoryOperand | int | str
 
 
 @dataclass(frozen=True, slots=True)
-class Instruction:
-    """An operation by its lower-case ``name`` (``b.cond`` for any condition), and its operands in order."""
+class LitmusInstruction:
+    """An instruction: lower-case mnemonic (``b.cond`` for any condition) and operands in order."""
 
     name: str
     operands: tuple[Operand, ...] = ()
 
 
-UNDEFINED = Instruction("udf", (0,))
-"""What any word is that is no instruction."""
+UNDEFINED = LitmusInstruction("udf", (0,))
+"""A word that encodes no instruction."""
 
 
-class UnknownError(Exception):
-    """No form that is known; the argument says what it is, as it was written."""
+class UnknownInstructionError(Exception):
+    """An unsupported instruction; the argument is its text."""
 
 
-# --- Reading -------------------------------------------------------------------------------------------------------
+# --- parsing ------------------------------------------------------------------------------------------------------
 
 _REGISTER = re.compile(r"([wx])(\d{1,2}|zr)", re.IGNORECASE)
 _NUMBER = re.compile(r"#?(-?(?:0x[0-9a-f]+|\d+))", re.IGNORECASE)
@@ -76,21 +76,21 @@ def _register(text: str) -> Register:
         return Register(30, True)
     found = _REGISTER.fullmatch(text)
     if not found or (found[2].isdigit() and int(found[2]) > 30):
-        raise UnknownError(text)
+        raise UnknownInstructionError(text)
     return Register(31 if found[2].lower() == "zr" else int(found[2]), found[1].lower() == "x")
 
 
 def _wide(text: str) -> Register:
     register = _register(text)
     if not register.wide:
-        raise UnknownError(text)
+        raise UnknownInstructionError(text)
     return register
 
 
 def _number(text: str) -> int:
     found = _NUMBER.fullmatch(text)
     if not found:
-        raise UnknownError(text)
+        raise UnknownInstructionError(text)
     return int(found[1], 0)
 
 
@@ -98,50 +98,50 @@ def _register_or_number(text: str) -> Operand:
     return _number(text) if _NUMBER.fullmatch(text) else _register(text)
 
 
-def _target(text: str) -> Target:
+def _target(text: str) -> BranchTarget:
     if found := _DOTTED.fullmatch(text):
         return _distance(int(found[1]), text)
     if found := _NUMBER.fullmatch(text):
         return _distance(int(found[1], 0), text)
     if not _LABEL.fullmatch(text):
-        raise UnknownError(text)
-    return Target(text)
+        raise UnknownInstructionError(text)
+    return BranchTarget(text)
 
 
-def _distance(size: int, text: str) -> Target:
+def _distance(size: int, text: str) -> BranchTarget:
     if size % 4:
-        raise UnknownError(text)
-    return Target("", size // 4)
+        raise UnknownInstructionError(text)
+    return BranchTarget("", size // 4)
 
 
-def _address(text: str) -> Address:
+def _address(text: str) -> MemoryOperand:
     if not (text.startswith("[") and text.endswith("]")):
-        raise UnknownError(text)
+        raise UnknownInstructionError(text)
     base, *offset = (part.strip() for part in text[1:-1].split(","))
     if not offset:
-        return Address(_wide(base), 0)
+        return MemoryOperand(_wide(base), 0)
     if len(offset) == 1 and _NUMBER.fullmatch(offset[0]):
-        return Address(_wide(base), _number(offset[0]))
+        return MemoryOperand(_wide(base), _number(offset[0]))
     register = _register(offset[0])
     if " ".join(offset[1:]).lower() not in _EXTENDS:
-        raise UnknownError(text)
-    return Address(_wide(base), register)
+        raise UnknownInstructionError(text)
+    return MemoryOperand(_wide(base), register)
 
 
 def _condition(text: str) -> str:
     name = _SAME.get(text.lower(), text.lower())
     if name not in CONDITIONS:
-        raise UnknownError(text)
+        raise UnknownInstructionError(text)
     return name
 
 
 def _word(*known: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
+    def parse(text: str) -> str:
         if text.lower() not in known:
-            raise UnknownError(text)
+            raise UnknownInstructionError(text)
         return text.lower()
 
-    return read
+    return parse
 
 
 _BARRIERS = (*(domain + kind for domain in ("ish", "osh", "nsh") for kind in ("", "st", "ld")), "sy", "st", "ld")
@@ -182,11 +182,11 @@ FORMS: dict[str, tuple[tuple[Callable[[str], Any], ...], ...]] = {
     "eret": ((),),
     "udf": ((_number,),),
 }
-"""Every form: of each name the operands, in order."""
+"""The supported forms: the parsers of the operands in order, for each mnemonic."""
 
 
-def read(text: str) -> Instruction:
-    """The instruction in a text.  Raises ``UnknownError`` for a form that is not in ``FORMS``."""
+def parse(text: str) -> LitmusInstruction:
+    """Parse an instruction.  Raises ``UnknownInstructionError`` for a form that is not in ``FORMS``."""
     name, _, rest = text.strip().partition(" ")
     name = name.lower()
     parts = [part.strip() for part in _PART.findall(rest) if part.strip()]
@@ -194,11 +194,11 @@ def read(text: str) -> Instruction:
         name, parts = "b.cond", [name[2:], *parts]
     for form in FORMS.get(name, ()):
         if len(form) == len(parts):
-            return Instruction(name, tuple(operand(part) for operand, part in zip(form, parts, strict=True)))
-    raise UnknownError(text.strip())
+            return LitmusInstruction(name, tuple(operand(part) for operand, part in zip(form, parts, strict=True)))
+    raise UnknownInstructionError(text.strip())
 
 
-# --- Words ---------------------------------------------------------------------------------------------------------
+# --- encoding -----------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1)
@@ -209,72 +209,74 @@ def _capstone() -> Any:
 
 
 @lru_cache(maxsize=4096)
-def decode(word: int) -> Instruction:
-    """The instruction that a word is.  Raises ``UnknownError`` for one that is none of ``FORMS``."""
+def decode(word: int) -> LitmusInstruction:
+    """Decode a word.  Raises ``UnknownInstructionError`` for an instruction that is not in ``FORMS``."""
     if not word >> 16:
-        return Instruction("udf", (word,))
+        return LitmusInstruction("udf", (word,))
     for instruction in _capstone().disasm(word.to_bytes(4, "little"), 0, 1):
         text = f"{instruction.mnemonic} {instruction.op_str}".strip()
-        # Distances come as addresses, of which that of this instruction is 0.
-        return read(re.sub(r"#?0xffff[0-9a-f]{12}", lambda found: str(int(found[0].lstrip("#"), 0) - (1 << 64)), text))
+        # Capstone prints distances as addresses; this instruction is at address 0.
+        return parse(re.sub(r"#?0xffff[0-9a-f]{12}", lambda found: str(int(found[0].lstrip("#"), 0) - (1 << 64)), text))
     return UNDEFINED
 
 
-def encode(instruction: Instruction) -> int | None:
-    """The word that an instruction without a label is; None for one that nobody is expected to load."""
+def encode(instruction: LitmusInstruction) -> int | None:
+    """Encode an instruction without a label; None for one that no test is expected to load."""
     match instruction:
-        case Instruction("nop"):
+        case LitmusInstruction("nop"):
             return 0xD503201F
-        case Instruction("isb"):
+        case LitmusInstruction("isb"):
             return 0xD5033FDF
-        case Instruction("eret"):
+        case LitmusInstruction("eret"):
             return 0xD69F03E0
-        case Instruction("ret", operands):
+        case LitmusInstruction("ret", operands):
             register = operands[0] if operands else Register(30, True)
             return 0xD65F0000 | register.number << 5 if isinstance(register, Register) else None
-        case Instruction("b", (Target("", distance),)):
+        case LitmusInstruction("b", (BranchTarget("", distance),)):
             return 0x14000000 | distance & 0x3FFFFFF
-        case Instruction("bl", (Target("", distance),)):
+        case LitmusInstruction("bl", (BranchTarget("", distance),)):
             return 0x94000000 | distance & 0x3FFFFFF
-        case Instruction("b.cond", (str() as condition, Target("", distance))):
+        case LitmusInstruction("b.cond", (str() as condition, BranchTarget("", distance))):
             return 0x54000000 | (distance & 0x7FFFF) << 5 | CONDITIONS.index(condition)
-        case Instruction("cbz" | "cbnz" as name, (Register(number, wide), Target("", distance))):
+        case LitmusInstruction("cbz" | "cbnz" as name, (Register(number, wide), BranchTarget("", distance))):
             return 0x34000000 | wide << 31 | (name == "cbnz") << 24 | (distance & 0x7FFFF) << 5 | number
-        case Instruction("br" | "blr" as name, (Register(number),)):
+        case LitmusInstruction("br" | "blr" as name, (Register(number),)):
             return 0xD61F0000 | (name == "blr") << 21 | number << 5
-        case Instruction("mov" | "movz", (Register(number, wide), int() as value)) if 0 <= value < 1 << 16:
+        case LitmusInstruction("mov" | "movz", (Register(number, wide), int() as value)) if 0 <= value < 1 << 16:
             return 0x52800000 | wide << 31 | value << 5 | number
-        case Instruction("add" | "sub" as name, (Register(to, wide), Register(one), int() as value)) if (
+        case LitmusInstruction("add" | "sub" as name, (Register(to, wide), Register(one), int() as value)) if (
             0 <= value < 4096
         ):
             return 0x11000000 | wide << 31 | (name == "sub") << 30 | value << 10 | one << 5 | to
-        case Instruction("adr", (Register(number), Target("", distance))):
+        case LitmusInstruction("adr", (Register(number), BranchTarget("", distance))):
             return 0x10000000 | (distance & 0x7FFFF) << 5 | number
-        case Instruction("udf", (int() as value,)):
+        case LitmusInstruction("udf", (int() as value,)):
             return value
     return None
 
 
-def spelled(word: int) -> str | None:
-    """A word as herd prints an instruction: ``NOP``, or ``instr:"B .+12"``; None for one that is none."""
+def instruction_text(word: int) -> str | None:
+    """A word as herd prints an instruction: ``NOP`` or ``instr:"B .+12"``; None if it is not an instruction."""
+    if word >> 32:  # a 64-bit value
+        return None
     try:
         instruction = decode(word)
-    except UnknownError:
+    except UnknownInstructionError:
         return None
     if instruction.name == "udf" or encode(instruction) != word:
         return None
     if instruction.name == "nop":
         return "NOP"
-    words = [_spelled(operand) for operand in instruction.operands]
+    operands = [_operand_text(operand) for operand in instruction.operands]
     name = instruction.name.upper()
     if instruction.name == "b.cond":
-        name = f"B.{words.pop(0).upper()}"
-    return f'instr:"{" ".join([name, ",".join(words)]).strip()}"'
+        name = f"B.{operands.pop(0).upper()}"
+    return f'instr:"{" ".join([name, ",".join(operands)]).strip()}"'
 
 
-def _spelled(operand: Operand) -> str:
+def _operand_text(operand: Operand) -> str:
     match operand:
-        case Target("", distance):
+        case BranchTarget("", distance):
             return f".{4 * distance:+d}"
         case Register(number, wide):
             return f"{'X' if wide else 'W'}{'ZR' if number == 31 else number}"
@@ -283,11 +285,11 @@ def _spelled(operand: Operand) -> str:
     return str(operand)
 
 
-def word_of(text: str) -> int:
-    """The word of an instruction in a text.  Raises ``InputError`` for one that has none here."""
+def assemble(text: str) -> int:
+    """The word of an instruction text.  Raises ``InputError`` for an instruction that is not encoded here."""
     try:
-        word = encode(read(text))
-    except UnknownError as error:
+        word = encode(parse(text))
+    except UnknownInstructionError as error:
         raise InputError(f"no instruction {error}", expected="one of " + ", ".join(sorted(FORMS))) from None
     if word is None:
         raise InputError(f"instr:{text!r}", expected="an instruction whose word is known here")

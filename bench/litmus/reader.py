@@ -1,8 +1,7 @@
-"""Reading litmus tests of AArch64 in herd's format.
+"""The parser of AArch64 litmus tests in herd's format.
 
-A file has a first line with the architecture and the name, lines of its header, the initial state in braces, a table
-of programs, a column for each thread and for each fault handler, and a condition.  Every error names file, line and
-column.
+A file has a first line with architecture and name, header lines, the initial state in braces, a table of programs (a
+column for each thread and for each fault handler), and a condition.  Every error names file, line and column.
 """
 
 from __future__ import annotations
@@ -11,10 +10,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.litmus.condition import And, Condition, Constant, Fault, Is, Not, Or, Proposition, Quantifier, Reg, Where
-from bench.litmus.instructions import Instruction, Target, UnknownError, read, word_of
+from bench.litmus.condition import (
+    And,
+    Condition,
+    Constant,
+    Equals,
+    Fault,
+    Not,
+    Observable,
+    Or,
+    Proposition,
+    Quantifier,
+    ThreadRegister,
+)
+from bench.litmus.instructions import BranchTarget, LitmusInstruction, UnknownInstructionError, assemble, parse
 from bench.litmus.tokens import Tokens, place
-from bench.litmus.values import Code, Data, Value
+from bench.litmus.values import CodeAddress, DataAddress, Value
 from bench.support.errors import InputError
 
 _MOST_CHARACTERS = 1 << 20
@@ -27,42 +38,41 @@ _QUANTIFIED = re.compile(r"(?m)^[ \t]*(?:locations\b|filter\b|~?\s*exists\b|fora
 
 
 @dataclass(frozen=True)
-class Test:
-    """A test.
+class LitmusTest:
+    """A litmus test.
 
-    ``header`` by key; ``registers`` and ``memory`` at the start; ``programs[thread]``, its fault handler behind it;
-    ``ends[thread]``: where it ends, before the handler; ``labels[thread]`` by name; ``places`` of instructions (line
-    and column); ``arrays``: the names of locations that are arrays, with their length.
+    ``header`` by key; initial ``registers`` and ``memory``; ``programs[thread]``, followed by its fault handler;
+    ``ends[thread]``: the end of the program, before the handler; ``labels[thread]`` by name; ``places``: line and
+    column of each instruction; ``arrays``: the length of each location that is an array; ``words``: final states show
+    instruction words as numbers.
     """
-
-    __test__ = False  # pytest takes it for one of its own
 
     name: str
     file: str
     header: Mapping[str, str]
-    registers: Mapping[Reg, Value]
-    memory: Mapping[Data, Value]
-    programs: tuple[tuple[Instruction, ...], ...]
+    registers: Mapping[ThreadRegister, Value]
+    memory: Mapping[DataAddress, Value]
+    programs: tuple[tuple[LitmusInstruction, ...], ...]
     ends: tuple[int, ...]
     labels: tuple[Mapping[str, int], ...]
-    places: Mapping[Code, str]
+    places: Mapping[CodeAddress, str]
     condition: Condition
     arrays: Mapping[str, int]
     words: bool
 
     @property
     def cache_type(self) -> str:
-        """The architecture that its header asks for.  Raises ``InputError`` for a header that is not known."""
+        """The architecture that the header's CacheType names.  Raises ``InputError`` for an unknown one."""
         said = self.header.get("CacheType", "").lower().split()
         if not {*said} <= {"idc", "dic"}:
             found = f"CacheType={self.header['CacheType']}"
             raise InputError(found, file=self.file, expected="CacheType=IDC, DIC or both")
         return "armv8-dic" if "dic" in said else "armv8-idc" if said else "armv8"
 
-    def target(self, at: Code, target: Target) -> Code:
-        """Where a branch leads.  Raises ``InputError`` for a label that its thread does not have."""
+    def target(self, at: CodeAddress, target: BranchTarget) -> CodeAddress:
+        """The address of a branch target.  Raises ``InputError`` for a label that the thread does not have."""
         if not target.label:
-            return Code(at.thread, at.at + target.distance)
+            return CodeAddress(at.thread, at.at + target.distance)
         if target.label not in self.labels[at.thread]:
             raise InputError(
                 f"no label {target.label!r} on P{at.thread}",
@@ -70,11 +80,11 @@ class Test:
                 place=self.places.get(at, ""),
                 expected=f"one of {', '.join(self.labels[at.thread]) or 'none: it has no labels'}",
             )
-        return Code(at.thread, self.labels[at.thread][target.label])
+        return CodeAddress(at.thread, self.labels[at.thread][target.label])
 
 
-def read_litmus(text: str, file: str) -> Test:
-    """The test in a text.  Raises ``InputError``."""
+def read_litmus(text: str, file: str) -> LitmusTest:
+    """Parse a test.  Raises ``InputError``."""
     if len(text) > _MOST_CHARACTERS:
         raise InputError(f"{len(text)} characters", file=file, expected=f"a litmus test of at most {_MOST_CHARACTERS}")
     return _Reader(text, file).test()
@@ -83,16 +93,16 @@ def read_litmus(text: str, file: str) -> Test:
 class _Reader:
     def __init__(self, text: str, file: str) -> None:
         self._file = file
-        # A comment is as long in blanks, so that all places stay.
+        # Blanks replace comments, so that line and column of the rest stay.
         self._text = _COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
         self._labels: list[dict[str, int]] = []
-        self._places: dict[Code, str] = {}
+        self._places: dict[CodeAddress, str] = {}
         self._arrays: dict[str, int] = {}
 
     def _refuse(self, at: int, found: str, expected: str) -> InputError:
         return InputError(found, file=self._file, place=place(self._text, at), expected=expected)
 
-    def test(self) -> Test:
+    def test(self) -> LitmusTest:
         text = self._text
         begin = text.find("{")
         if begin < 0:
@@ -104,7 +114,7 @@ class _Reader:
         programs, ends = self._table(end + 1, last)
         registers, memory = self._initial(Tokens(text, begin + 1, end, self._file))
         condition = self._condition(Tokens(text, last, len(text), self._file))
-        return Test(
+        return LitmusTest(
             name,
             self._file,
             header,
@@ -121,19 +131,19 @@ class _Reader:
 
     def _header(self, text: str) -> tuple[str, dict[str, str]]:
         first, *lines = text.split("\n")
-        words = first.split(None, 1)
-        if not words or words[0] != "AArch64":
-            raise self._refuse(0, f"found {words[0] if words else 'nothing'!r}", "a test of AArch64")
-        if len(words) < 2:
+        fields = first.split(None, 1)
+        if not fields or fields[0] != "AArch64":
+            raise self._refuse(0, f"found {fields[0] if fields else 'nothing'!r}", "a test of AArch64")
+        if len(fields) < 2:
             raise self._refuse(len(first), "no name", "AArch64 and the name of the test")
         header = {}
         for line in lines:
             if found := _HEADER.fullmatch(line):
                 header[found[1]] = found[2]
-        return words[1].strip(), header
+        return fields[1].strip(), header
 
     def _closing(self, begin: int) -> int:
-        """The brace that closes the one at ``begin``."""
+        """The position of the brace that closes the one at ``begin``."""
         depth = 0
         for found in re.finditer(r"[{}]", self._text[begin:]):
             depth += 1 if found[0] == "{" else -1
@@ -146,7 +156,7 @@ class _Reader:
 
     # - programs
 
-    def _table(self, first: int, last: int) -> tuple[tuple[tuple[Instruction, ...], ...], tuple[int, ...]]:
+    def _table(self, first: int, last: int) -> tuple[tuple[tuple[LitmusInstruction, ...], ...], tuple[int, ...]]:
         rows: list[list[tuple[int, str]]] = []
         at = first
         for row in self._text[first:last].split(";")[:-1]:
@@ -166,13 +176,13 @@ class _Reader:
         threads = [thread for thread, handler in columns if not handler]
         if threads != list(range(len(threads))) or len(threads) > _MOST_THREADS or not threads:
             raise self._refuse(rows[0][0][0], f"threads {threads}", f"P0, P1, ... in order, at most {_MOST_THREADS}")
-        programs: list[list[Instruction]] = [[] for _ in threads]
+        programs: list[list[LitmusInstruction]] = [[] for _ in threads]
         self._labels = [{} for _ in threads]
         ends = [0] * len(threads)
-        for handler in (False, True):  # a handler lies behind its program
+        for handler in (False, True):  # a handler follows its program
             for number, (thread, is_handler) in enumerate(columns):
                 if is_handler is handler:
-                    if thread >= len(threads):
+                    if thread not in threads:
                         raise self._refuse(
                             rows[0][number][0], f"a handler of P{thread}", "one of a thread that there is"
                         )
@@ -191,7 +201,7 @@ class _Reader:
             raise self._refuse(at + len(cell) - len(cell.lstrip()), f"found {cell.strip()!r}", "P0, or P0.F")
         return int(found[1]), bool(found[2])
 
-    def _cell(self, thread: int, program: list[Instruction], at: int, cell: str) -> None:
+    def _cell(self, thread: int, program: list[LitmusInstruction], at: int, cell: str) -> None:
         while label := _LABELS.match(cell):
             if label[1] in self._labels[thread]:
                 raise self._refuse(at + label.start(1), f"label {label[1]!r} twice on P{thread}", "a label once")
@@ -202,21 +212,21 @@ class _Reader:
             return
         at += len(cell) - len(cell.lstrip())
         try:
-            instruction = read(" ".join(text.split()))
-        except UnknownError as error:
+            instruction = parse(" ".join(text.split()))
+        except UnknownInstructionError as error:
             raise self._refuse(
                 at,
                 f"no form {text!r}" + (f" ({error})" if str(error) != text else ""),
                 "an instruction that is known (docs/litmus.md)",
             ) from None
-        self._places[Code(thread, len(program))] = place(self._text, at)
+        self._places[CodeAddress(thread, len(program))] = place(self._text, at)
         program.append(instruction)
 
     # - initial state
 
-    def _initial(self, tokens: Tokens) -> tuple[dict[Reg, Value], dict[Data, Value]]:
-        registers: dict[Reg, Value] = {}
-        memory: dict[Data, Value] = {}
+    def _initial(self, tokens: Tokens) -> tuple[dict[ThreadRegister, Value], dict[DataAddress, Value]]:
+        registers: dict[ThreadRegister, Value] = {}
+        memory: dict[DataAddress, Value] = {}
         while tokens.peek().kind != "end":
             if tokens.took(";"):
                 continue
@@ -226,7 +236,7 @@ class _Reader:
             else:
                 where = self._place(tokens)
                 value = self._value(tokens) if tokens.took("=") else 0
-                if isinstance(where, Reg):
+                if isinstance(where, ThreadRegister):
                     registers[where] = value
                 else:
                     memory[where] = value
@@ -234,7 +244,7 @@ class _Reader:
                 tokens.take(";")
         return registers, memory
 
-    def _array(self, tokens: Tokens, memory: dict[Data, Value]) -> None:
+    def _array(self, tokens: Tokens, memory: dict[DataAddress, Value]) -> None:
         name = tokens.next().text
         tokens.take("[")
         self._arrays[name] = count = int(tokens.take_kind("number", "the length of an array").text, 0)
@@ -246,11 +256,11 @@ class _Reader:
             for number in range(count):
                 if number:
                     tokens.take(",")
-                memory[Data(name, 4 * number)] = self._value(tokens)
+                memory[DataAddress(name, 4 * number)] = self._value(tokens)
             tokens.take("}")
 
-    def _place(self, tokens: Tokens) -> Reg | Data:
-        """A register of a thread, or a location."""
+    def _place(self, tokens: Tokens) -> ThreadRegister | DataAddress:
+        """Parse a register of a thread, or a location."""
         if tokens.peek().kind == "number":
             thread = tokens.next()
             tokens.take(":")
@@ -258,7 +268,7 @@ class _Reader:
             found = re.fullmatch(r"[XWxw](\d{1,2})", register.text)
             if not found or int(found[1]) > 30 or not 0 <= int(thread.text, 0) < len(self._labels):
                 raise self._refuse(register.at, f"{thread.text}:{register.text}", "a register X0 .. X30 of a thread")
-            return Reg(int(thread.text, 0), int(found[1]))
+            return ThreadRegister(int(thread.text, 0), int(found[1]))
         bracket = tokens.took("[")
         name = tokens.take_kind("word", "a register or a location").text
         offset = 0
@@ -267,7 +277,7 @@ class _Reader:
             tokens.take("]")
         if bracket:
             tokens.take("]")
-        return Data(name, offset)
+        return DataAddress(name, offset)
 
     def _value(self, tokens: Tokens) -> Value:
         token = tokens.next()
@@ -278,7 +288,7 @@ class _Reader:
                 quoted = tokens.take_kind("string", "a text in quotes")
                 text = quoted.text.strip('"')
                 try:
-                    return word_of(text) if token.text == "instr" else self._label(*text.partition(":")[::2])
+                    return assemble(text) if token.text == "instr" else self._label(*text.partition(":")[::2])
                 except InputError as error:
                     raise self._refuse(quoted.at, f"{token.text}:{quoted.text}", str(error)) from None
             if re.fullmatch(r"P\d{1,2}", token.text) and tokens.took(":"):
@@ -288,20 +298,20 @@ class _Reader:
                 except InputError as error:
                     raise self._refuse(label.at, f"{token.text}:{label.text}", str(error)) from None
             if token.text == "NOP":
-                return word_of("NOP")
-            return Data(token.text)
+                return assemble("NOP")
+            return DataAddress(token.text)
         raise self._refuse(token.at, f"found {token.text!r}", 'a number, a location, P0:label or instr:"..."')
 
-    def _label(self, thread: str, label: str) -> Code:
+    def _label(self, thread: str, label: str) -> CodeAddress:
         number = int(thread[1:]) if re.fullmatch(r"P\d{1,2}", thread) else len(self._labels)
         if number >= len(self._labels) or label not in self._labels[number]:
             raise InputError("a label that there is")
-        return Code(number, self._labels[number][label])
+        return CodeAddress(number, self._labels[number][label])
 
     # - condition
 
     def _condition(self, tokens: Tokens) -> Condition:
-        shown: list[Where] = []
+        shown: list[Observable] = []
         if tokens.took("locations"):
             tokens.take("[")
             while not tokens.took("]"):
@@ -309,8 +319,8 @@ class _Reader:
                     continue
                 where = self._fault(tokens) if tokens.peek().text == "fault" else self._place(tokens)
                 tokens.took("*")
-                if isinstance(where, Data) and where.name in self._arrays and not where.offset:
-                    shown += [Data(where.name, 4 * number) for number in range(self._arrays[where.name])]
+                if isinstance(where, DataAddress) and where.name in self._arrays and not where.offset:
+                    shown += [DataAddress(where.name, 4 * number) for number in range(self._arrays[where.name])]
                 else:
                     shown.append(where)
             tokens.took(";")
@@ -358,10 +368,10 @@ class _Reader:
                 tokens.next()
                 return Constant(word == "true")
         if tokens.peek().text == "fault":
-            return Is(self._fault(tokens), 1)
+            return Equals(self._fault(tokens), 1)
         where = self._place(tokens)
         tokens.take("=")
-        return Is(where, self._value(tokens))
+        return Equals(where, self._value(tokens))
 
     def _fault(self, tokens: Tokens) -> Fault:
         tokens.take("fault")
@@ -377,7 +387,7 @@ class _Reader:
 
 
 def _skip_type(tokens: Tokens) -> None:
-    """The type of a declaration says nothing that is asked for here."""
+    """Skip the type of a declaration, which has no effect here."""
     while tokens.peek().kind == "word" and (tokens.peek(1).kind in ("word", "number") or tokens.peek(1).text == "*"):
         tokens.next()
     tokens.took("*")

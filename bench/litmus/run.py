@@ -1,13 +1,13 @@
-"""All final states of a litmus test."""
+"""The exhaustive exploration of a litmus test."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.litmus.condition import Condition, Where, holds, order_of, spoken_of
-from bench.litmus.machine import Machine, StoredError
-from bench.litmus.reader import Test
-from bench.litmus.values import Code, Value
+from bench.litmus.condition import Condition, Observable, holds, observables, sort_key
+from bench.litmus.machine import LitmusMachine, ModifiedCodeError
+from bench.litmus.reader import LitmusTest
+from bench.litmus.values import CodeAddress, Value
 from bench.machine.architecture import Rules
 from bench.support.errors import InputError
 
@@ -15,27 +15,27 @@ MOST_STATES = 2_000_000
 
 
 @dataclass(frozen=True)
-class Result:
-    """``finals``: each distinct final state, as far as the condition speaks of it, sorted; ``states`` explored."""
+class LitmusResult:
+    """``finals``: the distinct final states, sorted, as values of ``shown``; ``states``: the number explored."""
 
-    test: Test
-    shown: tuple[Where, ...]
+    test: LitmusTest
+    shown: tuple[Observable, ...]
     finals: tuple[tuple[Value, ...], ...]
     states: int
 
     @property
     def positive(self) -> int:
-        """Final states in which the proposition holds."""
+        """The number of final states in which the proposition holds."""
         return sum(self._holds(final) for final in self.finals)
 
     @property
     def negative(self) -> int:
-        """The others."""
+        """The number of the other final states."""
         return len(self.finals) - self.positive
 
     @property
     def validated(self) -> bool:
-        """Whether the condition is as the test has it: ``Ok``."""
+        """Whether the condition of the test holds (``Ok``)."""
         match self.test.condition.quantifier:
             case "exists":
                 return self.positive > 0
@@ -47,26 +47,28 @@ class Result:
         return holds(self.test.condition.proposition, dict(zip(self.shown, final, strict=True)))
 
 
-def shown_by(condition: Condition) -> tuple[Where, ...]:
-    """What the states of a test show."""
-    return tuple(sorted({*spoken_of(condition.proposition), *condition.shown}, key=order_of))
+def shown_by(condition: Condition) -> tuple[Observable, ...]:
+    """The observables in the final states of a test, sorted."""
+    return tuple(sorted({*observables(condition.proposition), *condition.shown}, key=sort_key))
 
 
-def run(test: Test, rules: Rules, *, max_states: int = MOST_STATES) -> Result:
-    """Explore a test.  Raises ``InputError`` for what it does that is not known here, and for too many states."""
+def run(test: LitmusTest, rules: Rules, *, max_states: int = MOST_STATES) -> LitmusResult:
+    """Explore a test.  Raises ``InputError`` for unsupported instructions, and for too many states."""
     shown = shown_by(test.condition)
-    units: frozenset[Code] = frozenset()
+    units: frozenset[CodeAddress] = frozenset()
     while True:
-        machine = Machine(test, rules, units)
+        machine = LitmusMachine(test, rules, units)
         try:
-            finals, states = _explored(machine, shown, max_states)
-        except StoredError as error:
+            finals, states = _explore(machine, shown, max_states)
+        except ModifiedCodeError as error:
             units |= {error.args[0]}
             continue
-        return Result(test, shown, finals, states)
+        return LitmusResult(test, shown, finals, states)
 
 
-def _explored(machine: Machine, shown: tuple[Where, ...], max_states: int) -> tuple[tuple[tuple[Value, ...], ...], int]:
+def _explore(
+    machine: LitmusMachine, shown: tuple[Observable, ...], max_states: int
+) -> tuple[tuple[tuple[Value, ...], ...], int]:
     start = machine.start()
     seen = {start}
     pending = [start]
@@ -74,9 +76,9 @@ def _explored(machine: Machine, shown: tuple[Where, ...], max_states: int) -> tu
     while pending:
         state = pending.pop()
         if machine.ended(state):
-            finals.add(tuple(machine.seen(state, where) for where in shown))
+            finals.add(tuple(machine.observed(state, where) for where in shown))
             continue
-        for following in machine.after(state):
+        for following in machine.successors(state):
             if following not in seen:
                 if len(seen) == max_states:
                     raise InputError(

@@ -1,4 +1,4 @@
-"""The words of a part of a litmus test, each with its place, and what goes wrong there."""
+"""The tokens of a litmus test, with line and column for errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """``kind``: string, number, word or sign; ``end`` for what comes after the last.  ``at``: where in the text."""
+    """A token of ``kind`` string, number, word, sign, or ``end`` after the last; ``at``: its position in the text."""
 
     kind: str
     text: str
@@ -26,13 +26,13 @@ class Token(NamedTuple):
 
 
 def place(text: str, at: int) -> str:
-    """Line and column of a position in a text, both from 1."""
+    """The line and column of a position in a text, both from 1."""
     before = text[:at]
     return f"line {before.count(chr(10)) + 1}, column {at - before.rfind(chr(10))}"
 
 
 class Tokens:
-    """The tokens of ``text[first:last]``, taken one after the other."""
+    """The tokens of ``text[first:last]``, consumed in order."""
 
     def __init__(self, text: str, first: int, last: int, file: str) -> None:
         self._text, self._file, self._next = text, file, 0
@@ -56,29 +56,29 @@ class Tokens:
         self._refuse(token.at, repr(token.text) if token.kind != "end" else "the end", expected)
 
     def peek(self, ahead: int = 0) -> Token:
-        """A token that comes, without taking it."""
+        """The next token, or one ``ahead`` of it, without consuming it."""
         return self._tokens[min(self._next + ahead, len(self._tokens) - 1)]
 
     def next(self) -> Token:
-        """Take the next token."""
+        """Consume the next token."""
         token = self.peek()
         self._next += 1
         return token
 
     def took(self, text: str) -> bool:
-        """Whether the next token was that, and was taken."""
+        """Consume the next token if it is ``text``; whether it was."""
         if self.peek().text != text or self.peek().kind == "string":
             return False
         self._next += 1
         return True
 
     def take(self, text: str) -> None:
-        """Take that token.  Raises ``InputError`` if another comes."""
+        """Consume the token ``text``.  Raises ``InputError`` if the next token is another one."""
         if not self.took(text):
             self.refuse(repr(text))
 
     def take_kind(self, kind: str, expected: str) -> Token:
-        """Take a token of that kind.  Raises ``InputError`` if another comes."""
+        """Consume a token of that kind.  Raises ``InputError`` if the next token is of another kind."""
         if self.peek().kind != kind:
             self.refuse(expected)
         return self.next()

@@ -1,4 +1,4 @@
-"""What registers and memory hold: numbers, and addresses of data and of code."""
+"""The values of registers and memory in a litmus test: numbers, data addresses and code addresses."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from typing import NamedTuple, TypeAlias
 from bench.support.errors import InputError
 
 
-class Data(NamedTuple):
+class DataAddress(NamedTuple):
     """The address ``offset`` bytes from a named location."""
 
     name: str
     offset: int = 0
 
 
-class Code(NamedTuple):
-    """The address of instruction number ``at`` of a thread's program, the end of it included."""
+class CodeAddress(NamedTuple):
+    """The address of instruction number ``at`` of a thread's program, or of its end."""
 
     thread: int
     at: int
 
 
-Value: TypeAlias = int | Data | Code
+Value: TypeAlias = int | DataAddress | CodeAddress
 
 
 def plus(value: Value, number: Value) -> Value:
-    """The sum.  Raises ``InputError`` for two addresses, and where an address of code is not that of an instruction."""
+    """The sum.  Raises ``InputError`` for two addresses, and for a code address that is not that of an instruction."""
     if isinstance(value, int):
         value, number = number, value
     if not isinstance(number, int):
@@ -33,7 +33,7 @@ def plus(value: Value, number: Value) -> Value:
     if isinstance(value, int):
         return value + number & 0xFFFF_FFFF_FFFF_FFFF
     signed = number - (1 << 64) if number >> 63 else number
-    if isinstance(value, Data):
+    if isinstance(value, DataAddress):
         return value._replace(offset=value.offset + signed)
     if signed % 4:
         raise InputError(f"{signed} bytes from an instruction", expected="a multiple of 4")

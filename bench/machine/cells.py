@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 Lines = tuple[tuple[int, ...], ...]
@@ -30,8 +29,3 @@ class Cells:
     warm: bool = False
     mmu_off: int = 0
     coherency: tuple[int, ...] = ()
-
-
-def members(line_of: Sequence[int], lines: int) -> Lines:
-    """The cells of each of so many lines, from the line of each cell."""
-    return tuple(tuple(cell for cell, line in enumerate(line_of) if line == number) for number in range(lines))

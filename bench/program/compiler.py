@@ -21,13 +21,12 @@ unit, but for a unit that crosses a line.  Such a unit is stored cell by cell.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from bench.hosts.profile import Flush as Recipe
-from bench.hosts.profile import Target
+from bench.hosts.profile import FlushRecipe, Target
 from bench.machine.actions import (
     AcquireLock,
     BeginTranslation,
@@ -44,11 +43,11 @@ from bench.machine.actions import (
     SyncAllCores,
     SyncContext,
 )
-from bench.machine.cells import Cells, members
+from bench.machine.cells import Cells
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Label, Model, Place, Step, rules_of
 from bench.program.effects import Call, LiveUnits, live_units, lock_names, refuse_unbalanced_locks
-from bench.program.layout import Layout, LayoutName, Span
+from bench.program.layout import CacheLines, Layout, LayoutName, Span
 from bench.scenarios import Role, Scenario
 from bench.translators.translator import Access, Code, GuestBits, Translator
 from strategies.evaluation import Stretch, ask
@@ -252,12 +251,12 @@ class Compiler:
     ) -> None:
         self.strategy = strategy
         self.scenario = scenario
-        self.recipe: Recipe = host.runs_as(translator.isa).flush
+        self.recipe: FlushRecipe = host.runs_as(translator.isa).flush
         self.codes = _codes(translator, scenario.tbs, tuple(accesses), guarded, guest_bits)
         surveyed = _survey(strategy, self.codes, scenario.flushes > 0)
         self.buffer, self._locks, self.live = surveyed.buffer, surveyed.locks, surveyed.live
-        self._iline = tuple(host.icache_line(core) for core in range(scenario.cores))
-        lines = {host.dcache_line, *self._iline}
+        ilines = [host.icache_line(core) for core in range(scenario.cores)]
+        lines = {host.dcache_line, *ilines}
         self._layout = Layout(layout, self.codes, alignment=translator.alignment, spacing=max(lines), offset=offset)
         live = {at for at in self.live.at if followed is None or at[1] in followed}
         self._cells: dict[tuple[int, int], tuple[int, ...]] = {}
@@ -274,14 +273,8 @@ class Compiler:
                         self._cell_masks.append(mask)
                         addresses.append(span.address)
                     self._cells[unit.tb, unit.offset] = tuple(numbers)
-        self._dlines = sorted({address // host.dcache_line for address in addresses})
-        self._ilines = tuple(sorted({address // line for address in addresses}) for line in self._iline)
-        self._dline_size = host.dcache_line
-        dline_of = tuple(self._dlines.index(address // host.dcache_line) for address in addresses)
-        iline_of = tuple(
-            tuple(known.index(address // line) for address in addresses)
-            for known, line in zip(self._ilines, self._iline, strict=True)
-        )
+        self._dlines = CacheLines(addresses, host.dcache_line)
+        self._ilines = tuple(CacheLines(addresses, line) for line in ilines)
         kept = tuple(tuple(unit for unit in code.whole if (unit.tb, unit.offset) in live) for code in self.codes)
         self._positions = tuple({unit.offset: n for n, unit in enumerate(units)} for units in kept)
         roles = {role: Program(self, role) for role in scenario.threads}
@@ -289,10 +282,10 @@ class Compiler:
         self.model = Model(
             cells=Cells(
                 final=tuple(finals),
-                dline_of=dline_of,
-                dline_cells=members(dline_of, len(self._dlines)),
-                iline_of=iline_of,
-                iline_cells=tuple(members(of, len(known)) for of, known in zip(iline_of, self._ilines, strict=True)),
+                dline_of=self._dlines.of,
+                dline_cells=self._dlines.cells,
+                iline_of=tuple(known.of for known in self._ilines),
+                iline_cells=tuple(known.cells for known in self._ilines),
                 units=tuple(tuple(self._cells[u.tb, u.offset] for u in units) for units in kept),
             ),
             rules=rules_of(host),
@@ -309,7 +302,7 @@ class Compiler:
     def _split(self, unit: Unit, line: int, byteorder: str) -> Iterator[tuple[Span, int]]:
         """The cells of a unit: the parts of it that lie in one line, with the bits of the unit that they hold."""
         whole = self._layout.unit(unit)
-        for block in whole.blocks(line):
+        for block in whole.lines(line):
             first = max(whole.address, block * line)
             last = min(whole.address + whole.size, (block + 1) * line)
             low = first - whole.address if byteorder == "little" else whole.address + whole.size - last
@@ -478,21 +471,16 @@ class Compiler:
         raise AssertionError(f"{operation} is lowered where it is met")
 
     def _get(self, unit: Unit) -> LoadUnit:
-        return LoadUnit(self._cells_of(unit), _present(self._layout.spans(unit), self._dline_size, self._dlines))
+        return LoadUnit(self._cells_of(unit), self._dlines.touched(self._layout.spans(unit)))
 
     def _touch(self, unit: Unit | None) -> IssueStore:
         spans = self._layout.spans(unit) if unit is not None else ()
         return IssueStore(
-            Stored(
-                (),
-                _present(spans, self._dline_size, self._dlines),
-                tuple(_present(spans, size, known) for size, known in zip(self._iline, self._ilines, strict=True)),
-            )
+            Stored((), self._dlines.touched(spans), tuple(known.touched(spans) for known in self._ilines))
         )
 
     def _clean(self, where: Unit | Region | Buffer) -> tuple[Action, ...]:
-        lines = _present(self._layout.spans(where), self._dline_size, self._dlines)
-        return tuple(CleanLine(line) for line in lines)
+        return tuple(CleanLine(line) for line in self._dlines.touched(self._layout.spans(where)))
 
     def _drop(self, where: Unit | Region | Buffer, scope: Scope, *, deferred: bool) -> tuple[Action, ...]:
         """One invalidation for each line of core 0; it reaches the line at that address on the others.
@@ -500,16 +488,16 @@ class Compiler:
         That is a loop that learned its line size once. A core with shorter lines keeps what lies between.
         """
         actions = []
-        size = self._iline[0]
-        for block in sorted({block for span in self._layout.spans(where) for block in span.blocks(size)}):
+        size = self._ilines[0].size
+        for block in sorted({block for span in self._layout.spans(where) for block in span.lines(size)}):
             at = (Span(block * size, 1),)
-            lines = tuple(_present(at, other, known) for other, known in zip(self._iline, self._ilines, strict=True))
+            lines = tuple(known.touched(at) for known in self._ilines)
             if any(lines):
                 actions.append(InvalidateLines(lines, scope, deferred))
         return tuple(actions)
 
     def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
-        """The host's own sequence (``bench.hosts.profile.Flush``)."""
+        """The host's own sequence (``bench.hosts.profile.FlushRecipe``)."""
         recipe = self.recipe
         if recipe.by == "nobody":
             return ()
@@ -517,7 +505,7 @@ class Compiler:
         if recipe.invalidate != "none":
             scope = Scope(recipe.invalidate)
             if recipe.whole_icache:
-                every = tuple(tuple(range(len(known))) for known in self._ilines)
+                every = tuple(known.all for known in self._ilines)
                 actions += (InvalidateLines(every, scope, recipe.deferred_to_move),)
             else:
                 actions += self._drop(where, scope, deferred=recipe.deferred_to_move)
@@ -557,12 +545,6 @@ def _label(frame: _Frame, operation: Operation) -> Label:
 
 OTHER = "another "
 """How the row of a write begins that goes to a live unit which is not followed."""
-
-
-def _present(spans: Iterable[Span], size: int, known: Sequence[int]) -> tuple[int, ...]:
-    """Which of the ``known`` lines of ``size`` bytes the spans touch, by their index in ``known``."""
-    touched = {block for span in spans for block in span.blocks(size)}
-    return tuple(number for number, block in enumerate(known) if block in touched)
 
 
 def _union(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:

@@ -33,9 +33,10 @@ from bench.machine.actions import (
     WaitFlag,
     digits,
 )
-from bench.machine.cells import Cells, members
+from bench.machine.cells import Cells
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Label, Model, Place, Step
+from bench.program.layout import CacheLines
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Protocol, Thread
 from bench.scenarios import Role, Scenario
@@ -152,27 +153,19 @@ class Lowering:
         )
         self.names = self._cell_names()
         self.cells = {name: self._cells(name) for name in protocol.addresses}
-        addresses = [protocol.addresses[name] for name in self.names]
-        self.data_lines = sorted({address.physical // host.data_line for address in addresses})
-        lines = [host.instruction_line(core) for core in range(host.cores)]
-        virtual = host.icache == "vipt"
-        at = [address.virtual if virtual else address.physical for address in addresses]
-        self.code_lines = [sorted({place // line for place in at}) for line in lines]
-        dline_of = tuple(self.data_lines.index(address.physical // host.data_line) for address in addresses)
-        iline_of = tuple(
-            tuple(known.index(place // line) for place in at)
-            for known, line in zip(self.code_lines, lines, strict=True)
-        )
+        self._dlines = CacheLines([protocol.addresses[name].physical for name in self.names], host.data_line)
+        at = [self._fetched_at(name) for name in self.names]
+        self._ilines = [CacheLines(at, host.instruction_line(core)) for core in range(host.cores)]
         self.programs = tuple(Program(self, number, thread) for number, thread in enumerate(protocol.threads))
         initial = tuple(self._value[protocol.initial[name]] for name in self.names)
         coherency = {**protocol.initial, **protocol.coherency}
         self.model = Model(
             cells=Cells(
                 final=initial,
-                dline_of=dline_of,
-                dline_cells=members(dline_of, len(self.data_lines)),
-                iline_of=iline_of,
-                iline_cells=tuple(members(of, len(known)) for of, known in zip(iline_of, self.code_lines, strict=True)),
+                dline_of=self._dlines.of,
+                dline_cells=self._dlines.cells,
+                iline_of=tuple(known.of for known in self._ilines),
+                iline_cells=tuple(known.cells for known in self._ilines),
                 units=tuple(self._executed(thread) for thread in protocol.threads),
                 warm=True,
                 mmu_off=sum(1 << core for core in protocol.mmu_off),
@@ -221,7 +214,12 @@ class Lowering:
         return LoadUnit((cell,), (self._data_line(name),))
 
     def _data_line(self, name: str) -> int:
-        return self.data_lines.index(self.protocol.addresses[name].physical // self.protocol.host.data_line)
+        return self._dlines.number(self.protocol.addresses[name].physical)
+
+    def _fetched_at(self, name: str) -> int:
+        """The address that indexes the instruction cache."""
+        address = self.protocol.addresses[name]
+        return address.virtual if self.protocol.host.icache == "vipt" else address.physical
 
     def action(self, operation: Operation) -> Action:
         """What an operation that observes nothing is to the machine."""
@@ -238,10 +236,10 @@ class Lowering:
             case "clean":
                 return CleanLine(self._data_line(operation.names[0]))
             case "invalidate":
-                return InvalidateLines(self._code_lines(operation.names[0]), _scope(operation), False)
+                at = self._fetched_at(operation.names[0])
+                return InvalidateLines(tuple((known.number(at),) for known in self._ilines), _scope(operation), False)
             case "invalidate-all":
-                every = tuple(tuple(range(len(known))) for known in self.code_lines)
-                return InvalidateLines(every, _scope(operation), False)
+                return InvalidateLines(tuple(known.all for known in self._ilines), _scope(operation), False)
             case "ipi":
                 return InterruptCores(lines=operation.word == "fence.i", own=False)
             case "migrate":
@@ -255,13 +253,6 @@ class Lowering:
             case "unlock":
                 return ReleaseLock(self._locks.index(operation.names[0]))
         raise AssertionError(f"{operation.verb} observes something")
-
-    def _code_lines(self, name: str) -> tuple[tuple[int, ...], ...]:
-        """The instruction line of a unit on each core."""
-        host = self.protocol.host
-        address = self.protocol.addresses[name]
-        at = address.virtual if host.icache == "vipt" else address.physical
-        return tuple((known.index(at // host.instruction_line(core)),) for core, known in enumerate(self.code_lines))
 
 
 def _scope(operation: Operation) -> Scope:

@@ -1,13 +1,13 @@
-"""Which accesses of an execution can make a difference to a cache, found out once for all simulations of it.
+"""The accesses that can change the state of a cache: filtered once for all simulations of an execution.
 
-An access to the line that was accessed last in its set hits, whatever the replacement, and changes nothing: that line
-is the last one in the order of the set already (``lru``), its tree points away from it already (``plru``), and the
-others do not look at hits.  Most accesses are of this kind: loops run from few lines.  What is left is the *stream*
-that each simulation goes through.  At a *stop*, where an event of some simulation may have dropped a line, nothing is
-known any more.
+An access to the line that was accessed last in its set hits under every replacement policy and changes no state: that
+line is the most recent of its set already (``lru``), the tree points away from it already (``plru``), and the other
+policies ignore hits.  Most accesses are of this kind, since loops run from few lines.  The accesses left are the
+*stream* that every simulation processes.  A *stop* is a position at which an event of some simulation may have
+invalidated a line; the filter forgets all lines there.
 
-Sets do not notice each other.  Where every cache has some address bit in its index, the lines with a 0 there and
-those with a 1 are two *sides* of the execution, each with a stream of its own, and may be simulated at the same time.
+Sets are independent.  Where every cache has a common address bit in its index, the lines with a 0 there and
+those with a 1 are two *halves* of the execution.  Each half has its own stream, and both are simulated in parallel.
 """
 
 from __future__ import annotations
@@ -17,21 +17,19 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.support.errors import InputError
 from bench.support.kernels import lean_kernel
 from bench.traces.successor import STOPPED, UNKNOWN_TB
+from bench.traces.trace import I64, U32
 
-I64: TypeAlias = npt.NDArray[np.int64]
-U32: TypeAlias = npt.NDArray[np.uint32]
 Int: TypeAlias = int | np.int64
 
 GUEST_DATA = 0xFFFF_FFFF
-"""In a stream: the guest loads a data line that it has not touched before."""
+"""Stream entry: the guest loads a data line that it has not accessed before."""
 
 _PIECE = 1 << 20
-"""Accesses of a piece of one side's stream, at most: 8 MiB with the times."""
+"""The maximum number of accesses in a piece of one half's stream: 8 MiB with the times."""
 _PER_THOUSAND = 1000
 
 _POSITION, _STOP, _CREDIT, _PASSED, _DATA_LINES, _NEXT, _STREAMED = range(7)
@@ -41,10 +39,10 @@ _STOPPED_FROM, _TB, _UNKNOWN_TB = np.uint32(STOPPED), np.uint32(UNKNOWN_TB), int
 _GUEST_DATA, _NO_LINE = np.uint32(GUEST_DATA), np.uint32(GUEST_DATA)
 
 
-class Sides(NamedTuple):
-    """How lines are told apart: bits ``code_shift`` of an instruction line and ``data_shift`` of a data line.
+class Halves(NamedTuple):
+    """The bit of a line number that selects the half: ``code_shift`` for instructions, ``data_shift`` for data.
 
-    ``mask`` is 1 for two sides, and 0 for one, to which every line belongs.
+    ``mask`` is 1 for two halves and 0 for a single one that holds every line.
     """
 
     mask: int
@@ -60,7 +58,7 @@ def _stream(
     latest: U32,
     guest_data_lines: Int,
     longest: Int,
-    sides: Sides,
+    halves: Halves,
     accesses: U32,
     when: U32,
     bounds: I64,
@@ -68,16 +66,16 @@ def _stream(
     carried: I64,
     totals: I64,
 ) -> Int:
-    """Append to the streams until the words are done or there is no more room; the first word that names no TB, or -1.
+    """Append to the streams until the words or the room end.  Returns the first word that names no TB, or -1.
 
-    ``latest``: the line accessed last in each set.  ``bounds``: where in each stream each stop is.
+    ``latest``: the line accessed last in each set.  ``bounds``: the index of each stop in each stream.
     """
     base = carried[_POSITION]
     stop = carried[_STOP]
     credit = carried[_CREDIT]
     here = carried[_NEXT]
     mask = np.uint32(latest.shape[0] - 1)
-    # Lines of side 0, and of side 1.
+    # The number of lines of half 0 and of half 1.
     left: Int = 0
     right: Int = 0
     passed: Int = 0
@@ -119,24 +117,24 @@ def _stream(
             executions += 1
             for number in range(first, last + 1):
                 line = np.uint32(number)
-                side = (number >> sides.code_shift) & sides.mask
-                at = right if side else left
-                accesses[side, at] = line
-                when[side, at] = np.uint32(lines)
+                half = (number >> halves.code_shift) & halves.mask
+                at = right if half else left
+                accesses[half, at] = line
+                when[half, at] = np.uint32(lines)
                 lines += 1
                 matters = np.int64(latest[line & mask] != line)
                 latest[line & mask] = line
-                right += matters & side
-                left += matters & (1 - side)
+                right += matters & half
+                left += matters & (1 - half)
             credit += guest_data_lines
             while credit >= _PER_THOUSAND:
                 credit -= _PER_THOUSAND
-                side = (data_lines >> sides.data_shift) & sides.mask
-                at = right if side else left
-                accesses[side, at] = _GUEST_DATA
-                when[side, at] = np.uint32(lines)
-                right += side
-                left += 1 - side
+                half = (data_lines >> halves.data_shift) & halves.mask
+                at = right if half else left
+                accesses[half, at] = _GUEST_DATA
+                when[half, at] = np.uint32(lines)
+                right += half
+                left += 1 - half
                 data_lines += 1
             here += 1
     totals[_EXECUTIONS] += executions
@@ -153,11 +151,11 @@ def _stream(
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of one side's stream.
+    """A piece of one half's stream.
 
-    ``accesses``: instruction lines, or ``GUEST_DATA``; ``when``: how many lines, of all sides, were accessed before
-    each, modulo 2^32.  ``stops``: the positions of the stops in it, ``bounds`` where in ``accesses`` each of them is,
-    and ``stopped`` how many lines were accessed before.
+    ``accesses``: instruction lines, or ``GUEST_DATA``; ``when``: the number of lines of both halves that were accessed
+    before each, modulo 2^32.  ``stops``: the positions of the stops; ``bounds``: the index of each in ``accesses``;
+    ``stopped``: the number of lines accessed before each.
     """
 
     accesses: U32
@@ -168,21 +166,19 @@ class Piece:
 
 
 class Accesses:
-    """The streams of an execution, in pieces; the totals are complete when they have all been taken.
+    """The streams of an execution, in pieces; the totals are complete when the pieces are exhausted.
 
     ``spans``: the first and the last instruction line of each TB; ``sets`` of the instruction cache; ``stops``:
-    positions, ascending, each after the execution of that number.  ``most_data_lines``: how many may be loaded.
-
-    ``executions``, ``stopped``, ``unknown``: words that ran, did not, or name no known TB; ``lines`` accessed.
+    ascending positions, each after the execution of that number; ``most_data_lines``: the limit of guest data lines.
     """
 
     def __init__(
-        self, spans: U32, sets: int, stops: I64, sides: Sides, guest_data_lines: int, most_data_lines: int
+        self, spans: U32, sets: int, stops: I64, halves: Halves, guest_data_lines: int, most_data_lines: int
     ) -> None:
         self._spans = spans
         self._latest = np.full(sets, _NO_LINE, np.uint32)
         self._stops = stops
-        self._sides = sides
+        self._halves = halves
         self._guest_data_lines = guest_data_lines
         self._most_data_lines = most_data_lines
         self._carried = np.zeros(_STREAMED + 2, np.int64)
@@ -190,33 +186,33 @@ class Accesses:
 
     @property
     def executions(self) -> int:
-        """Words that ran."""
+        """The number of TB executions."""
         return int(self._totals[_EXECUTIONS])
 
     @property
     def stopped(self) -> int:
-        """Words of TBs that were announced and did not run."""
+        """The number of TB executions that were announced and did not run."""
         return int(self._totals[_STOPPED])
 
     @property
     def unknown(self) -> int:
-        """Words that ran and name no known TB."""
+        """The number of executions whose TB is not in the trace."""
         return int(self._totals[_UNKNOWN])
 
     @property
     def lines(self) -> int:
-        """Accesses, those that make no difference too."""
+        """The number of line accesses, those that were filtered out included."""
         return int(self._totals[_LINES])
 
     @property
     def length(self) -> int:
-        """Words taken."""
+        """The number of execution words read."""
         return int(self._carried[_POSITION])
 
     def pieces(self, chunks: Iterable[U32]) -> Iterator[tuple[Piece, ...]]:
-        """The streams, one for each side, of the executions in ``chunks``, which are taken one at a time.
+        """The streams, one for each half, of the executions in ``chunks``, which are read one at a time.
 
-        Bits 0-23 of a word: TB id (0xffffff unknown), 24-30 thread, 31 stopped at entry, that is, did not run.
+        Bits 0-23 of a word: TB id (0xffffff: unknown); 24-30: thread; 31: stopped at entry, not run.
         Raises ``InputError`` for a word that names no TB, and for too many guest data lines.
         """
         spans, carried = self._spans, self._carried
@@ -224,7 +220,7 @@ class Accesses:
         longest += self._guest_data_lines // _PER_THOUSAND + 1
         for words in chunks:
             before = self.length
-            # No line is newly touched twice: the sweep must not come round.
+            # The sweep must not wrap: no line is accessed for the first time twice.
             most = carried[_DATA_LINES] + words.size * self._guest_data_lines // _PER_THOUSAND
             if most >= self._most_data_lines:
                 raise InputError(
@@ -246,7 +242,7 @@ class Accesses:
                     self._latest,
                     self._guest_data_lines,
                     longest,
-                    self._sides,
+                    self._halves,
                     accesses,
                     when,
                     bounds,
@@ -263,13 +259,13 @@ class Accesses:
                 passed = int(carried[_PASSED])
                 yield tuple(
                     Piece(
-                        accesses[side, : carried[_STREAMED + side]],
-                        when[side, : carried[_STREAMED + side]],
+                        accesses[half, : carried[_STREAMED + half]],
+                        when[half, : carried[_STREAMED + half]],
                         self._stops[first : first + passed],
-                        bounds[side, :passed],
+                        bounds[half, :passed],
                         stopped[:passed],
                     )
-                    for side in range(self._sides.mask + 1)
+                    for half in range(self._halves.mask + 1)
                 )
                 if carried[_NEXT] == words.size:
                     break

@@ -1,6 +1,6 @@
-"""What a replay counts: accesses and misses by who makes them, and what moves between the levels.
+"""The counters of a replay: accesses and misses by source, and transfers between the cache levels.
 
-``bench/replay/kernel.py`` is compiled with the columns in this order, and kept until that file changes: touch it too.
+``bench/replay/kernel.py`` is compiled with the columns in this order.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a replay counted.
+    """The counters of one replay.
 
-    ``executions`` are TBs that ran, ``stopped`` those announced that did not,
-    ``unknown`` those whose translation is not in the trace (they touch nothing).
+    ``executions``: TBs that ran; ``stopped``: TBs that were announced and did not run; ``unknown``: executions whose
+    TB is not in the trace (they access nothing).
 
-    Accesses, in lines, by who makes them: ``code`` (TBs), ``translator_code``,
-    ``translator_data``, ``load`` and ``store`` (events), ``guest_data`` (the sweep).
-    ``..._misses`` missed in the L1; ``..._memory`` of these were filled from memory,
-    the others from the L2.  A store that is passed on fills nothing.
+    Accesses, in lines, by source: ``code`` (TBs), ``translator_code``, ``translator_data``, ``load`` and ``store``
+    (events), ``guest_data`` (the sweep).  ``..._misses`` missed in the L1; ``..._memory`` of these were filled from
+    memory, the others from the L2.  A store that is passed on fills no line.
 
     ``passed_on``     stores passed on to the next level
-    ``written_back``  dirty data lines written to the next level because another line took their frame
+    ``written_back``  dirty data lines written to the next level on eviction
     ``cleaned``       dirty data lines written to the next level by a ``CLEAN``
     ``invalidated``   instruction lines that an ``INVALIDATE`` or ``INVALIDATE_ALL`` found and dropped
     ``snooped``       instruction lines that a store dropped
-    ``memory_writes`` writes that reached memory, from the last level of cache
+    ``memory_writes`` writes from the last cache level to memory
     """
 
     executions: int
@@ -58,8 +57,8 @@ class Counts:
     memory_writes: int
 
     def __sub__(self, baseline: Counts) -> Counts:
-        """What came on top of ``baseline``, a replay of the same trace without these events.
+        """The difference from ``baseline``, a replay of the same trace without these events.
 
-        ``code_misses`` is then the refills that the events caused; it can be negative where they spared some.
+        Its ``code_misses`` are the refills that the events caused; they are negative where the events saved some.
         """
         return Counts(*(a - b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(baseline), strict=True)))

@@ -1,4 +1,4 @@
-"""What strategies make the caches do besides running TBs."""
+"""The cache events of a replay besides the execution of TBs: stores, maintenance, runs of the translator."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.hosts.profile import Host
+from bench.program.layout import line_range
 from bench.support.errors import InputError
+from bench.traces.trace import I64
 
-I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 
 MOST_CODE = 1 << 30
-"""Bytes of code buffer; the kernel's directory holds a byte for every line of it in each cache."""
+"""The largest code buffer in bytes; the kernel's directory holds a byte for each of its lines in each cache."""
 
 
-class Kind(enum.IntEnum):
-    """What happens at an event; lines are those of the cache in question, and successive.
+class EventKind(enum.IntEnum):
+    """The kind of an event, on ``count`` successive lines of the cache concerned.
 
     ``STORE``           one store into each of ``count`` data lines
     ``LOAD``            one load from each of ``count`` data lines
-    ``CLEAN``           write each of ``count`` data lines that is dirty to the next level; it stays, clean
+    ``CLEAN``           write each dirty one of ``count`` data lines to the next level; it stays, clean
     ``INVALIDATE``      drop each of ``count`` instruction lines
-    ``INVALIDATE_ALL``  drop every instruction line (address and count do not matter)
-    ``TRANSLATE``       the translator runs ``count`` times over its own code and data (the address does not matter)
+    ``INVALIDATE_ALL``  drop every instruction line (address and count are ignored)
+    ``TRANSLATE``       the translator runs ``count`` times over its own code and data (the address is ignored)
 
     A flush of the whole code buffer is a ``CLEAN`` and an ``INVALIDATE`` of all its lines.
     """
@@ -42,10 +43,10 @@ class Kind(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What a strategy makes the caches do, in time order: arrays of equal length.
+    """The cache events of a strategy in time order: arrays of equal length.
 
-    ``position``  index of the execution after which it happens, ascending; -1: before the first
-    ``kind``      a ``Kind``
+    ``position``  index of the execution that the event follows, ascending; -1: before the first
+    ``kind``      a ``EventKind``
     ``address``   a byte of the first line
     ``count``     lines (``TRANSLATE``: runs)
     """
@@ -64,14 +65,14 @@ class Events:
         return cls(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
 
     def end_on(self, host: Host) -> int:
-        """How far they reach into the code buffer of ``host``, in bytes.
+        """The end of the part of the code buffer that the events access on ``host``, in bytes.
 
         Raises ``InputError`` for events that are out of order or outside 0 .. 1 GiB.
         """
         previous = np.concatenate((np.full(min(1, len(self)), -1), self.position[:-1]))
         for bad, found, expected in (
             (self.position < previous, self.position, "ascending positions from -1 on"),
-            (self.kind >= len(Kind), self.kind, f"a kind below {len(Kind)}"),
+            (self.kind >= len(EventKind), self.kind, f"a kind below {len(EventKind)}"),
             ((self.count < 0) | (self.count > MOST_CODE), self.count, f"a count within 0 .. {MOST_CODE}"),
         ):
             rows = np.flatnonzero(bad)
@@ -79,8 +80,8 @@ class Events:
                 raise InputError(str(found[rows[0]]), place=f"event {int(rows[0])}", expected=expected)
         end = 0
         for kinds, line in (
-            ((Kind.STORE, Kind.LOAD, Kind.CLEAN), host.dcache.line),
-            ((Kind.INVALIDATE,), host.icache.line),
+            ((EventKind.STORE, EventKind.LOAD, EventKind.CLEAN), host.dcache.line),
+            ((EventKind.INVALIDATE,), host.icache.line),
         ):
             rows = np.flatnonzero(np.isin(self.kind, kinds) & (self.count > 0))
             first = self.address[rows] // line * line
@@ -97,7 +98,7 @@ class Events:
 
 
 def check_range(what: str, addresses: I64, sizes: I64) -> None:
-    """Raise ``InputError`` for the first of the ranges that is empty or not within the code buffer."""
+    """Raise ``InputError`` for the first range that is empty or outside the code buffer."""
     bad = np.flatnonzero((addresses < 0) | (sizes < 1) | (sizes > MOST_CODE) | (addresses > MOST_CODE - sizes))
     if bad.size:
         row = int(bad[0])
@@ -109,5 +110,6 @@ def check_range(what: str, addresses: I64, sizes: I64) -> None:
 
 
 def lines_spanned(address: I64, size: I64, line: int | I64) -> I64:
-    """How many lines of ``line`` bytes the ``size`` >= 1 bytes from each ``address`` on touch: an event's ``count``."""
-    return (address + size - 1) // line - address // line + 1
+    """The number of lines of ``line`` bytes that ``size`` >= 1 bytes at ``address`` touch: an event's ``count``."""
+    first, last = line_range(address, size, line)
+    return last - first + 1

@@ -1,9 +1,8 @@
-"""Where the translation blocks of a trace lie in a host's code buffer, and how much of them is rewritten.
+"""The layout of a trace's translation blocks in a host's code buffer, and the length that each retranslation rewrites.
 
-Traces hold the code of QEMU 7.2 for x86-64.  Three things differ on the host
-of 2011: the length of a block, which is scaled by a ratio; the alignment of
-blocks, 16 bytes and nothing between them; and the place of the slow paths,
-inline instead of at the end, which moves the end of the faulting operation.
+Traces hold the code of QEMU 7.2 for x86-64.  Three properties differ on a host of 2011: the length of a block, which
+is scaled by a ratio; the alignment of blocks, 16 bytes without gaps; and the place of the slow paths, inline instead
+of at the end, which moves the end of the faulting operation.
 """
 
 from __future__ import annotations
@@ -13,14 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.hosts.profile import Host
+from bench.program.layout import aligned, line_range, packed
+from bench.replay.parameters import CacheParameters
 from bench.replay.quantity import Quantity
 from bench.support.errors import InputError
-from bench.traces.trace import Blocks, Retranslations
+from bench.traces.trace import I64, Blocks, Retranslations
+from bench.translators.translator import Translator
 
-I64 = npt.NDArray[np.int64]
-
-BLOCK_ALIGNMENT = 16
+BLOCK_ALIGNMENT = Translator.alignment
 """Bytes; ``CODE_GEN_ALIGN`` in QEMU's exec-all.h of 2011."""
+
+PAGE = 1 << 20
+"""Bytes; the code buffer, the translator and the guest's data begin at multiples of it."""
 
 _README = "README of the recorded traces, section 5, ARM host code against x86-64 host code"
 _BYTES_PER_RECORDED_BYTE = {
@@ -60,8 +64,8 @@ class CodeBuffer:
 
     ``addresses``, ``sizes``  of each TB, int64, one row per TB; the buffer begins at address 0
     ``rewritten``             length that each retranslation rewrites from its TB's first byte, int64
-    ``unknown``               how many of ``rewritten`` were not recorded and are the default
-    ``default_share``         that default: this share of the TB's length
+    ``unknown``               how many of ``rewritten`` were not recorded and have the default value
+    ``default_share``         the default value, as a share of the TB's length
     ``scale``                 host bytes per recorded byte
     """
 
@@ -74,32 +78,51 @@ class CodeBuffer:
 
     @property
     def used(self) -> int:
-        """The end of the highest TB: the part of the code buffer that was ever in use, in bytes."""
+        """The end of the highest TB in bytes: the part of the code buffer that was ever in use."""
         return int((self.addresses + self.sizes).max(initial=0))
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryMap:
+    """The addresses behind the code buffer, in bytes: the translator's code, its data, and the guest's data."""
+
+    translator_code: int
+    translator_data: int
+    guest_data: int
+
+    @classmethod
+    def behind(cls, code_bytes: int, host: Host, parameters: CacheParameters) -> MemoryMap:
+        """The memory map of ``host`` with ``code_bytes`` of code buffer."""
+        code = aligned(code_bytes, PAGE)
+        data = aligned(code + parameters.translator_code_lines * host.icache.line, PAGE)
+        return cls(code, data, aligned(data + parameters.translator_data_lines * host.dcache.line, PAGE))
+
+
+def line_spans(addresses: I64, sizes: I64, line: int) -> I64:
+    """The first and the last line of each TB, one row per TB."""
+    return np.stack(line_range(addresses, sizes, line), axis=1)
+
+
 def host_scale(isa: str) -> Quantity:
-    """The length of a host's translations over that of the recorded ones (x86-64)."""
+    """The length of a host's translations relative to the recorded ones (x86-64)."""
     return _BYTES_PER_RECORDED_BYTE.get(isa, _OTHER_ISA)
 
 
 def lay_out(blocks: Blocks, retranslations: Retranslations, isa: str, *, as_recorded: bool = False) -> CodeBuffer:
     """Place ``blocks`` for a host that runs ``isa``.
 
-    TBs are packed in the order of their translation, beginning again at address
-    0 after each tb flush.  A rewritten length is recorded up to the end of the
-    faulting operation's fast path; with the slow paths inline it is
+    TBs are packed in the order of their translation, from address 0 again after each tb flush.  A rewritten length is
+    recorded up to the end of the faulting operation's fast path; with the slow paths inline it is
 
         recorded x host_bytes / fast_bytes x scale          (``estimate``)
 
-    and never more than the TB.  (The scale of the fast part alone cancels: a
-    share of the fast part becomes the same share of the whole.)  Where it was
-    not recorded it is ``default_share`` of the TB's length: the median share of
-    the known ones, or the whole TB where none is known.  ``as_recorded`` leaves
-    sizes and rewritten lengths unscaled and the slow paths where they were.
+    and at most the TB.  (The scale of the fast part alone cancels: a share of the fast part becomes the same share of
+    the whole.)  Where it was not recorded it is ``default_share`` of the TB's length: the median of the known shares,
+    or the whole TB where none is known.  ``as_recorded`` leaves sizes and rewritten lengths unscaled and the slow
+    paths where they were.
 
-    A duplicate TB that was thrown away keeps its place here (QEMU used it again).
-    Raises ``InputError`` for a TB without code or not in the order of flushes.
+    A discarded duplicate TB keeps its address here (QEMU used the room again).
+    Raises ``InputError`` for a TB without code or out of the order of flushes.
     """
     host = blocks.host_bytes.astype(np.int64)
     fast = blocks.fast_bytes.astype(np.int64)
@@ -141,8 +164,6 @@ def _check(blocks: Blocks, host: I64, fast: I64) -> None:
 
 
 def _packed(sizes: I64, epoch: npt.NDArray[np.uint32]) -> I64:
-    """Addresses of TBs of ``sizes`` bytes, each aligned, beginning again at 0 with each epoch (ascending)."""
-    room = -(-sizes // BLOCK_ALIGNMENT) * BLOCK_ALIGNMENT
-    before = np.cumsum(room) - room
-    first_of_epoch = np.searchsorted(epoch, epoch)
-    return before - before[first_of_epoch]
+    """The aligned addresses of TBs of ``sizes`` bytes, from 0 again with each ``epoch`` (ascending)."""
+    addresses = np.fromiter(packed(sizes.tolist(), BLOCK_ALIGNMENT), np.int64, sizes.size)
+    return addresses - addresses[np.searchsorted(epoch, epoch)]

@@ -1,4 +1,4 @@
-"""What a replay takes that neither the trace nor the host profile says."""
+"""The parameters of a replay that neither the trace nor the host profile gives."""
 
 from __future__ import annotations
 
@@ -90,15 +90,15 @@ _MOST = {
     "translator_data_lines": 1 << 20,
     "seed": (1 << 63) - 1,
 }
-"""The largest value that makes sense, or that the kernel can take."""
+"""The largest value that is meaningful, or that the kernel accepts."""
 _MOST_CYCLES = 10**12
 
 
 @dataclass(frozen=True, slots=True)
 class CacheParameters:
-    """What the cache simulation takes beside trace and host; ``seed`` is that of the ``random`` replacement.
+    """The parameters of the cache simulation; ``seed`` is that of the ``random`` replacement.
 
-    Lines, and for the guest's data lines per 1000 TB executions.  Raises ``InputError`` for one out of range.
+    Units: lines; for the guest's data, lines per 1000 TB executions.  Raises ``InputError`` for a value out of range.
     """
 
     guest_data_lines: int = int(GUEST_DATA_LINES.value)
@@ -115,19 +115,19 @@ class CacheParameters:
 class Parameters:
     """Parameters of a replay.
 
-    ``vcpus``            guest CPUs (or threads) that others are waited for or stopped among; None: the host's cores
+    ``vcpus``            guest CPUs (or threads) that stop or wait for each other; None: the host's cores
     ``as_recorded``      replay the recorded x86-64 blocks unscaled
     ``retranslation``    the translator's own work, cycles per host byte that it regenerates
     ``lookup``           cycles per guest instruction that a ``Lookup`` decodes, from the TB's first to the faulting one
-    ``encoding``         cycles per byte that a strategy keeps beside a TB, paid when the TB is translated
-    ``barrier``          cycles of a ``Barrier`` or ``Sync`` that no cache maintenance adjoins
-    ``contended_share``  the share of exclusive acquisitions that others want at the same time, 0 to 1
-    ``guest_data_lines``       data lines that the guest touches for the first time, per 1000 TB executions
+    ``encoding``         cycles per byte that a strategy stores in a side table when a TB is translated
+    ``barrier``          cycles of a ``Barrier`` or ``Sync`` that is not part of cache maintenance
+    ``contended_share``  the share of exclusive acquisitions that are contended, 0 to 1
+    ``guest_data_lines``       data lines that the guest accesses for the first time, per 1000 TB executions
     ``translator_code_lines``  instruction lines that a run of the translator fetches
-    ``translator_data_lines``  data lines that it accesses
-    ``seed``             where ``random`` replacement starts
+    ``translator_data_lines``  data lines that a run of the translator accesses
+    ``seed``             the seed of ``random`` replacement
 
-    The three counts of lines are simulated at their value, a whole number; their ranges enter the costs
+    The simulation uses the value of the three counts of lines, a whole number; their ranges enter the costs
     (``price.py``).  Raises ``InputError`` for a value out of range.
     """
 
@@ -152,13 +152,13 @@ class Parameters:
 
     @property
     def quantities(self) -> dict[str, Quantity]:
-        """Those with a range, by name: all but ``vcpus``, ``as_recorded`` and ``seed``."""
+        """The parameters with a range, by name: all but ``vcpus``, ``as_recorded`` and ``seed``."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, Quantity)}
 
     @property
     def caches(self) -> CacheParameters:
-        """What of it the cache simulation takes."""
+        """The parameters of the cache simulation."""
         return CacheParameters(
             guest_data_lines=int(self.guest_data_lines.value),
             translator_code_lines=int(self.translator_code_lines.value),
@@ -167,9 +167,9 @@ class Parameters:
         )
 
     def varied(self, settings: Sequence[str]) -> Parameters:
-        """The same with some set: ``lookup=40``, ``guest_data_lines=0``, ``seed=2``; what is set has no range.
+        """The same with ``settings`` applied: ``lookup=40``, ``seed=2``; a value that is set has no range.
 
-        Raises ``InputError`` for what is no parameter, or no value of it.
+        Raises ``InputError`` for an unknown parameter or a value out of range.
         """
         counts = {f.name for f in fields(CacheParameters)}
         changes: dict[str, Quantity | int] = {}
@@ -187,7 +187,7 @@ class Parameters:
 
 
 def described() -> tuple[tuple[str, str], ...]:
-    """What ``--parameter`` can set: each name, and its default with unit, range, tag and source."""
+    """The name of each parameter of a replay, and its default with unit, range, tag and source."""
     defaults = Parameters()
     texts = [(name, quantity.described) for name, quantity in defaults.quantities.items()]
     return (*texts, ("seed", f"{defaults.seed}, where random replacement starts: any integer from 0 to 2^63 - 1"))

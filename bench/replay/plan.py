@@ -1,10 +1,8 @@
-"""What a strategy's hooks do when one thread runs them, as steps on lines and counts of the rest.
+"""The plan of a strategy's hooks on one thread: accesses to lines, and counts of all other operations.
 
-The hooks are asked as ``check`` asks them (``strategies/evaluation.py``).  Their
-``Do`` is followed, and a ``Load`` is answered with what the data side holds:
-the unit's final value until the same hooks store another.  The operations of a
-hook depend on its argument alone, so that one plan serves every block of one
-kind, wherever it lies.
+The hooks are evaluated as ``check`` evaluates them (``strategies/evaluation.py``).  A ``Do`` is expanded.  A ``Load``
+returns what the data side holds: the unit's final value until the same hooks store another one.  The operations of a
+hook depend on its argument alone, so that one plan serves all blocks of a group, whatever their address.
 """
 
 from __future__ import annotations
@@ -15,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.hosts.profile import Flush as Recipe
-from bench.hosts.profile import Host
+from bench.hosts.profile import FlushRecipe, Host
 from bench.program.effects import Call, Locks, locks_after, refuse_held
-from bench.replay.events import Kind, lines_spanned
+from bench.program.layout import line_range
+from bench.replay.events import EventKind, lines_spanned
+from bench.traces.trace import I64
 from strategies.evaluation import ask
 from strategies.operations import (
     Acquire,
@@ -41,17 +39,15 @@ from strategies.operations import (
 from strategies.strategy import Strategy, StrategyError, place_of
 from strategies.writes import Buffer, Region, Unit
 
-I64: TypeAlias = npt.NDArray[np.int64]
-
 _MAINTENANCE = (Clean, Invalidate, Barrier, Sync)
-"""What a run of a strategy's own maintenance consists of."""
+"""The operations that a sequence of a strategy's own maintenance consists of."""
 _DEEPEST = 64
-"""Hooks within hooks, at most: a hook that runs itself is found out."""
+"""The depth limit of nested hooks, which detects a hook that runs itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Bytes ``start`` to ``end`` (exclusive; None: its end) of a block, or of the private buffer (``in_scratch``)."""
+    """Bytes ``start`` to ``end`` (exclusive; None: to its end) of a block, or of scratch memory (``in_scratch``)."""
 
     start: int
     end: int | None
@@ -59,27 +55,27 @@ class Extent:
 
     @property
     def last(self) -> int:
-        """Its end, or a number beyond that of any block."""
+        """The end, or a number beyond the end of every block."""
         return np.iinfo(np.int64).max if self.end is None else self.end
 
     def within(self, sizes: I64) -> tuple[I64, I64]:
-        """First byte and length in blocks of ``sizes`` bytes (``clipped``)."""
+        """The first byte and the length in blocks of ``sizes`` bytes (see ``clipped``)."""
         return clipped(self.start, self.last, sizes)
 
 
 def clipped(start: int | I64, end: int | I64, sizes: I64) -> tuple[I64, I64]:
-    """First byte and length of ``start`` to ``end`` in blocks of ``sizes`` bytes; what lies behind is the last byte."""
+    """The first byte and length of ``start`` to ``end`` in blocks of ``sizes`` bytes; beyond a block: its last byte."""
     first = np.minimum(start, sizes - 1)
     return first, np.maximum(np.minimum(end, sizes), first + 1) - first
 
 
 WHOLE = Extent(0, None)
 Locate: TypeAlias = Callable[[Unit | Region | Buffer], Extent | None]
-"""Where maintenance on something acts; None: on nothing that is ever executed."""
+"""Maps the target of maintenance to an extent; None where it is never executed."""
 
 
 def in_block(where: Unit | Region | Buffer) -> Extent | None:
-    """Where ``where`` lies in the block that the hooks were asked about (as ``check``: scratch memory is elsewhere)."""
+    """The extent of ``where`` in the block of the hooks; scratch memory is outside, as in ``check``."""
     if isinstance(where, Unit):
         return None if where.in_scratch else Extent(where.offset, where.offset + where.size)
     if isinstance(where, Region):
@@ -89,32 +85,32 @@ def in_block(where: Unit | Region | Buffer) -> Extent | None:
 
 @dataclass(frozen=True, slots=True)
 class LineStep:
-    """One ``kind`` of access to each line of ``extent``; ``halves``: half line prices of maintenance for each line."""
+    """An access of one ``kind`` to each line of ``extent``; ``halves``: half line prices of maintenance per line."""
 
-    kind: Kind
+    kind: EventKind
     extent: Extent
     halves: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How often something happens.
+    """The number of operations of each kind.
 
     ``stores``       stores, to live code or elsewhere
     ``code_lines``   instruction lines of live code that were stored to, each counted once in a plan
     ``cleaned``, ``invalidated``  lines that maintenance covers
     ``halves``       halves of the price of a maintained line (cleaned and invalidated)
-    ``calls``        flushes, and runs of a strategy's own maintenance
-    ``remotes``      of these, those that reach other cores
-    ``barriers``     barriers and synchronisations by themselves
+    ``calls``        flushes, and sequences of a strategy's own maintenance
+    ``remotes``      those of ``calls`` that reach other cores
+    ``barriers``     barriers and synchronisations outside such sequences
     ``sync_cores``   synchronisations of all cores
-    ``locks``        acquisitions
-    ``contended``    of these, exclusive ones that do not stop executors
-    ``stops``        of these, those that wait for executors to leave
-    ``lookups``      look-ups in a side table
-    ``decoded``      guest instructions that they decode
+    ``locks``        lock acquisitions
+    ``contended``    exclusive acquisitions that do not stop executors
+    ``stops``        acquisitions that wait for executors to leave
+    ``lookups``      side-table look-ups
+    ``decoded``      guest instructions that the look-ups decode
     ``regenerated``  host bytes that the translator generates again
-    ``encoded``      bytes put into a side table
+    ``encoded``      bytes stored in a side table
     """
 
     stores: int = 0
@@ -138,40 +134,42 @@ class Tally:
         return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     def times(self, count: int) -> Tally:
-        """``count`` times as often."""
+        """Every number times ``count``."""
         return Tally(*(getattr(self, name) * count for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What hooks do: accesses to lines in time order, and how often they do what needs no line (``fixed``)."""
+    """The effects of hooks: accesses to lines in time order, and the numbers of other operations (``fixed``)."""
 
     steps: tuple[LineStep, ...] = ()
     fixed: Tally = field(default_factory=Tally)
 
     @property
     def stores(self) -> bool:
-        """True if anything is stored at all."""
+        """Whether the plan stores anything."""
         return self.fixed.stores > 0
 
     @property
     def maintains(self) -> bool:
-        """True if cache lines are cleaned or invalidated."""
-        return any(step.kind in (Kind.CLEAN, Kind.INVALIDATE, Kind.INVALIDATE_ALL) for step in self.steps)
+        """Whether the plan cleans or invalidates cache lines."""
+        return any(
+            step.kind in (EventKind.CLEAN, EventKind.INVALIDATE, EventKind.INVALIDATE_ALL) for step in self.steps
+        )
 
     def tally(self, host: Host, addresses: I64, sizes: I64, instructions: I64, weights: I64) -> Tally:
-        """What the plan amounts to for blocks at ``addresses`` of ``sizes`` bytes, each run ``weights`` times.
+        """The tally of the plan for blocks at ``addresses`` of ``sizes`` bytes, each run ``weights`` times.
 
-        ``instructions`` are the guest instructions that a look-up decodes.
+        ``instructions``: the guest instructions that a look-up decodes in each.
         """
         runs = int(weights.sum())
         total = self.fixed.times(runs) + Tally(decoded=self.fixed.lookups * int(instructions @ weights))
         for step in self.steps:
-            if step.kind is Kind.INVALIDATE_ALL:
+            if step.kind is EventKind.INVALIDATE_ALL:
                 lines = runs * host.icache.sets * host.icache.ways
                 total += Tally(invalidated=lines)
-            elif step.kind in (Kind.CLEAN, Kind.INVALIDATE):
-                cleans = step.kind is Kind.CLEAN
+            elif step.kind in (EventKind.CLEAN, EventKind.INVALIDATE):
+                cleans = step.kind is EventKind.CLEAN
                 start, length = step.extent.within(sizes)
                 spanned = lines_spanned(addresses + start, length, (host.dcache if cleans else host.icache).line)
                 lines = int(spanned @ weights)
@@ -181,32 +179,31 @@ class Plan:
         return total + Tally(code_lines=int(self._code_lines(addresses, sizes, host.icache.line) @ weights))
 
     def _code_lines(self, addresses: I64, sizes: I64, line: int) -> I64:
-        """How many lines of each block are stored to."""
+        """The number of lines of each block that the plan stores to."""
         stored = sorted(
-            {step.extent for step in self.steps if step.kind is Kind.STORE and not step.extent.in_scratch},
+            {step.extent for step in self.steps if step.kind is EventKind.STORE and not step.extent.in_scratch},
             key=lambda extent: extent.start,
         )
         count = np.zeros_like(addresses)
         done = np.full_like(addresses, -1)
         for extent in stored:
             start, length = extent.within(sizes)
-            first = np.maximum((addresses + start) // line, done + 1)
-            last = (addresses + start + length - 1) // line
-            count += np.maximum(last - first + 1, 0)
+            first, last = line_range(addresses + start, length, line)
+            count += np.maximum(last - np.maximum(first, done + 1) + 1, 0)
             done = np.maximum(done, last)
         return count
 
 
-# --- asking the hooks ---------------------------------------------------------------------------------------------
+# --- hook evaluation ----------------------------------------------------------------------------------------------
 
 
 def _operations(
     strategy: Strategy, hook: str, argument: Any, memory: dict[tuple[bool, int, int], int], depth: int = 0
 ) -> list[tuple[str, Operation]]:
-    """The operations of a hook in order, each with the hook that asks for it; ``memory`` is what was stored so far."""
+    """The operations of a hook in order, each with the hook that contains it; ``memory``: values stored so far."""
     if depth > _DEEPEST:
         raise StrategyError(f"{place_of(strategy, hook)}: {_DEEPEST} hooks run one another; a hook must end")
-    # A list, since a generator for each hook within a hook would hand every operation up through all of them.
+    # A list: nested generators would pass every operation up through all levels.
     found: list[tuple[str, Operation]] = []
     history: tuple[int, ...] = ()
     while True:
@@ -230,7 +227,7 @@ def _operations(
 
 
 def executor_locks(strategy: Strategy, region: Region) -> Mapping[str, bool]:
-    """The locks that a thread holds while it executes a block: name -> shared."""
+    """The locks that a thread holds while it executes a block: name -> whether it is shared."""
     held: dict[str, bool] = {}
     for _, operation in _operations(strategy, "enter", region, {}):
         if isinstance(operation, Acquire):
@@ -242,9 +239,9 @@ def executor_locks(strategy: Strategy, region: Region) -> Mapping[str, bool]:
 
 @dataclass
 class _Lowering:
-    """A plan in the making."""
+    """Builds a plan from operations."""
 
-    recipe: Recipe
+    recipe: FlushRecipe
     executors: Mapping[str, bool]
     locate: Locate
     steps: list[LineStep] = field(default_factory=list)
@@ -259,15 +256,15 @@ class _Lowering:
             self.end_run()
         match operation:
             case Store():
-                self._touch(Kind.STORE, operation.unit)
+                self._touch(EventKind.STORE, operation.unit)
                 self.counts["stores"] += 1
             case Load():
-                self._touch(Kind.LOAD, operation.unit)
+                self._touch(EventKind.LOAD, operation.unit)
             case Clean(where):
-                self._maintain(Kind.CLEAN, where, 1)
+                self._maintain(EventKind.CLEAN, where, 1)
                 self.maintained = True
             case Invalidate(where, scope):
-                self._maintain(Kind.INVALIDATE, where, 1)
+                self._maintain(EventKind.INVALIDATE, where, 1)
                 self.maintained = True
                 self.broadcast |= scope is Scope.BROADCAST
             case Barrier() | Sync():
@@ -283,7 +280,7 @@ class _Lowering:
                 self.counts["lookups"] += 1
 
     def end_run(self) -> None:
-        """A run of a strategy's own maintenance ends: it costs what a flush does beside the lines."""
+        """End a sequence of a strategy's own maintenance: it costs as much as a flush besides the lines."""
         if self.maintained:
             self.counts.update(calls=1, remotes=self.broadcast)
         elif self.barriers:
@@ -291,8 +288,8 @@ class _Lowering:
         self.maintained = self.broadcast = False
         self.barriers = 0
 
-    def _touch(self, kind: Kind, unit: Unit) -> None:
-        """A store or a load; with its predecessor if that is of the same kind and ends where it begins, or later."""
+    def _touch(self, kind: EventKind, unit: Unit) -> None:
+        """Add a store or a load, merged with a predecessor of the same kind that it adjoins or overlaps."""
         start, end, in_scratch = unit.offset, unit.offset + unit.size, unit.in_scratch
         if self.steps:
             last = self.steps[-1]
@@ -308,38 +305,37 @@ class _Lowering:
                 return
         self.steps.append(LineStep(kind, Extent(start, end, in_scratch)))
 
-    def _maintain(self, kind: Kind, where: Unit | Region | Buffer, halves: int) -> None:
+    def _maintain(self, kind: EventKind, where: Unit | Region | Buffer, halves: int) -> None:
         extent = self.locate(where)
         if extent is not None:
             self.steps.append(LineStep(kind, extent, halves))
 
     def _flush(self, where: Region | Buffer) -> None:
-        """The host's own sequence (``bench.hosts.profile.Flush``); what it does to a line costs ``line`` in all."""
+        """Add the host's flush (``bench.hosts.profile.FlushRecipe``); all it does to a line costs ``line``."""
         recipe = self.recipe
         by_line = recipe.invalidate != "none" and not recipe.whole_icache
         halves = 1 if recipe.clean and by_line else 2
         if recipe.clean:
-            self._maintain(Kind.CLEAN, where, halves)
+            self._maintain(EventKind.CLEAN, where, halves)
         if recipe.invalidate != "none" and recipe.whole_icache:
-            self.steps.append(LineStep(Kind.INVALIDATE_ALL, WHOLE))
+            self.steps.append(LineStep(EventKind.INVALIDATE_ALL, WHOLE))
         elif by_line:
-            self._maintain(Kind.INVALIDATE, where, halves)
+            self._maintain(EventKind.INVALIDATE, where, halves)
         self.counts.update(calls=1, remotes=1)
 
 
 def plan(
     strategy: Strategy,
     calls: Iterable[Call],
-    recipe: Recipe,
+    recipe: FlushRecipe,
     *,
     executors: Mapping[str, bool] | None = None,
     locate: Locate = in_block,
 ) -> Plan:
-    """What the hooks ``calls`` do, one after the other, on a host that flushes by ``recipe``.
+    """The plan of the hooks ``calls`` in this order, on a host that flushes by ``recipe``.
 
-    ``executors`` are the locks that executing threads hold (``executor_locks``).
-    Raises ``StrategyError`` for what ``ask`` refuses, for hooks that run one another for ever, and for locks that
-    these very blocks leave unbalanced (``check`` looks at its own).
+    ``executors``: the locks that executing threads hold (``executor_locks``).
+    Raises ``StrategyError`` for a hook that ``ask`` rejects, for endless recursion of hooks, and for unbalanced locks.
     """
     lowering = _Lowering(recipe, executors or {}, locate)
     memory: dict[tuple[bool, int, int], int] = {}

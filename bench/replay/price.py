@@ -1,38 +1,37 @@
-"""What a strategy's operations cost on a host.
+"""The prices of a strategy's operations on a host.
 
 Every figure is the host's (``bench/hosts/profile.py``) or a parameter of the
-replay; nothing is keyed by a strategy's name.
+replay; no price depends on a strategy's name.
 
-``flush``   a ``Flush`` costs ``call`` + lines x ``line`` + ``remote``.  A run of a strategy's own ``Clean``,
+``flush``   A ``Flush`` costs ``call`` + lines x ``line`` + ``remote``.  A sequence of a strategy's own ``Clean``,
             ``Invalidate``, ``Barrier`` and ``Sync`` costs the same: ``call`` once, half of ``line`` for
             each line cleaned and for each line invalidated, ``remote`` once if an invalidation is broadcast.
-            (A flush that only cleans or only invalidates pays all of ``line`` for each.)  Barriers with no
-            maintenance beside them are priced one by one.
-``lock``    ``costs.lock``, taken and given back uncontended, for each acquisition, shared or not.
-``stop``    What other vCPUs cost, nothing at all if there is one: an acquisition that waits for executors to
-            leave costs ``costs.stop`` for each other vCPU, a ``SyncCores`` ``costs.sync_cores`` for each,
-            another exclusive acquisition ``costs.contended`` for each, times the share that is contended.  The
-            low end has them all answer at once.
+            (A flush that only cleans or only invalidates costs all of ``line`` for each.)  Barriers outside
+            such a sequence are priced one by one.
+``lock``    ``costs.lock``, an uncontended acquire and release, for each acquisition, shared or not.
+``stop``    The other vCPUs' share, 0 with one vCPU: an acquisition that waits for executors to leave costs
+            ``costs.stop`` for each other vCPU, a ``SyncCores`` ``costs.sync_cores`` for each, another
+            exclusive acquisition ``costs.contended`` for each, times the contended share.  At the low end all
+            other vCPUs answer at once.
 ``store_into_code``  ``costs.store_into_code`` for each line of live code that a retranslation (or another hook)
-            stores to.  The first store takes the line from the instruction caches; those that follow, before
-            the line is fetched again, find nothing to take.
+            stores to.  The first store takes the line from the instruction caches; later ones before the
+            next fetch find no copy.
 ``lookup``  ``Parameters.lookup`` for each guest instruction decoded.
 ``translate``  The translator's work: ``Parameters.retranslation`` for each byte generated again, ``encoding``
-            for each byte put into a side table.
+            for each byte stored in a side table.
 
-What is counted is known no better than what it is counted from, and is simulated once, with every assumption at
-its value.  Its range is an approximation that stands for further simulations at the ends of theirs:
+A count has the weakest tag of the figures that it is counted from.  It is simulated once, with every assumption at
+its nominal value.  Its range approximates simulations at the ends of their ranges:
 
-* What is in proportion to the code's length (bytes generated again, lines of a ``Flush`` or a ``Clean``, lines of live
-  code stored to, instructions executed, refills) has the range of the host's bytes per recorded byte
-  (``layout.host_scale``).  A line more or less at a block's ends, which does not grow with it, is ignored.
-* The refills that a strategy causes are as many times more or fewer as its translator's footprint can be larger or
-  smaller: as the lines of code, or, on a host with an L2, of code and data together, whichever has the wider range.
-  What the translator displaces cannot be more than a cache holds, so that this is wide where its footprint is
-  as large as the cache; it is narrow where the footprint leaves alone nearly all that is used again, and what a
-  flush invalidates itself does not depend on the footprint at all.
+* Counts in proportion to the code's length (bytes generated again, lines of a ``Flush`` or a ``Clean``, lines of live
+  code stored to, instructions executed, refills) have the range of the host's bytes per recorded byte
+  (``layout.host_scale``).  The partial line at each end of a block, which does not grow with it, is ignored.
+* The refills that a strategy causes scale with the translator's footprint: with its lines of code, or, on a host with
+  an L2, of code and data together, whichever has the wider range.  The translator cannot displace more than a cache
+  holds, so this range is too wide where its footprint is as large as the cache.  It is too narrow where the footprint
+  hardly displaces lines that are used again.  Lines that a flush itself invalidates do not depend on the footprint.
 * The guest's own data lines only decide which refills come from memory, and have no range here: on the default trace
-  and a Cortex-A9 the ends of theirs, 10 and 200, make the refills that ``unfixed`` causes 9 % and 5 % cheaper.
+  and a Cortex-A9 the ends of their range, 10 and 200, make the refills of ``unfixed`` 9 % and 5 % cheaper.
 """
 
 from __future__ import annotations
@@ -48,10 +47,10 @@ from bench.replay.quantity import Quantity
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The cost of one of each, in cycles.
+    """The unit price of each operation, in cycles.
 
-    ``lengths`` is how well the lengths are known that lines are counted from, and ``scale`` how many times
-    (low, high) longer they can be; ``footprint`` the same of what the translator takes of the caches.
+    ``lengths``: the tag of the code lengths that lines are counted from; ``scale``: their range relative to the value
+    (low, high); ``footprint``: the same of the translator's cache footprint.
     ``refill_l2`` is None on a host without an L2.
     """
 
@@ -111,7 +110,7 @@ class Prices:
         )
 
     def flush(self, tally: Tally) -> Cost:
-        """Cleaning, invalidating, and waiting for it."""
+        """Cleaning, invalidating, and waiting for completion."""
         return (
             self.call.times(tally.calls)
             + self._by_length(self.line).times(tally.halves / 2)
@@ -120,11 +119,11 @@ class Prices:
         )
 
     def locks(self, tally: Tally) -> Cost:
-        """Taking locks that nobody else wants."""
+        """Uncontended lock acquisitions."""
         return self.lock.times(tally.locks)
 
     def stops(self, tally: Tally) -> Cost:
-        """Stopping or waiting for other vCPUs; nothing if there are none."""
+        """Stopping other vCPUs or waiting for them; 0 without any."""
         return (
             self._others(self.stop).times(tally.stops)
             + self._others(self.sync_cores).times(tally.sync_cores)
@@ -132,16 +131,16 @@ class Prices:
         )
 
     def _others(self, one: Cost) -> Cost:
-        """All other vCPUs: at once at the low end, else one after the other."""
+        """The cost for all other vCPUs: in parallel at the low end, else one after the other."""
         others = self.vcpus - 1
         return Cost(one.low, one.nominal * others, one.high * others, one.tag) if others else NOTHING
 
     def stores_into_code(self, tally: Tally) -> Cost:
-        """Stores to lines that were or may be fetched, beside the stores themselves."""
+        """Stores to lines that were or may be fetched, without the stores themselves."""
         return self._by_length(self.store_into_code).times(tally.code_lines)
 
     def lookups(self, tally: Tally) -> Cost:
-        """Finding the guest state in a side table."""
+        """Looking up the guest state in a side table."""
         return self.lookup.tagged(self.lengths).times(tally.decoded)
 
     def translator(self, tally: Tally) -> Cost:
@@ -150,30 +149,30 @@ class Prices:
         return generated + self.encoding.tagged(self.lengths).times(tally.encoded)
 
     def caused(self, misses: float, from_memory: float, counted: Tag) -> Cost:
-        """The ``refills`` that a strategy causes, which depend on what its translator displaces."""
+        """The ``refills`` that a strategy causes; they depend on the translator's footprint."""
         return self.refills(misses, from_memory, counted).spread(*self.footprint)
 
     def refills(self, misses: float, from_memory: float, counted: Tag) -> Cost:
-        """``misses`` instruction lines, ``from_memory`` of them not in the L2; ``counted``: how well they are known."""
+        """Refills of ``misses`` instruction lines, ``from_memory`` of them not from the L2; ``counted``: their tag."""
         cost = self.refill_memory.tagged(counted).times(from_memory)
         if self.refill_l2 is not None:
             cost += self.refill_l2.tagged(counted).times(misses - from_memory)
         return cost.spread(*self.scale)
 
     def executed(self, host_bytes: int) -> Cost:
-        """``host_bytes`` bytes of host code, run with every cache hitting; instructions may be longer or shorter."""
+        """The execution of ``host_bytes`` bytes of host code without misses; the instruction length has a range."""
         length = self.instruction_bytes
         one = self.instruction
         per_byte = Cost(one.low / length.high, one.nominal / length.nominal, one.high / length.low, one.tag)
         return self._by_length(per_byte).tagged(length.tag).times(host_bytes)
 
     def _by_length(self, one: Cost) -> Cost:
-        """The cost of one of what is as many times more as the code is longer."""
+        """The unit price of something that is in proportion to the code's length."""
         return one.tagged(self.lengths).spread(*self.scale)
 
 
 def _footprint(host: Host, parameters: Parameters) -> tuple[float, float]:
-    """How many times smaller and larger the translator's part of the caches can be than it is simulated."""
+    """The low and the high end of the translator's cache footprint relative to the simulated one."""
     code, data = parameters.translator_code_lines, parameters.translator_data_lines
     low, high = code.ratios
     both = code.value + data.value

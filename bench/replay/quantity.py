@@ -1,4 +1,4 @@
-"""Numbers of the replay that are not counted but taken from somewhere, with their range, tag and source."""
+"""Sourced quantities of the replay, with range, tag and source."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Quantity:
 
     @property
     def ratios(self) -> tuple[float, float]:
-        """``low`` and ``high`` in terms of the value; both 1 for a value of 0, which scales nothing."""
+        """``low`` and ``high`` relative to the value; both 1 for a value of 0."""
         return (self.low / self.value, self.high / self.value) if self.value else (1.0, 1.0)
 
     @property
     def described(self) -> str:
-        """All of it on one line."""
+        """Value, unit, range, tag and source on one line."""
         return f"{self.value:g} {self.unit} ({self.low:g}..{self.high:g}), {self.tag}: {'; '.join(self.source)}"
 
     def given(self, name: str, text: str, most: float, *, whole: bool = False) -> Quantity:
-        """The same as ``--parameter name=text`` sets it, without a range.
+        """The same quantity with the value ``text`` of the parameter ``name``, and no range.
 
-        Raises ``InputError`` for text that is no number from 0 to ``most``, or no integer where it is to be ``whole``.
+        Raises ``InputError`` unless ``text`` is a number from 0 to ``most``, an integer if ``whole``.
         """
         return replace(
             self,
@@ -49,7 +49,7 @@ class Quantity:
 
 
 def parsed(name: str, text: str, most: float, *, whole: bool = False) -> float:
-    """The value of ``--parameter name=text``; raises as ``Quantity.given``."""
+    """The value ``text`` of the parameter ``name``; raises as ``Quantity.given``."""
     try:
         value = int(text) if whole else float(text)
         if not 0 <= value <= most:

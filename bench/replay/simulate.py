@@ -1,4 +1,4 @@
-"""Several simulations of one execution, side by side."""
+"""Simulating several variants of one execution, which differ by their events."""
 
 from __future__ import annotations
 
@@ -6,30 +6,24 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.hosts.profile import Cache, Host
-from bench.replay.accesses import Accesses, Piece, Sides
+from bench.replay.accesses import Accesses, Halves, Piece
 from bench.replay.counts import Counts
 from bench.replay.events import Events, check_range
-from bench.replay.kernel import COLUMNS, COUNTERS, NO_LINE, NOWHERE, REPLACEMENTS, Caches, Geometry, Shape, advance
+from bench.replay.kernel import COLUMNS, COUNTERS, NO_LINE, NOWHERE, REPLACEMENTS, CacheArrays, Geometry, Shape, advance
+from bench.replay.layout import PAGE, MemoryMap, line_spans
 from bench.replay.parameters import CacheParameters
-from bench.replay.variants import MOST_LANES, Lanes
+from bench.replay.variants import MOST_VARIANTS, Variants
 from bench.support.errors import InputError
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U32: TypeAlias = npt.NDArray[np.uint32]
-U64: TypeAlias = npt.NDArray[np.uint64]
+from bench.traces.trace import I64, U32, U64
 
 MOST_WAYS = {"lru": 16, "plru": 64, "round-robin": 64, "random": 64}
-"""The order of a set's ways is one 64-bit word, and so is the set of its invalid ways."""
+"""The order of a set's ways is one 64-bit word, and so is the mask of its invalid ways."""
 _AHEAD = 3
-"""Pieces that may wait for being gone through."""
-_PAGE = 1 << 20
-"""Bytes; the code buffer, the translator and the guest's data begin at multiples of it."""
+"""The number of pieces that may wait for a simulation."""
 
 
 def simulate(
@@ -37,34 +31,32 @@ def simulate(
 ) -> list[Counts]:
     """Replay an execution on ``host``, once with each of ``events``, the caches empty at the start.
 
-    ``addresses`` and ``sizes`` place each TB in the code buffer (bytes, one row
-    per TB id, as ``lay_out`` gives them).  ``chunks`` are the execution words in
-    order (``Accesses.pieces``).  They are taken once, and one at a time: memory depends on the
-    length of the code buffer, not on that of the execution.
+    ``addresses`` and ``sizes``: the place of each TB in the code buffer (bytes, one row per TB id, from ``lay_out``).
+    ``chunks``: the execution words in order (``Accesses.pieces``), read once and one chunk at a time: memory use
+    depends on the length of the code buffer, not on that of the execution.
 
-    Raises ``InputError`` for a TB outside 0 .. 1 GiB, a word that names no TB,
-    events that are out of order, outside 0 .. 1 GiB or after the end, and for
-    caches with more ways than ``MOST_WAYS`` says.
+    Raises ``InputError`` for a TB outside 0 .. 1 GiB, a word that names no TB, events that are out of order, outside
+    0 .. 1 GiB or after the end, and for caches with more ways than ``MOST_WAYS``.
     """
     check_range("TB", addresses, sizes)
     code_bytes = max([int((addresses + sizes).max(initial=0)), *(some.end_on(host) for some in events)])
     core = _Core(host, code_bytes, parameters)
-    groups = [Lanes.of(events[first : first + MOST_LANES]) for first in range(0, len(events), MOST_LANES)]
-    replays = [[_Replay(core, group, side) for side in range(core.sides.mask + 1)] for group in groups]
+    groups = [Variants.of(events[first : first + MOST_VARIANTS]) for first in range(0, len(events), MOST_VARIANTS)]
+    replays = [[_Replay(core, group, half) for half in range(core.halves.mask + 1)] for group in groups]
 
-    line = host.icache.line
-    spans = np.stack((addresses // line, (addresses + sizes - 1) // line), axis=1).astype(np.uint32)
+    spans = line_spans(addresses, sizes, host.icache.line).astype(np.uint32)
     stops = np.unique(np.concatenate([np.empty(0, np.int64), *(group.position for group in groups)]))
     accesses = Accesses(
-        spans, host.icache.sets, stops, core.sides, parameters.guest_data_lines, core.most_fresh - core.fresh
+        spans, host.icache.sets, stops, core.halves, parameters.guest_data_lines, core.most_fresh - core.fresh
     )
-    # The kernels run without the interpreter's lock: the next pieces are made while others are gone through.
+    # The kernels release the interpreter's lock: the next pieces are filtered while others are simulated.
     with ExitStack() as threads:
-        pools = [[threads.enter_context(ThreadPoolExecutor(1)) for _ in sides] for sides in replays]
+        pools = [[threads.enter_context(ThreadPoolExecutor(1)) for _ in halves] for halves in replays]
         pending: deque[Future[None]] = deque()
         for pieces in accesses.pieces(chunks):
-            for sides, pool in zip(replays, pools, strict=True):
-                pending += map(_submit, pool, sides, pieces)
+            for halves, pool in zip(replays, pools, strict=True):
+                for half, thread, piece in zip(halves, pool, pieces, strict=True):
+                    pending.append(thread.submit(half.advance, piece))
             while len(pending) > _AHEAD * len(groups) * len(pieces):
                 pending.popleft().result()
         for future in pending:
@@ -78,30 +70,26 @@ def simulate(
         "unknown": accesses.unknown,
         "code_lines": accesses.lines,
     }
-    rows = [sum((replay.counted() for replay in sides[1:]), sides[0].counted()) for sides in replays]
+    rows = [sum((replay.counted() for replay in halves[1:]), halves[0].counted()) for halves in replays]
     return [
         Counts(**(dict(zip(COUNTERS, row.tolist(), strict=True)) | whole))
-        for group, lanes in zip(groups, rows, strict=True)
-        for row in lanes[np.argsort(group.order)]
+        for group, variants in zip(groups, rows, strict=True)
+        for row in variants[np.argsort(group.order)]
     ]
 
 
-def _submit(thread: ThreadPoolExecutor, replay: _Replay, piece: Piece) -> Future[None]:
-    return thread.submit(replay.advance, piece)
-
-
 class _Replay:
-    """One side of several simulations: the caches, what has happened to them, and what is still to happen."""
+    """The simulation of one half of several variants: caches, and the position in the events."""
 
-    def __init__(self, core: _Core, lanes: Lanes, side: int) -> None:
-        self._lanes = lanes
-        self._caches = core.caches(len(lanes.order), side)
-        self._translator = core.translator(side)
-        self._carried = np.array([0, core.fresh + (side << core.sides.data_shift)])
+    def __init__(self, core: _Core, variants: Variants, half: int) -> None:
+        self._variants = variants
+        self._caches = core.caches(len(variants.order), half)
+        self._translator = core.translator(half)
+        self._carried = np.array([0, core.fresh + (half << core.halves.data_shift)])
 
     def advance(self, piece: Piece) -> None:
-        """Go through a piece of the stream."""
-        lanes = self._lanes
+        """Simulate a piece of the stream."""
+        variants = self._variants
         advance(
             self._caches,
             self._translator,
@@ -110,22 +98,22 @@ class _Replay:
             piece.stops,
             piece.bounds,
             piece.stopped,
-            lanes.position,
-            lanes.kind,
-            lanes.address,
-            lanes.count,
-            lanes.lanes,
+            variants.position,
+            variants.kind,
+            variants.address,
+            variants.count,
+            variants.variants,
             self._carried,
         )
 
     def counted(self) -> I64:
-        """The counts of each lane."""
+        """The counts of each variant."""
         counts = self._caches.counts.reshape(-1, COLUMNS)[:, : len(COUNTERS)]
         return np.add(counts[:-1], counts[-1:])
 
 
 class _Core:
-    """The shape of a core's caches, and the addresses of everything behind ``code_bytes`` of code buffer."""
+    """The shape of a core's caches, and the addresses of translator and guest data behind ``code_bytes`` of code."""
 
     def __init__(self, host: Host, code_bytes: int, parameters: CacheParameters) -> None:
         named = {"icache": host.icache, "dcache": host.dcache} | ({"l2": host.l2} if host.l2 else {})
@@ -139,26 +127,23 @@ class _Core:
                 )
         self._host = host
         self._levels = list(named.values())
-        self.sides = _sides(self._levels)
-        page = max(_PAGE, *(cache.line for cache in self._levels))
-        code = -(-code_bytes // page) * page
-        data = -(-(code + parameters.translator_code_lines * host.icache.line) // page) * page
-        fresh = -(-(data + parameters.translator_data_lines * host.dcache.line) // page) * page
-        self._translator_code = code // host.icache.line, parameters.translator_code_lines
-        self._translator_data = data // host.dcache.line, parameters.translator_data_lines
-        self._dense = [fresh // cache.line for cache in self._levels]
-        # A bit generator's raw stream is the same in every version of numpy.
-        self._luck = (np.random.PCG64(parameters.seed).random_raw(len(self._levels)) >> np.uint64(1)).tolist()
-        self.fresh = fresh // host.dcache.line
-        # Line numbers, of the cache with the shortest lines too, must stay below the number that means none.
+        self.halves = _halves(self._levels)
+        memory = MemoryMap.behind(code_bytes, host, parameters)
+        self._translator_code = memory.translator_code // host.icache.line, parameters.translator_code_lines
+        self._translator_data = memory.translator_data // host.dcache.line, parameters.translator_data_lines
+        self._dense = [memory.guest_data // cache.line for cache in self._levels]
+        # A bit generator's raw stream does not depend on numpy's version.
+        self._seeds = (np.random.PCG64(parameters.seed).random_raw(len(self._levels)) >> np.uint64(1)).tolist()
+        self.fresh = memory.guest_data // host.dcache.line
+        # Line numbers of all caches must stay below ``NO_LINE``.
         self.most_fresh = int(NO_LINE) * min(cache.line for cache in self._levels) // host.dcache.line
 
-    def caches(self, lanes: int, side: int) -> Caches:
-        """The caches, empty, of ``lanes`` simulations of one side."""
+    def caches(self, variants: int, half: int) -> CacheArrays:
+        """Empty caches for ``variants`` simulations of one half."""
         geometries: list[int] = []
         directory = row = frame = 0
         words = []
-        for cache, dense, luck in zip(self._levels, self._dense, self._luck, strict=True):
+        for cache, dense, seed in zip(self._levels, self._dense, self._seeds, strict=True):
             geometries += Geometry(
                 directory,
                 dense,
@@ -169,7 +154,7 @@ class _Core:
                 REPLACEMENTS.index(cache.replacement),
                 cache.ways.bit_length() - 1,
                 cache.line.bit_length() - 1,
-                luck,
+                seed,
             )
             words.append(_set_words(cache))
             directory += dense + 1
@@ -177,7 +162,7 @@ class _Core:
             frame += cache.sets * cache.ways
         host = self._host
         shape = Shape(
-            lanes,
+            variants,
             row,
             frame,
             len(self._levels),
@@ -185,24 +170,24 @@ class _Core:
             host.dcache.write_allocate,
             host.coherence.snoop.value == "all",
             *self._translator_data,
-            self.sides.mask,
-            side,
-            self.sides.code_shift,
-            self.sides.data_shift,
+            self.halves.mask,
+            half,
+            self.halves.code_shift,
+            self.halves.data_shift,
         )
-        return Caches(
-            sets=np.tile(np.concatenate(words), (lanes, 1)).ravel(),
-            tags=np.full(lanes * frame, NO_LINE, np.uint32),
+        return CacheArrays(
+            sets=np.tile(np.concatenate(words), (variants, 1)).ravel(),
+            tags=np.full(variants * frame, NO_LINE, np.uint32),
             ways_of=np.full(directory, NOWHERE, np.uint8),
-            counts=np.zeros((lanes + 1) * COLUMNS, np.int64),
+            counts=np.zeros((variants + 1) * COLUMNS, np.int64),
             numbers=np.array([*shape, *geometries], np.int64),
         )
 
-    def translator(self, side: int) -> U32:
-        """The translator's instruction lines on one side."""
+    def translator(self, half: int) -> U32:
+        """The translator's instruction lines in one half."""
         first, count = self._translator_code
         lines: U32 = np.arange(first, first + count, dtype=np.uint32)
-        return np.compress((lines >> self.sides.code_shift) & self.sides.mask == side, lines)
+        return np.compress((lines >> self.halves.code_shift) & self.halves.mask == half, lines)
 
 
 def _set_words(cache: Cache) -> U64:
@@ -211,13 +196,13 @@ def _set_words(cache: Cache) -> U64:
     return np.tile(np.array([order, (1 << cache.ways) - 1, 0, 0], np.uint64), (cache.sets, 1))
 
 
-def _sides(levels: Sequence[Cache]) -> Sides:
-    """Two sides by the highest address bit that is in the index of every cache, or one if there is none."""
+def _halves(levels: Sequence[Cache]) -> Halves:
+    """Two halves by the highest address bit in the index of every cache, or one if there is no such bit."""
     longest = max(cache.line for cache in levels)
-    # Pages are as long as both sides together, at least.
-    ways = min(_PAGE, *(cache.size // cache.ways for cache in levels))
+    # A page is at least as long as both halves together.
+    ways = min(PAGE, *(cache.size // cache.ways for cache in levels))
     if ways < 2 * longest:
-        return Sides(0, 0, 0)
+        return Halves(0, 0, 0)
     bit = ways.bit_length() - 2
     code, data = (cache.line.bit_length() - 1 for cache in levels[:2])
-    return Sides(1, bit - code, bit - data)
+    return Halves(1, bit - code, bit - data)

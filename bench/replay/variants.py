@@ -1,4 +1,4 @@
-"""What several simulations of one execution have in common: their events, merged."""
+"""Merging the events of several simulations of one execution."""
 
 from __future__ import annotations
 
@@ -11,37 +11,36 @@ import numpy.typing as npt
 
 from bench.replay.events import Events
 from bench.support.kernels import kernel
+from bench.traces.trace import I64, U64
 
-I64: TypeAlias = npt.NDArray[np.int64]
-U64: TypeAlias = npt.NDArray[np.uint64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 Int: TypeAlias = int | np.int64
 
-MOST_LANES = 32
-"""How many simulations can share what they have in common."""
+MOST_VARIANTS = 32
+"""The maximum number of simulations that share cache sets."""
 _NEVER = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
-    """The events of several simulations, the lanes, in an order in which each of them keeps its own.
+class Variants:
+    """The merged events of several simulations (variants); the order of events in each variant is kept.
 
-    ``position``, ``kind``, ``address``, ``count`` as in ``Events``; ``lanes``: bit n, it happens in lane n.
-    ``order``: which of the simulations each lane is.  Lane 0 is the one that has most in common with the others.
+    ``position``, ``kind``, ``address``, ``count`` as in ``Events``; ``variants``: bit n if the event is in variant n.
+    ``order``: the simulation of each variant.  Variant 0 is the one that has most events in common with the others.
     """
 
     position: I64
     kind: U8
     address: I64
     count: I64
-    lanes: U64
+    variants: U64
     order: tuple[int, ...]
 
     @classmethod
-    def of(cls, simulations: Sequence[Events]) -> Lanes:
-        """Merge the events of up to ``MOST_LANES`` simulations.
+    def of(cls, simulations: Sequence[Events]) -> Variants:
+        """Merge the events of up to ``MOST_VARIANTS`` simulations.
 
-        At each position, what some of them begin with alike is one row for all of them.
+        At each position, a common prefix of the events of some simulations becomes one row for all of them.
         """
         position, kind, address, count = (
             np.concatenate([getattr(events, name) for events in simulations])
@@ -49,28 +48,28 @@ class Lanes:
         )
         ends = np.cumsum([len(events) for events in simulations])
         chosen = np.empty(ends[-1], np.int64)
-        who = np.empty(ends[-1], np.uint64)
+        members = np.empty(ends[-1], np.uint64)
         common = np.zeros(len(simulations), np.int64)
-        rows = _merge(position, kind, address, count, ends, chosen, who, common)
+        rows = _merge(position, kind, address, count, ends, chosen, members, common)
         order = np.argsort(-common, kind="stable")
         chosen = chosen[:rows]
-        lanes = np.zeros(rows, np.uint64)
-        for lane, simulation in enumerate(order):
-            lanes |= (who[:rows] >> np.uint64(simulation) & np.uint64(1)) << np.uint64(lane)
-        return cls(position[chosen], kind[chosen], address[chosen], count[chosen], lanes, tuple(order.tolist()))
+        variants = np.zeros(rows, np.uint64)
+        for variant, simulation in enumerate(order):
+            variants |= (members[:rows] >> np.uint64(simulation) & np.uint64(1)) << np.uint64(variant)
+        return cls(position[chosen], kind[chosen], address[chosen], count[chosen], variants, tuple(order.tolist()))
 
 
 @kernel
-def _merge(position: I64, kind: U8, address: I64, count: I64, ends: I64, chosen: I64, who: U64, common: I64) -> Int:
-    """The number of rows; of each the event that stands for it is ``chosen``, and ``who`` takes part in it.
+def _merge(position: I64, kind: U8, address: I64, count: I64, ends: I64, chosen: I64, members: U64, common: I64) -> Int:
+    """Merge events.  Returns the number of rows; ``chosen``: the event of each row, ``members``: its simulations.
 
-    ``ends``: of each simulation's events.  ``common``: of each simulation, the others in its rows, added up.
+    ``ends``: the end of each simulation's events.  ``common``: for each simulation, the sum of the members of its rows.
     """
     simulations = ends.shape[0]
     following = np.empty(simulations, np.int64)
     for simulation in range(simulations):
         following[simulation] = ends[simulation - 1] if simulation else 0
-    # Of each simulation, the row it was in last; of each row of one place, the row before it.
+    # ``last``: the latest row of each simulation; ``before``: the predecessor of each row at one position.
     last = np.zeros(simulations, np.int64)
     before = np.zeros(simulations, np.int64)
     joined = np.zeros(simulations, np.int64)
@@ -105,9 +104,9 @@ def _merge(position: I64, kind: U8, address: I64, count: I64, ends: I64, chosen:
                     before[row - first] = last[simulation]
                     joined[row - first] = 0
                     chosen[row] = event
-                    who[row] = 0
+                    members[row] = 0
                     rows += 1
-                who[row] |= np.uint64(1) << np.uint64(simulation)
+                members[row] |= np.uint64(1) << np.uint64(simulation)
                 joined[row - first] += 1
                 last[simulation] = row
                 following[simulation] += 1

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.litmus.condition import Fault, Where, name_of, spelled
-from bench.litmus.instructions import spelled as instruction
-from bench.litmus.reader import Test
-from bench.litmus.run import Result
-from bench.litmus.values import Code, Data, Value
+from bench.litmus.condition import Fault, Observable, observable_text, proposition_text
+from bench.litmus.instructions import instruction_text
+from bench.litmus.reader import LitmusTest
+from bench.litmus.run import LitmusResult
+from bench.litmus.values import CodeAddress, DataAddress, Value
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 
 HERD = "herd"
@@ -23,7 +23,7 @@ _KINDS = {"exists": "Allowed", "~exists": "Forbidden", "forall": "Required"}
 class Judged:
     """A result on an architecture, and how long it took in seconds."""
 
-    result: Result
+    result: LitmusResult
     host: str
     seconds: float
 
@@ -35,7 +35,7 @@ class Judged:
         return "Allowed" if self.result.positive else "Forbidden"
 
 
-def observation(result: Result) -> str:
+def observation(result: LitmusResult) -> str:
     """``Never``, ``Sometimes`` or ``Always``."""
     return "Never" if not result.positive else "Always" if not result.negative else "Sometimes"
 
@@ -50,7 +50,7 @@ def as_block(judged: Judged) -> str:
         "Ok" if result.validated else "No",
         "Witnesses",
         f"Positive: {result.positive} Negative: {result.negative}",
-        f"Condition {condition.quantifier} ({spelled(condition.proposition, _Shown(test).atom)})",
+        f"Condition {condition.quantifier} ({proposition_text(condition.proposition, _Shown(test).atom)})",
         f"Observation {test.name} {observation(result)} {result.positive} {result.negative}",
         f"Time {test.name} {judged.seconds:.2f}",
     ]
@@ -62,39 +62,39 @@ def as_block(judged: Judged) -> str:
 class _Shown:
     """Values of a test, as herd prints them."""
 
-    def __init__(self, test: Test) -> None:
+    def __init__(self, test: LitmusTest) -> None:
         self._test = test
 
-    def atom(self, where: Where, value: Value) -> str:
+    def atom(self, where: Observable, value: Value) -> str:
         """``1:X0=1``."""
         if isinstance(where, Fault):
-            return f"fault({name_of(where)})"
-        return f"{name_of(where)}={self.value(value)}"
+            return f"fault({observable_text(where)})"
+        return f"{observable_text(where)}={self.value(value)}"
 
     def value(self, value: Value) -> str:
         match value:
-            case Code(thread, at):
+            case CodeAddress(thread, at):
                 labels = self._test.labels[thread]
                 name = next((label for label, there in labels.items() if there == at), f"+{4 * at}")
                 return f'label:"P{thread}:{name}"'
-            case Data(name, offset):
+            case DataAddress(name, offset):
                 return f"{name}+{offset}" if offset else name
-        if value >= 1 << 16 and (named := instruction(value)):
+        if value >= 1 << 16 and (named := instruction_text(value)):
             return f"{value:#x}" if self._test.words else named
         return str(value)
 
 
-def _state(result: Result, final: tuple[Value, ...]) -> str:
+def _state(result: LitmusResult, final: tuple[Value, ...]) -> str:
     shown = _Shown(result.test)
     parts: list[str] = []
     arrays: dict[str, list[str]] = {}
     for where, value in zip(result.shown, final, strict=True):
         if isinstance(where, Fault):
-            parts.append(f" {'' if value else '~'}Fault({name_of(where)});")
-        elif isinstance(where, Data) and where.name in result.test.arrays:
+            parts.append(f" {'' if value else '~'}Fault({observable_text(where)});")
+        elif isinstance(where, DataAddress) and where.name in result.test.arrays:
             arrays.setdefault(where.name, []).append(shown.value(value))
         else:
-            parts.append(f"{name_of(where)}={shown.value(value)};")
+            parts.append(f"{observable_text(where)}={shown.value(value)};")
     parts += [f"{name}={{{','.join(values)}}};" for name, values in arrays.items()]
     return " ".join(parts)
 
@@ -169,7 +169,7 @@ def _object(one: Judged) -> dict[str, Any]:
         "test": test.name,
         "host": one.host,
         "quantifier": test.condition.quantifier,
-        "condition": spelled(test.condition.proposition, shown.atom),
+        "condition": proposition_text(test.condition.proposition, shown.atom),
         "ok": result.validated,
         "observation": observation(result),
         "kind": one.kind,
@@ -183,12 +183,12 @@ def _object(one: Judged) -> dict[str, Any]:
     }
 
 
-def _named(result: Result, final: tuple[Value, ...]) -> list[tuple[str, Where, Value]]:
+def _named(result: LitmusResult, final: tuple[Value, ...]) -> list[tuple[str, Observable, Value]]:
     return [
-        (f"fault({name_of(where)})" if isinstance(where, Fault) else name_of(where), where, value)
+        (f"fault({observable_text(where)})" if isinstance(where, Fault) else observable_text(where), where, value)
         for where, value in zip(result.shown, final, strict=True)
     ]
 
 
-def _plain(where: Where, value: Value, shown: _Shown) -> str | bool:
+def _plain(where: Observable, value: Value, shown: _Shown) -> str | bool:
     return bool(value) if isinstance(where, Fault) else shown.value(value)

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.hosts.profile import Cache
-from bench.replay.context import Ground
+from bench.replay.context import ReplayContext
+from bench.replay.layout import MemoryMap, line_spans
 from bench.risk.residency import (
     POLICIES,
     AccessLog,
@@ -28,9 +29,6 @@ from bench.traces.successor import STOPPED, UNKNOWN_TB
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
-
-_PAGE = 1 << 20
-"""Bytes; the translator and the guest's data begin at multiples of it, as in a replay."""
 
 
 class UnitRows(NamedTuple):
@@ -77,7 +75,7 @@ class Exposure:
         return replace(self, part=self.part[units], rows=rows)
 
 
-def expose(context: Ground) -> Exposure:
+def expose(context: ReplayContext) -> Exposure:
     """Go through the execution once, both halves together.  Raises ``InputError`` for what cannot be laid out."""
     with ThreadPoolExecutor(2) as threads:
         one, two = threads.map(partial(_Half, context), (0, 1))
@@ -103,7 +101,7 @@ class _Half:
     ``part``: of each unit on such a line; ``misses`` on them.  ``time`` and ``lines`` accessed are of all lines.
     """
 
-    def __init__(self, context: Ground, half: int) -> None:
+    def __init__(self, context: ReplayContext, half: int) -> None:
         self._context = context
         host, layout = context.host, context.layout
         units = []
@@ -132,8 +130,7 @@ class _Half:
         # A xorshift generator must not begin with 0.
         seeds = np.random.PCG64(context.parameters.seed).random_raw(2) | np.uint64(1)
         code, data = _sets(host.icache, True, seeds[0]), _sets(host.dcache, host.dcache.write_allocate, seeds[1])
-        line = host.icache.line
-        spans = np.stack((layout.addresses // line, (layout.addresses + layout.sizes - 1) // line), axis=1)
+        spans = line_spans(layout.addresses, layout.sizes, host.icache.line)
         events = context.events(context.as_emitted)
         faults = context.trace.retranslations.position.astype(np.int64)
         timeline = Timeline(events.position, events.kind, events.address, events.count, faults, context.tb)
@@ -182,7 +179,7 @@ class _Half:
         )
 
 
-def _line_pairs(context: Ground, code: I64, data: I64, of_tb: I64) -> LinePairs:
+def _line_pairs(context: ReplayContext, code: I64, data: I64, of_tb: I64) -> LinePairs:
     """The pairs of an instruction line and a data line; ``of_tb``: TB and pair, ascending."""
     layout, host = context.layout, context.host
     of_code, next_of_code = _linked(code, layout.used // host.icache.line + 1)
@@ -224,23 +221,21 @@ def _sets(cache: Cache, allocates: bool, seed: int) -> CacheSets:
     )
 
 
-def _parameters(context: Ground, half: int) -> tuple[SimulationParameters, int]:
+def _parameters(context: ReplayContext, half: int) -> tuple[SimulationParameters, int]:
     """Where everything lies and how long it takes, as in a replay; and the guest's first data line."""
     host, prices, layout = context.host, context.prices, context.layout
     lines = context.parameters.caches
-    code = -(-layout.used // _PAGE) * _PAGE
-    data = -(-(code + lines.translator_code_lines * host.icache.line) // _PAGE) * _PAGE
-    fresh = -(-(data + lines.translator_data_lines * host.dcache.line) // _PAGE) * _PAGE
+    memory = MemoryMap.behind(layout.used, host, lines)
     parameters = SimulationParameters(
         code_bits=host.icache.line.bit_length() - 1,
         data_bits=host.dcache.line.bit_length() - 1,
-        translator_code=code // host.icache.line,
+        translator_code=memory.translator_code // host.icache.line,
         translator_code_lines=lines.translator_code_lines,
-        translator_data=data // host.dcache.line,
+        translator_data=memory.translator_data // host.dcache.line,
         translator_data_lines=lines.translator_data_lines,
         guest=lines.guest_data_lines,
         per_byte=prices.executed(1_000_000).nominal / 1_000_000,
         translator=prices.retranslation.nominal * float(layout.sizes.mean() if layout.sizes.size else 0),
         half=half,
     )
-    return parameters, fresh // host.dcache.line
+    return parameters, memory.guest_data // host.dcache.line

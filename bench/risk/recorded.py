@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from bench.replay.context import Ground
+from bench.replay.context import ReplayContext
 from bench.replay.parameters import Parameters
 from bench.risk.causes import Cause
 from bench.risk.evictions import causes_on, happens, rates_on
@@ -53,8 +53,8 @@ class RecordedRisk(RiskModel):
         return self.trace.name
 
     @cached_property
-    def _context(self) -> Ground:
-        return Ground(self.trace, self.host, self.translator, self.parameters)
+    def _context(self) -> ReplayContext:
+        return ReplayContext(self.trace, self.host, self.translator, self.parameters)
 
     @cached_property
     def exposure(self) -> Exposure:

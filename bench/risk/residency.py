@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.replay.events import Kind
+from bench.replay.events import EventKind
 from bench.support.kernels import lean_kernel, part
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 
@@ -37,7 +37,7 @@ Int: TypeAlias = int | np.int64
 
 POLICIES = ("lru", "plru", "round-robin", "random")
 _LRU, _PLRU, _ROUND_ROBIN, _RANDOM = range(4)
-_STORE, _LOAD, _CLEAN, _INVALIDATE, _INVALIDATE_ALL, _TRANSLATE = map(int, Kind)
+_STORE, _LOAD, _CLEAN, _INVALIDATE, _INVALIDATE_ALL, _TRANSLATE = map(int, EventKind)
 _STOPPED, _TB = np.uint32(STOPPED), np.uint32(UNKNOWN_TB)
 _PER_THOUSAND = 1000
 

@@ -1,1 +1,1 @@
-"""Tools of the maintainers; not a part of the wheel."""
+"""Maintainers' tools, not part of the wheel."""

@@ -1,4 +1,4 @@
-"""Makes the traces that come with the package from recorded QEMU executions.
+"""Make the shipped traces from recorded QEMU executions.
 
 ``python -m bench.tools.make_shipped FOLDER -o FOLDER`` reads, in the first
 folder, and writes ``NAME.trace`` for every name of ``SHIPPED`` into the second:
@@ -17,29 +17,29 @@ folder, and writes ``NAME.trace`` for every name of ``SHIPPED`` into the second:
 ``user_mt1.complete.log.zst``
     the raw log of a run with four worker threads: ``user-threads``.
 
-A complete log is imported as ``staleline trace import`` does it.  The files are
-the same byte for byte wherever zstd is of the same version (1.5.7 for those that
-are shipped).
+A complete log is imported as by ``staleline trace import``.  The files are
+reproducible byte for byte with the same version of zstd (1.5.7 for the shipped
+ones).
 
-Of the boot the user-space part is kept: the kernel's first state restore, which
-is its clearing of the first program's bss, rounded down to a whole million of TB
-executions, to the end.  What comes before the restore lets the caches of a
-replay fill.  TBs that do not run in the part are left out and the others
-numbered anew.  Runs in user emulation are kept whole.
+The user-space part of the boot is kept: from the kernel's first state restore
+(when it clears the first program's bss), rounded down to a whole million of TB
+executions, to the end.  The executions before the restore warm up the caches of a
+replay.  TBs that do not run in this part are dropped, and the others renumbered.
+Runs in user emulation are kept completely.
 
-The arrays hold no guest instructions, so ``accesses`` is an estimate.  Where all
-instructions of a TB are in the disassembly, they are counted in it.  For the
-others the slow paths tell: in system emulation QEMU emits one of about 28 bytes
+The arrays hold no guest instructions, so ``accesses`` is an estimate.  A TB whose
+instructions are all in the disassembly has an exact count.  For the others the
+length of the slow paths is used: in system emulation QEMU emits one of about 28 bytes
 per access behind the TB (29 for a load, 26 for a store, and padding to 8 bytes).
 In user emulation only accesses that must be aligned have one; but the boot ran
-the same busybox, so that most of these TBs (of the same guest address, length
-and instructions) are in the boot, slow paths and all.  The few that are not get
-the accesses per instruction of those that were counted.  The line is fitted on
-half of the TBs that are known, and its error, which the program prints, measured
-on the other half.
+the same busybox, so that most of these TBs (with the same guest address, length
+and instructions) are in the boot with all slow paths.  The few others get
+the mean number of accesses per instruction of the counted ones.  The line is fitted
+on half of the known TBs, and its error, which the program prints, is measured on
+the other half.
 
 The arrays do not hold the I/O recompilations either, but each is followed by one
-execution of a TB compiled for it alone, whose flags say so (CF_MEMI_ONLY).
+execution of a TB that is compiled for it alone, with the flag CF_MEMI_ONLY.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.support.errors import InputError
-from bench.traces.guest_accesses import instruction
+from bench.traces.guest_accesses import parse_instruction
 from bench.traces.log_input import read_log
 from bench.traces.qemu_log import import_log
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
@@ -80,7 +80,7 @@ F64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """A recording as arrays: its file's name, and the raw logs (patterns) that hold its guest's disassembly."""
+    """A recording as arrays: its file name, and the patterns of raw logs with the disassembly of its guest."""
 
     file: str
     mode: Mode
@@ -99,7 +99,7 @@ _LOGS: Final = {"user-threads": "user_mt1.complete.log.zst", "user-wc": "user_wc
 
 @dataclass(frozen=True, slots=True)
 class _InMemory:
-    """Executions held as one array."""
+    """Executions in one array."""
 
     all_words: Words
 
@@ -111,7 +111,7 @@ class _InMemory:
 def make_shipped(name: str, folder: Path, output: Path) -> str:
     """Write the shipped trace ``name`` to the file ``output``, from the recordings in ``folder``.
 
-    Returns one line on how good its access counts are.  Raises ``InputError``
+    Returns one line on the quality of its access counts.  Raises ``InputError``
     if a recording is missing or the file cannot be written.
     """
     if name in _LOGS:
@@ -123,7 +123,7 @@ def make_shipped(name: str, folder: Path, output: Path) -> str:
 
 
 def _from_arrays(name: str, recording: _Recording, folder: Path) -> tuple[Trace, str]:
-    """The trace, and the line on its access counts."""
+    """The trace, and the line on the quality of its access counts."""
     arrays = _arrays(folder, recording)
     with _reading(folder / f"{recording.file}.exec.u32.xz") as path, lzma.open(path) as stream:
         executions = np.frombuffer(stream.read(), "<u4")
@@ -201,7 +201,7 @@ def _arrays(folder: Path, recording: _Recording) -> Arrays:
 
 
 def _disassembly(folder: Path, patterns: tuple[str, ...]) -> dict[int, int]:
-    """Guest address -> accesses of the instruction there, of every instruction in the raw logs."""
+    """The accesses of every instruction in the raw logs, by guest address."""
     logs: list[Path] = []
     for pattern in patterns:
         found = sorted(folder.glob(pattern))
@@ -216,7 +216,7 @@ def _disassembly(folder: Path, patterns: tuple[str, ...]) -> dict[int, int]:
             for line in lines:
                 if line.startswith(b"IN:"):
                     inside = True
-                elif inside and (read := instruction(line)) is not None:
+                elif inside and (read := parse_instruction(line)) is not None:
                     accesses[read.address] = read.accesses
                 else:
                     inside = False
@@ -224,7 +224,7 @@ def _disassembly(folder: Path, patterns: tuple[str, ...]) -> dict[int, int]:
 
 
 def _instructions(arrays: Arrays, tb: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Guest address and end of the host code of every instruction of a TB that has host code."""
+    """The guest address and the end of the host code, for every instruction of a TB with host code."""
     rows = slice(int(arrays["tb_chunk0"][tb]), int(arrays["tb_chunk0"][tb]) + int(arrays["tb_n_chunk"][tb]))
     addresses = arrays["tb_guest_pc"][tb].astype(np.int64) + arrays["chunk_guest"][rows].astype(np.int64)
     ends = np.append(arrays["chunk_host"][rows][1:].astype(np.int64), arrays["tb_fast_size"][tb])
@@ -232,12 +232,12 @@ def _instructions(arrays: Arrays, tb: int) -> tuple[npt.NDArray[np.int64], npt.N
 
 
 def _slow_bytes(arrays: Arrays) -> F64:
-    """Length in bytes of each TB's slow paths."""
+    """The length in bytes of each TB's slow paths."""
     return (arrays["tb_host_size"] - arrays["tb_fast_size"] - arrays["tb_data_size"]).astype(np.float64)
 
 
 def _slow_bytes_in(boot: Arrays, arrays: Arrays) -> F64:
-    """The same of the boot's first TB of the same guest code as each TB; -1 if it has none."""
+    """The length of the slow paths of the boot's first TB with the same guest code as each TB; -1 without one."""
     known, first = np.unique(_guest_code(boot), return_index=True)
     wanted = _guest_code(arrays)
     at = np.minimum(np.searchsorted(known, wanted), known.size - 1)
@@ -245,7 +245,7 @@ def _slow_bytes_in(boot: Arrays, arrays: Arrays) -> F64:
 
 
 def _guest_code(arrays: Arrays) -> U64:
-    """Guest address, length and instructions of each TB, in one number."""
+    """The guest address, length and number of instructions of each TB, as one number."""
     pc, size, instructions = (arrays[f"tb_{key}"].astype(np.uint64) for key in ("guest_pc", "guest_size", "n_insn"))
     return pc << np.uint64(32) | size << np.uint64(16) | instructions
 
@@ -253,9 +253,9 @@ def _guest_code(arrays: Arrays) -> U64:
 def _accesses(
     arrays: Arrays, kept: npt.NDArray[np.int64], disassembly: dict[int, int], slow: F64
 ) -> tuple[U32, npt.NDArray[np.bool_], str]:
-    """Accesses of each kept TB, whether they were counted, and how good the estimate of the others is.
+    """The accesses of each kept TB, whether they were counted, and the quality of the estimate of the others.
 
-    ``slow`` is the length in bytes of the slow paths of the kept TBs in system emulation, -1 unknown.
+    ``slow``: the length in bytes of the slow paths of the kept TBs in system emulation; -1: unknown.
     """
     counted = np.full(kept.size, -1, np.int64)
     for row, tb in enumerate(kept.tolist()):
@@ -263,16 +263,16 @@ def _accesses(
         if each and min(each) >= 0:
             counted[row] = sum(each)
     known = counted >= 0
-    told = slow >= 0
-    fitted, held_out = np.flatnonzero(known & told)[::2], np.flatnonzero(known & told)[1::2]
+    measured = slow >= 0
+    fitted, held_out = np.flatnonzero(known & measured)[::2], np.flatnonzero(known & measured)[1::2]
     slope, offset = np.polyfit(slow[fitted], counted[fitted], 1)
     instructions = arrays["tb_n_insn"][kept].astype(np.float64)
     share = counted[known].sum() / instructions[known].sum()
-    estimate = np.where(told, np.maximum(np.rint(slope * slow + offset), 0), np.rint(share * instructions))
+    estimate = np.where(measured, np.maximum(np.rint(slope * slow + offset), 0), np.rint(share * instructions))
     off = np.abs(estimate - counted)[held_out]
     note = (
         f"accesses: {known.mean():.1%} of {kept.size} TBs counted in the disassembly, the others estimated, "
-        f"{(~known & ~told).sum()} of them from their instructions alone; "
+        f"{(~known & ~measured).sum()} of them from their instructions alone; "
         f"on {held_out.size} TBs held out the estimate (one access per {1 / slope:.1f} bytes of slow paths) "
         f"is exact in {(off == 0).mean():.1%}, off by more than one in {(off > 1).mean():.2%}, "
         f"and off by {off.sum() / counted[held_out].sum():.1%} of all accesses"
@@ -283,10 +283,10 @@ def _accesses(
 def _rewritten_accesses(
     arrays: Arrays, disassembly: dict[int, int], blocks: Blocks, known: npt.NDArray[np.bool_], tb: U32, rewritten: I32
 ) -> I32:
-    """Accesses up to and including the faulting one, from the bytes rewritten.
+    """The accesses up to and including the faulting one, from the rewritten bytes.
 
-    Within an instruction of several accesses, and in a TB that was not counted,
-    accesses are taken to be spread evenly over the host code.
+    Within an instruction with several accesses, and in a TB without an exact count, accesses are assumed to be
+    distributed evenly over the host code.
     """
     result = np.empty(tb.size, np.int32)
     for i, (old, row, size) in enumerate(
@@ -306,11 +306,11 @@ def _rewritten_accesses(
 
 
 def main() -> int:
-    """The program; exit status 2 for bad input, as everywhere."""
+    """Run the program.  Returns the exit status, 2 for bad input."""
     parser = argparse.ArgumentParser(prog="python -m bench.tools.make_shipped", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="folder of the recordings")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder to write the .trace files in")
-    parser.add_argument("--only", action="append", choices=SHIPPED, help="make this one; may be repeated")
+    parser.add_argument("--only", action="append", choices=SHIPPED, help="make only this trace; may be repeated")
     arguments = parser.parse_args()
     try:
         for name in arguments.only or SHIPPED:

@@ -1,4 +1,4 @@
-"""What a trace holds: the figures of ``trace info``."""
+"""The statistics of a trace (``trace info``)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.traces.trace import I64, Trace
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
-    """A distribution of known values, ``None`` where there are none; ``unknown`` counts the others.
+    """The distribution of the known values, ``None`` without any; ``unknown``: the number of unknown values.
 
     Median and 90th percentile interpolate linearly between neighbouring values.
     """
@@ -25,16 +25,16 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of a trace; ``msgspec.json.encode`` gives the JSON of ``trace info --format json``.
+    """The statistics of a trace; ``msgspec.json.encode`` gives the JSON of ``trace info --format json``.
 
     ``executions``       TB executions that ran
-    ``stopped``          announced, then did not run
+    ``stopped``          TB executions that were announced and did not run
     ``tbs``              TBs translated; ``threads``, ``flushes``, ``discarded`` as in ``Trace``
-    ``retranslations``   state restores; ``io_recompiles`` apart
+    ``retranslations``   state restores, without ``io_recompiles``
     ``tb_bytes``         host bytes per TB, as recorded
     ``rewritten_bytes``  host bytes from the TB's start to the end of the faulting operation, per retranslation
-    ``reexecution_tbs``  lines until the same TB runs again in any thread, 1 the very next one, per
-                         retranslation; ``unknown`` counts those whose TB never runs again
+    ``reexecution_tbs``  executions until the same TB runs again in any thread (1: the next one), per
+                         retranslation; ``unknown``: the number of those whose TB never runs again
     """
 
     schema: int = 1
@@ -54,7 +54,7 @@ class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def info(trace: Trace) -> TraceInfo:
-    """The figures of ``trace``; reads all its executions once (raises ``InputError`` where they are damaged)."""
+    """The statistics of ``trace``; reads all its executions once (raises ``InputError`` where they are damaged)."""
     rewritten = trace.retranslations.rewritten_bytes
     return TraceInfo(
         trace=trace.name,
@@ -74,7 +74,7 @@ def info(trace: Trace) -> TraceInfo:
 
 
 def distribution(values: npt.NDArray[np.integer]) -> Distribution:
-    """The distribution of ``values``, of which negative ones are unknown."""
+    """The distribution of ``values``; negative values are unknown."""
     known = values[values >= 0]
     if known.size == 0:
         return Distribution(min=None, median=None, p90=None, max=None, unknown=values.size)
@@ -89,13 +89,13 @@ def distribution(values: npt.NDArray[np.integer]) -> Distribution:
 
 
 def reexecution(trace: Trace) -> I64:
-    """Per retranslation, the executions until its TB runs again (1: the very next); -1 if it never does.
+    """For each retranslation, the executions until its TB runs again (1: the next one); -1 if it never does.
 
-    Stopped executions count as lines in between, and do not run.
+    Stopped executions count in the distance, but not as runs.
     """
     restores = trace.retranslations
     rows = int(restores.tb.max(initial=0)) + 1
-    # The retranslations of a TB that has not run again yet are a linked list.
+    # A linked list holds the retranslations of each TB that has not run again yet.
     first = np.full(rows, -1, np.int64)
     following = np.full(len(restores), -1, np.int64)
     distance = np.full(len(restores), -1, np.int64)
@@ -108,7 +108,7 @@ def reexecution(trace: Trace) -> I64:
 
 @kernel
 def _reexecution(words: Words, base: int, position: I64, first: I64, following: I64, distance: I64, done: int) -> int:
-    """Take the executions ``base``, ``base`` + 1, ...; ``done`` retranslations have happened before."""
+    """Process the executions ``base``, ``base`` + 1, ... after ``done`` retranslations.  Returns the new ``done``."""
     for i in range(words.size):
         word = words[i]
         tb = word & 0xFFFFFF

@@ -1,4 +1,4 @@
-"""The bytes of a log: a file or standard input, plain or compressed, decompressed as they are read."""
+"""The bytes of a log (a file or standard input, plain or compressed), decompressed on reading."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.traces.zstd_frames import FrameEnds
 
 _BLOCK = 1 << 20
 _ZSTD_READ = 1 << 14
-# What QEMU logs shrink to a hundredth still makes blocks whose memory need not come anew from the system.
+# Even at a compression ratio of 100, a block of this input is small enough to reuse freed memory.
 _MEMBER_READ = 1 << 10
 
 _ERRORS = (zlib.error, lzma.LZMAError, zstandard.ZstdError)
@@ -37,11 +37,9 @@ def read_log(log: str, progress: Callable[[int], None]) -> Iterator[bytes]:
 class LogBytes:
     """The decompressed bytes of the file ``log`` (``-``: standard input).
 
-    gzip, xz and zstd are told by their first bytes, not by the name; files of
-    several members or frames are read to their end.  ``progress`` gets the
-    number of bytes read so far, as stored.  Opening and reading raise
-    ``InputError`` if the log cannot be read or its compression is damaged or
-    cut off.
+    gzip, xz and zstd are recognised by their first bytes, not by the name.  Files of several members or frames are read
+    to their end.  The callback ``progress`` gets the number of compressed bytes read so far.  Opening and reading raise
+    ``InputError`` if the log cannot be read or its compression is damaged or truncated.
     """
 
     def __init__(self, log: str, progress: Callable[[int], None]) -> None:
@@ -52,7 +50,7 @@ class LogBytes:
         try:
             if log != "-":
                 self._file = Path(log).open("rb")  # noqa: SIM115 - closed by close()
-            self._stored = _Stored(self._file or sys.stdin.buffer, progress)
+            self._stored = _RawInput(self._file or sys.stdin.buffer, progress)
         except OSError as error:
             self.close()
             raise self._unreadable(error) from error
@@ -61,7 +59,7 @@ class LogBytes:
         self._stream: _Stream = new(self._stored) if new else self._stored
 
     def readinto(self, view: memoryview) -> int:
-        """Fill ``view``, or begin to; how many bytes there were, 0 at the end."""
+        """Read into ``view``.  Returns the number of bytes, 0 at the end."""
         try:
             size = self._stream.readinto(view)
         except OSError as error:
@@ -73,7 +71,7 @@ class LogBytes:
         return size
 
     def close(self) -> None:
-        """Close the file, but not standard input."""
+        """Close the file; standard input stays open."""
         if self._file is not None:
             self._file.close()
 
@@ -95,14 +93,14 @@ class LogBytes:
 class _Stream(Protocol):
     @property
     def whole(self) -> bool:
-        """At the end: whether it could be one."""
+        """At the end of the input: whether the compressed data are complete."""
         ...
 
     def readinto(self, view: memoryview, /) -> int: ...
 
 
-class _Stored:
-    """The bytes as stored, counted; ``start`` are the first ones, which are read like all others."""
+class _RawInput:
+    """The compressed bytes with a count; ``start``: the first ones, which ``read`` returns too."""
 
     whole = True
 
@@ -135,9 +133,9 @@ class _Stored:
 
 
 class _Zstd:
-    """Frames, decompressed into the buffer of whoever reads."""
+    """Decompresses zstd frames into the reader's buffer."""
 
-    def __init__(self, stored: _Stored) -> None:
+    def __init__(self, stored: _RawInput) -> None:
         self._stored = stored
         self._frames = FrameEnds()
         self._reader = zstandard.ZstdDecompressor().stream_reader(
@@ -149,7 +147,7 @@ class _Zstd:
         return self._frames.whole
 
     def read(self, size: int) -> bytes:
-        """What the decompressor reads."""
+        """Input for the decompressor."""
         data = self._stored.read(size)
         self._frames.add(data)
         return data
@@ -167,9 +165,9 @@ class _Decompressor(Protocol):
 
 
 class _Members:
-    """Members, each decompressed by one of ``new``."""
+    """Decompresses members of a gzip or xz file, each with a new decompressor."""
 
-    def __init__(self, stored: _Stored, new: Callable[[], _Decompressor]) -> None:
+    def __init__(self, stored: _RawInput, new: Callable[[], _Decompressor]) -> None:
         self._stored = stored
         self._new = new
         self._member = new()
@@ -193,7 +191,7 @@ class _Members:
         return size
 
 
-_FORMATS: dict[bytes, tuple[str, Callable[[_Stored], _Stream]]] = {
+_FORMATS: dict[bytes, tuple[str, Callable[[_RawInput], _Stream]]] = {
     b"\x1f\x8b": ("gzip", lambda stored: _Members(stored, lambda: zlib.decompressobj(wbits=31))),
     b"\xfd7zXZ\x00": ("xz", lambda stored: _Members(stored, lzma.LZMADecompressor)),
     b"\x28\xb5\x2f\xfd": ("zstd", _Zstd),

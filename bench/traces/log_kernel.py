@@ -1,21 +1,16 @@
-"""The kernels of the log import: the lines that make up nearly all of a QEMU log, at the speed of memory.
+"""The kernels of the log import: they parse the lines that nearly all of a QEMU log consists of, at memory speed.
 
-``scan`` takes ``Trace`` lines and translations (``IN`` and ``OUT`` blocks) and
-stops at every other line, and at whatever is wrong, for its caller
-(``bench.traces.log_scan``, which owns the arrays).
+``scan`` parses ``Trace`` lines and translations (``IN`` and ``OUT`` blocks).  It stops for its caller
+(``bench.traces.log_scan``, which owns the arrays) at every other line and at every error.
 
-After a TB mostly comes the TB that came after it the last time, with the very
-same text.  So the text of a TB's latest ``Trace`` line is kept, and a line that
-equals the expected one needs no parsing; nor does one that equals what the TB of
-its host address had.
+A TB is mostly followed by the same TB as the last time, with the same text.  The kernel keeps the text of each TB's
+latest ``Trace`` line.  A line that equals that of the predicted TB, or of the TB at its host address, needs no parsing.
 
-What the host address of a translation means:
+The host address of a translation shows two events:
 
-* One that goes back means that the code buffer was thrown away; in system
-  emulation with several CPUs, each of which has its own part of the buffer,
-  only if it lands on a TB that is there.
-* The same address again for a TB that never ran means that it was translated
-  twice and discarded.
+* An address below the latest one: the code buffer was flushed.  In system emulation with several CPUs, each of which
+  has its own part of the buffer, this holds only if the address overlaps a live TB.
+* The address of the latest TB, which never ran: that TB was translated twice and discarded.
 """
 
 from __future__ import annotations
@@ -36,25 +31,25 @@ I64 = npt.NDArray[np.int64]
 class Stop(enum.IntEnum):
     """Why a scan stopped."""
 
-    END = 0  # no whole line is left
+    END = 0  # no complete line is left
     LINE = 1  # a line for the caller
     FULL = 2  # no room for more executions
     GROW = 3  # no room in one of the tables
-    PROLOGUE = 4  # the blank line after the prologue was taken
-    BAD_TRACE = 5  # a ``Trace`` line that is none
+    PROLOGUE = 4  # the prologue is complete
+    BAD_TRACE = 5  # a malformed ``Trace`` line
     BAD_THREAD = 6  # a thread number above 127
     BAD_PC = 7  # the guest address is not that of the TB at this host address
     UNKNOWN_ADDRESS = 8  # no TB was translated to this host address
-    BAD_HOST_LINE = 9  # a line that no OUT block has, or an address out of range or order
+    BAD_HOST_LINE = 9  # a malformed line in an OUT block, or an address out of range or order
     WATCHED = 10  # a watched thread has executed
-    FLUSHED = 11  # a TB was taken, before which the code buffer was thrown away
-    DISCARDED = 12  # a TB was taken, in place of one that was discarded
-    UNTRANSLATED = 13  # an OUT block of guest code (``ODD_GUEST``) that no IN block holds
-    BAD_CHUNK = 14  # host code of a guest address (``ODD_GUEST``) that the TB (``ODD_PC``) does not hold
-    TOO_MANY = 15  # more TBs than a trace holds
+    FLUSHED = 11  # a TB was added after a flush of the code buffer
+    DISCARDED = 12  # a TB was added in place of a discarded one
+    UNTRANSLATED = 13  # an OUT block of guest code (``ODD_GUEST``) without an IN block
+    BAD_CHUNK = 14  # host code of a guest address (``ODD_GUEST``) outside the TB (``ODD_PC``)
+    TOO_MANY = 15  # more TBs than a trace can hold
 
 
-# The same for the kernels, which know no enumerations.
+# The values as plain numbers, since numba does not compile enumerations.
 (
     _END,
     _LINE,
@@ -76,21 +71,21 @@ class Stop(enum.IntEnum):
 _NO_STOP: Final = -1
 
 SLACK: Final = 128
-"""Bytes after the last line that a scan may read."""
+"""Bytes after the last line that a scan may read ahead."""
 MOST_CHUNKS: Final = 1 << 12
 """Guest instructions with host code per TB; QEMU's own limit is 512 (``TCG_MAX_INSNS``)."""
 MOST_PENDING: Final = 128
-"""IN blocks whose host code is not printed yet: one per thread, but one that overflowed the buffer is printed again."""
+"""IN blocks whose host code is not printed yet: one per thread, and more where one overflowed the buffer."""
 
-# Numbers of the state: where the scan is and what it has read, ...
+# Indices of the state: position and counts, ...
 AT, LINE_NUMBER, WORDS, EXECUTIONS, ENTRIES, TBS, CHUNKS, LIVE = range(8)
-# ... what it is told, ...
+# ... options, ...
 STRICT, GUEST, SYSTEM = range(8, 11)
 # ... the block being read, ...
 BLOCK, SEPARATED, SIZE, START, _LATEST, _MARK, _BLOCK_CHUNKS, _SLOW, _DATA = range(12, 21)
 # ... guest code without host code, ...
 POOL, PENDING, FIRST, GUEST_BYTES_SO_FAR = range(21, 25)
-# ... the latest TB, the latest Trace line, and what was wrong.
+# ... the latest TB, the latest Trace line, and the details of an error.
 LATEST_START, _RAN, EPOCH, THREADS, THREAD, _PREFIX, _PREFIX_TAIL, _PREFIX_LENGTH, ODD_GUEST, ODD_PC = range(25, 35)
 STATE: Final = 35
 
@@ -98,7 +93,7 @@ NO_BLOCK, IN_GUEST, IN_OUT, IN_PROLOGUE = range(4)
 NO_GUEST, ARM, MIPS = range(3)
 _NO_MARK, _MARK_INSTRUCTION, _MARK_SLOW, _MARK_DATA = range(4)
 
-# Columns of the tables.  Host addresses, open-addressed: 0 is free, the row of an unknown TB is ``UNKNOWN_TB``.
+# Columns of the tables.  Host addresses, open-addressed: 0 is free, an unknown TB has row ``UNKNOWN_TB``.
 ADDRESS, ROW = range(2)
 # TBs.  ``HOST`` is the host address, ``CHUNK`` the first row of its chunks.
 HOST, HOST_BYTES, FAST_BYTES, PC, GUEST_BYTES, INSTRUCTIONS, ACCESSES, BORN_EPOCH, BORN, CHUNK = range(10)
@@ -119,18 +114,18 @@ _LENGTH, _VALUE = _KEY_WORDS, _KEY_WORDS + 1
 KNOWN_COLUMNS: Final = _KEY_WORDS + 2
 KNOWN_ROWS: Final = 1 << 13
 BY_OPERANDS: Final = -1
-"""Known of a mnemonic: the accesses depend on its operands."""
+"""The value of a mnemonic whose accesses depend on the operands."""
 
-# What is known of TBs' latest Trace lines, in a slot for all TBs of equal low bits: the TB (-1: none), the TB that
-# came next, and the length of the text, ``Trace N: `` left out, that another table holds.
+# The memo of TBs' latest Trace lines, direct-mapped by the TB's low bits: the TB (-1: none), its latest successor, and
+# the length of the text after ``Trace N: ``, which another table holds.
 TAG, _NEXT, _TEXT_LENGTH = range(3)
 MEMO_ROWS: Final = 1 << 14
-MEMO_COLUMNS: Final = 4  # of which one is free, so that a slot lies in one line of the cache
+MEMO_COLUMNS: Final = 4  # one is unused: a slot does not cross a cache line
 _SLOT_MASK: Final = MEMO_ROWS - 1
-# The first bytes of a text are compared at once, by vector instructions, the others eight at a time.
+# The first bytes of a text are compared by vector instructions, the others eight at a time.
 _AT_ONCE: Final = 64
 TEXT_COLUMNS: Final = 128
-_LONGEST_TEXT: Final = TEXT_COLUMNS - 8  # of which eight bytes can be read from any byte on
+_LONGEST_TEXT: Final = TEXT_COLUMNS - 8  # eight bytes can be read from every byte of it
 _MASKS: Final = (np.arange(_AT_ONCE) < np.arange(_AT_ONCE + 1)[:, None]).astype(np.uint8) * np.uint8(255)
 """Row ``n``: ``n`` bytes 0xff, then zeros."""
 
@@ -139,7 +134,7 @@ _SIX_BYTES: Final = (1 << 48) - 1
 _SEPARATOR: Final = np.frombuffer(b"----------------\n", np.uint8)
 _IN: Final = np.frombuffer(b"IN:", np.uint8)
 _OUT: Final = np.frombuffer(b"OUT: [size=", np.uint8)
-_DETAIL: Final = np.frombuffer(b"...with ", np.uint8)  # of an exception: has no meaning here
+_DETAIL: Final = np.frombuffer(b"...with ", np.uint8)  # the detail of an exception, ignored
 _GUEST_MARK, _GUEST_MARK_8 = (int.from_bytes(word, "little") for word in (b"  -- gue", b"st addr "))  # then "0x"
 _GUEST_MARK_SIZE: Final = 18
 _PROLOGUE_MARK: Final = np.frombuffer(b" + tb prologue", np.uint8)
@@ -147,7 +142,7 @@ _SLOW_MARK: Final = np.frombuffer(b"  -- tb slow paths + alignment", np.uint8)
 _DATA_MARK: Final = np.frombuffer(b"  data: [size=", np.uint8)
 _COLON, _BLANK, _NEWLINE, _TAB, _OPEN, _CLOSE, _SLASH, _ZERO, _X, _DOT, _UNDERSCORE = b": \n\t[]/0x._"
 
-# Eight bytes at once: every byte 0x01, 0x80, ...
+# Masks of eight bytes: every byte 0x01, 0x80, ...
 _ONES: Final = np.uint64(0x0101_0101_0101_0101)
 _HIGHS: Final = np.uint64(0x8080_8080_8080_8080)
 _LOW_NIBBLES: Final = np.uint64(0x0F0F_0F0F_0F0F_0F0F)
@@ -170,8 +165,8 @@ _NOT_HEX: Final = np.uint64(1 << 63)
 
 @part
 def _word(data: Bytes, at: int) -> np.int64:
-    """Eight bytes, the first one lowest; compiled to one load."""
-    # An index without sign needs no test for counting from the end.
+    """Eight bytes as a little-endian number; compiled to one load."""
+    # Unsigned indices avoid numba's test for negative ones.
     first = np.uint64(at)
     word = np.uint64(data[first])
     for i in range(1, 8):
@@ -191,15 +186,15 @@ def _starts(data: Bytes, at: int, end: int, text: Bytes) -> bool:
 
 @part
 def _newlines(data: Bytes, at: int) -> np.uint64:
-    """The high bit of the lowest byte, of eight, that is a newline; those above it may be set or not."""
+    """The high bit of the lowest newline in eight bytes; the bits above it are undefined."""
     word = np.uint64(_word(data, at)) ^ _NEWLINES
     return (word - _ONES) & ~word & _HIGHS
 
 
 @part
 def _after_line(data: Bytes, at: int) -> int:
-    """The index after the next newline; there is one."""
-    # Whether there is one in 24 bytes can be foreseen better than in which eight.
+    """The index after the next newline, which must exist."""
+    # One branch for 24 bytes predicts better than one for each eight.
     found = _newlines(data, at)
     while True:
         second, third = _newlines(data, at + 8), _newlines(data, at + 16)
@@ -213,14 +208,14 @@ def _after_line(data: Bytes, at: int) -> int:
     if found == 0:
         at += 8
         found = third
-    # The lowest bit, as a power of 256, picks its place.
+    # Multiplying by the lowest bit (a power of 256) selects its byte number.
     lowest = (found & (~found + np.uint64(1))) >> _U7
     return int(at + np.int64((lowest * _PLACES) >> _U56) + 1)
 
 
 @part
 def _hex_8(word: np.uint64) -> np.uint64:
-    """The number that eight lower-case hexadecimal digits are, or ``_NOT_HEX``."""
+    """The value of eight lower-case hexadecimal digits, or ``_NOT_HEX``."""
     digits = (word + _FROM_0) & ~(word + _ABOVE_9)
     letters = (word + _FROM_A) & ~(word + _ABOVE_F)
     if ((digits | letters) & ~word & _HIGHS) != _HIGHS:
@@ -233,7 +228,7 @@ def _hex_8(word: np.uint64) -> np.uint64:
 
 @part
 def _hex(data: Bytes, at: int) -> tuple[np.int64, int]:
-    """The number in lower-case hexadecimal at ``at``, as 64 bits, and the index after it: ``at`` if there is none."""
+    """Parse a lower-case hexadecimal number of 64 bits: its value, and the index after it (``at`` if there is none)."""
     value = np.uint64(0)
     begin = at
     while at - begin < 17:
@@ -250,7 +245,7 @@ def _hex(data: Bytes, at: int) -> tuple[np.int64, int]:
 
 @part
 def _host_address(data: Bytes, at: int) -> tuple[np.int64, int]:
-    """The same, faster for the twelve digits of a user-space address."""
+    """Parse a hexadecimal number; faster for the twelve digits of a user-space address."""
     if data[at + 12] == _COLON or data[at + 12] == _BLANK:
         high = _hex_8(np.uint64(_word(data, at)))
         low = _hex_8((np.uint64(_word(data, at + 8)) << _U32) | _FOUR_ZEROS)
@@ -261,7 +256,7 @@ def _host_address(data: Bytes, at: int) -> tuple[np.int64, int]:
 
 @part
 def _decimal(data: Bytes, at: int) -> tuple[np.int64, int]:
-    """The same for a decimal number of at most nine digits."""
+    """Parse a decimal number of at most nine digits."""
     value = np.int64(0)
     begin = at
     while at - begin < 10:
@@ -280,7 +275,7 @@ def _decimal(data: Bytes, at: int) -> tuple[np.int64, int]:
 def _slot(table: I64, address: np.int64) -> np.int64:
     """The row of ``address`` in the open-addressed table, or the free row where it belongs."""
     mask = np.uint64(table.shape[0] - 1)
-    # Host addresses of TBs are multiples of 16 or 64: mix the bits above those.
+    # Host addresses of TBs are multiples of 16 or 64: hash the bits above.
     place = ((np.uint64(address) >> np.uint64(4)) * np.uint64(0x9E37_79B9_7F4A_7C15) >> np.uint64(20)) & mask
     while table[place, ADDRESS] != address and table[place, ADDRESS] != 0:
         place = (place + np.uint64(1)) & mask
@@ -289,7 +284,7 @@ def _slot(table: I64, address: np.int64) -> np.int64:
 
 @lean_kernel
 def rehash(table: I64, bigger: I64) -> None:
-    """Fill the empty table ``bigger`` from ``table``."""
+    """Copy ``table`` into the empty table ``bigger``."""
     for row in range(table.shape[0]):
         if table[row, ADDRESS] != 0:
             to = _slot(bigger, table[row, ADDRESS])
@@ -302,9 +297,9 @@ def rehash(table: I64, bigger: I64) -> None:
 
 @part
 def _as_before(data: Bytes, at: int, memo: I64, texts: Bytes, slot: int) -> bool:
-    """True if the text that ``slot`` keeps stands at ``at``."""
+    """Whether the text at ``at`` equals that of ``slot``."""
     length = memo[slot, _TEXT_LENGTH]
-    # Indexes without sign and bytes throughout: or else this is not compiled to vector instructions.
+    # Only unsigned indices and bytes compile to vector instructions.
     begin, row, mask = np.uint64(at), np.uint64(slot), np.uint64(min(length, _AT_ONCE))
     differ = np.uint8(0)
     for place in range(_AT_ONCE):
@@ -321,7 +316,7 @@ def _as_before(data: Bytes, at: int, memo: I64, texts: Bytes, slot: int) -> bool
 
 @part
 def _remember(data: Bytes, at: int, after: int, memo: I64, texts: Bytes, row: int) -> None:
-    """Keep ``data[at:after]`` as the text of TB ``row``, if it is not too long."""
+    """Store ``data[at:after]`` as the text of TB ``row``, unless it is too long."""
     length = after - at
     if length <= _LONGEST_TEXT:
         slot = row & _SLOT_MASK
@@ -344,7 +339,7 @@ def _known_traces(
     last: I64,
     watched: npt.NDArray[np.bool_],
 ) -> None:
-    """Take ``Trace`` lines of known texts, of the thread of the line before; of a watched thread only one."""
+    """Parse ``Trace`` lines with known texts of the latest thread; only one line of a watched thread."""
     first_word, last_word, skip, thread = state[_PREFIX], state[_PREFIX_TAIL], state[_PREFIX_LENGTH], state[THREAD]
     at = state[AT]
     room = 1 if watched[thread] else words.size
@@ -360,7 +355,7 @@ def _known_traces(
         following = memo[row & _SLOT_MASK, _NEXT]
         slot = following & _SLOT_MASK
         if memo[slot, TAG] != following or not _as_before(data, at, memo, texts, slot):
-            # Not what was expected, but perhaps it is known.
+            # The prediction failed; the text may be that of the TB at this address.
             address, _ = _host_address(data, at + 2)
             entry = _slot(table, address)
             following = table[entry, ROW]
@@ -390,7 +385,7 @@ def _known_traces(
 
 @part
 def _trace(data: Bytes, state: I64, table: I64, memo: I64, texts: Bytes, tb: I64, words: Words, last: I64) -> int:
-    """Take any ``Trace`` line; there is room for what it adds."""
+    """Parse any ``Trace`` line; the tables have room for it."""
     at = state[AT]
     thread, place = _decimal(data, at + 6)
     if place == at + 6 or data[place] != _COLON or data[place + 1] != _BLANK:
@@ -454,7 +449,7 @@ def _trace(data: Bytes, state: I64, table: I64, memo: I64, texts: Bytes, tb: I64
 
 @part
 def _key_word(data: Bytes, begin: int, length: int, i: int) -> np.int64:
-    """Word ``i`` of a text of ``length`` bytes, with zeros behind it."""
+    """Word ``i`` of a text of ``length`` bytes, padded with zeros."""
     word = _word(data, begin + 8 * i)
     rest = length - 8 * i
     return word & ((np.int64(1) << (8 * rest)) - 1) if rest < 8 else word
@@ -462,7 +457,7 @@ def _key_word(data: Bytes, begin: int, length: int, i: int) -> np.int64:
 
 @part
 def _known_row(data: Bytes, begin: int, length: int, known: I64) -> np.int64:
-    """The row of the known text ``data[begin:][:length]``, or the free row where it belongs."""
+    """The row of the text ``data[begin:][:length]`` in ``known``, or the free row where it belongs."""
     size = (length + 7) >> 3
     mixed = np.uint64(length)
     for i in range(size):
@@ -482,9 +477,9 @@ def _known_row(data: Bytes, begin: int, length: int, known: I64) -> np.int64:
 
 @lean_kernel
 def learn(text: Bytes, length: int, known: I64, value: int) -> bool:
-    """From now on the ``length`` first bytes of ``text`` have ``value``; true if they were new.
+    """Map the first ``length`` bytes of ``text`` to ``value``; whether the key is new.
 
-    ``length`` is 1 to ``LONGEST_KEY``, and seven more bytes can be read after them.
+    ``length`` is 1 to ``LONGEST_KEY``; seven more bytes must be readable.
     """
     row = _known_row(text, 0, length, known)
     new = known[row, _LENGTH] == 0
@@ -497,7 +492,7 @@ def learn(text: Bytes, length: int, known: I64, value: int) -> bool:
 
 @part
 def _hex_digits(data: Bytes, at: int) -> int:
-    """How many of the next nine bytes at most are hexadecimal digits, without a gap."""
+    """The number of hexadecimal digits at ``at``, at most nine."""
     count = 0
     while count < 9 and (48 <= data[at + count] <= 57 or 97 <= data[at + count] <= 102):
         count += 1
@@ -506,7 +501,7 @@ def _hex_digits(data: Bytes, at: int) -> int:
 
 @lean_kernel
 def add_instruction(state: I64, pool: I64, address: int | np.int64, size: int, accesses: int) -> None:
-    """The IN block being read has one more instruction of ``size`` bytes; there is room for it."""
+    """Add an instruction of ``size`` bytes to the current IN block; the table has room for it."""
     row = state[POOL]
     so_far = pool[row - 1, GUEST_SO_FAR] if row > state[FIRST] else 0
     pool[row, GUEST_ADDRESS] = address
@@ -517,9 +512,9 @@ def add_instruction(state: I64, pool: I64, address: int | np.int64, size: int, a
 
 @part
 def _guest_line(data: Bytes, at: int, state: I64, pool: I64, known: I64) -> int:
-    """Take an instruction whose accesses are known and that continues the block; the index after it, -1 if it is none.
+    """Parse an instruction with known accesses that continues the block.  Returns the index after it, or -1.
 
-    There is room for it.
+    The table has room for it.
     """
     address, begin = _hex(data, at + 2)
     digits = begin - at - 2
@@ -561,7 +556,7 @@ def _guest_line(data: Bytes, at: int, state: I64, pool: I64, known: I64) -> int:
         or data[end] == _UNDERSCORE
     ):
         end += 1
-    # What could be an opcode and a mnemonic of ARM has a space here.
+    # A space here could follow the opcode of an ARM instruction.
     if state[GUEST] == MIPS and data[end] != _TAB and data[end] != _NEWLINE:
         return -1
     after = _after_line(data, end)
@@ -580,7 +575,7 @@ def _guest_line(data: Bytes, at: int, state: I64, pool: I64, known: I64) -> int:
 
 @part
 def _guest_lines(data: Bytes, end: int, state: I64, pool: I64, known: I64) -> None:
-    """Take instructions as long as ``_guest_line`` can, and there is room."""
+    """Parse instructions while ``_guest_line`` can and the table has room."""
     while state[AT] < end and state[POOL] < pool.shape[0]:
         after = _guest_line(data, state[AT], state, pool, known)
         if after < 0:
@@ -591,7 +586,7 @@ def _guest_lines(data: Bytes, end: int, state: I64, pool: I64, known: I64) -> No
 
 @part
 def _end_guest(state: I64, pending: I64) -> None:
-    """The IN block is whole: its host code is to come.  Of too many the oldest is forgotten."""
+    """End the IN block, which is now pending until its host code follows.  The oldest of too many is dropped."""
     if state[PENDING] == MOST_PENDING:
         _drop_pending(state, pending, 0)
     row = state[PENDING]
@@ -615,7 +610,7 @@ def _drop_pending(state: I64, pending: I64, row: int) -> None:
 
 @lean_kernel
 def begin_block(state: I64, size: int | np.int64, block: int) -> None:
-    """The host code of ``size`` bytes begins with the next line; ``block``: ``IN_OUT`` or ``IN_PROLOGUE``."""
+    """Begin a block of ``size`` bytes of host code with the next line; ``block``: ``IN_OUT`` or ``IN_PROLOGUE``."""
     state[BLOCK] = block
     state[SIZE] = size
     state[START] = state[_LATEST] = state[_SLOW] = state[_DATA] = -1
@@ -625,9 +620,9 @@ def begin_block(state: I64, size: int | np.int64, block: int) -> None:
 
 @part
 def _host_code(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
-    """Take host instructions, constants, and what names their guest instructions; false if the next is out of place.
+    """Parse host instructions, constants and guest-address marks.  Returns whether the next line is in order.
 
-    Until the block ends, a chunk's ``OFFSET`` is the guest address printed, its ``CHUNK_END`` where its code begins.
+    Until the block ends, a chunk's ``OFFSET`` is the guest address printed, its ``CHUNK_END`` the start of its code.
     """
     at, start, size, latest, mark = state[AT], state[START], state[SIZE], state[_LATEST], state[_MARK]
     first = state[CHUNKS]
@@ -640,7 +635,7 @@ def _host_code(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
             if start < 0:
                 start = address
             offset = address - start
-            # An x86 instruction of more than eight bytes wraps: addresses rise all the same.
+            # An x86 instruction of more than eight bytes has several lines with ascending addresses.
             good = (
                 data[at + 1] == _X
                 and after > at + 2
@@ -671,7 +666,7 @@ def _host_code(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
                 after += _PROLOGUE_MARK.size
             good = good and data[after] == _NEWLINE
             if good:
-                # An instruction without code is followed by the next mark at once; it has no code of its own.
+                # A mark directly after a mark: the first instruction has no host code.
                 if mark != _MARK_INSTRUCTION:
                     count += 1
                 chunk[first + count - 1, OFFSET] = guest
@@ -687,7 +682,7 @@ def _host_code(data: Bytes, end: int, state: I64, chunk: I64) -> bool:
 
 @part
 def _host_mark(data: Bytes, end: int, state: I64) -> bool:
-    """Take a line before the slow paths or the constants; false if it is out of place."""
+    """Parse the line before the slow paths or the constants.  Returns whether it is in order."""
     at = state[AT]
     if state[_MARK] != _NO_MARK:
         return False
@@ -714,12 +709,12 @@ def _host_mark(data: Bytes, end: int, state: I64) -> bool:
 
 @part
 def _translated(state: I64, pool: I64, pending: I64, guest: np.int64) -> int:
-    """The pending IN block of the host code that begins with ``guest``, whole or its offset in the page; -1: none."""
+    """The pending IN block of host code for address ``guest``, in full or as an offset in the page; -1: none."""
     for row in range(state[PENDING] - 1, -1, -1):
         pc = pool[pending[row, PENDING_FIRST], GUEST_ADDRESS]
         if guest == pc or guest == pc & 0xFFF:
             if guest != pc:
-                # Only system emulation of position-independent TBs prints offsets.
+                # Only system emulation with position-independent TBs prints offsets.
                 state[SYSTEM] = 1
             return row
     return -1
@@ -727,7 +722,7 @@ def _translated(state: I64, pool: I64, pending: I64, guest: np.int64) -> int:
 
 @part
 def _place(state: I64, table: I64, memo: I64, live: I64, last: I64) -> int:
-    """Note where a TB lies; ``FLUSHED`` or ``DISCARDED`` if that says so (see the file's docstring)."""
+    """Record the address of a TB; ``FLUSHED`` or ``DISCARDED`` if it shows that (see the module docstring)."""
     start = state[START]
     end = start + state[SIZE]
     count = state[LIVE]
@@ -777,7 +772,7 @@ def _place(state: I64, table: I64, memo: I64, live: I64, last: I64) -> int:
 def _end_host(
     state: I64, table: I64, memo: I64, tb: I64, chunk: I64, live: I64, pool: I64, pending: I64, last: I64
 ) -> int:
-    """The OUT block is whole: it and its IN block become a TB; there is room for it."""
+    """End the OUT block: it and its IN block become a TB; the tables have room for it."""
     first = state[CHUNKS]
     count = state[_BLOCK_CHUNKS]
     guest = chunk[first, OFFSET]
@@ -794,7 +789,7 @@ def _end_host(
     pc = pool[begin, GUEST_ADDRESS]
     state[ODD_PC] = pc
     fast = state[_SLOW] if state[_SLOW] >= 0 else state[SIZE] - max(state[_DATA], 0)
-    # Guest addresses of the host code are whole or offsets in the page; in a TB they ascend.
+    # Guest addresses in host code are full or offsets in the page; they ascend within a TB.
     mask = np.int64(0xFFF) if guest != pc else np.int64(-1)
     at = begin
     for i in range(first, first + count):
@@ -827,7 +822,7 @@ def _end_host(
     state[_RAN] = 0
     state[BLOCK] = NO_BLOCK
     if which == state[PENDING] - 1:
-        # Older ones were printed again, or thrown away.
+        # Older IN blocks were printed again or discarded.
         state[PENDING] = 0
         state[POOL] = 0
     else:
@@ -856,9 +851,9 @@ def scan(
     last: I64,
     watched: npt.NDArray[np.bool_],
 ) -> int:
-    """Take whole lines from ``data[state[AT]:end]`` until a ``Stop``.
+    """Parse complete lines from ``data[state[AT]:end]`` until a ``Stop``.
 
-    The byte before ``end`` is a newline, and ``SLACK`` bytes can be read after it.
+    The byte before ``end`` is a newline, and ``SLACK`` bytes after it are readable.
     """
     while state[AT] < end:
         at = state[AT]

@@ -1,4 +1,4 @@
-"""A log as blocks of whole lines, decompressed by a thread of its own while they are scanned."""
+"""A log as blocks of complete lines; a thread decompresses the next block while one is scanned."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from bench.traces.log_input import LogBytes
 from bench.traces.log_kernel import SLACK
 
 LONGEST_LINE: Final = 1 << 20
-"""Bytes of the longest line that is read, its newline included, and of a block."""
+"""The maximum length in bytes of a line, its newline included, and of a block."""
 
-_BUFFERS: Final = 3  # one that is scanned, one that is filled, and one between them
+_BUFFERS: Final = 3  # one is scanned, one is filled, and one waits
 
 Lines = tuple[bytearray, int]
 
 
 def whole_lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
-    """The decompressed ``log`` as ``(buffer, end)``: ``buffer[:end]`` are whole lines, valid until the next pair.
+    """The decompressed ``log`` as ``(buffer, end)``: ``buffer[:end]`` are complete lines, valid until the next pair.
 
-    ``SLACK`` bytes follow ``end``.  What comes after the last newline is left
-    out.  If a line is longer than ``LONGEST_LINE``, the last pair has ``end``
-    0.  ``progress`` and errors: see ``LogBytes``; an error comes after the
-    lines before it.
+    ``SLACK`` bytes follow ``end``.  Bytes after the last newline are dropped.  If a line is longer than
+    ``LONGEST_LINE``, the last pair has ``end`` 0.  ``progress`` and errors: see ``LogBytes``; an error is raised after
+    the lines before it.
     """
     lines = _lines(log, progress)
-    # Not from a pipe: a thread that waits for one cannot be stopped.
+    # No thread for a pipe: a thread that waits for input cannot be stopped.
     return ahead(lines) if log != "-" and os.path.isfile(log) else lines
 
 
@@ -40,7 +39,7 @@ def _lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
 
 
 def cut(readinto: Callable[[memoryview], int]) -> Iterator[Lines]:
-    """The same of what ``readinto`` gives; a pair is valid until ``_BUFFERS - 1`` more are drawn."""
+    """The blocks of the bytes from ``readinto``; a pair is valid until ``_BUFFERS - 1`` more are drawn."""
     buffers = itertools.cycle([bytearray(LONGEST_LINE + SLACK) for _ in range(_BUFFERS)])
     buffer, filled = next(buffers), 0
     failure: InputError | None = None
@@ -64,9 +63,9 @@ def cut(readinto: Callable[[memoryview], int]) -> Iterator[Lines]:
 
 
 def ahead(lines: Iterator[Lines]) -> Iterator[Lines]:
-    """``lines``, in order, drawn by a thread of its own, which ends with the iteration."""
+    """``lines`` in order, drawn by a thread that ends with the iteration."""
     drawn: queue.SimpleQueue[Lines | BaseException | None] = queue.SimpleQueue()
-    # One more may be drawn; or, if false, none.
+    # True permits the thread to draw one more pair; false ends it.
     wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def draw() -> None:

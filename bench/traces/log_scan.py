@@ -1,4 +1,4 @@
-"""The state of a log's scan: the arrays that ``bench.traces.log_kernel`` works on, and what they say."""
+"""The state of a log scan: the arrays of ``bench.traces.log_kernel``, and access to them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.traces.trace import Blocks, Guest
 
 _GUESTS: dict[Guest, int] = {"arm": k.ARM, "mips": k.MIPS}
 _STOPS = tuple(Stop)
-# Executions that are taken at once: few enough to stay in the cache.
+# Executions per buffer: few enough to stay in the cache.
 _ROOM = 1 << 16
 
 
 class Scanner:
-    """A scan: the TBs so far, executions not yet taken, the block being read."""
+    """A scan: the TBs so far, the buffered executions, the current block."""
 
     def __init__(self) -> None:
         self._text = bytearray(k.SLACK)
@@ -24,7 +24,7 @@ class Scanner:
         self._end = 0
         self._state = np.zeros(k.STATE, np.int64)
         self._state[k.LATEST_START] = -1
-        # Of single numbers, faster than the array.
+        # A memoryview is faster than an array for single numbers.
         self._numbers = self._state.data
         self._table = np.zeros((1 << 12, 2), np.int64)
         self._memo = np.zeros((k.MEMO_ROWS, k.MEMO_COLUMNS), np.int64)
@@ -44,14 +44,14 @@ class Scanner:
         self._watching: set[int] = set()
 
     def feed(self, data: bytearray, end: int) -> None:
-        """Scan ``data[:end]`` next, whole lines; ``SLACK`` bytes must follow."""
+        """Set the next input, the complete lines ``data[:end]``; ``SLACK`` bytes must follow."""
         self._text = data
         self._data = np.frombuffer(data, np.uint8)
         self._end = end
         self._numbers[k.AT] = 0
 
     def scan(self) -> Stop:
-        """Go on until something is the caller's to do."""
+        """Scan until the caller has to act."""
         while True:
             stop = k.scan(
                 self._data,
@@ -75,7 +75,7 @@ class Scanner:
             self._grow()
 
     def _grow(self) -> None:
-        """Double whatever has no room."""
+        """Double the tables that are full."""
         state = self._state
         if 2 * (state[k.ENTRIES] + 1) > len(self._table):
             bigger = np.zeros((2 * len(self._table), 2), np.int64)
@@ -91,7 +91,7 @@ class Scanner:
             self._pack_pool()
 
     def _pack_pool(self) -> None:
-        """Close the gaps that IN blocks left whose host code has come; double if that is not much."""
+        """Remove IN blocks whose host code was read; double the pool if it stays more than half full."""
         state, pending = self._state, self._pending[: self._state[k.PENDING]]
         parts = [self._pool[first : first + count] for first, count, _ in pending]
         parts.append(self._pool[state[k.FIRST] : state[k.POOL]])
@@ -102,7 +102,7 @@ class Scanner:
         np.concatenate(parts, out=packed[: ends[-1]])
         self._pool = packed
 
-    # --- where it stands ---
+    # --- position ---
 
     @property
     def line(self) -> bytes:
@@ -112,16 +112,16 @@ class Scanner:
 
     @property
     def line_number(self) -> int:
-        """Number of the next line, from 1."""
+        """The number of the next line, from 1."""
         return self._numbers[k.LINE_NUMBER] + 1
 
     @property
     def executions(self) -> int:
-        """``Trace`` lines so far."""
+        """The number of ``Trace`` lines so far."""
         return self._numbers[k.EXECUTIONS]
 
     def skip(self, size: int, lines: int = 1) -> None:
-        """Go ``size`` bytes on; the caller has dealt with these ``lines``."""
+        """Skip ``size`` bytes, ``lines`` lines that the caller parsed."""
         self._numbers[k.AT] += size
         self._numbers[k.LINE_NUMBER] += lines
 
@@ -132,7 +132,7 @@ class Scanner:
         return words
 
     def last(self, thread: int) -> tuple[int, int]:
-        """Index and TB of the latest execution of ``thread``; -1 if there is none."""
+        """The index and the TB of the latest execution of ``thread``; -1 if there is none."""
         return self._lasts[thread, k.INDEX], self._lasts[thread, k.LAST_TB]
 
     @property
@@ -146,23 +146,23 @@ class Scanner:
         return self._numbers[k.THREAD]
 
     def expect_all(self) -> None:
-        """From now on an execution of an unknown TB is an error: the log holds every translation."""
+        """Treat an execution of an unknown TB as an error from now on: the log holds every translation."""
         self._numbers[k.STRICT] = 1
 
     # --- stops ---
 
     def last_at(self, address: int) -> dict[int, int]:
-        """Of each thread whose last execution is at ``address`` and not stopped: that execution's position."""
+        """The position of the last execution of each thread, where that is at ``address`` and not stopped."""
         last = self._lasts
         return {thread: last[thread, k.INDEX] for thread in self.threads if last[thread, k.WHERE] == address}
 
     def stopped(self, thread: int, position: int) -> None:
-        """The execution at ``position``, if it is still the last of ``thread``, is taken by a stop."""
+        """Mark the execution at ``position`` as stopped if it is still the last of ``thread``."""
         if self._lasts[thread, k.INDEX] == position:
             self._lasts[thread, k.WHERE] = -1
 
     def watch(self, threads: set[int]) -> None:
-        """Stop whenever one of ``threads``, and no other, executes."""
+        """Set the threads whose executions stop the scan."""
         if threads != self._watching:
             self._watching = threads
             self._watched[:] = False
@@ -172,7 +172,7 @@ class Scanner:
 
     @property
     def system(self) -> bool:
-        """True if the log is known to be one of system emulation, where each CPU has its part of the code buffer."""
+        """Whether the log is one of system emulation, in which each CPU has its own part of the code buffer."""
         return bool(self._numbers[k.SYSTEM])
 
     @system.setter
@@ -181,47 +181,47 @@ class Scanner:
 
     @property
     def in_guest_code(self) -> bool:
-        """True while an IN block is being read."""
+        """Whether the scan is inside an IN block."""
         return self._numbers[k.BLOCK] == k.IN_GUEST
 
     @property
     def guest_code(self) -> tuple[int, int]:
-        """Of the IN block being read: guest address, -1 if it has no instruction yet, and bytes so far."""
+        """The guest address of the current IN block (-1 if it has no instruction yet), and its bytes so far."""
         first, end, size = (self._numbers[i] for i in (k.FIRST, k.POOL, k.GUEST_BYTES_SO_FAR))
         return (int(self._pool[first, k.GUEST_ADDRESS]) if end > first else -1), size
 
     def add_instruction(self, guest: Guest, address: int, size: int, accesses: int) -> None:
-        """The IN block being read goes on with an instruction of ``size`` bytes."""
+        """Add an instruction of ``size`` bytes to the current IN block."""
         self._numbers[k.GUEST] = _GUESTS[guest]
         if self._numbers[k.POOL] == len(self._pool):
             self._grow()
         k.add_instruction(self._state, self._pool, address, size, accesses)
 
     def learn(self, text: bytes, accesses: int | None) -> None:
-        """Take instructions of this text, or mnemonic, without asking, from now on.
+        """Let the scan parse instructions with this text or mnemonic by itself.
 
-        ``accesses`` is ``None`` for a mnemonic whose operands must be known too.
+        ``accesses`` is ``None`` for a mnemonic whose accesses depend on the operands.
         """
         if 0 < len(text) <= k.LONGEST_KEY and 2 * self._learnt < k.KNOWN_ROWS:
             data = np.frombuffer(bytearray(text + bytes(8)), np.uint8)
             self._learnt += k.learn(data, len(text), self._known, k.BY_OPERANDS if accesses is None else accesses)
 
     def begin_prologue(self, size: int) -> None:
-        """The prologue's code, of ``size`` bytes, begins with the next line."""
+        """Begin the prologue, ``size`` bytes of code, with the next line."""
         k.begin_block(self._state, size, k.IN_PROLOGUE)
 
     @property
     def odd(self) -> tuple[int, int]:
-        """What ``UNTRANSLATED`` and ``BAD_CHUNK`` stopped at: guest address of the host code, that of its TB."""
+        """The guest address of the host code at which ``UNTRANSLATED`` or ``BAD_CHUNK`` stopped, and that of its TB."""
         return self._numbers[k.ODD_GUEST] & (1 << 64) - 1, self._numbers[k.ODD_PC] & (1 << 64) - 1
 
     @property
     def tbs(self) -> int:
-        """TBs so far."""
+        """The number of TBs so far."""
         return self._numbers[k.TBS]
 
     def rewritten(self, tb: int, pc: int) -> tuple[int, int]:
-        """Host bytes to the end of the load or store at ``pc``, accesses in them; -1, -1 if there is none."""
+        """The host bytes to the end of the load or store at ``pc``, and the accesses in them; -1, -1 without one."""
         first = self._tb[tb, k.CHUNK]
         end = self._tb[tb + 1, k.CHUNK] if tb + 1 < self.tbs else self._state[k.CHUNKS]
         chunks = self._chunk[first:end]

@@ -1,15 +1,13 @@
-"""A modelled workload: an execution drawn from a seed with given statistics.
+"""A modelled workload: a random execution with given statistics.
 
-The executions are loops over TBs of a working set that moves through the guest
-code.  Retranslations are laid over them: each is an execution of one of the
-faulting TBs, followed after a drawn distance by its next execution.  Faulting
-TBs run at those places only, so that how soon one runs again is what was asked
-for.  What a parameter means is what ``measured`` measures and ``info`` shows.
+The executions are loops over TBs of a working set that moves through the guest code.  Retranslations are inserted: each
+is an execution of a faulting TB, followed by its next execution at a random distance.  Faulting TBs run at these
+positions only, so that the re-execution distances have the given distribution.  Parameters have the meaning that
+``measured`` and ``info`` give them.
 
-Two limits: a TB cannot run again later than its next retranslation, so that
-distances shorten where retranslations of the same few TBs are very frequent;
-and a TB translated before a tb flush never runs again, so that those distances
-are cut out (``unknown`` in ``info``).
+Two limits: a TB cannot run again later than its next retranslation, so that distances are shorter where retranslations
+of few TBs are very frequent; and a TB translated before a tb flush never runs again, so that these distances are
+missing (``unknown`` in ``info``).
 """
 
 from __future__ import annotations
@@ -34,18 +32,18 @@ from bench.traces.trace import CHUNK, I64, U32, Blocks, Guest, Retranslations, T
 WINDOW: Final = CHUNK
 """Executions over which the working set is measured."""
 TOP: Final = 10
-"""The most often retranslated TBs whose share is the concentration."""
+"""The number of most often retranslated TBs whose share is the concentration."""
 
-# Shape of the loops; nothing measures them, and no statistic of the parameters depends on them (assumed).
+# The shape of the loops (assumed): no parameter depends on it.
 _LOOP_TBS: Final = 8
 _MEAN_TRIPS: Final = 12
 _ALIGNMENT: Final = 16
 
 MOST: Final = 10**10
-"""Executions of a model, at most, and whatever else is counted: more than anybody has recorded, or would wait for."""
+"""The maximum of the executions of a model and of every other count: beyond every recording."""
 _MOST_BYTES: Final = 1 << 30
 _MOST_FAULTS: Final = 1 << 24
-"""Retranslations of a model, at most: they are drawn together, in memory."""
+"""The maximum of the retranslations of a model, which are drawn together in memory."""
 
 Count = Annotated[int, Meta(ge=0, le=MOST)]
 Positive = Annotated[int, Meta(ge=1, le=MOST)]
@@ -53,7 +51,7 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 class Quantiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A distribution by its smallest value, median, 90th percentile and largest; log-linear in between."""
+    """A distribution by minimum, median, 90th percentile and maximum; log-linear in between."""
 
     min: Positive
     median: Annotated[float, Meta(ge=1)]
@@ -65,20 +63,20 @@ class Quantiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             raise ValueError(f"min <= median <= p90 <= max (found {self.min}, {self.median}, {self.p90}, {self.max})")
 
     def draw(self, generator: np.random.Generator, count: int) -> I64:
-        """``count`` values, in random order, of which the quantiles are these."""
-        # Stratified: one value of each of ``count`` equal parts, so that small samples have them too.
+        """``count`` values with these quantiles, in random order."""
+        # Stratified sampling, so that small samples have these quantiles too.
         uniform = (generator.permutation(count) + generator.random(count)) / max(count, 1)
         known = np.log((self.min, self.median, self.p90, self.max))
         return np.rint(np.exp(np.interp(uniform, (0, 0.5, 0.9, 1), known))).astype(np.int64)
 
 
-class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a modelled workload is like.  ``measured`` takes all of them from a trace.
+class ModelParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The parameters of a modelled workload; ``measured`` gives those of a trace.
 
     ``executions``             TB executions
     ``tbs``                    TBs translated, over all tb flushes (a model has as many after each)
     ``tb_bytes``               host bytes per TB
-    ``fast_share``             part of them before the slow paths
+    ``fast_share``             share of the host bytes before the slow paths
     ``bytes_per_instruction``  host bytes per guest instruction
     ``bytes_per_access``       host bytes per guest load or store
     ``working_set``            different TBs in ``WINDOW`` executions (median)
@@ -88,7 +86,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     ``rewritten_bytes``        host bytes rewritten per retranslation
     ``reexecution_tbs``        executions until a retranslated TB runs again
     ``threads``                guest threads
-    ``thread_executions``      executions of one thread before another one's turn
+    ``thread_executions``      executions between two thread switches
     ``flushes``                tb flushes
     """
 
@@ -116,11 +114,10 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 raise ValueError(f"{name} of {longest}, more than {_MOST_BYTES}")
 
 
-def varied(parameters: Parameters, changes: Mapping[str, str]) -> Parameters:
-    """``parameters`` with some of them given as text: ``5000``, ``x100`` (times what it was), or a distribution
-    as ``min,median,p90,max``.
+def varied(parameters: ModelParameters, changes: Mapping[str, str]) -> ModelParameters:
+    """``parameters`` with ``changes``: a number, a factor such as ``x100``, or a distribution ``min,median,p90,max``.
 
-    Raises ``InputError`` for text that is no such value or a value out of range.
+    Raises ``InputError`` for text of another form or a value out of range.
     """
     found = msgspec.to_builtins(parameters)
     for name, text in changes.items():
@@ -132,7 +129,7 @@ def varied(parameters: Parameters, changes: Mapping[str, str]) -> Parameters:
             else:
                 number = old * float(text[1:]) if text.startswith("x") else float(text)
                 found[name] = round(number) if isinstance(old, int) else number
-            parameters = msgspec.convert(found, Parameters)
+            parameters = msgspec.convert(found, ModelParameters)
         except (ValueError, OverflowError) as error:  # msgspec.ValidationError is a ValueError
             reason = str(error).partition(" - at `$")[0].replace("`", "")
             if reason.startswith("Expected "):  # a bound, as msgspec says it
@@ -154,11 +151,10 @@ def _distribution(text: str, old: Mapping[str, float]) -> tuple[float, ...]:
     return round(smallest), *middle, round(largest)
 
 
-def measured(trace: Trace) -> Parameters:
-    """The parameters of ``trace``, from its tables and one reading of its executions.
+def measured(trace: Trace) -> ModelParameters:
+    """The parameters of ``trace``, from its tables and its executions.
 
-    Raises ``InputError`` if it holds no retranslation that ran again: then
-    there is nothing to take a distribution from.
+    Raises ``InputError`` if no retranslated TB ran again: there is no distribution of distances then.
     """
     figures = info(trace)
     rewritten_bytes = _quantiles(figures.rewritten_bytes, trace.name, "known lengths of retranslations")
@@ -169,7 +165,7 @@ def measured(trace: Trace) -> Parameters:
     whole = working_sets[:-1] or working_sets
     host = float(blocks.host_bytes.sum())
     switches = 0 if trace.threads == 1 else _switches(trace)
-    return Parameters(
+    return ModelParameters(
         executions=trace.length,
         tbs=len(blocks),
         tb_bytes=_quantiles(figures.tb_bytes, trace.name, "TBs"),
@@ -203,11 +199,11 @@ def _switches(trace: Trace) -> int:
     return total
 
 
-def model_trace(parameters: Parameters, seed: int, *, guest: Guest = "arm") -> Trace:
-    """A trace with these statistics, the same for the same seed (an integer >= 0).
+def model_trace(parameters: ModelParameters, seed: int, *, guest: Guest = "arm") -> Trace:
+    """A trace with these statistics, determined by ``seed`` (an integer >= 0).
 
-    Its executions are drawn whenever they are read, in bounded memory.  Raises
-    ``InputError`` if the parameters cannot be met together.
+    Its executions are drawn on reading, in bounded memory.  Raises ``InputError`` if the parameters contradict each
+    other.
     """
     model = _Model(parameters, seed)
     return Trace(
@@ -231,13 +227,13 @@ def model_trace(parameters: Parameters, seed: int, *, guest: Guest = "arm") -> T
 
 @dataclass(frozen=True)
 class _Model:
-    """The draw: TBs, where retranslations lie, and the executions around them.
+    """The random sample: TBs, positions of retranslations, and the executions around them.
 
-    TBs of an epoch (between two tb flushes) are numbered: first the faulting
-    ones, then those of the working set in the order in which it reaches them.
+    TBs of an epoch (between two tb flushes) are numbered: first the faulting ones, then the others in the order in
+    which the working set reaches them.
     """
 
-    parameters: Parameters
+    parameters: ModelParameters
     seed: int
 
     def __post_init__(self) -> None:
@@ -268,7 +264,7 @@ class _Model:
 
     @property
     def faulting_per_epoch(self) -> int:
-        """Numbers kept for faulting TBs in each epoch: TB k is number k // epochs of epoch k % epochs."""
+        """The TB numbers reserved for faulting TBs in each epoch: TB k is number k // epochs of epoch k % epochs."""
         return -(-self.faulting // (self.parameters.flushes + 1))
 
     @property
@@ -277,7 +273,7 @@ class _Model:
 
     @cached_property
     def epochs(self) -> I64:
-        """Where each epoch begins, and the end."""
+        """The start of each epoch, and the end of the trace."""
         bounds: I64 = np.linspace(0, self.parameters.executions, self.parameters.flushes + 2).astype(np.int64)
         return bounds
 
@@ -288,7 +284,7 @@ class _Model:
 
     @cached_property
     def _counts(self) -> I64:
-        """Retranslations per faulting TB, descending: as concentrated as asked for, each at least one."""
+        """Retranslations per faulting TB, descending, with the given concentration, each at least one."""
         tbs, faults = self.faulting, self.faults
         if faults == 0:
             return np.zeros(tbs, np.int64)
@@ -319,13 +315,13 @@ class _Model:
         position = generator.integers(self.epochs[epoch], self.epochs[epoch + 1])
         order = np.lexsort((position, tb))
         tb, position, end = tb[order], position[order], self.epochs[epoch[order] + 1]
-        # The room of each: to the next retranslation of the same TB, or to the tb flush.
+        # The maximum distance of each: to the next retranslation of the same TB, or to the tb flush.
         room = end - position
         same = tb[1:] == tb[:-1]
         room[:-1][same] = np.diff(position)[same]
         distance = np.empty(self.faults, np.int64)
         distance[np.argsort(room, kind="stable")] = np.sort(given.reexecution_tbs.draw(generator, self.faults))
-        # Where there is no room, the next retranslation itself is the next execution.
+        # Beyond that maximum, the next retranslation itself is the next execution.
         runs = distance < room
         places = np.concatenate((position, (position + distance)[runs]))
         rewritten = np.concatenate((self._rewritten, np.zeros(int(runs.sum()), np.int64)))
@@ -334,7 +330,7 @@ class _Model:
         order = np.lexsort((~faults, places))
         places = places[order]
         for epoch_begin, epoch_end in itertools.pairwise(self.epochs.tolist()):
-            # One execution per place: those that fall on the same one move on, those at the end of the epoch back.
+            # One execution per position: duplicates move forward, those beyond the end of the epoch move back.
             here = slice(*np.searchsorted(places, (epoch_begin, epoch_end)).tolist())
             index = np.arange(here.stop - here.start)
             if index.size > epoch_end - epoch_begin:
@@ -346,7 +342,7 @@ class _Model:
 
     @cached_property
     def _rewritten(self) -> I64:
-        """Bytes rewritten per retranslation, those of the first faulting TB first; a TB's are neighbouring values."""
+        """Bytes rewritten per retranslation, in the order of faulting TBs; those of one TB have similar values."""
         generator = self._generator(2)
         drawn = np.sort(self.parameters.rewritten_bytes.draw(generator, self.faults))
         order = generator.permutation(self.faulting)
@@ -362,7 +358,7 @@ class _Model:
         places, tbs, faults, rewritten = self._planted
         position, row = places[faults], self._row(tbs[faults])
         bytes_ = rewritten[faults].astype(np.int32)
-        # Accesses are as dense in the rewritten part as in the fast part of the TB; one of them faulted.
+        # The density of accesses in the rewritten part is that of the TB's fast part; at least one faulted.
         share = bytes_ / np.maximum(self.blocks.fast_bytes[row], 1)
         accesses = np.clip(np.rint(share * self.blocks.accesses[row]), 1, None).astype(np.int32)
         return Retranslations(
@@ -393,7 +389,7 @@ class _Model:
         host = given.tb_bytes.draw(generator, tbs)
         fast = np.maximum(np.rint(host * given.fast_share), 1).astype(np.int64)
         if self.faults:
-            # A TB is as long as what is rewritten of it at least: the long ones are exchanged with others.
+            # A TB is at least as long as its rewritten part: short TBs are exchanged with long ones.
             needed = np.maximum.reduceat(self._rewritten, np.cumsum(self._counts) - self._counts)
             host, fast = _long_enough(host, fast, self._row(np.arange(self.faulting)), needed)
         instructions = np.maximum(np.rint(host / given.bytes_per_instruction), 1).astype(np.uint32)
@@ -426,7 +422,7 @@ class _Model:
             yield ((self._thread(position) << 24) | tb).astype(np.uint32)
 
     def _background(self, start: int, end: int, faulting: int) -> I64:
-        """Loops over the working set but for its ``faulting`` TBs, each at least once: numbers in the epoch."""
+        """Loops over the working set without its ``faulting`` TBs, each at least once, as TB numbers in the epoch."""
         given, generator = self.parameters, self._generator(5, start)
         ordinary = self.per_epoch - self.faulting_per_epoch
         size = min(max(given.working_set - faulting, 1), ordinary, end - start)
@@ -434,7 +430,7 @@ class _Model:
         begin, stop = self.epochs[epoch], max(self.epochs[epoch + 1] - WINDOW, self.epochs[epoch] + 1)
         moved = int((ordinary - size) * min((start - begin) / (stop - begin), 1))
         loops = -(-size // _LOOP_TBS)
-        # Every loop once; then, as far as there is room, loops by popularity (1 / rank), with geometric trip counts.
+        # Every loop once; then, in the room left, loops by popularity (1 / rank) with geometric trip counts.
         spare = end - start - size
         visits = max(2 * spare // (_LOOP_TBS * _MEAN_TRIPS), 1)
         popularity = 1 / np.arange(1.0, loops + 1)
@@ -452,11 +448,11 @@ class _Model:
 
 
 def _long_enough(host: I64, fast: I64, rows: I64, needed: I64) -> tuple[I64, I64]:
-    """Exchange TBs so that each of ``rows`` has a fast part of at least ``needed`` bytes, as far as there are any."""
+    """Exchange TBs so that each of ``rows`` has a fast part of at least ``needed`` bytes, as far as possible."""
     order = np.argsort(fast, kind="stable")
     chosen = np.searchsorted(fast[order], needed)
     by_need = np.argsort(needed, kind="stable")
-    # Rising needs take rising TBs, no TB twice.
+    # Ascending needs take ascending TBs, each TB once.
     index = np.arange(rows.size)
     taken = np.maximum.accumulate(chosen[by_need] - index) + index
     taken = np.minimum(taken, order.size - rows.size + index)
@@ -469,7 +465,7 @@ def _long_enough(host: I64, fast: I64, rows: I64, needed: I64) -> tuple[I64, I64
     left[order[taken]] = False
     source[rest] = np.flatnonzero(left)
     host, fast = host[source], fast[source]
-    # Nothing longer was drawn: then the TB grows.
+    # A TB grows where the sample has none that is long enough.
     short = np.maximum(needed - fast[rows], 0)
     host[rows] += short
     fast[rows] += short
@@ -477,5 +473,5 @@ def _long_enough(host: I64, fast: I64, rows: I64, needed: I64) -> tuple[I64, I64
 
 
 def _addresses(guest_bytes: U32) -> npt.NDArray[np.uint64]:
-    """Guest addresses of TBs that lie one after the other."""
+    """The guest addresses of TBs without gaps."""
     return (0x1_0000 + np.cumsum(guest_bytes, dtype=np.uint64) - guest_bytes).astype(np.uint64)

@@ -1,21 +1,16 @@
 """Importing the log of an unpatched QEMU: ``-d exec,nochain,int,in_asm,out_asm`` and two trace events.
 
-The lines are those of QEMU 7.2.  What they mean where the log alone does not
-say it plainly:
+The line formats are those of QEMU 7.2.  The log is ambiguous in these cases:
 
-* A ``Stopped execution`` line names no thread.  A thread prints it before its
-  next ``Trace`` line, so it means the last ``Trace`` line of a thread, of that
-  host address; if several threads are there, the one that executes next, as it
-  is the one that runs.
-* Signal lines name ``env``, not the thread: the thread that most of an env's
-  lines follow is taken to be its own.
-* Flushes and discarded TBs are told by host addresses (``bench.traces.log_kernel``).
-* The faulting instruction is not in the log.  For an ARM data abort from user
-  mode it is the PC of the next return to user mode, if that is a load or store
-  of the TB; for MIPS the PC of the exception.  Otherwise, and in user emulation,
-  the bytes rewritten are unknown.  (Another process may return to the same TB
-  first: against the running process, 4,291 of 4,292 known cases were right in
-  two recordings.)
+* A ``Stopped execution`` line names no thread.  A thread prints it before its next ``Trace`` line, so it refers to the
+  last ``Trace`` line of a thread, at that host address.  Of several such threads it is the one that executes next.
+* Signal lines name ``env``, not the thread.  An env's thread is the one whose ``Trace`` line precedes most of the env's
+  lines.
+* Host addresses show flushes and discarded TBs (``bench.traces.log_kernel``).
+* The log does not contain the faulting instruction.  For an ARM data abort from user mode it is at the PC of the next
+  return to user mode, if that is a load or store of the TB; for MIPS at the PC of the exception.  Otherwise, and in
+  user emulation, the rewritten length is unknown.  (Another process may return to the same TB first: compared with the
+  running process, 4,291 of 4,292 known cases were right in two recordings.)
 """
 
 from __future__ import annotations
@@ -36,7 +31,7 @@ from typing import Final
 import numpy as np
 
 from bench.support.errors import InputError
-from bench.traces.guest_accesses import by_operands, instruction
+from bench.traces.guest_accesses import by_operands, parse_instruction
 from bench.traces.log_kernel import Stop
 from bench.traces.log_lines import LONGEST_LINE, whole_lines
 from bench.traces.log_scan import Scanner
@@ -68,7 +63,7 @@ _WITHOUT_MEANING = re.compile(
     rb"|Linking TBs " + _HEX + rb" index [01] -> " + _HEX
 )
 _STRACE = re.compile(rb"\d+ [a-z_]\w*\([^\n]*|(?:\d+ )? ?= -?[\w][^\n]*")
-# What another thread logs can follow an unfinished line of strace at once.
+# The line of another thread can directly follow an unfinished line of strace.
 _GLUED = re.compile(
     rb"(?<=\))(?:Trace \d+: 0x|OUT: \[size=|IN: ?|-{16}$|Stopped execution of TB chain before 0x"
     rb"|user_\w+_signal env=0x)"
@@ -85,7 +80,7 @@ _SPACES = re.compile(rb"[\W_]+")
 
 @dataclass(slots=True)
 class _Fault:
-    """A state restore; what is rewritten may become known later."""
+    """A state restore; the rewritten length may become known later."""
 
     position: int
     tb: int
@@ -96,10 +91,10 @@ class _Fault:
 
 @dataclass(slots=True)
 class _Signal:
-    """A signal line: whose it is comes out at the end."""
+    """A signal line; its thread is determined at the end of the log."""
 
     env: int
-    raised: int  # number of the signal if this raises it, 0 if it is handled
+    raised: int  # number of the raised signal, 0 for a signal that is handled
     guess: int
     last: dict[int, tuple[int, int]]
 
@@ -137,7 +132,7 @@ class _Importer:
             (b"mips", self._mips_enter),
             (b"    S ", self._mips_registers),
         )
-        # By the first three bytes.
+        # Indexed by the first three bytes.
         self._handlers = {
             start[:3]: [handler for handler in handlers if handler[0][:3] == start[:3]] for start, _ in handlers
         }
@@ -145,12 +140,12 @@ class _Importer:
     # --- the lines ---
 
     def read(self, blocks: Iterable[tuple[bytearray, int]]) -> None:
-        """Read the ``whole_lines`` of a log."""
+        """Import the ``whole_lines`` of a log."""
         for data, end in blocks:
             if not end:
                 raise self._error(f"a line of more than {LONGEST_LINE} bytes", _OPTIONS)
             self._lines(data, end)
-        # What is left is a last line that was cut off: QEMU was stopped, or the disk was full.
+        # The rest is a truncated last line: QEMU was stopped, or the disk was full.
         self._write()
 
     def _lines(self, data: bytearray, end: int) -> None:
@@ -174,7 +169,7 @@ class _Importer:
                 raise self._bad(stop)
 
     def _other_line(self, line: bytes) -> None:
-        """Deal with a line that the scanner leaves to us, and skip it."""
+        """Process a line that the scanner does not parse, and skip it."""
         glued = None
         if self._scanner.in_guest_code:
             self._guest_line(line)
@@ -187,7 +182,7 @@ class _Importer:
             self._scanner.skip(glued, lines=0)
 
     def _line(self, line: bytes) -> int | None:
-        """Deal with a line; if it is an unfinished one of strace, where the line glued to it begins."""
+        """Process a line.  Returns the start of a line that follows an unfinished line of strace, else None."""
         for start, handler in self._handlers.get(line[:3], ()):
             if line.startswith(start):
                 handler(line)
@@ -237,11 +232,11 @@ class _Importer:
         raise self._error(_shown(line), f"{_SEPARATOR.decode()} before it")
 
     def _guest_line(self, line: bytes) -> None:
-        """Deal with a line of an ``IN`` block that the scanner does not know, and have it know the next of its kind."""
+        """Parse a line of an ``IN`` block for the scanner, and teach it the instruction."""
         first, so_far = self._scanner.guest_code
         if not line:
             raise self._error("an IN block without instructions", "a guest instruction")
-        read = instruction(line)
+        read = parse_instruction(line)
         if read is None:
             raise self._error(_shown(line), "an instruction of a 32-bit ARM or MIPS guest, as -d in_asm prints it")
         self._guest = self._guest or read.guest
@@ -281,7 +276,7 @@ class _Importer:
         self._settle_stops()
 
     def _settle_stops(self, thread: int | None = None) -> None:
-        """Settle the stops that have one candidate, or ``thread`` among them, which has just executed."""
+        """Assign the stops with one candidate, and those with the candidate ``thread``, which has just executed."""
         while True:
             for candidates in self._open_stops:
                 if len(candidates) == 1 or thread in candidates:
@@ -314,7 +309,7 @@ class _Importer:
                 self._faults.append(self._level_of)
 
     def _fault(self, thread: int) -> _Fault | None:
-        """A fault in the last execution of ``thread``; none if the log begins after that execution."""
+        """A fault in the last execution of ``thread``; None if the log begins after that execution."""
         position, tb = self._scanner.last(thread) if 0 <= thread < THREADS else (-1, -1)
         if position >= 0:
             return _Fault(position, tb, thread)
@@ -335,7 +330,7 @@ class _Importer:
             return
         if match[1] == b"usr":
             fault, self._waiting = self._waiting, None
-            # A return does not say on which CPU.
+            # The return line does not name its CPU.
             if fault is not None and len(self._scanner.threads) == 1:
                 self._know(fault, int(match[2], 16))
 
@@ -364,7 +359,7 @@ class _Importer:
         pc, name, fault = self._mips
         self._mips = None
         self._exceptions[name] += 1
-        # A fault of the instruction fetch itself has its own address as bad address, and restores nothing.
+        # A fault of an instruction fetch has the PC as bad address and restores no state.
         if fault is not None and name in _MIPS_FAULTS and int(match[1], 16) != pc:
             self._know(fault, pc)
             self._faults.append(fault)
@@ -383,7 +378,7 @@ class _Importer:
             if self._whole:
                 raise self._error("a signal", "a Trace line before it")
             return
-        # Of a signal that is handled only the thread counts.
+        # A handled signal only shows its thread.
         last = {thread: self._scanner.last(thread) for thread in self._scanner.threads} if raised else {}
         self._signals.append(_Signal(env, raised, self._scanner.latest_thread, last))
 
@@ -395,7 +390,7 @@ class _Importer:
             missing = "Trace lines (-d exec,nochain)" if self._guest else "translations (-d in_asm,out_asm)"
             raise self._error("the end of the log", f"{missing} before it")
         self._settle_signals(self._guest)
-        # Stops that the end of the log left open: the latest execution, as for most.
+        # Stops that are ambiguous at the end of the log refer to the latest execution, like most.
         while self._open_stops:
             candidates = self._open_stops[0]
             self._settle_stops(max(candidates, key=candidates.__getitem__))
@@ -424,7 +419,7 @@ class _Importer:
             discarded=np.array(self._discarded, np.int64),
             io_recompiles=np.array(self._io_recompiles, np.int64),
             exceptions=MappingProxyType(dict(self._exceptions)),
-            source=_Written(),
+            source=_WrittenExecutions(),
         )
 
     def _settle_signals(self, guest: Guest) -> None:
@@ -439,8 +434,8 @@ class _Importer:
                 self._faults.append(_Fault(*signal.last[thread], thread))
 
 
-class _Written:
-    """Stands for executions that are in the file already."""
+class _WrittenExecutions:
+    """A placeholder for executions that the file holds already."""
 
     def words(self) -> Iterator[Words]:
         raise NotImplementedError("the executions of an imported log are read from its .trace file")
@@ -452,7 +447,7 @@ def _slug(name: bytes) -> str:
 
 
 def _shown(line: bytes) -> str:
-    """A line for a message: printable, not too long."""
+    """A line as printable text of limited length, for messages."""
     return repr(line[:80].decode("ascii", "backslashreplace")) + ("..." if len(line) > 80 else "")
 
 
@@ -467,14 +462,12 @@ def import_log(
 ) -> Trace:
     """Read a QEMU log and write it as a ``.trace`` file.
 
-    ``log`` is a file, plain or compressed with gzip, xz or zstd (told by its
-    content), or ``-`` for standard input; it is read once, in bounded memory
-    but for the table of TBs and events.  A last line that is cut off is
-    ignored.  ``name`` defaults to the log's file name, ``mode`` to what the log
-    shows; ``level`` is zstd's.  The trace appears at ``output`` whole or not at all and is returned.
+    ``log`` is a file, plain or compressed with gzip, xz or zstd (recognised by its content), or ``-`` for standard
+    input.  It is read once, in bounded memory except for the tables of TBs and events.  A truncated last line is
+    ignored.  ``name`` defaults to the log's file name, ``mode`` to the mode that the log shows; ``level`` is the zstd
+    level.  The file ``output`` is written completely or not at all.  Returns the trace.
 
-    Raises ``InputError`` with file, line, what was found and what was expected
-    for anything that is not such a log.
+    Raises ``InputError`` with file and line for anything that is not such a log.
     """
     title = name or ("stdin" if log == "-" else Path(log).name.partition(".")[0])
     with writing(output, level=level) as writer, _progress(log) as progress:
@@ -486,7 +479,7 @@ def import_log(
 
 @contextlib.contextmanager
 def _progress(log: str) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error while reading, if that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda _: None
         return

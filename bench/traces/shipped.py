@@ -1,7 +1,7 @@
-"""The traces that come with the package, and what each of them is.
+"""The names and descriptions of the shipped traces.
 
-``bench/tools/make_shipped.py`` makes their files from recordings.  Nothing
-heavy is imported here, so that the command line can name them in its help.
+``bench/tools/make_shipped.py`` makes the files from recordings.  This module has no heavy imports, so that the help of
+the command line can list the names.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 DEFAULT_TRACE: Final = "linux-boot"
-"""The one that is used where none is named."""
+"""The trace that commands use by default."""
 
 _QEMU: Final = "recorded with QEMU 7.2.22 on x86-64"
 

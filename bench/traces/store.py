@@ -1,4 +1,4 @@
-"""The ``.trace`` file: one compact file per trace (``docs/trace-format.md``)."""
+"""Reading and writing ``.trace`` files (``docs/trace-format.md``)."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from bench.traces.trace import CHUNK, AccessTag, Blocks, Guest, Mode, Retranslat
 MAGIC: Final = b"\x93STALE\r\n"
 VERSION: Final = 1
 LEVEL: Final = 3
-"""zstd level of a file that nobody asked to be as small as can be; 12 takes twenty times as long for a fifth less."""
+"""The default zstd level; level 12 takes twenty times as long for files that are a fifth smaller."""
 
 _PRELUDE: Final = struct.Struct("<8sIIQQQ")
-_SIZES: Final = 16  # where the part of the prelude begins that its checksum covers
+_SIZES: Final = 16  # offset of the part of the prelude that the checksum covers
 _READ: Final = 1 << 14
 _LONGEST_HEADER: Final = 1 << 20
 
-# Column -> element type and whether neighbours' differences are kept instead of the values.
+# Column -> element type, and whether the file holds differences of neighbours instead of values.
 _BLOCKS: Final = {
     "host_bytes": ("<u4", False),
     "fast_bytes": ("<u4", False),
@@ -57,7 +57,7 @@ _POSITIONS: Final = ("stopped", "flushes", "discarded", "io_recompiles")
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The JSON header of a file: everything that is not an array, and the arrays' lengths."""
+    """The JSON header of a file: all scalars, and the lengths of the arrays."""
 
     name: str
     description: str
@@ -77,7 +77,7 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 @dataclass(frozen=True, slots=True)
 class _StoredExecutions:
-    """The executions of a ``.trace`` file, decoded as they are read."""
+    """The executions of a ``.trace`` file, decoded on reading."""
 
     place: Path | Traversable
     file: str
@@ -107,7 +107,7 @@ class _StoredExecutions:
             raise _damaged(self.file, "executions", error, f"{self.length} executions") from error
 
     def _pairs(self) -> Iterator[Words]:
-        """The pairs of ``bench.traces.successor``, some at a time."""
+        """The pairs of ``bench.traces.successor``, in pieces."""
         with self.place.open("rb") as file:
             file.seek(self.offset)
             frame = zstandard.ZstdDecompressor().decompressobj()
@@ -129,11 +129,10 @@ def _damaged(file: str, place: str, found: object, expected: str) -> InputError:
 
 
 def load_trace(trace: str | os.PathLike[str]) -> Trace:
-    """The trace in the file ``trace``, or the shipped one of that name if no such file exists.
+    """The trace in the file ``trace``, or the shipped trace of that name if no such file exists.
 
-    Tables are read and checked at once, executions when they are asked for.
-    Raises ``InputError`` for a file that cannot be read, is of another kind or
-    version, or is damaged.
+    Tables are read and checked at once, executions on iteration.  Raises ``InputError`` for a file that cannot be read,
+    has another format or version, or is damaged.
     """
     path = Path(trace)
     name = os.fspath(trace)
@@ -143,13 +142,13 @@ def load_trace(trace: str | os.PathLike[str]) -> Trace:
 
 
 def shipped_trace(name: str) -> Trace:
-    """The shipped trace ``name``, a key of ``SHIPPED``, whatever files there are."""
+    """The shipped trace ``name``, a key of ``SHIPPED``, even if a file of that name exists."""
     file = f"{name}.trace"
     return _read(resources.files("bench.traces") / "data" / file, file)
 
 
 def default_trace() -> Trace:
-    """The shipped trace that is used where none is named."""
+    """The shipped trace that commands use by default."""
     return shipped_trace(DEFAULT_TRACE)
 
 
@@ -172,7 +171,7 @@ def _read(place: Path | Traversable, name: str) -> Trace:
             table_frame = file.read(tables)
             header_text = file.read(header_size)
     except FileNotFoundError as error:
-        # It may be the name of a shipped one, misspelt.
+        # It may be the misspelt name of a shipped trace.
         expected = f"a .trace file or one of {', '.join(SHIPPED)}"
         raise InputError(f"cannot be read: {error.strerror}", file=name, expected=expected) from error
     except OSError as error:
@@ -203,7 +202,7 @@ def _read(place: Path | Traversable, name: str) -> Trace:
 
 
 def _kind_of(start: bytes) -> str:
-    """In words, what a file that is no trace seems to be."""
+    """A description of a file that is not a trace."""
     if not start:
         return "an empty file"
     if start[:4] == b"\x28\xb5\x2f\xfd" or start[:2] == b"\x1f\x8b" or start[:6] == b"\xfd7zXZ\0":
@@ -214,7 +213,7 @@ def _kind_of(start: bytes) -> str:
 
 
 def _check(trace: Trace, name: str) -> None:
-    """What every reader may rely on, so that a wrong file never becomes a wrong number."""
+    """Raise ``InputError`` for values that violate the invariants of the format."""
     blocks, restores = trace.blocks, trace.retranslations
 
     def ascending(positions: npt.NDArray[np.int64], end: int, strict: bool) -> bool:
@@ -250,7 +249,7 @@ def _check(trace: Trace, name: str) -> None:
 
 
 class TraceWriter:
-    """Writes one trace to a file, executions first, as they come (see ``writing``)."""
+    """Writes a trace to a file, executions first (see ``writing``)."""
 
     def __init__(self, file: BinaryIO, *, level: int) -> None:
         self._file = file
@@ -262,12 +261,12 @@ class TraceWriter:
         self.finished = False
 
     def add(self, words: Words) -> None:
-        """Append executions (stopped bits clear: those positions are a column of ``finish``)."""
+        """Append executions with clear stopped bits (``finish`` writes the stopped positions as a column)."""
         self._length += words.size
         self._add_pairs(self._encoder.add(words))
 
     def finish(self, trace: Trace) -> None:
-        """Write everything of ``trace`` but its executions."""
+        """Write everything of ``trace`` except its executions."""
         if trace.length != self._length:
             raise ValueError(f"{self._length} executions were added, the trace has {trace.length}")
         self._add_pairs(self._encoder.finish())
@@ -289,9 +288,9 @@ class TraceWriter:
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str], *, level: int = LEVEL) -> Iterator[TraceWriter]:
-    """A writer whose file appears at ``path`` when the block ends with ``finish`` called, and otherwise not at all.
+    """A writer for the file ``path``, which appears only if the block calls ``finish``.
 
-    Raises ``InputError`` if it cannot be written, before the block begins if that can be seen then.
+    Raises ``InputError`` if the file cannot be written, before the block where possible.
     """
     with replacing(Path(path), ordinary=True) as file:
         writer = TraceWriter(file, level=level)
@@ -301,7 +300,7 @@ def writing(path: str | os.PathLike[str], *, level: int = LEVEL) -> Iterator[Tra
 
 
 def save_trace(trace: Trace, path: str | os.PathLike[str], *, level: int = LEVEL) -> None:
-    """Write ``trace`` to the file ``path``, whole or not at all; raises ``InputError`` if that cannot be done."""
+    """Write ``trace`` to the file ``path``, completely or not at all; raises ``InputError`` if that is impossible."""
     with writing(path, level=level) as writer:
         for words in trace.source.words():
             writer.add(words)
@@ -309,7 +308,7 @@ def save_trace(trace: Trace, path: str | os.PathLike[str], *, level: int = LEVEL
 
 
 def _compressor(level: int) -> zstandard.ZstdCompressor:
-    # The content checksum is what finds a damaged table or execution.
+    # The content checksum detects damaged tables and executions.
     return zstandard.ZstdCompressor(level=level, write_checksum=True)
 
 
@@ -325,7 +324,7 @@ def _header(trace: Trace) -> Header:
 
 
 def _layout(header: Header) -> Iterator[tuple[str, np.dtype[Any], bool, int]]:
-    """Every column in file order: name, element type, whether differences are kept, rows."""
+    """Every column in file order: name, element type, whether it holds differences, number of rows."""
     for column, (code, differences) in _BLOCKS.items():
         yield f"blocks.{column}", np.dtype(code), differences, header.blocks
     for column, (code, differences) in _RETRANSLATIONS.items():
@@ -335,7 +334,7 @@ def _layout(header: Header) -> Iterator[tuple[str, np.dtype[Any], bool, int]]:
 
 
 def _packed(trace: Trace) -> Iterator[bytes]:
-    """The bytes of every column: all lowest bytes, then all second ones, ..."""
+    """The bytes of every column as byte planes: all lowest bytes, then all second ones, ..."""
     for column, code, differences, _ in _layout(_header(trace)):
         owner, _, name = column.rpartition(".")
         values = np.asarray(getattr(getattr(trace, owner) if owner else trace, name)).astype(code)

@@ -1,16 +1,15 @@
-"""The executions of a trace as what the last-successor prediction misses.
+"""Encoding the executions of a trace as mispredictions of a last-successor predictor.
 
-After a TB mostly comes the TB that came after it the last time.  A stream of
-execution words (bits 0-23 TB id, 24-30 thread) is therefore kept as pairs
-``(run, word)``: ``run`` words that were predicted right, then one that was not.
-The prediction, which encoder and decoder both make:
+A TB is mostly followed by the same TB as the last time.  A stream of execution words (bits 0-23: TB id, 24-30: thread)
+is stored as pairs ``(run, word)``: the number of correctly predicted words, then one mispredicted word.  Encoder and
+decoder use the same predictor:
 
-* the thread is that of the word before (0 at first);
+* the thread is that of the previous word (0 at first);
 * the TB is the successor of the last TB of that thread;
 * after every word, its TB becomes the successor of the last TB of its thread
-  (every successor is 0 at first, and "no TB yet" and "unknown TB" are one).
+  (every successor is 0 at first; "no TB yet" and "unknown TB" share an entry).
 
-The first ``run`` may be 0 and the last pair's word lies beyond the end.
+The first ``run`` may be 0, and the word of the last pair is beyond the end.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ import numpy.typing as npt
 from bench.support.kernels import kernel
 
 UNKNOWN_TB = 0xFF_FFFF
-"""The TB id of an execution whose translation is not in the log."""
+"""The TB id of an execution whose translation is not in the trace."""
 STOPPED = 0x8000_0000
-"""The bit of an execution that was announced and then did not run."""
+"""The bit of an execution that was announced and did not run."""
 THREADS = 128
-"""Thread numbers are 7 bits."""
+"""The number of thread numbers (7 bits)."""
 
 Words = npt.NDArray[np.uint32]
 _RUN, _THREAD, _PAIR, _WRITTEN = range(4)
@@ -34,7 +33,7 @@ _LONGEST_RUN = 0xFFFF_FFFF
 
 @kernel
 def _encode(words: Words, successor: Words, last: Words, state: npt.NDArray[np.int64], pairs: Words) -> int:
-    """Append the pairs of ``words`` to ``pairs`` (flat); return how many numbers were written."""
+    """Encode ``words`` into ``pairs`` (flat).  Returns the number of values written."""
     run = state[_RUN]
     thread = state[_THREAD]
     written = 0
@@ -58,9 +57,9 @@ def _encode(words: Words, successor: Words, last: Words, state: npt.NDArray[np.i
 
 @kernel
 def _decode(pairs: Words, successor: Words, last: Words, state: npt.NDArray[np.int64], out: Words) -> bool:
-    """Fill ``out`` from ``pairs`` (flat) where ``state`` stands; false if a word names no known TB.
+    """Decode ``pairs`` (flat) into ``out``, both from the positions in ``state``; whether all words name known TBs.
 
-    Stops early where the pairs end; ``state`` holds how much of either was used.
+    Stops early at the end of the pairs; ``state`` gets the new positions.
     """
     tbs = successor.size - 1
     run = state[_RUN]
@@ -80,7 +79,7 @@ def _decode(pairs: Words, successor: Words, last: Words, state: npt.NDArray[np.i
             tb = successor[before]
             out[written] = high | tb
             written += 1
-            # An unknown TB (0xffffff) has the last row of the table.
+            # An unknown TB (0xffffff) uses the last row of the table.
             before = min(tb, np.uint32(tbs))
         last[thread] = before
         run -= steps
@@ -107,27 +106,27 @@ def _decode(pairs: Words, successor: Words, last: Words, state: npt.NDArray[np.i
 
 
 class Encoder:
-    """Words in, pairs out; TB ids need not be known in advance."""
+    """Encodes words as pairs."""
 
     def __init__(self) -> None:
-        # One row per possible id; the pages of rows that are never used are never touched.
+        # One row per possible id; the system does not allocate pages that are never used.
         self._successor = np.zeros(UNKNOWN_TB + 1, np.uint32)
         self._last = np.full(THREADS, UNKNOWN_TB, np.uint32)
         self._state = np.zeros(4, np.int64)
 
     def add(self, words: Words) -> Words:
-        """The pairs that ``words`` (stopped bits clear) complete, flat: run, word, run, word, ..."""
+        """The pairs that ``words`` (with clear stopped bits) complete, flat: run, word, run, word, ..."""
         pairs = np.empty(2 * words.size, np.uint32)
         return pairs[: _encode(words, self._successor, self._last, self._state, pairs)]
 
     def finish(self) -> Words:
-        """The last pair, if the last words were predicted right."""
+        """The last pair, if the last words were predicted correctly."""
         run = self._state[_RUN]
         return np.array([run, 0] if run else [], np.uint32)
 
 
 class Decoder:
-    """Pairs in, words out, for a trace of ``tbs`` TBs."""
+    """Decodes pairs to words, for a trace of ``tbs`` TBs."""
 
     def __init__(self, tbs: int) -> None:
         self._successor = np.zeros(tbs + 1, np.uint32)
@@ -136,14 +135,14 @@ class Decoder:
         self._pairs = np.empty(0, np.uint32)
 
     def add(self, pairs: Words) -> None:
-        """Take more pairs (flat, whole ones) after those not used yet."""
+        """Append complete pairs (flat) to those not used yet."""
         self._pairs = np.concatenate((self._pairs[self._state[_PAIR] :], pairs))
         self._state[_PAIR] = 0
 
     def fill(self, out: Words, filled: int) -> int:
-        """Fill ``out`` from index ``filled`` on as far as the pairs go; the new fill.
+        """Fill ``out`` from index ``filled`` on as far as the pairs reach.  Returns the new fill.
 
-        Raises ``ValueError`` if a pair's word is no execution of this trace.
+        Raises ``ValueError`` if the word of a pair is not an execution of this trace.
         """
         self._state[_WRITTEN] = filled
         if not _decode(self._pairs, self._successor, self._last, self._state, out):
@@ -152,6 +151,6 @@ class Decoder:
 
     @property
     def used_up(self) -> bool:
-        """True if every pair was used (the last one's word, beyond the end, need not be)."""
+        """Whether every pair was used (except the word of the last one, which is beyond the end)."""
         rest = self._pairs.size - int(self._state[_PAIR])
         return rest == 0 or (rest == 2 and self._state[_RUN] == 0)

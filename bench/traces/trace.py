@@ -1,4 +1,4 @@
-"""A recorded execution: what a trace holds."""
+"""The contents of a trace: a recorded or modelled execution of translated code."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 
 CHUNK = 1 << 20
-"""Executions per array that ``Trace.executions`` yields (the last one is shorter)."""
+"""The number of executions in each array that ``Trace.executions`` yields (fewer in the last)."""
 
 
 class Executions(Protocol):
-    """Where the executions of a trace come from; each call of ``words`` starts at the first."""
+    """The source of a trace's executions; each call of ``words`` starts at the first one."""
 
     def words(self) -> Iterator[Words]:
-        """The executions in order, stopped bits clear, in arrays of at most ``CHUNK`` words."""
+        """The executions in order, with clear stopped bits, in arrays of at most ``CHUNK`` words."""
         ...
 
 
@@ -38,14 +38,14 @@ class Executions(Protocol):
 class Blocks:
     """The translation blocks in the order of translation: arrays of equal length, one row per TB.
 
-    ``host_bytes``    length of the whole host code in bytes, slow paths included, as recorded
-    ``fast_bytes``    the same up to the slow paths
+    ``host_bytes``    length of the host code in bytes, slow paths included, as recorded
+    ``fast_bytes``    length of the host code up to the slow paths
     ``guest_pc``      guest address of the first instruction
     ``guest_bytes``   length of the guest code in bytes
     ``instructions``  guest instructions
     ``accesses``      guest loads and stores, one per value moved (``ldm`` of 4 registers: 4)
-    ``epoch``         tb flushes before its translation
-    ``born``          execution index at its translation; -1 before the first execution recorded
+    ``epoch``         number of tb flushes before the translation
+    ``born``          execution index at the translation; -1 before the first recorded execution
     """
 
     host_bytes: U32
@@ -63,12 +63,12 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Retranslations:
-    """The state restores, each a retranslation in 2011, in time order: arrays of equal length.
+    """The state restores (retranslations in the QEMU of 2011) in time order: arrays of equal length.
 
     ``position``         index of the execution that faulted
     ``tb``, ``thread``   its TB and thread
-    ``rewritten_bytes``  host bytes, as recorded, from the TB's first to the end of the faulting operation; -1 unknown
-    ``accesses``         guest loads and stores in that part, the faulting one included; -1 unknown
+    ``rewritten_bytes``  host bytes, as recorded, from the TB's start to the end of the faulting operation; -1: unknown
+    ``accesses``         guest loads and stores in these bytes, the faulting one included; -1: unknown
     """
 
     position: I64
@@ -85,21 +85,20 @@ class Retranslations:
 class Trace:
     """A recorded (or modelled) execution of translated code.
 
-    Positions are indexes of executions, counted from 0; an event "at" a
-    position comes before the execution of that index, but for retranslations
-    and I/O recompilations, which happen in it.
+    Positions are indices of executions, from 0.  An event "at" a position precedes the execution of that index;
+    retranslations and I/O recompilations happen within it.
 
     ``name``            short name, for tables
-    ``description``     where the recording comes from
+    ``description``     the origin of the recording
     ``guest``, ``mode`` the guest's instruction set; system or user emulation
-    ``access_tag``      how well ``blocks.accesses`` is known
-    ``length``          executions, the stopped ones included
-    ``threads``         guest threads (CPUs in system emulation) that executed
+    ``access_tag``      the tag of ``blocks.accesses``
+    ``length``          number of executions, the stopped ones included
+    ``threads``         number of guest threads (CPUs in system emulation) that executed
     ``stopped``         positions of executions that were announced and did not run, ascending
-    ``flushes``         positions at which the code buffer was thrown away, ascending
-    ``discarded``       positions at which a TB was found to be translated twice and thrown away, ascending
-    ``io_recompiles``   positions of executions abandoned to recompile at an I/O access, ascending
-    ``exceptions``      guest exceptions: kind -> count
+    ``flushes``         positions of tb flushes, which discard the whole code buffer, ascending
+    ``discarded``       positions at which a TB that was translated twice was discarded, ascending
+    ``io_recompiles``   positions of executions that were abandoned for a recompilation at an I/O access, ascending
+    ``exceptions``      number of guest exceptions by kind
     """
 
     name: str
@@ -121,9 +120,8 @@ class Trace:
     def executions(self) -> Iterator[Words]:
         """The executions in order, in new arrays of at most ``CHUNK`` little-endian u32 words.
 
-        Bits 0-23: TB id, the row of ``blocks`` (0xffffff: translated before
-        recording began); 24-30: thread; 31: stopped at entry, not run.  Raises
-        ``InputError`` where the file that holds them is damaged.
+        Bits 0-23: TB id, the row of ``blocks`` (0xffffff: translated before the recording); 24-30: thread; 31: stopped
+        at entry, not run.  Raises ``InputError`` where the file is damaged.
         """
         base = 0
         for words in self.source.words():

@@ -1,4 +1,4 @@
-"""Whether compressed bytes end where a zstd frame does: the decompressor takes a file that breaks off for a whole one.
+"""Detecting truncated zstd data, which the decompressor accepts.
 
 The format is that of RFC 8878, section 3.1.
 """
@@ -15,21 +15,21 @@ _RLE: Final = 1
 
 
 class FrameEnds:
-    """Follows frames, from block to block, while their bytes pass."""
+    """Parses the frame and block headers of a zstd byte stream."""
 
     def __init__(self) -> None:
-        self._held = b""  # less than a header
+        self._held = b""  # an incomplete header
         self._skip = 0  # bytes to the next header
         self._in_frame = False
         self._checksum = 0  # bytes after the last block
 
     @property
     def whole(self) -> bool:
-        """True if the bytes so far end with a frame, or are none."""
+        """Whether the bytes so far are complete frames (or none)."""
         return not self._held and not self._skip and not self._in_frame
 
     def add(self, data: bytes) -> None:
-        """Some more bytes; what is damaged is for the decompressor to tell."""
+        """Add bytes.  The decompressor reports damaged data."""
         data, at = self._held + data, 0
         while True:
             step = min(self._skip, len(data) - at)
@@ -40,7 +40,7 @@ class FrameEnds:
         self._held = data[at:]
 
     def _header(self, data: bytes) -> bool:
-        """Note what the header at the beginning of ``data`` says; false if it is not whole."""
+        """Process the header at the start of ``data``; whether it is complete."""
         if self._in_frame:
             if len(data) < 3:
                 return False

@@ -1,13 +1,12 @@
-"""The aarch64 backend: every branch to a place not yet known keeps the offset found in memory, from its first day on.
+"""The aarch64 backend: since its first version, a branch to an unbound label keeps the offset that is in memory.
 
-Source: QEMU's ``tcg/aarch64/tcg-target.c`` at c6d8ed24b446, July 2013.  The backend was born in June 2013
-(4a136e0a6b4c) with ``tcg_out_goto_noaddr``, but then called the helper for every access, with no branch to patch;
-c6d8ed24b446 brought the comparison with the TLB, and a ``b.ne`` to a slow path behind the block.  Both are in the
-first release with the backend, v1.6 (August 2013), which is what aarch64@2013 stands for.  The word of the branch is
-read, all but its offset replaced, and stored whole; its label is bound in the same way.  Nothing was there to fix.
+Source: QEMU's ``tcg/aarch64/tcg-target.c`` at c6d8ed24b446, July 2013.  The backend was added in June 2013
+(4a136e0a6b4c) with ``tcg_out_goto_noaddr``; it called the helper for every access, without a branch to patch.
+c6d8ed24b446 added the comparison with the TLB, and a ``b.ne`` to a slow path behind the block.  Both are in the first
+release with the backend, v1.6 (August 2013), which aarch64@2013 models.  The backend reads the word of the branch,
+replaces everything but its offset, and stores it whole; it binds the label in the same way.  There was nothing to fix.
 
-As in v1.6, the index into the TLB is extracted with one bit more than it has (``ubfm`` up to bit 20, which
-makes nine bits).
+As in v1.6, the TLB index is extracted with one bit too many (``ubfm`` up to bit 20: nine bits).
 Encodings: ARM Architecture Reference Manual for A-profile, ARM DDI 0487, chapter C6.
 """
 
@@ -36,7 +35,7 @@ The buffer is a quarter of 128 MiB of guest memory, and so within reach of ``b``
 """
 
 BLOCK_POINTER = 0x7F_7C00_0010
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
 # Fixed by the backend: x19 points to CPUState, x0 to x3 and x8 are scratch.
 _X0, _X1, _X2, _X3, _SCRATCH, _ENV, _ZERO = 0, 1, 2, 3, 8, 19, 31
@@ -54,22 +53,22 @@ def _mov(target: int, source: int, *, wide: bool) -> Instruction:
 
 
 def _movz(target: int, half: int, *, wide: bool = False) -> Instruction:
-    """The lowest halfword; the others become zero."""
+    """Set the lowest halfword and clear the others."""
     return Instruction(wide << 31 | 0x5280_0000 | half << 5 | target, 4)
 
 
 def _movk(target: int, half: int, number: int, *, wide: bool = False) -> Instruction:
-    """Halfword ``number``; the others stay."""
+    """Set halfword ``number`` and keep the others."""
     return Instruction(wide << 31 | 0x7280_0000 | number << 21 | half << 5 | target, 4)
 
 
 def _ubfm(target: int, source: int, first: int, last: int) -> Instruction:
-    """The bits ``first`` to ``last``."""
+    """Extract the bits ``first`` to ``last``."""
     return Instruction(0x5300_0000 | first << 16 | last << 10 | source << 5 | target, 4)
 
 
 def _and(target: int, source: int, ones: int, rotate: int) -> Instruction:
-    """With as many ones, rotated right."""
+    """And with a mask of ``ones`` ones, rotated right."""
     return Instruction(0x1200_0000 | rotate << 16 | (ones - 1) << 10 | source << 5 | target, 4)
 
 
@@ -86,7 +85,7 @@ def _cmp(one: int, other: int) -> Instruction:
 
 
 def _ldr(target: int, base: int, offset: int, *, wide: bool) -> Instruction:
-    """The offset counts in units of what is loaded."""
+    """Load; the encoded offset is in units of the access size."""
     return Instruction(wide << 30 | 0xB940_0000 | (offset >> 2 + wide) << 10 | base << 5 | target, 4)
 
 
@@ -114,7 +113,7 @@ _NOP = Instruction(0xD503_201F, 4)
 
 
 def _bind(out: Emitter, branch: int, condition: int) -> None:
-    """The branch at offset ``branch`` leads here."""
+    """Bind the branch at offset ``branch`` to here."""
     word = _b_cond(condition, out.here - branch).word
     out.patch(Phase.BRANCH_UPDATE, branch, word, known=_IMM19, form=Form.READ_BACK)
 
@@ -133,7 +132,7 @@ class Aarch64(OutOfLineBackend):
     registers: ClassVar[dict[str, Holds]] = {"x20": Holds.ADDRESS, "x21": Holds.VALUE, "x19": Holds.STATE}
 
     def _guard(self, out: Emitter) -> int:
-        # It compared registers only: the constant goes into one first.
+        # The backend only compares registers, so it loads the constant first.
         out.put(Phase.GUEST_BRANCH, _movz(_THIRD, 0).leaving(x22=Holds.CONSTANT), _cmp(_DATA, _THIRD))
         return out.begin(Phase.GUEST_BRANCH, _b_cond(_EQ).branch("skip"), known=_OPCODE, form=Form.READ_BACK)
 
@@ -148,7 +147,7 @@ class Aarch64(OutOfLineBackend):
             _ubfm(_X0, _ADDRESS, PAGE_BITS, PAGE_BITS + TLB_BITS).leaving(x0=Holds.INDEX),
             # the page and the two alignment bits
             _and(_X3, _ADDRESS, page_number + 2, page_number).leaving(x3=Holds.EXPECTED),
-            _add_immediate(_X2, _ENV, 0).leaving(x2="x19"),  # of the table's offset, the bits that loads do not reach
+            _add_immediate(_X2, _ENV, 0).leaving(x2="x19"),  # the bits of the table's offset beyond the reach of loads
             _add(_X2, _X2, _X0, tlb.entry_bits).leaving(x2=Holds.ENTRY),
             _ldr(_X0, _X2, tlb.table + tlb.comparator(access), wide=False).leaving(x0=Holds.TAG),
             _ldr(_X1, _X2, tlb.table + tlb.addend, wide=True).leaving(x1=Holds.ADDEND),
@@ -173,7 +172,7 @@ class Aarch64(OutOfLineBackend):
             _movz(_SCRATCH, helper & 0xFFFF).leaving(x8=Holds.CONSTANT),
             _movk(_SCRATCH, helper >> 16, 1).leaving(x8=Holds.CONSTANT),
         )
-        # From where it was called a helper finds the ``b`` one word further on, and by that the operation.
+        # A helper finds the ``b`` one word after its return address, and from it the operation.
         if access == "load":
             call = _blr(_SCRATCH).call("x0", x0=Holds.STATE, x1=Holds.ADDRESS, x2=Holds.MEMORY_INDEX)
             out.put(Phase.SLOW_PATH, call, _mov(_DATA, _X0, wide=True))

@@ -1,12 +1,12 @@
-"""The arm backend: a conditional fast path and a branch over the slow path; from 2013 on that lies behind the block.
+"""The arm backend: a conditional fast path and a branch over the slow path, which is behind the block since 2013.
 
 Source: QEMU's ``tcg/arm/tcg-target.c`` at 497aebb99e07 (arm@2010) and with the
 fix c69806ab8276 of 8 January 2011 (arm@2011).  A 32-bit load is 13 words; its
 branch at word 8 jumps 20 bytes ahead and is complete four words after it was begun.
-arm@2014 is 267c931985cf, April 2014 (v2.1), for a host with ARMv7, which has ``movw`` and ``movt``: the slow path
-went behind the block in v1.5 (df5e0ef711cd) and has been reached by ``blne`` since v1.7 (d9f4dde4a6d3), for the
-address that this leaves in lr.  An operation is ten words; the branch at word 8 (a store: 9) is begun by a
-word that keeps the offset found in memory.
+arm@2014 is 267c931985cf, April 2014 (v2.1), for a host with ARMv7, which has ``movw`` and ``movt``.  The slow path
+moved behind the block in v1.5 (df5e0ef711cd).  Since v1.7 (d9f4dde4a6d3) ``blne`` branches to it, so that lr holds the
+return address.  An operation is ten words; the branch at word 8 (a store: 9) is begun by a word that keeps the offset
+that is in memory.
 Encodings: ARM Architecture Reference Manual, ARM DDI 0406, chapter A8.
 """
 
@@ -32,7 +32,7 @@ EPILOGUE = 0x0020_0000
 """The address of ``tb_ret_addr``: typical; in the program's section ``.gen_code``, within reach of ``b``."""
 
 BLOCK_POINTER = 0x4000_0008
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
 BUFFER_2014 = 0xB400_0000
 """The address of the code buffer by 2014: typical, what Linux gives a mapping below the libraries."""
@@ -40,14 +40,14 @@ BUFFER_2014 = 0xB400_0000
 HELPERS_2014 = {"load": 0x0021_4E58, "store": 0x0021_5374}
 """Addresses of ``helper_le_ldul_mmu`` and ``helper_le_stl_mmu``: typical of a program linked at 0x10000.
 
-They are out of reach of ``bl`` and fit no rotated immediate, so each takes two words to load.
+They are out of reach of ``bl`` and fit no rotated immediate, so that loading one takes two words.
 """
 
 EPILOGUE_2014 = BUFFER_2014 + (16 << 20) - 1024 + 16
 """The address of ``tb_ret_addr`` by 2014: behind the prologue's four words, in the last 1024 bytes of the buffer."""
 
 BLOCK_POINTER_2014 = 0xB300_0008
-"""What the exit returns by 2014: typical of a large ``malloc``; it fits no rotated immediate either."""
+"""The result of the exit in 2014: typical of a large ``malloc``; it fits no rotated immediate either."""
 
 # Fixed by the backend: r7 points to CPUState, r8 and the first argument registers are scratch.
 _R0, _R1, _R2, _R3, _ENV, _SCRATCH, _SP, _LR, _PC = 0, 1, 2, 3, 7, 8, 13, 14, 15
@@ -92,7 +92,7 @@ def _str_register(rt: int, rn: int, rm: int, cond: int) -> Instruction:
 
 
 def _b(distance: int, cond: int = _ALWAYS) -> Instruction:
-    """Branch ``distance`` bytes from its own address; the processor counts from two instructions on."""
+    """Branch ``distance`` bytes from its own address; the encoded offset is relative to two instructions later."""
     return Instruction(cond << 28 | 0x0A00_0000 | (distance - 8) >> 2 & _IMM24, 4)
 
 
@@ -109,22 +109,22 @@ def _mov(rd: int, rm: int) -> Instruction:
 
 
 def _movw(rd: int, value: int) -> Instruction:
-    """The low half of ``value``; the high one becomes zero."""
+    """Set the low half of ``value`` and clear the high half."""
     return Instruction(_ALWAYS << 28 | 0x0300_0000 | (value >> 12 & 0xF) << 16 | rd << 12 | value & 0xFFF, 4)
 
 
 def _movt(rd: int, value: int) -> Instruction:
-    """The high half of ``value``; the low one stays."""
+    """Set the high half of ``value`` and keep the low half."""
     return Instruction(_movw(rd, value >> 16).word | 1 << 22, 4)
 
 
 def _through_register(rm: int, *, link: bool) -> Instruction:
-    """``blx`` or ``bx``: to the address in a register."""
+    """Branch to the address in a register (``blx`` or ``bx``)."""
     return Instruction(_ALWAYS << 28 | (0x012F_FF30 if link else 0x012F_FF10) | rm, 4)
 
 
 class _Arm(Backend):
-    """What all versions share."""
+    """The common part of all versions."""
 
     name = "arm"
     isa = "arm"
@@ -137,7 +137,7 @@ class _Arm(Backend):
         return out.begin(Phase.GUEST_BRANCH, _b(8, _EQ).branch("skip"), known=_OPCODE, form=self._label_begun)
 
     def _bind_guard(self, out: Emitter, branch: int) -> None:
-        # A label has read back since 2008; only the branch of a guest access was added to.
+        # Labels read the offset back since 2008; only the branch of a guest access was added to.
         out.patch(Phase.BRANCH_UPDATE, branch, _b(out.here - branch, _EQ).word, known=_IMM24, form=Form.READ_BACK)
 
     def destination(self, word: int) -> int | None:
@@ -175,7 +175,7 @@ class Arm2010(_Arm, InLineBackend):
         move = _ldr_register if access == "load" else _str_register
         moved = move(_DATA, _ADDRESS, _R1, _EQ).on("hit").access()
         out.put(Phase.FAST_PATH, moved.leaving(r5=Holds.VALUE) if access == "load" else moved)
-        # The temporary target is the second instruction ahead, just behind ``mov r0, address``.
+        # The temporary target is the second instruction ahead, after ``mov r0, address``.
         branch = out.begin(Phase.BRANCH, _b(8, _EQ).branch("hit"), known=_OPCODE, form=self._begun)
         index = _R2 if access == "store" else _R1
         out.put(Phase.SLOW_PATH, _data(_MOV, _R0, 0, _ADDRESS).leaving(r0="r4"))
@@ -195,7 +195,7 @@ class Arm2010(_Arm, InLineBackend):
         loaded = out.here
         out.put(Phase.EXIT, _ldr(_R0, _PC, 0).leaving(r0=Holds.BLOCK))
         out.put(Phase.EXIT, _b(EPILOGUE - (BUFFER + out.here)).exit())
-        # The low byte of the load is stored again once the literal's place is known; it was right by luck.
+        # The low byte of the load is stored again when the literal's address is known; it happens to be right before.
         literal = _ldr(_R0, _PC, out.here - loaded - 8).word
         out.patch(Phase.EXIT, loaded, literal, known=_LOW_BYTE, form=Form.SKIP_BYTES)
         out.put(Phase.EXIT, Instruction(BLOCK_POINTER, 4).data())
@@ -211,10 +211,9 @@ class Arm2011(Arm2010):
 
 
 class Arm2014(_Arm, OutOfLineBackend):
-    """QEMU's backend of April 2014: the slow path behind the block, the branch to it begun by reading its offset back.
+    """QEMU's backend of April 2014: the slow path is behind the block, its branch is begun with the offset read back.
 
-    The address that a helper is told is that behind the branch, which for a load lies one word before the operation's
-    end.
+    The return address that a helper gets is that after the branch, one word before the operation's end for a load.
     """
 
     version = "2014"
@@ -228,7 +227,7 @@ class Arm2014(_Arm, OutOfLineBackend):
     def _begin(self, out: Emitter, access: Access) -> SlowPath:
         tlb = self.tlb
         comparator = tlb.table + tlb.comparator(access)
-        # ``ldrd``, which a 64-bit guest would need, reaches 255 bytes: the offset's high byte is added before.
+        # ``ldrd``, which a 64-bit guest needs, reaches 255 bytes: the offset's high byte is added first.
         high = comparator & 0xFF00
         out.put(
             Phase.TLB_ACCESS,
@@ -248,21 +247,21 @@ class Arm2014(_Arm, OutOfLineBackend):
             moved = _ldr_register(_DATA, _ADDRESS, _R2, _ALWAYS).access().leaving(r5=Holds.VALUE)
             out.put(Phase.FAST_PATH, moved)
             return partial(self._load, out, missed, out.here)
-        # The helper of a store returns to behind the branch, so that comes last.
+        # The helper of a store returns to the address after the branch, so the branch is last.
         out.put(Phase.FAST_PATH, _str_register(_DATA, _ADDRESS, _R2, _EQ).on("hit").access())
         missed = out.begin(Phase.BRANCH, branch, known=_OPCODE, form=Form.READ_BACK)
         return partial(self._store, out, missed)
 
     @staticmethod
     def _bind(out: Emitter, missed: int) -> None:
-        """The branch at offset ``missed`` leads here; the arguments that both helpers have follow."""
+        """Bind the branch at offset ``missed`` to here, and emit the arguments common to both helpers."""
         word = _bl(out.here - missed, _NE).word
         out.patch(Phase.BRANCH_UPDATE, missed, word, known=_IMM24, form=Form.READ_BACK)
         out.put(Phase.SLOW_PATH, _mov(_R0, _ENV_2014).leaving(r0="r6"), _mov(_R1, _ADDRESS).leaving(r1="r4"))
 
     @staticmethod
     def _helper(out: Emitter, access: Access) -> None:
-        """Load the helper's address."""
+        """Emit loading the helper's address."""
         out.put(
             Phase.SLOW_PATH,
             _movw(_SCRATCH_2014, HELPERS_2014[access]).leaving(r12=Holds.CONSTANT),
@@ -283,7 +282,7 @@ class Arm2014(_Arm, OutOfLineBackend):
         out.put(Phase.SLOW_PATH, _b(back - out.here).branch("always"))
 
     def _store(self, out: Emitter, missed: int) -> None:
-        """Emit the slow path of a store whose branch is at ``missed``; the helper goes back by itself."""
+        """Emit the slow path of a store whose branch is at ``missed``; the helper returns by itself."""
         self._bind(out, missed)
         out.put(
             Phase.SLOW_PATH,

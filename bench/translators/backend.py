@@ -1,4 +1,4 @@
-"""What QEMU's backends have in common: guest accesses one after the other, then the exit."""
+"""The common part of QEMU's backends: a block is a sequence of guest accesses, then the exit."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _NOTHING: frozenset[Fact] = frozenset()
 class Backend(Translator):
     """A backend of QEMU's code generator (TCG).
 
-    Every block is encoded as if it lay at ``buffer``, the start of the code
-    buffer, so that instructions that reach for fixed places outside it (helpers,
-    the epilogue) are the same in every block.  ``registers``: what registers hold when a block is
-    entered, by their name in the disassembly.  ``tlb``: where the TLB lies.  ``wide_guest``: it
-    differs for a 64-bit guest address in the number of branches, and is modelled for that too.
+    Every block is encoded for the address ``buffer``, the start of the code buffer, so that instructions that refer to
+    fixed addresses outside it (helpers, the epilogue) are the same in every block.  ``registers``: the contents of
+    registers on entry, by their name in the disassembly.  ``tlb``: the place of the TLB.  ``wide_guest``: a 64-bit
+    guest address needs other branches and is modelled too.
     """
 
     registers: ClassVar[dict[str, Holds]]
@@ -34,12 +33,12 @@ class Backend(Translator):
     wide_guest: ClassVar[bool] = False
 
     def tlb_for(self, guest_bits: GuestBits) -> SoftTlb:
-        """Where the TLB lies for a guest address of that width."""
+        """The place of the TLB for a guest address of that width."""
         return self.tlb
 
     @property
     def data_register(self) -> str:
-        """The register that a guest load sets, and a guest store stores."""
+        """The register that a guest load sets and a guest store stores."""
         return next(name for name, held in self.registers.items() if held is Holds.VALUE)
 
     def block(
@@ -66,7 +65,7 @@ class Backend(Translator):
         out = Emitter(tb, self.shipped_form, guest_bits)
         end, stores = self._emit(out, wanted, guarded)
         placed = out.placed()
-        # What is to be loaded is in no register yet.
+        # No register holds the value before it is loaded.
         unset = Holds.VALUE if "store" not in wanted else None
         registers = {name: Holds.UNKNOWN if held is unset else held for name, held in self.registers.items()}
         paths: tuple[Path, ...] = ()
@@ -76,9 +75,10 @@ class Backend(Translator):
         return Code(tb, out.here, end, out.writes(), paths, placed, tuple(registers.items()), guest_bits, stores)
 
     def _emit(self, out: Emitter, accesses: tuple[Access, ...], guarded: bool) -> tuple[int, int]:
-        """Emit the accesses, the exit, and what lies behind it; where the last access's operation ends.
+        """Emit the accesses, the exit, and the slow paths behind it.
 
-        With it the number of stores until then: the guard's label is an operation of its own.
+        Returns the end of the last access's operation, and the number of stores up to there: the guard's label is a
+        separate operation.
         """
         guard = self._guard(out) if guarded else None
         later = self._accesses(out, accesses)
@@ -92,15 +92,15 @@ class Backend(Translator):
 
     @abc.abstractmethod
     def _accesses(self, out: Emitter, accesses: tuple[Access, ...]) -> Sequence[tuple[int, SlowPath]]:
-        """Emit the guest accesses; what emits the slow paths behind the block, each with its access's number."""
+        """Emit the guest accesses.  Returns the emitters of slow paths behind the block, with their access numbers."""
 
     @abc.abstractmethod
     def _guard(self, out: Emitter) -> int:
-        """Emit a branch that skips the accesses on a condition of the guest's (``tcg_out_brcond``); its offset."""
+        """Emit a branch that skips the accesses on a guest condition (``tcg_out_brcond``).  Returns its offset."""
 
     @abc.abstractmethod
     def _bind_guard(self, out: Emitter, branch: int) -> None:
-        """Its label is here (``tcg_out_label``): update the branch."""
+        """Bind the label of that branch to here (``tcg_out_label``)."""
 
     @abc.abstractmethod
     def _exit(self, out: Emitter) -> None:
@@ -108,7 +108,7 @@ class Backend(Translator):
 
 
 class InLineBackend(Backend):
-    """A backend whose slow path lies inside the operation, as in all of QEMU until v1.3 (December 2012)."""
+    """A backend with the slow path inside the operation, as in all of QEMU until v1.3 (December 2012)."""
 
     def _accesses(self, out: Emitter, accesses: tuple[Access, ...]) -> Sequence[tuple[int, SlowPath]]:
         for out.access, access in enumerate(accesses):
@@ -121,11 +121,11 @@ class InLineBackend(Backend):
 
 
 class OutOfLineBackend(Backend):
-    """A backend whose slow paths lie behind the block.
+    """A backend with the slow paths behind the block.
 
-    A helper is told the address just behind the operation as the place that it was called from; so a
-    retranslation stops at the operation's end and never comes to the slow path, where the branch is updated.
-    ``newest_first``: the slow paths to come are kept in a list and emitted from its newest end.
+    A helper gets the address after the operation as its return address.  So a retranslation stops at the operation's
+    end and never reaches the slow path, where the branch is updated.
+    ``newest_first``: the pending slow paths are emitted from the newest to the oldest.
     """
 
     newest_first: ClassVar[bool] = False
@@ -138,23 +138,23 @@ class OutOfLineBackend(Backend):
 
     @abc.abstractmethod
     def _begin(self, out: Emitter, access: Access) -> SlowPath:
-        """Emit an access without its slow path; what emits that."""
+        """Emit an access without its slow path.  Returns the emitter of the slow path."""
 
 
 def _paths(follower: Follower, accesses: int, guest_bits: int, host_bits: int, guarded: bool) -> Iterator[Path]:
-    """The ways through a block: the last access does what the path is named after, those before all hit or all miss.
+    """The paths through a block, named after the last access; the accesses before all hit or all miss.
 
-    All combinations would be two to the power of the number of accesses; these two are its extremes.
+    There are two to the power of the number of accesses combinations; these two are the extremes.
     """
     ways = list(outcomes(guest_bits, host_bits, guarded=guarded))
     seen = set()
     for before in [ways[0][1], ways[1][1]] if accesses > 1 else [_NOTHING]:
         for name, facts, faults in ways:
             earlier = facts if name == "skip" else before
-            course = follower.course([*[earlier] * (accesses - 1), facts], faults=faults)
-            if course.ends != ("fault" if faults else "exit"):
-                raise ValueError(f"the path {name} ends with {course.ends} at offset {course.at}")
-            path = Path(name, course.offsets)
+            flow = follower.follow([*[earlier] * (accesses - 1), facts], faults=faults)
+            if flow.ends != ("fault" if faults else "exit"):
+                raise ValueError(f"the path {name} ends with {flow.ends} at offset {flow.at}")
+            path = Path(name, flow.offsets)
             if name != "skip" or path not in seen:
                 seen.add(path)
                 yield path

@@ -1,7 +1,7 @@
-"""What running a wrong word does: the wrong branch followed through the emitted code, and put into words.
+"""The consequences of executing a wrong word, derived from the emitted code.
 
-Nothing here is written down per backend.  The block is followed twice, with the final word and with the wrong
-one, for every way in which its guest access can go; what differs is said in the words of the listing.
+Nothing here depends on the backend.  The control flow of the block is followed with the final word and with the wrong
+one, for every outcome of its guest access; the text describes the difference.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Literal
 
 from bench.support.text import listed
 from bench.translators.disassembly import disassembler
-from bench.translators.flow import Course, outcomes
+from bench.translators.flow import ControlFlow, outcomes
 from bench.translators.instruction import Holds
 from bench.translators.translator import Code, Translator
 
 Harm = Literal["none", "illegal", "loop", "outside", "wrong address", "wrong value", "twice", "left out"]
-"""In the order in which one outranks another: from what the guest cannot notice, if at all, to what it must."""
+"""The harm to the guest, in ascending order of how certainly the guest notices it."""
 
 WHEN = {"hit": "on a TLB hit", "miss": "on a TLB miss", "skip": "where the guest's condition skips the access"}
-"""The ways in which the last access of a block can go, in words."""
+"""The outcomes of the last access of a block, as text."""
 
 _SEES: dict[Harm, str] = {
     "none": "nothing: no harm is done",
@@ -36,11 +36,11 @@ _SEES: dict[Harm, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Consequence:
-    """What one wrong word does in one of the ways that the access can go.
+    """The consequence of one wrong word for one outcome of the access.
 
-    ``when``: ``hit``, ``miss`` or ``skip``; ``what``: the course of the wrong word in words; ``sees``: what the
-    guest sees of it; ``harm``: the same as one word.  ``skipped`` and ``run``: the offsets of instructions that are
-    left out, and of those that run though they should not.
+    ``when``: ``hit``, ``miss`` or ``skip``; ``what``: the control flow as text; ``sees``: the effect that the guest
+    sees, as text; ``harm``: its class.  ``skipped``, ``run``: the offsets of instructions that are wrongly left out and
+    wrongly executed.
     """
 
     when: str
@@ -52,7 +52,7 @@ class Consequence:
 
     @property
     def text(self) -> str:
-        """One sentence."""
+        """The consequence in one sentence or two."""
         when = WHEN[self.when]
         if self.harm == "none":
             return f"{when[0].upper()}{when[1:]} {self.what}: no harm is done."
@@ -60,7 +60,7 @@ class Consequence:
 
 
 def consequences(translator: Translator, code: Code, offset: int, value: int) -> tuple[Consequence, ...]:
-    """What a core does that fetches ``value`` in place of the instruction at ``offset``; empty if it never comes there.
+    """The consequences of fetching ``value`` instead of the instruction at ``offset``; empty if it is never fetched.
 
     Raises ``InputError`` if there is no disassembler for the translator's instruction set.
     """
@@ -86,23 +86,23 @@ class _Followed:
             if faults:
                 continue
             every = [facts] * self.accesses
-            right = self.follower.course(every)
+            right = self.follower.follow(every)
             if self.offset not in right.offsets:
                 continue
-            wrong = self.follower.course(every, wrong={self.offset: self.value})
+            wrong = self.follower.follow(every, wrong={self.offset: self.value})
             consequence = self._consequence(name, right, wrong)
             if consequence not in seen:
                 seen.add(consequence)
                 yield consequence
 
-    def _consequence(self, name: str, right: Course, wrong: Course) -> Consequence:
+    def _consequence(self, name: str, right: ControlFlow, wrong: ControlFlow) -> Consequence:
         skipped = tuple(at for at in dict.fromkeys(right.offsets) if at not in wrong.offsets)
         run = tuple(at for at in dict.fromkeys(wrong.offsets) if at not in right.offsets)
         harm = self._harm(right, wrong)
         sees = _SEES[harm].format(silent="a store to it" if self.stores else "the value that lies there")
         return Consequence(name, harm, self._what(harm, right, wrong, skipped, run), sees, skipped, run)
 
-    def _harm(self, right: Course, wrong: Course) -> Harm:
+    def _harm(self, right: ControlFlow, wrong: ControlFlow) -> Harm:
         if wrong.ends == "illegal":
             return "illegal"
         if wrong.ends == "loop":
@@ -119,11 +119,13 @@ class _Followed:
         return "twice" if made > due else "none"
 
     @staticmethod
-    def _data_differs(right: Course, wrong: Course) -> bool:
+    def _data_differs(right: ControlFlow, wrong: ControlFlow) -> bool:
         held = dict(wrong.registers)
         return any(held.get(name) != what for name, what in right.registers if what == Holds.VALUE)
 
-    def _what(self, harm: Harm, right: Course, wrong: Course, skipped: tuple[int, ...], run: tuple[int, ...]) -> str:
+    def _what(
+        self, harm: Harm, right: ControlFlow, wrong: ControlFlow, skipped: tuple[int, ...], run: tuple[int, ...]
+    ) -> str:
         word = self._text(self.offset, self.value)
         if harm == "illegal":
             return f"the core meets {word}, which is no instruction"
@@ -153,8 +155,8 @@ class _Followed:
                     text += f"; {name} holds {registers.get(name, Holds.UNKNOWN)}"
         return text
 
-    def _told(self, wrong: Course) -> str:
-        """What a helper that is called next is told in place of the guest address."""
+    def _told(self, wrong: ControlFlow) -> str:
+        """The value that the next helper call gets instead of the guest address, as text."""
         registers = dict(wrong.registers)
         calls = (part for item in self.placed.values() for part in item.instruction.parts if part.does == "call")
         needs = next((part.needs for part in calls), ())
@@ -164,8 +166,8 @@ class _Followed:
             return ""
         return f"; {name}, in which a helper takes the guest address, holds {held}"
 
-    def _passed(self, wrong: Course) -> str:
-        """How the wrong word led on: past how much of what follows it."""
+    def _passed(self, wrong: ControlFlow) -> str:
+        """The target of the wrong word relative to the following instructions, as text."""
         following = self.offset + self.units[self.offset].size
         index = wrong.offsets.index(self.offset) + 1
         if self.placed[self.offset].instruction.delay_slot:

@@ -1,4 +1,4 @@
-"""What a unit means as an instruction: by capstone, or read here where that does not know the instruction set."""
+"""Disassembling units: by capstone, or by a reader of this project for instruction sets that capstone lacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _READ_HERE = {"hppa": hppa_disassembly.disassemble, "ia64": ia64_disassembly.dis
 
 
 def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], str]:
-    """What the value of a unit means as an instruction; what the translator marks as data is data.
+    """A function from a unit and its value to the instruction's text; data are shown as ``.word``.
 
     Raises ``InputError`` if there is no disassembler for the translator's instruction set.
     """
@@ -30,7 +30,7 @@ def disassembler(translator: Translator, code: Code) -> Callable[[Unit, int], st
 
 
 def _reader(translator: Translator) -> Callable[[bytes, int], str | None]:
-    """What reads the bytes of an instruction at an address; it gives None for what it does not know."""
+    """A function from the bytes of an instruction and its address to its text, or None for an unknown instruction."""
     if (here := _READ_HERE.get(translator.isa)) is not None:
         return lambda image, address: here(int.from_bytes(image, translator.byteorder), address)
     # Imported here because it is heavy; it has no type information.

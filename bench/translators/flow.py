@@ -1,8 +1,7 @@
-"""Following the code of a block: which instructions are fetched, in order, and what the helpers are told.
+"""Abstract interpretation of a block: the instructions fetched, in order, and the arguments of helpers.
 
-What decides the branches is given (``Fact``), so that the followed course is one
-of the few that there are, and not a guess.  An instruction may be followed with another
-value than its final one: what a core runs that fetches a stale or a partial word.
+The outcome of every branch is given (``Fact``), so that the control flow is determined.  An instruction may have
+another value than its final one, as on a core that fetches a stale or partial word.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from bench.translators.instruction import Fact, Holds, Instruction, Placed
 Ends = Literal["exit", "fault", "loop", "illegal", "outside"]
 
 Destination = Callable[[int], int | None]
-"""Where the branch that a word is leads, in bytes from its own address; None if the word is no branch."""
+"""Maps the word of a branch to its target, in bytes from its own address; None for another instruction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call of the helper at ``offset``: what it needs in registers, and what those hold."""
+    """A helper call at ``offset``: the required contents of registers, and the actual ones."""
 
     offset: int
     needs: tuple[tuple[str, str], ...]
@@ -30,18 +29,18 @@ class Call:
 
     @property
     def right(self) -> bool:
-        """It is told what it needs."""
+        """Whether the arguments are correct."""
         return self.holds == tuple(meaning for _, meaning in self.needs)
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """One way through a block.
+class ControlFlow:
+    """The control flow of one execution of a block.
 
-    ``offsets``: of the instructions fetched, in order.  ``ends``: at the block's exit; in a helper
-    that does not return (a guest fault); in a loop without end; at a word that is no instruction;
-    outside the block, ``at`` the offset where control then is.  ``accessed``: how often the fast
-    path made the guest access; ``calls``: of helpers; ``registers``: what they hold at the end.
+    ``offsets``: of the fetched instructions, in order.  ``ends``: ``exit`` of the block; ``fault``, in a helper that
+    does not return (a guest fault); ``loop``, an endless one; ``illegal``, a word that encodes no instruction;
+    ``outside`` the block.  ``at``: the offset where control is then.  ``accessed``: the number of guest accesses on the
+    fast path; ``calls``: helper calls; ``registers``: their contents at the end.
     """
 
     offsets: tuple[int, ...]
@@ -53,7 +52,10 @@ class Course:
 
 
 class Follower:
-    """Follows one block: ``placed`` its complete instructions; ``registers`` what these hold at its start."""
+    """Follows the control flow of one block.
+
+    ``placed``: its complete instructions; ``registers``: their contents at its start.
+    """
 
     def __init__(self, placed: Sequence[Placed], registers: Mapping[str, str], destination: Destination) -> None:
         self._placed = {item.offset: item for item in placed}
@@ -61,13 +63,13 @@ class Follower:
         self._destination = destination
         self._last = max((item.access for item in placed), default=0)
 
-    def course(
+    def follow(
         self, facts: Sequence[frozenset[Fact]], *, faults: bool = False, wrong: Mapping[int, int] | None = None
-    ) -> Course:
-        """Follow the block; ``facts[n]`` is what holds for guest access n.
+    ) -> ControlFlow:
+        """Follow the block; ``facts[n]`` holds for guest access n.
 
-        ``wrong``: the words fetched in place of final ones, by offset.  ``faults``: the helper of the last access
-        does not return.
+        ``wrong``: words that are fetched instead of the final ones, by offset.  ``faults``: the helper of the last
+        access does not return.
         """
         wrong = wrong or {}
         registers = dict(self._registers)
@@ -76,8 +78,8 @@ class Follower:
         accessed = 0
         seen: set[tuple[int, int | None, int | None, tuple[tuple[str, str], ...]]] = set()
         at = 0
-        link: int | None = None  # behind the last branch that links
-        slot: tuple[Placed, int | None] | None = None  # what waits for its delay slot, and where it leads
+        link: int | None = None  # the return address of the last branch with link
+        slot: tuple[Placed, int | None] | None = None  # the branch before this delay slot, and its target
         ends: Ends
         while True:
             place = at, link, slot[1] if slot is not None else None, tuple(registers.items())
@@ -110,7 +112,7 @@ class Follower:
                         registers[part.links] = Holds.RETURN_ADDRESS
                 elif part.does in ("call", "exit"):
                     turned = replace(item, instruction=part), None
-                if turned is not None:  # the slots behind it are not executed
+                if turned is not None:  # the later slots are not executed
                     break
                 accessed += part.does == "access"
                 _set(registers, part)
@@ -139,17 +141,17 @@ class Follower:
                         after = link
                 else:
                     after = target
-            if after is None:  # a return to an address that no branch of the block left
+            if after is None:  # a return without a link address
                 ends = "outside"
                 break
             at = after
-        return Course(tuple(offsets), ends, at, accessed, tuple(calls), tuple(sorted(registers.items())))
+        return ControlFlow(tuple(offsets), ends, at, accessed, tuple(calls), tuple(sorted(registers.items())))
 
 
 def outcomes(guest_bits: int, host_bits: int, *, guarded: bool) -> Iterator[tuple[str, frozenset[Fact], bool]]:
-    """What the last access of a block may meet: its name, the facts, and whether its helper does not return.
+    """The outcomes of the last access of a block: name, facts, and whether its helper faults.
 
-    ``skip``, where the guest's condition skips it; ``hit``; ``miss``; ``fault``, a miss whose helper does not return. A
+    ``skip``: the guest's condition skips it; ``hit``; ``miss``; ``fault``: a miss whose helper does not return.  A
     64-bit guest address on a 32-bit host misses in one half or the other.
     """
     misses: list[frozenset[Fact]] = [frozenset({"miss"})]

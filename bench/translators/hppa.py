@@ -1,19 +1,19 @@
-"""The hppa backend: branches keep the displacement that they had, and nullify their delay slots.
+"""The hppa backend: branches keep the displacement in memory and nullify their delay slots.
 
 Source: QEMU's ``tcg/hppa/tcg-target.c`` at 497aebb99e07, early January 2011.  Both branches
-of an access go to labels of the operation's own: ``combf`` to the slow path, ``bl`` behind it
-(``cmpb,<>`` and ``b,l`` in the listing, as PA-RISC 2.0 calls them).  Since April 2010
-(2d097a83e223) a branch to a label that is not bound yet is stored with the displacement read back
-from the word that was there; before, with displacement 0, which is the second instruction ahead.
-The label stores the displacement, and keeps the other bits by reading back again.  The backend
+of an access go to labels within the operation: ``combf`` to the slow path, ``bl`` behind it
+(``cmpb,<>`` and ``b,l`` in the listing, their names in PA-RISC 2.0).  Since April 2010
+(2d097a83e223) a branch to an unbound label is stored with the displacement read back
+from memory; before, with displacement 0, which is the second instruction ahead.
+Binding the label stores the displacement and reads the other bits back.  The backend
 was removed in 2013 (802b5081233a).
 
-Both branches have ``,n``: if such a branch is taken, forward, the instruction in its delay slot
+Both branches have ``,n``: if such a forward branch is taken, the instruction in its delay slot
 is fetched and has no effect.  The call by ``ble`` and the exit by ``bv`` execute theirs.
 Not modelled: the call of a store is the end of its operation, and a return address has the privilege
-level, 3 in user mode, in its two low bits.  So what QEMU takes for the place of the call (``GETPC``,
-the return address less one) lies behind that operation, and a retranslation seems to go on to the end of
-the next one.  Here it ends with the operation, as everywhere.
+level, 3 in user mode, in its two low bits.  So the address that QEMU takes as the call's (``GETPC``,
+the return address less one) is behind that operation, and a retranslation seems to continue to the end of
+the next one.  Here it ends with the operation, as on other hosts.
 Encodings: PA-RISC 1.1 Architecture and Instruction Set Reference Manual, HP 09740-90039.
 """
 
@@ -36,9 +36,9 @@ HELPERS = {"load": 0x0010_0230, "store": 0x0010_1230}
 """Addresses of ``__ldl_mmu`` and ``__stl_mmu``: typical of a program linked at 0x10000, out of reach of ``bl``."""
 
 BLOCK_POINTER = 0x4200_0008
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
-# Fixed by the backend: r17 points to CPUState, r18 to what follows the call of the block; r20 and r31 are scratch.
+# Fixed by the backend: r17 points to CPUState, r18 is the return address of the block; r20 and r31 are scratch.
 _R0, _RP, _ENV, _RETURN, _R20, _R31 = 0, 2, 17, 18, 20, 31
 _ARG0, _ARG1, _ARG2, _RET0 = 26, 25, 24, 28
 _ADDRESS, _DATA = 4, 5  # typical: the first two registers that the allocator gives
@@ -49,7 +49,7 @@ _DISPLACEMENT_12, _DISPLACEMENT_17 = 0x0000_1FFD, 0x001F_1FFD
 
 
 def _word(opcode: int, *fields: tuple[int, int]) -> Instruction:
-    """Its major opcode, and fields with their lowest bits (the manual counts bits from the other end)."""
+    """An instruction from its major opcode and fields with their lowest bits (the manual counts from the other end)."""
     word = opcode << 26
     for value, lowest in fields:
         word |= value << lowest
@@ -92,7 +92,7 @@ def _addl(target: int, one: int, other: int) -> Instruction:
 
 
 def _extru(target: int, source: int, last: int, length: int) -> Instruction:
-    """The ``length`` bits up to bit ``last``; bit 0 is the highest, as in all of these."""
+    """Extract the ``length`` bits up to bit ``last``; bit 0 is the highest, as in all of these."""
     return _word(0x34, (source, 21), (target, 16), (6, 10), (last, 5), (32 - length, 0))
 
 
@@ -121,12 +121,12 @@ def _ldo(target: int, displacement: int, base: int) -> Instruction:
 
 
 def _ldil(target: int, value: int) -> Instruction:
-    """The upper 21 bits of ``value``."""
+    """Load the upper 21 bits of ``value``."""
     return _word(0x08, (target, 21), (_split_21(value >> 11), 0))
 
 
 def _combf(one: int, other: int, distance: int = 8) -> Instruction:
-    """Branch ``distance`` bytes from its own address if they are not equal; ``,n``."""
+    """Branch ``distance`` bytes from its own address if the registers differ; ``,n``."""
     words = distance - 8 >> 2
     return _word(0x22, (other, 21), (one, 16), (_EQUAL, 13), (_split_12(words) | _NULLIFY, 0))
 
@@ -152,12 +152,12 @@ def _bv(base: int) -> Instruction:
 
 
 def _bind(out: Emitter, offset: int, word: int, displacement: int) -> None:
-    """The branch at ``offset`` leads here: store the bits of its displacement."""
+    """Bind the branch at ``offset`` to here: store the bits of its displacement."""
     out.patch(Phase.BRANCH_UPDATE, offset, word, known=displacement, form=Form.READ_BACK)
 
 
 class Hppa(InLineBackend):
-    """QEMU's backend of early January 2011: a branch is stored with the displacement that it had before."""
+    """QEMU's backend of early January 2011: a branch is stored with the displacement that is in memory."""
 
     name = "hppa"
     version = "2010"
@@ -179,7 +179,7 @@ class Hppa(InLineBackend):
 
     @staticmethod
     def _begin(out: Emitter, phase: Phase, branch: Instruction, taken: Fact, displacement: int) -> int:
-        """Emit a branch with the displacement that was there; its offset."""
+        """Emit a branch with the displacement that is in memory.  Returns its offset."""
         known = branch.mask & ~displacement
         return out.begin(phase, branch.branch(taken, nullifies=True), known=known, form=Form.READ_BACK)
 
@@ -222,7 +222,7 @@ class Hppa(InLineBackend):
             call = call.call("ret0", delay_slot=True, r26=Holds.ADDRESS, r25=Holds.MEMORY_INDEX)
         else:
             call = call.call(None, delay_slot=True, r26=Holds.ADDRESS, r25=Holds.VALUE, r24=Holds.MEMORY_INDEX)
-        # The link is in r31 by the time the delay slot is executed.
+        # The link is in r31 when the delay slot executes.
         out.put(Phase.SLOW_PATH, call, _copy(_RP, _R31).leaving(rp=Holds.RETURN_ADDRESS))
         if access == "load":
             out.put(Phase.SLOW_PATH, _copy(_DATA, _RET0).leaving(r5="ret0"))

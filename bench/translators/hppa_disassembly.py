@@ -1,23 +1,21 @@
-"""What a PA-RISC word means: the forms that the hppa backend emits, read by the manual's field tables.
+"""A disassembler of the PA-RISC instructions that the hppa backend emits, which capstone 5 lacks.
 
-Written because the capstone that is used does not know the instruction set.  Sources: PA-RISC 1.1
-Architecture and Instruction Set Reference Manual, HP 09740-90039 (the formats, and how
-immediates are assembled); the mnemonics are those of PA-RISC 2.0 Architecture, which
-assemblers show today (``cmpb`` for ``combf`` and ``combt``, ``be,l`` for ``ble``).  Bits are numbered as there: bit 0
-is the highest.
+Sources: PA-RISC 1.1 Architecture and Instruction Set Reference Manual, HP 09740-90039 (formats, and assembly of
+immediates).  The mnemonics are those of PA-RISC 2.0, which assemblers use today (``cmpb`` for ``combf`` and ``combt``,
+``be,l`` for ``ble``).  Bits are numbered as there: bit 0 is the highest.
 """
 
 from __future__ import annotations
 
 _NAMED = {2: "rp", 27: "dp", 28: "ret0", 29: "ret1", 30: "sp"}
 
-# What a compare-and-branch tests, by its condition; negated where it branches if that is false.
+# The condition that a compare-and-branch tests; negated if it branches on false.
 _TRUE = {0: "", 1: ",=", 2: ",<", 3: ",<=", 4: ",<<", 5: ",<<=", 6: ",sv", 7: ",od"}
 _FALSE = {0: ",tr", 1: ",<>", 2: ",>=", 3: ",>", 4: ",>>=", 5: ",>>", 6: ",nsv", 7: ",ev"}
 
 
 def disassemble(word: int, address: int) -> str | None:
-    """The instruction ``word`` at ``address``, None if it is not among the forms known here."""
+    """The instruction ``word`` at ``address``; None for a form that is not supported here."""
     opcode = _bits(word, 0, 5)
     if opcode in (0x20, 0x21, 0x22, 0x23):
         return _compare_and_branch(word, address)

@@ -1,9 +1,9 @@
-"""The i386 backend: as on x86-64, with one more branch where a guest address has 64 bits.
+"""The i386 backend: as on x86-64, with one more branch for a 64-bit guest address.
 
-Source: the 32-bit side of QEMU's ``tcg/i386/tcg-target.c`` at 497aebb99e07, early January 2011.  An access
+Source: the 32-bit part of QEMU's ``tcg/i386/tcg-target.c`` at 497aebb99e07, early January 2011.  An access
 has a ``jne`` to the slow path and a ``jmp`` over it; the high half of a 64-bit guest address is
-compared by itself and has a ``jne`` of its own.  All are begun by their opcode byte alone.  The helpers take their
-arguments in eax, edx and ecx (``regparm(3)``: REGPARM in osdep.h), and what is left over on the stack.
+compared separately and has its own ``jne``.  All are begun by their opcode byte alone.  The helpers take their
+first arguments in eax, edx and ecx (``regparm(3)``: REGPARM in osdep.h), and the others on the stack.
 Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 """
 
@@ -28,7 +28,7 @@ EPILOGUE = 0x0880_0000
 """The address of ``tb_ret_addr``: typical; in the same program's data."""
 
 BLOCK_POINTER = 0xB280_0008
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
 
 class I386(X86):

@@ -1,17 +1,17 @@
-"""The ia64 backend: no branch at all in a guest access, because both paths are predicated.
+"""The ia64 backend: a guest access has no branch, since both paths are predicated.
 
 Source: QEMU's ``tcg/ia64/tcg-target.c`` at 497aebb99e07, early January 2011.  The TLB
-comparison sets p6 on a hit and p7 on a miss; then instructions of the fast path under p6
-and of the slow path under p7 lie side by side in the same bundles, up to the call of the
-helper, which is itself predicated.  So no retranslation ever stores a temporary in there.
-A branch of the guest's own (``br``, ``brcond``) has kept the displacement that it had since
+comparison sets p6 on a hit and p7 on a miss.  Instructions of the fast path under p6
+and of the slow path under p7 share bundles, up to the call of the helper, which is
+predicated too.  So a retranslation never stores a temporary in an access.
+A branch of the guest (``br``, ``brcond``) has kept its displacement since
 the backend was added in March 2010 (477ba620018d, ``get_reloc_pcrel21b``): it is read back
-and stored again.  A comment of January 2011 says why (567790345309).  The slow path moved
+and stored again.  A comment of January 2011 explains it (567790345309).  The slow path moved
 out of line in 2013 (3bf16cb31a32), and the backend was removed in 2017 (a46c1244a0c5).
 
 A unit is a bundle: 16 bytes, a template and three slots.  QEMU stores it in two halves of
-eight bytes, which is one write here: a retranslation stores the bytes that are there already,
-and so nobody can see the halves apart.  The relocation stores only the half with the
+eight bytes, which are one write here: a retranslation stores the bytes that are in memory
+already, so that the halves are not observable.  The relocation stores only the half with the
 third slot.
 Encodings: Intel Itanium Architecture Software Developer's Manual, volume 3, chapter 4.
 """
@@ -38,7 +38,7 @@ EPILOGUE = 0x6000_0000_0002_0060
 """The address of ``tb_ret_addr``: typical; in the same program's data."""
 
 BLOCK_POINTER = 0x2000_0000_0400_0010
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
 # Fixed by the backend: r7 points to CPUState, r2 and r3 are scratch; r56 to r58 are arguments, r8 is the result.
 _R0, _R1, _R2, _R3, _ENV, _R8, _R56, _R57, _R58 = 0, 1, 2, 3, 7, 8, 56, 57, 58
@@ -57,7 +57,7 @@ _LD4, _LD8, _ST4 = 0x02, 0x03, 0x32
 
 
 def _slot(opcode: int, *fields: tuple[int, int]) -> Instruction:
-    """One slot: its major opcode, and fields with their lowest bits; it has no bytes of its own."""
+    """One slot, from its major opcode and fields with their lowest bits; its size is 0."""
     word = opcode << 37
     for value, lowest in fields:
         word |= value << lowest
@@ -72,16 +72,16 @@ def _bundle(template: int, *slots: Instruction) -> Instruction:
 
 
 def _fast(slot: Instruction) -> Instruction:
-    """The same, under p6: on a hit."""
+    """The slot predicated on p6 (a hit)."""
     return replace(slot.on("hit"), word=slot.word | _P6)
 
 
 def _slow(slot: Instruction) -> Instruction:
-    """The same, under p7: on a miss."""
+    """The slot predicated on p7 (a miss)."""
     return replace(slot.on("miss"), word=slot.word | _P7)
 
 
-_NOP = _slot(0, (1, 27))  # alike on the units M and I
+_NOP = _slot(0, (1, 27))  # the same encoding on the units M and I
 
 
 def _adds(r1: int, value: int, r3: int) -> Instruction:
@@ -89,7 +89,7 @@ def _adds(r1: int, value: int, r3: int) -> Instruction:
 
 
 def _addl(r1: int, value: int, r3: int) -> Instruction:
-    """Only r0 to r3 can be added to."""
+    """Add an immediate to one of r0 to r3."""
     high = (value >> 21 & 1, 36), (value >> 7 & 0x1FF, 27), (value >> 16 & 0x1F, 22)
     return _slot(9, *high, (r3, 20), (value & 0x7F, 13), (r1, 6))
 
@@ -103,7 +103,7 @@ def _and(r1: int, r2: int, r3: int) -> Instruction:
 
 
 def _cmp_eq(r2: int, r3: int, *, words: bool = False) -> Instruction:
-    """p6 if they are equal, p7 if not; ``words``: the low halves."""
+    """Set p6 if the registers are equal, else p7; ``words``: compare the low halves."""
     return _slot(0xE, (words, 34), (_P7, 27), (r3, 20), (r2, 13), (_P6, 6))
 
 
@@ -128,7 +128,7 @@ def _load(width: int, r1: int, r3: int) -> Instruction:
 
 
 def _load_and_add(width: int, r1: int, r3: int, value: int) -> Instruction:
-    """Load from the address in r3, then add to it."""
+    """Load from the address in r3, then add ``value`` to r3."""
     return _slot(5, (value >> 8 & 1, 36), (width, 30), (value >> 7 & 1, 27), (r3, 20), (value & 0x7F, 13), (r1, 6))
 
 
@@ -137,13 +137,13 @@ def _store(width: int, r2: int, r3: int) -> Instruction:
 
 
 def _br(distance: int) -> Instruction:
-    """Branch ``distance`` bytes from its own bundle; predicted dynamically."""
+    """Branch ``distance`` bytes from its own bundle, with dynamic prediction."""
     bundles = distance >> 4
     return _slot(4, (bundles >> 20 & 1, 36), (2, 33), (bundles & 0xF_FFFF, 13))
 
 
 def _call() -> Instruction:
-    """Call the function whose address b6 holds, many instructions fetched ahead."""
+    """Call the function at the address in b6, with the prefetch hint ``many``."""
     return _slot(1, (1, 32), (_B6, 13), (1, 12), (_B0, 6))
 
 
@@ -161,7 +161,7 @@ def _brl(distance: int) -> tuple[Instruction, Instruction]:
 
 
 class Ia64(InLineBackend):
-    """QEMU's backend of early January 2011: both paths of an access are predicated, and it has no branch."""
+    """QEMU's backend of early January 2011: both paths of an access are predicated, without a branch."""
 
     name = "ia64"
     version = "2010"
@@ -205,7 +205,7 @@ class Ia64(InLineBackend):
             ),
             _bundle(
                 _MI_I_,
-                # r2 goes on to the addend.
+                # r2 advances to the addend.
                 _load_and_add(_LD4, _R57, _R2, tlb.table + tlb.addend - compared).leaving(r57=Holds.TAG),
                 _and(_R3, _R3, _R56).leaving(r3=Holds.EXPECTED),
                 _cmp_eq(_R3, _R57),
@@ -222,13 +222,13 @@ class Ia64(InLineBackend):
             Phase.FAST_PATH,
             _bundle(
                 _M_MI_,
-                # On a hit this is the addend, which the next slot uses up; on a miss, where the helper begins.
+                # On a hit r3 is the addend, which the next slot adds; on a miss, the address of the helper.
                 _load_and_add(_LD8, _R3, _R2, 8).leaving(r3=Holds.CONSTANT),
                 _fast(_add(_R3, _R3, _R56).leaving(r3=Holds.HOST_ADDRESS)),
                 _slow(_mov_b6(_R3)),
             ),
         )
-        # A helper has a global pointer of its own.
+        # A helper has its own global pointer.
         pointer = _slow(_load(_LD8, _R1, _R2).leaving(r1=Holds.CONSTANT))
         if access == "load":
             moved = _fast(_load(_LD4, _R8, _R3).access().leaving(r8=Holds.VALUE))

@@ -1,16 +1,14 @@
-"""What an IA-64 bundle means: the forms that the ia64 backend emits, read by the manual's field tables.
+"""A disassembler of the IA-64 bundles that the ia64 backend emits, which capstone lacks.
 
-Written because capstone does not know the instruction set.  Source: Intel Itanium
-Architecture Software Developer's Manual, volume 3, chapter 4: the templates
-and the formats A1, A4 to A6, I11, I12, I18, I21, I29, M1, M3, M4,
-M48, B1, B5, X2 and X3.  Bits are numbered as there, in a slot from 40 down to 0.  Pseudo-operations
-are shown where the usual assemblers show them (``mov`` for an addition to r0 or of 0,
-``shl`` for a deposit up to the highest bit).
+Source: Intel Itanium Architecture Software Developer's Manual, volume 3, chapter 4: the templates and the formats A1,
+A4 to A6, I11, I12, I18, I21, I29, M1, M3, M4, M48, B1, B5, X2 and X3.  Bits are numbered as there, in a slot from 40
+down to 0.  Pseudo-operations are used as in common assemblers (``mov`` for an addition to r0 or of 0, ``shl`` for a
+deposit up to the highest bit).
 """
 
 from __future__ import annotations
 
-# The execution units of the slots of each template, and the slots behind which a group of instructions ends.
+# The execution units of the slots of each template, and the slots with a stop after them.
 _TEMPLATES: dict[int, tuple[str, tuple[int, ...]]] = {
     0x00: ("MII", ()),
     0x01: ("MII", (2,)),
@@ -44,7 +42,7 @@ _AMOUNTS = {0: "few", 1: "many"}
 
 
 def disassemble(word: int, address: int) -> str | None:
-    """The bundle ``word`` at ``address``, None if one of its instructions is not among the forms known here."""
+    """The bundle ``word`` at ``address``; None if one of its instructions has a form that is not supported here."""
     known = _TEMPLATES.get(word & 0x1F)
     if known is None:
         return None
@@ -74,7 +72,7 @@ def _signed(value: int, width: int) -> int:
 
 
 def _under(slot: int, text: str) -> str:
-    """With the predicate that it needs, bits 5 to 0; p0 is always true."""
+    """The text with its qualifying predicate, bits 5 to 0; p0 is always true."""
     predicate = _bits(slot, 5, 0)
     return f"(p{predicate}) {text}" if predicate else text
 
@@ -90,7 +88,7 @@ def _in(unit: str, slot: int, address: int) -> str | None:
 
 
 def _alu(slot: int) -> str | None:
-    """Formats A1, A4, A5 and A6, which the units M and I have in common."""
+    """Formats A1, A4, A5 and A6, common to the units M and I."""
     opcode, first = _bits(slot, 40, 37), _bits(slot, 12, 6)
     second, third = _bits(slot, 19, 13), _bits(slot, 26, 20)
     if opcode == 0x8 and _bits(slot, 33, 33) == 0:
@@ -147,7 +145,7 @@ def _integer(slot: int) -> str | None:
             return _under(slot, f"{name} r{first}=r{third}")
         return _nop(slot, "i")
     if opcode == 0x0:
-        # No tag (32 to 24), not important (23), not a return (22), no hint of whether it is taken (21 to 20).
+        # No tag (32 to 24), not important (23), not a return (22), no prediction hint (21 to 20).
         if _bits(slot, 36, 20) == 0x7 << 13 | 1 and _bits(slot, 12, 9) == 0:
             return _under(slot, f"mov b{_bits(slot, 8, 6)}=r{second}")
         return None
@@ -178,7 +176,7 @@ def _branch(slot: int, address: int) -> str | None:
 
 
 def _extended(slot: int, other: int, address: int) -> str | None:
-    """An instruction of two slots: ``other`` is the middle one, which holds most of its immediate."""
+    """An instruction of two slots; ``other``: the middle slot, which holds most of the immediate."""
     opcode, low = _bits(slot, 40, 37), _bits(slot, 19, 13)
     if opcode == 0x6 and _bits(slot, 20, 20) == 0:
         low |= _bits(slot, 35, 27) << 7 | _bits(slot, 26, 22) << 16 | _bits(slot, 21, 21) << 21

@@ -1,4 +1,4 @@
-"""A host instruction: its encoding, and what following the code needs to know of it."""
+"""A host instruction: its encoding, and its effects for the abstract interpretation of a block."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Fact = Literal["always", "hit", "miss", "low differs", "high differs", "skip"]
-"""What decides whether a branch is taken, or a predicated instruction has an effect.
+"""The condition of a branch or of a predicated instruction.
 
-``hit``, ``miss``: of the software TLB, for the guest access that the instruction belongs to;
-``low differs``, ``high differs``: which half of a 64-bit guest address is not the entry's, at a miss
-on a 32-bit host; ``skip``: the guest's own condition, which skips the access.
+``hit``, ``miss``: in the software TLB, of the guest access that the instruction belongs to; ``low differs``, ``high
+differs``: the half of a 64-bit guest address that differs from the TLB entry on a miss, on a 32-bit host; ``skip``: the
+guest's own condition, which skips the access.
 """
 
 
 class Holds(enum.StrEnum):
-    """What a register holds, in words."""
+    """The abstract contents of a register, as text."""
 
     ADDRESS = "the guest address"
     ADDRESS_HIGH = "the high half of the guest address"
@@ -39,18 +39,17 @@ class Holds(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """``word`` as the host reads it (``strategies/writes.py``), ``size`` in bytes.
+    """A host instruction: ``word`` as the host reads it (``strategies/writes.py``), ``size`` in bytes.
 
-    ``only``: it has an effect only then (conditional execution, predication).  ``taken``:
-    it is a branch, and leaves the sequence then; where ``delay_slot``, after the next
-    instruction, which is fetched but has no effect if the branch ``nullifies`` it.  ``links``: the register
-    in which the branch, when taken, leaves the address behind itself.  ``sets``: what
-    registers hold after it, in words or as the name of the register copied.  ``does``: ``access``,
-    the guest access itself; ``call``, of the helper, which needs ``needs`` in registers, and sets
-    its result; ``exit``, control leaves the block for good; ``data``, it is not executed.
-    ``tail``: the helper returns to behind the last branch taken that ``links``; ``over``: how many bytes behind a
-    call its return passes over.  ``slots``: it is a bundle, fetched as one, and does what these do, in order; one
-    may make the access on a hit and the next call the helper on a miss.
+    ``only``: the condition of its effect (conditional execution, predication).  ``taken``: the condition of a branch;
+    None for other instructions.  ``delay_slot``: the branch takes effect after the next instruction, which is fetched
+    but has no effect if the branch ``nullifies`` it.  ``links``: the register that gets the return address of a taken
+    branch.  ``sets``: the contents of registers after it, or the name of the register that is copied. ``does``:
+    ``access``, it is the guest access; ``call``, it calls the helper, whose arguments are ``needs``; ``exit``, it
+    leaves the block; ``data``, it is not executed.  ``tail``: the helper returns to the address that the last taken
+    branch with ``links`` saved.  ``over``: the number of bytes after a call that its return skips.  ``slots``: the
+    instructions of a bundle, which is fetched as one; a slot may access on a hit and the next one call the helper on a
+    miss.
     """
 
     word: int
@@ -69,26 +68,26 @@ class Instruction:
 
     @property
     def mask(self) -> int:
-        """All its bits."""
+        """The mask of all its bits."""
         return (1 << 8 * self.size) - 1
 
     @property
     def parts(self) -> tuple[Instruction, ...]:
-        """What it does, one after the other: its slots, or itself."""
+        """Its slots, or the instruction itself."""
         return self.slots or (self,)
 
     def on(self, fact: Fact) -> Instruction:
-        """The same, with an effect only then."""
+        """The same, with an effect only under the condition ``fact``."""
         return replace(self, only=fact)
 
     def branch(
         self, fact: Fact, *, delay_slot: bool = False, nullifies: bool = False, links: str | None = None
     ) -> Instruction:
-        """The same, as a branch that is taken then; ``nullifies``: its delay slot has no effect when it is."""
+        """The same, as a branch that is taken under ``fact``; ``nullifies``: its delay slot then has no effect."""
         return replace(self, taken=fact, delay_slot=delay_slot or nullifies, nullifies=nullifies, links=links)
 
     def leaving(self, **registers: str) -> Instruction:
-        """The same, and what registers hold after it: ``r0=Holds.ADDRESS``, or ``r0="r4"`` for a copy."""
+        """The same, with the contents of registers after it: ``r0=Holds.ADDRESS``, or ``r0="r4"`` for a copy."""
         return replace(self, sets=(*self.sets, *registers.items()))
 
     def access(self) -> Instruction:
@@ -96,16 +95,16 @@ class Instruction:
         return replace(self, does="access")
 
     def call(self, result: str | None, *, delay_slot: bool = False, over: int = 0, **needs: str) -> Instruction:
-        """The same, as the call of the helper: what it needs in registers, and the register of its result."""
+        """The same, as a call of the helper, with its arguments ``needs`` and the register of its ``result``."""
         sets = ((result, Holds.VALUE),) if result is not None else ()
         return replace(self, does="call", sets=sets, needs=tuple(needs.items()), delay_slot=delay_slot, over=over)
 
     def tail_call(self, **needs: str) -> Instruction:
-        """The same, as a jump to the helper, which has no result and returns to behind the last linking branch."""
+        """The same, as a jump to a helper without result, which returns to the address of the last branch with link."""
         return replace(self, does="call", needs=tuple(needs.items()), tail=True)
 
     def exit(self, *, delay_slot: bool = False) -> Instruction:
-        """The same, as the one by which control leaves the block."""
+        """The same, as the exit of the block."""
         return replace(self, does="exit", delay_slot=delay_slot)
 
     def data(self) -> Instruction:
@@ -115,7 +114,7 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An instruction at its offset in the block, in bytes; ``access``: the number of the guest access it belongs to."""
+    """An instruction at its offset in the block, in bytes; ``access``: the number of its guest access."""
 
     offset: int
     instruction: Instruction

@@ -1,4 +1,4 @@
-"""What ``staleline translator NAME`` shows: every store of a block in time order, and what it leaves in memory."""
+"""The listing of a block: every store in time order, and the memory contents after it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ _AS_EMITTED = Unfixed()
 
 @dataclass(frozen=True, slots=True)
 class ListingRow:
-    """One store into a block that is complete already, as a retranslation makes it.
+    """One store of a retranslation into a complete block.
 
-    ``order``: its number in time, from 0.  ``offset``: of the instruction, in bytes
-    from the start of the block.  ``bytes``: the whole instruction after the store
-    in memory order, in hexadecimal; ``disassembly``: what that means; ``stored``:
-    the bytes that the store writes, ``..`` for those that it does not.
-    ``temporary``: the instruction is not the final one now.  ``window``: the number of
-    stores until the one that completes it, that one not counted; None if it is final, or a
-    retranslation ends before that one.
-    ``retranslated``: a retranslation comes that far (False: only a translation does).
+    ``order``: its number in time, from 0.  ``offset``: of the instruction, in bytes from the start of the block.
+    ``bytes``: the whole instruction after the store in memory order, in hexadecimal; ``disassembly``: its text;
+    ``stored``: the bytes that the store writes, ``..`` for the others.  ``temporary``: the instruction is not the final
+    one.  ``window``: the number of stores between this one and the one that completes the instruction; None if it is
+    final, or if a retranslation ends before.  ``retranslated``: a retranslation makes the store (False: only a
+    translation).
     """
 
     order: int
@@ -42,8 +40,11 @@ class ListingRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
-    """A temporary value: of the instruction at ``offset``, which means ``disassembly``, and what running it does."""
+class TemporaryValue:
+    """A temporary value of the instruction at ``offset``, and the consequences of executing it.
+
+    ``unfinished``: a retranslation leaves the value in memory, since the label is bound behind the faulting access.
+    """
 
     offset: int
     value: int
@@ -54,19 +55,16 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The stores of a block in time order, and what each temporary value does that is run.
-
-    ``unfinished`` of a temporary value: a retranslation leaves it, since its label is bound behind the fault.
-    """
+    """The stores of a block in time order, and its temporary values (``wrong``)."""
 
     translator: Translator
     code: Code
     rows: tuple[ListingRow, ...]
-    wrong: tuple[Wrong, ...]
+    wrong: tuple[TemporaryValue, ...]
 
 
 def listing(translator: Translator, code: Code) -> Listing:
-    """The listing of a block of the translator's.
+    """The listing of a translator's block.
 
     Raises ``InputError`` if there is no disassembler for the translator's instruction set.
     """
@@ -79,7 +77,7 @@ def listing(translator: Translator, code: Code) -> Listing:
         if row.temporary and row.retranslated
     }
     wrong = tuple(
-        Wrong(
+        TemporaryValue(
             offset,
             value,
             disassemble(units[offset], value),
@@ -102,7 +100,7 @@ def _rows(translator: Translator, code: Code) -> tuple[ListingRow, ...]:
         now = content[unit.offset] & ~store.mask | store.value
         content[unit.offset] = now
         temporary = now != unit.final
-        lanes = store.mask.to_bytes(unit.size, translator.byteorder)
+        written = store.mask.to_bytes(unit.size, translator.byteorder)
         values = store.value.to_bytes(unit.size, translator.byteorder)
         rows.append(
             ListingRow(
@@ -113,7 +111,7 @@ def _rows(translator: Translator, code: Code) -> tuple[ListingRow, ...]:
                 phase=write.phase,
                 form=write.form,
                 temporary=temporary,
-                stored=" ".join(f"{value:02x}" if lane else ".." for lane, value in zip(lanes, values, strict=True)),
+                stored=" ".join(f"{value:02x}" if mask else ".." for mask, value in zip(written, values, strict=True)),
                 window=_window(code, order) if temporary and unit.offset not in code.unfinished else None,
                 retranslated=order < retranslated,
             )
@@ -122,7 +120,7 @@ def _rows(translator: Translator, code: Code) -> tuple[ListingRow, ...]:
 
 
 def _store(write: Write, content: int) -> Store:
-    """What the write stores, in its own form, over ``content``."""
+    """The store of a write in its own form, over ``content``."""
     stretch = ask(_AS_EMITTED, "emit", write)
     if not stretch.ended:
         stretch = ask(_AS_EMITTED, "emit", write, (content,))
@@ -132,6 +130,6 @@ def _store(write: Write, content: int) -> Store:
 
 
 def _window(code: Code, order: int) -> int:
-    """The stores between the one at ``order`` and the next to the same instruction."""
+    """The number of stores between the one at ``order`` and the next one to the same instruction."""
     unit = code.writes[order].unit
     return next(after for after, write in enumerate(code.writes[order + 1 :]) if write.unit == unit)

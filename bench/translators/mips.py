@@ -1,15 +1,15 @@
-"""The mips backend: a branch was meant to keep its offset, and for nine months got its own address instead.
+"""The mips backend: a branch should keep the offset in memory, but for nine months got part of its own address.
 
 Source: QEMU's ``tcg/mips/tcg-target.c`` at 497aebb99e07 (mips@2010) and with the fix d43ffce14023
-of 6 January 2011 (the same as ab100edee710; mips@2011).  Since 6d8ff4d85ce2 of March 2010 a branch was to be
-stored with the offset that lay there already; by a typo the 16 bits came from the code pointer, not
-from what it points to.  All branches to labels that are not bound yet go through that one function, those of the
-guest's conditions too.  A 32-bit load or store is 20 words; its branches at words 6 and 15
-jump 44 and 20 bytes ahead.  A 64-bit guest address has a third branch.  Behind each branch is a delay slot.
+of 6 January 2011 (the same as ab100edee710; mips@2011).  6d8ff4d85ce2 of March 2010 was to store a branch with the
+offset that was in memory already; by a typo the 16 bits came from the code pointer, not from the word it points to.
+All branches to unbound labels use that function, those of guest conditions too.  A 32-bit load or store is 20 words;
+its branches at words 6 and 15 jump 44 and 20 bytes ahead.  A 64-bit guest address needs a third branch.  Each branch
+has a delay slot.
 Encodings: MIPS32 Architecture for Programmers, volume II, MD00086.
 
-Blocks are those of a big-endian host.  A little-endian one (Loongson's usual Linux) has the same words, but for the
-halves of a 64-bit guest address, which change places.
+Blocks are those of a big-endian host.  A little-endian one (Loongson's usual Linux) has the same words, except that the
+halves of a 64-bit guest address are swapped.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from bench.translators.translator import Access, GuestBits
 from strategies.writes import Form, Phase
 
 BUFFER = 0x2B7C_1000
-"""The address of the code buffer: typical of ``mmap`` without a wish (``code_gen_alloc`` in exec.c), behind libraries.
+"""The address of the code buffer: typical of ``mmap`` without a hint (``code_gen_alloc`` in exec.c), behind libraries.
 
-Linux starts those at 0x2aaa8000, a third of a 32-bit process's addresses.  The low half matters, because mips@2010
-stores it in branches: here, not zero, it makes the temporary targets lie 16 KiB ahead, in another block.  In
-other places of the buffer they are up to 128 KiB away, in either direction.
+Linux maps those from 0x2aaa8000 on, a third of a 32-bit address space.  mips@2010 stores the low half of this address
+in branches: it is not zero, so that the temporary targets are 16 KiB ahead, in another block.  At other addresses of
+the buffer they are up to 128 KiB away in either direction.
 """
 
 HELPERS = {"load": 0x0047_2000, "store": 0x0047_3000}
@@ -38,7 +38,7 @@ EPILOGUE = 0x00A3_4060
 """The address of ``tb_ret_addr``: typical; in the same program's data."""
 
 BLOCK_POINTER = 0x2D7C_2008
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
 # Fixed by the backend: s0 points to CPUState; at, t0, v0, the argument registers and t9 are scratch.
 _ZERO, _AT, _V0, _A0, _T0, _S0, _T9, _RA = 0, 1, 2, 4, 8, 16, 25, 31
@@ -70,12 +70,12 @@ def _move(rd: int, rs: int) -> Instruction:
 
 
 def _constant(rt: int, value: int) -> tuple[Instruction, Instruction]:
-    """A constant of 32 bits: the high half, then the low half."""
+    """Load a constant of 32 bits: the high half, then the low half."""
     return _immediate(_LUI, rt, 0, value >> 16), _immediate(_ORI, rt, rt, value)
 
 
 class Mips2010(InLineBackend):
-    """QEMU's backend of early January 2011: for its offset a branch gets the low half of its own address."""
+    """QEMU's backend of early January 2011: a branch is begun with the low half of its own address as its offset."""
 
     name = "mips"
     version = "2010"
@@ -100,7 +100,7 @@ class Mips2010(InLineBackend):
 
     @staticmethod
     def _temporary(out: Emitter) -> int:
-        """What takes the offset's place until that is known."""
+        """The temporary offset of a branch."""
         return BUFFER + out.here & _OFFSET
 
     def _branch(self, out: Emitter, phase: Phase, opcode: int, rt: int, rs: int, fact: Fact) -> int:
@@ -109,7 +109,7 @@ class Mips2010(InLineBackend):
 
     @staticmethod
     def _bind(out: Emitter, branch: int, opcode: int, rt: int, rs: int) -> None:
-        """The branch at offset ``branch`` leads here: the processor counts words from its delay slot."""
+        """Bind the branch at offset ``branch`` to here; the encoded offset is relative to its delay slot."""
         word = _immediate(opcode, rt, rs, (out.here - branch - 4) >> 2).word
         out.patch(Phase.BRANCH_UPDATE, branch, word, known=_OFFSET, form=Form.READ_BACK)
 
@@ -124,7 +124,7 @@ class Mips2010(InLineBackend):
     def _access(self, out: Emitter, access: Access) -> None:
         wide = out.guest_bits == 64
         tlb = self.tlb_for(out.guest_bits)
-        # Big-endian: the high half of an entry's address comes first.
+        # Big-endian: the high half of an entry's address is first.
         high = tlb.table + tlb.comparator(access)
         low = high + 4 if wide else high
         out.put(
@@ -149,7 +149,7 @@ class Mips2010(InLineBackend):
         done = self._branch(out, Phase.BRANCH, _BEQ, _ZERO, _ZERO, "always")
         out.put(Phase.SLOW_PATH, _NOP)
         self._bind(out, hit, _BEQ, _HIGH if wide else _T0, _AT)
-        # A load has its host address in v0, a store in a0.
+        # The host address is in v0 for a load, in a0 for a store.
         target, name = (_V0, "v0") if access == "load" else (_A0, "a0")
         moved = _immediate(_LW if access == "load" else _SW, _DATA, target, 0).access()
         out.put(
@@ -162,7 +162,7 @@ class Mips2010(InLineBackend):
 
     @staticmethod
     def _slow_path(out: Emitter, access: Access, wide: bool) -> None:
-        """The arguments from a0 on, the call, and for a load its result."""
+        """Emit the arguments from a0 on, the call, and the result of a load."""
         arguments = [(_ADDRESS, Holds.ADDRESS)]
         if wide:
             arguments.insert(0, (_HIGH, Holds.ADDRESS_HIGH))
@@ -197,7 +197,7 @@ class Mips2010(InLineBackend):
 
 
 class Mips2011(Mips2010):
-    """QEMU's backend with the fix of January 2011: the offset that is there is read, and stored again."""
+    """QEMU's backend with the fix of January 2011: the offset in memory is read and stored again."""
 
     version = "2011"
 
@@ -205,5 +205,5 @@ class Mips2011(Mips2010):
 
     @staticmethod
     def _temporary(out: Emitter) -> int:
-        """Nothing: what is there stays."""
+        """No temporary offset: the one in memory stays."""
         return 0

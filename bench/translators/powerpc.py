@@ -1,11 +1,11 @@
-"""What the ppc and the ppc64 backend share: encodings, and the branches that are completed later.
+"""The common part of the ppc and ppc64 backends: encodings, and branches that are completed later.
 
-Sources: QEMU's ``tcg/ppc/tcg-target.c`` and ``tcg/ppc64/tcg-target.c``, two files with the same shape
+Sources: QEMU's ``tcg/ppc/tcg-target.c`` and ``tcg/ppc64/tcg-target.c``, two files of the same structure
 until 2013.  A displacement was always patched by loading the word and storing all of it
-(reloc_pc14, reloc_pc24); what differs from version to version is how a branch is begun.  The guest's own
-branches have begun with the displacement bits that are in memory already since June 2008
-(0a878c476071); those of a guest access were stored with displacement 0, a branch to itself.
-Encodings: Power ISA, Book I; mnemonics in the comments are its extended ones.
+(reloc_pc14, reloc_pc24); the versions differ in how a branch is begun.  Since June 2008 (0a878c476071) the
+guest's own branches are begun with the displacement bits in memory; those of a guest access were stored with
+displacement 0, a branch to itself.
+Encodings: Power ISA, Book I; comments use its extended mnemonics.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ADDRESS, DATA = 14, 15  # typical: the first two registers that the allocator gi
 BEQ, BNE, B = 0x419E_0000, 0x409E_0000, 0x4800_0000  # beq cr7; bne cr7; b: with displacement 0
 LINK = 1
 
-ALIGNED_BITS = 2  # log2 of the size of an access: the address bits that must be clear
+ALIGNED_BITS = 2  # log2 of the size of an access: the number of address bits that must be clear
 
 _ADDI, _ADDIS, _ORI, _ORIS = 14, 15, 24, 25
 _LWZ, _LWZU, _LD = 32, 33, 58
@@ -74,17 +74,17 @@ def ld(target: int, base: int, displacement: int) -> Instruction:
 
 
 def clear_high(target: int, source: int) -> Instruction:
-    """Copy the low 32 bits, zero extended (clrldi, a ``rldicl``): the mask begins at bit 32."""
+    """Copy the low 32 bits, zero extended (clrldi, a ``rldicl`` whose mask begins at bit 32)."""
     return Instruction(30 << 26 | source << 21 | target << 16 | _mask_bit(32) << 5, 4)
 
 
 def _sldi_32(target: int) -> Instruction:
-    """Shift left by 32 bits: ``rldicr`` to the mask that ends at bit 31; the shift's bit of 32 lies apart."""
+    """Shift left by 32 bits (``rldicr`` with a mask that ends at bit 31; bit 5 of the shift is encoded separately)."""
     return Instruction(30 << 26 | target << 21 | target << 16 | _mask_bit(31) << 5 | 1 << 2 | 1 << 1, 4)
 
 
 def _mask_bit(bit: int) -> int:
-    """A bit's number as ``rldicl`` and ``rldicr`` have it: its highest bit comes last."""
+    """A bit number as ``rldicl`` and ``rldicr`` encode it: its highest bit is last."""
     return (bit & 31) << 1 | bit >> 5
 
 
@@ -94,13 +94,13 @@ def _rlwinm(target: int, source: int, rotate: int, first: int, last: int) -> Ins
 
 
 def entry_offset(target: int, address: int, tlb: SoftTlb) -> Instruction:
-    """The offset of an address's entry in the table."""
+    """Compute the offset of an address's TLB entry in the table."""
     first = 32 - (TLB_BITS + tlb.entry_bits)
     return _rlwinm(target, address, 32 - (PAGE_BITS - tlb.entry_bits), first, 31 - tlb.entry_bits)
 
 
 def compared(target: int, address: int) -> Instruction:
-    """What an address's entry must hold: the page and the alignment bits, by a mask that wraps round."""
+    """Compute the expected tag of an address: the page and the alignment bits, by a mask that wraps around."""
     return _rlwinm(target, address, 0, 32 - ALIGNED_BITS, 31 - PAGE_BITS)
 
 
@@ -125,7 +125,7 @@ def bctr(link: int = 0) -> Instruction:
 
 
 def move(access: Access, base: int, index: int) -> Instruction:
-    """The access itself (lwzx, stwx); a base of 0 is the value 0."""
+    """The guest access (lwzx, stwx); base 0 is the value 0."""
     if access == "load":
         return _x(_LWZX, DATA, base, index).access().leaving(r15=Holds.VALUE)
     return _x(_STWX, DATA, base, index).access()
@@ -152,9 +152,9 @@ def constant(target: int, value: int, holds: Holds = Holds.CONSTANT) -> tuple[In
 
 
 def jump(here: int, target: int, link: int = 0) -> tuple[Instruction, ...]:
-    """From the address ``here`` to ``target`` (``tcg_out_b``): by the count register if it is out of reach.
+    """Branch from the address ``here`` to ``target`` (``tcg_out_b``), by the count register if it is out of reach.
 
-    The last of the instructions is the branch.
+    The last instruction is the branch.
     """
     distance = target - here
     if -(1 << 25) <= distance < 1 << 25:
@@ -168,27 +168,27 @@ def _field(word: int) -> int:
 
 
 def to(opcode: int, distance: int) -> int:
-    """A branch that leads ``distance`` bytes from its own address."""
+    """The word of a branch to ``distance`` bytes from its own address."""
     return opcode | distance & _field(opcode)
 
 
 def begin(out: Emitter, phase: Phase, opcode: int, fact: Fact, form: Form) -> int:
-    """Emit a branch whose label comes later; its offset."""
+    """Emit a branch to an unbound label.  Returns its offset."""
     instruction = Instruction(opcode, 4).branch(fact)
     return out.begin(phase, instruction, known=instruction.mask & ~_field(opcode), form=form)
 
 
 def bind(out: Emitter, branch: int, opcode: int) -> None:
-    """The branch at offset ``branch`` leads here: load it and store it with its displacement."""
+    """Bind the branch at offset ``branch`` to here: load it and store it with its displacement."""
     word = to(opcode, out.here - branch)
     out.patch(Phase.BRANCH_UPDATE, branch, word, known=_field(opcode), form=Form.READ_BACK)
 
 
 class PowerPC(Backend):
-    """What all versions of both backends share.
+    """The common part of all versions of both backends.
 
-    ``tlb``: where the guest's TLB lies; ``epilogue``: the address of ``tb_ret_addr``; ``block_pointer``: what the
-    exit returns.
+    ``tlb``: the place of the guest's TLB; ``epilogue``: the address of ``tb_ret_addr``; ``block_pointer``: the result
+    of the exit.
     """
 
     byteorder = "big"
@@ -220,7 +220,7 @@ class PowerPC(Backend):
 
 
 class InLinePowerPC(PowerPC, InLineBackend):
-    """Early January 2011: the slow path first, both branches stored with displacement 0."""
+    """The backends of early January 2011: the slow path is first, both branches are stored with displacement 0."""
 
     def _access(self, out: Emitter, access: Access) -> None:
         tlb, comparator = self.tlb, self.tlb.comparator(access)
@@ -259,16 +259,16 @@ class InLinePowerPC(PowerPC, InLineBackend):
 
     @abc.abstractmethod
     def _extend(self, out: Emitter) -> None:
-        """Emit what makes the guest address as wide as a register."""
+        """Emit the extension of the guest address to the width of a register."""
 
     @abc.abstractmethod
     def _argument(self, target: int, source: int) -> Instruction:
-        """Copies the value to be stored into the register of an argument."""
+        """Copy the value to be stored into the register of an argument."""
 
     @abc.abstractmethod
     def _load_pointer(self, target: int, base: int, displacement: int) -> Instruction:
-        """Loads a word as wide as a register."""
+        """Load a word of the width of a register."""
 
     @abc.abstractmethod
     def _call(self, here: int, access: Access) -> tuple[Instruction, ...]:
-        """Calls the helper from the address ``here`` on; the last of the instructions is the branch."""
+        """Call the helper from the address ``here``; the last instruction is the branch."""

@@ -2,10 +2,10 @@
 
 Sources: QEMU's ``tcg/ppc/tcg-target.c`` at 497aebb99e07, early January 2011 (ppc@2010),
 and in release v1.3 (ppc@2012).  In 2010 both branches of an access were stored with displacement 0, which on
-this host is a branch to itself: whoever runs a stale one hangs there.  ed224a56b3b3 of
-November 2012 moved the slow path behind the block, whose one branch is begun with the
+this host is a branch to itself: a core that executes a stale one hangs.  ed224a56b3b3 of
+November 2012 moved the slow path behind the block; its only branch is begun with the
 displacement that is in memory already.  Two days later (c878da3b27ce, in the same release) the helpers
-were called by way of trampolines behind the epilogue, because they lie too far away for ``bl``.
+were called through trampolines behind the epilogue, since they are out of reach of ``bl``.
 The ABI is that of Linux (SysV); encodings: Power ISA, Book I.
 """
 
@@ -23,9 +23,9 @@ from bench.translators.translator import Access
 from strategies.writes import Form, Phase
 
 BUFFER = 0x4900_0000
-"""The address of the code buffer: typical, where Linux puts it behind the libraries that it maps from 0x48000000 on.
+"""The address of the code buffer: typical, behind the libraries that Linux maps from 0x48000000 on.
 
-No place is asked for (``code_gen_alloc`` in exec.c), and so the program is out of a branch's reach.
+QEMU requests no address (``code_gen_alloc`` in exec.c), so that the program is out of reach of a branch.
 """
 
 HELPERS = {"load": 0x1010_0420, "store": 0x1010_0780}
@@ -37,19 +37,19 @@ EPILOGUE = 0x1080_00B8
 EPILOGUE_2012 = BUFFER + 0x0200_0000 - 1024 + 24 * 4
 """The address of ``tb_ret_addr`` in 2012, behind the 24 words of the prologue: within reach of ``b``.
 
-The prologue lies in the last KiB of the code buffer, which has 32 MiB for a guest with 128 MiB of
+The prologue is in the last KiB of the code buffer, which has 32 MiB for a guest with 128 MiB of
 memory, the default (``code_gen_alloc`` in exec.c).
 """
 
 TRAMPOLINES = {"load": EPILOGUE_2012 + (22 + 4 * 8) * 4, "store": EPILOGUE_2012 + (22 + 5 * 8) * 4}
-"""Addresses of the trampolines for words: the epilogue has 22 words, each trampoline 8, loads and stores in turn."""
+"""Addresses of the trampolines for words: the epilogue has 22 words, each trampoline 8, loads and stores alternate."""
 
 BLOCK_POINTER = 0x4B00_0008
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
 
 class _Ppc(powerpc.PowerPC):
-    """What all versions share."""
+    """The common part of all versions."""
 
     name = "ppc"
     isa = "ppc"
@@ -78,10 +78,10 @@ class Ppc2010(_Ppc, powerpc.InLinePowerPC):
 
 
 class Ppc2012(_Ppc, OutOfLineBackend):
-    """QEMU's backend of release v1.3: slow path behind the block, its branch begun by reading back.
+    """QEMU's backend of release v1.3: the slow path is behind the block, its branch is begun by reading back.
 
-    The call of a trampoline is followed by a word, the address that the helper takes for the place that it was
-    called from; the trampoline sets the first argument and lets the helper return behind that word.
+    A word follows the call of a trampoline: the address that the helper takes as its return address.  The trampoline
+    sets the first argument and lets the helper return behind that word.
     """
 
     version = "2012"

@@ -2,9 +2,9 @@
 
 Sources: QEMU's ``tcg/ppc64/tcg-target.c`` at 497aebb99e07, early January 2011 (ppc64@2010),
 and in release v1.7 (ppc64@2013).  In 2010 both branches of an access were stored with displacement 0, which on
-this host is a branch to itself: whoever runs a stale one hangs there.  In September 2013 7f12d6497f9c moved the
-slow path behind the block, with one conditional branch and link that is begun by tcg_out_bc_noaddr
-(c7ca6a2b75f3): with the displacement that is in memory already.
+this host is a branch to itself: a core that executes a stale one hangs.  In September 2013 7f12d6497f9c moved the
+slow path behind the block; tcg_out_bc_noaddr (c7ca6a2b75f3) begins its conditional branch and link with the
+displacement that is in memory already.
 The ABI is that of Linux (ELF v1): a pointer to a function points to a descriptor, three
 doublewords of which the first two are its address and its table of contents (r2).
 Encodings: Power ISA, Book I.
@@ -24,9 +24,9 @@ from bench.translators.translator import Access
 from strategies.writes import Form, Phase
 
 BUFFER = 0x0FFF_B000_0000
-"""The address of the code buffer: typical, high in the 44 bits of address space that Linux gave until v3.7.
+"""The address of the code buffer: typical, high in the 44 bits of address space that Linux had until v3.7.
 
-No place is asked for (``code_gen_alloc`` in exec.c), and so the program is out of a branch's reach.
+QEMU requests no address (``code_gen_alloc`` in exec.c), so that the program is out of reach of a branch.
 """
 
 DESCRIPTORS = {"load": 0x1065_0AB0, "store": 0x1065_0AF8}
@@ -38,16 +38,16 @@ EPILOGUE = 0x1090_00B8
 EPILOGUE_2013 = BUFFER + 0x0200_0000 - 1024 + 24 + 24 * 4
 """The address of ``tb_ret_addr`` in 2013, behind a descriptor and the 24 words of the prologue: within reach of ``b``.
 
-The prologue lies in the last KiB of the code buffer, which has 32 MiB for a guest with 128 MiB of
+The prologue is in the last KiB of the code buffer, which has 32 MiB for a guest with 128 MiB of
 memory, the default (``code_gen_alloc`` in translate-all.c).
 """
 
 BLOCK_POINTER = 0x0FFF_A800_0010
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
 
 class _Ppc64(powerpc.PowerPC):
-    """What all versions share."""
+    """The common part of all versions."""
 
     name = "ppc64"
     isa = "ppc64"
@@ -87,10 +87,10 @@ class Ppc64_2010(_Ppc64, powerpc.InLinePowerPC):
 
 
 class Ppc64_2013(_Ppc64, OutOfLineBackend):
-    """QEMU's backend of release v1.7: slow path behind the block, its branch begun by reading back.
+    """QEMU's backend of release v1.7: the slow path is behind the block, its branch is begun by reading back.
 
-    That branch leaves the address of the fast path's access in the link register: what the helper is told as
-    the place that it was called from.
+    That branch saves the address of the fast path's access in the link register, which the helper gets as its return
+    address.
     """
 
     version = "2013"
@@ -127,7 +127,7 @@ class Ppc64_2013(_Ppc64, OutOfLineBackend):
             powerpc.li(index, 0).leaving(**{f"r{index}": Holds.MEMORY_INDEX}),
             powerpc.mflr(link).leaving(**{f"r{link}": Holds.RETURN_ADDRESS}),
         )
-        # The low half of the descriptor's address goes into the displacements.
+        # The displacements hold the low half of the descriptor's address.
         descriptor = DESCRIPTORS[access]
         low = (descriptor & 0xFFFF ^ 0x8000) - 0x8000
         out.put(

@@ -42,7 +42,7 @@ _SHIPPED: tuple[Translator, ...] = (
 )
 
 BARE_VERSION = "2010"
-"""The version that a bare name means: early January 2011, before the fix; or the first, of a backend born later."""
+"""The default version: early January 2011, before the fix; or the first version of a later backend."""
 
 
 def translator_names() -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def translator_names() -> tuple[str, ...]:
 
 
 def first_versions() -> tuple[Translator, ...]:
-    """The oldest version of each backend: that of early January 2011, where it was born by then."""
+    """The oldest version of each backend: that of early January 2011 where it existed."""
     oldest: dict[str, Translator] = {}
     for translator in sorted(_SHIPPED, key=lambda each: each.version):
         oldest.setdefault(translator.name, translator)
@@ -80,8 +80,7 @@ def load_translator(name: str) -> Translator:
 def default_translator(host: Target, *, what_if: bool) -> Translator:
     """The translator of early January 2011 for the first of the host's instruction sets that has one.
 
-    Where there was none yet, it is the first that came later, or, if ``what_if``, the first of all translators.
-    Raises ``InputError`` if there is none.
+    Else the first later one, or, if ``what_if``, the first of all translators.  Raises ``InputError`` if there is none.
     """
     for isa in host.isa:
         for translator in _SHIPPED:

@@ -4,11 +4,11 @@ Sources: QEMU's ``tcg/s390/tcg-target.c`` at 497aebb99e07, early January 2011
 (s390x@2010), at fb5964152d96, March 2014 (s390x@2014, v2.1), and at cd3b29b745b0, June 2015 (s390x@2015, v2.4).
 In 2010 both branches of an access were stored with displacement 0, a branch to itself, and got their
 displacement halfword later in the same operation.  fb5964152d96 moved the slow path
-behind the block and stored the branch to it as before; a retranslation stops before the slow path, so what had
-been a temporary now stayed.  cd3b29b745b0 stores its opcode halfword alone.
+behind the block and stored the branch to it as before; a retranslation stops before the slow path, so that the
+temporary value stayed.  cd3b29b745b0 stores the opcode halfword alone.
 Encodings: z/Architecture Principles of Operation, SA22-7832, for a machine with the
 extended-immediate facility (2010: z9 on) and the general-instructions-extension
-facility (2014 and 2015: z10 on), which has the guest's compare and branch in one instruction.
+facility (2014 and 2015: z10 on), which has compare and branch in one instruction for the guest's condition.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ EPILOGUE = 0x8080_0000
 """The address of ``tb_ret_addr``: typical; in the same program's data."""
 
 BLOCK_POINTER = 0x03FF_7C00_0010
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
 MEMORY_OPERATION = 0x20
-"""What a helper of 2015 is told: a 32-bit access (2) of memory index 0 (``make_memop_idx``: 2 << 4 | 0)."""
+"""The operation argument of a helper in 2015: a 32-bit access (2), memory index 0 (``make_memop_idx``: 2 << 4 | 0)."""
 
 # Fixed by the backend: r10 points to CPUState; the argument registers and r14 are scratch.
 _R2, _R3, _R4, _R5, _R6, _ENV, _R14 = 2, 3, 4, 5, 6, 10, 14
@@ -54,12 +54,12 @@ def _rre(opcode: int, r1: int, r2: int) -> Instruction:
 
 
 def _ri(opcode: int, r1: int, immediate: int) -> Instruction:
-    """``opcode`` in three digits, the last of which follows r1."""
+    """Format RI; ``opcode`` has three digits, of which the last follows r1."""
     return Instruction((opcode >> 4) << 24 | r1 << 20 | (opcode & 0xF) << 16 | immediate & 0xFFFF, 4)
 
 
 def _ril(opcode: int, r1: int, immediate: int) -> Instruction:
-    """``opcode`` in three digits, the last of which follows r1."""
+    """Format RIL; ``opcode`` has three digits, of which the last follows r1."""
     return Instruction((opcode >> 4) << 40 | r1 << 36 | (opcode & 0xF) << 32 | immediate & 0xFFFF_FFFF, 6)
 
 
@@ -68,7 +68,7 @@ def _rx(opcode: int, r1: int, displacement: int, index: int, base: int) -> Instr
 
 
 def _rxy(opcode: int, r1: int, displacement: int, index: int, base: int) -> Instruction:
-    """``opcode`` in four digits, the first two and the last two bytes apart; here displacements are below 4096."""
+    """Format RXY; ``opcode`` has four digits, in the first and the last byte; displacements are below 4096 here."""
     return Instruction(
         (opcode >> 8) << 40 | r1 << 36 | index << 32 | base << 28 | displacement << 16 | opcode & 0xFF, 6
     )
@@ -112,20 +112,20 @@ def _brasl(target: int, here: int) -> Instruction:
 
 
 def _move(access: Access, base: int, index: int) -> Instruction:
-    """The access itself: a register is loaded with zero extension, or its low word stored."""
+    """The guest access: load a register with zero extension, or store its low word."""
     if access == "load":
         return _rxy(0xE316, _DATA, 0, index, base).access().leaving(r12=Holds.VALUE)
     return _rx(0x50, _DATA, 0, index, base).access()
 
 
 def _bind(out: Emitter, branch: int, condition: int) -> None:
-    """The branch at offset ``branch`` leads here: store its displacement halfword."""
+    """Bind the branch at offset ``branch`` to here: store its displacement halfword."""
     word = _brc(condition, out.here - branch).word
     out.patch(Phase.BRANCH_UPDATE, branch, word, known=_DISPLACEMENT, form=Form.SKIP_BYTES)
 
 
 class _S390x(Backend):
-    """What all versions share."""
+    """The common part of all versions."""
 
     name = "s390x"
     isa = "s390x"
@@ -136,7 +136,7 @@ class _S390x(Backend):
     registers: ClassVar[dict[str, Holds]] = {"r13": Holds.ADDRESS, "r12": Holds.VALUE, "r10": Holds.STATE}
 
     def _exit(self, out: Emitter) -> None:
-        """A pointer in two halves, because it is out of reach of ``larl``."""
+        """Emit the exit; the pointer is loaded in two halves, since it is out of reach of ``larl``."""
         out.put(
             Phase.EXIT,
             _ril(0xC01, _R2, BLOCK_POINTER).leaving(r2=Holds.CONSTANT),  # lgfi
@@ -155,7 +155,7 @@ class _S390x(Backend):
 
 
 class S390x2010(_S390x, InLineBackend):
-    """QEMU's backend of early January 2011: the slow path first, both branches stored with displacement 0."""
+    """QEMU's backend of early January 2011: the slow path is first, both branches are stored with displacement 0."""
 
     version = "2010"
     tlb = HOST_64
@@ -203,16 +203,16 @@ class S390x2010(_S390x, InLineBackend):
 
 
 class _OutOfLine(_S390x, OutOfLineBackend):
-    """What the versions with the slow path behind the block share.
+    """The common part of the versions with the slow path behind the block.
 
-    ``_begun``: how the branch to it is begun; ``_told``: what the helper is told, besides what and where.
+    ``_begun``: the form in which its branch is begun; ``_operation``: the operation argument of the helper.
     """
 
     _begun: ClassVar[Form]
-    _told: ClassVar[int]
+    _operation: ClassVar[int]
 
     def _guard(self, out: Emitter) -> int:
-        # Three halfwords, the second of which is read before and stored as it is.
+        # Three halfwords; the second one is read and stored again.
         branch = _cij(_EQUAL, _DATA, 0).branch("skip")
         known = branch.mask & ~_LONG_DISPLACEMENT
         return out.begin(Phase.GUEST_BRANCH, branch, known=known, form=Form.READ_BACK)
@@ -223,10 +223,10 @@ class _OutOfLine(_S390x, OutOfLineBackend):
 
     @abc.abstractmethod
     def _look_up(self, out: Emitter, access: Access) -> None:
-        """Compare the TLB entry (``tcg_out_tlb_read``): its addend is in r2 then, the guest address in r3."""
+        """Emit the TLB look-up (``tcg_out_tlb_read``), which leaves the addend in r2 and the guest address in r3."""
 
     def _compare(self, out: Emitter, access: Access) -> None:
-        """The end of that, where r2 is the place of the entry in the TLB and r3 the tag expected."""
+        """Emit the end of the look-up, from the entry's place in r2 and the expected tag in r3."""
         tlb = self.tlb
         out.put(
             Phase.TLB_ACCESS,
@@ -250,11 +250,11 @@ class _OutOfLine(_S390x, OutOfLineBackend):
             out.put(Phase.SLOW_PATH, _llgfr(_R4, _DATA).leaving(r4="r12"))
         out.put(
             Phase.SLOW_PATH,
-            _lghi(operation, self._told).leaving(**{f"r{operation}": Holds.MEMORY_INDEX}),
+            _lghi(operation, self._operation).leaving(**{f"r{operation}": Holds.MEMORY_INDEX}),
             _ril(0xC0F, address, BUFFER + back).leaving(**{f"r{address}": Holds.RETURN_ADDRESS}),  # llilf
         )
         call = _brasl(HELPERS[access], out.here)
-        # The guest address is the second argument.
+        # The guest address is the second argument already.
         if access == "load":
             call = call.call("r2", r2=Holds.STATE, r3=Holds.ADDRESS, r4=Holds.MEMORY_INDEX, r5=Holds.RETURN_ADDRESS)
             out.put(Phase.SLOW_PATH, call)
@@ -268,16 +268,16 @@ class _OutOfLine(_S390x, OutOfLineBackend):
 
 
 class S390x2014(_OutOfLine):
-    """QEMU's backend of March 2014: the slow path behind the block, its branch stored with displacement 0.
+    """QEMU's backend of March 2014: the slow path is behind the block, its branch is stored with displacement 0.
 
-    The slow paths to come are kept in an array, the oldest first.
+    Pending slow paths are in an array, the oldest first.
     """
 
     version = "2014"
     tlb = HOST_64_2014
 
     _begun = Form.WHOLE
-    _told = 0  # the memory index; the helper is one for 32-bit accesses
+    _operation = 0  # the memory index; the helper implies a 32-bit access
 
     def _look_up(self, out: Emitter, access: Access) -> None:
         tlb = self.tlb
@@ -294,7 +294,7 @@ class S390x2014(_OutOfLine):
 class S390x2015(_OutOfLine):
     """QEMU's backend with the fix of June 2015: the branch to the slow path is begun with the opcode halfword.
 
-    The slow paths to come are kept in a list, the newest first.
+    Pending slow paths are in a list, the newest first.
     """
 
     version = "2015"
@@ -302,7 +302,7 @@ class S390x2015(_OutOfLine):
     newest_first = True
 
     _begun = Form.SKIP_BYTES
-    _told = MEMORY_OPERATION
+    _operation = MEMORY_OPERATION
 
     def _look_up(self, out: Emitter, access: Access) -> None:
         tlb = self.tlb
@@ -310,7 +310,7 @@ class S390x2015(_OutOfLine):
         out.put(
             Phase.TLB_ACCESS,
             _risbg(_R2, _ADDRESS, first, last, 64 + tlb.entry_bits - PAGE_BITS).leaving(r2=Holds.INDEX),
-            # wraps round: the page and the two alignment bits
+            # the mask wraps around: the page and the two alignment bits
             _risbg(_R3, _ADDRESS, 62, 63 - PAGE_BITS, 0).leaving(r3=Holds.EXPECTED),
         )
         self._compare(out, access)

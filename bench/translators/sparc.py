@@ -1,21 +1,22 @@
-"""The sparc backend: a word that is no instruction until the branch is known, later a branch to itself.
+"""The sparc backend: in 2010 an illegal word until the branch is complete, later a branch to itself.
 
 Sources: QEMU's ``tcg/sparc/tcg-target.c`` at 497aebb99e07, early January 2011 (sparc@2010), and in release v1.3.0,
 December 2012 (sparc@2012).  In 2010 both branches of an access were stored as the word 0, and
 later in the same operation as a whole; a guest's own branch was stored with displacement 0.  a0ce341aac61 (March
 2012) moved the fast path into the delay slot of one branch, which is annulled when the branch is
-not taken; f4bf0b912e78 (September 2012) kept what lies in a guest's own branch.  That of an access was stored with
-displacement 0, a branch to itself, as long as QEMU retranslated (until v2.5).
+not taken; f4bf0b912e78 (September 2012) kept the displacement in memory for a guest's own branch.  The branch of an
+access was stored with displacement 0, a branch to itself, as long as QEMU retranslated (until v2.5).
 Encodings: The SPARC Architecture Manual, version 9, appendix A.
 
 The host is the 64-bit one (``--sparc_cpu=v9`` in 2010, a compiler for 64 bits later): both UltraSPARCs are 64-bit
 processors, and until a0ce341aac61 the 32-bit backend, which ``configure`` chose on a 32-bit userland, had no 64-bit
-accesses.  There an access of 2010 is three words shorter, because constants have fewer bits, and its
+accesses.  In that backend an access of 2010 is three words shorter, since constants have fewer bits, and its
 second branch jumps 28 bytes ahead instead of 32.
 """
 
 from __future__ import annotations
 
+import abc
 from typing import ClassVar
 
 from bench.translators.backend import InLineBackend
@@ -35,13 +36,13 @@ HELPERS = {"load": 0x0024_0000, "store": 0x0024_1000}
 """Addresses of the load and store helpers: typical of a program linked at 0x100000, within reach of ``call``."""
 
 BLOCK_POINTER = 0xFFFF_F801_0C00_2010
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc`` of a 64-bit process."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc`` of a 64-bit process."""
 
 _G0, _G1, _G5, _O0, _O1, _O2, _O3, _O7, _I0, _I4, _I5, _FP, _I7 = 0, 1, 5, 8, 9, 10, 11, 15, 24, 28, 29, 30, 31
 _ADDRESS, _DATA = 16, 17  # l0 and l1: typical, the first two registers that the allocator gives
 
 SAVED_STATE = 1895
-"""Where a call keeps the pointer to CPUState: 2047 (the stack's bias) less 16, 128 and 8 bytes."""
+"""The stack offset at which a call saves the pointer to CPUState: 2047 (the stack's bias) less 16, 128 and 8 bytes."""
 
 _ADD, _AND, _OR, _SUBCC, _SLLX, _SRL, _JMPL, _RESTORE = 0x00, 0x01, 0x02, 0x14, 0x25, 0x26, 0x38, 0x3D
 _LDUW, _STW, _LDX, _STX = 0x00, 0x04, 0x0B, 0x0E
@@ -54,7 +55,7 @@ _ALL = 0xFFFF_FFFF
 _DISPLACEMENT_22, _DISPLACEMENT_19 = 0x003F_FFFF, 0x0007_FFFF
 
 _UNKNOWN_BRANCH = Instruction(0, 4)
-"""What is stored where a branch will be: ``unimp``, illegal whether or not the branch would be taken."""
+"""The placeholder of a branch: ``unimp``, which is illegal even where the branch would not be taken."""
 
 
 def _three(op: int, op3: int, rd: int, rs1: int, operand: int) -> Instruction:
@@ -62,7 +63,7 @@ def _three(op: int, op3: int, rd: int, rs1: int, operand: int) -> Instruction:
 
 
 def _arithmetic(op3: int, rd: int, rs1: int, operand: int) -> Instruction:
-    """``operand``: a register, or what ``_immediate`` gives."""
+    """An arithmetic instruction; ``operand``: a register, or the result of ``_immediate``."""
     return _three(2, op3, rd, rs1, operand)
 
 
@@ -79,12 +80,12 @@ def _mov(rd: int, rs: int) -> Instruction:
 
 
 def _small(rd: int, value: int) -> Instruction:
-    """A constant of 13 bits."""
+    """Load a constant of 13 bits."""
     return _arithmetic(_OR, rd, _G0, _immediate(value))
 
 
 def _constant(rd: int, value: int) -> tuple[Instruction, Instruction]:
-    """A constant of 32 bits: the upper 22, then the lower 10."""
+    """Load a constant of 32 bits: the upper 22, then the lower 10."""
     return _sethi(rd, value), _arithmetic(_OR, rd, rd, _immediate(value & 0x3FF))
 
 
@@ -101,12 +102,12 @@ def _bicc(condition: int, distance: int = 0) -> Instruction:
 
 
 def _bpcc(condition: int, distance: int = 0, flags: int = 0) -> Instruction:
-    """The same with prediction, and a displacement of 19 bits."""
+    """The same branch with prediction and a displacement of 19 bits."""
     return Instruction(condition << 25 | _BPCC << 22 | _PREDICT_TAKEN | flags | distance >> 2 & _DISPLACEMENT_19, 4)
 
 
 class _Sparc(InLineBackend):
-    """What both versions share."""
+    """The common part of both versions."""
 
     name = "sparc"
     isa = "sparc"
@@ -114,9 +115,28 @@ class _Sparc(InLineBackend):
     host_bits = 64
     shipped_form = Form.READ_BACK
 
+    _displacement: ClassVar[int]
+    _guard_form: ClassVar[Form]
+
+    @staticmethod
+    @abc.abstractmethod
+    def _branch(distance: int = 0) -> Instruction:
+        """Branch ``distance`` bytes from its own address if the result is zero."""
+
+    def _guard(self, out: Emitter) -> int:
+        out.put(Phase.GUEST_BRANCH, _arithmetic(_SUBCC, _G0, _DATA, _immediate(0)))
+        branch = self._branch().branch("skip", delay_slot=True)
+        at = out.begin(Phase.GUEST_BRANCH, branch, known=_ALL & ~self._displacement, form=self._guard_form)
+        out.put(Phase.GUEST_BRANCH, _NOP)
+        return at
+
+    def _bind_guard(self, out: Emitter, branch: int) -> None:
+        word = self._branch(out.here - branch).word
+        out.patch(Phase.BRANCH_UPDATE, branch, word, known=self._displacement, form=Form.READ_BACK)
+
     @staticmethod
     def _index(out: Emitter, mask: int, scratch: int, name: str) -> None:
-        """The entry's offset in o1, and what the tag must be in o0; the mask is too wide for an immediate operand."""
+        """Emit computing the entry's offset in o1 and the expected tag in o0; the mask is too wide for an immediate."""
         out.put(
             Phase.TLB_ACCESS,
             _arithmetic(_SRL, _O1, _ADDRESS, _immediate(PAGE_BITS - HOST_64.entry_bits)).leaving(o1=Holds.PAGE),
@@ -126,12 +146,12 @@ class _Sparc(InLineBackend):
         )
 
     def _call(self, out: Emitter, access: Access) -> Instruction:
-        """Call the helper from here; the processor counts words from the call."""
+        """Call the helper from here; the displacement is relative to the call."""
         return Instruction(1 << 30 | (HELPERS[access] - (self.buffer + out.here)) >> 2 & 0x3FFF_FFFF, 4)
 
     @staticmethod
     def _return(out: Emitter, upper: int, lower: int) -> None:
-        """Return the block's pointer from its upper half in register ``upper`` and its lower half in ``lower``."""
+        """Emit returning the block's pointer, with its upper half in register ``upper`` and its lower in ``lower``."""
         names = {_I0: "i0", _I4: "i4", _O7: "o7"}
         high = (*_constant(upper, BLOCK_POINTER >> 32), _arithmetic(_SLLX, upper, upper, _EXTENDED | _immediate(32)))
         out.put(Phase.EXIT, *(word.leaving(**{names[upper]: Holds.CONSTANT}) for word in high))
@@ -155,27 +175,23 @@ class _Sparc(InLineBackend):
 
 
 class Sparc2010(_Sparc):
-    """QEMU's backend of early January 2011: where a branch of an access will be lies the word 0."""
+    """QEMU's backend of early January 2011: the placeholder of an access's branch is the word 0."""
 
     version = "2010"
     buffer = BUFFER
     tlb = HOST_64
     registers: ClassVar[dict[str, Holds]] = {"l0": Holds.ADDRESS, "l1": Holds.VALUE, "g5": Holds.STATE}
 
-    def _guard(self, out: Emitter) -> int:
-        out.put(Phase.GUEST_BRANCH, _arithmetic(_SUBCC, _G0, _DATA, _immediate(0)))
-        branch = _bicc(_EQUAL).branch("skip", delay_slot=True)
-        at = out.begin(Phase.GUEST_BRANCH, branch, known=_ALL & ~_DISPLACEMENT_22, form=Form.WHOLE)
-        out.put(Phase.GUEST_BRANCH, _NOP)
-        return at
+    _displacement = _DISPLACEMENT_22
+    _guard_form = Form.WHOLE
 
-    def _bind_guard(self, out: Emitter, branch: int) -> None:
-        word = _bicc(_EQUAL, out.here - branch).word
-        out.patch(Phase.BRANCH_UPDATE, branch, word, known=_DISPLACEMENT_22, form=Form.READ_BACK)
+    @staticmethod
+    def _branch(distance: int = 0) -> Instruction:
+        return _bicc(_EQUAL, distance)
 
     @staticmethod
     def _bind(out: Emitter, branch: int, condition: int) -> None:
-        """The branch at offset ``branch`` leads here: now it is stored, the whole of it."""
+        """Bind the branch at offset ``branch`` to here: store the whole branch."""
         out.patch(Phase.BRANCH_UPDATE, branch, _bicc(condition, out.here - branch).word, known=_ALL, form=Form.WHOLE)
 
     def _access(self, out: Emitter, access: Access) -> None:
@@ -206,7 +222,7 @@ class Sparc2010(_Sparc):
         self._bind(out, done, _ALWAYS)
 
     def _slow_path(self, out: Emitter, access: Access) -> None:
-        """The guest address is in o0 already.  g5 is kept on the stack, because the C library did not keep it."""
+        """Emit the slow path, with the guest address in o0.  The stack saves g5, which the C library did not keep."""
         if access == "store":
             out.put(Phase.SLOW_PATH, _mov(_O1, _DATA).leaving(o1="l1"), _small(_O2, 0).leaving(o2=Holds.MEMORY_INDEX))
         else:
@@ -230,32 +246,19 @@ class Sparc2010(_Sparc):
 
 
 class Sparc2012(_Sparc):
-    """QEMU's backend in v1.3.0: one branch, first to itself; the fast path is in its delay slot."""
+    """QEMU's backend in v1.3.0: one branch, begun as a branch to itself, with the fast path in its delay slot."""
 
     version = "2012"
     buffer = BUFFER_2012
     tlb = HOST_64_2012
     registers: ClassVar[dict[str, Holds]] = {"l0": Holds.ADDRESS, "l1": Holds.VALUE, "i0": Holds.STATE}
 
-    def _guard(self, out: Emitter) -> int:
-        out.put(Phase.GUEST_BRANCH, _arithmetic(_SUBCC, _G0, _DATA, _immediate(0)))
-        branch = _bpcc(_EQUAL).branch("skip", delay_slot=True)
-        at = out.begin(Phase.GUEST_BRANCH, branch, known=_ALL & ~_DISPLACEMENT_19, form=Form.READ_BACK)
-        out.put(Phase.GUEST_BRANCH, _NOP)
-        return at
-
-    def _bind_guard(self, out: Emitter, branch: int) -> None:
-        self._bind(out, branch)
+    _displacement = _DISPLACEMENT_19
+    _guard_form = Form.READ_BACK
 
     @staticmethod
-    def _bind(out: Emitter, branch: int, flags: int = 0) -> None:
-        """The branch at offset ``branch`` leads here.
-
-        A label's displacement takes the old one's place.  That of an access is or-ed to it, which
-        is the same: it lies on 0, or on itself.
-        """
-        word = _bpcc(_EQUAL, out.here - branch, flags).word
-        out.patch(Phase.BRANCH_UPDATE, branch, word, known=_DISPLACEMENT_19, form=Form.READ_BACK)
+    def _branch(distance: int = 0) -> Instruction:
+        return _bpcc(_EQUAL, distance)
 
     def _access(self, out: Emitter, access: Access) -> None:
         tlb = self.tlb
@@ -285,7 +288,9 @@ class Sparc2012(_Sparc):
                 None, delay_slot=True, o0=Holds.STATE, o1=Holds.ADDRESS, o2=Holds.VALUE, o3=Holds.MEMORY_INDEX
             )
             out.put(Phase.SLOW_PATH, call, _small(_O3, 0).leaving(o3=Holds.MEMORY_INDEX))
-        self._bind(out, hit, _ANNUL)
+        # The displacement is or-ed to the old one, with the same result as replacing it: that is 0 or equal.
+        word = _bpcc(_EQUAL, out.here - hit, _ANNUL).word
+        out.patch(Phase.BRANCH_UPDATE, hit, word, known=_DISPLACEMENT_19, form=Form.READ_BACK)
 
     def _exit(self, out: Emitter) -> None:
         self._return(out, _I0, _O7)

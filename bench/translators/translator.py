@@ -1,4 +1,4 @@
-"""What a translator is: the host code it writes for guest memory accesses, in time order."""
+"""The interface of a translator: the host code that it writes for guest memory accesses, in time order."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ GUEST_BITS: tuple[GuestBits, ...] = (32, 64)
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """One way through a block: which of its units are fetched, in order.
+    """One path through a block: the units that are fetched, in order.
 
-    ``name`` is what the last access does: ``hit`` or ``miss`` (of the software TLB),
-    ``fault``, a miss whose helper does not return, or ``skip``, if the guest's own condition skips
-    the access.  ``offsets`` are those of the fetched units, conditional ones that have no effect included.
+    ``name``: the outcome of the last access: ``hit`` or ``miss`` in the software TLB, ``fault`` (a miss whose helper
+    does not return), or ``skip`` (the guest's own condition skips the access).  ``offsets``: of the fetched units,
+    those of conditional instructions without effect included.
     """
 
     name: str
@@ -36,11 +36,10 @@ class Path:
 class Code:
     """One translation block as a translator emits it.
 
-    ``size`` is its length in bytes; ``writes`` are all its stores in time order;
-    ``rewritten`` is where retranslation stops, in bytes from its start, when
-    its last guest access faults; ``paths`` are the ways through it; ``placed`` are its instructions when
-    complete, ``registers`` what these hold at its start; ``guest_bits`` the width of a guest address.  ``stores`` is
-    how many of the stores are made up to where retranslation stops; None for those up to the first behind that place.
+    ``size``: its length in bytes; ``writes``: all its stores in time order; ``rewritten``: the end of a retranslation
+    for a fault of its last guest access, in bytes from its start; ``paths``: the paths through it; ``placed``: its
+    complete instructions; ``registers``: their contents at its start; ``guest_bits``: the width of a guest address.
+    ``stores``: the number of stores of a retranslation; None: the stores before the first one behind ``rewritten``.
     """
 
     tb: int
@@ -57,17 +56,21 @@ class Code:
         return hash((self.tb, self.size, self.rewritten))
 
     @property
+    def guarded(self) -> bool:
+        """Whether a guest condition may skip the accesses."""
+        return any(path.name == "skip" for path in self.paths)
+
+    @property
     def whole(self) -> Region:
-        """The region of the whole block: what its translation writes."""
+        """The region that its translation writes: the whole block."""
         return Region(self.tb, self.size, self.writes)
 
     @property
     def retranslated(self) -> Region:
         """The region that a retranslation rewrites: from the first byte to the end of the faulting operation.
 
-        It makes the stores up to that end: a branch that is updated by a later operation, or when
-        code behind the end is written, keeps what it has (``tcg_gen_code_common`` looks after
-        each operation whether it has come far enough).
+        It makes the stores up to that end: a branch that a later operation updates keeps its temporary value
+        (``tcg_gen_code_common`` tests after each operation whether it has reached the end).
         """
         written = self.writes[: self.stores]
         if self.stores is None:
@@ -76,7 +79,7 @@ class Code:
 
     @property
     def unfinished(self) -> frozenset[int]:
-        """The offsets of the units that a retranslation writes and does not complete: their label is bound later."""
+        """The offsets of the units that a retranslation writes but does not complete: their label is bound later."""
         known: dict[Unit, int] = {}
         for write in self.retranslated.writes:
             known[write.unit] = known.get(write.unit, 0) | write.known
@@ -86,12 +89,11 @@ class Code:
 class Translator(abc.ABC):
     """A dated backend.
 
-    ``name`` is the backend, ``version`` the year whose code it is (``2010``: as it
-    was in early January 2011, before the fix); ``isa`` is the host instruction
-    set, ``byteorder`` that of its instructions, ``alignment`` that of blocks in the
-    code buffer in bytes; ``buffer`` is the address at which its blocks are encoded to lie.  ``host_bits``
-    is the width of its registers.  ``exact``: the distances are those of the source for the stated
-    case; else they are typical, since they depend on constants and on register allocation.
+    ``name``: the backend; ``version``: the year of its code (``2010``: early January 2011, before the fix); ``isa``:
+    the host instruction set; ``byteorder``: of its instructions; ``alignment``: of blocks in the code buffer, in bytes;
+    ``buffer``: the address for which its blocks are encoded; ``host_bits``: the width of its registers.  ``exact``: the
+    distances are those of the source for the stated case; else they are typical, since they depend on constants and
+    on register allocation.
     """
 
     name: ClassVar[str]
@@ -121,19 +123,18 @@ class Translator(abc.ABC):
     ) -> Code:
         """The block number ``tb`` with the given guest accesses (of 32 bits, TLB index 0, kernel mode), then its exit.
 
-        The last access is the one that faults.  ``guarded``: a condition of the guest's skips them all, by
-        a branch whose label is bound behind the last one.  ``guest_bits`` is the width of a guest address.
-        Where it is not ``followed`` its paths are left out: to find them is most of the work.
-        Raises ``InputError`` if there is no access, for an unknown one, and for a width
-        that this translator does not have.
+        The last access is the one that faults.  ``guarded``: a guest condition skips them all, by a branch whose label
+        is bound behind the last one.  ``guest_bits``: the width of a guest address.  ``followed``: find its paths,
+        which is most of the work.
+        Raises ``InputError`` for no access, an unknown access, and a width that this translator does not support.
         """
 
     @abc.abstractmethod
     def destination(self, word: int) -> int | None:
-        """Where the branch ``word`` leads, in bytes from its own address; None if the word is no branch."""
+        """The target of the branch ``word``, in bytes from its own address; None if the word is not a branch."""
 
     def follower(self, code: Code) -> Follower:
-        """Follows the block: what is fetched, and what the helpers are told."""
+        """A follower of the block's control flow."""
         return Follower(code.placed, dict(code.registers), self.destination)
 
 

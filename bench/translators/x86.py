@@ -1,8 +1,8 @@
-"""What the two sides of the i386 backend share: encodings, and the access as both emit it.
+"""The common part of the i386 and x86-64 backends: encodings, and the guest access.
 
 Source: QEMU's ``tcg/i386/tcg-target.c`` at 497aebb99e07, early January 2011, one file for i386 and x86-64.  The
-short branches of an access are begun by storing the opcode byte and stepping over
-the displacement byte, so that no temporary ever reaches memory; a label behind the operation gets a displacement of
+short branches of an access are begun by storing the opcode byte and skipping
+the displacement byte, so that no temporary value reaches memory; a label behind the operation gets a displacement of
 four bytes in the same way.
 Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 """
@@ -67,7 +67,7 @@ def _and(register: int, value: int) -> Instruction:
 
 
 def _compare(register: int, base: int, offset: int) -> Instruction:
-    """With what lies in memory."""
+    """Compare a register with memory."""
     if offset == 0:
         return encode(_CMP << 3 | 3, _modrm(_NO_OFFSET, register, base))
     return encode(_CMP << 3 | 3, _modrm(_OFFSET_8, register, base), signed(offset, 1))
@@ -81,9 +81,9 @@ def _short(opcode: int, distance: int = 2) -> Instruction:
 class X86(InLineBackend):
     """The backend of early January 2011, and until the slow path moved in v1.3 (b76f0d8c2e3e).
 
-    ``arguments``: the registers of a helper's arguments, in order; ``address``, ``address_high`` and ``data`` those
-    of the access.  ``env`` points to CPUState.  ``wide`` and ``wide_env`` are the prefix of an instruction
-    on pointers, and of one that also has ``env`` in it.  ``helpers``: the helpers' addresses.
+    ``arguments``: the registers of a helper's arguments, in order; ``address``, ``address_high``, ``data``: the
+    registers of the access; ``env``: the register that points to CPUState; ``wide``, ``wide_env``: the prefix of an
+    instruction on pointers, and of one with ``env``; ``helpers``: the addresses of the helpers.
     """
 
     byteorder = "little"
@@ -99,9 +99,9 @@ class X86(InLineBackend):
     helpers: ClassVar[Mapping[str, int]]
 
     def relative(self, opcode: int, target: int, here: int) -> Instruction:
-        """Call or jump to the address ``target`` from offset ``here``; the processor counts from the next instruction.
+        """Call or jump to the address ``target`` from offset ``here``; the displacement is relative to the next one.
 
-        A host of 32 bits counts round its address space.
+        On a 32-bit host it wraps around the address space.
         """
         distance = target - (self.buffer + here + 5)
         if self.host_bits == 32:
@@ -129,7 +129,7 @@ class X86(InLineBackend):
         self._bind(out, done, _JMP)
 
     def _look_up(self, out: Emitter, access: Access) -> list[int]:
-        """Compare the TLB entry and add its addend (``tcg_out_tlb_load``); the branches to the slow path."""
+        """Emit the TLB look-up (``tcg_out_tlb_load``).  Returns the offsets of the branches to the slow path."""
         tlb = self.tlb_for(out.guest_bits)
         compared = tlb.comparator(access)
         first, second, _ = self.arguments
@@ -167,7 +167,7 @@ class X86(InLineBackend):
         return missed
 
     def _call(self, out: Emitter, access: Access) -> None:
-        """Emit the slow path: the guest address is in its register already, or its low half is."""
+        """Emit the slow path; the guest address, or its low half, is in its register already."""
         needs = {NAMES[self.arguments[0]]: Holds.ADDRESS}
         free = list(self.arguments[1:])
         if out.guest_bits > self.host_bits:
@@ -188,12 +188,12 @@ class X86(InLineBackend):
         if access == "load":
             out.put(Phase.SLOW_PATH, _mov(self.data, EAX))
         if not free:
-            # Off the stack again: ``pop ecx``, shorter than an addition to esp.
+            # Pop the stack by ``pop ecx``, which is shorter than an addition to esp.
             out.put(Phase.SLOW_PATH, encode(0x58 | ECX).leaving(ecx=STACK))
 
     @staticmethod
     def _bind(out: Emitter, branch: int, opcode: int) -> None:
-        """The branch at offset ``branch`` leads here: store its displacement byte."""
+        """Bind the branch at offset ``branch`` to here: store its displacement byte."""
         word = _short(opcode, out.here - branch).word
         out.patch(Phase.BRANCH_UPDATE, branch, word, known=_DISPLACEMENT, form=Form.SKIP_BYTES)
 

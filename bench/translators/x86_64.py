@@ -1,8 +1,8 @@
-"""The x86-64 backend: displacement bytes are left out until they are known.
+"""The x86-64 backend: displacement bytes are skipped until they are known.
 
-Source: the 64-bit side of QEMU's ``tcg/i386/tcg-target.c`` at 497aebb99e07, early January 2011.  Both
-short branches of an access are begun by storing the opcode byte and stepping over
-the displacement byte, so that no temporary ever reaches memory.
+Source: the 64-bit part of QEMU's ``tcg/i386/tcg-target.c`` at 497aebb99e07, early January 2011.  Both
+short branches of an access are begun by storing the opcode byte and skipping
+the displacement byte, so that no temporary value reaches memory.
 Encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
 """
 
@@ -26,7 +26,7 @@ EPILOGUE = 0x0100_0000
 """The address of ``tb_ret_addr``: typical; in the same program's data."""
 
 BLOCK_POINTER = 0x7F00_0000_0010
-"""What the exit returns, a pointer to the TranslationBlock: typical of a large ``malloc``."""
+"""The result of the exit, a pointer to the TranslationBlock: typical of a large ``malloc``."""
 
 _REX_W, _REX_WB = 0x48, 0x49
 
