@@ -18,7 +18,7 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
-from bench.explain.counterexample import Row
+from bench.explain.explanation import Row
 from bench.replay.parameters import Parameters
 from bench.report import charts
 from bench.report.checks import verdict
