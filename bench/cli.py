@@ -315,7 +315,7 @@ def check(
 
 def _schedules(results: list[Checked], others: list[Strategy], format: str) -> str:
     """Other strategies under the environment schedules of the counterexamples."""
-    from bench.explain.schedule import same_schedule
+    from bench.check.schedule import same_schedule
     from bench.report import schedule
     from bench.translators.registry import load_translator
 
@@ -356,8 +356,8 @@ def _check_protocols(
     files: list[str], hosts: list[Target], max_states: int | None, format: str, emit: Callable[[str], None]
 ) -> None:
     """The protocols in files, on the hosts that they say or on others."""
+    from bench.check.protocols import judged, moved
     from bench.protocols.document import read_protocol
-    from bench.protocols.survey import judged, moved
     from bench.protocols.verification import MOST_STATES
     from bench.report import protocols
 
@@ -462,8 +462,8 @@ def bugs(
     \b
     Example: staleline bugs qemu-2011-arm-retrans
     """
+    from bench.check.protocols import all_judged
     from bench.protocols.document import bug_names, load_bug
-    from bench.protocols.survey import all_judged
     from bench.report import protocols
 
     emit = _emitter(format, output)

@@ -6,7 +6,7 @@ import pytest
 from conftest import Staleline
 
 from bench.check.cell import Checked, Options, check
-from bench.explain.schedule import same_schedule
+from bench.check.schedule import same_schedule
 from bench.hosts import load_host
 from bench.scenarios import scenario_names
 from bench.support.errors import InputError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.check.protocols import JudgedCase, JudgedDocument
 from bench.explain.protocols import ProtocolRow
-from bench.protocols.survey import JudgedCase, JudgedDocument
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 
 _BUG = "bug"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.check.cell import Checked
+from bench.check.schedule import SameSchedule
 from bench.explain import wording
 from bench.explain.explanation import Row
-from bench.explain.schedule import SameSchedule
 from bench.report.tables import Cell, fill, table
 
 
