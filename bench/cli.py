@@ -303,7 +303,7 @@ def check(
     if litmus is not None:
         _write_litmus(results, litmus)
     if against:
-        emit(_weather(results, _find_strategies(_listed(against)), format))
+        emit(_schedules(results, _find_strategies(_listed(against)), format))
         raise typer.Exit(1 if any(result.verdict in ("fails", "bounded") for result in results) else 0)
     if format == "json":
         emit(_json(checks.as_objects(results)))
@@ -313,9 +313,9 @@ def check(
         raise typer.Exit(1)
 
 
-def _weather(results: list[Checked], others: list[Strategy], format: str) -> str:
-    """The counterexamples' weather under other strategies."""
-    from bench.explain.schedule import under
+def _schedules(results: list[Checked], others: list[Strategy], format: str) -> str:
+    """Other strategies under the environment schedules of the counterexamples."""
+    from bench.check.schedule import same_schedule
     from bench.report import schedule
     from bench.translators.registry import load_translator
 
@@ -325,7 +325,7 @@ def _weather(results: list[Checked], others: list[Strategy], format: str) -> str
     if not failing:
         raise InputError("nothing that fails", place="--against", expected="a strategy with a counterexample")
     return "\n\n".join(
-        schedule.as_text(one, under(one, others, load_translator(one.translator)), format) for one in failing
+        schedule.as_text(one, same_schedule(one, others, load_translator(one.translator)), format) for one in failing
     )
 
 
@@ -356,8 +356,8 @@ def _check_protocols(
     files: list[str], hosts: list[Target], max_states: int | None, format: str, emit: Callable[[str], None]
 ) -> None:
     """The protocols in files, on the hosts that they say or on others."""
+    from bench.check.protocols import judged, moved
     from bench.protocols.document import read_protocol
-    from bench.protocols.survey import judged, moved
     from bench.protocols.verification import MOST_STATES
     from bench.report import protocols
 
@@ -462,8 +462,8 @@ def bugs(
     \b
     Example: staleline bugs qemu-2011-arm-retrans
     """
+    from bench.check.protocols import all_judged
     from bench.protocols.document import bug_names, load_bug
-    from bench.protocols.survey import all_judged
     from bench.report import protocols
 
     emit = _emitter(format, output)

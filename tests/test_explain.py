@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from test_machine_rules import AHEAD, BUFFER, NO_ALLOCATE, WRONG, A, B, C, Machine, Told, machine, mend, spoil, told
 
 from bench.check.cell import Checked, Options, check
-from bench.explain.counterexample import Explanation, Row, explain
+from bench.explain.counterexample import explain
+from bench.explain.explanation import Explanation, Row
 from bench.explain.follow import load_events
-from bench.hosts import load_host
+from bench.hosts import load_host, load_target
 from bench.machine import Kind, Transition
 from bench.report.checks import as_text
 from bench.translators.registry import load_translator
@@ -277,7 +279,7 @@ def test_a_thread_may_wait_for_a_block_to_be_translated_anew() -> None:
     assert "T2 waits for TB to be translated anew" in found.closing
     assert [row.because for row in found.rows] == [
         "Nobody executes or retranslates in it; no TB in it may run until it is translated anew.",
-        "It was thrown away, and nobody else is translating it.",
+        "It was discarded, and nobody else is translating it.",
     ]
 
 
@@ -386,6 +388,17 @@ def test_no_row_gives_a_reason_that_is_none() -> None:
                 assert row.because[0].isupper()
                 assert row.because.endswith(".")
                 assert not row.because.endswith("..")
+
+
+def test_adjacent_steps_with_one_label_are_one_row_on_an_architecture_too() -> None:
+    found = explanation(
+        check(registry.find("unfixed"), load_translator("arm"), load_target("armv8"), "system", Options())
+    )
+    operations = [row.operation for row in found.rows]
+    assert operations[-3:] == ["slow path code is written", "branch target is updated", "TB is re-executed"]
+    assert all(one != other for one, other in itertools.pairwise(operations))
+    assert "a buffered store drains" in operations, "as on a host"
+    assert found.rows[-1].because == "However, it fetches a value that is not the final one."
 
 
 # --- several blocks ---

@@ -100,7 +100,7 @@ def test_its_data_is_that_of_the_json(page: tuple[Path, list[dict[str, Any]]]) -
         for name, verdict in one["verdicts"].items()
         if verdict == "fails"
     }
-    assert {name: len(ids[name]["rows"]) for name in failing} == failing
+    assert {name: len(ids[name]["steps"]) for name in failing} == failing
     others = {name for name in ids if name not in failing}
     assert all(name.endswith(("/lasting", "/partial")) for name in others)
     linked = {link[1:].rsplit("/", 1)[0].replace("%40", "@") for link in outline.links if "/" in link}

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import known_bugs
-from bench.explain.protocols import story
+from bench.explain.protocols import counterexample
 from bench.machine import caches
 from bench.machine.actions import SyncContext
 from bench.machine.architecture import RULES
@@ -295,7 +295,7 @@ execute A
 def test_who_waits_for_ever_is_deadlocked(tmp_path: Path) -> None:
     found = judge(document(tmp_path, SPIN).cases[0].protocol)
     assert (found.verdict, found.outcome.failure) == ("fails", "deadlock")
-    assert [(row.actor, row.what) for row in story(found)][-1] == ("T0", "waits for ever: wait go 1")
+    assert [(row.actor, row.what) for row in counterexample(found)][-1] == ("T0", "waits for ever: wait go 1")
 
 
 LOCKS = """
@@ -436,4 +436,4 @@ def test_a_bug_fails_on_its_architecture_and_a_fix_is_guaranteed(name: str) -> N
         rules = replace(RULES[host], ahead=asked.rules.fetches_ahead)
         protocol = replace(case.protocol, host=replace(asked, rules=rules))
         assert (judge(protocol).verdict == case.expected) == ((name, case.name) not in LESS), case.name
-        assert story(judge(protocol)) or case.expected == "holds"
+        assert counterexample(judge(protocol)) or case.expected == "holds"

@@ -1,4 +1,4 @@
-"""The same weather: the counterexample's events under other strategies, and that they are really taken there."""
+"""The same environment schedule: the events of a counterexample, and that other strategies really take them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from conftest import Staleline
 
 from bench.check.cell import Checked, Options, check
-from bench.explain.schedule import under
+from bench.check.schedule import same_schedule
 from bench.hosts import load_host
 from bench.scenarios import scenario_names
 from bench.support.errors import InputError
@@ -21,7 +21,7 @@ def failed(name: str = "unfixed", scenario: str = "system", host: str = "cortex-
 
 
 def survivors(of: Checked) -> set[str]:
-    found = under(of, [registry.find(name) for name in registry.shipped()], ARM)
+    found = same_schedule(of, [registry.find(name) for name in registry.shipped()], ARM)
     return {one.strategy for one in found if one.survives}
 
 
@@ -30,7 +30,7 @@ RIGHT = {"idempotent", "idempotent-read-back", "scratch-buffer", "side-table", "
 
 @pytest.mark.parametrize("host", ["cortex-a9", "cortex-a8", "arm926"])
 @pytest.mark.parametrize("scenario", scenario_names())
-def test_what_is_right_survives_every_weather_and_the_strategy_itself_does_not(host: str, scenario: str) -> None:
+def test_what_is_right_survives_every_schedule_and_the_strategy_itself_does_not(host: str, scenario: str) -> None:
     if scenario == "migrate" and load_host(host).cores.value == 1:
         return
     for name in ("unfixed", "global-lock", "flush-on-tb-flush"):
@@ -49,7 +49,7 @@ def test_a_flush_survives_with_one_thread_and_not_with_two() -> None:
 def test_beside_each_row_is_what_the_other_did_then() -> None:
     of = failed()
     assert of.explanation is not None
-    (flush, table) = under(of, [registry.find("flush-on-retranslation"), registry.find("side-table")], ARM)
+    (flush, table) = same_schedule(of, [registry.find("flush-on-retranslation"), registry.find("side-table")], ARM)
     assert len(flush.beside) == len(of.explanation.rows) + 1
     for row, beside in list(zip(of.explanation.rows, flush.beside, strict=False))[:-1]:
         assert [one.operation for one in beside] == [row.operation]
@@ -60,15 +60,15 @@ def test_beside_each_row_is_what_the_other_did_then() -> None:
     assert not any(one for one in table.beside[1:-2])
 
 
-def test_what_holds_has_no_weather() -> None:
+def test_what_holds_has_no_schedule() -> None:
     with pytest.raises(InputError, match="expected a strategy that fails on a host"):
-        under(failed("idempotent"), [registry.find("unfixed")], ARM)
+        same_schedule(failed("idempotent"), [registry.find("unfixed")], ARM)
 
 
 def test_the_command(staleline: Staleline) -> None:
     ran = staleline("check", "unfixed", "--scenario", "system", "--against", "idempotent,side-table")
     assert (ran.status, ran.err) == (1, "")
-    assert ran.out.startswith("The same weather, system on cortex-a9 with arm@2010:")
+    assert ran.out.startswith("The same environment schedule, system on cortex-a9 with arm@2010:")
     assert "idempotent survives: nothing that could be evicted or fetched was ever wrong." in ran.out
     assert "temporary" not in ran.out.split("idempotent", 1)[0]
     for words, message in (

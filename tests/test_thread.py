@@ -10,7 +10,7 @@ from conftest import Staleline
 
 from bench.report.threads import as_markdown
 from bench.thread.claims import CLAIMS
-from bench.thread.findings import decide, find_claims
+from bench.thread.findings import decide, find, find_claims
 from bench.thread.lab import Lab
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "thread.md"
@@ -55,7 +55,8 @@ LONG = "rate"
 
 @pytest.mark.parametrize("name", [claim.name for claim in CLAIMS if claim.name != LONG])
 def test_every_claim_is_decided_as_its_history_has_it(name: str, lab: Lab) -> None:
-    ((claim,), finding) = find_claims([name]), find_claims([name])[0].decide(lab)
+    (claim,) = find_claims([name])
+    finding = find(claim, lab)
     assert finding.text == VERDICTS[name]
     assert finding.why.endswith(".")
     assert claim.claim.rstrip(")").endswith(".")
@@ -96,7 +97,7 @@ COHERENT = ["coherence.fill=coherent", "coherence.snoop=all", "coherence.fetches
     ],
 )
 def test_a_host_feature_turns_a_verdict(name: str, settings: list[str], verdict: str) -> None:
-    assert find_claims([name])[0].decide(Lab(settings)).text.startswith(verdict)
+    assert find(find_claims([name])[0], Lab(settings)).text.startswith(verdict)
 
 
 def test_a_search_cut_short_decides_nothing(staleline: Staleline) -> None:

@@ -642,7 +642,7 @@ def test_flushing_at_tb_flushes_does_not_help_a_retranslation_without_one(name: 
     found = cell("flush-on-tb-flush", name, flushes=1)
     assert found.verdict == "fails"
     assert found.explanation is not None
-    assert "the code buffer is thrown away" not in [row.operation for row in found.explanation.rows]
+    assert "the code buffer is discarded" not in [row.operation for row in found.explanation.rows]
 
 
 @pytest.mark.parametrize("name", ["system", "user", "migrate"])
@@ -655,4 +655,4 @@ def test_the_right_ones_stay_right_with_tb_flushes(strategy: str, name: str) -> 
     assert found.outcome is not None
     without = cells("cortex-a9 arm@2010")[strategy, name].outcome
     assert without is not None
-    assert found.outcome.states > without.states, "the buffer is thrown away, and blocks are translated anew"
+    assert found.outcome.states > without.states, "the buffer is discarded, and blocks are translated anew"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from bench.autopsy.autopsy import Autopsy, autopsy
 from bench.check.units import Hazard, Units, concerned_by, search_units
-from bench.explain.allowed import tell
-from bench.explain.counterexample import Explanation, explain
+from bench.explain.counterexample import explain
+from bench.explain.explanation import Explanation
 from bench.explain.follow import Followed, Wanted, follow
 from bench.hosts import Architecture, Target
 from bench.program.compiler import Compiler
@@ -108,6 +108,35 @@ def refuse_hypothetical(translator: Translator, host: Target, what_if: bool) -> 
         )
 
 
+def compilation(
+    strategy: Strategy, translator: Translator, host: Target, scenario_name: str, options: Options
+) -> Callable[[frozenset[int] | None], Compiler] | None:
+    """Compiles a cell, for the offsets of the live units to follow (None: all); None where the host lacks cores."""
+    found = scenario(
+        scenario_name,
+        host.cores.value,
+        cores=options.cores,
+        tbs=options.tbs,
+        retranslations=options.retranslations,
+        flushes=options.flushes,
+    )
+    if found is None:
+        return None
+    return lambda units: Compiler(
+        strategy,
+        translator,
+        host,
+        found,
+        layout=options.layout,
+        offset=options.offset,
+        start_at_fault=options.start == "fault",
+        accesses=options.accesses,
+        guarded=options.hazard == "partial",
+        guest_bits=options.guest_bits,
+        followed=units,
+    )
+
+
 def check(
     strategy: Strategy,
     translator: Translator,
@@ -120,34 +149,12 @@ def check(
     """Check one cell.  Raises ``InputError`` for impossible options, ``StrategyError`` for an impossible strategy."""
     refuse_hypothetical(translator, host, options.what_if)
     what_if = hypothetical(translator, host)
-    cast = scenario(
-        scenario_name,
-        host.cores.value,
-        cores=options.cores,
-        tbs=options.tbs,
-        retranslations=options.retranslations,
-        flushes=options.flushes,
-    )
+    build = compilation(strategy, translator, host, scenario_name, options)
     reference = registry.reference(strategy)
-    if cast is None:
+    if build is None:
         reason = f"{host.name} has one core"
         return Checked(
             strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, None, reason=reason
-        )
-
-    def build(units: frozenset[int] | None = None) -> Compiler:
-        return Compiler(
-            strategy,
-            translator,
-            host,
-            cast,
-            layout=options.layout,
-            offset=options.offset,
-            start_at_fault=options.start == "fault",
-            accesses=options.accesses,
-            guarded=options.hazard == "partial",
-            guest_bits=options.guest_bits,
-            followed=units,
         )
 
     outcome, compiler = search_units(
@@ -163,7 +170,7 @@ def check(
     if options.follow and isinstance(host, Architecture):
         raise InputError("--follow on an architecture", expected="a host, whose steps the events are")
     if options.follow:
-        compiler = build(concerned_by(build(), options.hazard))
+        compiler = build(concerned_by(build(None), options.hazard))
         followed = follow(compiler.model, options.follow, max_states=options.max_states)
     run = followed.run if followed is not None else outcome.run
     explanation: Explanation | None = None
@@ -172,9 +179,7 @@ def check(
     if run or outcome.failure:
         reads = disassembler(translator, compiler.codes[0])
         why = "" if followed is not None else outcome.failure
-        told: Any = tell if isinstance(host, Architecture) else explain  # each of its own machine's steps
-        explanation = told(compiler.model, run, why, reads)
-        assert explanation is not None
+        explanation = explain(compiler.model, run, why, reads)
         watched = explanation.watched
         if watched is not None and watched.fetched is not None and watched.read is not None:
             code, at = compiler.codes[watched.tb], watched.offset

@@ -13,12 +13,14 @@ the first wrong fetch.  A file of events has one per line, ``#`` starts a commen
 
 from __future__ import annotations
 
+import enum
 import importlib.resources
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.explain import wording
 from bench.machine import Kind, State, Transition, environment_steps, initial, program_steps
 from bench.machine.actions import FetchUnit, LoadUnit
 from bench.machine.model import Model, Step
@@ -33,6 +35,16 @@ SHIPPED = ("thread", "hidden")
 _GRAMMAR = re.compile(r"T(?P<thread>[1-9]\d?)\s+(?P<what>faults|runs ok|runs wrong|holds wrong|writes (?P<text>\S.*))")
 
 
+class Occurs(enum.StrEnum):
+    """What an event to be found is."""
+
+    FAULTS = "faults"
+    RUNS_OK = "runs ok"
+    RUNS_WRONG = "runs wrong"
+    HOLDS_WRONG = "holds wrong"
+    WRITES = "writes"
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One event to be found: the thread's number from 0, what it does, and the row's text for ``writes``.
@@ -42,7 +54,7 @@ class Wanted:
 
     source: str
     thread: int
-    what: str
+    what: Occurs
     text: str = ""
     file: str = ""
     line: int = 0
@@ -79,6 +91,11 @@ def load_events(source: str) -> tuple[Wanted, ...]:
             raise InputError("not UTF-8 text", file=source, expected="a file of events") from error
         if len(text) > _LONGEST:
             raise InputError(f"more than {_LONGEST} characters", file=source, expected="a file of events")
+    return read_events(text, source)
+
+
+def read_events(text: str, source: str) -> tuple[Wanted, ...]:
+    """The events in a text, which comes from ``source``.  Raises ``InputError`` with the line of a bad one."""
     events = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].strip()
@@ -92,7 +109,7 @@ def load_events(source: str) -> tuple[Wanted, ...]:
                 place=f"line {number}",
                 expected="T<n> faults | runs ok | runs wrong | holds wrong | writes TEXT",
             )
-        what = "writes" if found["text"] else found["what"]
+        what = Occurs.WRITES if found["text"] else Occurs(found["what"])
         events.append(Wanted(words, int(found["thread"]) - 1, what, found["text"] or "", source, number))
     if not events:
         raise InputError("no events", file=source, expected="at least one line such as 'T1 faults'")
@@ -116,7 +133,7 @@ def follow(model: Model, events: tuple[Wanted, ...], *, max_states: int) -> Foll
             reached += 1
         while (
             reached < len(events)
-            and events[reached].what == "holds wrong"
+            and events[reached].what is Occurs.HOLDS_WRONG
             and _holds(model, events[reached], transition.state)
         ):
             reached += 1
@@ -148,18 +165,18 @@ def follow(model: Model, events: tuple[Wanted, ...], *, max_states: int) -> Foll
 
 def _happens(model: Model, wanted: Wanted, before: State, transition: Transition) -> bool:
     event = transition.event
-    if wanted.what == "holds wrong":
+    if wanted.what is Occurs.HOLDS_WRONG:
         return _holds(model, wanted, transition.state)
     if event.kind is not Kind.PROGRAM or event.thread != wanted.thread:
         return False
     step: Step = model.programs[event.thread].place(before.places[event.thread]).steps[event.detail]
-    if wanted.what == "writes":
-        return step.label.what.startswith(wanted.text) and not isinstance(step.action, LoadUnit)
+    if wanted.what is Occurs.WRITES:
+        return wording.label(step.label).startswith(wanted.text) and not isinstance(step.action, LoadUnit)
     if not isinstance(step.action, FetchUnit):
         return False
-    if wanted.what == "faults":
+    if wanted.what is Occurs.FAULTS:
         return step.label.detail == "fault" and transition.wrong is None
-    return (transition.wrong is None) == (wanted.what == "runs ok")
+    return (transition.wrong is None) == (wanted.what is Occurs.RUNS_OK)
 
 
 def _holds(model: Model, wanted: Wanted, state: State) -> bool:

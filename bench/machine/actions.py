@@ -349,9 +349,6 @@ class DiscardBuffer(CompiledAction):
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return cut.discard(taking.thread)
 
-    def called(self, locks: Sequence[str]) -> str:
-        return "the code buffer is thrown away"
-
 
 @dataclass(frozen=True, slots=True)
 class BeginTranslation(CompiledAction):
@@ -369,9 +366,6 @@ class BeginTranslation(CompiledAction):
     def renamed(self, swap: Swap) -> CompiledAction:
         return BeginTranslation(swap.tbs[self.tb])
 
-    def called(self, locks: Sequence[str]) -> str:
-        return "TB is translated anew"
-
 
 @dataclass(frozen=True, slots=True)
 class EndTranslation(CompiledAction):
@@ -387,9 +381,6 @@ class EndTranslation(CompiledAction):
 
     def renamed(self, swap: Swap) -> CompiledAction:
         return EndTranslation(swap.tbs[self.tb])
-
-    def called(self, locks: Sequence[str]) -> str:
-        return "TB is translated anew"
 
 
 # --- Other cores (rule 10) ------------------------------------------------------------------------------------------

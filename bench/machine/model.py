@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import enum
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from bench.machine.cells import Cells
 from bench.machine.memory import MemorySystem
 from bench.machine.state import State
 from bench.scenarios import Role, Scenario
-from strategies.writes import Unit
+from strategies.writes import Phase, Unit
 
 Taken: TypeAlias = tuple[State, int, tuple[int, int] | None]
 """A state after an action, the result, and the unit fetched wrong."""
@@ -36,16 +37,43 @@ class Action(abc.ABC):
         raise AssertionError(f"a {type(self).__name__} is called by what it is a part of")
 
 
+class Does(enum.StrEnum):
+    """What a step does: a write of the translator, another store of a hook, an operation that has a name, ..."""
+
+    WRITE = enum.auto()
+    STORE = enum.auto()
+    FLUSH = enum.auto()
+    OPERATION = enum.auto()
+    EXECUTE = enum.auto()
+    TRANSLATE = enum.auto()
+    DISCARD = enum.auto()
+
+
+class BranchTarget(enum.StrEnum):
+    """What a write makes of the target of a branch."""
+
+    TEMPORARY = enum.auto()
+    FINAL = enum.auto()
+    KEPT = enum.auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a step belongs to, for people: adjacent steps of a thread with one label are one row.
+    """What a step belongs to: adjacent steps of a thread with one label are one row (``bench/explain/wording.py``).
 
-    ``what`` names the row; ``detail`` is the operation, or the path of an execution; ``tb`` the block.
+    ``tb``: the block; ``detail``: the path of an execution; ``name``: of the operation, or of the hook that stores.  Of
+    a write: the ``phase``, the ``target`` if it is that of a branch, and whether its unit lies ``in_scratch``.
+    ``followed``: it goes to no live unit that this search leaves out.
     """
 
-    what: str
+    does: Does
     tb: int = 0
     detail: str = ""
+    name: str = ""
+    phase: Phase | None = None
+    target: BranchTarget | None = None
+    in_scratch: bool = False
+    followed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ from bench.machine.actions import (
 )
 from bench.machine.cells import Cells
 from bench.machine.memory import Put, Stored
-from bench.machine.model import Action, Label, Model, Place, Step, rules_of
+from bench.machine.model import Action, BranchTarget, Does, Label, Model, Place, Step, rules_of
 from bench.program.effects import Call, LiveUnits, live_units, lock_names, refuse_unbalanced_locks
 from bench.program.layout import CacheLines, Layout, LayoutName, Span
 from bench.scenarios import Role, Scenario
@@ -69,32 +69,6 @@ from strategies.operations import (
 )
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
-
-ROWS = {
-    Phase.TLB_ACCESS: "tlb access code is written",
-    Phase.FAST_PATH: "conditional fast path code is written",
-    Phase.SLOW_PATH: "slow path code is written",
-    Phase.BRANCH_UPDATE: "branch target is updated",
-    Phase.EXIT: "exit code is written",
-}
-"""The rows of the thread's table that do not depend on the write."""
-
-
-def describe(write: Write) -> str:
-    """The row that a write belongs to, in the words of the thread's table."""
-    branch = "guest branch" if write.phase is Phase.GUEST_BRANCH else "branch"
-    if write.phase not in (Phase.BRANCH, Phase.GUEST_BRANCH):
-        text = ROWS[write.phase]
-    elif write.phase is Phase.GUEST_BRANCH and write.complete:
-        text = "guest condition is written"
-    elif write.form is Form.WHOLE and not write.complete:
-        text = f"{branch} is written with a temporary target"
-    elif write.complete:
-        text = f"{branch} is written with its final target"
-    else:
-        text = f"{branch} is written without its target"
-    return f"{text}, in the scratch buffer" if write.unit.in_scratch else text
-
 
 # --- What does not depend on the host -----------------------------------------------------------------------------
 
@@ -336,7 +310,7 @@ class Compiler:
                 continue
             actions = self._lower(operation)
             if actions:
-                return self._merge_touches(_Actions(actions, self._label(frame, operation)), rest)
+                return self._merge_touches(_Actions(actions, self._label(frame, operation, actions[0])), rest)
             stack = rest
         return stack
 
@@ -366,7 +340,7 @@ class Compiler:
         elif isinstance(top, _Run):
             yield self._run_step(program, top, rest)
         elif isinstance(top, _Translating):
-            yield Step(EndTranslation(top.tb), Label("TB is translated anew", top.tb), program.number(rest))
+            yield Step(EndTranslation(top.tb), Label(Does.TRANSLATE, top.tb), program.number(rest))
         else:
             yield from self._choices(program, top)
 
@@ -395,13 +369,13 @@ class Compiler:
                     yield Step(step.action, step.label, step.then, needs)
             if self.scenario.flushes:
                 anew = (_Frame("translate", code.whole), _Translating(code.tb), idle)
-                yield Step(BeginTranslation(code.tb), Label("TB is translated anew", code.tb), program.number(anew))
+                yield Step(BeginTranslation(code.tb), Label(Does.TRANSLATE, code.tb), program.number(anew))
         if idle.flushes:
             rest = (_Frame("flush_buffer", self.buffer), _Idle(idle.left, idle.flushes - 1))
-            yield Step(DiscardBuffer(), Label("the code buffer is thrown away"), program.number(rest))
+            yield Step(DiscardBuffer(), Label(Does.DISCARD), program.number(rest))
 
     def _run_step(self, program: Program, run: _Run, rest: _Stack) -> Step:
-        label = Label("TB is executed", run.tb, run.path)
+        label = Label(Does.EXECUTE, run.tb, run.path)
         if not run.positions:
             return Step(FetchUnit(run.tb, None, run.expected), label, program.number(rest))
         position, left = run.positions[0], run.positions[1:]
@@ -415,20 +389,28 @@ class Compiler:
         stretch = ask(self.strategy, frame.hook, frame.argument, frame.history)
         operation = stretch.operations[frame.done]
         assert isinstance(operation, Load)
+        load = self._get(operation.unit)
         return Step(
-            self._get(operation.unit),
-            self._label(frame, operation),
+            load,
+            self._label(frame, operation, load),
             lambda result: program.number((frame.after(stretch, result), *rest)),
         )
 
-    def _label(self, frame: _Frame, operation: Operation) -> Label:
-        """The label of an operation; it tells a write to a live unit that is not followed from one that is."""
-        label = _label(frame, operation)
+    def _label(self, frame: _Frame, operation: Operation, action: Action) -> Label:
+        """The label of an operation, of which the ``action`` is the first; a live unit may not be followed."""
+        tb = frame.argument.tb if isinstance(frame.argument, Region) else 0
+        if isinstance(frame.argument, Write):
+            label = _label_of_write(frame.argument)
+        elif isinstance(operation, Flush):
+            label = Label(Does.FLUSH, tb)
+        elif isinstance(operation, Store | Load):
+            label = Label(Does.STORE, tb, name=frame.hook)
+        else:
+            label = Label(Does.OPERATION, tb, name=action.called(self._locks))
         match operation:
             case Store(unit) | Load(unit) if not unit.in_scratch:
                 at = unit.tb, unit.offset
-                if at in self.live.at and at not in self._cells:
-                    return replace(label, what=f"{OTHER}{label.what.replace(' target is', chr(39) + 's target is')}")
+                return replace(label, followed=at in self._cells or at not in self.live.at)
         return label
 
     # - lowering
@@ -517,34 +499,12 @@ class Compiler:
         return actions
 
 
-def _label(frame: _Frame, operation: Operation) -> Label:
-    if isinstance(frame.argument, Write):
-        return Label(describe(frame.argument), frame.argument.unit.tb)
-    tb = frame.argument.tb if isinstance(frame.argument, Region) else 0
-    match operation:
-        case Acquire(name, shared):
-            return Label(f"lock {name!r} is taken{', shared' if shared else ''}", tb)
-        case Release(name):
-            return Label(f"lock {name!r} is given back", tb)
-        case Lookup():
-            return Label("the fault is looked up in the side table", tb)
-        case SyncCores():
-            return Label("all cores are synchronised", tb)
-        case Flush():
-            return Label("the code is flushed", tb)
-        case Clean():
-            return Label("data lines are cleaned", tb)
-        case Invalidate():
-            return Label("instruction lines are invalidated", tb)
-        case Barrier():
-            return Label("barrier", tb)
-        case Sync():
-            return Label("this core is synchronised", tb)
-    return Label(f"{frame.hook} stores", tb)
-
-
-OTHER = "another "
-"""How the row of a write begins that goes to a live unit which is not followed."""
+def _label_of_write(write: Write) -> Label:
+    target = None
+    if write.phase is Phase.BRANCH or (write.phase is Phase.GUEST_BRANCH and not write.complete):
+        whole = BranchTarget.TEMPORARY if write.form is Form.WHOLE else BranchTarget.KEPT
+        target = BranchTarget.FINAL if write.complete else whole
+    return Label(Does.WRITE, write.unit.tb, phase=write.phase, target=target, in_scratch=write.unit.in_scratch)
 
 
 def _union(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:

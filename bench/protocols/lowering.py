@@ -35,7 +35,7 @@ from bench.machine.actions import (
 )
 from bench.machine.cells import Cells
 from bench.machine.memory import Put, Stored
-from bench.machine.model import Action, Label, Model, Place, Step
+from bench.machine.model import Action, Does, Label, Model, Place, Step
 from bench.program.layout import CacheLines
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Protocol, Thread
@@ -101,7 +101,7 @@ class Program:
         if at == len(operations):
             return Place((), inside, False, False, True)
         operation = operations[at]
-        label = Label(operation.text)
+        label = Label(Does.OPERATION, name=operation.text)
         if not operation.observes:
             action = self.lowering.action(operation)
             return Place((Step(action, label, self.at(at + 1, observed)),), inside, False, False, False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.check.cell import Checked
 from bench.check.command import command
-from bench.explain.counterexample import Explanation, Row
+from bench.explain.explanation import Explanation, Row
 from bench.explain.follow import Followed
 from bench.report import autopsies
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table

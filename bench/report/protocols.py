@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from bench.explain.protocols import Row
-from bench.protocols.survey import JudgedCase, JudgedDocument
+from bench.check.protocols import JudgedCase, JudgedDocument
+from bench.explain.protocols import ProtocolRow
 from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
 
 _BUG = "bug"
@@ -175,5 +174,12 @@ def _object(one: JudgedDocument) -> dict[str, Any]:
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
-    return {**asdict(row), "code": list(row.code)}
+def _row(row: ProtocolRow) -> dict[str, Any]:
+    return {
+        "actor": row.actor,
+        "what": row.what,
+        "data": row.data,
+        "memory": row.memory,
+        "code": list(row.code),
+        "wrong": row.wrong,
+    }

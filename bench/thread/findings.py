@@ -1,4 +1,4 @@
-"""Deciding every claim, in order."""
+"""Deciding every claim, in order: evidence becomes facts, and facts pick the verdict and its reasons."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.support.errors import InputError
-from bench.thread.claims import CLAIMS, Claim, Finding
+from bench.support.text import listed
+from bench.thread.claims import CLAIMS, Claim, Part, Verdict
+from bench.thread.evidence import Facts, all_commands, all_facts
 from bench.thread.lab import Lab
 
 Progress = Callable[[str, float], None]
-"""Told what is being done, and the share of the whole that is done (0 to 1)."""
+"""Takes what is being done, and the share of the whole that is done (0 to 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What comes of a claim: the ``verdict``, with its ``condition`` if it has one, why, and commands that show it."""
+
+    verdict: Verdict
+    why: str
+    commands: tuple[str, ...]
+    condition: str = ""
+
+    @property
+    def text(self) -> str:
+        """The verdict in words."""
+        return f"{self.verdict} {self.condition}" if self.condition else self.verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +44,7 @@ def find_claims(names: Sequence[str]) -> tuple[Claim, ...]:
     for name in names:
         if name not in known:
             raise InputError(f"no claim {name!r}", expected=f"one of {', '.join(known)}")
-    return tuple(known[name] for name in names) or tuple(CLAIMS)
+    return tuple(known[name] for name in names) or CLAIMS
 
 
 def decide(claims: Sequence[Claim], lab: Lab, progress: Progress = lambda text, share: None) -> tuple[Decided, ...]:
@@ -35,5 +52,30 @@ def decide(claims: Sequence[Claim], lab: Lab, progress: Progress = lambda text, 
     found = []
     for number, claim in enumerate(claims):
         progress(claim.name, number / len(claims))
-        found.append(Decided(claim, claim.decide(lab)))
+        found.append(Decided(claim, find(claim, lab)))
     return tuple(found)
+
+
+def find(claim: Claim, lab: Lab) -> Finding:
+    """What comes of one claim.  Raises ``InputError`` where a search was cut short."""
+    facts = all_facts(claim, lab)
+    quoted = {name: _quoted(fact) for name, fact in facts.items()}
+    outcome = next(one for one in claim.outcomes if _hold(one.when, facts))
+    parts = [Part(part) if isinstance(part, str) else part for part in claim.why]
+    return Finding(
+        outcome.verdict,
+        "".join(part.text for part in parts if _hold(part.when, facts)).format(**quoted),
+        all_commands(claim, lab),
+        outcome.condition.format(**quoted),
+    )
+
+
+def _hold(when: Sequence[str], facts: Facts) -> bool:
+    return all(bool(facts[name.removeprefix("not ")]) != name.startswith("not ") for name in when)
+
+
+def _quoted(fact: object) -> object:
+    """A fact as sentences have it: whether a cell fails, or a list of names."""
+    if isinstance(fact, bool):
+        return "fails" if fact else "holds"
+    return listed(fact) if isinstance(fact, tuple) else fact

@@ -59,10 +59,6 @@ class Lab:
         """The scenarios in which a strategy fails on a host."""
         return tuple(name for name in scenario_names() if self.fails(strategy, host, name, translator, **options))
 
-    def command(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> str:
-        """The command that shows the cell."""
-        return command(self.check(strategy, host, scenario, translator, **options))
-
     def translator(self, name: str) -> Translator:
         """A translator by name."""
         return load_translator(name)

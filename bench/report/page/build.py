@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import importlib.resources
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
-from bench.explain.counterexample import Row
+from bench.explain.explanation import Row
 from bench.replay.parameters import Parameters
 from bench.report import charts
 from bench.report.checks import verdict
@@ -328,25 +328,51 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
                 "id": _id(result),
                 "title": _title(result),
                 "watched": _watched(result),
-                "rows": [
-                    {
-                        "actor": row.actor,
-                        "operation": row.operation,
-                        "because": row.because,
-                        "icache": list(row.icache),
-                        "ahead": list(row.ahead),
-                        "buffer": list(row.buffer),
-                        "dcache": row.dcache,
-                        "memory": row.memory,
-                        "fetches": list(row.fetches),
-                        "reads": row.reads,
-                    }
-                    for row in _rows_of(result)
-                ],
+                "lanes": list(_lanes(_rows_of(result))),
+                "steps": list(_steps(_rows_of(result))),
             }
             for result in _failing(compared)
         ],
     }
+
+
+def _lanes(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """What each actor does and what each place holds, row by row: a text, and the word that it stands for."""
+    for actor in sorted({row.actor for row in rows}):
+        yield {"name": actor, "cells": [[row.operation if row.actor == actor else "", ""] for row in rows]}
+    for name, words in _LANES.items():
+        held = list(zip(*map(words, rows), strict=True))
+        for core, lane in enumerate(held):
+            if name == "instruction cache" or any(word != "absent" for words in held for word in words):
+                numbered = f"{name} {core}" if len(held) > 1 else name
+                yield {"name": numbered, "cells": [[_WORDS[word], word] for word in lane]}
+    yield {"name": "data cache", "cells": [[_WORDS[row.dcache], row.dcache] for row in rows]}
+    yield {"name": "memory / L2", "cells": [[_WORDS[row.memory], row.memory] for row in rows]}
+
+
+_LANES: dict[str, Callable[[Row], tuple[str, ...]]] = {
+    "instruction cache": lambda row: row.icache,
+    "fetched ahead": lambda row: row.ahead,
+    "store buffer": lambda row: row.buffer,
+}
+"""The places that each core has one of."""
+
+
+def _steps(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """Each row as a sentence, and what would be read of the unit then: where, what, and a remark."""
+    for at, row in enumerate(rows, 1):
+        beside = [
+            [
+                f"Core {core} would fetch" if len(row.fetches) > 1 else "The core would fetch",
+                text,
+                "" if text == row.reads else "not what a debugger reads",
+            ]
+            for core, text in enumerate(row.fetches)
+        ]
+        yield {
+            "text": f"Step {at} of {len(rows)}, {row.actor}: {row.operation}. {row.because}",
+            "beside": [*beside, ["A debugger reads", row.reads, ""]],
+        }
 
 
 # --- to make it again -------------------------------------------------------------------------------------------------

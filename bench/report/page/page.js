@@ -59,75 +59,46 @@
 
   // --- the stepper ---
   const stepper = by("stepper");
-  const words = { ok: "ok", wrong: "\u2717 wrong", absent: "\u2013" };
   let cell = null;
   let step = 0;
 
-  const lanesOf = (found) => {
-    const lanes = [];
-    for (const actor of [...new Set(found.rows.map((row) => row.actor))].sort()) {
-      lanes.push({ name: actor, at: (row) => (row.actor === actor ? row.operation : ""), words: false });
-    }
-    const many = found.rows[0].icache.length > 1;
-    const each = (key, name) => {
-      if (key !== "icache" && !found.rows.some((row) => row[key].some((word) => word !== "absent"))) return;
-      found.rows[0][key].forEach((_, core) => {
-        lanes.push({ name: many ? `${name} ${core}` : name, at: (row) => row[key][core], words: true });
-      });
-    };
-    each("icache", "instruction cache");
-    each("ahead", "fetched ahead");
-    each("buffer", "store buffer");
-    lanes.push({ name: "data cache", at: (row) => row.dcache, words: true });
-    lanes.push({ name: "memory / L2", at: (row) => row.memory, words: true });
-    return lanes;
-  };
-
   const draw = () => {
-    const rows = cell.rows;
-    const row = rows[step];
+    const { lanes: held, steps } = cell;
     by("stepper-title").textContent = cell.title;
     by("stepper-about").textContent = cell.watched;
     const lanes = make("table", undefined, { class: "lanes" });
     lanes.append(make("caption", "Each lane, step by step; what changed at a step is framed."));
     const head = lanes.createTHead().insertRow();
     head.append(make("td", "lane"));
-    rows.forEach((_, at) => {
+    steps.forEach((_, at) => {
       const now = at === step ? { "aria-current": "step", class: "now" } : at > step ? { class: "later" } : {};
       head.append(make("th", String(at + 1), { scope: "col", ...now }));
     });
     const inside = lanes.createTBody();
-    for (const lane of lanesOf(cell)) {
+    for (const lane of held) {
       const line = inside.insertRow();
       line.append(make("th", lane.name, { scope: "row" }));
-      rows.forEach((one, at) => {
-        const word = lane.at(one);
-        const before = at ? lane.at(rows[at - 1]) : word;
-        const classes = [];
-        if (lane.words) classes.push(word);
-        if (lane.words && word !== before) classes.push("changed");
+      lane.cells.forEach(([text, word], at) => {
+        const classes = word ? [word] : [];
+        if (word && at && word !== lane.cells[at - 1][1]) classes.push("changed");
         if (at === step) classes.push("now");
         if (at > step) classes.push("later");
-        line.append(make("td", lane.words ? words[word] : word, { class: classes.join(" ") }));
+        line.append(make("td", text, { class: classes.join(" ") }));
       });
     }
     by("lanes").replaceChildren(lanes);
-    by("because").textContent = `Step ${step + 1} of ${rows.length}, ${row.actor}: ${row.operation}. ${row.because}`;
-    const beside = row.fetches.map((text, core) => {
+    by("because").textContent = steps[step].text;
+    by("beside").replaceChildren(...steps[step].beside.map(([name, code, remark]) => {
       const box = make("div");
-      const name = row.fetches.length > 1 ? `Core ${core} would fetch` : "The core would fetch";
-      box.append(make("h4", name), make("span", text, { class: "code" }));
-      if (text !== row.reads) box.append(make("span", " (not what a debugger reads)", { class: "wrong" }));
+      box.append(make("h4", name), make("span", code, { class: "code" }));
+      if (remark) box.append(make("span", ` (${remark})`, { class: "wrong" }));
       return box;
-    });
-    const reads = make("div");
-    reads.append(make("h4", "A debugger reads"), make("span", row.reads, { class: "code" }));
-    by("beside").replaceChildren(...beside, reads);
-    by("slider").max = String(rows.length);
+    }));
+    by("slider").max = String(steps.length);
     by("slider").value = String(step + 1);
-    by("slider").setAttribute("aria-valuetext", `step ${step + 1} of ${rows.length}`);
+    by("slider").setAttribute("aria-valuetext", `step ${step + 1} of ${steps.length}`);
     by("back").disabled = step === 0;
-    by("forward").disabled = step === rows.length - 1;
+    by("forward").disabled = step === steps.length - 1;
     const current = lanes.querySelector("th.now");
     const box = by("lanes");
     box.scrollLeft = Math.max(0, current.offsetLeft - box.clientWidth / 2);
@@ -136,7 +107,7 @@
   const fragment = () => `#${cell.id.split("/").map(encodeURIComponent).join("/")}/${step + 1}`;
   const go = (to) => {
     if (!cell) return;
-    step = Math.min(Math.max(to, 0), cell.rows.length - 1);
+    step = Math.min(Math.max(to, 0), cell.steps.length - 1);
     history.replaceState(null, "", fragment());
     draw();
   };
@@ -164,7 +135,7 @@
   by("slider").addEventListener("input", (event) => go(Number(event.target.value) - 1));
   document.addEventListener("keydown", (event) => {
     if (stepper.hidden || event.altKey || event.ctrlKey || event.metaKey || event.target.matches("select, input")) return;
-    const moves = { ArrowRight: step + 1, ArrowLeft: step - 1, Home: 0, End: cell.rows.length - 1 };
+    const moves = { ArrowRight: step + 1, ArrowLeft: step - 1, Home: 0, End: cell.steps.length - 1 };
     if (event.key in moves) {
       event.preventDefault();
       go(moves[event.key]);

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bench.explain.protocols import Row, story
+from bench.explain.protocols import ProtocolRow, counterexample
 from bench.hosts import Target
 from bench.machine.caches import Features
 from bench.protocols.document import Case, Document
@@ -32,7 +32,7 @@ class JudgedCase:
     verdict: str
     failure: str
     states: int
-    rows: tuple[Row, ...]
+    rows: tuple[ProtocolRow, ...]
     needs: tuple[tuple[str, ...], ...] | None = None
     necessities: tuple[Necessity, ...] = ()
 
@@ -63,7 +63,7 @@ def judged(document: Document, *, explained: bool, max_states: int = MOST_STATES
                 found.verdict,
                 found.outcome.failure,
                 found.outcome.states,
-                story(found),
+                counterexample(found),
                 needed_features(case.protocol) if explained and of_host else None,
                 necessities(case.protocol) if explained and holds else (),
             )

@@ -1,0 +1,95 @@
+"""A run as rows: what happens in each, why it can, and what the caches then hold of the unit that they follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.explain import wording
+from bench.explain.events import EnvironmentStep, Happened, Value
+from bench.explain.wording import Closing, Reason
+
+Word = Literal["absent", "ok", "wrong"]
+"""What a cache holds of the watched unit."""
+
+ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: one environment step, the adjacent steps of one thread with one label, or one execution of a block.
+
+    ``actor``: a thread's name, or ``environment``.  The words are those of the watched unit after the row: ``icache``
+    and ``ahead`` (units fetched ahead) for each core, ``buffer`` (store buffers) for each core, ``dcache`` and
+    ``memory`` (the PoU).  ``steps`` is how many steps of the machine the row takes.  ``supplied``: what each core would
+    fetch as the unit now, as an instruction; ``newest``: what a debugger reads there.  Empty on an architecture.
+    """
+
+    actor: str
+    core: int
+    happened: Happened
+    reason: Reason
+    icache: tuple[Word, ...]
+    ahead: tuple[Word, ...]
+    buffer: tuple[Word, ...]
+    dcache: Word
+    memory: Word
+    steps: int
+    supplied: tuple[Value | None, ...] = ()
+    newest: Value | None = None
+
+    @property
+    def of_environment(self) -> bool:
+        """Whether no thread does it."""
+        return isinstance(self.happened, EnvironmentStep)
+
+    @property
+    def operation(self) -> str:
+        """What happens, in words."""
+        return wording.happened(self.happened)
+
+    @property
+    def because(self) -> str:
+        """Why it can, as a sentence."""
+        return wording.reason(self.reason)
+
+    @property
+    def fetches(self) -> tuple[str, ...]:
+        """What each core would fetch, as text."""
+        return tuple(wording.instruction(value) if value is not None else "" for value in self.supplied)
+
+    @property
+    def reads(self) -> str:
+        """What a debugger reads, as text."""
+        return wording.instruction(self.newest) if self.newest is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The unit that the rows follow: its name, block, offset in bytes, final value and what that means.
+
+    The name is ``TB+32``, or ``TB 1+32`` where there are several blocks.  ``fetched``: the wrong value that a core
+    fetched at the end of the run, None if none did; ``read``: the newest value then, on the data side.
+    """
+
+    name: str
+    tb: int
+    offset: int
+    final: int
+    instruction: str
+    fetched: int | None = None
+    read: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The rows of a run, the unit they follow (None if no unit is live) and what is to be said of the whole."""
+
+    rows: tuple[Row, ...]
+    watched: Watched | None
+    ending: Closing = None
+
+    @property
+    def closing(self) -> str:
+        """A closing sentence, if one is due."""
+        return wording.closing(self.ending)
