@@ -1,5 +1,5 @@
 """``python -m bench`` is the command ``staleline``."""
 
-from bench.cli import main
+from bench.commands.application import main
 
 main()

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from bench.cli import main
+from bench.commands.application import main
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import load_trace, save_trace
 

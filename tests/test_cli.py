@@ -448,7 +448,7 @@ HEAVY = ("numpy", "numba", "rich", "tabulate", "msgspec", "capstone", "zstandard
 )
 def test_what_a_command_does_not_need_is_not_imported(words: str, light: tuple[str, ...]) -> None:
     script = (
-        "import sys\nfrom bench.cli import main\n"
+        "import sys\nfrom bench.commands.application import main\n"
         "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
         f"print('loaded:', *[name for name in {light!r} if name in sys.modules])"
     )

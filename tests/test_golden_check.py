@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from conftest import Pinned
 
-from bench import cli
 from bench.check.cell import Checked, Options, check
+from bench.commands.application import main
 from bench.explain.follow import load_events
 from bench.hosts import load_host
 from bench.report.checks import as_objects, as_text, command
@@ -243,7 +243,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
     """The exit status of the command."""
     monkeypatch.setattr(sys, "argv", ["staleline", *words])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main()
     return ended.value.code
 
 

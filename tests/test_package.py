@@ -79,7 +79,7 @@ def test_the_wheel_holds_no_tests(wheel: zipfile.ZipFile) -> None:
 
 def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert wheel.read(entry_points).decode() == "[console_scripts]\nstaleline = bench.cli:main\n"
+    assert wheel.read(entry_points).decode() == "[console_scripts]\nstaleline = bench.commands.application:main\n"
     (licence,) = (name for name in wheel.namelist() if name.endswith("licenses/LICENSE"))
     assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
 
@@ -87,7 +87,15 @@ def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) ->
 def test_an_installed_wheel_is_the_program(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
     wheel.extractall(tmp_path / "site")
     ended = subprocess.run(
-        [sys.executable, "-c", "from bench.cli import main; main()", "check", "idempotent", "--scenario", "system"],
+        [
+            sys.executable,
+            "-c",
+            "from bench.commands.application import main; main()",
+            "check",
+            "idempotent",
+            "--scenario",
+            "system",
+        ],
         cwd=tmp_path / "site",
         capture_output=True,
         text=True,
@@ -96,7 +104,7 @@ def test_an_installed_wheel_is_the_program(wheel: zipfile.ZipFile, tmp_path: Pat
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "transient hazard: holds" in ended.stdout
     listed = subprocess.run(
-        [sys.executable, "-c", "from bench.cli import main; main()", "--version"],
+        [sys.executable, "-c", "from bench.commands.application import main; main()", "--version"],
         cwd=tmp_path / "site",
         capture_output=True,
         text=True,
@@ -131,7 +139,7 @@ LAYERS = (
     ("bench.compare",),
     ("bench.thread",),
     ("bench.report",),
-    ("bench.cli",),
+    ("bench.commands",),
     ("bench.__main__",),
 )
 """The picture in the project's design, bottom up: an import goes down, or stays in its layer."""

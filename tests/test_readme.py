@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import main
+from bench.commands.application import main
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BLOCK = re.compile(

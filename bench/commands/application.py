@@ -1,0 +1,138 @@
+"""The command ``staleline``: its verbs, its exit status, its errors, and the defaults that a project sets."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.commands import (
+    bugs,
+    catalogue,
+    check,
+    compare,
+    litmus,
+    matrix,
+    minimality,
+    replay,
+    risk,
+    thread,
+    trace,
+    translator,
+)
+from bench.commands.output import discard_output, print_text, refuse
+from bench.support.errors import InputError
+
+app = typer.Typer(
+    name="staleline",
+    help="Compares fixes for code that is rewritten after it has run: is it right, what does it cost, how do you know?",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(check.check)
+app.command()(litmus.litmus)
+app.command()(bugs.bugs)
+app.command()(compare.compare)
+app.command()(compare.report)
+app.command("needs")(minimality.minimality)
+app.command()(matrix.matrix)
+app.command()(replay.replay)
+app.command()(risk.risk)
+app.command()(thread.thread)
+app.command()(translator.translator)
+app.command("list")(catalogue.catalogue)
+app.add_typer(trace.app, name="trace")
+
+# typer does not export the base class of its usage errors; BadParameter is the one subclass that it does.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
+
+
+def main() -> None:
+    """The command ``staleline``; exits with 0, 1 or 2 (see ``--help`` of the commands)."""
+    try:
+        command = typer.main.get_command(app)
+        code = command.main(standalone_mode=False, default_map=_defaults(command))
+    except _bad_input() as error:
+        code = refuse(str(error))
+    except _UsageError as error:
+        format_message: Callable[[], str] = getattr(error, "format_message", error.__str__)
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        code = refuse(format_message().rstrip(".") + hint)
+    except (BrokenPipeError, SystemExit) as error:
+        closed = error if isinstance(error, BrokenPipeError) else error.__context__
+        if not isinstance(closed, BrokenPipeError):  # typer turns that one into an exit
+            raise
+        discard_output()
+        code = 128 + 13
+    except OSError as error:
+        discard_output()
+        code = refuse(f"{error.filename}: {error.strerror}" if error.filename else f"{error}")
+    except (KeyboardInterrupt, typer.Abort):
+        code = 128 + 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _bad_input() -> tuple[type[Exception], ...]:
+    """What bad input raises; asked for only when something was raised, since strategies take a while to load."""
+    from strategies.strategy import StrategyError
+
+    return InputError, StrategyError
+
+
+# --- the defaults of a project ----------------------------------------------------------------------------------------
+
+_CONFIGURED = ("compare", "report", "check", "replay", "risk")
+"""The commands whose defaults a project can set."""
+
+_CONFIGURES = re.compile(rb'(?m)^\s*\[\s*tool\s*\.\s*"?staleline')
+
+
+def _defaults(command: Any) -> dict[str, dict[str, Any]]:
+    """The defaults of commands that ``[tool.staleline]`` of a pyproject.toml sets."""
+    here = Path.cwd()
+    files = (folder / "pyproject.toml" for folder in (here, *here.parents))
+    if not any(_CONFIGURES.search(file.read_bytes()) for file in files if file.is_file()):
+        return {}  # what reads them takes a while to load
+    from bench.support.settings import defaults, nearest
+
+    values = defaults(nearest(here))
+    if "strategy" in values:
+        values["strategies"] = values["strategy"]
+    return {
+        name: {
+            parameter.name: values[parameter.name]
+            for parameter in command.commands[name].params
+            if parameter.name in values and parameter.param_type_name == "option"
+        }
+        for name in _CONFIGURED
+    }
+
+
+# --- options of the command itself ------------------------------------------------------------------------------------
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print_text(f"staleline {version('staleline')}")
+        except PackageNotFoundError:
+            print_text("staleline (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

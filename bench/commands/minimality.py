@@ -1,0 +1,62 @@
+"""``staleline minimality``."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from bench.commands.names import (
+    DEFAULT_HOST,
+    host_translator_pairs,
+    max_states_of,
+    names_in,
+    refuse_impossible,
+    scenarios_named,
+    strategies_named,
+)
+from bench.commands.options import Format, MaxStates, Output, Scenarios, Settings, WhatIf
+from bench.commands.output import emitter, json_text, progress_bar, show_states
+from bench.support.errors import InputError
+
+
+def minimality(
+    strategy: Annotated[list[str] | None, typer.Argument(help="Strategies; default: all.", metavar="STRATEGY")] = None,
+    host: Annotated[str, typer.Option("--host", help="The host profile to start from.")] = DEFAULT_HOST,
+    translator: Annotated[str | None, typer.Option("--translator", help="Default: the host's.")] = None,
+    scenario: Scenarios = None,
+    max_states: MaxStates = None,
+    settings: Settings = None,
+    what_if: WhatIf = False,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """What a strategy needs: which of its operations cannot be left out, and the weakest host on which it holds.
+
+    \b
+    Example: staleline needs unfixed flush-on-retranslation --scenario system
+    """
+    from bench.check.cell import Options
+    from bench.check.minimality import omissions, weakest
+    from bench.report import minimality as report_of
+
+    emit = emitter(format, output)
+    names, by_name = scenarios_named(scenario)
+    options = Options(what_if=what_if, max_states=max_states_of(max_states))
+    (found, backend), *more = host_translator_pairs([host], settings, [translator] if translator else None, what_if)
+    if more:
+        raise InputError(f"{len(more) + 1} hosts or translators", place="needs", expected="one")
+    if by_name:
+        refuse_impossible(found, names, options)
+    names = [name for name in names if name != "migrate" or found.cores.value > 1]
+    strategies = strategies_named(names_in(strategy))
+    with progress_bar("checking", len(strategies) * len(names) * 32) as progress:
+        omitted = {one.name: omissions(one, backend, found, names, options) for one in strategies}
+        sets = weakest(strategies, backend, found, names, options, partial(show_states, progress))
+    if format == "json":
+        emit(json_text(report_of.as_objects(found.name, backend.full_name, omitted, sets)))
+    elif format == "csv":
+        emit(report_of.as_csv(omitted, sets))
+    else:
+        emit(report_of.as_text(f"on {found.name} with {backend.full_name}", omitted, sets, format))

@@ -1,0 +1,107 @@
+"""Where output goes: standard output or a file, progress and refusals to standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.support.errors import InputError
+
+if TYPE_CHECKING:
+    from bench.check.cells import Check
+
+
+Progress = Callable[[str, float], None]
+"""Shows what is being done, and how much of it is."""
+
+
+def show_share(progress: Progress, name: str, before: int, text: str, share: float) -> None:
+    progress(f"{name}: {text}", before + share)
+
+
+def show_count(progress: Progress, name: str, before: int, done: int, total: int) -> None:
+    progress(name, before + done / max(total, 1))
+
+
+def show_states(progress: Progress, cell: Check, before: int, states: int) -> None:
+    text = f"{cell.strategy.name}, {cell.scenario}"
+    progress(f"{text}: {states:,} states" if states else text, before)
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, total: float) -> Iterator[Progress]:
+    """A progress bar on stderr, only on a terminal; yields ``progress(text, done)``, with ``done`` of ``total``."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda text, done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda text, done: bar.update(task, description=text, completed=done)
+
+
+def emitter(format: str, output: Path | None) -> Callable[[str], None]:
+    """Where the result goes.  That it cannot be written, or has no such format, is found out before the work."""
+    from bench.report.tables import refuse_unknown_format
+    from bench.support.files import refuse_unwritable, replacing
+
+    refuse_unknown_format(format)
+    if output is None:
+        if sys.stdout is None:
+            raise InputError("is not open", file="standard output", expected="a place to write, or --output FILE")
+        return print_text
+    refuse_unwritable(output)
+
+    def write(text: str) -> None:
+        with replacing(output) as file:
+            file.write(f"{text}\n".encode())
+
+    return write
+
+
+def print_text(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_output()
+        raise InputError(f"{error.strerror}", file="standard output", expected="a place to write") from error
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{error.object[error.start]!a} cannot be written as {error.encoding}",
+            file="standard output",
+            expected="UTF-8 (PYTHONIOENCODING=utf-8), or --output FILE",
+        ) from error
+
+
+def json_text(value: Any) -> str:
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def refuse(message: str) -> int:
+    with contextlib.suppress(OSError):
+        if sys.stderr is not None:
+            print(f"staleline: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    return 2
+
+
+def discard_output() -> None:
+    """Let what is still buffered for standard output go nowhere: the interpreter would try it again at its end."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,135 @@
+"""``staleline risk``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.commands.names import host_translator_pairs, names_in, refuse_impossible, scenarios_named, strategies_named
+from bench.commands.options import AsRecorded, Format, Hosts, Output, Settings, Strategies, Trace, Translators, WhatIf
+from bench.commands.output import emitter, json_text, progress_bar
+from bench.support.errors import InputError
+from bench.traces.shipped import DEFAULT_TRACE
+
+if TYPE_CHECKING:
+    from bench.risk.risk import Risk
+
+
+def risk(
+    trace: Trace = DEFAULT_TRACE,
+    strategy: Strategies = None,
+    host: Hosts = None,
+    translator: Translators = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", help="system, user, user-both, migrate; default: system,user.", metavar="NAME,..."),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Retranslations per second; default: as the trace's cycles have it.")
+    ] = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Vary each quantity over its range: which ones decide?")
+    ] = False,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", help="Set an assumption: interrupts=1000, tlb_hit=0.9.", metavar="NAME=VALUE"),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="With --sensitivity: draw it as svg, png or pdf.", metavar="FILE")
+    ] = None,
+    per_operation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--per-operation",
+            help="Without a trace: the probability that, between two operations, a data line leaves (write_back), an "
+            "instruction line leaves (drop) or comes (fill), the thread moves (move), ...",
+            metavar="NAME=P,...",
+        ),
+    ] = None,
+    simulate: Annotated[
+        int, typer.Option("--simulate", help="With --per-operation: draw so many courses as a check.", metavar="N")
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Of --simulate.")] = 0,
+    as_recorded: AsRecorded = False,
+    settings: Settings = None,
+    what_if: WhatIf = False,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """How often does it bite?  The probability that a retranslation ends in the execution of a wrong unit.
+
+    Takes half a minute per host; --scenario migrate and --sensitivity take several.
+
+    \b
+    Example: staleline risk --strategy unfixed --host cortex-a9 --scenario system
+    Also: staleline risk --strategy unfixed --per-operation write_back=1e-6,drop=1e-3
+    """
+    from bench.replay.parameters import Parameters
+    from bench.report import chains, plots, risks, tornado
+    from bench.risk import given
+    from bench.risk.pressure import Pressure
+    from bench.risk.risk import Bench
+    from bench.support.files import refuse_unwritable, replacing
+    from bench.traces.store import load_trace
+
+    emit = emitter(format, output)
+    if plot is not None:
+        if not sensitivity:
+            raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
+        plots.refuse_unplottable(plot)
+        refuse_unwritable(plot)
+    if simulate and not (per_operation and 2 <= simulate <= 10**8 and seed >= 0):
+        raise InputError(
+            f"{simulate}, seed {seed}",
+            place="--simulate",
+            expected="2 .. 100,000,000 courses with a seed from 0, and --per-operation",
+        )
+    if per_operation and (sensitivity or rate is not None or parameter):
+        raise InputError(
+            "what is given per operation has no range, rate or parameter",
+            place="--per-operation",
+            expected="no --sensitivity, --rate or --parameter",
+        )
+    if rate is not None and not 0 < rate <= 1e9:
+        raise InputError(f"{rate:g}", place="--rate", expected="retranslations per second, above 0 and up to 1e9")
+    names, by_name = scenarios_named(scenario or ["system,user"])
+    pressure = Pressure().varied(parameter or ())
+    pairs = host_translator_pairs(host, settings, translator, what_if)
+    if by_name and scenario:
+        from bench.check.cell import Options
+
+        for found, _ in pairs:
+            refuse_impossible(found, names, Options())
+    strategies = strategies_named(names_in(strategy))
+    if per_operation:
+        probabilities = given.Probabilities.parsed(names_in(per_operation))
+        answers = [
+            given.ask(one, found, backend, name, probabilities, samples=simulate, seed=seed)
+            for found, backend in pairs
+            for one in strategies
+            for name in names
+        ]
+        if format == "json":
+            emit(json_text(chains.as_objects(answers)))
+        else:
+            emit(chains.as_csv(answers) if format == "csv" else chains.as_text(answers, format))
+        return
+    recorded = load_trace(trace)
+    results: list[Risk] = []
+    with progress_bar("risk", len(pairs) * len(strategies) * len(names)) as progress:
+        for found, backend in pairs:
+            bench = Bench(found, backend, recorded, pressure, Parameters(as_recorded=as_recorded), rate)
+            for one in strategies:
+                for name in names:
+                    progress(f"{found.name}: {one.name}, {name}", len(results))
+                    results.append(bench.ask(one, name, sensitivity=sensitivity))
+    if plot is not None:
+        drawn = tornado.tornado(results, pressure, plot.suffix)
+        with replacing(plot) as file:
+            file.write(drawn)
+    if format == "json":
+        emit(json_text(risks.as_objects(results)))
+    else:
+        emit(risks.as_csv(results) if format == "csv" else risks.as_text(results, pressure, format))

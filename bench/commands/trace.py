@@ -1,0 +1,126 @@
+"""``staleline trace``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.names import one_of
+from bench.commands.options import Format, Output, Trace
+from bench.commands.output import emitter, json_text, print_text
+from bench.support.errors import InputError
+from bench.traces.shipped import DEFAULT_TRACE
+
+app = typer.Typer(help="QEMU log to compact trace; what a trace holds; a modelled workload.", rich_markup_mode=None)
+
+
+_VALUE = "N or xFACTOR"
+
+
+_QUANTILES = "MIN,MEDIAN,P90,MAX"
+
+
+@app.command("import")
+def import_trace(
+    log: Annotated[str, typer.Argument(help="A QEMU log, plain, .gz, .xz or .zst, or - for standard input.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .trace file to write.")],
+    name: Annotated[str | None, typer.Option("--name", help="The trace's name; default: the log's.")] = None,
+    mode: Annotated[str | None, typer.Option("--mode", help="system or user; default: what the log shows.")] = None,
+) -> None:
+    """Read what QEMU printed with -d exec,nochain,in_asm,out_asm,... and write a compact trace.
+
+    \b
+    Example: staleline trace import boot.log.zst -o boot.trace
+    """
+    from bench.report import traces as report
+    from bench.support.files import refuse_unwritable
+    from bench.traces.info import info
+    from bench.traces.qemu_log import import_log
+    from bench.traces.trace import MODES
+
+    refuse_unwritable(output, ordinary=True)
+    if log != "-" and output.exists() and Path(log).exists() and output.samefile(log):
+        raise InputError("is the log itself", file=str(output), expected="another file")
+    emulation = one_of("--mode", mode, MODES) if mode is not None else None
+    trace = import_log(log, output, name=name, mode=emulation)
+    print_text(report.as_text(info(trace), trace, "simple"))
+
+
+@app.command("info")
+def trace_info(trace: Trace = DEFAULT_TRACE, format: Format = "simple", output: Output = None) -> None:
+    """What a trace holds: executions, blocks, faults, and how soon a faulting block runs again.
+
+    \b
+    Example: staleline trace info mine.trace --format json
+    """
+    from bench.report import traces as report
+    from bench.traces.info import info
+    from bench.traces.store import load_trace
+
+    emit = emitter(format, output)
+    found = load_trace(trace)
+    figures = info(found)
+    if format == "json":
+        emit(json_text(figures))
+    else:
+        emit(report.as_csv(figures) if format == "csv" else report.as_text(figures, found, format))
+
+
+@app.command("model")
+def model(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .trace file to write.")],
+    like: Annotated[str, typer.Option("--like", help="The trace whose measures are the defaults.")] = DEFAULT_TRACE,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same trace.", min=0)] = 0,
+    executions: Annotated[str | None, typer.Option(help="TB executions.", metavar=_VALUE)] = None,
+    tbs: Annotated[str | None, typer.Option(help="TBs translated.", metavar=_VALUE)] = None,
+    tb_bytes: Annotated[str | None, typer.Option(help="Host bytes per TB.", metavar=_QUANTILES)] = None,
+    working_set: Annotated[
+        str | None, typer.Option(help="Different TBs per million executions.", metavar=_VALUE)
+    ] = None,
+    faults_per_million: Annotated[
+        str | None, typer.Option(help="Retranslations per million executions.", metavar=_VALUE)
+    ] = None,
+    faulting_tbs: Annotated[str | None, typer.Option(help="Different TBs that fault.", metavar=_VALUE)] = None,
+    concentration: Annotated[
+        str | None, typer.Option(help="Share of the faults on the ten TBs that fault most.", metavar=_VALUE)
+    ] = None,
+    rewritten_bytes: Annotated[
+        str | None, typer.Option(help="Host bytes rewritten per retranslation.", metavar=_QUANTILES)
+    ] = None,
+    reexecution_tbs: Annotated[
+        str | None, typer.Option(help="Executions until a retranslated TB runs again.", metavar=_QUANTILES)
+    ] = None,
+    threads: Annotated[str | None, typer.Option(help="Guest threads.", metavar=_VALUE)] = None,
+    flushes: Annotated[str | None, typer.Option(help="Tb flushes.", metavar=_VALUE)] = None,
+) -> None:
+    """Draw an execution with given statistics; each defaults to what the default trace measures.
+
+    \b
+    Example, retranslation a hundred times as frequent: staleline trace model --faults-per-million x100 -o often.trace
+    """
+    from bench.report import traces as report
+    from bench.support.files import refuse_unwritable
+    from bench.traces.info import info
+    from bench.traces.model import measured, model_trace, varied
+    from bench.traces.store import load_trace, save_trace
+
+    refuse_unwritable(output, ordinary=True)
+    given = {
+        "executions": executions,
+        "tbs": tbs,
+        "tb_bytes": tb_bytes,
+        "working_set": working_set,
+        "faults_per_million": faults_per_million,
+        "faulting_tbs": faulting_tbs,
+        "concentration": concentration,
+        "rewritten_bytes": rewritten_bytes,
+        "reexecution_tbs": reexecution_tbs,
+        "threads": threads,
+        "flushes": flushes,
+    }
+    changes = {key: value for key, value in given.items() if value is not None}
+    trace = model_trace(varied(measured(load_trace(like)), changes), seed)
+    save_trace(trace, output)
+    print_text(report.as_text(info(trace), trace, "simple"))

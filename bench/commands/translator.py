@@ -1,0 +1,41 @@
+"""``staleline translator``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench.commands.names import guest_bits_of, one_of
+from bench.commands.options import Format, GuestBits, Output
+from bench.commands.output import emitter, json_text
+
+
+def translator(
+    name: Annotated[str, typer.Argument(help="A translator, such as arm or arm@2011.")],
+    access: Annotated[str, typer.Option("--access", help="The guest access: load or store.")] = "load",
+    guarded: Annotated[
+        bool, typer.Option("--guarded", help="A branch of the guest's own may skip the access (the partial hazard).")
+    ] = False,
+    guest_bits: GuestBits = 32,
+    format: Format = "simple",
+    output: Output = None,
+) -> None:
+    """What a backend emits for a guest access: bytes, disassembly, order in time, and what a wrong word would do.
+
+    \b
+    Example: staleline translator arm@2010 --access store
+    """
+    from bench.report import listings
+    from bench.translators.listing import listing
+    from bench.translators.registry import load_translator
+    from bench.translators.translator import ACCESSES
+
+    emit = emitter(format, output)
+    found = load_translator(name)
+    accesses = (one_of("--access", access, ACCESSES),)
+    shown = listing(found, found.block(0, accesses, guarded=guarded, guest_bits=guest_bits_of(guest_bits)))
+    if format == "json":
+        emit(json_text(listings.as_objects(shown, access)))
+    else:
+        emit(listings.as_csv(shown) if format == "csv" else listings.as_text(shown, access, format))
