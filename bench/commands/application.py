@@ -15,6 +15,8 @@ from bench.commands import (
     catalogue,
     check,
     compare,
+    explain,
+    export,
     litmus,
     matrix,
     minimality,
@@ -35,16 +37,17 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(check.check)
-app.command()(litmus.litmus)
-app.command()(bugs.bugs)
 app.command()(compare.compare)
-app.command()(compare.report)
-app.command("needs")(minimality.minimality)
+app.command()(check.check)
+app.command()(explain.explain)
+app.command()(export.export)
+app.command()(minimality.minimality)
 app.command()(matrix.matrix)
 app.command()(replay.replay)
 app.command()(risk.risk)
 app.command()(thread.thread)
+app.command()(bugs.bugs)
+app.command()(litmus.litmus)
 app.command()(translator.translator)
 app.command("list")(catalogue.catalogue)
 app.add_typer(trace.app, name="trace")
@@ -88,7 +91,7 @@ def _bad_input() -> tuple[type[Exception], ...]:
 
 # --- the defaults of a project ----------------------------------------------------------------------------------------
 
-_CONFIGURED = ("compare", "report", "check", "replay", "risk")
+_CONFIGURED = ("compare", "check", "explain", "replay", "risk")
 """The commands whose defaults a project can set."""
 
 _CONFIGURES = re.compile(rb'(?m)^\s*\[\s*tool\s*\.\s*"?staleline')

@@ -8,7 +8,7 @@ import typer
 
 from bench.commands.names import names_in
 from bench.commands.options import Format, Output
-from bench.commands.output import emitter, json_text, progress_bar
+from bench.commands.output import emitter, progress_bar
 
 
 def bugs(
@@ -18,9 +18,9 @@ def bugs(
     format: Format = "simple",
     output: Output = None,
 ) -> None:
-    """Published bugs in patching code, and their fixes: is every bug convicted, and every fix acquitted?
+    """Check published bugs in patching code: does each fail as published, and does its fix hold?
 
-    Says for each which feature of the host it needs, and which operations its fix does without.  Takes some 20 seconds.
+    Says which feature of the host each bug needs, and which operations its fix does without. Takes some 20 seconds.
     Exit status: 0 if all verdicts are as published, else 1.
 
     \b
@@ -28,18 +28,14 @@ def bugs(
     """
     from bench.protocols.document import bug_names, load_bug
     from bench.protocols.survey import all_judged
-    from bench.report import protocols
+    from bench.report.protocols import BugsReport, ProtocolReport
 
     emit = emitter(format, output)
     named = names_in(name)
     documents = [load_bug(one) for one in named or bug_names()]
-    with progress_bar("judging", len(documents)) as progress:
+    with progress_bar("checking", len(documents)) as progress:
         found = all_judged(documents, explained=True, progress=progress)
-    if format == "json":
-        emit(json_text(protocols.as_objects(found)))
-    elif format == "csv":
-        emit(protocols.as_csv(found))
-    else:
-        emit(protocols.as_text(found, format) if named else protocols.bugs_text(found, format))
-    if not all(case.as_expected for one in found for case in one.cases):
+    report = ProtocolReport(found) if named else BugsReport(found)
+    emit(report)
+    if not report.as_expected:
         raise typer.Exit(1)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from bench.commands.options import Format, Output
-from bench.commands.output import emitter, json_text
+from bench.commands.output import emitter
 
 
 def catalogue(format: Format = "simple", output: Output = None) -> None:
-    """Strategies, hosts, translators, scenarios, shipped traces, and the parameters of the replay and of the risk.
+    """List strategies, hosts, translators, scenarios, shipped traces, and parameters of replay and risk.
 
     \b
     Example: staleline list --format json
     """
-    from bench.report import catalogue
+    from bench.report import catalogue as report
 
     emit = emitter(format, output)
-    found = catalogue.catalogue()
-    if format == "json":
-        emit(json_text(catalogue.as_objects(found)))
-    else:
-        emit(catalogue.as_csv(found) if format == "csv" else catalogue.as_text(found, format))
+    emit(report.CatalogueReport(report.catalogue()))

@@ -34,8 +34,9 @@ from bench.commands.options import (
     Varied,
     Vcpus,
     WhatIf,
+    refuse_idle,
 )
-from bench.commands.output import emitter, json_text, progress_bar, show_share
+from bench.commands.output import emitter, plotter, progress_bar, show_share
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 
 def compare(
+    context: typer.Context,
     trace: Trace = DEFAULT_TRACE,
     strategy: Strategies = None,
     host: Hosts = None,
@@ -80,35 +82,35 @@ def compare(
     format: Format = "simple",
     output: Output = None,
 ) -> None:
-    """The main job: every strategy and scenario on a host, one table: verdicts, cost, memory.
+    """Compare every strategy and scenario on a host: verdicts, cost and memory in one table.
 
     --format html writes one page for a browser: the table, counterexamples to step through, the trade-off, break-even.
-    Exit status: 0 when the table is there, failing strategies included; 2 for bad input.
+    Exit status: 0 when the table is there, failing strategies included; 1 if --against finds something worse; 2 for bad
+    input.
 
     \b
     Example: staleline compare --host cortex-a9,arm926 --format github
+    Also: staleline compare --format html -o report.html
     """
     from bench.check.cell import Options
     from bench.compare import baseline
     from bench.compare.comparison import compare as compare_on
     from bench.replay.parameters import Parameters
-    from bench.report import baselines, comparisons
+    from bench.report.baselines import Since
+    from bench.report.comparisons import CompareReport
     from bench.report.provenance import command_line, commit, installed
     from bench.traces.store import load_trace
 
     emit = emitter(format, output)
+    if against is None:
+        refuse_idle(context, ("tolerance",), "by itself", "--against")
     before = baseline.load(against) if against is not None else None
     if not 1 <= tolerance <= 1e6:
         raise InputError(f"{tolerance:g}", place="--tolerance", expected="a factor from 1 on")
     if save is not None:
         baseline.refuse_unkeepable(save)
-    if plot is not None:
-        from bench.report.plots import refuse_unplottable
-        from bench.support.files import refuse_unwritable
-
-        refuse_unplottable(plot)
-        refuse_unwritable(plot)
-    named, by_name = scenarios_named(scenario)
+    draw = plotter(plot)
+    names, by_name = scenarios_named(scenario)
     options = Options(
         cores=cores,
         tbs=tbs,
@@ -121,69 +123,30 @@ def compare(
     pairs = host_translator_pairs(host, settings, translator, what_if)
     if by_name:
         for found, _ in pairs:
-            refuse_impossible(found, named, options)
+            refuse_impossible(found, names, options)
     strategies = strategies_named(names_in(strategy))
     recorded = load_trace(trace)
     results: list[Comparison] = []
     with progress_bar("comparing", len(pairs)) as progress:
         for number, (found, backend) in enumerate(pairs):
-            results.append(
-                compare_on(
-                    recorded,
-                    found,
-                    backend,
-                    strategies,
-                    named,
-                    options,
-                    parameters,
-                    partial(show_share, progress, found.name, number),
-                )
-            )
+            shown = partial(show_share, progress, found.name, number)
+            results.append(compare_on(recorded, found, backend, strategies, names, options, parameters, shown))
     if plot is not None:
         from bench.report.comparison_plot import as_plot
-        from bench.support.files import replacing
 
-        picture = as_plot(results, plot.suffix)
-        with replacing(plot) as file:
-            file.write(picture)
-    document = comparisons.compared_objects(results)
+        draw(as_plot(results, plot.suffix))
+    document = CompareReport(results).document()
     if save is not None:
         baseline.keep(save, document, version=installed(), commit=commit(), command=command_line())
-    found_before = (
-        baseline.differences(before.results, baseline.rows_of(document), tolerance) if before is not None else ()
-    )
+    since = None
+    if before is not None:
+        changes = baseline.differences(before.results, baseline.rows_of(document), tolerance)
+        since = Since(before, str(against), changes)
     if format == "html":
-        from bench.report.page.build import as_page
+        from bench.report.page.build import PageReport
 
-        emit(as_page(results, recorded, parameters))
-    elif format == "json":
-        emit(json_text({**document, "against": baselines.as_objects(found_before)} if before is not None else document))
-    elif format == "csv":
-        emit(comparisons.compared_csv(results))
+        emit(PageReport(results, since, trace=recorded, parameters=parameters))
     else:
-        text = comparisons.compared_text(results, format)
-        if before is not None:
-            text += f"\n\n{baselines.as_text(before, str(against), found_before, format)}"
-        emit(text)
-    if any(one.change == "worse" for one in found_before):
+        emit(CompareReport(results, since))
+    if since is not None and since.worse:
         raise typer.Exit(1)
-
-
-def report(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .html file to write.")],
-    trace: Trace = DEFAULT_TRACE,
-    strategy: Strategies = None,
-    host: Hosts = None,
-    translator: Translators = None,
-    scenario: Scenarios = None,
-    settings: Settings = None,
-    what_if: WhatIf = False,
-) -> None:
-    """The same comparison as one HTML file, to be put in front of others: staleline compare --format html.
-
-    \b
-    Example: staleline report linux-boot -o report.html
-    """
-    compare(
-        trace, strategy, host, translator, scenario, settings=settings, what_if=what_if, format="html", output=output
-    )

@@ -8,7 +8,7 @@ import typer
 
 from bench.commands.names import max_states_of
 from bench.commands.options import MaxStates, Output
-from bench.commands.output import emitter, json_text, progress_bar, refuse
+from bench.commands.output import emitter, progress_bar, refuse
 from bench.support.errors import InputError
 
 
@@ -35,7 +35,7 @@ def litmus(
     ] = "herd",
     output: Output = None,
 ) -> None:
-    """Litmus tests of instruction fetching, on what the architecture allows.  Prints what herd prints.
+    """Run AArch64 litmus tests of instruction fetching on what the architecture allows, and print what herd prints.
 
     A test that cannot be read is named, the others are run, and the exit status is 2.  With --kinds it is 1 if one
     disagrees.
@@ -49,13 +49,14 @@ def litmus(
     from bench.litmus.files import kinds_in, named, text_of
     from bench.litmus.reader import read_litmus
     from bench.litmus.run import MOST_STATES, run
-    from bench.report import litmus as report
+    from bench.report.litmus import HERD, Judged, LitmusReport
 
-    emit = emitter("simple" if format == report.HERD else format, output)
+    emit = emitter(format, output, own=(HERD,))
     if host is not None:
         armv8(host)
-    expected = kinds_in(kinds) if kinds is not None else {}
-    found: list[report.Judged] = []
+    expected = kinds_in(kinds) if kinds is not None else None
+    most = max_states_of(max_states) if max_states is not None else MOST_STATES
+    found: list[Judged] = []
     refused = 0
     files = list(named(test))
     with progress_bar("testing", len(files)) as progress:
@@ -65,20 +66,11 @@ def litmus(
                 one = read_litmus(text_of(file), file)
                 name = host or one.cache_type
                 begun = perf_counter()
-                result = run(one, armv8(name), max_states=max_states_of(max_states) or MOST_STATES)
-                found.append(report.Judged(result, name, perf_counter() - begun))
+                result = run(one, armv8(name), max_states=most)
+                found.append(Judged(result, name, perf_counter() - begun))
             except InputError as error:
                 refused = refuse(str(error))
-    agrees = True
-    if format == "json":
-        emit(json_text(report.as_objects(found)))
-    elif format == "csv":
-        emit(report.as_csv(found))
-    elif kinds is not None:
-        text, agrees = report.agreement(found, expected, "simple" if format == report.HERD else format)
-        emit(text)
-    else:
-        herd = format == report.HERD
-        emit("\n".join(map(report.as_block, found)) if herd else report.as_table(found, format))
-    if refused or not agrees:
+    report = LitmusReport(found, expected)
+    emit(report)
+    if refused or report.differing:
         raise typer.Exit(refused or 1)

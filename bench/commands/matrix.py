@@ -18,7 +18,7 @@ from bench.commands.options import (
     Strategies,
     Translators,
 )
-from bench.commands.output import emitter, json_text, progress_bar
+from bench.commands.output import emitter, progress_bar
 
 
 def matrix(
@@ -36,7 +36,7 @@ def matrix(
     format: Format = "simple",
     output: Output = None,
 ) -> None:
-    """Every translator on every host that it can run on: which were really affected, and what cures them.
+    """Check every translator on every host that it can run on: which were affected, and what cures them.
 
     Takes minutes: some thousand searches, on all cores. A translator named without its date is that of early January
     2011, or the first there was; --translator all takes every version.
@@ -47,7 +47,7 @@ def matrix(
     from bench.check.cell import Options
     from bench.check.matrix import matrix as check_matrix
     from bench.check.units import HAZARDS
-    from bench.report import matrices
+    from bench.report.matrices import MatrixReport
 
     emit = emitter(format, output)
     names, _ = scenarios_named(scenario)
@@ -57,7 +57,4 @@ def matrix(
     options = Options(retranslations=retranslations, max_states=max_states_of(max_states))
     with progress_bar("checking", 1.0) as progress:
         found = check_matrix(pairs, without, strategies, names, hazards, options, progress)
-    if format == "json":
-        emit(json_text(matrices.as_objects(found)))
-    else:
-        emit(matrices.as_csv(found) if format == "csv" else matrices.as_text(found, format))
+    emit(MatrixReport(found))

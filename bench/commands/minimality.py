@@ -17,7 +17,7 @@ from bench.commands.names import (
     strategies_named,
 )
 from bench.commands.options import Format, MaxStates, Output, Scenarios, Settings, WhatIf
-from bench.commands.output import emitter, json_text, progress_bar, show_states
+from bench.commands.output import emitter, progress_bar, show_states
 from bench.support.errors import InputError
 
 
@@ -32,21 +32,21 @@ def minimality(
     format: Format = "simple",
     output: Output = None,
 ) -> None:
-    """What a strategy needs: which of its operations cannot be left out, and the weakest host on which it holds.
+    """Find which operations of a strategy cannot be left out, and the weakest host on which it holds.
 
     \b
-    Example: staleline needs unfixed flush-on-retranslation --scenario system
+    Example: staleline minimality unfixed flush-on-retranslation --scenario system
     """
     from bench.check.cell import Options
     from bench.check.minimality import omissions, weakest
-    from bench.report import minimality as report_of
+    from bench.report.minimality import MinimalityReport
 
     emit = emitter(format, output)
     names, by_name = scenarios_named(scenario)
     options = Options(what_if=what_if, max_states=max_states_of(max_states))
     (found, backend), *more = host_translator_pairs([host], settings, [translator] if translator else None, what_if)
     if more:
-        raise InputError(f"{len(more) + 1} hosts or translators", place="needs", expected="one")
+        raise InputError(f"{len(more) + 1} hosts or translators", place="minimality", expected="one")
     if by_name:
         refuse_impossible(found, names, options)
     names = [name for name in names if name != "migrate" or found.cores.value > 1]
@@ -54,9 +54,4 @@ def minimality(
     with progress_bar("checking", len(strategies) * len(names) * 32) as progress:
         omitted = {one.name: omissions(one, backend, found, names, options) for one in strategies}
         sets = weakest(strategies, backend, found, names, options, partial(show_states, progress))
-    if format == "json":
-        emit(json_text(report_of.as_objects(found.name, backend.full_name, omitted, sets)))
-    elif format == "csv":
-        emit(report_of.as_csv(omitted, sets))
-    else:
-        emit(report_of.as_text(f"on {found.name} with {backend.full_name}", omitted, sets, format))
+    emit(MinimalityReport(found.name, backend.full_name, omitted, sets))

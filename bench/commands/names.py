@@ -38,6 +38,7 @@ def one_of(place: str, value: str, known: tuple[_Word, ...]) -> _Word:
 
 
 def strategies_named(named: list[str]) -> list[Strategy]:
+    """The strategies of those names; all of them for ``all``, or for none."""
     from strategies import registry
 
     return [registry.find(name) for name in (named if named and named != ["all"] else registry.names())]
@@ -91,6 +92,7 @@ def accesses_in(text: str) -> tuple[Access, ...]:
 
 
 def guest_bits_of(bits: int) -> Literal[32, 64]:
+    """The width of a guest address."""
     from bench.translators.translator import GUEST_BITS
 
     for known in GUEST_BITS:
@@ -100,6 +102,7 @@ def guest_bits_of(bits: int) -> Literal[32, 64]:
 
 
 def max_states_of(asked: int | None) -> int:
+    """The states of a search, at most."""
     from bench.check.cell import MAX_STATES
 
     if asked is not None and asked < 1:
@@ -170,8 +173,8 @@ def with_threads(names: list[str], threads: int, options: Options) -> list[str]:
     """The scenarios that have so many threads; all of them if none has, which is then refused where it is met."""
     from bench.program.scenarios import scenario
 
-    casts = {name: scenario(name, options.cores, cores=options.cores) for name in names}
-    return [name for name, cast in casts.items() if cast is not None and len(cast.threads) >= threads] or names
+    found = {name: scenario(name, options.cores, cores=options.cores) for name in names}
+    return [name for name, one in found.items() if one is not None and len(one.threads) >= threads] or names
 
 
 def refuse_impossible(host: Host, names: list[str], options: Options) -> None:

@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench.support.errors import InputError
 
 if TYPE_CHECKING:
     from bench.check.cells import Check
+    from bench.report.report import Report
 
 
 Progress = Callable[[str, float], None]
@@ -53,21 +54,44 @@ def progress_bar(what: str, total: float) -> Iterator[Progress]:
         yield lambda text, done: bar.update(task, description=text, completed=done)
 
 
-def emitter(format: str, output: Path | None) -> Callable[[str], None]:
-    """Where the result goes.  That it cannot be written, or has no such format, is found out before the work."""
-    from bench.report.tables import refuse_unknown_format
+def emitter(format: str, output: Path | None, *, own: tuple[str, ...] = ()) -> Callable[[Report], None]:
+    """What writes a report.  That it cannot be written, or has no such format, is found out before the work.
+
+    ``own``: the formats that the report has beside those of every report.
+    """
+    from bench.report.report import rendered
+    from bench.report.tables import FORMATS
     from bench.support.files import refuse_unwritable, replacing
 
-    refuse_unknown_format(format)
+    if format not in (*own, *FORMATS):
+        raise InputError(f"no format {format!r}", place="--format", expected=f"one of {', '.join((*FORMATS, *own))}")
     if output is None:
         if sys.stdout is None:
             raise InputError("is not open", file="standard output", expected="a place to write, or --output FILE")
-        return print_text
+        return lambda report: print_text(rendered(report, format))
     refuse_unwritable(output)
 
-    def write(text: str) -> None:
+    def write(report: Report) -> None:
+        text = rendered(report, format)
         with replacing(output) as file:
             file.write(f"{text}\n".encode())
+
+    return write
+
+
+def plotter(path: Path | None) -> Callable[[bytes], None]:
+    """What writes a plot.  That it cannot be drawn or written is found out before the work."""
+    from bench.report.plots import refuse_unplottable
+    from bench.support.files import refuse_unwritable, replacing
+
+    if path is not None:
+        refuse_unplottable(path)
+        refuse_unwritable(path)
+
+    def write(picture: bytes) -> None:
+        assert path is not None
+        with replacing(path) as file:
+            file.write(picture)
 
     return write
 
@@ -86,12 +110,6 @@ def print_text(text: str) -> None:
             file="standard output",
             expected="UTF-8 (PYTHONIOENCODING=utf-8), or --output FILE",
         ) from error
-
-
-def json_text(value: Any) -> str:
-    import msgspec
-
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def refuse(message: str) -> int:

@@ -18,7 +18,7 @@ from bench.commands.options import (
     Vcpus,
     WhatIf,
 )
-from bench.commands.output import emitter, json_text, progress_bar, show_count
+from bench.commands.output import emitter, progress_bar, show_count
 from bench.traces.shipped import DEFAULT_TRACE
 
 
@@ -35,14 +35,14 @@ def replay(
     format: Format = "simple",
     output: Output = None,
 ) -> None:
-    """What does it cost?  Operations, cache misses and cycles on a recorded execution.
+    """What does it cost? Count operations, cache misses and cycles on a recorded execution.
 
     \b
     Example: staleline replay linux-boot --strategy flush-on-retranslation,side-table --host mips-24kc --what-if
     """
     from bench.replay.parameters import Parameters
     from bench.replay.replay import replay as replay_on
-    from bench.report import comparisons
+    from bench.report.comparisons import Costs, ReplayReport
     from bench.traces.store import load_trace
 
     emit = emitter(format, output)
@@ -50,14 +50,9 @@ def replay(
     pairs = host_translator_pairs(host, settings, translator, what_if)
     strategies = strategies_named(names_in(strategy))
     recorded = load_trace(trace)
-    results: list[comparisons.Costs] = []
+    results: list[Costs] = []
     with progress_bar(f"replaying {recorded.name}", len(pairs)) as progress:
         for number, (found, backend) in enumerate(pairs):
-            rows = replay_on(
-                recorded, found, backend, strategies, parameters, partial(show_count, progress, found.name, number)
-            )
-            results.append(comparisons.Costs(found, backend, rows))
-    if format == "json":
-        emit(json_text(comparisons.replayed_objects(results)))
-    else:
-        emit(comparisons.replayed_csv(results) if format == "csv" else comparisons.replayed_text(results, format))
+            shown = partial(show_count, progress, found.name, number)
+            results.append(Costs(found, backend, replay_on(recorded, found, backend, strategies, parameters, shown)))
+    emit(ReplayReport(results))

@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands.names import host_translator_pairs, names_in, refuse_impossible, scenarios_named, strategies_named
-from bench.commands.options import AsRecorded, Format, Hosts, Output, Settings, Strategies, Trace, Translators, WhatIf
-from bench.commands.output import emitter, json_text, progress_bar
+from bench.commands.options import (
+    AsRecorded,
+    Format,
+    Hosts,
+    Output,
+    Settings,
+    Strategies,
+    Trace,
+    Translators,
+    WhatIf,
+    refuse_idle,
+)
+from bench.commands.output import emitter, plotter, progress_bar
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
@@ -18,6 +29,7 @@ if TYPE_CHECKING:
 
 
 def risk(
+    context: typer.Context,
     trace: Trace = DEFAULT_TRACE,
     strategy: Strategies = None,
     host: Hosts = None,
@@ -58,7 +70,7 @@ def risk(
     format: Format = "simple",
     output: Output = None,
 ) -> None:
-    """How often does it bite?  The probability that a retranslation ends in the execution of a wrong unit.
+    """Find how often it bites: the probability that a retranslation ends in the execution of a wrong unit.
 
     Takes half a minute per host; --scenario migrate and --sensitivity take several.
 
@@ -66,40 +78,41 @@ def risk(
     Example: staleline risk --strategy unfixed --host cortex-a9 --scenario system
     Also: staleline risk --strategy unfixed --per-operation write_back=1e-6,drop=1e-3
     """
+    from bench.check.cell import Options
     from bench.replay.parameters import Parameters
-    from bench.report import chains, plots, risks, tornado
+    from bench.report.chains import ChainReport
+    from bench.report.risks import RiskReport
     from bench.risk import given
     from bench.risk.pressure import Pressure
     from bench.risk.risk import Bench
-    from bench.support.files import refuse_unwritable, replacing
     from bench.traces.store import load_trace
 
     emit = emitter(format, output)
-    if plot is not None:
-        if not sensitivity:
-            raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
-        plots.refuse_unplottable(plot)
-        refuse_unwritable(plot)
+    if plot is not None and not sensitivity:
+        raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
+    draw = plotter(plot)
     if simulate and not (per_operation and 2 <= simulate <= 10**8 and seed >= 0):
         raise InputError(
             f"{simulate}, seed {seed}",
             place="--simulate",
             expected="2 .. 100,000,000 courses with a seed from 0, and --per-operation",
         )
-    if per_operation and (sensitivity or rate is not None or parameter):
-        raise InputError(
-            "what is given per operation has no range, rate or parameter",
-            place="--per-operation",
-            expected="no --sensitivity, --rate or --parameter",
-        )
+    if not simulate:
+        refuse_idle(context, ("seed",), "by itself", "--simulate")
+    if per_operation:
+        if sensitivity or rate is not None or parameter:
+            raise InputError(
+                "what is given per operation has no range, rate or parameter",
+                place="--per-operation",
+                expected="no --sensitivity, --rate or --parameter",
+            )
+        refuse_idle(context, ("trace", "as_recorded"), "with --per-operation", "one of them")
     if rate is not None and not 0 < rate <= 1e9:
         raise InputError(f"{rate:g}", place="--rate", expected="retranslations per second, above 0 and up to 1e9")
     names, by_name = scenarios_named(scenario or ["system,user"])
     pressure = Pressure().varied(parameter or ())
     pairs = host_translator_pairs(host, settings, translator, what_if)
     if by_name and scenario:
-        from bench.check.cell import Options
-
         for found, _ in pairs:
             refuse_impossible(found, names, Options())
     strategies = strategies_named(names_in(strategy))
@@ -111,25 +124,19 @@ def risk(
             for one in strategies
             for name in names
         ]
-        if format == "json":
-            emit(json_text(chains.as_objects(answers)))
-        else:
-            emit(chains.as_csv(answers) if format == "csv" else chains.as_text(answers, format))
+        emit(ChainReport(answers))
         return
     recorded = load_trace(trace)
     results: list[Risk] = []
     with progress_bar("risk", len(pairs) * len(strategies) * len(names)) as progress:
         for found, backend in pairs:
-            bench = Bench(found, backend, recorded, pressure, Parameters(as_recorded=as_recorded), rate)
+            model = Bench(found, backend, recorded, pressure, Parameters(as_recorded=as_recorded), rate)
             for one in strategies:
                 for name in names:
                     progress(f"{found.name}: {one.name}, {name}", len(results))
-                    results.append(bench.ask(one, name, sensitivity=sensitivity))
+                    results.append(model.ask(one, name, sensitivity=sensitivity))
     if plot is not None:
-        drawn = tornado.tornado(results, pressure, plot.suffix)
-        with replacing(plot) as file:
-            file.write(drawn)
-    if format == "json":
-        emit(json_text(risks.as_objects(results)))
-    else:
-        emit(risks.as_csv(results) if format == "csv" else risks.as_text(results, pressure, format))
+        from bench.report.tornado import tornado
+
+        draw(tornado(results, pressure, plot.suffix))
+    emit(RiskReport(results, pressure))

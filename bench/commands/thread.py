@@ -8,7 +8,7 @@ import typer
 
 from bench.commands.names import max_states_of, names_in
 from bench.commands.options import MaxStates, Output, Settings
-from bench.commands.output import emitter, json_text, progress_bar
+from bench.commands.output import emitter, progress_bar
 
 
 def thread(
@@ -20,24 +20,19 @@ def thread(
     ] = "simple",
     output: Output = None,
 ) -> None:
-    """Every claim of the thread of January 2011, with what the models and the recordings say to it.
+    """Decide every claim of the thread of January 2011 by the models and the recordings.
 
     Computed anew each time, in about a minute. --set derives every host, so that a verdict can be seen to change.
 
     \b
     Example: staleline thread seven-steps flush-cures --set coherence.snoop=all
     """
-    from bench.report import threads
+    from bench.report.threads import PAGE, ThreadReport
     from bench.thread.findings import decide, find_claims
     from bench.thread.lab import Lab
 
-    emit = emitter("github" if format == "page" else format, output)
+    emit = emitter(format, output, own=(PAGE,))
     claims = find_claims(names_in(claim))
     with progress_bar("deciding", 1.0) as progress:
         found = decide(claims, Lab(settings or (), max_states_of(max_states)), progress)
-    if format == "json":
-        emit(json_text(threads.as_objects(found)))
-    elif format == "page":
-        emit(threads.as_markdown(found))
-    else:
-        emit(threads.as_csv(found) if format == "csv" else threads.as_text(found, format))
+    emit(ThreadReport(found))

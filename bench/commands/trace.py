@@ -9,11 +9,11 @@ import typer
 
 from bench.commands.names import one_of
 from bench.commands.options import Format, Output, Trace
-from bench.commands.output import emitter, json_text, print_text
+from bench.commands.output import emitter, print_text
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
-app = typer.Typer(help="QEMU log to compact trace; what a trace holds; a modelled workload.", rich_markup_mode=None)
+app = typer.Typer(help="Import a QEMU log, show what a trace holds, draw a modelled workload.", rich_markup_mode=None)
 
 
 _VALUE = "N or xFACTOR"
@@ -34,7 +34,7 @@ def import_trace(
     \b
     Example: staleline trace import boot.log.zst -o boot.trace
     """
-    from bench.report import traces as report
+    from bench.report.traces import TraceReport
     from bench.support.files import refuse_unwritable
     from bench.traces.info import info
     from bench.traces.qemu_log import import_log
@@ -45,27 +45,23 @@ def import_trace(
         raise InputError("is the log itself", file=str(output), expected="another file")
     emulation = one_of("--mode", mode, MODES) if mode is not None else None
     trace = import_log(log, output, name=name, mode=emulation)
-    print_text(report.as_text(info(trace), trace, "simple"))
+    print_text(TraceReport(info(trace), trace).text("simple"))
 
 
 @app.command("info")
 def trace_info(trace: Trace = DEFAULT_TRACE, format: Format = "simple", output: Output = None) -> None:
-    """What a trace holds: executions, blocks, faults, and how soon a faulting block runs again.
+    """Show what a trace holds: executions, blocks, faults, and how soon a faulting block runs again.
 
     \b
     Example: staleline trace info mine.trace --format json
     """
-    from bench.report import traces as report
+    from bench.report.traces import TraceReport
     from bench.traces.info import info
     from bench.traces.store import load_trace
 
     emit = emitter(format, output)
     found = load_trace(trace)
-    figures = info(found)
-    if format == "json":
-        emit(json_text(figures))
-    else:
-        emit(report.as_csv(figures) if format == "csv" else report.as_text(figures, found, format))
+    emit(TraceReport(info(found), found))
 
 
 @app.command("model")
@@ -100,7 +96,7 @@ def model(
     \b
     Example, retranslation a hundred times as frequent: staleline trace model --faults-per-million x100 -o often.trace
     """
-    from bench.report import traces as report
+    from bench.report.traces import TraceReport
     from bench.support.files import refuse_unwritable
     from bench.traces.info import info
     from bench.traces.model import measured, model_trace, varied
@@ -123,4 +119,4 @@ def model(
     changes = {key: value for key, value in given.items() if value is not None}
     trace = model_trace(varied(measured(load_trace(like)), changes), seed)
     save_trace(trace, output)
-    print_text(report.as_text(info(trace), trace, "simple"))
+    print_text(TraceReport(info(trace), trace).text("simple"))

@@ -8,7 +8,7 @@ import typer
 
 from bench.commands.names import guest_bits_of, one_of
 from bench.commands.options import Format, GuestBits, Output
-from bench.commands.output import emitter, json_text
+from bench.commands.output import emitter
 
 
 def translator(
@@ -21,12 +21,12 @@ def translator(
     format: Format = "simple",
     output: Output = None,
 ) -> None:
-    """What a backend emits for a guest access: bytes, disassembly, order in time, and what a wrong word would do.
+    """Show what a backend emits for a guest access: bytes, disassembly, order in time, what a wrong word does.
 
     \b
     Example: staleline translator arm@2010 --access store
     """
-    from bench.report import listings
+    from bench.report.listings import ListingReport
     from bench.translators.listing import listing
     from bench.translators.registry import load_translator
     from bench.translators.translator import ACCESSES
@@ -34,8 +34,5 @@ def translator(
     emit = emitter(format, output)
     found = load_translator(name)
     accesses = (one_of("--access", access, ACCESSES),)
-    shown = listing(found, found.block(0, accesses, guarded=guarded, guest_bits=guest_bits_of(guest_bits)))
-    if format == "json":
-        emit(json_text(listings.as_objects(shown, access)))
-    else:
-        emit(listings.as_csv(shown) if format == "csv" else listings.as_text(shown, access, format))
+    block = found.block(0, accesses, guarded=guarded, guest_bits=guest_bits_of(guest_bits))
+    emit(ListingReport(listing(found, block), access))

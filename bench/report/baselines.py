@@ -1,47 +1,56 @@
-"""What has changed since a run that was kept, as text and JSON."""
+"""What has changed since a run that was kept: a part of the answer of ``compare``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.compare.baseline import Difference, Kept
-from bench.report.tables import Cell, fill, table
+from bench.report.report import Column, record, text_table
+from bench.report.tables import fill
+
+_COLUMNS: tuple[Column[Difference], ...] = (
+    Column("change", lambda one: one.change, ""),
+    Column("strategy", lambda one: one.row.strategy, "strategy"),
+    Column("host", lambda one: one.row.host, "host"),
+    Column("translator", lambda one: one.row.translator, "translator"),
+    Column(
+        "verdicts",
+        lambda one: {name: {"before": before, "now": now} for name, (before, now) in one.verdicts.items()},
+        "verdicts",
+        lambda one: ", ".join(f"{name} {before} -> {now}" for name, (before, now) in one.verdicts.items()) or "same",
+    ),
+    Column("cost", lambda one: one.words, "cost"),
+)
 
 
-def as_text(kept: Kept, name: str, found: Sequence[Difference], style: str) -> str:
-    """The rows that changed, the worse ones first."""
-    order = ("worse", "gone", "new", "better")
-    changed = sorted((one for one in found if one.change != "same"), key=lambda one: order.index(one.change))
-    title = f"Against {name} (version {kept.version}, commit {kept.commit}: {kept.command})"
-    if not changed:
-        return fill(f"{title}: all {len(found)} rows are the same.")
-    rows: list[Sequence[Cell]] = [
-        (
-            one.change,
-            one.row.strategy,
-            one.row.host,
-            one.row.translator,
-            ", ".join(f"{where} {before} -> {now}" for where, (before, now) in one.verdicts.items()) or "same",
-            one.words,
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The ``differences`` to a run that was ``kept`` by a ``name``."""
+
+    kept: Kept
+    name: str
+    differences: Sequence[Difference]
+
+    @property
+    def worse(self) -> bool:
+        """Whether anything got worse."""
+        return any(one.change == "worse" for one in self.differences)
+
+    def document(self) -> list[dict[str, Any]]:
+        """``against`` in the document of a comparison."""
+        return [record(_COLUMNS, one) for one in self.differences]
+
+    def text(self, style: str) -> str:
+        """The rows that changed, the worse ones first."""
+        order = ("worse", "gone", "new", "better")
+        changed = sorted(
+            (one for one in self.differences if one.change != "same"), key=lambda one: order.index(one.change)
         )
-        for one in changed
-    ]
-    headers = ("", "strategy", "host", "translator", "verdicts", "cost")
-    same = len(found) - len(changed)
-    return f"{fill(title)}:\n\n{table(headers, rows, style)}\n\n{fill(f'{same} other rows are the same.')}"
-
-
-def as_objects(found: Sequence[Difference]) -> list[dict[str, Any]]:
-    """``against`` in the document of ``--format json``."""
-    return [
-        {
-            "strategy": one.row.strategy,
-            "host": one.row.host,
-            "translator": one.row.translator,
-            "change": one.change,
-            "cost": one.words,
-            "verdicts": {name: {"before": before, "now": now} for name, (before, now) in one.verdicts.items()},
-        }
-        for one in found
-    ]
+        kept = self.kept
+        title = f"Against {self.name} (version {kept.version}, commit {kept.commit}: {kept.command})"
+        if not changed:
+            return fill(f"{title}: all {len(self.differences)} rows are the same.")
+        same = len(self.differences) - len(changed)
+        return f"{fill(title)}:\n\n{text_table(_COLUMNS, changed, style)}\n\n{fill(f'{same} other rows are the same.')}"

@@ -1,4 +1,4 @@
-"""What there is to compare: the output of ``list``."""
+"""What there is to compare."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from bench.hosts import host_names, load_host
 from bench.hosts.loader import ARCHITECTURES
 from bench.replay.parameters import described
-from bench.report.tables import SCHEMA, comma_separated, table
+from bench.report.report import Column, Rows, flat_rows
+from bench.report.tables import SCHEMA, table
 from bench.risk import pressure
 from bench.scenarios import SUMMARIES
 from bench.traces.shipped import SHIPPED
@@ -44,35 +45,47 @@ def catalogue() -> tuple[Entry, ...]:
     return tuple(found)
 
 
-def as_objects(entries: tuple[Entry, ...]) -> dict[str, Any]:
-    """What ``--format json`` prints (``docs/json.md``)."""
-    kinds = {
-        "strategies": "strategy",
-        "hosts": "host",
-        "translators": "translator",
-        "scenarios": "scenario",
-        "traces": "trace",
-        "parameters": "parameter",
-        "risk_parameters": "risk parameter",
-    }
-    return {
-        "schema": SCHEMA,
-        **{
-            plural: [{"name": e.name, "summary": e.summary} for e in entries if e.kind == kind]
-            for plural, kind in kinds.items()
-        },
-    }
+_KINDS = {
+    "strategies": "strategy",
+    "hosts": "host",
+    "translators": "translator",
+    "scenarios": "scenario",
+    "traces": "trace",
+    "parameters": "parameter",
+    "risk_parameters": "risk parameter",
+}
+
+_COLUMNS: tuple[Column[Entry], ...] = (
+    Column("kind", lambda entry: entry.kind),
+    Column("name", lambda entry: entry.name),
+    Column("summary", lambda entry: entry.summary),
+)
 
 
-def as_csv(entries: tuple[Entry, ...]) -> str:
-    """One line per entry."""
-    return comma_separated(("kind", "name", "summary"), ((e.kind, e.name, e.summary) for e in entries))
+@dataclass(frozen=True, slots=True)
+class CatalogueReport:
+    """The answer of ``list``."""
 
+    entries: tuple[Entry, ...]
 
-def as_text(entries: tuple[Entry, ...], style: str) -> str:
-    """One table."""
-    rows, last = [], ""
-    for entry in entries:
-        rows.append((entry.kind if entry.kind != last else "", entry.name, entry.summary))
-        last = entry.kind
-    return table(("", "name", "what it is"), rows, style)
+    def document(self) -> dict[str, Any]:
+        """A list for each kind."""
+        return {
+            "schema": SCHEMA,
+            **{
+                plural: [{"name": entry.name, "summary": entry.summary} for entry in self.entries if entry.kind == kind]
+                for plural, kind in _KINDS.items()
+            },
+        }
+
+    def rows(self) -> Rows:
+        """One row for each entry."""
+        return flat_rows(_COLUMNS, self.entries)
+
+    def text(self, style: str) -> str:
+        """One table, in which a kind is named once."""
+        rows, last = [], ""
+        for entry in self.entries:
+            rows.append((entry.kind if entry.kind != last else "", entry.name, entry.summary))
+            last = entry.kind
+        return table(("", "name", "what it is"), rows, style)

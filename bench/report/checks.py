@@ -1,8 +1,9 @@
-"""The answers of ``check`` as text, JSON and CSV."""
+"""Verdicts, with the counterexample of each cell that fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.check.cell import Checked
@@ -10,74 +11,35 @@ from bench.check.command import command
 from bench.explain.explanation import Explanation, Row
 from bench.explain.follow import Followed
 from bench.report import autopsies
-from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
+from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_table
+from bench.report.tables import SCHEMA, Cell, fill, table
 from bench.search.outcome import Outcome
 
 
-def as_objects(results: Iterable[Checked]) -> dict[str, Any]:
-    """What ``--format json`` prints (``docs/json.md``)."""
-    return {"schema": SCHEMA, "results": [_object(result) for result in results]}
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The answers of ``check`` and ``explain``: one cell each.
 
+    As text: a table of verdicts if there are several, and then what fails; every cell instead if it is ``in_depth``.
+    """
 
-def as_csv(results: Iterable[Checked]) -> str:
-    """One line per cell."""
-    headers = (
-        "strategy",
-        "host",
-        "translator",
-        "scenario",
-        "hazard",
-        "what_if",
-        "verdict",
-        "reason",
-        "rows",
-        "depth",
-        "states",
-        "witness",
-    )
-    return comma_separated(
-        headers,
-        (
-            (
-                r.strategy,
-                r.host.name,
-                r.translator,
-                r.scenario,
-                r.options.hazard,
-                str(r.what_if).lower(),
-                r.verdict,
-                _reason(r),
-                len(_counterexample(r)),
-                r.outcome.depth if r.outcome else 0,
-                r.outcome.states if r.outcome else 0,
-                str(bool(r.outcome and r.outcome.witness)).lower(),
-            )
-            for r in results
-        ),
-    )
+    results: Sequence[Checked]
+    in_depth: bool = False
 
+    def document(self) -> dict[str, Any]:
+        """One object for each cell."""
+        return {"schema": SCHEMA, "results": [_object(result) for result in self.results]}
 
-def as_text(results: Sequence[Checked], style: str) -> str:
-    """A table of verdicts, then for each failing cell its counterexample, explained, and the command that shows it."""
-    parts = []
-    if len(results) > 1:
-        headers = ("strategy", "host", "translator", "scenario", "verdict", "rows", "steps", "states")
-        rows = [
-            (
-                r.strategy,
-                r.host.name,
-                r.translator,
-                r.scenario,
-                verdict(r),
-                len(_counterexample(r)) or None,
-                r.outcome.depth if r.outcome else None,
-                f"{r.outcome.states:,}" if r.outcome else None,
-            )
-            for r in results
-        ]
-        parts.append(table(headers, rows, style, right=(5, 6, 7)))
-    parts += [_cell(result, style) for result in results if len(results) == 1 or _shown(result)]
-    return "\n\n".join(parts)
+    def rows(self) -> Rows:
+        """One row for each cell."""
+        return flat_rows(_COLUMNS, self.results)
+
+    def text(self, style: str) -> str:
+        """A table of verdicts, then for each failing cell its counterexample, and the command that shows it."""
+        if self.in_depth or len(self.results) == 1:
+            return "\n\n".join(_cell(result, style) for result in self.results)
+        shown = [result for result in self.results if result.verdict in ("fails", "bounded")]
+        return "\n\n".join((text_table(_COLUMNS, self.results, style), *(_cell(result, style) for result in shown)))
 
 
 def verdict(result: Checked) -> str:
@@ -90,44 +52,68 @@ def verdict(result: Checked) -> str:
     return text
 
 
-def _shown(result: Checked) -> bool:
-    return result.outcome is not None and (result.verdict != "holds" or result.followed is not None)
-
-
 def _counterexample(result: Checked) -> tuple[Row, ...]:
     if result.explanation is None or result.verdict != "fails" or result.followed is not None:
         return ()
     return result.explanation.rows
 
 
+_COLUMNS: tuple[Column[Checked], ...] = (
+    Column("strategy", lambda r: r.strategy, "strategy"),
+    Column("host", lambda r: r.host.name, "host"),
+    Column("settings", lambda r: r.host.derived, csv=False),
+    Column("translator", lambda r: r.translator, "translator"),
+    Column("scenario", lambda r: r.scenario, "scenario"),
+    Column("hazard", lambda r: r.options.hazard),
+    Column("what_if", lambda r: r.what_if),
+    Column("verdict", lambda r: r.verdict, "verdict", verdict),
+    Column("reason", lambda r: r.outcome.failure if r.outcome else r.reason),
+    Column(
+        "rows",
+        lambda r: len(_counterexample(r)),
+        "rows",
+        lambda r: len(_counterexample(r)) or None,
+        right=True,
+        json=False,
+    ),
+    Column(
+        "depth",
+        lambda r: r.outcome.depth if r.outcome else 0,
+        "steps",
+        lambda r: r.outcome.depth if r.outcome else None,
+        right=True,
+    ),
+    Column(
+        "states",
+        lambda r: r.outcome.states if r.outcome else 0,
+        "states",
+        lambda r: f"{r.outcome.states:,}" if r.outcome else None,
+        right=True,
+    ),
+    Column("symmetry", lambda r: r.outcome.symmetry if r.outcome else 1, csv=False),
+    Column("witness", lambda r: bool(r.outcome and r.outcome.witness)),
+)
+
+_OPTIONS = (
+    "start",
+    "layout",
+    "offset",
+    "cores",
+    "tbs",
+    "retranslations",
+    "flushes",
+    "accesses",
+    "guest_bits",
+    "units",
+    "speculation",
+)
+
+
 def _object(result: Checked) -> dict[str, Any]:
-    outcome, options = result.outcome, result.options
     found: dict[str, Any] = {
-        "strategy": result.strategy,
-        "host": result.host.name,
-        "settings": list(result.host.derived),
-        "translator": result.translator,
-        "scenario": result.scenario,
-        "hazard": options.hazard,
-        "what_if": result.what_if,
-        "verdict": result.verdict,
-        "reason": _reason(result),
-        "states": outcome.states if outcome else 0,
-        "symmetry": outcome.symmetry if outcome else 1,
-        "depth": outcome.depth if outcome else 0,
-        "witness": bool(outcome and outcome.witness),
-        "start": options.start,
-        "layout": options.layout,
-        "offset": options.offset,
-        "cores": options.cores,
-        "tbs": options.tbs,
-        "retranslations": options.retranslations,
-        "flushes": options.flushes,
-        "accesses": list(options.accesses),
-        "guest_bits": options.guest_bits,
-        "units": options.units,
-        "speculation": options.speculation,
-        "counterexample": [_row_object(row) for row in _counterexample(result)],
+        **record(_COLUMNS, result),
+        **{name: getattr(result.options, name) for name in _OPTIONS},
+        "counterexample": [row_object(row) for row in _counterexample(result)],
         "watched": None,
         "consequences": [
             {"when": each.when, "harm": each.harm, "what": each.what, "sees": each.sees} for each in result.consequences
@@ -150,10 +136,6 @@ def _object(result: Checked) -> dict[str, Any]:
     return found
 
 
-def _reason(result: Checked) -> str:
-    return result.outcome.failure if result.outcome is not None else result.reason
-
-
 def _followed_object(result: Checked, followed: Followed) -> dict[str, Any]:
     rows = result.explanation.rows if result.explanation is not None else ()
     return {
@@ -163,7 +145,7 @@ def _followed_object(result: Checked, followed: Followed) -> dict[str, Any]:
         ],
         "found": followed.reached == len(result.options.follow),
         "complete": followed.complete,
-        "run": [_row_object(row) for row in rows],
+        "run": [row_object(row) for row in rows],
     }
 
 
@@ -178,7 +160,8 @@ def _event_rows(result: Checked) -> list[int | None]:
     return found + [None] * (len(result.options.follow) - len(found))
 
 
-def _row_object(row: Row) -> dict[str, Any]:
+def row_object(row: Row) -> dict[str, Any]:
+    """A row of a counterexample in JSON."""
     found: dict[str, Any] = {"actor": row.actor, "core": row.core, "operation": row.operation}
     for name, words in (("icache", row.icache), ("ahead", row.ahead), ("buffer", row.buffer)):
         for core, word in enumerate(words):
@@ -204,9 +187,7 @@ def _states(outcome: Outcome) -> str:
 
 def _cell(result: Checked, style: str) -> str:
     options, outcome = result.options, result.outcome
-    title = f"{result.strategy} on {result.host.name}"
-    if result.host.derived:
-        title += f" ({', '.join(result.host.derived)})"
+    title = f"{result.strategy} on {result.host.name}{settings_of(result.host)}"
     title += f" with {result.translator}, scenario {result.scenario}, {options.hazard} hazard: {verdict(result)}"
     if outcome is None:
         return f"{title}: {result.reason}"

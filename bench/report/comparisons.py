@@ -1,9 +1,9 @@
-"""The answers of ``compare`` and ``replay`` as text, JSON and CSV."""
+"""The answers of ``compare`` and ``replay``: what is right, and what it costs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -13,23 +13,156 @@ from bench.check.command import command
 from bench.compare.comparison import Compared, Comparison
 from bench.hosts import Host
 from bench.replay.replay import Replayed
+from bench.report.baselines import Since
 from bench.report.costs import cycles, memory, share
-from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
+from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_only, text_table
+from bench.report.tables import SCHEMA, fill
 from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
 from bench.support.text import listed
 from bench.translators.translator import Translator
 
-COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
-COUNTS = (
-    "retranslations",
-    "writes",
-    "lines_cleaned",
-    "lines_invalidated",
-    "refills",
-    "side_bytes",
-    "line_flushes",
-    "locks",
+# --- the columns ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """A row of ``replay``: what a strategy costs on a host."""
+
+    host: Host
+    what_if: bool
+    cost: Replayed
+
+
+@dataclass(frozen=True, slots=True)
+class _Line(_Priced):
+    """A row of ``compare``: the same with the verdicts, in the comparison that it is of."""
+
+    comparison: Comparison
+    row: Compared
+
+
+def _count(name: str, heading: str | None = None) -> Column[_Priced]:
+    return Column(
+        name, lambda line: getattr(line.cost, name), heading, lambda line: f"{getattr(line.cost, name):,}", right=True
+    )
+
+
+def _cost(name: str, heading: str | None = None) -> Column[_Priced]:
+    return Column(
+        name,
+        lambda line: msgspec.to_builtins(getattr(line.cost, name)),
+        heading,
+        lambda line: cycles(getattr(line.cost, name)),
+        right=True,
+    )
+
+
+_STRATEGY: Column[_Priced] = Column("strategy", lambda line: line.cost.strategy, "strategy")
+
+_WHERE: tuple[Column[_Priced], ...] = (
+    Column("host", lambda line: line.host.name),
+    Column("settings", lambda line: line.host.derived, csv=False),
+    Column("translator", lambda line: line.cost.translator),
+    Column("trace", lambda line: line.cost.trace),
+    Column("what_if", lambda line: line.what_if),
 )
+
+_FIGURES: tuple[Column[_Priced], ...] = (
+    _count("retranslations"),
+    _count("writes", "writes"),
+    _count("lines_cleaned", "cleaned"),
+    _count("lines_invalidated", "invalidated"),
+    _count("refills", "refills"),
+    _count("side_bytes"),
+    _count("line_flushes"),
+    _count("locks"),
+    _cost("flush", "flush"),
+    _cost("refill", "refill"),
+    _cost("lock", "lock"),
+    _cost("stop", "stop"),
+    _cost("lookup", "lookup"),
+    _cost("translate", "translate"),
+    _cost("store_into_code", "store into code"),
+    _cost("overhead", "overhead"),
+    _cost("baseline"),
+    Column("notes", lambda line: line.cost.notes, csv=False),
+)
+
+_MEMORY: Column[_Priced] = text_only("memory", lambda line: memory(line.cost.side_bytes), right=True)
+
+
+def _compared_columns(rows: Sequence[Compared]) -> tuple[Column[_Line], ...]:
+    """The columns of the main table; ``rows`` are those of one comparison, which say what was asked."""
+    lasting = "lasting" if rows[0].lasting is not None else None
+    partial = "partial" if _leaves_labels(rows) else None
+    return (
+        text_only("", _mark),
+        Column(
+            "strategy",
+            lambda line: line.cost.strategy,
+            "strategy",
+            lambda line: " = ".join((line.cost.strategy, *line.row.same)),
+        ),
+        Column("same", lambda line: line.row.same),
+        *_WHERE,
+        Column("vcpus", lambda line: line.comparison.vcpus, csv=False),
+        Column("rank", lambda line: line.row.rank),
+        Column("right", lambda line: line.row.right, csv=False),
+        Column("verdicts", lambda line: {result.scenario: result.verdict for result in line.row.checks}, csv=False),
+        Column("rows", lambda line: {result.scenario: _rows(result) for result in line.row.checks}, csv=False),
+        *(_scenario(number, result.scenario) for number, result in enumerate(rows[0].checks)),
+        Column(
+            "lasting",
+            lambda line: line.row.lasting.verdict if line.row.lasting else None,
+            lasting,
+            lambda line: _verdict(line.row.lasting) if line.row.lasting else None,
+        ),
+        Column("partial", lambda line: line.row.partial.verdict, partial, lambda line: _verdict(line.row.partial)),
+        *(replace(column, heading=None) for column in _FIGURES),
+        text_only("flush each", lambda line: cycles(line.cost.flush, max(line.cost.retranslations, 1)), right=True),
+        text_only("overhead", lambda line: cycles(line.cost.overhead), right=True),
+        text_only("share", lambda line: share(line.cost.overhead, line.cost.baseline), right=True),
+        text_only("stopping others", lambda line: cycles(line.cost.stop), right=True),
+        _MEMORY,
+    )
+
+
+def _scenario(number: int, name: str) -> Column[_Line]:
+    return Column(
+        name,
+        lambda line: line.row.checks[number].verdict,
+        name,
+        lambda line: _verdict(line.row.checks[number]),
+        json=False,
+    )
+
+
+def _mark(line: _Line) -> str:
+    rank = line.row.rank
+    if not rank:
+        return "wrong" if line.row.wrong else "?"
+    tied = sum(other.rank == rank for other in line.comparison.rows) > 1
+    return f"{rank}{'=' if tied else ''}"
+
+
+def _rows(result: Checked) -> int:
+    """Rows of the counterexample."""
+    return len(result.explanation.rows) if result.explanation is not None else 0
+
+
+def _verdict(result: Checked) -> str:
+    rows = _rows(result)
+    if result.verdict == "fails":
+        return f"FAILS {rows}" if rows else "FAILS"
+    return result.verdict
+
+
+def _leaves_labels(rows: Sequence[Compared]) -> bool:
+    """Whether some strategy does not hold for the partial hazard: only then is it worth a column."""
+    return any(row.partial.verdict not in ("holds", "n/a") for row in rows)
+
+
+# --- the report of replay ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,220 +178,92 @@ class Costs:
         """Whether the host does not run what the translator emits."""
         return hypothetical(self.translator, self.host)
 
-
-# --- JSON and CSV -----------------------------------------------------------------------------------------------------
-
-
-def replayed_objects(results: Sequence[Costs]) -> dict[str, Any]:
-    """What ``replay --format json`` prints (``docs/json.md``)."""
-    return {"schema": SCHEMA, "results": [_cost_object(row, c.host, c.what_if) for c in results for row in c.rows]}
+    @property
+    def lines(self) -> list[_Priced]:
+        """The rows with what they are rows of."""
+        return [_Priced(self.host, self.what_if, row) for row in self.rows]
 
 
-def compared_objects(comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """What ``compare --format json`` prints (``docs/json.md``)."""
-    return {"schema": SCHEMA, "results": [_object(c, row) for c in comparisons for row in c.rows]}
+_REPLAYED: tuple[Column[_Priced], ...] = (_STRATEGY, *_WHERE, *_FIGURES, _MEMORY)
 
 
-def replayed_csv(results: Sequence[Costs]) -> str:
-    """One line per strategy and host; costs are nominal, with their low and high ends beside them."""
-    headers = ("strategy", "host", "translator", "trace", "what_if", *COUNTS, *_cost_headers())
-    return comma_separated(
-        headers,
-        (
-            (row.strategy, row.host, row.translator, row.trace, str(c.what_if).lower(), *_figures(row))
-            for c in results
-            for row in c.rows
-        ),
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What each strategy costs, by part."""
+
+    results: Sequence[Costs]
+
+    def document(self) -> dict[str, Any]:
+        """One object for each strategy and host."""
+        lines = [line for costs in self.results for line in costs.lines]
+        return {"schema": SCHEMA, "results": [record(_REPLAYED, line) for line in lines]}
+
+    def rows(self) -> Rows:
+        """One row for each strategy and host; costs are nominal, with their low and high ends beside them."""
+        return flat_rows(_REPLAYED, [line for costs in self.results for line in costs.lines])
+
+    def text(self, style: str) -> str:
+        """A table for each host and translator."""
+        return "\n\n".join(_replayed(costs, style) for costs in self.results)
+
+
+def _replayed(costs: Costs, style: str) -> str:
+    first = costs.rows[0]
+    what_if = " (what if)" if costs.what_if else ""
+    title = (
+        f"{first.trace} on {first.host}{settings_of(costs.host)} with {first.translator}{what_if}: "
+        f"{first.retranslations:,} retranslations; baseline {cycles(first.baseline)} cycles ({first.baseline.tag})"
     )
+    return "\n".join((title, "", text_table(_REPLAYED, costs.lines, style), "", *_notes(costs.rows))).rstrip()
 
 
-def compared_csv(comparisons: Sequence[Comparison]) -> str:
-    """One line per strategy and host: verdicts, counts and costs."""
-    scenarios = [result.scenario for result in comparisons[0].rows[0].checks] if comparisons[0].rows else []
-    headers = (
-        "strategy",
-        "same",
-        "host",
-        "translator",
-        "trace",
-        "what_if",
-        "rank",
-        *scenarios,
-        "lasting",
-        "partial",
-        *COUNTS,
-        *_cost_headers(),
-    )
-    return comma_separated(
-        headers,
-        (
-            (
-                row.strategy,
-                " ".join(row.same),
-                c.host.name,
-                c.translator,
-                c.trace,
-                str(c.what_if).lower(),
-                row.rank,
-                *(result.verdict for result in row.checks),
-                row.lasting.verdict if row.lasting else "",
-                row.partial.verdict,
-                *_figures(row.cost),
-            )
-            for c in comparisons
-            for row in c.rows
-        ),
-    )
+# --- the report of compare --------------------------------------------------------------------------------------------
 
 
-def _cost_headers() -> list[str]:
-    return [f"{name}_{end}" for name in COSTS for end in ("low", "nominal", "high", "tag")]
+@dataclass(frozen=True, slots=True)
+class CompareReport:
+    """The main table of each host, and what has changed ``since`` a run that was kept."""
+
+    comparisons: Sequence[Comparison]
+    since: Since | None = None
+
+    def document(self) -> dict[str, Any]:
+        """One object for each strategy and host."""
+        results = [record(_compared_columns(one.rows), line) for one in self.comparisons for line in _lines(one)]
+        found: dict[str, Any] = {"schema": SCHEMA, "results": results}
+        return found if self.since is None else {**found, "against": self.since.document()}
+
+    def rows(self) -> Rows:
+        """One row for each strategy and host: verdicts, counts and costs."""
+        first = self.comparisons[0].rows
+        return flat_rows(_compared_columns(first), [line for one in self.comparisons for line in _lines(one)])
+
+    def text(self, style: str) -> str:
+        """For each host the table, and below it what it says."""
+        parts = [_comparison(comparison, style) for comparison in self.comparisons]
+        return "\n\n".join(parts if self.since is None else [*parts, self.since.text(style)])
 
 
-def _figures(result: Replayed) -> list[Cell]:
-    costs = [getattr(result, name) for name in COSTS]
-    return [
-        *(getattr(result, name) for name in COUNTS),
-        *(value for cost in costs for value in (cost.low, cost.nominal, cost.high, cost.tag)),
-    ]
-
-
-def _cost_object(result: Replayed, host: Host, what_if: bool) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.to_builtins(result)
-    return {**found, "settings": list(host.derived), "what_if": what_if, "notes": list(result.notes)}
-
-
-def _object(comparison: Comparison, row: Compared) -> dict[str, Any]:
-    return {
-        **_cost_object(row.cost, comparison.host, comparison.what_if),
-        "same": list(row.same),
-        "vcpus": comparison.vcpus,
-        "rank": row.rank,
-        "right": row.right,
-        "verdicts": {result.scenario: result.verdict for result in row.checks},
-        "rows": {result.scenario: _rows(result) for result in row.checks},
-        "lasting": row.lasting.verdict if row.lasting else None,
-        "partial": row.partial.verdict,
-    }
-
-
-def _rows(result: Checked) -> int:
-    """Rows of the counterexample."""
-    return len(result.explanation.rows) if result.explanation is not None else 0
-
-
-# --- text -------------------------------------------------------------------------------------------------------------
-
-
-def replayed_text(results: Sequence[Costs], style: str) -> str:
-    """A table per host and translator of what each strategy costs, by part."""
-    parts = []
-    for result in results:
-        rows = result.rows
-        first = rows[0]
-        headers = (
-            "strategy",
-            "writes",
-            "cleaned",
-            "invalidated",
-            "refills",
-            *(name.replace("_", " ") for name in COSTS[:-1]),
-            "memory",
-        )
-        body = [
-            (
-                r.strategy,
-                f"{r.writes:,}",
-                f"{r.lines_cleaned:,}",
-                f"{r.lines_invalidated:,}",
-                f"{r.refills:,}",
-                *(cycles(getattr(r, name)) for name in COSTS[:-1]),
-                memory(r.side_bytes),
-            )
-            for r in rows
-        ]
-        derived = f" ({', '.join(result.host.derived)})" if result.host.derived else ""
-        title = (
-            f"{first.trace} on {first.host}{derived} with {first.translator}{' (what if)' if result.what_if else ''}: "
-            f"{first.retranslations:,} retranslations; baseline {cycles(first.baseline)} cycles ({first.baseline.tag})"
-        )
-        parts += [title, "", table(headers, body, style, right=range(1, len(headers))), ""]
-        parts += _notes(rows)
-    return "\n".join(parts).rstrip()
-
-
-def compared_text(comparisons: Sequence[Comparison], style: str) -> str:
-    """For each host the table, and below it what it says."""
-    return "\n\n".join(_comparison(comparison, style) for comparison in comparisons)
+def _lines(comparison: Comparison) -> list[_Line]:
+    return [_Line(comparison.host, comparison.what_if, row.cost, comparison, row) for row in comparison.rows]
 
 
 def _comparison(comparison: Comparison, style: str) -> str:
-    if not comparison.rows:
-        return ""
-    rows = comparison.rows
-    scenarios = [result.scenario for result in rows[0].checks]
-    first = rows[0].cost
-    lasting = ["lasting"] if rows[0].lasting is not None else []
-    partial = ["partial"] if _leaves_labels(rows) else []
-    headers = [
-        "",
-        "strategy",
-        *scenarios,
-        *lasting,
-        *partial,
-        "flush each",
-        "overhead",
-        "share",
-        "stopping others",
-        "memory",
-    ]
-    body = [_body(row, rows, first.retranslations) for row in rows]
+    first = comparison.rows[0].cost
     host = comparison.host
-    derived = f" ({', '.join(host.derived)})" if host.derived else ""
     lines = [
-        f"{host.title}{derived} with {comparison.translator}, replaying {comparison.trace}: "
+        f"{host.title}{settings_of(host)} with {comparison.translator}, replaying {comparison.trace}: "
         f"{first.retranslations:,} retranslations"
     ]
     if comparison.what_if:
         lines.append(f"Hypothetical: {host.name} does not run what {comparison.translator} emits.")
-    lines += ["", table(headers, body, style, right=range(len(headers) - 5, len(headers))), ""]
+    lines += ["", text_table(_compared_columns(comparison.rows), _lines(comparison), style), ""]
     lines += [fill(sentence) for sentence in sentences(comparison)]
-    failed = next((result for row in rows for result in row.checks if result.verdict == "fails"), None)
+    failed = next((result for row in comparison.rows for result in row.checks if result.verdict == "fails"), None)
     if failed is not None:
         lines += ["", f"The first failure, step by step: {command(failed)}"]
     lines += ["", *_legend(comparison)]
     return "\n".join(lines)
-
-
-def _leaves_labels(rows: Sequence[Compared]) -> bool:
-    """Whether some strategy does not hold for the partial hazard: only then is it worth a column."""
-    return any(row.partial.verdict not in ("holds", "n/a") for row in rows)
-
-
-def _body(row: Compared, rows: Sequence[Compared], retranslations: int) -> list[Cell]:
-    tied = row.rank and sum(other.rank == row.rank for other in rows) > 1
-    mark = f"{row.rank}{'=' if tied else ''}" if row.rank else "wrong" if row.wrong else "?"
-    cost = row.cost
-    return [
-        mark,
-        " = ".join((row.strategy, *row.same)),
-        *(_verdict(result) for result in row.checks),
-        *([_verdict(row.lasting)] if row.lasting else []),
-        *([_verdict(row.partial)] if _leaves_labels(rows) else []),
-        cycles(cost.flush, max(retranslations, 1)),
-        cycles(cost.overhead),
-        share(cost.overhead, cost.baseline),
-        cycles(cost.stop),
-        memory(cost.side_bytes),
-    ]
-
-
-def _verdict(result: Checked) -> str:
-    return (
-        f"FAILS {_rows(result)}"
-        if result.verdict == "fails" and _rows(result)
-        else result.verdict.replace("fails", "FAILS")
-    )
 
 
 def sentences(comparison: Comparison) -> list[str]:

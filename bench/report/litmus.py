@@ -1,4 +1,4 @@
-"""Results of litmus tests as herd prints them, as a table, CSV and JSON."""
+"""Results of litmus tests: as herd prints them, as a table, or compared with a list of kinds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from bench.litmus.instructions import instruction_text
 from bench.litmus.reader import LitmusTest
 from bench.litmus.run import LitmusResult
 from bench.litmus.values import CodeAddress, DataAddress, Value
-from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
+from bench.report.report import Column, Rows, flat_rows, record, text_table
+from bench.report.tables import SCHEMA, fill, table
 
 HERD = "herd"
 """The format that is herd's own."""
@@ -99,88 +100,81 @@ def _state(result: LitmusResult, final: tuple[Value, ...]) -> str:
     return " ".join(parts)
 
 
-def as_table(found: Sequence[Judged], style: str) -> str:
-    """One row for each test."""
-    rows: list[Sequence[Cell]] = [
-        (
-            one.result.test.name,
-            one.host,
-            _KINDS[one.result.test.condition.quantifier],
-            "Ok" if one.result.validated else "No",
-            observation(one.result),
-            one.result.positive,
-            one.result.negative,
-            f"{one.result.states:,}",
+_COLUMNS: tuple[Column[Judged], ...] = (
+    Column("file", lambda one: one.result.test.file),
+    Column("test", lambda one: one.result.test.name, "test"),
+    Column("host", lambda one: one.host, "host"),
+    Column("quantifier", lambda one: one.result.test.condition.quantifier, csv=False),
+    Column(
+        "condition",
+        lambda one: proposition_text(one.result.test.condition.proposition, _Shown(one.result.test).atom),
+        "condition",
+        lambda one: _KINDS[one.result.test.condition.quantifier],
+        csv=False,
+    ),
+    Column("condition", lambda one: one.result.test.condition.quantifier, json=False),
+    Column("ok", lambda one: one.result.validated, "", lambda one: "Ok" if one.result.validated else "No"),
+    Column("observation", lambda one: observation(one.result), "observation"),
+    Column("kind", lambda one: one.kind, csv=False),
+    Column("positive", lambda one: one.result.positive, "positive", right=True),
+    Column("negative", lambda one: one.result.negative, "negative", right=True),
+    Column("states", lambda one: [_final(one.result, final) for final in one.result.finals], csv=False),
+    Column(
+        "explored",
+        lambda one: one.result.states,
+        "states explored",
+        lambda one: f"{one.result.states:,}",
+        right=True,
+        csv=False,
+    ),
+    Column("states", lambda one: one.result.states, json=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LitmusReport:
+    """The answer of ``litmus``; ``kinds`` is the list that it is compared with, if it is."""
+
+    found: Sequence[Judged]
+    kinds: Mapping[str, str] | None = None
+
+    @property
+    def differing(self) -> list[Judged]:
+        """The tests that are not as the list has them."""
+        kinds = self.kinds or {}
+        return [one for one in self.found if one.kind != kinds.get(one.result.test.name, one.kind)]
+
+    def document(self) -> dict[str, Any]:
+        """One object for each test."""
+        return {"schema": SCHEMA, "tests": [record(_COLUMNS, one) for one in self.found]}
+
+    def rows(self) -> Rows:
+        """One row for each test."""
+        return flat_rows(_COLUMNS, self.found)
+
+    def text(self, style: str) -> str:
+        """herd's blocks or a table; with kinds, how many tests are as they have them, and which are not."""
+        if self.kinds is not None:
+            return self._agreement(self.kinds, "simple" if style == HERD else style)
+        return "\n".join(map(as_block, self.found)) if style == HERD else text_table(_COLUMNS, self.found, style)
+
+    def _agreement(self, kinds: Mapping[str, str], style: str) -> str:
+        known = [one for one in self.found if one.result.test.name in kinds]
+        seconds = sum(one.seconds for one in self.found)
+        hosts = sorted({one.host for one in self.found})
+        text = fill(
+            f"{len(known) - len(self.differing)} of {len(known)} tests agree ({', '.join(hosts)}; {seconds:.1f} s; "
+            f"{len(self.found) - len(known)} without a kind)."
         )
-        for one in found
-    ]
-    headers = ("test", "host", "condition", "", "observation", "positive", "negative", "states explored")
-    return table(headers, rows, style, right=(5, 6, 7))
+        if self.differing:
+            rows = [(one.result.test.name, one.host, one.kind, kinds[one.result.test.name]) for one in self.differing]
+            text = f"{table(('test', 'host', 'found', 'expected'), rows, style)}\n\n{text}"
+        return text
 
 
-def agreement(found: Sequence[Judged], kinds: Mapping[str, str], style: str) -> tuple[str, bool]:
-    """How many are as a list of kinds has them, which are not, and whether all are."""
-    known = [one for one in found if one.result.test.name in kinds]
-    others = [one for one in known if one.kind != kinds[one.result.test.name]]
-    seconds = sum(one.seconds for one in found)
-    hosts = sorted({one.host for one in found})
-    text = fill(
-        f"{len(known) - len(others)} of {len(known)} tests agree ({', '.join(hosts)}; {seconds:.1f} s; "
-        f"{len(found) - len(known)} without a kind)."
-    )
-    if others:
-        rows = [(one.result.test.name, one.host, one.kind, kinds[one.result.test.name]) for one in others]
-        text = f"{table(('test', 'host', 'found', 'expected'), rows, style)}\n\n{text}"
-    return text, not others
-
-
-def as_csv(found: Sequence[Judged]) -> str:
-    """One row for each test."""
-    headers = ("file", "test", "host", "condition", "ok", "observation", "positive", "negative", "states")
-    return comma_separated(
-        headers,
-        (
-            (
-                one.result.test.file,
-                one.result.test.name,
-                one.host,
-                one.result.test.condition.quantifier,
-                str(one.result.validated).lower(),
-                observation(one.result),
-                one.result.positive,
-                one.result.negative,
-                one.result.states,
-            )
-            for one in found
-        ),
-    )
-
-
-def as_objects(found: Sequence[Judged]) -> dict[str, Any]:
-    """The document of ``--format json``."""
-    return {"schema": SCHEMA, "tests": [_object(one) for one in found]}
-
-
-def _object(one: Judged) -> dict[str, Any]:
-    result, test = one.result, one.result.test
-    shown = _Shown(test)
-    return {
-        "file": test.file,
-        "test": test.name,
-        "host": one.host,
-        "quantifier": test.condition.quantifier,
-        "condition": proposition_text(test.condition.proposition, shown.atom),
-        "ok": result.validated,
-        "observation": observation(result),
-        "kind": one.kind,
-        "positive": result.positive,
-        "negative": result.negative,
-        "states": [
-            {name: _plain(where, value, shown) for name, where, value in _named(result, final)}
-            for final in result.finals
-        ],
-        "explored": result.states,
-    }
+def _final(result: LitmusResult, final: tuple[Value, ...]) -> dict[str, str | bool]:
+    shown = _Shown(result.test)
+    return {name: _plain(where, value, shown) for name, where, value in _named(result, final)}
 
 
 def _named(result: LitmusResult, final: tuple[Value, ...]) -> list[tuple[str, Observable, Value]]:

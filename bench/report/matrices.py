@@ -1,4 +1,4 @@
-"""The matrix of translators, hosts and strategies as text, JSON and CSV."""
+"""The matrix of translators, hosts and strategies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 from bench.check.matrix import AS_EMITTED, CLASSES, Affected, Cell, HostClass, Matrix, affected, host_class
 from bench.hosts import Host
-from bench.report.tables import SCHEMA, comma_separated, fill, table
+
+from bench.report.report import Column, Rows, flat_rows, record, text_table
+from bench.report.tables import SCHEMA, fill, table
 from bench.scenarios import LASTING_IN, SUMMARIES
 from bench.support.text import listed
 
@@ -16,107 +18,92 @@ _ANSWER_WIDTH = 34
 """Characters of a column that lists hosts."""
 
 
-def as_objects(matrix: Matrix) -> dict[str, Any]:
-    """What ``matrix --format json`` prints (``docs/json.md``)."""
-    return {
-        "schema": SCHEMA,
-        "what_if": matrix.what_if,
-        "classes": [
-            {"name": each.name, "meaning": each.meaning, "hosts": [host.name for host in _hosts(matrix, each)]}
-            for each in CLASSES
-        ],
-        "affected": [dataclasses.asdict(each) for each in affected(matrix)],
-        "cells": [
-            {
-                "class": host_class(cell.host).name,
-                "host": cell.host.name,
-                "settings": list(cell.host.derived),
-                "translator": cell.translator,
-                "strategy": cell.strategy,
-                "hazard": cell.hazard,
-                "scenario": cell.scenario,
-                "verdict": cell.verdict,
-                "rows": cell.rows,
-                "speculative_only": cell.speculative_only,
-            }
-            for cell in matrix.cells
-        ],
-        "without_translator": [host.name for host in matrix.without],
-    }
+_COLUMNS: tuple[Column[Cell], ...] = (
+    Column("class", lambda c: host_class(c.host).name),
+    Column("host", lambda c: c.host.name),
+    Column("settings", lambda c: c.host.derived, csv=False),
+    Column("translator", lambda c: c.translator),
+    Column("strategy", lambda c: c.strategy),
+    Column("hazard", lambda c: c.hazard),
+    Column("scenario", lambda c: c.scenario),
+    Column("verdict", lambda c: c.verdict),
+    Column("rows", lambda c: c.rows),
+    Column("speculative_only", lambda c: c.speculative_only),
+)
 
 
-def as_csv(matrix: Matrix) -> str:
-    """One line per cell."""
-    headers = ("class", "host", "translator", "strategy", "hazard", "scenario", "verdict", "rows", "speculative_only")
-    return comma_separated(
-        headers,
-        (
-            (
-                host_class(c.host).name,
-                c.host.name,
-                c.translator,
-                c.strategy,
-                c.hazard,
-                c.scenario,
-                c.verdict,
-                c.rows,
-                str(c.speculative_only).lower(),
-            )
-            for c in matrix.cells
-        ),
-    )
+@dataclasses.dataclass(frozen=True, slots=True)
+class MatrixReport:
+    """The answer of ``matrix``."""
 
+    matrix: Matrix
 
-def as_text(matrix: Matrix, style: str) -> str:
-    """The answer, as emitted, by backend; then a table for each class of hosts, with what cures them."""
-    lines = []
-    if any(cell.strategy == AS_EMITTED for cell in matrix.cells):
-        lines += ["Where each backend's code fails as it was emitted (unfixed)", ""]
-        lines += [_answer(tuple(affected(matrix)), style), ""]
-    lines += list(_legend(matrix))
-    for each in CLASSES:
-        pairs = [pair for pair in matrix.pairs if host_class(pair[0]) is each]
-        if pairs:
-            lines += ["", f"{each.name}: {each.meaning}", "", _section(matrix, pairs, style)]
-    if matrix.without:
-        names = listed(f"{host.name} ({' or '.join(host.isa)})" for host in matrix.without)
-        lines += ["", fill(f"n/a: {names}: no translator that ran there is among those asked for.")]
-    return "\n".join(lines)
+    def document(self) -> dict[str, Any]:
+        """The classes of hosts, what each translator's code does as emitted, and all cells."""
+        matrix = self.matrix
+        return {
+            "schema": SCHEMA,
+            "what_if": matrix.what_if,
+            "classes": [
+                {"name": each.name, "meaning": each.meaning, "hosts": [host.name for host in _hosts(matrix, each)]}
+                for each in CLASSES
+            ],
+            "affected": [dataclasses.asdict(each) for each in affected(matrix)],
+            "cells": [record(_COLUMNS, cell) for cell in matrix.cells],
+            "without_translator": [host.name for host in matrix.without],
+        }
 
+    def rows(self) -> Rows:
+        """One row for each cell."""
+        return flat_rows(_COLUMNS, self.matrix.cells)
 
-def _hosts(matrix: Matrix, wanted: HostClass) -> list[Host]:
-    found = {host.name: host for host, _ in matrix.pairs if host_class(host) is wanted}
-    return list(found.values())
-
-
-def _answer(rows: Sequence[Affected], style: str) -> str:
-    headers = (
-        "translator",
-        "temporary",
-        "fails with one thread",
-        "fails only with two",
-        "fails with none",
-        "lasting",
-        "partial",
-    )
-    body = [
-        (
-            row.translator,
-            "yes" if row.temporary else "no",
-            ", ".join((*row.alone, *(f"{name}*" for name in row.speculative))),
-            ", ".join(row.together),
-            ", ".join((*row.never, *(f"{name}?" for name in row.undecided))),
-            ", ".join(row.lasting),
-            _of_all(row.partial, row),
-        )
-        for row in rows
-    ]
-    return table(headers, body, style, wrap=dict.fromkeys(range(2, len(headers)), _ANSWER_WIDTH))
+    def text(self, style: str) -> str:
+        """What is affected as emitted, by backend; then a table for each class of hosts, with what cures them."""
+        matrix = self.matrix
+        lines = []
+        if any(cell.strategy == AS_EMITTED for cell in matrix.cells):
+            lines += ["Where each backend's code fails as it was emitted (unfixed)", ""]
+            lines += [text_table(_AFFECTED, affected(matrix), style), ""]
+        lines += list(_legend(matrix))
+        for each in CLASSES:
+            pairs = [pair for pair in matrix.pairs if host_class(pair[0]) is each]
+            if pairs:
+                lines += ["", f"{each.name}: {each.meaning}", "", _section(matrix, pairs, style)]
+        if matrix.without:
+            names = listed(f"{host.name} ({' or '.join(host.isa)})" for host in matrix.without)
+            lines += ["", fill(f"n/a: {names}: no translator that ran there is among those asked for.")]
+        return "\n".join(lines)
 
 
 def _of_all(names: Sequence[str], row: Affected) -> str:
     every = {*row.alone, *row.speculative, *row.together, *row.never, *row.undecided}
     return "every host" if names and {*names} == every else ", ".join(names)
+
+
+_AFFECTED: tuple[Column[Affected], ...] = (
+    Column("", lambda row: row.translator, "translator"),
+    Column("", lambda row: "yes" if row.temporary else "no", "temporary"),
+    Column(
+        "",
+        lambda row: ", ".join((*row.alone, *(f"{name}*" for name in row.speculative))),
+        "fails with one thread",
+        wrap=_ANSWER_WIDTH,
+    ),
+    Column("", lambda row: ", ".join(row.together), "fails only with two", wrap=_ANSWER_WIDTH),
+    Column(
+        "",
+        lambda row: ", ".join((*row.never, *(f"{name}?" for name in row.undecided))),
+        "fails with none",
+        wrap=_ANSWER_WIDTH,
+    ),
+    Column("", lambda row: ", ".join(row.lasting), "lasting", wrap=_ANSWER_WIDTH),
+    Column("", lambda row: _of_all(row.partial, row), "partial", wrap=_ANSWER_WIDTH),
+)
+
+
+def _hosts(matrix: Matrix, wanted: HostClass) -> list[Host]:
+    found = {host.name: host for host, _ in matrix.pairs if host_class(host) is wanted}
+    return list(found.values())
 
 
 def _legend(matrix: Matrix) -> Iterator[str]:

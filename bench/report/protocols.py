@@ -1,44 +1,91 @@
-"""Verdicts on protocols, and on the published bugs, as text, CSV and JSON."""
+"""Verdicts on protocols, and on the published bugs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.check.protocols import JudgedCase, JudgedDocument
 from bench.explain.protocols import ProtocolRow
-from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
+from bench.report.report import Column, Rows, flat_rows, record
+from bench.report.tables import SCHEMA, Cell, fill, table
 
 _BUG = "bug"
 """The case of a published bug that is the bug; the case without a name is the fix."""
 
+_Case = tuple[JudgedDocument, JudgedCase]
 
-def bugs_text(found: Sequence[JudgedDocument], style: str) -> str:
-    """One table of all, and how many verdicts are as published."""
-    rows: list[Sequence[Cell]] = []
-    counts = {"bugs convicted": [0, 0], "fixes acquitted": [0, 0], "other cases as published": [0, 0]}
-    for one in found:
-        fix = one.cases[0]
-        bug = next(case for case in one.cases if case.case.name == _BUG)
-        others = [case for case in one.cases if case not in (fix, bug)]
-        for key, cases in zip(counts, ([bug], [fix], others), strict=True):
-            counts[key][0] += sum(case.as_expected for case in cases)
-            counts[key][1] += len(cases)
-        right = sum(case.as_expected for case in others)
-        rows.append(
-            (
-                one.document.name,
-                one.document.year,
-                f"{_verdict(bug)}, {len(bug.rows)} steps",
-                _verdict(fix),
-                f"{right} of {len(others)}" if others else "",
-                _needs(bug),
-                _left(fix, necessary=False),
+_COLUMNS: tuple[Column[_Case], ...] = (
+    Column("name", lambda of: of[0].document.name, json=False),
+    Column("case", lambda of: of[1].case.name, json=False),
+    Column("name", lambda of: of[1].case.name, csv=False),
+    Column("verdict", lambda of: of[1].verdict),
+    Column("expected", lambda of: of[1].case.expected),
+    Column("failure", lambda of: of[1].failure),
+    Column("steps", lambda of: len(of[1].rows), json=False),
+    Column("states", lambda of: of[1].states),
+    Column("needs", lambda of: _needs(of[1]) if of[1].needs is not None else None, json=False),
+    Column("spared", lambda of: _left(of[1], necessary=False), json=False),
+    Column("counterexample", lambda of: [_row(row) for row in of[1].rows], csv=False),
+    Column("needs", lambda of: of[1].needs, csv=False),
+    Column("necessities", lambda of: [asdict(one) for one in of[1].necessities], csv=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolReport:
+    """The answers about protocols, each with all its cases and their counterexamples."""
+
+    found: Sequence[JudgedDocument]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether every verdict is the one that its document expects."""
+        return all(case.as_expected for one in self.found for case in one.cases)
+
+    def document(self) -> dict[str, Any]:
+        """One object for each protocol."""
+        return {"schema": SCHEMA, "protocols": [_object(one) for one in self.found]}
+
+    def rows(self) -> Rows:
+        """One row for each case."""
+        return flat_rows(_COLUMNS, [(one, case) for one in self.found for case in one.cases])
+
+    def text(self, style: str) -> str:
+        """Each protocol in full."""
+        return "\n\n".join(_document(one, style) for one in self.found)
+
+
+class BugsReport(ProtocolReport):
+    """The same of all published bugs: as text one table, and how many verdicts are as published."""
+
+    def text(self, style: str) -> str:
+        """One row for each bug."""
+        rows: list[Sequence[Cell]] = []
+        counts = {"bugs fail as published": [0, 0], "fixes hold": [0, 0], "other cases as published": [0, 0]}
+        for one in self.found:
+            fix = one.cases[0]
+            bug = next(case for case in one.cases if case.case.name == _BUG)
+            others = [case for case in one.cases if case not in (fix, bug)]
+            for key, cases in zip(counts, ([bug], [fix], others), strict=True):
+                counts[key][0] += sum(case.as_expected for case in cases)
+                counts[key][1] += len(cases)
+            right = sum(case.as_expected for case in others)
+            rows.append(
+                (
+                    one.document.name,
+                    one.document.year,
+                    f"{_verdict(bug)}, {len(bug.rows)} steps",
+                    _verdict(fix),
+                    f"{right} of {len(others)}" if others else "",
+                    _needs(bug),
+                    _left(fix, necessary=False),
+                )
             )
-        )
-    headers = ("bug", "year", "the bug", "the fix", "other cases", "the bug needs", "the fix does without")
-    total = ", ".join(f"{right} of {of} {what}" for what, (right, of) in counts.items())
-    return "\n\n".join((table(headers, rows, style, wrap={5: 34, 6: 30}), fill(f"{total}."), fill(_LEGEND)))
+        headers = ("bug", "year", "the bug", "the fix", "other cases", "the bug needs", "the fix does without")
+        total = ", ".join(f"{right} of {of} {what}" for what, (right, of) in counts.items())
+        return "\n\n".join((table(headers, rows, style, wrap={5: 34, 6: 30}), fill(f"{total}."), fill(_LEGEND)))
 
 
 _LEGEND = (
@@ -46,11 +93,6 @@ _LEGEND = (
     "which it needs one. The fix does without: operations that only order or maintain, left out one by one, without "
     "which it still holds in this model."
 )
-
-
-def as_text(found: Sequence[JudgedDocument], style: str) -> str:
-    """Each document with all its cases and their counterexamples."""
-    return "\n\n".join(_document(one, style) for one in found)
 
 
 def _document(one: JudgedDocument, style: str) -> str:
@@ -116,34 +158,6 @@ def _left(case: JudgedCase, *, necessary: bool) -> str:
     return "; ".join(f"{thread}: {', '.join(some)}" for thread, some in texts.items())
 
 
-def as_csv(found: Sequence[JudgedDocument]) -> str:
-    """One row for each case."""
-    headers = ("name", "case", "verdict", "expected", "failure", "steps", "states", "needs", "spared")
-    return comma_separated(
-        headers,
-        (
-            (
-                one.document.name,
-                case.case.name,
-                case.verdict,
-                case.case.expected,
-                case.failure,
-                len(case.rows),
-                case.states,
-                _needs(case) if case.needs is not None else None,
-                _left(case, necessary=False),
-            )
-            for one in found
-            for case in one.cases
-        ),
-    )
-
-
-def as_objects(found: Sequence[JudgedDocument]) -> dict[str, Any]:
-    """The document of ``--format json``."""
-    return {"schema": SCHEMA, "protocols": [_object(one) for one in found]}
-
-
 def _object(one: JudgedDocument) -> dict[str, Any]:
     document = one.document
     return {
@@ -155,22 +169,7 @@ def _object(one: JudgedDocument) -> dict[str, Any]:
         "links": list(document.links),
         "mechanism": document.mechanism,
         "fix": document.fix,
-        "cases": [
-            {
-                "name": case.case.name,
-                "verdict": case.verdict,
-                "expected": case.case.expected,
-                "failure": case.failure,
-                "states": case.states,
-                "counterexample": [_row(row) for row in case.rows],
-                "needs": None if case.needs is None else [list(group) for group in case.needs],
-                "necessities": [
-                    {"thread": n.thread, "operations": list(n.operations), "necessary": n.necessary}
-                    for n in case.necessities
-                ],
-            }
-            for case in one.cases
-        ],
+        "cases": [record(_COLUMNS, (one, case)) for case in one.cases],
     }
 
 

@@ -1,14 +1,15 @@
-"""The answers of ``staleline risk`` as text, CSV and JSON, along a trace or under given probabilities."""
+"""The answers of ``staleline risk``, along a trace or under given probabilities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any
 
 from bench.report.costs import number
-from bench.report.tables import SCHEMA, Cell, comma_separated, fill, table
+from bench.report.report import Rows, settings_of
+from bench.report.tables import SCHEMA, Cell, fill, table
 from bench.risk.pressure import Pressure
 from bench.risk.risk import MultiThreaded, MultiThreadedGiven, Range, Risk, SingleThreaded, SingleThreadedGiven
 from bench.risk.simulation import CONFIDENCE, Interval
@@ -35,6 +36,27 @@ _GIVEN = (
     "start, where the block runs again after one operation. Long run: per retranslation, when that is done "
     "again and again. Between two operations the environment tries everything once with the given probability."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class RiskReport:
+    """The answer of ``risk``; the ``pressure`` is that of the sensitivities."""
+
+    risks: Sequence[Risk]
+    pressure: Pressure
+
+    def document(self) -> dict[str, Any]:
+        """One object for each strategy, host, translator and scenario."""
+        kind = "chains" if self.risks[0].trace is None else "risks"
+        return {"schema": SCHEMA, kind: [_object(risk) for risk in self.risks]}
+
+    def rows(self) -> Rows:
+        """One row for each of them."""
+        return _rows(self.risks)
+
+    def text(self, style: str) -> str:
+        """For each host and translator a table of the scenarios with one thread, and one of those with several."""
+        return _text(self.risks, self.pressure, style)
 
 
 def probability(value: float) -> str:
@@ -114,16 +136,14 @@ def _figures(risk: Risk) -> dict[str, Cell]:
     return {}
 
 
-def as_text(risks: Sequence[Risk], pressure: Pressure, style: str) -> str:
-    """For each host and translator a table of the scenarios with one thread, and one of those with several."""
+def _text(risks: Sequence[Risk], pressure: Pressure, style: str) -> str:
     parts: list[str] = []
     for key in dict.fromkeys((risk.host.name, risk.translator) for risk in risks):
         here = [risk for risk in risks if (risk.host.name, risk.translator) == key]
         first = here[0]
-        derived = f" ({', '.join(first.host.derived)})" if first.host.derived else ""
         by = f", along {first.trace}" if first.trace else ", by given probabilities per operation"
         hypothetical = "; hypothetical: the host does not run what it emits" if first.what_if else ""
-        parts += [f"{first.host.title}{derived} with {first.translator}{by}{hypothetical}", ""]
+        parts += [f"{first.host.title}{settings_of(first.host)} with {first.translator}{by}{hypothetical}", ""]
         for kind in (SingleThreaded, SingleThreadedGiven, MultiThreaded, MultiThreadedGiven):
             rows = [_row(risk) for risk in here if isinstance(risk.figures, kind)]
             if rows:
@@ -163,19 +183,17 @@ _GIVEN_COLUMNS = (
 )
 
 
-def as_csv(risks: Sequence[Risk]) -> str:
-    """One row per strategy, host, translator and scenario."""
+def _rows(risks: Sequence[Risk]) -> Rows:
     along = risks[0].trace is not None
     paths = _ALONG_COLUMNS if along else _GIVEN_COLUMNS
     common = ("trace", "what_if") if along else ("what_if", "nodes")
     headers = ["strategy", "host", "translator", "scenario", *common, *(path.replace(".", "_") for path in paths)]
     rows = []
     for risk in risks:
-        what_if = str(risk.what_if).lower()
         row: list[Cell] = [risk.strategy, risk.host.name, risk.translator, risk.scenario]
-        row += [risk.trace, what_if] if along else [what_if, risk.nodes]
+        row += [risk.trace, risk.what_if] if along else [risk.what_if, risk.nodes]
         rows.append([*row, *(_at(risk.figures, path) for path in paths)])
-    return comma_separated(headers, rows)
+    return headers, rows
 
 
 def _at(figures: Any, path: str) -> Cell:
@@ -183,11 +201,6 @@ def _at(figures: Any, path: str) -> Cell:
         figures = getattr(figures, name, None)
     found: Cell = figures
     return found
-
-
-def as_objects(risks: Sequence[Risk]) -> dict[str, Any]:
-    """The document of ``--format json``."""
-    return {"schema": SCHEMA, "chains" if risks[0].trace is None else "risks": [_object(risk) for risk in risks]}
 
 
 def _object(risk: Risk) -> dict[str, Any]:

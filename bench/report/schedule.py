@@ -3,16 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from bench.check.cell import Checked
 from bench.check.schedule import SameSchedule
 from bench.explain import wording
 from bench.explain.explanation import Row
-from bench.report.tables import Cell, fill, table
+from bench.report.checks import row_object
+from bench.report.report import Column, Rows, flat_rows, record
+from bench.report.tables import SCHEMA, Cell, fill, table
+
+_Compared = tuple[Checked, SameSchedule]
+
+_COLUMNS: tuple[Column[_Compared], ...] = (
+    Column("failed", lambda pair: pair[0].strategy, json=False),
+    Column("host", lambda pair: pair[0].host.name, json=False),
+    Column("translator", lambda pair: pair[0].translator, json=False),
+    Column("scenario", lambda pair: pair[0].scenario, json=False),
+    Column("strategy", lambda pair: pair[1].strategy),
+    Column("survives", lambda pair: pair[1].survives),
+    Column("beside", lambda pair: [[row_object(row) for row in rows] for rows in pair[1].beside], csv=False),
+)
 
 
-def as_text(failed: Checked, found: Sequence[SameSchedule], style: str) -> str:
-    """One table: the counterexample's rows, and beside each what the others did and what their caches then hold."""
+@dataclass(frozen=True, slots=True)
+class ScheduleReport:
+    """The answer of ``explain --against``: for each counterexample what becomes of the other strategies."""
+
+    found: Sequence[tuple[Checked, Sequence[SameSchedule]]]
+
+    def document(self) -> dict[str, Any]:
+        """One object for each counterexample."""
+        return {"schema": SCHEMA, "schedules": [_object(failed, others) for failed, others in self.found]}
+
+    def rows(self) -> Rows:
+        """One row for each counterexample and other strategy."""
+        return flat_rows(_COLUMNS, [(failed, one) for failed, others in self.found for one in others])
+
+    def text(self, style: str) -> str:
+        """For each counterexample a table: its rows, and beside each what the others did and what they then hold."""
+        return "\n\n".join(_side_by_side(failed, others, style) for failed, others in self.found)
+
+
+def _object(failed: Checked, others: Sequence[SameSchedule]) -> dict[str, Any]:
+    assert failed.explanation is not None
+    return {
+        "strategy": failed.strategy,
+        "host": failed.host.name,
+        "settings": failed.host.derived,
+        "translator": failed.translator,
+        "scenario": failed.scenario,
+        "counterexample": [row_object(row) for row in failed.explanation.rows],
+        "against": [record(_COLUMNS, (failed, one)) for one in others],
+    }
+
+
+def _side_by_side(failed: Checked, found: Sequence[SameSchedule], style: str) -> str:
     assert failed.explanation is not None
     rows = failed.explanation.rows
     headers = ["", failed.strategy, *(one.strategy for one in found)]

@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tabulate import tabulate, tabulate_formats
 
-from bench.support.errors import InputError
-
 Cell = str | int | float | None
 
 SCHEMA = 1
@@ -24,13 +22,7 @@ _NARROWEST = 40
 
 STRUCTURED = ("json", "csv")
 FORMATS: tuple[str, ...] = (*sorted(tabulate_formats), *STRUCTURED)
-"""What ``--format`` takes: the formats of tabulate, ``json`` and ``csv``."""
-
-
-def refuse_unknown_format(name: str) -> None:
-    """Raise ``InputError`` unless ``name`` is a format."""
-    if name not in FORMATS:
-        raise InputError(f"no format {name!r}", place="--format", expected=f"one of {', '.join(FORMATS)}")
+"""The formats of every report: those of tabulate, ``json`` and ``csv``."""
 
 
 def fill(text: str, first: str = "", rest: str = "") -> str:
@@ -87,7 +79,7 @@ def comma_separated(headers: Sequence[str], rows: Iterable[Sequence[Cell]]) -> s
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(headers)
-    writer.writerows([_one_line(cell) for cell in row] for row in rows)
+    writer.writerows([str(cell).lower() if isinstance(cell, bool) else _one_line(cell) for cell in row] for row in rows)
     return out.getvalue().rstrip("\n")
 
 

@@ -1,69 +1,61 @@
-"""The claims of the thread with what comes of them, as text, Markdown, JSON and CSV."""
+"""The claims of the thread, with what comes of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from bench.report.tables import SCHEMA, comma_separated, fill, table
+from bench.report.report import Column, Rows, flat_rows, record
+from bench.report.tables import SCHEMA, fill, table
 from bench.thread.findings import Decided
+
+PAGE = "page"
+"""The format that is a page of Markdown (``docs/thread.md``)."""
 
 _CLAIM, _VERDICT = 58, 30
 """Characters of a line in the columns of the claims and of the verdicts."""
 
 
-def as_objects(decided: Sequence[Decided]) -> dict[str, Any]:
-    """What ``thread --format json`` prints (``docs/json.md``)."""
-    return {
-        "schema": SCHEMA,
-        "claims": [
-            {
-                "name": each.claim.name,
-                "who": each.claim.who,
-                "claim": each.claim.claim,
-                "verdict": each.finding.verdict,
-                "condition": each.finding.condition,
-                "why": each.finding.why,
-                "commands": list(each.finding.commands),
-            }
-            for each in decided
-        ],
-    }
+_COLUMNS: tuple[Column[Decided], ...] = (
+    Column("name", lambda each: each.claim.name),
+    Column("who", lambda each: each.claim.who),
+    Column("claim", lambda each: each.claim.claim),
+    Column("verdict", lambda each: each.finding.verdict),
+    Column("condition", lambda each: each.finding.condition),
+    Column("why", lambda each: each.finding.why),
+    Column("commands", lambda each: each.finding.commands),
+)
 
 
-def as_csv(decided: Sequence[Decided]) -> str:
-    """One line per claim."""
-    return comma_separated(
-        ("name", "who", "claim", "verdict", "condition", "why", "commands"),
-        (
-            (
-                each.claim.name,
-                each.claim.who,
-                each.claim.claim,
-                each.finding.verdict,
-                each.finding.condition,
-                each.finding.why,
-                "; ".join(each.finding.commands),
-            )
-            for each in decided
-        ),
-    )
+@dataclass(frozen=True, slots=True)
+class ThreadReport:
+    """The answer of ``thread``."""
+
+    decided: Sequence[Decided]
+
+    def document(self) -> dict[str, Any]:
+        """One object for each claim."""
+        return {"schema": SCHEMA, "claims": [record(_COLUMNS, each) for each in self.decided]}
+
+    def rows(self) -> Rows:
+        """One row for each claim."""
+        return flat_rows(_COLUMNS, self.decided)
+
+    def text(self, style: str) -> str:
+        """A table of verdicts, then why, and the commands that show it; or a page."""
+        if style == PAGE:
+            return _page(self.decided)
+        parts = [_table(self.decided, style)]
+        for number, each in enumerate(self.decided, 1):
+            why = f"{each.claim.name}: {each.finding.text}. {each.finding.why}"
+            lines = [fill(why, first=f"{number:>2}. ", rest="    ")]
+            lines += [f"      {command}" for command in each.finding.commands]
+            parts.append("\n".join(lines))
+        return "\n\n".join(parts)
 
 
-def as_text(decided: Sequence[Decided], style: str) -> str:
-    """A table of verdicts, then why, and the commands that show it."""
-    parts = [_table(decided, style)]
-    for number, each in enumerate(decided, 1):
-        lines = [
-            fill(f"{each.claim.name}: {each.finding.text}. {each.finding.why}", first=f"{number:>2}. ", rest="    ")
-        ]
-        lines += [f"      {command}" for command in each.finding.commands]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
-
-
-def as_markdown(decided: Sequence[Decided]) -> str:
-    """The same as a page (``docs/thread.md``)."""
+def _page(decided: Sequence[Decided]) -> str:
     lines = [
         "# The thread of January 2011, claim by claim",
         "",

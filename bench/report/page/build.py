@@ -22,13 +22,25 @@ from bench.explain.explanation import Row
 from bench.replay.parameters import Parameters
 from bench.report import charts
 from bench.report.checks import verdict
-from bench.report.comparisons import sentences
+from bench.report.comparisons import CompareReport, sentences
 from bench.report.costs import cycles, memory, number, share
 from bench.report.provenance import command_line, commit, installed
 from bench.report.tradeoff import PARTS, frontier, points
 from bench.traces.trace import Trace
 
 _WORDS = {"ok": "ok", "wrong": "\u2717 wrong", "absent": "\u2013"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class PageReport(CompareReport):
+    """A comparison as a page for a browser, with all that makes it again."""
+
+    trace: Trace
+    parameters: Parameters
+
+    def text(self, style: str) -> str:
+        """The whole file."""
+        return as_page(self.comparisons, self.trace, self.parameters)
 
 
 def as_page(comparisons: Sequence[Comparison], trace: Trace, parameters: Parameters) -> str:

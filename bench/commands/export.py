@@ -1,0 +1,65 @@
+"""``staleline export``: what other tools read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.names import host_translator_pairs, names_in, one_of, strategies_named
+from bench.commands.options import Hosts, Translators
+from bench.commands.output import print_text
+from bench.support.errors import InputError
+
+
+def export(
+    strategy: Annotated[list[str], typer.Argument(help="Strategies.", metavar="STRATEGY")],
+    litmus: Annotated[
+        Path,
+        typer.Option("--litmus", help="Write litmus tests for herd7 and litmus7 to this folder.", metavar="FOLDER"),
+    ],
+    host: Hosts = None,
+    translator: Translators = None,
+    scenario: Annotated[
+        list[str] | None,
+        typer.Option("--scenario", help="system, user, user-both; default: all three.", metavar="NAME,..."),
+    ] = None,
+) -> None:
+    """Write what other tools read: a litmus test of each strategy, translator and scenario.
+
+    Prints the files. What cannot be said in a litmus test is named on stderr; if nothing can, the exit status is 2.
+
+    \b
+    Example: staleline export unfixed,idempotent --litmus .
+    """
+    from bench.check.export import SCENARIOS, as_litmus
+    from bench.support.files import refuse_unwritable, replacing
+
+    if not litmus.is_dir():
+        raise InputError("is no folder", file=str(litmus), expected="a folder to write litmus tests in")
+    strategies = strategies_named(names_in(strategy))
+    names = [one_of("--scenario", name, SCENARIOS) for name in names_in(scenario)] or list(SCENARIOS)
+    backends = {one.full_name: one for _, one in host_translator_pairs(host, None, translator, False)}
+    files: dict[Path, str] = {}
+    refused: list[InputError] = []
+    for one in strategies:
+        for full_name, backend in backends.items():
+            for name in names:
+                try:
+                    text = as_litmus(one, backend, name)
+                except InputError as error:
+                    refused.append(error)
+                else:
+                    files[litmus / f"{one.name}.{name}.{full_name}.litmus"] = text
+    if not files:
+        raise refused[0]
+    for reason in refused:
+        print(f"staleline: n/a: {reason}", file=sys.stderr)
+    for file in files:
+        refuse_unwritable(file)
+    for file, text in files.items():
+        with replacing(file) as stream:
+            stream.write(text.encode())
+    print_text("\n".join(map(str, files)))
