@@ -82,10 +82,10 @@ def scenario(
     if name not in SUMMARIES:
         raise InputError(f"no scenario {name!r}", expected=f"one of {', '.join(SUMMARIES)}")
     for option, value, least, most in (
-        ("--cores", cores, 2, MOST_CORES),
-        ("--tbs", tbs, 1, MOST_TBS),
-        ("--retranslations", retranslations, 1, MOST_ROUNDS),
-        ("--flushes", flushes, 0, MOST_ROUNDS),
+        ("`cores`", cores, 2, MOST_CORES),
+        ("`tbs`", tbs, 1, MOST_TBS),
+        ("`retranslations`", retranslations, 1, MOST_ROUNDS),
+        ("`flushes`", flushes, 0, MOST_ROUNDS),
     ):
         if not least <= value <= most:
             expected = f"at least {least}" if value < least else f"at most {most}"

@@ -186,6 +186,6 @@ def test_architectures_are_checked_and_listed_and_nothing_else(staleline: Stalel
     assert (
         "--follow on an architecture"
         in staleline(
-            "check", "unfixed", "--host", "armv8", "--translator", "arm", "--scenario", "user", "--follow", "thread"
+            "explain", "unfixed", "--host", "armv8", "--translator", "arm", "--scenario", "user", "--follow", "thread"
         ).err
     )

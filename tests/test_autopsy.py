@@ -170,7 +170,7 @@ def test_what_is_followed_ends_as_what_is_executed() -> None:
 def test_core_and_debugger_disagree_exactly_where_the_counterexample_says(
     host: str, scenario: str, differs: bool, staleline: Staleline
 ) -> None:
-    ran = staleline("check", "unfixed", "--host", host, "--scenario", scenario, "--autopsy", "--format", "json")
+    ran = staleline("explain", "unfixed", "--host", host, "--scenario", scenario, "--autopsy", "--format", "json")
     (result,) = json.loads(ran.out)["results"]
     lines = [line for line in result["autopsy"]["lines"] if line["differs"]]
     assert [line["offset"] for line in lines] == ([result["watched"]["offset"]] if differs else [])
@@ -179,7 +179,7 @@ def test_core_and_debugger_disagree_exactly_where_the_counterexample_says(
 
 
 def test_the_autopsy_shows_both_listings_and_marks_the_line(staleline: Staleline) -> None:
-    out = staleline("check", "unfixed", "--scenario", "system", "--start", "fault", "--autopsy").out
+    out = staleline("explain", "unfixed", "--scenario", "system", "--start", "fault", "--autopsy").out
     (marked,) = (line for line in out.splitlines() if line.startswith("->"))
     assert marked.split(maxsplit=1)[1].split() == [
         "TB+32",
@@ -198,12 +198,12 @@ def test_a_missing_unicorn_and_a_processor_that_it_does_not_have_are_one_line(
     monkeypatch: pytest.MonkeyPatch, staleline: Staleline
 ) -> None:
     ran = staleline(
-        "check", "unfixed", "--host", "ppc-g5", "--translator", "ppc64", "--scenario", "system", "--autopsy"
+        "explain", "unfixed", "--host", "ppc-g5", "--translator", "ppc64", "--scenario", "system", "--autopsy"
     )
     assert (ran.status, ran.out) == (2, "")
     assert ran.err.startswith("staleline: --autopsy: no emulator for ppc64, which ppc64@2010 emits; expected")
     monkeypatch.setitem(sys.modules, "unicorn", None)
-    ran = staleline("check", "unfixed", "--scenario", "system", "--autopsy")
+    ran = staleline("explain", "unfixed", "--scenario", "system", "--autopsy")
     assert (ran.status, ran.out) == (2, "")
     assert ran.err == "staleline: --autopsy: Unicorn is not installed; expected pip install 'staleline[autopsy]'\n"
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.compare.baseline import Cost, Kept, Row, differences
-from bench.report.baselines import as_text
+from bench.report.baselines import Since
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[1] / "docs" / "staleline.schema.json").read_text("utf-8"))
 
@@ -87,7 +87,7 @@ def test_a_run_is_kept_and_compared_with(
 def test_what_changed_is_told_worst_first() -> None:
     kept = Kept(1, "0.1", "abc", "staleline compare", (row(), row(strategy="old"), row(50, strategy="cheap")))
     now = (row(system="fails"), row(25, strategy="cheap"))
-    text = as_text(kept, "first", differences(kept.results, now), "simple")
+    text = Since(kept, "first", differences(kept.results, now)).text("simple")
     assert text.startswith("Against first (version 0.1, commit abc: staleline compare):")
     lines = text.splitlines()
     order = [line.split()[0] for line in lines if line.startswith(("worse", "gone", "better"))]

@@ -234,6 +234,11 @@ def test_bad_usage(line: str, words: str, staleline: Staleline) -> None:
         ("risk --per-operation drop=nan", "--per-operation drop: 'nan'; expected a probability, 0 .. 1"),
         ("risk --per-operation drop=1 --rate 3", "--per-operation: what is given per operation has no range, rate"),
         ("risk --simulate 100", "--simulate: 100, seed 0; expected 2 .. 100,000,000 courses"),
+        ("risk --seed 3", "--seed: does nothing by itself; expected --simulate"),
+        ("risk good.trace --per-operation drop=1", "TRACE: does nothing with --per-operation"),
+        ("compare --tolerance 1.5", "--tolerance: does nothing by itself; expected --against"),
+        ("check mine.toml --hazard lasting", "--hazard: does nothing for a protocol; expected --host"),
+        ("explain", "Missing argument 'STRATEGY'"),
         ("risk --plot t.svg", "--plot: no sensitivity to draw; expected --sensitivity"),
         ("risk --sensitivity --plot t.bmp", "--plot: 't.bmp'; expected a name that ends in .svg, .png, .pdf"),
         ("risk --rate 0", "--rate: 0; expected retranslations per second"),
@@ -347,7 +352,7 @@ def test_strategies_that_can_be_neither_compared_nor_replayed(name: str, staleli
     ],
 )
 def test_event_files(file: str, words: str, staleline: Staleline) -> None:
-    assert_refused(staleline("check", "unfixed", "--scenario", "user", "--follow", file), words)
+    assert_refused(staleline("explain", "unfixed", "--scenario", "user", "--follow", file), words)
 
 
 @pytest.mark.parametrize(

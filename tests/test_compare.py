@@ -18,7 +18,7 @@ from bench.compare.comparison import Comparison, _ranked, compare
 from bench.hosts import load_host
 from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
-from bench.report.comparisons import compared_text
+from bench.report.comparisons import CompareReport
 from bench.report.costs import cycles, memory, number
 from bench.scenarios import scenario_names
 from bench.traces.model import measured, model_trace, varied
@@ -106,7 +106,7 @@ def test_a_search_that_was_cut_short_is_not_right(trace: Trace) -> None:
 def test_what_was_not_checked_is_not_said(trace: Trace) -> None:
     found = [registry.find("unfixed"), registry.find("idempotent")]
     host, translator = load_host("cortex-a9"), load_translator("arm")
-    text = compared_text([compare(trace, host, translator, found, ["user"], Options(), Parameters())], "simple")
+    text = CompareReport([compare(trace, host, translator, found, ["user"], Options(), Parameters())]).text("simple")
     assert "idempotent holds in user." in text
     assert "unfixed fails." in text
     assert "one thread" not in text
@@ -127,7 +127,7 @@ def test_the_lasting_hazard_is_cured_by_the_global_lock(cortex_a9: Comparison) -
 
 
 def test_the_table_marks_wrong_ones_and_says_what_it_shows(cortex_a9: Comparison) -> None:
-    text = compared_text([cortex_a9], "simple")
+    text = CompareReport([cortex_a9]).text("simple")
     assert re.search(r"^wrong +unfixed +FAILS", text, re.MULTILINE)
     assert "flush-on-retranslation holds while one thread executes (system and migrate), and not beyond." in " ".join(
         text.split()

@@ -15,7 +15,7 @@ from bench.explain.explanation import Explanation, Row
 from bench.explain.follow import load_events
 from bench.hosts import load_host, load_target
 from bench.machine import Kind, Transition
-from bench.report.checks import as_text
+from bench.report.checks import CheckReport
 from bench.translators.registry import load_translator
 from strategies import registry
 from strategies.operations import (
@@ -405,10 +405,10 @@ def test_adjacent_steps_with_one_label_are_one_row_on_an_architecture_too() -> N
 
 
 def test_the_caption_names_the_block_where_there_are_several() -> None:
-    two = as_text([cell("unfixed", "system", tbs=2)], "simple")
+    two = CheckReport([cell("unfixed", "system", tbs=2)]).text("simple")
     assert "The caches as they hold TB 1+32, beq #0x1000034:" in two
     assert "branch is written with a temporary target, TB 1" in two
-    assert "The caches as they hold TB+32, beq #0x1000034:" in as_text([cell("unfixed", "system")], "simple")
+    assert "The caches as they hold TB+32, beq #0x1000034:" in CheckReport([cell("unfixed", "system")]).text("simple")
 
 
 def test_the_block_is_named_once_where_the_branch_is_named_too() -> None:

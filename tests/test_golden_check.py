@@ -16,10 +16,11 @@ import pytest
 from conftest import Pinned
 
 from bench.check.cell import Checked, Options, check
+from bench.check.command import command
 from bench.commands.application import main
 from bench.explain.follow import load_events
 from bench.hosts import load_host
-from bench.report.checks import as_objects, as_text, command
+from bench.report.checks import CheckReport
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 from strategies import registry
@@ -80,7 +81,7 @@ def case(
 
 def answer(found: Checked) -> dict[str, Any]:
     """A cell as JSON has it."""
-    (result,) = as_objects([found])["results"]
+    (result,) = CheckReport([found]).document()["results"]
     assert isinstance(result, dict)
     return result
 
@@ -177,15 +178,16 @@ def test_on_z10_the_last_event_cannot_happen_and_the_text_says_so() -> None:
     assert [event["event"] for event in followed["events"]] == SEQUENCE
     assert [event["row"] is not None for event in followed["events"]] == [True] * 5 + [False]
     assert (followed["found"], followed["complete"]) == (False, True)
-    assert "event 6: T2 holds wrong               not reached" in as_text([found], "simple")
-    assert "Event 6 of 6 (T2 holds wrong) cannot happen after the events before it" in as_text([found], "simple")
+    text = CheckReport([found]).text("simple")
+    assert "event 6: T2 holds wrong               not reached" in text
+    assert "Event 6 of 6 (T2 holds wrong) cannot happen after the events before it" in text
 
 
 def test_a_search_for_events_that_is_cut_short_does_not_say_cannot() -> None:
     found = case("user", "z10", translator="s390x", follow="thread", max_states=200)
     assert found.followed is not None
     assert not found.followed.complete
-    assert "was not found before the limit" in as_text([found], "simple")
+    assert "was not found before the limit" in CheckReport([found]).text("simple")
 
 
 def test_a_right_strategy_has_no_such_sequence() -> None:
@@ -231,12 +233,12 @@ TEXTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_the_text_is_pinned(name: str, pinned: Pinned) -> None:
-    pinned.compare(f"{name}.txt", as_text([case(**TEXTS[name])], "simple") + "\n")
+    pinned.compare(f"{name}.txt", CheckReport([case(**TEXTS[name])]).text("simple") + "\n")
 
 
 def test_several_cells_are_pinned(pinned: Pinned) -> None:
     some = [case(name, host) for host in ("cortex-a9", "arm926") for name in ("system", "migrate")]
-    pinned.compare("several.txt", as_text(some, "simple") + "\n")
+    pinned.compare("several.txt", CheckReport(some).text("simple") + "\n")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
@@ -254,7 +256,7 @@ def test_the_command_under_a_failing_verdict_shows_it_again(
     program, *words = command(found).split()
     assert program == "staleline"
     assert run(monkeypatch, *words) == 1
-    assert capsys.readouterr().out == as_text([found], "simple") + "\n"
+    assert capsys.readouterr().out == CheckReport([found]).text("simple") + "\n"
 
 
 # --- files of events ---
@@ -275,7 +277,7 @@ def test_a_bad_event_is_refused_with_file_and_line(
 ) -> None:
     path = tmp_path / "my.events"
     path.write_text(f"T1 faults  # a comment\n{line}\n")
-    assert run(monkeypatch, "check", "unfixed", "--scenario", "user", "--follow", str(path)) == 2
+    assert run(monkeypatch, "explain", "unfixed", "--scenario", "user", "--follow", str(path)) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"staleline: {path}: {BAD_EVENTS[line]}")

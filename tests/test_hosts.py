@@ -271,7 +271,7 @@ def test_set_changes_one_value_and_says_so(setting: str, path: str, value: objec
     assert type(here) is type(value)
     prefix = {"write_allocate": "write_", "replacement": "replacement_", "clock_ghz": "clock_"}.get(path.split(".")[-1])
     assert above[f"{prefix or ''}tag"] == "assumed"
-    assert above[f"{prefix or ''}source"] == ("--set",)
+    assert above[f"{prefix or ''}source"] == ("set by the user",)
 
 
 def test_set_leaves_the_rest_as_it_was() -> None:
@@ -314,15 +314,15 @@ def test_settings_have_to_make_sense_only_together() -> None:
         ("cpi=-1", "costs.cpi.value: found '-1'"),
         ("cpi.low=2", "costs.cpi: found low 2.0, value 1.0, high 1.5; expected low <= value <= high"),
         ("checks_pipeline=true", "coherence: found fetches_ahead and checks_pipeline"),
-        ("write_allocate", "--set: found 'write_allocate'; expected key=value"),
-        ("=1", "--set: found '=1'; expected key=value"),
-        ("cores=", "--set: found 'cores='; expected key=value"),
+        ("write_allocate", "`settings`: found 'write_allocate'; expected key=value"),
+        ("=1", "`settings`: found '=1'; expected key=value"),
+        ("cores=", "`settings`: found 'cores='; expected key=value"),
     ],
 )
 def test_a_bad_setting_is_one_line(setting: str, words: str) -> None:
     text = complaint("cortex-a9", setting)
     assert words in text
-    assert text.startswith("--set")
+    assert text.startswith("`settings`")
 
 
 @pytest.mark.parametrize(

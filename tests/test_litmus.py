@@ -370,23 +370,29 @@ def test_an_exported_retranslation_has_the_verdict_of_the_check(name: str, trans
 
 
 def test_what_a_litmus_test_cannot_say_is_named(tmp_path: Path, staleline: Staleline) -> None:
-    ran = staleline(
-        "check",
-        "unfixed,global-lock",
-        "--host",
-        "armv8",
-        "--translator",
-        "arm",
-        "--scenario",
-        "system,migrate",
-        "--litmus",
-        str(tmp_path),
+    words = ["--translator", "arm", "--scenario", "system", "--litmus", str(tmp_path)]
+    ran = staleline("export", "unfixed,global-lock", *words)
+    file = tmp_path / "unfixed.system.arm@2010.litmus"
+    assert [*tmp_path.iterdir()] == [file]
+    reason = (
+        "AcquireLock of global-lock; expected stores, loads, maintenance and barriers, which is all that a litmus "
+        "test has\n"
     )
-    assert [file.name for file in tmp_path.iterdir()] == ["unfixed.system.arm@2010.litmus"]
-    assert ran.err.splitlines() == [
-        "staleline: n/a: --litmus: scenario migrate; expected one of system, user, user-both",
-        "staleline: n/a: --litmus: AcquireLock of global-lock; expected stores, loads, maintenance and barriers, "
-        "which is all that a litmus test has",
-        "staleline: n/a: --litmus: scenario migrate; expected one of system, user, user-both",
-    ]
-    assert "is no folder" in staleline("check", "unfixed", "--litmus", str(tmp_path / "none")).err
+    assert (ran.status, ran.out, ran.err) == (0, f"{file}\n", f"staleline: n/a: {reason}")
+    ran = staleline("export", "global-lock", *words)
+    assert (ran.status, ran.out, ran.err) == (2, "", f"staleline: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--litmus none", "none: is no folder"),
+        ("--litmus . --scenario migrate", "--scenario: 'migrate'; expected system or user or user-both"),
+        ("--litmus . --host arm926 --translator arm", "--host: does nothing with --translator"),
+        ("", "Missing option '--litmus'"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(words: str, message: str, staleline: Staleline) -> None:
+    ran = staleline("export", "unfixed", *words.split())
+    assert (ran.status, ran.out) == (2, "")
+    assert message in ran.err

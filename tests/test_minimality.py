@@ -74,10 +74,10 @@ def test_the_weakest_hosts_are_what_they_are_said_to_be(name: str) -> None:
 
 
 def test_the_command(staleline: Staleline) -> None:
-    line = ["needs", "flush-on-retranslation", "--scenario", "system"]
+    line = ["minimality", "flush-on-retranslation", "--scenario", "system"]
     ran = staleline(*line)
     assert (ran.status, ran.err) == (0, "")
     assert "Flush in publish" in ran.out
     assert "all of them" in ran.out
     jsonschema.validate(json.loads(staleline(*line, "--format", "json").out), SCHEMA)
-    assert staleline("needs", "--host", "armv8").status == 2
+    assert staleline("minimality", "--host", "armv8").status == 2

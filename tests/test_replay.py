@@ -604,7 +604,7 @@ def test_a_number_of_vcpus_that_cannot_be_is_refused(vcpus: int) -> None:
 @pytest.mark.parametrize("setting", ["contended_share=1.01", "translator_code_lines=1.5", "seed=-1", "lookup=1e13"])
 def test_a_parameter_out_of_range_is_refused(setting: str) -> None:
     name, _, text = setting.partition("=")
-    with pytest.raises(InputError, match=rf"--parameter {name}: '{text}'; expected an? (number|integer), 0 \.\. "):
+    with pytest.raises(InputError, match=rf"`parameter` {name}: '{text}'; expected an? (number|integer), 0 \.\. "):
         Parameters().varied([setting])
     assert Parameters().varied(["contended_share=1"]).contended_share.high == 1
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import jsonschema
 import pytest
 from conftest import Staleline
 
@@ -13,6 +17,7 @@ from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 from strategies import registry
 
+SCHEMA = json.loads((Path(__file__).resolve().parents[1] / "docs" / "staleline.schema.json").read_text("utf-8"))
 ARM = load_translator("arm@2010")
 
 
@@ -66,18 +71,35 @@ def test_what_holds_has_no_schedule() -> None:
 
 
 def test_the_command(staleline: Staleline) -> None:
-    ran = staleline("check", "unfixed", "--scenario", "system", "--against", "idempotent,side-table")
+    words = ["explain", "unfixed", "--scenario", "system", "--against", "idempotent,side-table"]
+    ran = staleline(*words)
     assert (ran.status, ran.err) == (1, "")
     assert ran.out.startswith("The same environment schedule, system on cortex-a9 with arm@2010:")
     assert "idempotent survives: nothing that could be evicted or fetched was ever wrong." in ran.out
     assert "temporary" not in ran.out.split("idempotent", 1)[0]
-    for words, message in (
-        (["idempotent", "--scenario", "system", "--against", "unfixed"], "--against: nothing that fails"),
-        (
-            ["unfixed", "--scenario", "system", "--against", "unfixed", "--format", "json"],
-            "expected a format of tables",
-        ),
-    ):
-        ran = staleline("check", *words)
-        assert (ran.status, ran.out) == (2, "")
-        assert message in ran.err
+    document = json.loads(staleline(*words, "--format", "json").out)
+    jsonschema.validate(document, SCHEMA)
+    (schedule,) = document["schedules"]
+    assert [(one["strategy"], one["survives"]) for one in schedule["against"]] == [
+        ("idempotent", True),
+        ("side-table", True),
+    ]
+    assert {len(one["beside"]) for one in schedule["against"]} == {len(schedule["counterexample"]) + 1}
+    assert staleline(*words, "--format", "csv").out.splitlines()[1:] == [
+        "unfixed,cortex-a9,arm@2010,system,idempotent,true",
+        "unfixed,cortex-a9,arm@2010,system,side-table,true",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("idempotent --against unfixed", "--against: nothing that fails"),
+        ("unfixed --against unfixed --autopsy", "--autopsy: does nothing with --against; expected one of them"),
+        ("unfixed --against unfixed --follow thread", "--follow: does nothing with --against; expected one of them"),
+    ],
+)
+def test_what_has_no_schedule_is_refused(words: str, message: str, staleline: Staleline) -> None:
+    ran = staleline("explain", *words.split(), "--scenario", "system")
+    assert (ran.status, ran.out) == (2, "")
+    assert message in ran.err

@@ -807,7 +807,7 @@ def test_adding_a_strategy_touches_one_place(tmp_path: Path, monkeypatch: pytest
     registry.shipped.cache_clear()
     try:
         assert registry.find("mine-too").summary == "Found by being there."
-        assert "Found by being there." in catalogue.as_text(catalogue.catalogue(), "simple")
+        assert "Found by being there." in catalogue.CatalogueReport(catalogue.catalogue()).text("simple")
         assert checked(registry.find("mine-too")).verdict == "holds"
     finally:
         registry.shipped.cache_clear()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Staleline
 
-from bench.report.threads import as_markdown
+from bench.report.threads import ThreadReport
 from bench.thread.claims import CLAIMS
 from bench.thread.findings import decide, find, find_claims
 from bench.thread.lab import Lab
@@ -66,7 +66,7 @@ def test_every_claim_is_decided_as_its_history_has_it(name: str, lab: Lab) -> No
 def test_the_page_is_up_to_date(lab: Lab) -> None:
     """``make docs`` writes it anew."""
     found = decide(find_claims([]), lab)
-    assert PAGE.read_text(encoding="utf-8") == as_markdown(found) + "\n"
+    assert PAGE.read_text(encoding="utf-8") == ThreadReport(found).text("page") + "\n"
     (rate,) = (one.finding for one in found if one.claim.name == LONG)
     assert rate.text == VERDICTS[LONG]
     assert rate.commands

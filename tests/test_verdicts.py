@@ -14,7 +14,7 @@ from bench.check.cell import Checked, Options, check
 from bench.hosts import host_names, load_host
 from bench.machine import Kind
 from bench.program.compiler import Compiler, _Idle
-from bench.report.checks import as_text, verdict
+from bench.report.checks import CheckReport, verdict
 from bench.scenarios import scenario, scenario_names
 from bench.search.question import Question
 from bench.search.search import search
@@ -241,12 +241,12 @@ def test_every_host_is_in_the_matrix_and_every_pinned_section_is_checked(pinned:
 @pytest.mark.parametrize("where", [where for where in MATRIX if where.split()[0] in WHAT_IF and "arm@" in where])
 def test_a_translator_that_never_ran_there_needs_what_if_and_says_so(where: str) -> None:
     host, translator = where.split()
-    with pytest.raises(InputError, match=f"translator {translator} .* which {host} does not run.*--what-if"):
+    with pytest.raises(InputError, match=f"translator {translator} .* which {host} does not run.*`what_if`"):
         cell("unfixed", "system", host, translator)
     found = cell("unfixed", "system", host, translator, what_if=True)
     assert found.what_if
     assert verdict(found) == "fails, what if"
-    assert f"Hypothetical: {host} does not run what {translator} emits." in as_text([found], "simple")
+    assert f"Hypothetical: {host} does not run what {translator} emits." in CheckReport([found]).text("simple")
 
 
 # --- why: one feature of a host at a time ---
@@ -617,10 +617,10 @@ def test_more_cores_than_the_host_has_are_shared() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("cores", 1, "--cores: 1; expected at least 2"),
-        ("tbs", 0, "--tbs: 0; expected at least 1"),
-        ("retranslations", 0, "--retranslations: 0; expected at least 1"),
-        ("flushes", -1, "--flushes: -1; expected at least 0"),
+        ("cores", 1, "`cores`: 1; expected at least 2"),
+        ("tbs", 0, "`tbs`: 0; expected at least 1"),
+        ("retranslations", 0, "`retranslations`: 0; expected at least 1"),
+        ("flushes", -1, "`flushes`: -1; expected at least 0"),
     ],
 )
 def test_an_impossible_scale_is_refused(option: str, value: int, message: str) -> None:

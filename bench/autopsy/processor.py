@@ -60,14 +60,14 @@ class Processor:
         if not executable(translator):
             raise InputError(
                 f"no emulator for {translator.isa}, which {translator.full_name} emits",
-                place="--autopsy",
+                place="`autopsy`",
                 expected=f"a translator for one of {', '.join(_KINDS)}",
             )
         try:
             unicorn = importlib.import_module("unicorn")
         except ImportError:
             raise InputError(
-                "Unicorn is not installed", place="--autopsy", expected="pip install 'staleline[autopsy]'"
+                "Unicorn is not installed", place="`autopsy`", expected="pip install 'staleline[autopsy]'"
             ) from None
         architecture = _KINDS[translator.isa][0].lower()
         return cls(translator.isa, unicorn, importlib.import_module(f"unicorn.{architecture}_const"))

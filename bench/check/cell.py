@@ -104,7 +104,7 @@ def refuse_hypothetical(translator: Translator, host: Target, what_if: bool) -> 
     if hypothetical(translator, host) and not what_if:
         raise InputError(
             f"translator {translator.full_name} emits {translator.isa}, which {host.name} does not run",
-            expected=f"a translator for {' or '.join(host.isa)}, or --what-if for a hypothetical result",
+            expected=f"a translator for {' or '.join(host.isa)}, or `what_if` for a hypothetical result",
         )
 
 
@@ -168,7 +168,7 @@ def check(
     )
     followed = None
     if options.follow and isinstance(host, Architecture):
-        raise InputError("--follow on an architecture", expected="a host, whose steps the events are")
+        raise InputError("`follow` on an architecture", expected="a host, whose steps the events are")
     if options.follow:
         compiler = build(concerned_by(build(None), options.hazard))
         followed = follow(compiler.model, options.follow, max_states=options.max_states)

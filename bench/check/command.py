@@ -11,7 +11,8 @@ def command(result: Checked) -> str:
     """The command that shows this cell again."""
     options, plain = result.options, Options()
     host = result.host.file or result.host.name
-    words = ["staleline", "check", result.reference, "--host", host, "--translator", result.translator]
+    verb = "explain" if options.follow_source or options.autopsy else "check"
+    words = ["staleline", verb, result.reference, "--host", host, "--translator", result.translator]
     words += ["--scenario", result.scenario]
     for name in (
         "hazard",

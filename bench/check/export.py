@@ -43,7 +43,7 @@ def as_litmus(strategy: Strategy, translator: Translator, name: str) -> str:
     strategy, that a litmus test does not have: locks, and interrupts to other cores.
     """
     if name not in SCENARIOS:
-        raise InputError(f"scenario {name}", place="--litmus", expected=f"one of {', '.join(SCENARIOS)}")
+        raise InputError(f"scenario {name}", expected=f"one of {', '.join(SCENARIOS)}")
     lines = tuple(_lines(strategy, translator, load_host("cortex-a72")))
     retranslators = 2 if name == "user-both" else 1
     columns = [[*lines] for _ in range(retranslators)]
@@ -122,7 +122,6 @@ def _instructions(model: Model, strategy: Strategy) -> Iterator[str]:
             case action:
                 raise InputError(
                     f"{type(action).__name__} of {strategy.name}",
-                    place="--litmus",
                     expected="stores, loads, maintenance and barriers, which is all that a litmus test has",
                 )
         place = step.after(result)

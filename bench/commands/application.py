@@ -58,11 +58,11 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 def main() -> None:
     """The command ``staleline``; exits with 0, 1 or 2 (see ``--help`` of the commands)."""
+    command = typer.main.get_command(app)
     try:
-        command = typer.main.get_command(app)
         code = command.main(standalone_mode=False, default_map=_defaults(command))
     except _bad_input() as error:
-        code = refuse(str(error))
+        code = refuse(_in_flags(str(error), command))
     except _UsageError as error:
         format_message: Callable[[], str] = getattr(error, "format_message", error.__str__)
         context = getattr(error, "ctx", None)
@@ -87,6 +87,18 @@ def _bad_input() -> tuple[type[Exception], ...]:
     from strategies.strategy import StrategyError
 
     return InputError, StrategyError
+
+
+def _in_flags(text: str, command: Any) -> str:
+    """The text of an error with the flag of each parameter that it names in backquotes."""
+    found = (command, *command.commands.values(), *command.commands["trace"].commands.values())
+    flags = {
+        parameter.name: max(parameter.opts, key=len)
+        for one in found
+        for parameter in one.params
+        if parameter.param_type_name == "option"
+    }
+    return re.sub(r"`(\w+)`", lambda named: flags.get(named[1], named[0]), text)
 
 
 # --- the defaults of a project ----------------------------------------------------------------------------------------

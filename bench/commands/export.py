@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.names import host_translator_pairs, names_in, one_of, strategies_named
-from bench.commands.options import Hosts, Translators
+from bench.commands.names import hosts_named, names_in, one_of, strategies_named, translators_for
+from bench.commands.options import Hosts, Translators, refuse_idle
 from bench.commands.output import print_text
 from bench.support.errors import InputError
 
 
 def export(
+    context: typer.Context,
     strategy: Annotated[list[str], typer.Argument(help="Strategies.", metavar="STRATEGY")],
     litmus: Annotated[
         Path,
@@ -41,7 +42,10 @@ def export(
         raise InputError("is no folder", file=str(litmus), expected="a folder to write litmus tests in")
     strategies = strategies_named(names_in(strategy))
     names = [one_of("--scenario", name, SCENARIOS) for name in names_in(scenario)] or list(SCENARIOS)
-    backends = {one.full_name: one for _, one in host_translator_pairs(host, None, translator, False)}
+    if translator:
+        refuse_idle(context, ("host",), "with --translator", "one of them")
+    hosts = hosts_named(host, None, architectures=True)
+    backends = {one.full_name: one for found in hosts for one in translators_for(translator, found, False)}
     files: dict[Path, str] = {}
     refused: list[InputError] = []
     for one in strategies:

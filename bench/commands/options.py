@@ -87,9 +87,11 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write there
 
 
 def given(context: typer.Context) -> dict[str, str]:
-    """The parameters that were given on the command line, each with its flag if it is an option."""
+    """The parameters that were given on the command line, each with its flag, or in capitals."""
     return {
-        parameter.name: max(parameter.opts, key=len) if parameter.param_type_name == "option" else str(parameter.name)
+        parameter.name: max(parameter.opts, key=len)
+        if parameter.param_type_name == "option"
+        else parameter.name.upper()
         for parameter in context.command.params
         if parameter.name is not None and _is_given(context, parameter.name)
     }

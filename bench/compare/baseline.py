@@ -96,7 +96,7 @@ def _verdict_change(before: str, now: str) -> Change:
 def path_of(name: str) -> Path:
     """Where a run of that name is kept.  Raises ``InputError`` for what cannot be a name."""
     if not _NAME.fullmatch(name):
-        raise InputError(repr(name), place="--save", expected="a name of letters, digits and -_.+@")
+        raise InputError(repr(name), place="`save`", expected="a name of letters, digits and -_.+@")
     return FOLDER / f"{name}.json"
 
 
@@ -126,19 +126,19 @@ def load(name: str) -> Kept:
             known = sorted(file.stem for file in FOLDER.glob("*.json"))
             raise InputError(
                 f"no run {name!r}",
-                place="--against",
+                place="`against`",
                 expected=f"a file, or one of {', '.join(known)}"
                 if known
-                else "a file, or a run that was kept with --save",
+                else "a file, or a run that was kept with `save`",
             )
     try:
         data = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else b""
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=name, expected="a run kept with --save") from None
+        raise InputError(f"cannot be read: {error.strerror}", file=name, expected="a run kept with `save`") from None
     try:
         found = msgspec.json.decode(data, type=Kept)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{error}", file=str(path), expected="a run kept with --save") from None
+        raise InputError(f"{error}", file=str(path), expected="a run kept with `save`") from None
     if found.schema != 1:
         raise InputError(f"schema {found.schema}", file=str(path), place="schema", expected="1")
     return found

@@ -109,13 +109,13 @@ def _derive(host: Host, settings: Sequence[str]) -> Host:
     for setting in settings:
         key, _, text = (part.strip() for part in setting.partition("="))
         if not (key and text):
-            raise InputError(f"found {show(setting)}", file="--set", expected="key=value")
-        path = _resolve(key, list(_settable(tree, ())), f"--set {setting}")
+            raise InputError(f"found {show(setting)}", file="`settings`", expected="key=value")
+        path = _resolve(key, list(_settable(tree, ())), f"`settings` {setting}")
         _set(tree, path.split("."), text)
         derived.append(f"{path}={text}")
     tree["derived"] = derived
     # Not strict: the strings are converted to the types of their fields.
-    return _convert(tree, " ".join(f"--set {setting}" for setting in settings), strict=False)
+    return _convert(tree, " ".join(f"`settings` {setting}" for setting in settings), strict=False)
 
 
 def _set(tree: dict[str, Any], path: Sequence[str], text: str) -> None:
@@ -131,7 +131,7 @@ def _set(tree: dict[str, Any], path: Sequence[str], text: str) -> None:
         tree[last] = text
         prefix = _TAGGED_APART.get(last, "")
     tree[f"{prefix}tag"] = "assumed"
-    tree[f"{prefix}source"] = ["--set"]
+    tree[f"{prefix}source"] = ["set by the user"]
 
 
 def _settable(tree: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:

@@ -120,7 +120,7 @@ RISC-V: what a hart has stored is what its ``fence.i`` makes its fetches see; th
 def armv8(name: str) -> Rules:
     """The rules of that name.  Raises ``InputError`` for another."""
     if name not in ARMV8:
-        raise InputError(f"{name!r}", place="--host", expected=f"one of {', '.join(ARMV8)}")
+        raise InputError(f"{name!r}", place="`host`", expected=f"one of {', '.join(ARMV8)}")
     return ARMV8[name]
 
 

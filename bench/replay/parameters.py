@@ -145,7 +145,7 @@ class Parameters:
 
     def __post_init__(self) -> None:
         if self.vcpus is not None and not 1 <= self.vcpus <= 1024:
-            raise InputError(str(self.vcpus), place="--vcpus", expected="1 to 1024")
+            raise InputError(str(self.vcpus), place="`vcpus`", expected="1 to 1024")
         for name, quantity in self.quantities.items():
             _refuse_outside(name, quantity.value)
         _refuse_outside("seed", self.seed)
@@ -177,7 +177,7 @@ class Parameters:
             name, _, text = setting.partition("=")
             if name != "seed" and name not in self.quantities:
                 known = ", ".join((*self.quantities, "seed"))
-                raise InputError(repr(name), place="--parameter", expected=f"one of {known}")
+                raise InputError(repr(name), place="`parameter`", expected=f"one of {known}")
             most = _MOST.get(name, _MOST_CYCLES)
             if name == "seed":
                 changes[name] = int(parsed(name, text, most, whole=True))

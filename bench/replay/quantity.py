@@ -44,7 +44,7 @@ class Quantity:
             low=value,
             high=value,
             tag="assumed",
-            source=("--parameter",),
+            source=("set by the user",),
         )
 
 
@@ -56,5 +56,5 @@ def parsed(name: str, text: str, most: float, *, whole: bool = False) -> float:
             raise ValueError(text)
     except ValueError as error:
         kind = "an integer" if whole else "a number"
-        raise InputError(repr(text), place=f"--parameter {name}", expected=f"{kind}, 0 .. {most}") from error
+        raise InputError(repr(text), place=f"`parameter` {name}", expected=f"{kind}, 0 .. {most}") from error
     return value

@@ -15,7 +15,7 @@ SLICE_END = "slice_end"
 NAMES = (*(kind.name.lower() for kind in RANDOM_KINDS), SLICE_END)
 """What can be given: the kinds of ``Cause``, and that a time slice ends before an operation."""
 
-OPTION = "--per-operation"
+OPTION = "`per_operation`"
 
 
 @dataclass(frozen=True, slots=True)

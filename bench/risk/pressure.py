@@ -96,11 +96,11 @@ class Pressure:
         for setting in settings:
             name, _, text = setting.partition("=")
             if name not in self.quantities:
-                raise InputError(repr(name), place="--parameter", expected=f"one of {', '.join(self.quantities)}")
+                raise InputError(repr(name), place="`parameter`", expected=f"one of {', '.join(self.quantities)}")
             changes[name] = self.quantities[name].given(name, text, _MOST.get(name, 10**9))
         return Pressure({**self.quantities, **changes})
 
 
 def described() -> tuple[tuple[str, str], ...]:
-    """What ``--parameter`` can set: each name, and its default with unit, range, tag and source."""
+    """What can be varied: each name, and its default with unit, range, tag and source."""
     return tuple((name, quantity.described) for name, quantity in Pressure().quantities.items())

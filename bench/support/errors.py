@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class InputError(Exception):
-    """Bad usage or bad input; the command line prints it as one line and exits with 2."""
+    """Bad usage or bad input, which the command line prints as one line and exits with 2.
+
+    A parameter is named in backquotes, in any of the parts: `` `max_states` ``.  The command line puts the flag for it.
+    """
 
     def __init__(self, message: str, *, file: str = "", place: str = "", expected: str = "") -> None:
         self.file = file

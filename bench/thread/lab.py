@@ -41,7 +41,7 @@ class Lab:
         asked = Options(**self._limits, **options)
         found = check(registry.find(strategy), load_translator(translator), self.host(host), scenario, asked)
         if found.verdict == "bounded":
-            raise InputError(f"the search for {command(found)} was cut short", expected="a larger --max-states")
+            raise InputError(f"the search for {command(found)} was cut short", expected="a larger `max_states`")
         return found
 
     def _trace(self, name: str) -> TraceInfo:

@@ -121,7 +121,7 @@ def varied(parameters: ModelParameters, changes: Mapping[str, str]) -> ModelPara
     """
     found = msgspec.to_builtins(parameters)
     for name, text in changes.items():
-        option = f"--{name.replace('_', '-')}"
+        option = f"`{name}`"
         old = found[name]
         try:
             if isinstance(old, dict):

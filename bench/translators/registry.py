@@ -93,6 +93,6 @@ def default_translator(host: Target, *, what_if: bool) -> Translator:
                     return translator
         raise InputError(
             f"there is no translator here for {host.name} ({' or '.join(host.isa)})",
-            expected=f"--what-if for a hypothetical result (with {_SHIPPED[0].full_name}, or --translator NAME)",
+            expected=f"`what_if` for a hypothetical result (with {_SHIPPED[0].full_name}, or `translator` NAME)",
         )
     return _SHIPPED[0]
