@@ -60,7 +60,7 @@ def test_there_are_as_many_as_the_readme_says() -> None:
 
 
 @pytest.mark.parametrize("name", bug_names())
-def test_every_bug_is_convicted_and_every_fix_acquitted(name: str) -> None:
+def test_every_bug_fails_as_published_and_every_fix_holds(name: str) -> None:
     for case in load_bug(name).cases:
         assert judge(case.protocol).verdict == case.expected, case.name
         assert case.expected == "fails" or case.name != "bug"

@@ -24,7 +24,7 @@ from strategies.strategy import Strategy
 
 _FEW = 8
 """Cells that are checked sooner than another process has begun."""
-_TASTE = 100
+_WARM_UP = 100
 """States: enough for the kernels to be called."""
 
 
@@ -43,7 +43,7 @@ class Check:
         return check(self.strategy, self.translator, self.host, self.scenario, self.options, progress=progress)
 
     @property
-    def kin(self) -> tuple[str, str, str]:
+    def batch_key(self) -> tuple[str, str, str]:
         """The same for cells that have much in common; checked one after the other they take less time."""
         return registry.reference(self.strategy), self.translator.full_name, self.host.name
 
@@ -77,8 +77,10 @@ class Checking:
             # A forked process has the cells already, with strategies that only this one may know.
             fork = multiprocessing.get_context("fork")
             self._pool = ProcessPoolExecutor(workers, fork, _begin, (self.cells, fork.Lock()))
-            for _, kin in itertools.groupby(range(len(self.cells)), key=lambda number: self.cells[number].kin):
-                self._pending.append(self._pool.submit(_checked, list(kin)))
+            for _, batch_key in itertools.groupby(
+                range(len(self.cells)), key=lambda number: self.cells[number].batch_key
+            ):
+                self._pending.append(self._pool.submit(_checked, list(batch_key)))
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -123,7 +125,7 @@ def _begin(cells: tuple[Check, ...], one: Lock) -> None:
         signal.SIGINT, signal.SIG_DFL
     )  # interrupted, end without a word: the parent says what there is to say
     _cells = cells
-    first = replace(cells[0], options=replace(cells[0].options, max_states=_TASTE))
+    first = replace(cells[0], options=replace(cells[0].options, max_states=_WARM_UP))
     with one, contextlib.suppress(Exception):  # what is wrong with the cell is said when it is its turn
         first.run()
 
