@@ -80,7 +80,7 @@ class Checking:
             for _, batch_key in itertools.groupby(
                 range(len(self.cells)), key=lambda number: self.cells[number].batch_key
             ):
-                self._pending.append(self._pool.submit(_checked, list(batch_key)))
+                self._pending.append(self._pool.submit(_checked, list(batch)))
         return self
 
     def __exit__(self, *_: Any) -> None:
