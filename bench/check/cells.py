@@ -77,9 +77,7 @@ class Checking:
             # A forked process has the cells already, with strategies that only this one may know.
             fork = multiprocessing.get_context("fork")
             self._pool = ProcessPoolExecutor(workers, fork, _begin, (self.cells, fork.Lock()))
-            for _, batch_key in itertools.groupby(
-                range(len(self.cells)), key=lambda number: self.cells[number].batch_key
-            ):
+            for _, batch in itertools.groupby(range(len(self.cells)), key=lambda number: self.cells[number].batch_key):
                 self._pending.append(self._pool.submit(_checked, list(batch)))
         return self
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from bench.commands.names import (
     accesses_in,
     guest_bits_of,
-    host_translator_pairs,
     max_states_of,
     one_of,
+    paired,
     refuse_impossible,
     scenarios_named,
+    targets_named,
     with_threads,
 )
 from bench.commands.output import progress_bar, show_states
@@ -91,7 +92,7 @@ def check_cells(
     names, by_name = scenarios_named(scenarios)
     if options.follow and not by_name:
         names = with_threads(names, max(event.thread for event in options.follow) + 1, options)
-    pairs = host_translator_pairs(hosts, settings, translators, options.what_if, architectures=True)
+    pairs = paired(targets_named(hosts, settings), hosts, translators, options.what_if)
     if by_name:
         for host, _ in pairs:
             refuse_impossible(host, names, options)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands.cells import check_cells, options_of, right
-from bench.commands.names import hosts_named, max_states_of, names_in, strategies_named
+from bench.commands.names import max_states_of, names_in, strategies_named, targets_named
 from bench.commands.options import (
     Access,
     Cores,
@@ -146,7 +146,7 @@ def _protocols(
     from bench.protocols.verification import MOST_STATES
     from bench.report.protocols import ProtocolReport
 
-    hosts = hosts_named(host, settings, architectures=True) if host or settings else []
+    hosts = targets_named(host, settings) if host or settings else []
     documents = [read_protocol(file) for file in files]
     if hosts:
         documents = [moved(document, one) for document in documents for one in hosts]

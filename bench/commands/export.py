@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.names import hosts_named, names_in, one_of, strategies_named, translators_for
+from bench.commands.names import names_in, one_of, strategies_named, targets_named, translators_for
 from bench.commands.options import Hosts, Translators, refuse_idle
 from bench.commands.output import print_text
 from bench.support.errors import InputError
@@ -44,7 +44,7 @@ def export(
     names = [one_of("--scenario", name, SCENARIOS) for name in names_in(scenario)] or list(SCENARIOS)
     if translator:
         refuse_idle(context, ("host",), "with --translator", "one of them")
-    hosts = hosts_named(host, None, architectures=True)
+    hosts = targets_named(host, None)
     backends = {one.full_name: one for found in hosts for one in translators_for(translator, found, False)}
     files: dict[Path, str] = {}
     refused: list[InputError] = []

@@ -45,10 +45,10 @@ def litmus(
     """
     from time import perf_counter
 
-    from bench.architecture.hosts import armv8
     from bench.litmus.files import kinds_in, named, text_of
     from bench.litmus.reader import read_litmus
     from bench.litmus.run import MOST_STATES, run
+    from bench.machine.architecture import armv8
     from bench.report.litmus import HERD, Judged, LitmusReport
 
     emit = emitter(format, output, own=(HERD,))

@@ -10,12 +10,13 @@ from bench.support.errors import InputError
 
 if TYPE_CHECKING:
     from bench.check.cell import Options
-    from bench.hosts import Host
+    from bench.hosts import Host, Target
     from bench.translators.translator import Access, Translator
     from strategies.strategy import Strategy
 
 
 _Word = TypeVar("_Word", bound=str)
+_Target = TypeVar("_Target", bound="Target")
 
 
 DEFAULT_HOST = "cortex-a9"
@@ -44,25 +45,34 @@ def strategies_named(named: list[str]) -> list[Strategy]:
     return [registry.find(name) for name in (named if named and named != ["all"] else registry.names())]
 
 
-def hosts_named(named: list[str] | None, settings: list[str] | None, *, architectures: bool = False) -> list[Host]:
-    """The hosts of those names; ``architectures`` among them only where nothing costs anything."""
-    from bench.hosts import host_names, load_host
+def hosts_named(named: list[str] | None, settings: list[str] | None) -> list[Host]:
+    """The hosts of those names."""
+    from bench.hosts import Architecture, Host
 
-    names = names_in(named) or [DEFAULT_HOST]
-    hosts = [load_host(name, settings or ()) for name in (host_names() if names == ["all"] else names)]
-    for host in hosts:
-        if host.architecture and not architectures:
+    hosts = []
+    for host in targets_named(named, settings):
+        if isinstance(host, Architecture):
             raise InputError(
                 f"{host.name} is an architecture, which has no caches and no costs",
                 place="--host",
                 expected="a host; staleline check asks architectures",
             )
+        assert isinstance(host, Host)
+        hosts.append(host)
     return hosts
+
+
+def targets_named(named: list[str] | None, settings: list[str] | None) -> list[Target]:
+    """The hosts and architectures of those names."""
+    from bench.hosts import host_names, load_target
+
+    names = names_in(named) or [DEFAULT_HOST]
+    return [load_target(name, settings or ()) for name in (host_names() if names == ["all"] else names)]
 
 
 def scenarios_named(named: list[str] | None) -> tuple[list[str], bool]:
     """The scenarios asked for, and whether they were asked for by name."""
-    from bench.program.scenarios import scenario_names
+    from bench.scenarios import scenario_names
 
     names = names_in(named)
     if not names or names == ["all"]:
@@ -72,7 +82,7 @@ def scenarios_named(named: list[str] | None) -> tuple[list[str], bool]:
     return names, True
 
 
-def translators_for(named: list[str] | None, host: Host, what_if: bool) -> list[Translator]:
+def translators_for(named: list[str] | None, host: Target, what_if: bool) -> list[Translator]:
     """The translators asked for, or the host's own: the one of early January 2011 for its first instruction set."""
     from bench.translators.registry import default_translator, load_translator
 
@@ -111,22 +121,24 @@ def max_states_of(asked: int | None) -> int:
 
 
 def host_translator_pairs(
-    hosts: list[str] | None,
-    settings: list[str] | None,
-    translators: list[str] | None,
-    what_if: bool,
-    *,
-    architectures: bool = False,
+    hosts: list[str] | None, settings: list[str] | None, translators: list[str] | None, what_if: bool
 ) -> list[tuple[Host, Translator]]:
-    """The hosts and, for each, the translators; refuses what a host does not run, unless ``what_if``.
+    """The hosts and, for each, the translators, as ``paired`` has them."""
+    return paired(hosts_named(hosts, settings), hosts, translators, what_if)
+
+
+def paired(
+    targets: list[_Target], hosts: list[str] | None, translators: list[str] | None, what_if: bool
+) -> list[tuple[_Target, Translator]]:
+    """Each target with its translators; refuses what it does not run, unless ``what_if``.
 
     Of ``--host all`` such hosts are left out, and named on stderr.
     """
     from bench.check.cell import refuse_hypothetical
 
-    pairs: list[tuple[Host, Translator]] = []
+    pairs: list[tuple[_Target, Translator]] = []
     left_out = []
-    for host in hosts_named(hosts, settings, architectures=architectures):
+    for host in targets:
         try:
             found = translators_for(translators, host, what_if)
             for translator in found:
@@ -171,15 +183,15 @@ def every_pair(
 
 def with_threads(names: list[str], threads: int, options: Options) -> list[str]:
     """The scenarios that have so many threads; all of them if none has, which is then refused where it is met."""
-    from bench.program.scenarios import scenario
+    from bench.scenarios import scenario
 
     found = {name: scenario(name, options.cores, cores=options.cores) for name in names}
     return [name for name, one in found.items() if one is not None and len(one.threads) >= threads] or names
 
 
-def refuse_impossible(host: Host, names: list[str], options: Options) -> None:
+def refuse_impossible(host: Target, names: list[str], options: Options) -> None:
     """Refuse a scenario that was asked for by name and cannot be on the host."""
-    from bench.program.scenarios import scenario
+    from bench.scenarios import scenario
 
     for name in names:
         if scenario(name, host.cores.value, cores=options.cores) is None:

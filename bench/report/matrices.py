@@ -8,7 +8,6 @@ from typing import Any
 
 from bench.check.matrix import AS_EMITTED, CLASSES, Affected, Cell, HostClass, Matrix, affected, host_class
 from bench.hosts import Host
-
 from bench.report.report import Column, Rows, flat_rows, record, text_table
 from bench.report.tables import SCHEMA, fill, table
 from bench.scenarios import LASTING_IN, SUMMARIES

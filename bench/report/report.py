@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from bench.hosts import Host
+from bench.hosts import Target
 from bench.report.tables import Cell, comma_separated, table
 
 Rows = tuple[Sequence[str], Iterable[Sequence[Cell]]]
@@ -98,6 +98,6 @@ def text_table(columns: Iterable[Column[Item]], items: Iterable[Item], style: st
     )
 
 
-def settings_of(host: Host) -> str:
+def settings_of(host: Target) -> str:
     """What was set on a host, in brackets behind its name."""
     return f" ({', '.join(host.derived)})" if host.derived else ""
