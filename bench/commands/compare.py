@@ -36,7 +36,7 @@ from bench.commands.options import (
     WhatIf,
     refuse_idle,
 )
-from bench.commands.output import emitter, plotter, progress_bar, show_share
+from bench.commands.output import emitter, progress_bar, show_share
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
@@ -96,6 +96,7 @@ def compare(
     from bench.compare import baseline
     from bench.compare.comparison import compare as compare_on
     from bench.replay.parameters import Parameters
+    from bench.report import charts
     from bench.report.baselines import Since
     from bench.report.comparisons import CompareReport
     from bench.report.provenance import command_line, commit, installed
@@ -109,7 +110,8 @@ def compare(
         raise InputError(f"{tolerance:g}", place="--tolerance", expected="a factor from 1 on")
     if save is not None:
         baseline.refuse_unkeepable(save)
-    draw = plotter(plot)
+    if plot is not None:
+        charts.refuse_undrawable(plot)
     names, by_name = scenarios_named(scenario)
     options = Options(
         cores=cores,
@@ -132,9 +134,7 @@ def compare(
             shown = partial(show_share, progress, found.name, number)
             results.append(compare_on(recorded, found, backend, strategies, names, options, parameters, shown))
     if plot is not None:
-        from bench.report.comparison_plot import as_plot
-
-        draw(as_plot(results, plot.suffix))
+        charts.write(charts.of_comparisons(results), plot)
     document = CompareReport(results).document()
     if save is not None:
         baseline.keep(save, document, version=installed(), commit=commit(), command=command_line())

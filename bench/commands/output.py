@@ -79,23 +79,6 @@ def emitter(format: str, output: Path | None, *, own: tuple[str, ...] = ()) -> C
     return write
 
 
-def plotter(path: Path | None) -> Callable[[bytes], None]:
-    """What writes a plot.  That it cannot be drawn or written is found out before the work."""
-    from bench.report.plots import refuse_unplottable
-    from bench.support.files import refuse_unwritable, replacing
-
-    if path is not None:
-        refuse_unplottable(path)
-        refuse_unwritable(path)
-
-    def write(picture: bytes) -> None:
-        assert path is not None
-        with replacing(path) as file:
-            file.write(picture)
-
-    return write
-
-
 def print_text(text: str) -> None:
     try:
         print(text, flush=True)

@@ -20,7 +20,7 @@ from bench.commands.options import (
     WhatIf,
     refuse_idle,
 )
-from bench.commands.output import emitter, plotter, progress_bar
+from bench.commands.output import emitter, progress_bar
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
@@ -80,17 +80,19 @@ def risk(
     """
     from bench.check.cell import Options
     from bench.replay.parameters import Parameters
-    from bench.report.chains import ChainReport
+    from bench.report import charts
     from bench.report.risks import RiskReport
-    from bench.risk import given
+    from bench.risk.given import GivenRisk, Probabilities
     from bench.risk.pressure import Pressure
-    from bench.risk.risk import Bench
+    from bench.risk.recorded import RecordedRisk
+    from bench.risk.risk import RiskModel
     from bench.traces.store import load_trace
 
     emit = emitter(format, output)
-    if plot is not None and not sensitivity:
-        raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
-    draw = plotter(plot)
+    if plot is not None:
+        if not sensitivity:
+            raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
+        charts.refuse_undrawable(plot)
     if simulate and not (per_operation and 2 <= simulate <= 10**8 and seed >= 0):
         raise InputError(
             f"{simulate}, seed {seed}",
@@ -117,26 +119,18 @@ def risk(
             refuse_impossible(found, names, Options())
     strategies = strategies_named(names_in(strategy))
     if per_operation:
-        probabilities = given.Probabilities.parsed(names_in(per_operation))
-        answers = [
-            given.ask(one, found, backend, name, probabilities, samples=simulate, seed=seed)
-            for found, backend in pairs
-            for one in strategies
-            for name in names
-        ]
-        emit(ChainReport(answers))
-        return
-    recorded = load_trace(trace)
+        probabilities = Probabilities.parsed(names_in(per_operation))
+        models: list[RiskModel] = [GivenRisk(*pair, probabilities, simulate, seed) for pair in pairs]
+    else:
+        recorded, parameters = load_trace(trace), Parameters(as_recorded=as_recorded)
+        models = [RecordedRisk(*pair, recorded, pressure, parameters, rate, sensitivity) for pair in pairs]
     results: list[Risk] = []
     with progress_bar("risk", len(pairs) * len(strategies) * len(names)) as progress:
-        for found, backend in pairs:
-            model = Bench(found, backend, recorded, pressure, Parameters(as_recorded=as_recorded), rate)
+        for model in models:
             for one in strategies:
                 for name in names:
-                    progress(f"{found.name}: {one.name}, {name}", len(results))
-                    results.append(model.ask(one, name, sensitivity=sensitivity))
+                    progress(f"{model.host.name}: {one.name}, {name}", len(results))
+                    results.append(model.evaluate(one, name))
     if plot is not None:
-        from bench.report.tornado import tornado
-
-        draw(tornado(results, pressure, plot.suffix))
+        charts.write(charts.of_risks(results, pressure), plot)
     emit(RiskReport(results, pressure))

@@ -54,9 +54,9 @@ def installed() -> bool:
 def refuse_undrawable(path: Path) -> None:
     """Raise ``InputError`` for a file that cannot be written or of no known kind, and where charts cannot be drawn."""
     if path.suffix not in SUFFIXES:
-        raise InputError(repr(path.name), place="--plot", expected=f"a name that ends in {', '.join(SUFFIXES)}")
+        raise InputError(repr(path.name), place="`plot`", expected=f"a name that ends in {', '.join(SUFFIXES)}")
     if not installed():
-        raise InputError("vl-convert-python is not installed", place="--plot", expected=INSTALL)
+        raise InputError("vl-convert-python is not installed", place="`plot`", expected=INSTALL)
     refuse_unwritable(path)
 
 
@@ -316,7 +316,7 @@ def of_risks(risks: Sequence[Risk], pressure: Pressure) -> list[Chart]:
     """A tornado for each cell that has swings.  Raises ``InputError`` where nothing has any."""
     charts = [tornado(risk, pressure) for risk in risks if risk.swings]
     if not charts:
-        raise InputError("no cell in which something can go wrong", place="--plot", expected="one, with --sensitivity")
+        raise InputError("no cell in which something can go wrong", place="`plot`", expected="one, with `sensitivity`")
     return charts
 
 
