@@ -235,7 +235,7 @@ def test_bad_usage(line: str, words: str, staleline: Staleline) -> None:
         ("risk --per-operation drop=1 --rate 3", "--per-operation: what is given per operation has no range, rate"),
         ("risk --simulate 100", "--simulate: 100, seed 0; expected 2 .. 100,000,000 courses"),
         ("risk --seed 3", "--seed: does nothing by itself; expected --simulate"),
-        ("risk good.trace --per-operation drop=1", "TRACE: does nothing with --per-operation"),
+        ("risk --as-recorded --per-operation drop=1", "--as-recorded: does nothing with --per-operation"),
         ("compare --tolerance 1.5", "--tolerance: does nothing by itself; expected --against"),
         ("check mine.toml --hazard lasting", "--hazard: does nothing for a protocol; expected --host"),
         ("explain", "Missing argument 'STRATEGY'"),

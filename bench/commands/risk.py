@@ -108,7 +108,7 @@ def risk(
                 place="--per-operation",
                 expected="no --sensitivity, --rate or --parameter",
             )
-        refuse_idle(context, ("trace", "as_recorded"), "with --per-operation", "one of them")
+        refuse_idle(context, ("as_recorded",), "with --per-operation", "one of them")
     if rate is not None and not 0 < rate <= 1e9:
         raise InputError(f"{rate:g}", place="--rate", expected="retranslations per second, above 0 and up to 1e9")
     names, by_name = scenarios_named(scenario or ["system,user"])
