@@ -49,7 +49,7 @@ def same_schedule(failed: Checked, strategies: Sequence[Strategy], translator: T
     if failed.verdict != "fails" or run is None or found is None or isinstance(failed.host, Architecture):
         raise InputError(
             f"{failed.strategy} on {failed.host.name} in {failed.scenario}: {failed.verdict}",
-            place="--against",
+            place="`against`",
             expected="a strategy that fails on a host",
         )
     events = (transition.event for transition in run.run)

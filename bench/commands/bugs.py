@@ -26,8 +26,8 @@ def bugs(
     \b
     Example: staleline bugs qemu-2011-arm-retrans
     """
+    from bench.check.protocols import all_judged
     from bench.protocols.document import bug_names, load_bug
-    from bench.protocols.survey import all_judged
     from bench.report.protocols import BugsReport, ProtocolReport
 
     emit = emitter(format, output)

@@ -141,8 +141,8 @@ def _protocols(
     files: list[str], host: list[str] | None, settings: list[str] | None, max_states: int | None
 ) -> ProtocolReport:
     """The protocols in files, on the hosts that they say or on others."""
+    from bench.check.protocols import judged, moved
     from bench.protocols.document import read_protocol
-    from bench.protocols.survey import judged, moved
     from bench.protocols.verification import MOST_STATES
     from bench.report.protocols import ProtocolReport
 

@@ -121,11 +121,11 @@ def explain(
 
 def _schedules(results: list[Checked], others: list[Strategy]) -> ScheduleReport:
     """The environment schedules of the counterexamples under other strategies."""
-    from bench.explain.schedule import under
+    from bench.check.schedule import same_schedule
     from bench.report.schedule import ScheduleReport
     from bench.translators.registry import load_translator
 
     failing = [result for result in results if result.verdict == "fails"]
     if not failing:
         raise InputError("nothing that fails", place="--against", expected="a strategy with a counterexample")
-    return ScheduleReport([(one, under(one, others, load_translator(one.translator))) for one in failing])
+    return ScheduleReport([(one, same_schedule(one, others, load_translator(one.translator))) for one in failing])
