@@ -73,7 +73,7 @@ class Strategy:
         return ()
 
     def flush_buffer(self, buffer: Buffer) -> Hook:
-        """When the whole code buffer is thrown away (a tb flush)."""
+        """When the whole code buffer is discarded (a tb flush)."""
         return ()
 
     def side_bytes(self, tb: Block) -> int:

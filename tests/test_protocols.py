@@ -23,7 +23,7 @@ from bench.machine.caches import Caches, Features, HostCaches, Pending
 from bench.machine.state import replaced
 from bench.protocols.document import Document, bug_names, load_bug, read_protocol
 from bench.protocols.protocol import Protocol, ProtocolHost, troubles, without
-from bench.protocols.verification import judge, necessities, needed_features
+from bench.protocols.verification import necessities, needed_features, verify
 from bench.support.errors import InputError
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[1] / "docs" / "staleline.schema.json").read_text("utf-8"))
@@ -47,7 +47,7 @@ def document(tmp_path: Path, text: str) -> Document:
 
 
 def verdict(tmp_path: Path, text: str) -> tuple[str, str]:
-    outcome = judge(document(tmp_path, text).cases[0].protocol).outcome
+    outcome = verify(document(tmp_path, text).cases[0].protocol).outcome
     return outcome.verdict, outcome.failure
 
 
@@ -62,7 +62,7 @@ def test_there_are_as_many_as_the_readme_says() -> None:
 @pytest.mark.parametrize("name", bug_names())
 def test_every_bug_fails_as_published_and_every_fix_holds(name: str) -> None:
     for case in load_bug(name).cases:
-        assert judge(case.protocol).verdict == case.expected, case.name
+        assert verify(case.protocol).verdict == case.expected, case.name
         assert case.expected == "fails" or case.name != "bug"
 
 
@@ -137,10 +137,10 @@ def test_a_bug_needs_what_was_published(entries: list[dict[str, Any]]) -> None:
         if "incoherent instruction cache" in names:
             names.append("fetched-ahead queue")  # which the corpus has only where caches are incoherent
         if names and entry["id"] not in RAN_BEFORE:
-            assert judge(on(bug, *names)).verdict == "holds", entry["id"]
+            assert verify(on(bug, *names)).verdict == "holds", entry["id"]
         if not names and not bug.mmu_off:
             # A bug that the corpus lists without needs fails on the most coherent of hosts.
-            assert judge(on(bug, *troubles(bug.host))).verdict == "fails", entry["id"]
+            assert verify(on(bug, *troubles(bug.host))).verdict == "fails", entry["id"]
 
 
 STEPS = {"write-back at any time", "speculative fill", "fetched-ahead queue", "store buffer", "pending maintenance"}
@@ -152,7 +152,7 @@ def test_what_holds_holds_on_a_host_that_does_less(name: str) -> None:
     for case in load_bug(name).cases:
         if case.expected == "holds":
             for trouble in STEPS & {*troubles(case.protocol.host)}:
-                assert judge(on(case.protocol, trouble)).verdict == "holds", (case.name, trouble)
+                assert verify(on(case.protocol, trouble)).verdict == "holds", (case.name, trouble)
 
 
 def test_needs_and_necessities_of_one_that_everybody_knows() -> None:
@@ -206,7 +206,7 @@ def test_a_mutant_of_the_machine_changes_a_published_verdict(mutant: str, monkey
     trouble = MUTANTS[mutant]
     for name, case_name in CASES:
         case = next(one for one in load_bug(name).cases if one.name == case_name)
-        if judge(on(case.protocol, *([trouble] if trouble else []))).verdict != case.expected:
+        if verify(on(case.protocol, *([trouble] if trouble else []))).verdict != case.expected:
             return
     pytest.fail(f"no published verdict depends on it: {mutant}")
 
@@ -293,7 +293,7 @@ execute A
 
 
 def test_who_waits_for_ever_is_deadlocked(tmp_path: Path) -> None:
-    found = judge(document(tmp_path, SPIN).cases[0].protocol)
+    found = verify(document(tmp_path, SPIN).cases[0].protocol)
     assert (found.verdict, found.outcome.failure) == ("fails", "deadlock")
     assert [(row.actor, row.what) for row in counterexample(found)][-1] == ("T0", "waits for ever: wait go 1")
 
@@ -332,7 +332,7 @@ def test_a_lock_keeps_others_out_on_one_core_and_on_two(core: int, tmp_path: Pat
 
 
 def test_a_search_cut_short_is_bounded() -> None:
-    assert judge(case_of("mono-2016-biglittle", ""), max_states=20).verdict == "bounded"
+    assert verify(case_of("mono-2016-biglittle", ""), max_states=20).verdict == "bounded"
 
 
 # ------------------------------------------------------------------------------------------------- the command line
@@ -435,5 +435,5 @@ def test_a_bug_fails_on_its_architecture_and_a_fix_is_guaranteed(name: str) -> N
         assert isinstance(asked.rules, Features)
         rules = replace(RULES[host], ahead=asked.rules.fetches_ahead)
         protocol = replace(case.protocol, host=replace(asked, rules=rules))
-        assert (judge(protocol).verdict == case.expected) == ((name, case.name) not in LESS), case.name
-        assert counterexample(judge(protocol)) or case.expected == "holds"
+        assert (verify(protocol).verdict == case.expected) == ((name, case.name) not in LESS), case.name
+        assert counterexample(verify(protocol)) or case.expected == "holds"

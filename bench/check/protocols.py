@@ -1,4 +1,4 @@
-"""Documents judged case by case, on all cores: verdicts, what a failure needs, and what a fix does not."""
+"""Documents verified case by case, on all cores: verdicts, what a failure needs, and what a fix does not."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bench.hosts import Target
 from bench.machine.caches import Features
 from bench.protocols.document import Case, Document
 from bench.protocols.protocol import protocol_host
-from bench.protocols.verification import MOST_STATES, Necessity, judge, necessities, needed_features, on
+from bench.protocols.verification import MOST_STATES, Necessity, necessities, needed_features, on, verify
 from bench.support.errors import InputError
 from bench.support.processors import processors
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedCase:
+class VerifiedCase:
     """A case with its verdict, the ``failure`` (``wrong fetch``, ``deadlock``, ``vacuous``, or empty), its
     counterexample and the number of ``states``.
 
@@ -43,22 +43,22 @@ class JudgedCase:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedDocument:
+class VerifiedDocument:
     """A document with its cases, in order."""
 
     document: Document
-    cases: tuple[JudgedCase, ...]
+    cases: tuple[VerifiedCase, ...]
 
 
-def judged(document: Document, *, explained: bool, max_states: int = MOST_STATES) -> JudgedDocument:
+def verify_document(document: Document, *, explained: bool, max_states: int = MOST_STATES) -> VerifiedDocument:
     """All cases of a document; ``explained``: with needs and necessities."""
     cases = []
     for case in document.cases:
-        found = judge(case.protocol, max_states=max_states)
+        found = verify(case.protocol, max_states=max_states)
         fails, holds = found.verdict == "fails", found.verdict == "holds"
         of_host = fails and isinstance(case.protocol.host.rules, Features)
         cases.append(
-            JudgedCase(
+            VerifiedCase(
                 case,
                 found.verdict,
                 found.outcome.failure,
@@ -68,7 +68,7 @@ def judged(document: Document, *, explained: bool, max_states: int = MOST_STATES
                 necessities(case.protocol) if explained and holds else (),
             )
         )
-    return JudgedDocument(document, tuple(cases))
+    return VerifiedDocument(document, tuple(cases))
 
 
 def moved(document: Document, host: Target) -> Document:
@@ -86,18 +86,18 @@ def moved(document: Document, host: Target) -> Document:
     return replace(document, name=f"{document.name} on {host.name}", cases=tuple(cases))
 
 
-def all_judged(
+def verify_documents(
     documents: Sequence[Document], *, explained: bool, progress: Callable[[str, int], None] = lambda text, done: None
-) -> tuple[JudgedDocument, ...]:
+) -> tuple[VerifiedDocument, ...]:
     """The same for many documents, on all cores."""
     found = []
-    for number, one in enumerate(_each(documents, partial(judged, explained=explained))):
+    for number, one in enumerate(_each(documents, partial(verify_document, explained=explained))):
         progress(documents[number].name, number)
         found.append(one)
     return tuple(found)
 
 
-def _each(documents: Sequence[Document], work: Callable[[Document], JudgedDocument]) -> Iterator[JudgedDocument]:
+def _each(documents: Sequence[Document], work: Callable[[Document], VerifiedDocument]) -> Iterator[VerifiedDocument]:
     workers = processors()
     if sys.platform != "linux" or workers == 1 or len(documents) == 1:
         yield from map(work, documents)

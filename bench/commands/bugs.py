@@ -26,7 +26,7 @@ def bugs(
     \b
     Example: staleline bugs qemu-2011-arm-retrans
     """
-    from bench.check.protocols import all_judged
+    from bench.check.protocols import verify_documents
     from bench.protocols.document import bug_names, load_bug
     from bench.report.protocols import BugsReport, ProtocolReport
 
@@ -34,7 +34,7 @@ def bugs(
     named = names_in(name)
     documents = [load_bug(one) for one in named or bug_names()]
     with progress_bar("checking", len(documents)) as progress:
-        found = all_judged(documents, explained=True, progress=progress)
+        found = verify_documents(documents, explained=True, progress=progress)
     report = ProtocolReport(found) if named else BugsReport(found)
     emit(report)
     if not report.as_expected:

@@ -141,7 +141,7 @@ def _protocols(
     files: list[str], host: list[str] | None, settings: list[str] | None, max_states: int | None
 ) -> ProtocolReport:
     """The protocols in files, on the hosts that they say or on others."""
-    from bench.check.protocols import judged, moved
+    from bench.check.protocols import moved, verify_document
     from bench.protocols.document import read_protocol
     from bench.protocols.verification import MOST_STATES
     from bench.report.protocols import ProtocolReport
@@ -151,4 +151,4 @@ def _protocols(
     if hosts:
         documents = [moved(document, one) for document in documents for one in hosts]
     most = max_states_of(max_states) if max_states is not None else MOST_STATES
-    return ProtocolReport([judged(one, explained=True, max_states=most) for one in documents])
+    return ProtocolReport([verify_document(one, explained=True, max_states=most) for one in documents])

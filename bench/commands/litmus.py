@@ -49,14 +49,14 @@ def litmus(
     from bench.litmus.reader import read_litmus
     from bench.litmus.run import MOST_STATES, run
     from bench.machine.architecture import armv8
-    from bench.report.litmus import HERD, Judged, LitmusReport
+    from bench.report.litmus import HERD, LitmusReport, TimedResult
 
     emit = emitter(format, output, own=(HERD,))
     if host is not None:
         armv8(host)
     expected = kinds_in(kinds) if kinds is not None else None
     most = max_states_of(max_states) if max_states is not None else MOST_STATES
-    found: list[Judged] = []
+    found: list[TimedResult] = []
     refused = 0
     files = list(named(test))
     with progress_bar("testing", len(files)) as progress:
@@ -67,7 +67,7 @@ def litmus(
                 name = host or one.cache_type
                 begun = perf_counter()
                 result = run(one, armv8(name), max_states=most)
-                found.append(Judged(result, name, perf_counter() - begun))
+                found.append(TimedResult(result, name, perf_counter() - begun))
             except InputError as error:
                 refused = refuse(str(error))
     report = LitmusReport(found, expected)

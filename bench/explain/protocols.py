@@ -12,7 +12,7 @@ from bench.machine import Kind, State, Transition, initial
 from bench.machine.actions import digits
 from bench.machine.architecture import Rules, fetchable
 from bench.protocols.lowering import Lowering
-from bench.protocols.verification import Judged
+from bench.protocols.verification import Verified
 
 ABSENT = "absent"
 
@@ -39,16 +39,16 @@ class ProtocolRow:
         return wording.happened(self.happened)
 
 
-def counterexample(judged: Judged) -> tuple[ProtocolRow, ...]:
+def counterexample(verified: Verified) -> tuple[ProtocolRow, ...]:
     """The rows of a counterexample, if there is one; a deadlock ends with a row for each thread that waits."""
-    lowering = judged.lowering
+    lowering = verified.lowering
     before = initial(lowering.model)
     rows = []
-    for step in judged.outcome.run:
+    for step in verified.outcome.run:
         rows.append(_row(lowering, before, step))
         before = step.state
-    if judged.outcome.failure == "deadlock":
-        for thread, program in zip(judged.protocol.threads, lowering.programs, strict=True):
+    if verified.outcome.failure == "deadlock":
+        for thread, program in zip(verified.protocol.threads, lowering.programs, strict=True):
             steps = program.place(before.places[program.number]).steps
             if steps:
                 waits = ThreadStep(steps[0].label, stuck=True)

@@ -37,7 +37,7 @@ _TOGETHER = (("lock", "unlock"), ("irq-off", "irq-on"), ("stop-others", "resume-
 
 
 @dataclass(frozen=True)
-class Judged:
+class Verified:
     """The outcome of a search, with what it was a search of."""
 
     protocol: Protocol
@@ -50,7 +50,7 @@ class Judged:
         return self.outcome.verdict
 
 
-def judge(protocol: Protocol, *, max_states: int = MOST_STATES) -> Judged:
+def verify(protocol: Protocol, *, max_states: int = MOST_STATES) -> Verified:
     """Search every interleaving of a protocol's threads and its host."""
     lowering = Lowering(protocol)
     host = protocol.host
@@ -59,7 +59,7 @@ def judge(protocol: Protocol, *, max_states: int = MOST_STATES) -> Judged:
     if isinstance(host.rules, Features) and not host.rules.fetches_ahead:
         without.add(Kind.AHEAD)
     question = Question("wrong fetch", None, frozenset(without))
-    return Judged(protocol, lowering, walk(lowering.model, question, max_states=max_states))
+    return Verified(protocol, lowering, walk(lowering.model, question, max_states=max_states))
 
 
 def needed_features(protocol: Protocol) -> tuple[tuple[str, ...], ...]:
@@ -71,7 +71,7 @@ def needed_features(protocol: Protocol) -> tuple[tuple[str, ...], ...]:
     names = troubles(protocol.host)
 
     def holds(left: tuple[str, ...]) -> bool:
-        return judge(replace(protocol, host=without(protocol.host, left))).verdict == "holds"
+        return verify(replace(protocol, host=without(protocol.host, left))).verdict == "holds"
 
     alone = tuple((name,) for name in names if holds((name,)))
     return alone or tuple(pair for pair in itertools.combinations(names, 2) if holds(pair))
@@ -92,7 +92,7 @@ def necessities(protocol: Protocol) -> tuple[Necessity, ...]:
         Necessity(
             thread.name,
             tuple(thread.operations[at].text for at in sorted(some)),
-            judge(protocol.omitting(number, some)).verdict != "holds",
+            verify(protocol.omitting(number, some)).verdict != "holds",
         )
         for number, thread in enumerate(protocol.threads)
         for some in _removable(thread.operations)

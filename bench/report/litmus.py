@@ -21,7 +21,7 @@ _KINDS = {"exists": "Allowed", "~exists": "Forbidden", "forall": "Required"}
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class TimedResult:
     """A result on an architecture, and how long it took in seconds."""
 
     result: LitmusResult
@@ -41,9 +41,9 @@ def observation(result: LitmusResult) -> str:
     return "Never" if not result.positive else "Always" if not result.negative else "Sometimes"
 
 
-def as_block(judged: Judged) -> str:
+def as_block(timed: TimedResult) -> str:
     """herd's block of a test; its numbers are of distinct final states, where herd counts executions."""
-    result, test = judged.result, judged.result.test
+    result, test = timed.result, timed.result.test
     condition = test.condition
     lines = [f"Test {test.name} {_KINDS[condition.quantifier]}", f"States {len(result.finals)}"]
     lines += sorted(_state(result, final) for final in result.finals)
@@ -53,7 +53,7 @@ def as_block(judged: Judged) -> str:
         f"Positive: {result.positive} Negative: {result.negative}",
         f"Condition {condition.quantifier} ({proposition_text(condition.proposition, _Shown(test).atom)})",
         f"Observation {test.name} {observation(result)} {result.positive} {result.negative}",
-        f"Time {test.name} {judged.seconds:.2f}",
+        f"Time {test.name} {timed.seconds:.2f}",
     ]
     if "Hash" in test.header:
         lines.append(f"Hash={test.header['Hash']}")
@@ -100,7 +100,7 @@ def _state(result: LitmusResult, final: tuple[Value, ...]) -> str:
     return " ".join(parts)
 
 
-_COLUMNS: tuple[Column[Judged], ...] = (
+_COLUMNS: tuple[Column[TimedResult], ...] = (
     Column("file", lambda one: one.result.test.file),
     Column("test", lambda one: one.result.test.name, "test"),
     Column("host", lambda one: one.host, "host"),
@@ -135,11 +135,11 @@ _COLUMNS: tuple[Column[Judged], ...] = (
 class LitmusReport:
     """The answer of ``litmus``; ``kinds`` is the list that it is compared with, if it is."""
 
-    found: Sequence[Judged]
+    found: Sequence[TimedResult]
     kinds: Mapping[str, str] | None = None
 
     @property
-    def differing(self) -> list[Judged]:
+    def differing(self) -> list[TimedResult]:
         """The tests that are not as the list has them."""
         kinds = self.kinds or {}
         return [one for one in self.found if one.kind != kinds.get(one.result.test.name, one.kind)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.check.protocols import JudgedCase, JudgedDocument
+from bench.check.protocols import VerifiedCase, VerifiedDocument
 from bench.explain.protocols import ProtocolRow
 from bench.report.report import Column, Rows, flat_rows, record
 from bench.report.tables import SCHEMA, Cell, fill, table
@@ -14,7 +14,7 @@ from bench.report.tables import SCHEMA, Cell, fill, table
 _BUG = "bug"
 """The case of a published bug that is the bug; the case without a name is the fix."""
 
-_Case = tuple[JudgedDocument, JudgedCase]
+_Case = tuple[VerifiedDocument, VerifiedCase]
 
 _COLUMNS: tuple[Column[_Case], ...] = (
     Column("name", lambda of: of[0].document.name, json=False),
@@ -37,7 +37,7 @@ _COLUMNS: tuple[Column[_Case], ...] = (
 class ProtocolReport:
     """The answers about protocols, each with all its cases and their counterexamples."""
 
-    found: Sequence[JudgedDocument]
+    found: Sequence[VerifiedDocument]
 
     @property
     def as_expected(self) -> bool:
@@ -95,7 +95,7 @@ _LEGEND = (
 )
 
 
-def _document(one: JudgedDocument, style: str) -> str:
+def _document(one: VerifiedDocument, style: str) -> str:
     document = one.document
     title = f"{document.name}: {document.summary}" if document.summary else document.name
     about = ", ".join(str(part) for part in (document.project, document.year, document.isa) if part)
@@ -106,7 +106,7 @@ def _document(one: JudgedDocument, style: str) -> str:
     return "\n\n".join(parts)
 
 
-def _case(case: JudgedCase, style: str) -> str:
+def _case(case: VerifiedCase, style: str) -> str:
     name = case.case.name or "as written"
     unexpected = "" if case.as_expected else f", but is expected to be {case.case.expected!r}"
     parts = [f"{name}: {_verdict(case)}{unexpected} ({case.states:,} states)"]
@@ -133,7 +133,7 @@ def _case(case: JudgedCase, style: str) -> str:
     return "\n\n".join(parts)
 
 
-def _verdict(case: JudgedCase) -> str:
+def _verdict(case: VerifiedCase) -> str:
     return f"{case.verdict} ({case.failure})" if case.failure not in ("", "wrong fetch") else case.verdict
 
 
@@ -143,13 +143,13 @@ def _held(values: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _needs(case: JudgedCase) -> str:
+def _needs(case: VerifiedCase) -> str:
     if not case.needs:
         return "nothing that a host may lack"
     return "; ".join(" or ".join(group) for group in case.needs)
 
 
-def _left(case: JudgedCase, *, necessary: bool) -> str:
+def _left(case: VerifiedCase, *, necessary: bool) -> str:
     """The operations that are, or are not, necessary: of one thread after the other."""
     texts: dict[str, list[str]] = {}
     for one in case.necessities:
@@ -158,7 +158,7 @@ def _left(case: JudgedCase, *, necessary: bool) -> str:
     return "; ".join(f"{thread}: {', '.join(some)}" for thread, some in texts.items())
 
 
-def _object(one: JudgedDocument) -> dict[str, Any]:
+def _object(one: VerifiedDocument) -> dict[str, Any]:
     document = one.document
     return {
         "name": document.name,

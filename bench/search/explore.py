@@ -24,7 +24,7 @@ from bench.search.packing import PRESENT, Packing, TooWideError
 from bench.search.question import Question
 from bench.search.relation import Numbers, Relation
 from bench.search.symmetry import AsymmetryError, Symmetry, symmetry
-from bench.search.visited import Store, merged, split, table_of
+from bench.search.visited import VisitedSet, merged, split, table_of
 from bench.support.processors import processors
 
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -158,7 +158,7 @@ class _Exploration:
         """Of each store those of the stuck states that no step of the environment frees."""
         return [self._dead(store) for store in self.stores]
 
-    def _dead(self, store: Store) -> I64:
+    def _dead(self, store: VisitedSet) -> I64:
         stuck = np.concatenate(store.stuck)
         spare = np.empty((3, self.packing.words), np.uint64)
         stuck = stuck[: hopeless(self.packing.arrays, store.states, stuck, stuck.size, spare, _HOPS)]

@@ -43,7 +43,7 @@ _PART = 1 << 18
 """States expanded between two reports of progress."""
 
 
-class Store:
+class VisitedSet:
     """The states of one of ``workers``.
 
     ``states``: rows, ``count`` of them in use; ``layers``: the first row of each layer that is complete, and the one
@@ -105,7 +105,7 @@ class Store:
         stop = min(self._at + _PART, self._end)
         lists = np.empty((3, stop - self._at), np.int64)
         self.report[[UNASKED, STUCK, FAILING]] = 0
-        ground = (
+        layer = (
             self.packing.arrays,
             self.states,
             self._picked,
@@ -119,13 +119,13 @@ class Store:
         room = self.out, self.hashes, self.rows, self.packing.most, lists
         if self.workers == 1:
             self.grow(self.out.shape[0], limit)
-            self._at = int(expand(*ground, *room, self.table, limit, self.report))
+            self._at = int(expand(*layer, *room, self.table, limit, self.report))
         else:
-            self._at = int(successors(*ground, *room, self.report))
+            self._at = int(successors(*layer, *room, self.report))
         for which, rows in ((UNASKED, self.unasked), (STUCK, self.stuck), (FAILING, self.failing)):
             rows.append(lists[which - UNASKED, : self.report[which]].copy())
 
-    def insert(self, worker: int, others: Sequence[Store], limit: int) -> None:
+    def insert(self, worker: int, others: Sequence[VisitedSet], limit: int) -> None:
         """Keep what is new of the states that all have made for this worker, ``limit`` states at most in all."""
         self.grow(sum(int(other.rows[worker]) for other in others), limit)
         for other in others:
@@ -177,20 +177,20 @@ def table_of(packing: Packing, states: U64) -> U64:
     return table
 
 
-def split(packing: Packing, states: U64, layers: Sequence[int], workers: int) -> list[Store]:
+def split(packing: Packing, states: U64, layers: Sequence[int], workers: int) -> list[VisitedSet]:
     """States in the order of their layers, shared out."""
     if workers == 1:
-        return [Store(packing, 1, states, layers)]
+        return [VisitedSet(packing, 1, states, layers)]
     owner: U8 = np.empty(layers[-1], np.uint8)
     owners(packing.arrays.width, states, layers[-1], owner, workers)
     stores = []
     for worker in range(workers):
         rows = np.flatnonzero(owner == worker)
-        stores.append(Store(packing, workers, states[rows], np.searchsorted(rows, layers).tolist()))
+        stores.append(VisitedSet(packing, workers, states[rows], np.searchsorted(rows, layers).tolist()))
     return stores
 
 
-def merged(stores: Sequence[Store]) -> tuple[U64, list[int]]:
+def merged(stores: Sequence[VisitedSet]) -> tuple[U64, list[int]]:
     """The states of all complete layers, and where these begin."""
     parts, layers = [], [0]
     for layer in range(len(stores[0].layers) - 1):

@@ -6,7 +6,7 @@ from strategies.writes import Buffer
 
 
 class FlushOnTbFlush(Strategy):
-    """Flush the instruction cache only when the whole code buffer is thrown away."""
+    """Flush the instruction cache only when the whole code buffer is discarded."""
 
     def flush_buffer(self, buffer: Buffer) -> Hook:
         return (*super().flush_buffer(buffer), Flush(buffer))
