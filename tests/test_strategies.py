@@ -21,19 +21,7 @@ from bench.hosts import load_host
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry
 from strategies.evaluation import ask
-from strategies.operations import (
-    Acquire,
-    Do,
-    Flush,
-    Hook,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Store,
-    Sync,
-    SyncCores,
-)
+from strategies.operations import Acquire, Do, Flush, Hook, Load, Lookup, Operation, Release, Store, Sync, SyncCores
 from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
 from strategies.retranslation.global_lock import GlobalLock
 from strategies.retranslation.idempotent import Idempotent
