@@ -707,14 +707,14 @@ BAD_FILES: dict[str, tuple[bytes | None, str]] = {
     "exits": (b"raise SystemExit(3)\n", "SystemExit: 3"),
     "imports what is not there": (b"import absent_module\n", "ModuleNotFoundError: No module named 'absent_module'"),
     "class missing": (
-        b"from strategies import Strategy\nclass Yours(Strategy):\n    pass\n", "no class Mine; expected one of Yours",
+        b"from staleline import Strategy\nclass Yours(Strategy):\n    pass\n", "no class Mine; expected one of Yours",
     ),
     "empty": (b"", "no class Mine; expected one of its Strategy subclasses"),
-    "not a strategy": (b"class Mine:\n    pass\n", "not a subclass of strategies.Strategy"),
-    "not a class": (b"Mine = 3\n", "not a subclass of strategies.Strategy"),
-    "the base class": (b"from strategies import Strategy as Mine\n", "not a subclass of strategies.Strategy"),
+    "not a strategy": (b"class Mine:\n    pass\n", "not a subclass of staleline.Strategy"),
+    "not a class": (b"Mine = 3\n", "not a subclass of staleline.Strategy"),
+    "the base class": (b"from staleline import Strategy as Mine\n", "not a subclass of staleline.Strategy"),
     "class that takes something": (
-        b"from strategies import Strategy\nclass Mine(Strategy):\n    def __init__(self, n):\n        pass\n",
+        b"from staleline import Strategy\nclass Mine(Strategy):\n    def __init__(self, n):\n        pass\n",
         "missing 1 required positional argument: 'n'; expected a class that takes nothing",
     ),
 }
@@ -775,7 +775,7 @@ def test_an_installed_package_adds_strategies(install: Install) -> None:
     [
         ("", "entry point theirs = third_party:Theirs: AttributeError"),
         ("1 / 0", "entry point theirs = third_party:Theirs: ZeroDivisionError: division by zero"),
-        ("class Theirs:\n    pass\n", "entry point theirs = third_party:Theirs: not a subclass of strategies.Strategy"),
+        ("class Theirs:\n    pass\n", "entry point theirs = third_party:Theirs: not a subclass of staleline.Strategy"),
     ],
 )
 def test_a_bad_entry_point_is_refused_by_name(install: Install, source: str, message: str) -> None:
