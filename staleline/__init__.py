@@ -53,7 +53,7 @@ from strategies.writes import Block, Buffer, Form, Phase, Region, Unit, Write
 if TYPE_CHECKING:
     from bench.check.cell import Checked
     from bench.compare.comparison import Compared, Comparison
-    from bench.hosts import Host, host_names, load_host
+    from bench.hosts import Architecture, Host, Target, host_names, load_host, load_target
     from bench.replay.cost import Cost
     from bench.replay.replay import Replayed
     from bench.risk.risk import Risk
@@ -69,6 +69,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Acquire",
+    "Architecture",
     "Barrier",
     "Block",
     "Buffer",
@@ -99,6 +100,7 @@ __all__ = [
     "StrategyError",
     "Sync",
     "SyncCores",
+    "Target",
     "Trace",
     "Translator",
     "Unit",
@@ -109,6 +111,7 @@ __all__ = [
     "host_names",
     "load_host",
     "load_strategy",
+    "load_target",
     "load_trace",
     "load_translator",
     "replay",
@@ -119,6 +122,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "Architecture": "bench.hosts.Architecture",
     "Checked": "bench.check.cell.Checked",
     "Compared": "bench.compare.comparison.Compared",
     "Comparison": "bench.compare.comparison.Comparison",
@@ -126,11 +130,13 @@ _LATER = {
     "Host": "bench.hosts.Host",
     "Replayed": "bench.replay.replay.Replayed",
     "Risk": "bench.risk.risk.Risk",
+    "Target": "bench.hosts.Target",
     "Trace": "bench.traces.trace.Trace",
     "Translator": "bench.translators.translator.Translator",
     "host_names": "bench.hosts.host_names",
     "load_host": "bench.hosts.load_host",
     "load_strategy": "strategies.registry.find",
+    "load_target": "bench.hosts.load_target",
     "load_trace": "bench.traces.store.load_trace",
     "load_translator": "bench.translators.registry.load_translator",
     "scenario_names": "bench.scenarios.scenario_names",

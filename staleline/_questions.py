@@ -13,7 +13,7 @@ from strategies.strategy import Strategy
 if TYPE_CHECKING:
     from bench.check.cell import Checked
     from bench.compare.comparison import Comparison
-    from bench.hosts import Host
+    from bench.hosts import Host, Target
     from bench.replay.parameters import Parameters
     from bench.replay.replay import Replayed
     from bench.risk.risk import Risk
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     Strategies: TypeAlias = str | Strategy | type[Strategy] | Iterable[str | Strategy | type[Strategy]]
     Hosts: TypeAlias = str | Host | Iterable[str | Host]
+    Targets: TypeAlias = str | Target | Iterable[str | Target]
     Translators: TypeAlias = str | Translator | Iterable[str | Translator]
 
 T = TypeVar("T")
+AnyTarget = TypeVar("AnyTarget", bound="Target")
 T_co = TypeVar("T_co", covariant=True)
 
 HOST = "cortex-a9"
@@ -95,7 +97,7 @@ class Results(Generic[T_co]):
 def check(
     strategies: Strategies | None = None,
     *,
-    host: Hosts = HOST,
+    host: Targets = HOST,
     translator: Translators | None = None,
     scenario: str | Iterable[str] | None = None,
     **options: Unpack[CheckOptions],
@@ -118,7 +120,7 @@ def check(
     chosen = Options(**options)
     found = check_all(
         Check(strategy, backend, one, name, chosen)
-        for one, backend in _pairs(host, translator, chosen.what_if)
+        for one, backend in _pairs(_targets(host), translator, chosen.what_if)
         for strategy in _strategies(strategies)
         for name in _scenarios(scenario)
     )
@@ -157,7 +159,7 @@ def compare(
     asked, names, recorded = _strategies(strategies), _scenarios(scenario), _trace(trace)
     found = [
         compare_on(recorded, one, backend, asked, names, chosen, assumed)
-        for one, backend in _priced(host, translator, chosen.what_if)
+        for one, backend in _pairs(_hosts(host), translator, chosen.what_if)
     ]
     rows = [
         {
@@ -204,7 +206,7 @@ def replay(
     asked, recorded = _strategies(strategies), _trace(trace)
     found: list[Replayed] = []
     rows = []
-    for one, backend in _priced(host, translator, what_if):
+    for one, backend in _pairs(_hosts(host), translator, what_if):
         costs = replay_on(recorded, one, backend, asked, assumed)
         found += costs
         rows += [_cost_row(cost, one, backend.isa not in one.isa) for cost in costs]
@@ -243,7 +245,7 @@ def risk(
     pressure = Pressure().varied(_settings(parameters))
     asked, names, recorded = _strategies(strategies), _scenarios(scenario), _trace(trace)
     found = []
-    for one, backend in _priced(host, translator, what_if):
+    for one, backend in _pairs(_hosts(host), translator, what_if):
         model = Bench(one, backend, recorded, pressure, Parameters(as_recorded=as_recorded), rate)
         found += [model.ask(strategy, name, sensitivity=sensitivity) for strategy in asked for name in names]
     return Results(found, map(_risk_row, found), _RISK_UNITS)
@@ -273,31 +275,35 @@ def _strategies(given: Strategies | None) -> list[Strategy]:
     return _named(made, Strategy, registry.find)
 
 
-def _pairs(hosts: Hosts, translators: Translators | None, what_if: bool) -> list[tuple[Host, Translator]]:
+def _hosts(given: Hosts) -> list[Host]:
+    from bench.hosts import Host, load_host
+
+    return _named(given, Host, load_host)
+
+
+def _targets(given: Targets) -> list[Target]:
+    from bench.hosts import Target, load_target
+
+    return _named(given, Target, load_target)
+
+
+def _pairs(
+    targets: Iterable[AnyTarget], translators: Translators | None, what_if: bool
+) -> list[tuple[AnyTarget, Translator]]:
     """The hosts and, for each, the translators, by default its own.
 
     Raises ``InputError`` where the host does not run what a translator emits, unless ``what_if``.
     """
     from bench.check.cell import refuse_hypothetical
-    from bench.hosts import Host, load_host
     from bench.translators.registry import default_translator, load_translator
     from bench.translators.translator import Translator
 
     pairs = []
-    for host in _named(hosts, Host, load_host):
-        own = translators if translators is not None else default_translator(host, what_if=what_if)
+    for target in targets:
+        own = translators if translators is not None else default_translator(target, what_if=what_if)
         for translator in _named(own, Translator, load_translator):
-            refuse_hypothetical(translator, host, what_if)
-            pairs.append((host, translator))
-    return pairs
-
-
-def _priced(hosts: Hosts, translators: Translators | None, what_if: bool) -> list[tuple[Host, Translator]]:
-    """The same, of hosts that have costs."""
-    pairs = _pairs(hosts, translators, what_if)
-    for host, _ in pairs:
-        if host.architecture:
-            raise InputError(f"{host.name} is an architecture, which has no caches and no costs", expected="a host")
+            refuse_hypothetical(translator, target, what_if)
+            pairs.append((target, translator))
     return pairs
 
 
@@ -381,7 +387,7 @@ def _risk_row(one: Risk) -> dict[str, Any]:
     }
 
 
-def _cell(strategy: str, host: Host, what_if: bool) -> dict[str, Any]:
+def _cell(strategy: str, host: Target, what_if: bool) -> dict[str, Any]:
     return {"strategy": strategy, "host": host.name, "settings": list(host.derived), "what_if": what_if}
 
 

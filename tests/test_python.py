@@ -115,7 +115,7 @@ def test_what_cannot_be_is_refused() -> None:
         staleline.compare("unfixed", host="armv8")
     with pytest.raises(staleline.InputError, match="does not run"):
         staleline.risk("unfixed", host="cortex-a9", translator="mips")
-    with pytest.raises(TypeError, match="expected a Host or its name"):
+    with pytest.raises(TypeError, match="expected a Target or its name"):
         staleline.check("unfixed", host=3)  # type: ignore[arg-type]
     with pytest.raises(staleline.InputError, match="one of retranslation"):
         staleline.replay("unfixed", parameters={"lokup": 3})
