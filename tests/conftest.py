@@ -15,9 +15,46 @@ from bench.traces.store import load_trace, save_trace
 
 EXPECTED = Path(__file__).parent / "expected"
 
+SLOW = {
+    "test_autopsy",
+    "test_cli",
+    "test_cli_bad_input",
+    "test_compare",
+    "test_explore",
+    "test_golden_check",
+    "test_kernels",
+    "test_layouts",
+    "test_machine_reference",
+    "test_matrix",
+    "test_minimality",
+    "test_package",
+    "test_page",
+    "test_partial",
+    "test_protocols",
+    "test_python",
+    "test_qemu_log",
+    "test_readme",
+    "test_replay",
+    "test_replay_kernel",
+    "test_risk_along",
+    "test_risk_chain",
+    "test_schedule",
+    "test_suite",
+    "test_thread",
+    "test_units",
+    "test_verdicts",
+}
+"""The files whose tests have the marker ``slow``: they search, replay, start processes or compile for long."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="write tests/expected anew; then look at the difference")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
