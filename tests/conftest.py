@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 from bench.cli import main
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import load_trace, save_trace
+
+hypothesis.settings.register_profile("staleline", deadline=None)  # no test asserts a time, not that of compiling either
+hypothesis.settings.load_profile("staleline")
 
 EXPECTED = Path(__file__).parent / "expected"
 

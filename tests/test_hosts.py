@@ -298,7 +298,7 @@ def test_settings_have_to_make_sense_only_together() -> None:
     ("setting", "words"),
     [
         ("fetches_aheed=true", "expected coherence.fetches_ahead"),
-        ("line=64", "ambiguous key 'line'; expected icache.line, dcache.line, l2.line or isa.arm.flush.line"),
+        ("line=64", "ambiguous key 'line'; expected isa.arm.flush.line, icache.line, dcache.line or l2.line"),
         ("zzz=1", "unknown key 'zzz'"),
         ("name=mine", "unknown key 'name'"),
         ("derived=x", "unknown key 'derived'"),
