@@ -20,6 +20,7 @@ hypothesis.settings.load_profile("staleline")
 EXPECTED = Path(__file__).parent / "expected"
 
 SLOW = {
+    "test_architecture",
     "test_autopsy",
     "test_cli",
     "test_cli_bad_input",
@@ -28,6 +29,7 @@ SLOW = {
     "test_golden_check",
     "test_kernels",
     "test_layouts",
+    "test_litmus",
     "test_machine_reference",
     "test_matrix",
     "test_minimality",
@@ -42,9 +44,12 @@ SLOW = {
     "test_replay_kernel",
     "test_risk_along",
     "test_risk_chain",
+    "test_risk_given",
+    "test_risk_sample",
     "test_schedule",
     "test_suite",
     "test_thread",
+    "test_traces",
     "test_units",
     "test_verdicts",
 }
