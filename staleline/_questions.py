@@ -238,16 +238,19 @@ def risk(
     Raises ``InputError`` for what is not there, cannot be or is out of range, ``StrategyError`` for a strategy that
     cannot mean anything.
     """
-    from bench.replay.parameters import Parameters
     from bench.risk.pressure import Pressure
-    from bench.risk.risk import Bench
+    from bench.risk.recorded import RecordedRisk
 
+    if rate is not None and not 0 < rate <= 1e9:
+        raise InputError(f"{rate:g}", place="rate", expected="retranslations per second, above 0 and up to 1e9")
     pressure = Pressure().varied(_settings(parameters))
     asked, names, recorded = _strategies(strategies), _scenarios(scenario), _trace(trace)
-    found = []
-    for one, backend in _pairs(_hosts(host), translator, what_if):
-        model = Bench(one, backend, recorded, pressure, Parameters(as_recorded=as_recorded), rate)
-        found += [model.ask(strategy, name, sensitivity=sensitivity) for strategy in asked for name in names]
+    assumed = _parameters(None, as_recorded, None)
+    models = [
+        RecordedRisk(*pair, recorded, pressure, assumed, rate, sensitivity)
+        for pair in _pairs(_hosts(host), translator, what_if)
+    ]
+    found = [model.evaluate(strategy, name) for model in models for strategy in asked for name in names]
     return Results(found, map(_risk_row, found), _RISK_UNITS)
 
 

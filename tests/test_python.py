@@ -115,6 +115,8 @@ def test_what_cannot_be_is_refused() -> None:
         staleline.compare("unfixed", host="armv8")
     with pytest.raises(staleline.InputError, match="does not run"):
         staleline.risk("unfixed", host="cortex-a9", translator="mips")
+    with pytest.raises(staleline.InputError, match="rate: 0; expected retranslations per second"):
+        staleline.risk("unfixed", rate=0)
     with pytest.raises(TypeError, match="expected a Target or its name"):
         staleline.check("unfixed", host=3)  # type: ignore[arg-type]
     with pytest.raises(staleline.InputError, match="one of retranslation"):
