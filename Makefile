@@ -1,5 +1,6 @@
-# make compare: the main table. make test: the tests. make bench: how fast, against peers, which make bench-peers
-# installs. make docs: docs/thread.md anew. All make their own virtual environment first.
+# make compare: the main table. make check: the linters and the fast tests. make test: all tests. make versions: the fast
+# tests with every Python that is here. make bench: how fast, against peers, which make bench-peers installs. make docs:
+# docs/thread.md anew. All make their own virtual environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,13 +12,21 @@ BENCH_PYTHON ?= $(shell for python in python3.13 python3.12; do \
 BENCH_VENV := .venv-bench
 BENCH_BIN = $(if $(wildcard $(BENCH_VENV)/installed),$(BENCH_VENV),$(VENV))/bin
 
-.PHONY: compare test lint bench bench-peers docs clean
+.PHONY: compare check test lint versions bench bench-peers docs clean
 
 compare: $(VENV)/installed
 	$(BIN)/staleline compare
 
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist worksteal -p no:benchmark
+
+check: lint
+	$(PYTEST) -m 'not slow'
+
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -p no:benchmark
+	$(PYTEST)
+
+versions: $(VENV)/installed-dev
+	$(BIN)/nox
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -38,7 +47,7 @@ docs: $(VENV)/installed
 	$(BIN)/staleline thread --format page --output docs/thread.md
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist
+	rm -rf $(VENV) $(BENCH_VENV) .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

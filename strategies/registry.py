@@ -112,5 +112,5 @@ def _is_strategy(value: object) -> TypeGuard[type[Strategy]]:
 
 def _strategy(cls: object, place: str) -> type[Strategy]:
     if not _is_strategy(cls):
-        raise StrategyError(f"{place}: not a subclass of strategies.Strategy")
+        raise StrategyError(f"{place}: not a subclass of staleline.Strategy")
     return cls

@@ -7,17 +7,63 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 from bench.commands.application import main
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import load_trace, save_trace
 
+hypothesis.settings.register_profile("staleline", deadline=None)  # no test asserts a time, not that of compiling either
+hypothesis.settings.load_profile("staleline")
+
 EXPECTED = Path(__file__).parent / "expected"
+
+SLOW = {
+    "test_architecture",
+    "test_autopsy",
+    "test_cli",
+    "test_cli_bad_input",
+    "test_compare",
+    "test_explore",
+    "test_golden_check",
+    "test_kernels",
+    "test_layouts",
+    "test_litmus",
+    "test_machine_reference",
+    "test_matrix",
+    "test_minimality",
+    "test_package",
+    "test_page",
+    "test_partial",
+    "test_protocols",
+    "test_python",
+    "test_qemu_log",
+    "test_readme",
+    "test_replay",
+    "test_replay_kernel",
+    "test_risk_along",
+    "test_risk_chain",
+    "test_risk_given",
+    "test_risk_sample",
+    "test_schedule",
+    "test_suite",
+    "test_thread",
+    "test_traces",
+    "test_units",
+    "test_verdicts",
+}
+"""The files whose tests have the marker ``slow``: they search, replay, start processes or compile for long."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="write tests/expected anew; then look at the difference")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -323,7 +323,7 @@ def test_host_profiles(command: str, file: str, words: str, staleline: Staleline
         ("imports.py:A", "imports.py: ModuleNotFoundError: No module named 'no_such_module'"),
         ("leaves.py:A", "leaves.py: SystemExit"),
         ("no_class.py:A", "no_class.py: no class A"),
-        ("no_class.py:B", "no_class.py:B: not a subclass of strategies.Strategy"),
+        ("no_class.py:B", "no_class.py:B: not a subclass of staleline.Strategy"),
         ("nul.py:A", "source code string cannot contain null bytes"),
     ],
 )

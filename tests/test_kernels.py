@@ -1,4 +1,4 @@
-"""Kernels work, and give the same, where numba's cache can and cannot be written."""
+"""Kernels work where numba's cache can and cannot be written, and are never those of other sources."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
+from numba.core.caching import UserProvidedCacheLocator
 
+from bench.support import kernels
 from bench.support.kernels import inlined, kernel, lean_kernel
 
 
@@ -32,22 +34,134 @@ def _sum_of_twice(values: Any) -> Any:
 @pytest.mark.parametrize("decorator", [kernel, lean_kernel])
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_kernel_runs_with_and_without_a_place_for_its_cache(
-    decorator: Callable[[Any], Any], writable: bool, monkeypatch: pytest.MonkeyPatch
+    decorator: Callable[[Any], Any], writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compile_one = numba.njit
-
-    def refusing(*arguments: Any, cache: bool = False, **options: Any) -> Any:
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")  # what numba raises then
-        return compile_one(*arguments, **options)
-
+    place = tmp_path / "cache"
+    if not writable:
+        place.write_text("a file where the folder should be")
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(place))
+    kernels._cache_folder.cache_clear()
     if writable:
         compiled = decorator(_sum_of_twice)
     else:
-        monkeypatch.setattr(numba, "njit", refusing)
         with pytest.warns(RuntimeWarning, match="no folder for compiled kernels can be written"):
             compiled = decorator(_sum_of_twice)
+    kernels._cache_folder.cache_clear()
     assert compiled(np.arange(5)) == 20
+    assert bool(list(tmp_path.rglob("*.nbc"))) == writable
+
+
+def test_a_kernel_is_not_cached_in_a_place_that_numba_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the folder can be made and not written: numba would go on to __pycache__, which knows one file alone."""
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(UserProvidedCacheLocator, "from_function", lambda function, file: None)
+    kernels._cache_folder.cache_clear()
+    with pytest.warns(RuntimeWarning, match="no folder for compiled kernels can be written"):
+        compiled = kernel(_sum_of_twice)
+    kernels._cache_folder.cache_clear()
+    assert compiled(np.arange(5)) == 20
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
+CONSTANTS = "FACTOR = 2\n"
+CALLEES = """from bench.probe import constants
+from bench.support.kernels import inlined
+
+
+@inlined
+def scaled(x):
+    return constants.FACTOR * x
+"""
+PROBE = """from bench.probe.callees import scaled
+from bench.support.kernels import lean_kernel
+
+OFFSET = 1
+
+
+@lean_kernel
+def answer(x):
+    return scaled(x) + OFFSET
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Callable[[], tuple[str, int]]:
+    """A copied tree with a kernel of three files; each call runs it: its answer for 10, and how many were cached."""
+    for package in ("bench", "bench/support"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    shutil.copy(kernels.__file__, tmp_path / "bench" / "support" / "kernels.py")
+    probe = tmp_path / "bench" / "probe"
+    probe.mkdir()
+    for name, text in (("__init__", ""), ("constants", CONSTANTS), ("callees", CALLEES), ("answer", PROBE)):
+        (probe / f"{name}.py").write_text(text)
+    program = "from bench.probe.answer import answer; print(answer(10), sum(answer.stats.cache_hits.values()))"
+
+    def run() -> tuple[str, int]:
+        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-c", program]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+        answer, hits = ended.stdout.split()
+        return answer, int(hits)
+
+    return run
+
+
+def test_no_kernel_is_taken_from_the_cache_after_a_change_in_another_file(
+    checkout: Callable[[], tuple[str, int]], tmp_path: Path
+) -> None:
+    probe = tmp_path / "bench" / "probe"
+    times = probe.stat()
+
+    def write(file: str, text: str) -> None:
+        """As unpacking an archive may write it: a change shows in the contents alone."""
+        (probe / file).write_text(text)
+        os.utime(probe / file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    assert checkout() == ("21", 0)
+    write("constants.py", CONSTANTS.replace("2", "3"))
+    assert checkout() == ("31", 0)
+    write("callees.py", CALLEES.replace("FACTOR * x", "FACTOR - x"))
+    assert checkout() == ("-6", 0)
+    write("callees.py", CALLEES)
+    write("constants.py", CONSTANTS)
+    assert checkout() == ("21", 1)
+
+
+@pytest.mark.parametrize(
+    ("file", "known"),
+    [
+        ("search/kernel.py", {"bench/search/relation.py", "bench/machine/actions.py", "strategies/operations.py"}),
+        ("replay/kernel.py", {"bench/replay/accesses.py", "bench/replay/counts.py", "bench/hosts/profile.py"}),
+        ("risk/residency.py", {"bench/replay/events.py", "bench/traces/successor.py"}),
+        ("traces/log_kernel.py", {"bench/traces/successor.py"}),
+    ],
+)
+def test_what_a_kernel_is_compiled_from_is_known(file: str, known: set[str]) -> None:
+    root = Path(__file__).resolve().parents[1]
+    sources = {Path(path).relative_to(root).as_posix() for path in kernels.sources(str(root / "bench" / file))}
+    assert known | {f"bench/{file}", "bench/support/kernels.py", "bench/__init__.py"} <= sources
+
+
+def test_what_earlier_versions_left_is_removed_but_for_the_newest_and_what_was_used_of_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    now = time.time()
+    for number in range(10):
+        for name, age in (("tests.mine", number * 24 * 3600 * 2), ("tests.other", 100 * 24 * 3600)):
+            folder = tmp_path / f"{name}-{number}"
+            folder.mkdir()
+            (folder / "kernel.nbc").touch()
+            os.utime(folder, (now - age, now - age))
+    file = tmp_path / "tests" / "mine.py"
+    file.parent.mkdir()
+    file.touch()
+    made = kernels._cache_folder(str(file))
+    assert made is not None
+    left = {path.name for path in tmp_path.glob("tests.mine-*")}
+    assert left == {made.name, "tests.mine-0", "tests.mine-1", "tests.mine-2", "tests.mine-3"}
+    assert len(list(tmp_path.glob("tests.other-*"))) == 10
 
 
 def test_on_a_terminal_compiling_is_said_once(tmp_path: Path) -> None:

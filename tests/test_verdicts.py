@@ -11,7 +11,7 @@ import pytest
 from conftest import Pinned
 
 from bench.check.cell import Checked, Options, check
-from bench.hosts import host_names, load_host
+from bench.hosts import load_host
 from bench.machine import Kind
 from bench.program.compiler import Compiler, _Idle
 from bench.report.checks import CheckReport, verdict
@@ -198,6 +198,7 @@ def cells(where: str) -> dict[tuple[str, str], Checked]:
         (strategy, name): cell(strategy, name, host, translator, what_if=host in WHAT_IF, retranslations=retranslations)
         for strategy in registry.shipped()
         for name in scenario_names()
+        if (strategy, name) in matrix(MATRIX[where])
     }
 
 
@@ -232,8 +233,7 @@ def test_the_number_of_states_is_pinned(where: str, pinned: Pinned) -> None:
     pinned.compare_section(STATES, where, "\n".join(lines))
 
 
-def test_every_host_is_in_the_matrix_and_every_pinned_section_is_checked(pinned: Pinned) -> None:
-    assert {where.split()[0] for where in MATRIX} == set(host_names())
+def test_every_pinned_section_is_checked(pinned: Pinned) -> None:
     if not pinned.record:
         assert set(pinned.sections(STATES)) == set(MATRIX)
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.autopsy.autopsy import Autopsy, autopsy
-from bench.check.units import Hazard, Units, concerned_by, search_units
+from bench.check.units import HAZARDS, UNITS, Hazard, Units, concerned_by, search_units
 from bench.explain.counterexample import explain
 from bench.explain.explanation import Explanation
 from bench.explain.follow import Followed, Wanted, follow
 from bench.hosts import Architecture, Target
 from bench.program.compiler import Compiler
-from bench.program.layout import LayoutName
+from bench.program.layout import LAYOUTS, LayoutName
 from bench.scenarios import scenario
 from bench.search.outcome import Outcome
 from bench.support.errors import InputError
 from bench.translators.consequence import Consequence, consequences
 from bench.translators.disassembly import disassembler
-from bench.translators.translator import Access, GuestBits, Translator
+from bench.translators.translator import ACCESSES, GUEST_BITS, Access, GuestBits, Translator
 from strategies import registry
 from strategies.strategy import Strategy
 
@@ -38,6 +38,8 @@ class Options:
     ``speculation`` nothing is fetched but what is executed; without ``symmetry`` states that differ by which block or
     which core it is are told apart.  ``autopsy``: execute what the counterexample ends with.
     ``follow``: events to find in one run, beside the verdict, and the file (or name) that they came from.
+
+    Raises ``InputError`` for a value that is not one of those of its field.
     """
 
     hazard: Hazard = "transient"
@@ -58,6 +60,24 @@ class Options:
     autopsy: bool = False
     follow: tuple[Wanted, ...] = ()
     follow_source: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("hazard", self.hazard, HAZARDS),
+            ("layout", self.layout, LAYOUTS),
+            ("start", self.start, STARTS),
+            ("guest_bits", self.guest_bits, GUEST_BITS),
+            ("units", self.units, UNITS),
+            *(("accesses", access, ACCESSES) for access in self.accesses),
+        ):
+            if value not in known:
+                raise InputError(repr(value), place=name, expected=" or ".join(map(str, known)))
+        if not 1 <= len(self.accesses) <= 4:
+            raise InputError(f"{len(self.accesses)} accesses", place="accesses", expected="1 to 4")
+        if not 0 <= self.offset < 65536 or (self.offset and self.layout != "packed"):
+            raise InputError(f"{self.offset} bytes, {self.layout}", place="offset", expected="0 to 65535, packed")
+        if self.max_states < 1:
+            raise InputError(str(self.max_states), place="max_states", expected="at least 1")
 
     def with_hazard(self, hazard: Hazard) -> Options:
         """The same options for another hazard."""

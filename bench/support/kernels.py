@@ -1,11 +1,25 @@
-"""Compiled kernels: numba with its cache on disk, or without one where no folder can be written."""
+"""Compiled kernels: numba with its cache on disk, or without one where no folder can be written.
+
+numba knows a cached kernel by the file of its function alone, but a kernel also holds constants and callees that this
+file imports.  So each file with kernels has a cache folder of its own, named by a hash of all the sources that it can
+depend on: itself, and every module of the project that it imports, directly or not.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import multiprocessing
+import os
+import re
+import shutil
 import sys
+import threading
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
@@ -14,6 +28,9 @@ from numba.core.event import Event, Listener, register
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Its settings, which have no annotations.
+_config: Any = numba.config
+
 # numba's name for compiling without its runtime, which is what counts references.
 _LEAN: dict[str, Any] = {"_nrt": False}
 # And for making nothing that Python could call.
@@ -21,11 +38,7 @@ _PART: dict[str, Any] = {**_LEAN, "no_cpython_wrapper": True, "no_cfunc_wrapper"
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """``function`` compiled in nopython mode at its first call.
-
-    numba's cache is keyed by the file of ``function`` alone: whatever a kernel
-    calls must stand in the same file, or the cache would serve stale code.
-    """
+    """``function`` compiled in nopython mode at its first call."""
     return _compiled(function)
 
 
@@ -39,9 +52,9 @@ def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def part(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, which makes no arrays, as a callee of the lean kernels of its file; Python must not call it.
+    """``function``, which makes no arrays, as a callee of lean kernels; Python must not call it.
 
-    Compiled once for all of them, where each call of an ``inlined`` one is
+    Compiled once for all kernels of a file, where each call of an ``inlined`` one is
     compiled anew; LLVM inlines the small ones all the same.  What would make it
     callable from Python takes a fifth of a kernel's time to compile.
     """
@@ -49,7 +62,7 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, which makes no arrays, as a part of every kernel of its file that calls it."""
+    """``function``, which makes no arrays, as a part of every kernel that calls it."""
     return cast("Callable[P, R]", numba.njit(inline="always", **_LEAN)(function))
 
 
@@ -73,10 +86,120 @@ cast("Callable[[str, Listener], None]", register)("numba:compile", _Announcement
 
 
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+    if _config.DISABLE_JIT:
+        return function
+    folder = _cache_folder(function.__code__.co_filename)
+    if folder is not None:
+        with _caching_in(folder), contextlib.suppress(RuntimeError):  # numba finds no folder that can be written
+            compiled = numba.njit(cache=True, nogil=True, **options)(function)
+            # numba would take __pycache__ where the folder cannot be written after all.
+            if Path(compiled.stats.cache_path).is_relative_to(folder):
+                return cast("Callable[P, R]", compiled)
+    message = "no folder for compiled kernels can be written: compiling anew in every run"
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    return cast("Callable[P, R]", numba.njit(nogil=True, **options)(function))
+
+
+# --- where compiled kernels are kept ---
+
+_ROOT = str(Path(__file__).resolve().parents[2])
+"""The folder in which the project's packages lie side by side."""
+
+# Two patterns that begin with letters, which Python finds several times as fast as lines that begin with either.
+_IMPORTS = [re.compile(word + rb" ((?:bench|strategies)\b[\w.]*)") for word in (rb"from", rb"import")]
+
+KEPT = 4
+"""Folders of one file's kernels that are kept in any case: the newest."""
+
+UNUSED = 7 * 24 * 3600.0
+"""Seconds without use after which an older folder is removed: longer than a process that may still load from it."""
+
+_locator = threading.Lock()
+
+
+@contextlib.contextmanager
+def _caching_in(folder: Path) -> Iterator[None]:
+    """numba puts what is decorated inside into ``folder``."""
+    with _locator:
+        before, _config.CACHE_DIR = _config.CACHE_DIR, str(folder)
+        try:
+            yield
+        finally:
+            _config.CACHE_DIR = before
+
+
+@cache
+def _cache_folder(file: str) -> Path | None:
+    """The folder for the kernels of a source file, made and marked as used, or None where that cannot be."""
     try:
-        return cast("Callable[P, R]", numba.njit(cache=True, nogil=True, **options)(function))
-    except RuntimeError:
-        # numba refuses at once when neither __pycache__ nor the user's cache folder can be written.
-        message = "no folder for compiled kernels can be written: compiling anew in every run"
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
-        return cast("Callable[P, R]", numba.njit(nogil=True, **options)(function))
+        name = f"{Path(file).parent.name}.{Path(file).stem}"
+        folder = user_cache() / f"{name}-{_version(file)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        os.utime(folder)
+    except OSError:
+        return None
+    _remove_unused(folder.parent, name)
+    return folder
+
+
+def user_cache() -> Path:
+    """Where this user's compiled kernels lie: ``NUMBA_CACHE_DIR``, or a folder among the user's caches."""
+    if _config.CACHE_DIR:
+        return Path(_config.CACHE_DIR)
+    if sys.platform == "win32":
+        parent = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        parent = Path.home() / "Library" / "Caches"
+    else:
+        parent = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return parent / "staleline"
+
+
+def sources(file: str) -> list[str]:
+    """The paths of all sources that kernels of ``file`` can depend on: itself, and what it imports of the project."""
+    found = {file}
+    waiting = [file]
+    while waiting:
+        for name in _read(waiting.pop())[1]:
+            new = {path for path in _files(name) if path not in found}
+            found |= new
+            waiting += new
+    return sorted(found)
+
+
+def _version(file: str) -> str:
+    """A hash of what kernels of ``file`` are compiled from, and by what."""
+    version = hashlib.sha256(f"{sys.version} numba {numba.__version__}".encode())
+    for path in sources(file):
+        version.update(_read(path)[0])
+    return version.hexdigest()[:20]
+
+
+@cache
+def _read(path: str) -> tuple[bytes, set[bytes]]:
+    """A source's hash, and the modules and packages of the project that it imports, inside functions too."""
+    text = Path(path).read_bytes()
+    names = {name for pattern in _IMPORTS for name in pattern.findall(text)}
+    return hashlib.sha256(text).digest(), names
+
+
+@cache
+def _files(name: bytes) -> list[str]:
+    """The sources that importing a name may execute: of a package all its modules, which may be taken from it."""
+    parts = name.decode().split(".")
+    place = os.path.join(_ROOT, *parts)
+    files = [os.path.join(_ROOT, *parts[:length], "__init__.py") for length in range(1, len(parts))]
+    if os.path.isdir(place):
+        files += [os.path.join(place, file) for file in os.listdir(place) if file.endswith(".py")]
+    else:
+        files.append(f"{place}.py")
+    return [file for file in files if os.path.isfile(file)]
+
+
+def _remove_unused(parent: Path, name: str) -> None:
+    """Remove what earlier versions of one file's kernels left, but for the newest and those used of late."""
+    with contextlib.suppress(OSError):  # another process removes the same
+        used = {path: path.stat().st_mtime for path in parent.glob(f"{name}-*")}
+        for path in sorted(used, key=used.__getitem__, reverse=True)[KEPT:]:
+            if time.time() - used[path] > UNUSED:
+                shutil.rmtree(path, ignore_errors=True)
