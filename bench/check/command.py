@@ -7,11 +7,11 @@ import shlex
 from bench.check.cell import Checked, Options
 
 
-def command(result: Checked) -> str:
-    """The command that shows this cell again."""
+def command(result: Checked, *more: str) -> str:
+    """The command that shows this cell again; ``more``: options of ``explain``."""
     options, plain = result.options, Options()
     host = result.host.file or result.host.name
-    verb = "explain" if options.follow_source or options.autopsy else "check"
+    verb = "explain" if options.follow_source or options.autopsy or more else "check"
     words = ["staleline", verb, result.reference, "--host", host, "--translator", result.translator]
     words += ["--scenario", result.scenario]
     for name in (
@@ -43,4 +43,4 @@ def command(result: Checked) -> str:
         words.append("--autopsy")
     if result.what_if:
         words.append("--what-if")
-    return shlex.join(words)
+    return shlex.join([*words, *more])

@@ -49,7 +49,7 @@ def all_commands(claim: Claim, lab: Lab) -> tuple[str, ...]:
     for each in claim.commands:
         name, _, more = each.partition(" ")
         if name in claim.cells:
-            found.append(f"{command(_checked(claim.cells[name], lab))} {more}".rstrip())
+            found.append(command(_checked(claim.cells[name], lab), *more.split()))
         elif name in claim.scenarios:
             found.append(command(_in_system(claim.scenarios[name], lab)))
         else:
