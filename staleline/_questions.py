@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypedDict, TypeVar, Unpack
-
-from bench.support.errors import InputError
-from strategies.strategy import Strategy
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, Unpack
 
 if TYPE_CHECKING:
+    from bench.check.asked import Hosts, Strategies, Targets, Translators
     from bench.check.cell import Checked
     from bench.compare.comparison import Comparison
-    from bench.hosts import Host, Target
     from bench.replay.parameters import Parameters
     from bench.replay.replay import Replayed
+    from bench.report.report import Report
     from bench.risk.risk import Risk
     from bench.traces.trace import Trace
-    from bench.translators.translator import Translator
 
-    Strategies: TypeAlias = str | Strategy | type[Strategy] | Iterable[str | Strategy | type[Strategy]]
-    Hosts: TypeAlias = str | Host | Iterable[str | Host]
-    Targets: TypeAlias = str | Target | Iterable[str | Target]
-    Translators: TypeAlias = str | Translator | Iterable[str | Translator]
-
-T = TypeVar("T")
-AnyTarget = TypeVar("AnyTarget", bound="Target")
 T_co = TypeVar("T_co", covariant=True)
 
 HOST = "cortex-a9"
@@ -66,12 +55,11 @@ class Results(Generic[T_co]):
     which every data frame takes.  ``units`` has the unit of those columns that have one.
     """
 
-    def __init__(self, answers: Iterable[T_co], rows: Iterable[Mapping[str, Any]], units: Mapping[str, str]) -> None:
+    def __init__(self, answers: Iterable[T_co], report: Report) -> None:
         self._answers = tuple(answers)
-        found = list(rows)
-        self._columns = tuple(dict.fromkeys(itertools.chain.from_iterable(found)))
-        self._rows = found
-        self.units = {column: units[column] for column in self._columns if column in units}
+        self._rows = _rows(report)
+        self._columns = tuple(dict.fromkeys(itertools.chain.from_iterable(self._rows)))
+        self.units = {column: unit for column in self._columns if (unit := _unit(column))}
 
     def __iter__(self) -> Iterator[T_co]:
         return iter(self._answers)
@@ -114,17 +102,19 @@ def check(
     Raises ``InputError`` for what is not there, cannot be or is out of range, ``StrategyError`` for a strategy that
     cannot mean anything.
     """
+    from bench.check import asked
     from bench.check.cell import Options
     from bench.check.cells import Check, check_all
+    from bench.report.checks import CheckReport
 
     chosen = Options(**options)
     found = check_all(
         Check(strategy, backend, one, name, chosen)
-        for one, backend in _pairs(_targets(host), translator, chosen.what_if)
-        for strategy in _strategies(strategies)
-        for name in _scenarios(scenario)
+        for one, backend in asked.pairs(asked.targets(host), translator, chosen.what_if)
+        for strategy in asked.strategies(strategies)
+        for name in asked.scenarios(scenario)
     )
-    return Results(found, map(_check_row, found), _CHECK_UNITS)
+    return Results(found, CheckReport(found))
 
 
 def compare(
@@ -151,31 +141,18 @@ def compare(
 
     Raises as ``check`` and ``replay``.
     """
+    from bench.check import asked
     from bench.check.cell import Options
     from bench.compare.comparison import compare as compare_on
+    from bench.report.comparisons import CompareReport
 
-    chosen = Options(**options)
-    assumed = _parameters(vcpus, as_recorded, parameters)
-    asked, names, recorded = _strategies(strategies), _scenarios(scenario), _trace(trace)
+    chosen, assumed = Options(**options), _parameters(vcpus, as_recorded, parameters)
+    compared, names, recorded = asked.strategies(strategies), asked.scenarios(scenario), _trace(trace)
     found = [
-        compare_on(recorded, one, backend, asked, names, chosen, assumed)
-        for one, backend in _pairs(_hosts(host), translator, chosen.what_if)
+        compare_on(recorded, one, backend, compared, names, chosen, assumed)
+        for one, backend in asked.pairs(asked.hosts(host), translator, chosen.what_if)
     ]
-    rows = [
-        {
-            **_cell(row.strategy, one.host, one.what_if),
-            "same": list(row.same),
-            "rank": row.rank,
-            "right": row.right,
-            **{result.scenario: result.verdict for result in row.checks},
-            "lasting": row.lasting.verdict if row.lasting else None,
-            "partial": row.partial.verdict,
-            **_cost_row(row.cost, one.host, one.what_if),
-        }
-        for one in found
-        for row in one.rows
-    ]
-    return Results(found, rows, _COST_UNITS)
+    return Results(found, CompareReport(found))
 
 
 def replay(
@@ -200,17 +177,17 @@ def replay(
     Raises ``InputError`` for what is not there, cannot be replayed or is out of range, ``StrategyError`` for a strategy
     whose hooks cannot be asked.
     """
+    from bench.check import asked
     from bench.replay.replay import replay as replay_on
+    from bench.report.comparisons import Costs, ReplayReport
 
     assumed = _parameters(vcpus, as_recorded, parameters)
-    asked, recorded = _strategies(strategies), _trace(trace)
-    found: list[Replayed] = []
-    rows = []
-    for one, backend in _pairs(_hosts(host), translator, what_if):
-        costs = replay_on(recorded, one, backend, asked, assumed)
-        found += costs
-        rows += [_cost_row(cost, one, backend.isa not in one.isa) for cost in costs]
-    return Results(found, rows, _COST_UNITS)
+    replayed, recorded = asked.strategies(strategies), _trace(trace)
+    found = [
+        Costs(one, backend, replay_on(recorded, one, backend, replayed, assumed))
+        for one, backend in asked.pairs(asked.hosts(host), translator, what_if)
+    ]
+    return Results((cost for costs in found for cost in costs.rows), ReplayReport(found))
 
 
 def risk(
@@ -238,87 +215,20 @@ def risk(
     Raises ``InputError`` for what is not there, cannot be or is out of range, ``StrategyError`` for a strategy that
     cannot mean anything.
     """
+    from bench.check import asked
+    from bench.report.risks import RiskReport
     from bench.risk.pressure import Pressure
     from bench.risk.recorded import RecordedRisk
 
-    if rate is not None and not 0 < rate <= 1e9:
-        raise InputError(f"{rate:g}", place="rate", expected="retranslations per second, above 0 and up to 1e9")
     pressure = Pressure().varied(_settings(parameters))
-    asked, names, recorded = _strategies(strategies), _scenarios(scenario), _trace(trace)
+    evaluated, names, recorded = asked.strategies(strategies), asked.scenarios(scenario), _trace(trace)
     assumed = _parameters(None, as_recorded, None)
     models = [
         RecordedRisk(*pair, recorded, pressure, assumed, rate, sensitivity)
-        for pair in _pairs(_hosts(host), translator, what_if)
+        for pair in asked.pairs(asked.hosts(host), translator, what_if)
     ]
-    found = [model.evaluate(strategy, name) for model in models for strategy in asked for name in names]
-    return Results(found, map(_risk_row, found), _RISK_UNITS)
-
-
-# --- names and objects ------------------------------------------------------------------------------------------------
-
-
-def _named(given: Any, kind: Any, load: Callable[[str], T]) -> list[T]:
-    """What was given, one or several of ``kind`` or of their names."""
-    several = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    found = [load(one) if isinstance(one, str) else one for one in several]
-    for one in found:
-        if not isinstance(one, kind):
-            raise TypeError(f"{one!r}: expected a {kind.__name__} or its name")
-    return found
-
-
-def _strategies(given: Strategies | None) -> list[Strategy]:
-    """The strategies, all of them by default; a class stands for what it makes."""
-    from strategies import registry
-
-    if given is None:
-        given = registry.names()
-    several = [given] if isinstance(given, str | type | Strategy) else given
-    made = [one() if isinstance(one, type) and issubclass(one, Strategy) else one for one in several]
-    return _named(made, Strategy, registry.find)
-
-
-def _hosts(given: Hosts) -> list[Host]:
-    from bench.hosts import Host, load_host
-
-    return _named(given, Host, load_host)
-
-
-def _targets(given: Targets) -> list[Target]:
-    from bench.hosts import Target, load_target
-
-    return _named(given, Target, load_target)
-
-
-def _pairs(
-    targets: Iterable[AnyTarget], translators: Translators | None, what_if: bool
-) -> list[tuple[AnyTarget, Translator]]:
-    """The hosts and, for each, the translators, by default its own.
-
-    Raises ``InputError`` where the host does not run what a translator emits, unless ``what_if``.
-    """
-    from bench.check.cell import refuse_hypothetical
-    from bench.translators.registry import default_translator, load_translator
-    from bench.translators.translator import Translator
-
-    pairs = []
-    for target in targets:
-        own = translators if translators is not None else default_translator(target, what_if=what_if)
-        for translator in _named(own, Translator, load_translator):
-            refuse_hypothetical(translator, target, what_if)
-            pairs.append((target, translator))
-    return pairs
-
-
-def _scenarios(given: str | Iterable[str] | None) -> list[str]:
-    """The names of the scenarios, all of them by default."""
-    from bench.scenarios import scenario_names
-
-    names = scenario_names() if given is None else [given] if isinstance(given, str) else list(given)
-    for name in names:
-        if name not in scenario_names():
-            raise InputError(f"no scenario {name!r}", expected=f"one of {', '.join(scenario_names())}")
-    return list(names)
+    found = [model.evaluate(strategy, name) for model in models for strategy in evaluated for name in names]
+    return Results(found, RiskReport(found, pressure))
 
 
 def _trace(given: str | Trace) -> Trace:
@@ -339,67 +249,48 @@ def _settings(parameters: Mapping[str, float] | None) -> list[str]:
 
 # --- rows -------------------------------------------------------------------------------------------------------------
 
-_ENDS = ("low", "nominal", "high")
-_COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
-_COST_UNITS = {
-    **{f"{cost}_{end}": "cycles" for cost in _COSTS for end in _ENDS},
-    "writes": "stores",
-    "lines_cleaned": "lines",
-    "lines_invalidated": "lines",
-    "refills": "lines",
-    "line_flushes": "lines",
-    "side_bytes": "bytes",
-}
-_CHECK_UNITS = {"rows": "rows", "depth": "steps", "states": "states"}
-_RISK_UNITS = {
-    **{f"{figure}_{end}": "per retranslation" for figure in ("window", "first", "long_run", "harm") for end in _ENDS},
-    **{f"{figure}_{end}": "probability" for figure in ("least", "slices", "greatest") for end in _ENDS},
-    **{f"per_hour_{end}": "per hour" for end in _ENDS},
-}
 
-
-def _check_row(one: Checked) -> dict[str, Any]:
-    outcome = one.outcome
-    return {
-        **_cell(one.strategy, one.host, one.what_if),
-        "translator": one.translator,
-        "scenario": one.scenario,
-        "hazard": one.options.hazard,
-        "verdict": one.verdict,
-        "reason": outcome.failure if outcome else one.reason,
-        "rows": len(one.explanation.rows) if one.explanation and one.verdict == "fails" else None,
-        "depth": outcome.depth if outcome else None,
-        "states": outcome.states if outcome else None,
-        "witness": outcome.witness if outcome else None,
-    }
-
-
-def _cost_row(cost: Replayed, host: Host, what_if: bool) -> dict[str, Any]:
+def _rows(report: Report) -> list[dict[str, Any]]:
+    """The objects of the report's JSON as rows."""
     from msgspec import to_builtins
 
-    return {**_cell(cost.strategy, host, what_if), **_flat(to_builtins(cost)), "notes": list(cost.notes)}
+    (objects,) = (value for value in to_builtins(report.document()).values() if isinstance(value, list))
+    return [dict(_columns(one)) for one in objects]
 
 
-def _risk_row(one: Risk) -> dict[str, Any]:
-    return {
-        **_cell(one.strategy, one.host, one.what_if),
-        "translator": one.translator,
-        "scenario": one.scenario,
-        "trace": one.trace,
-        **_flat(asdict(one.figures) if one.figures else {}),
-    }
-
-
-def _cell(strategy: str, host: Target, what_if: bool) -> dict[str, Any]:
-    return {"strategy": strategy, "host": host.name, "settings": list(host.derived), "what_if": what_if}
-
-
-def _flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A column for each value, and of what has a range for each of its ends."""
-    found: dict[str, Any] = {}
+def _columns(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A column for each plain value and each list of them, and one for each part of what has parts."""
     for name, value in record.items():
-        if isinstance(value, Mapping):
-            found |= {f"{name}_{end}": part for end, part in value.items()}
+        if name in ("verdicts", "figures"):  # whose parts have names of their own
+            yield from _columns(value or {})
+        elif name == "counterexample":
+            yield "rows", len(value) or None
+        elif name in _TOLD:
+            continue
+        elif isinstance(value, Mapping):
+            yield from ((f"{name}_{part}", here) for part, here in value.items())
         else:
-            found[name] = value
-    return found
+            yield name, list(value) if isinstance(value, tuple) else value
+
+
+_TOLD = ("watched", "consequences", "autopsy", "followed", "sensitivity")
+"""What an answer tells beside its figures."""
+
+_UNITS = {
+    **dict.fromkeys(("window", "first", "long_run", "harm"), "per retranslation"),
+    **dict.fromkeys(("least", "slices", "greatest"), "probability"),
+    **dict.fromkeys(("lines_cleaned", "lines_invalidated", "refills", "line_flushes"), "lines"),
+    "per_hour": "per hour",
+    "writes": "stores",
+    "side_bytes": "bytes",
+    "rows": "rows",
+    "depth": "steps",
+    "states": "states",
+}
+"""Of columns, and of figures with a range: of those that are not here it is the cycle."""
+
+
+def _unit(column: str) -> str:
+    """The unit of a column; empty if it has none."""
+    figure, _, end = column.rpartition("_")
+    return _UNITS.get(figure, "cycles") if end in ("low", "nominal", "high") else _UNITS.get(column, "")

@@ -101,9 +101,9 @@ def test_the_units_of_all_that_has_one() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(staleline.InputError, match="no scenario 'sytem'"):
+    with pytest.raises(staleline.InputError, match="`scenario`: 'sytem'"):
         staleline.check("unfixed", scenario="sytem")
-    with pytest.raises(staleline.InputError, match="hazard: 'transcient'; expected transient or lasting or partial"):
+    with pytest.raises(staleline.InputError, match="`hazard`: 'transcient'; expected transient or lasting or partial"):
         staleline.check("unfixed", hazard="transcient")  # type: ignore[arg-type]
     with pytest.raises(staleline.InputError, match="max_states"):
         staleline.check("unfixed", max_states=0)
@@ -115,7 +115,7 @@ def test_what_cannot_be_is_refused() -> None:
         staleline.compare("unfixed", host="armv8")
     with pytest.raises(staleline.InputError, match="does not run"):
         staleline.risk("unfixed", host="cortex-a9", translator="mips")
-    with pytest.raises(staleline.InputError, match="rate: 0; expected retranslations per second"):
+    with pytest.raises(staleline.InputError, match="`rate`: 0; expected retranslations per second"):
         staleline.risk("unfixed", rate=0)
     with pytest.raises(TypeError, match="expected a Target or its name"):
         staleline.check("unfixed", host=3)  # type: ignore[arg-type]

@@ -71,13 +71,18 @@ class Options:
             *(("accesses", access, ACCESSES) for access in self.accesses),
         ):
             if value not in known:
-                raise InputError(repr(value), place=name, expected=" or ".join(map(str, known)))
+                raise InputError(repr(value), place=f"`{name}`", expected=" or ".join(map(str, known)))
         if not 1 <= len(self.accesses) <= 4:
-            raise InputError(f"{len(self.accesses)} accesses", place="accesses", expected="1 to 4")
-        if not 0 <= self.offset < 65536 or (self.offset and self.layout != "packed"):
-            raise InputError(f"{self.offset} bytes, {self.layout}", place="offset", expected="0 to 65535, packed")
+            raise InputError(f"{len(self.accesses)} accesses", place="`accesses`", expected="1 to 4")
+        if self.offset and self.layout != "packed":
+            raise InputError(
+                f"`offset` {self.offset} with `layout` {self.layout}",
+                expected="`layout` packed, whose blocks it shifts",
+            )
+        if not 0 <= self.offset < 65536:
+            raise InputError(str(self.offset), place="`offset`", expected="0 to 65535 bytes")
         if self.max_states < 1:
-            raise InputError(str(self.max_states), place="max_states", expected="at least 1")
+            raise InputError(str(self.max_states), place="`max_states`", expected="at least 1")
 
     def with_hazard(self, hazard: Hazard) -> Options:
         """The same options for another hazard."""

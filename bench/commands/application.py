@@ -26,6 +26,7 @@ from bench.commands import (
     trace,
     translator,
 )
+from bench.commands.options import with_options
 from bench.commands.output import discard_output, print_text, refuse
 from bench.support.errors import InputError
 
@@ -37,18 +38,11 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(compare.compare)
-app.command()(check.check)
-app.command()(explain.explain)
-app.command()(export.export)
-app.command()(minimality.minimality)
-app.command()(matrix.matrix)
-app.command()(replay.replay)
-app.command()(risk.risk)
-app.command()(thread.thread)
-app.command()(bugs.bugs)
-app.command()(litmus.litmus)
-app.command()(translator.translator)
+for verb in (
+    *(compare.compare, check.check, explain.explain, export.export, minimality.minimality, matrix.matrix),
+    *(replay.replay, risk.risk, thread.thread, bugs.bugs, litmus.litmus, translator.translator),
+):
+    app.command()(with_options(verb))
 app.command("list")(catalogue.catalogue)
 app.add_typer(trace.app, name="trace")
 

@@ -8,34 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.names import (
-    host_translator_pairs,
-    max_states_of,
-    names_in,
-    refuse_impossible,
-    scenarios_named,
-    strategies_named,
-)
-from bench.commands.options import (
-    AsRecorded,
-    Cores,
-    Flushes,
-    Format,
-    Hosts,
-    MaxStates,
-    Output,
-    Retranslations,
-    Scenarios,
-    Settings,
-    Strategies,
-    Tbs,
-    Trace,
-    Translators,
-    Varied,
-    Vcpus,
-    WhatIf,
-    refuse_idle,
-)
+from bench.commands.names import some_of
+from bench.commands.options import Format, OfReplay, Output, Scaled, Strategies, Trace, refuse_idle, scenarios_on
 from bench.commands.output import emitter, progress_bar, show_share
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
@@ -46,19 +20,11 @@ if TYPE_CHECKING:
 
 def compare(
     context: typer.Context,
+    *,
     trace: Trace = DEFAULT_TRACE,
     strategy: Strategies = None,
-    host: Hosts = None,
-    translator: Translators = None,
-    scenario: Scenarios = None,
-    cores: Cores = 2,
-    tbs: Tbs = 1,
-    retranslations: Retranslations = 2,
-    flushes: Flushes = 0,
-    max_states: MaxStates = None,
-    vcpus: Vcpus = None,
-    as_recorded: AsRecorded = False,
-    parameter: Varied = None,
+    cells: Scaled,
+    assumed: OfReplay,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Draw the trade-off, parts of costs and prices: svg, png or pdf.", metavar="FILE"),
@@ -77,8 +43,6 @@ def compare(
     tolerance: Annotated[
         float, typer.Option("--tolerance", help="With --against: so many times dearer is still the same.")
     ] = 1.02,
-    settings: Settings = None,
-    what_if: WhatIf = False,
     format: Format = "simple",
     output: Output = None,
 ) -> None:
@@ -92,10 +56,9 @@ def compare(
     Example: staleline compare --host cortex-a9,arm926 --format github
     Also: staleline compare --format html -o report.html
     """
-    from bench.check.cell import Options
+    from bench.check import asked
     from bench.compare import baseline
     from bench.compare.comparison import compare as compare_on
-    from bench.replay.parameters import Parameters
     from bench.report import charts
     from bench.report.baselines import Since
     from bench.report.comparisons import CompareReport
@@ -112,27 +75,14 @@ def compare(
         baseline.refuse_unkeepable(save)
     if plot is not None:
         charts.refuse_undrawable(plot)
-    names, by_name = scenarios_named(scenario)
-    options = Options(
-        cores=cores,
-        tbs=tbs,
-        retranslations=retranslations,
-        flushes=flushes,
-        max_states=max_states_of(max_states),
-        what_if=what_if,
-    )
-    parameters = Parameters(vcpus=vcpus, as_recorded=as_recorded).varied(parameter or ())
-    pairs = host_translator_pairs(host, settings, translator, what_if)
-    if by_name:
-        for found, _ in pairs:
-            refuse_impossible(found, names, options)
-    strategies = strategies_named(names_in(strategy))
-    recorded = load_trace(trace)
+    options, parameters, pairs = cells.options(), assumed.parameters(), cells.pairs()
+    names = scenarios_on(cells.scenario, [host for host, _ in pairs], options.cores)
+    strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)
     results: list[Comparison] = []
     with progress_bar("comparing", len(pairs)) as progress:
-        for number, (found, backend) in enumerate(pairs):
-            shown = partial(show_share, progress, found.name, number)
-            results.append(compare_on(recorded, found, backend, strategies, names, options, parameters, shown))
+        for number, (host, translator) in enumerate(pairs):
+            shown = partial(show_share, progress, host.name, number)
+            results.append(compare_on(recorded, host, translator, strategies, names, options, parameters, shown))
     if plot is not None:
         charts.write(charts.of_comparisons(results), plot)
     document = CompareReport(results).document()

@@ -6,32 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.cells import check_cells, options_of, right
-from bench.commands.names import names_in, strategies_named
-from bench.commands.options import (
-    Access,
-    Cores,
-    Flushes,
-    Format,
-    GuestBits,
-    Hazard,
-    Hosts,
-    Layout,
-    MaxStates,
-    Offset,
-    Output,
-    Retranslations,
-    Scenarios,
-    Settings,
-    Speculation,
-    Start,
-    Symmetry,
-    Tbs,
-    Translators,
-    Units,
-    WhatIf,
-    refuse_idle,
-)
+from bench.commands.cells import check_cells, right
+from bench.commands.names import some_of
+from bench.commands.options import Format, OfCells, Output, refuse_idle
 from bench.commands.output import emitter
 from bench.support.errors import InputError
 
@@ -43,10 +20,8 @@ if TYPE_CHECKING:
 
 def explain(
     context: typer.Context,
+    *,
     strategy: Annotated[list[str], typer.Argument(help="Strategies.", metavar="STRATEGY")],
-    host: Hosts = None,
-    translator: Translators = None,
-    scenario: Scenarios = None,
     follow: Annotated[
         str | None, typer.Option("--follow", help="Find the shortest run with these events: a file, thread or hidden.")
     ] = None,
@@ -61,22 +36,7 @@ def explain(
     autopsy: Annotated[
         bool, typer.Option("--autopsy", help="Execute what the run ends with (needs staleline[autopsy]).")
     ] = False,
-    hazard: Hazard = "transient",
-    layout: Layout = "apart",
-    offset: Offset = 0,
-    start: Start = "cold",
-    cores: Cores = 2,
-    tbs: Tbs = 1,
-    retranslations: Retranslations = 2,
-    flushes: Flushes = 0,
-    access: Access = "load",
-    guest_bits: GuestBits = 32,
-    units: Units = "each",
-    speculation: Speculation = True,
-    symmetry: Symmetry = True,
-    max_states: MaxStates = None,
-    settings: Settings = None,
-    what_if: WhatIf = False,
+    cells: OfCells,
     format: Format = "simple",
     output: Output = None,
 ) -> None:
@@ -88,32 +48,17 @@ def explain(
     Example: staleline explain unfixed --scenario user --follow thread
     Also: staleline explain unfixed --scenario system --against side-table
     """
+    from bench.check import asked
+    from bench.explain.follow import load_events
     from bench.report.checks import CheckReport
 
     emit = emitter(format, output)
     if against:
         refuse_idle(context, ("follow", "autopsy"), "with --against", "one of them")
-    options = options_of(
-        hazard=hazard,
-        layout=layout,
-        offset=offset,
-        start=start,
-        cores=cores,
-        tbs=tbs,
-        retranslations=retranslations,
-        flushes=flushes,
-        access=access,
-        guest_bits=guest_bits,
-        units=units,
-        speculation=speculation,
-        symmetry=symmetry,
-        max_states=max_states,
-        what_if=what_if,
-        follow=follow,
-        autopsy=autopsy,
-    )
-    others = strategies_named(names_in(against)) if against else []
-    results = check_cells(strategies_named(names_in(strategy)), host, settings, translator, scenario, options)
+    events = load_events(follow) if follow is not None else ()
+    options = cells.options(follow=events, follow_source=follow or "", autopsy=autopsy)
+    others = asked.strategies(some_of(against)) if against else []
+    results = check_cells(asked.strategies(some_of(strategy)), cells, options)
     emit(_schedules(results, others) if against else CheckReport(results, in_depth=True))
     if not right(results):
         raise typer.Exit(1)

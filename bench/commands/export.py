@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.names import names_in, one_of, strategies_named, targets_named, translators_for
-from bench.commands.options import Hosts, Translators, refuse_idle
+from bench.commands.names import names_in, one_of, some_of
+from bench.commands.options import Hosts, OnHosts, Translators, refuse_idle
 from bench.commands.output import print_text
 from bench.support.errors import InputError
 
@@ -35,17 +35,17 @@ def export(
     \b
     Example: staleline export unfixed,idempotent --litmus .
     """
+    from bench.check import asked
     from bench.check.export import SCENARIOS, as_litmus
     from bench.support.files import refuse_unwritable, replacing
 
     if not litmus.is_dir():
         raise InputError("is no folder", file=str(litmus), expected="a folder to write litmus tests in")
-    strategies = strategies_named(names_in(strategy))
+    strategies = asked.strategies(some_of(strategy))
     names = [one_of("--scenario", name, SCENARIOS) for name in names_in(scenario)] or list(SCENARIOS)
     if translator:
         refuse_idle(context, ("host",), "with --translator", "one of them")
-    hosts = targets_named(host, None)
-    backends = {one.full_name: one for found in hosts for one in translators_for(translator, found, False)}
+    backends = {one.full_name: one for _, one in OnHosts(host, translator, what_if=bool(translator)).target_pairs()}
     files: dict[Path, str] = {}
     refused: list[InputError] = []
     for one in strategies:

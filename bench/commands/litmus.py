@@ -55,7 +55,7 @@ def litmus(
     if host is not None:
         armv8(host)
     expected = kinds_in(kinds) if kinds is not None else None
-    most = max_states_of(max_states) if max_states is not None else MOST_STATES
+    most = max_states_of(max_states, MOST_STATES)
     found: list[TimedResult] = []
     refused = 0
     files = list(named(test))

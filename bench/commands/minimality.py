@@ -7,16 +7,18 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.names import (
+from bench.commands.names import max_states_of, some_of
+from bench.commands.options import (
     DEFAULT_HOST,
-    host_translator_pairs,
-    max_states_of,
-    names_in,
-    refuse_impossible,
-    scenarios_named,
-    strategies_named,
+    Format,
+    MaxStates,
+    OnHosts,
+    Output,
+    Scenarios,
+    Settings,
+    WhatIf,
+    scenarios_on,
 )
-from bench.commands.options import Format, MaxStates, Output, Scenarios, Settings, WhatIf
 from bench.commands.output import emitter, progress_bar, show_states
 from bench.support.errors import InputError
 
@@ -37,20 +39,19 @@ def minimality(
     \b
     Example: staleline minimality unfixed flush-on-retranslation --scenario system
     """
-    from bench.check.cell import Options
+    from bench.check import asked
+    from bench.check.cell import MAX_STATES, Options
     from bench.check.minimality import omissions, weakest
     from bench.report.minimality import MinimalityReport
 
     emit = emitter(format, output)
-    names, by_name = scenarios_named(scenario)
-    options = Options(what_if=what_if, max_states=max_states_of(max_states))
-    (found, backend), *more = host_translator_pairs([host], settings, [translator] if translator else None, what_if)
+    options = Options(what_if=what_if, max_states=max_states_of(max_states, MAX_STATES))
+    hosts = OnHosts([host], [translator] if translator else None, settings, what_if)
+    (found, backend), *more = hosts.pairs()
     if more:
         raise InputError(f"{len(more) + 1} hosts or translators", place="minimality", expected="one")
-    if by_name:
-        refuse_impossible(found, names, options)
-    names = [name for name in names if name != "migrate" or found.cores.value > 1]
-    strategies = strategies_named(names_in(strategy))
+    names = [name for name in scenarios_on(scenario, [found]) if name != "migrate" or found.cores.value > 1]
+    strategies = asked.strategies(some_of(strategy))
     with progress_bar("checking", len(strategies) * len(names) * 32) as progress:
         omitted = {one.name: omissions(one, backend, found, names, options) for one in strategies}
         sets = weakest(strategies, backend, found, names, options, partial(show_states, progress))

@@ -1,17 +1,32 @@
-"""Options that several verbs have, and which options were given."""
+"""Options that several verbs have, alone and in groups, and which options were given."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from bench.commands.names import max_states_of, names_in, some_of
 from bench.support.errors import InputError
 from bench.traces.shipped import SHIPPED
 
-# --- what is asked about ----------------------------------------------------------------------------------------------
+if TYPE_CHECKING:
+    from bench.check.cell import Options
+    from bench.hosts import Host, Target
+    from bench.replay.parameters import Parameters
+    from bench.translators.translator import Translator
+
+_Target = TypeVar("_Target", bound="Target")
+
+DEFAULT_HOST = "cortex-a9"
+
+# --- alone ------------------------------------------------------------------------------------------------------------
 
 Strategies = Annotated[
     list[str] | None,
@@ -36,70 +51,201 @@ WhatIf = Annotated[
     bool, typer.Option("--what-if", help="Allow a translator on a host that does not run what it emits.")
 ]
 GuestBits = Annotated[int, typer.Option("--guest-bits", help="Width of a guest address: 32 or 64.")]
-
-# --- how it is searched -----------------------------------------------------------------------------------------------
-
-Hazard = Annotated[
-    str,
-    typer.Option(
-        "--hazard", help="transient: a wrong fetch; lasting: a wrong value stays; partial: a label is bound too late."
-    ),
-]
-Layout = Annotated[str, typer.Option("--layout", help="apart: a line for every unit; packed: as emitted.")]
-Offset = Annotated[int, typer.Option("--offset", help="Shift packed blocks by so many bytes.")]
-Start = Annotated[str, typer.Option("--start", help="cold: at the first run; fault: at the retranslation.")]
-Cores = Annotated[int, typer.Option("--cores", help="Cores (and threads) that a scenario asks for.")]
-Tbs = Annotated[int, typer.Option("--tbs", help="Translation blocks.")]
 Retranslations = Annotated[int, typer.Option("--retranslations", help="Retranslations by each thread that faults.")]
-Flushes = Annotated[int, typer.Option("--flushes", help="Tb flushes, at most, by each thread that faults.")]
-Access = Annotated[str, typer.Option("--access", help="The guest accesses of each block: load, store or load,store.")]
-Units = Annotated[
-    str, typer.Option("--units", help="each: a search for each unit that can change; together: one for all.")
-]
-Speculation = Annotated[
-    bool, typer.Option("--speculation/--no-speculation", help="Let cores fetch what they do not execute.")
-]
-Symmetry = Annotated[
-    bool, typer.Option("--symmetry/--no-symmetry", help="Let one state stand for all with like blocks swapped.")
-]
 MaxStates = Annotated[int | None, typer.Option("--max-states", help="States of a search, at most; then: bounded.")]
-
-# --- recorded executions ----------------------------------------------------------------------------------------------
-
 Trace = Annotated[
     str, typer.Argument(help=f"A .trace file, or one that is shipped: {', '.join(SHIPPED)}.", metavar="TRACE")
 ]
 AsRecorded = Annotated[bool, typer.Option("--as-recorded", help="Do not scale the recorded x86-64 TBs to the host.")]
-Vcpus = Annotated[
-    int | None, typer.Option("--vcpus", help="Guest CPUs, for what stopping others costs; default: the host's cores.")
-]
-Varied = Annotated[
-    list[str] | None,
-    typer.Option("--parameter", help="Vary an assumption of the replay: lookup=40, seed=2.", metavar="NAME=VALUE"),
-]
-
-# --- where it goes ----------------------------------------------------------------------------------------------------
-
 Format = Annotated[
     str, typer.Option("--format", help="simple, github, html, latex, ... (any of tabulate's), json or csv.")
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write there and not to the terminal.")]
 
+# --- in groups --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OnHosts:
+    """Hosts and their translators."""
+
+    host: Hosts = None
+    translator: Translators = None
+    settings: Settings = None
+    what_if: WhatIf = False
+
+    def pairs(self) -> list[tuple[Host, Translator]]:
+        """The hosts and, for each, the translators.  Raises ``InputError`` for one that it does not run."""
+        from bench.check import asked
+        from bench.hosts import host_names
+
+        return self._paired(asked.hosts(some_of(self._hosts) or host_names(), self.settings or ()))
+
+    def targets(self) -> list[Target]:
+        """The hosts and architectures."""
+        from bench.check import asked
+        from bench.hosts import host_names
+
+        return asked.targets(some_of(self._hosts) or host_names(), self.settings or ())
+
+    def target_pairs(self) -> list[tuple[Target, Translator]]:
+        """The hosts and architectures and, for each, the translators.  Raises as ``pairs``."""
+        return self._paired(self.targets())
+
+    @property
+    def _hosts(self) -> list[str]:
+        return self.host or [DEFAULT_HOST]
+
+    def _paired(self, targets: Iterable[_Target]) -> list[tuple[_Target, Translator]]:
+        """Of ``--host all`` those are left out, and named on stderr, that do not run the translators."""
+        from bench.check import asked
+
+        translators = names_in(self.translator) or None
+        if self.host != ["all"]:
+            return asked.pairs(targets, translators, self.what_if)
+        found: list[tuple[_Target, Translator]] = []
+        left_out = []
+        for target in targets:
+            try:
+                found += asked.pairs([target], translators, self.what_if)
+            except InputError:
+                left_out.append(target.name)
+        if not found:
+            raise InputError(f"no host runs {', '.join(translators or [])}", place="--translator", expected="--what-if")
+        if left_out:
+            print(f"staleline: n/a: {', '.join(left_out)}: no translator for it here (--what-if)", file=sys.stderr)
+        return found
+
+
+@dataclass(frozen=True)
+class Scaled(OnHosts):
+    """Cells of hosts, translators and scenarios, and the size of a scenario."""
+
+    scenario: Scenarios = None
+    cores: Annotated[int, typer.Option("--cores", help="Cores (and threads) that a scenario asks for.")] = 2
+    tbs: Annotated[int, typer.Option("--tbs", help="Translation blocks.")] = 1
+    retranslations: Retranslations = 2
+    flushes: Annotated[int, typer.Option("--flushes", help="Tb flushes, at most, by each thread that faults.")] = 0
+    max_states: MaxStates = None
+
+    def options(self, **others: Any) -> Options:
+        """How a cell is checked.  Raises ``InputError``."""
+        from bench.check.cell import MAX_STATES, Options
+
+        found = {one.name: getattr(self, one.name) for one in fields(Options) if hasattr(self, one.name)}
+        return Options(**{**found, "max_states": max_states_of(self.max_states, MAX_STATES), **others})
+
+
+@dataclass(frozen=True)
+class OfCells(Scaled):
+    """Cells, and all of how they are checked."""
+
+    hazard: Annotated[
+        str,
+        typer.Option(
+            "--hazard",
+            help="transient: a wrong fetch; lasting: a wrong value stays; partial: a label is bound too late.",
+        ),
+    ] = "transient"
+    layout: Annotated[str, typer.Option("--layout", help="apart: a line for every unit; packed: as emitted.")] = "apart"
+    offset: Annotated[int, typer.Option("--offset", help="Shift packed blocks by so many bytes.")] = 0
+    start: Annotated[str, typer.Option("--start", help="cold: at the first run; fault: at the retranslation.")] = "cold"
+    accesses: Annotated[
+        str, typer.Option("--access", help="The guest accesses of each block: load, store or load,store.")
+    ] = "load"
+    guest_bits: GuestBits = 32
+    units: Annotated[
+        str, typer.Option("--units", help="each: a search for each unit that can change; together: one for all.")
+    ] = "each"
+    speculation: Annotated[
+        bool, typer.Option("--speculation/--no-speculation", help="Let cores fetch what they do not execute.")
+    ] = True
+    symmetry: Annotated[
+        bool, typer.Option("--symmetry/--no-symmetry", help="Let one state stand for all with like blocks swapped.")
+    ] = True
+
+    def options(self, **others: Any) -> Options:
+        """The same with all of how it is checked."""
+        return super().options(accesses=tuple(word.strip() for word in self.accesses.split(",")), **others)
+
+
+@dataclass(frozen=True)
+class OfReplay:
+    """The parameters of a replay."""
+
+    vcpus: Annotated[
+        int | None,
+        typer.Option("--vcpus", help="Guest CPUs, for what stopping others costs; default: the host's cores."),
+    ] = None
+    as_recorded: AsRecorded = False
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", help="Vary an assumption of the replay: lookup=40, seed=2.", metavar="NAME=VALUE"),
+    ] = None
+
+    def parameters(self) -> Parameters:
+        """The parameters.  Raises ``InputError``."""
+        from bench.replay.parameters import Parameters
+
+        return Parameters(vcpus=self.vcpus, as_recorded=self.as_recorded).varied(self.parameter or ())
+
+
+def scenarios_on(named: list[str] | None, hosts: Iterable[Target], cores: int = 2) -> list[str]:
+    """The scenarios of those names.  Raises ``InputError`` for one that is named and cannot be on one of the hosts."""
+    from bench.check import asked
+    from bench.scenarios import scenario
+
+    names = asked.scenarios(some_of(named))
+    for host in hosts if some_of(named) else ():
+        for name in names:
+            if scenario(name, host.cores.value, cores=cores) is None:
+                raise InputError(
+                    f"scenario {name} on {host.name}, which has one core", expected="a host with more cores"
+                )
+    return names
+
+
+def with_options(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb as typer takes it: each group among its parameters is replaced by the options that it consists of."""
+    signature = inspect.signature(verb, eval_str=True)
+    groups: dict[str, Any] = {
+        name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)
+    }
+    parameters: list[inspect.Parameter] = []
+    for name, one in signature.parameters.items():
+        if name in groups:
+            hints = get_type_hints(groups[name], include_extras=True)
+            parameters += [
+                inspect.Parameter(each.name, one.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
+                for each in fields(groups[name])
+            ]
+        else:
+            parameters.append(one.replace(kind=one.KEYWORD_ONLY))
+
+    @functools.wraps(verb)
+    def command(**values: Any) -> None:
+        made = {
+            name: group(**{each.name: values.pop(each.name) for each in fields(group)})
+            for name, group in groups.items()
+        }
+        verb(**values, **made)
+
+    command.__dict__["__signature__"] = signature.replace(parameters=parameters)
+    return command
+
+
+# --- which were given -------------------------------------------------------------------------------------------------
+
 
 def given(context: typer.Context) -> dict[str, str]:
     """The parameters that were given on the command line, each with its flag, or in capitals."""
-    return {
-        parameter.name: max(parameter.opts, key=len)
-        if parameter.param_type_name == "option"
-        else parameter.name.upper()
-        for parameter in context.command.params
-        if parameter.name is not None and _is_given(context, parameter.name)
-    }
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    found = {}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name is not None and source is not None and source.name == "COMMANDLINE":
+            option = parameter.param_type_name == "option"
+            found[parameter.name] = max(parameter.opts, key=len) if option else parameter.name.upper()
+    return found
 
 
 def refuse_idle(context: typer.Context, idle: Container[str], where: str, expected: str) -> None:

@@ -7,19 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.names import host_translator_pairs, names_in, refuse_impossible, scenarios_named, strategies_named
-from bench.commands.options import (
-    AsRecorded,
-    Format,
-    Hosts,
-    Output,
-    Settings,
-    Strategies,
-    Trace,
-    Translators,
-    WhatIf,
-    refuse_idle,
-)
+from bench.commands.names import names_in, some_of
+from bench.commands.options import AsRecorded, Format, OnHosts, Output, Strategies, Trace, refuse_idle, scenarios_on
 from bench.commands.output import emitter, progress_bar
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
@@ -30,10 +19,10 @@ if TYPE_CHECKING:
 
 def risk(
     context: typer.Context,
+    *,
     trace: Trace = DEFAULT_TRACE,
     strategy: Strategies = None,
-    host: Hosts = None,
-    translator: Translators = None,
+    hosts: OnHosts,
     scenario: Annotated[
         list[str] | None,
         typer.Option("--scenario", help="system, user, user-both, migrate; default: system,user.", metavar="NAME,..."),
@@ -65,8 +54,6 @@ def risk(
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Of --simulate.")] = 0,
     as_recorded: AsRecorded = False,
-    settings: Settings = None,
-    what_if: WhatIf = False,
     format: Format = "simple",
     output: Output = None,
 ) -> None:
@@ -78,7 +65,7 @@ def risk(
     Example: staleline risk --strategy unfixed --host cortex-a9 --scenario system
     Also: staleline risk --strategy unfixed --per-operation write_back=1e-6,drop=1e-3
     """
-    from bench.check.cell import Options
+    from bench.check import asked
     from bench.replay.parameters import Parameters
     from bench.report import charts
     from bench.report.risks import RiskReport
@@ -109,15 +96,9 @@ def risk(
                 expected="no --sensitivity, --rate or --parameter",
             )
         refuse_idle(context, ("as_recorded",), "with --per-operation", "one of them")
-    if rate is not None and not 0 < rate <= 1e9:
-        raise InputError(f"{rate:g}", place="--rate", expected="retranslations per second, above 0 and up to 1e9")
-    names, by_name = scenarios_named(scenario or ["system,user"])
-    pressure = Pressure().varied(parameter or ())
-    pairs = host_translator_pairs(host, settings, translator, what_if)
-    if by_name and scenario:
-        for found, _ in pairs:
-            refuse_impossible(found, names, Options())
-    strategies = strategies_named(names_in(strategy))
+    pressure, pairs = Pressure().varied(parameter or ()), hosts.pairs()
+    names = scenarios_on(scenario or ["system,user"], [host for host, _ in pairs])
+    strategies = asked.strategies(some_of(strategy))
     if per_operation:
         probabilities = Probabilities.parsed(names_in(per_operation))
         models: list[RiskModel] = [GivenRisk(*pair, probabilities, simulate, seed) for pair in pairs]

@@ -27,6 +27,7 @@ def thread(
     \b
     Example: staleline thread seven-steps flush-cures --set coherence.snoop=all
     """
+    from bench.check.cell import MAX_STATES
     from bench.report.threads import PAGE, ThreadReport
     from bench.thread.findings import decide, find_claims
     from bench.thread.lab import Lab
@@ -34,5 +35,5 @@ def thread(
     emit = emitter(format, output, own=(PAGE,))
     claims = find_claims(names_in(claim))
     with progress_bar("deciding", 1.0) as progress:
-        found = decide(claims, Lab(settings or (), max_states_of(max_states)), progress)
+        found = decide(claims, Lab(settings or (), max_states_of(max_states, MAX_STATES)), progress)
     emit(ThreadReport(found))

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench.commands.names import one_of
-from bench.commands.options import Format, Output, Trace
+from bench.commands.options import Format, Output, Trace, with_options
 from bench.commands.output import emitter, print_text
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
 app = typer.Typer(help="Import a QEMU log, show what a trace holds, draw a modelled workload.", rich_markup_mode=None)
 
-
-_VALUE = "N or xFACTOR"
-
-
+_N = "N or xFACTOR"
 _QUANTILES = "MIN,MEDIAN,P90,MAX"
 
 
@@ -64,32 +62,39 @@ def trace_info(trace: Trace = DEFAULT_TRACE, format: Format = "simple", output: 
     emit(TraceReport(info(found), found))
 
 
+@dataclass(frozen=True)
+class Measures:
+    """What may differ from the other trace."""
+
+    executions: Annotated[str | None, typer.Option(help="TB executions.", metavar=_N)] = None
+    tbs: Annotated[str | None, typer.Option(help="TBs translated.", metavar=_N)] = None
+    tb_bytes: Annotated[str | None, typer.Option(help="Host bytes per TB.", metavar=_QUANTILES)] = None
+    working_set: Annotated[str | None, typer.Option(help="Different TBs per million executions.", metavar=_N)] = None
+    faults_per_million: Annotated[
+        str | None, typer.Option(help="Retranslations per million executions.", metavar=_N)
+    ] = None
+    faulting_tbs: Annotated[str | None, typer.Option(help="Different TBs that fault.", metavar=_N)] = None
+    concentration: Annotated[
+        str | None, typer.Option(help="Share of the faults on the ten TBs that fault most.", metavar=_N)
+    ] = None
+    rewritten_bytes: Annotated[
+        str | None, typer.Option(help="Host bytes rewritten per retranslation.", metavar=_QUANTILES)
+    ] = None
+    reexecution_tbs: Annotated[
+        str | None, typer.Option(help="Executions until a retranslated TB runs again.", metavar=_QUANTILES)
+    ] = None
+    threads: Annotated[str | None, typer.Option(help="Guest threads.", metavar=_N)] = None
+    flushes: Annotated[str | None, typer.Option(help="Tb flushes.", metavar=_N)] = None
+
+
 @app.command("model")
+@with_options
 def model(
+    *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .trace file to write.")],
     like: Annotated[str, typer.Option("--like", help="The trace whose measures are the defaults.")] = DEFAULT_TRACE,
     seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same trace.", min=0)] = 0,
-    executions: Annotated[str | None, typer.Option(help="TB executions.", metavar=_VALUE)] = None,
-    tbs: Annotated[str | None, typer.Option(help="TBs translated.", metavar=_VALUE)] = None,
-    tb_bytes: Annotated[str | None, typer.Option(help="Host bytes per TB.", metavar=_QUANTILES)] = None,
-    working_set: Annotated[
-        str | None, typer.Option(help="Different TBs per million executions.", metavar=_VALUE)
-    ] = None,
-    faults_per_million: Annotated[
-        str | None, typer.Option(help="Retranslations per million executions.", metavar=_VALUE)
-    ] = None,
-    faulting_tbs: Annotated[str | None, typer.Option(help="Different TBs that fault.", metavar=_VALUE)] = None,
-    concentration: Annotated[
-        str | None, typer.Option(help="Share of the faults on the ten TBs that fault most.", metavar=_VALUE)
-    ] = None,
-    rewritten_bytes: Annotated[
-        str | None, typer.Option(help="Host bytes rewritten per retranslation.", metavar=_QUANTILES)
-    ] = None,
-    reexecution_tbs: Annotated[
-        str | None, typer.Option(help="Executions until a retranslated TB runs again.", metavar=_QUANTILES)
-    ] = None,
-    threads: Annotated[str | None, typer.Option(help="Guest threads.", metavar=_VALUE)] = None,
-    flushes: Annotated[str | None, typer.Option(help="Tb flushes.", metavar=_VALUE)] = None,
+    changed: Measures,
 ) -> None:
     """Draw an execution with given statistics; each defaults to what the default trace measures.
 
@@ -103,20 +108,7 @@ def model(
     from bench.traces.store import load_trace, save_trace
 
     refuse_unwritable(output, ordinary=True)
-    given = {
-        "executions": executions,
-        "tbs": tbs,
-        "tb_bytes": tb_bytes,
-        "working_set": working_set,
-        "faults_per_million": faults_per_million,
-        "faulting_tbs": faulting_tbs,
-        "concentration": concentration,
-        "rewritten_bytes": rewritten_bytes,
-        "reexecution_tbs": reexecution_tbs,
-        "threads": threads,
-        "flushes": flushes,
-    }
-    changes = {key: value for key, value in given.items() if value is not None}
+    changes = {key: value for key, value in asdict(changed).items() if value is not None}
     trace = model_trace(varied(measured(load_trace(like)), changes), seed)
     save_trace(trace, output)
     print_text(TraceReport(info(trace), trace).text("simple"))

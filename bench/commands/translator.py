@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.names import guest_bits_of, one_of
+from bench.commands.names import one_of
 from bench.commands.options import Format, GuestBits, Output
 from bench.commands.output import emitter
 
@@ -29,10 +29,10 @@ def translator(
     from bench.report.listings import ListingReport
     from bench.translators.listing import listing
     from bench.translators.registry import load_translator
-    from bench.translators.translator import ACCESSES
+    from bench.translators.translator import ACCESSES, GUEST_BITS
 
     emit = emitter(format, output)
     found = load_translator(name)
     accesses = (one_of("--access", access, ACCESSES),)
-    block = found.block(0, accesses, guarded=guarded, guest_bits=guest_bits_of(guest_bits))
+    block = found.block(0, accesses, guarded=guarded, guest_bits=one_of("--guest-bits", guest_bits, GUEST_BITS))
     emit(ListingReport(listing(found, block), access))

@@ -26,6 +26,7 @@ from bench.risk.pressure import Pressure
 from bench.risk.propagation import Expected, propagate
 from bench.risk.quiescent import QuiescentStates
 from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, Swing
+from bench.support.errors import InputError
 from bench.traces.trace import Trace
 
 Values: TypeAlias = Mapping[str, float]
@@ -37,7 +38,7 @@ class RecordedRisk(RiskModel):
     """Evaluates along a trace.
 
     ``rate``: retranslations per second; None: as the cycles of the trace have it.  ``sensitivity``: also vary each
-    quantity by itself.
+    quantity by itself.  Raises ``InputError`` for a rate that cannot be.
     """
 
     trace: Trace
@@ -46,6 +47,11 @@ class RecordedRisk(RiskModel):
     rate: float | None = None
     sensitivity: bool = False
     _known: dict[bytes, Expected] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not 0 < self.rate <= 1e9:
+            expected = "retranslations per second, above 0 and up to 1e9"
+            raise InputError(f"{self.rate:g}", place="`rate`", expected=expected)
 
     @property
     def trace_name(self) -> str:
