@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.check.cell import Checked
 from bench.check.command import command
-from bench.explain.explanation import Explanation, Row
+from bench.explain.explanation import ENVIRONMENT, Explanation, Row, Word
 from bench.explain.follow import Followed
 from bench.report import autopsies
 from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_table
@@ -28,7 +29,7 @@ class CheckReport:
 
     def document(self) -> dict[str, Any]:
         """One object for each cell."""
-        return {"schema": SCHEMA, "results": [_object(result) for result in self.results]}
+        return {"schema": SCHEMA, "results": [{**record(_COLUMNS, one), **_looked_into(one)} for one in self.results]}
 
     def rows(self) -> Rows:
         """One row for each cell."""
@@ -58,6 +59,39 @@ def _counterexample(result: Checked) -> tuple[Row, ...]:
     return result.explanation.rows
 
 
+def _rows_of(result: Checked) -> tuple[Row, ...]:
+    return result.explanation.rows if result.explanation is not None else ()
+
+
+def _watched(result: Checked) -> dict[str, Any] | None:
+    watched = result.explanation.watched if result.explanation is not None else None
+    if watched is None:
+        return None
+    return {
+        "tb": watched.tb,
+        "offset": watched.offset,
+        "final": f"{watched.final:#x}",
+        "instruction": watched.instruction,
+        "fetched": f"{watched.fetched:#x}" if watched.fetched is not None else None,
+    }
+
+
+def _number(name: str, *, otherwise: int, heading: str | None = None, csv: bool = True) -> Column[Checked]:
+    """A number of the outcome."""
+    return Column(
+        name,
+        lambda r: getattr(r.outcome, name, otherwise),
+        heading,
+        lambda r: f"{getattr(r.outcome, name):,}" if r.outcome else None,
+        right=True,
+        csv=csv,
+    )
+
+
+def _option(name: str) -> Column[Checked]:
+    return Column(name, lambda r: getattr(r.options, name), csv=False)
+
+
 _COLUMNS: tuple[Column[Checked], ...] = (
     Column("strategy", lambda r: r.strategy, "strategy"),
     Column("host", lambda r: r.host.name, "host"),
@@ -76,86 +110,43 @@ _COLUMNS: tuple[Column[Checked], ...] = (
         right=True,
         json=False,
     ),
-    Column(
-        "depth",
-        lambda r: r.outcome.depth if r.outcome else 0,
-        "steps",
-        lambda r: r.outcome.depth if r.outcome else None,
-        right=True,
-    ),
-    Column(
-        "states",
-        lambda r: r.outcome.states if r.outcome else 0,
-        "states",
-        lambda r: f"{r.outcome.states:,}" if r.outcome else None,
-        right=True,
-    ),
-    Column("symmetry", lambda r: r.outcome.symmetry if r.outcome else 1, csv=False),
+    _number("depth", otherwise=0, heading="steps"),
+    _number("states", otherwise=0, heading="states"),
+    _number("symmetry", otherwise=1, csv=False),
     Column("witness", lambda r: bool(r.outcome and r.outcome.witness)),
-)
-
-_OPTIONS = (
-    "start",
-    "layout",
-    "offset",
-    "cores",
-    "tbs",
-    "retranslations",
-    "flushes",
-    "accesses",
-    "guest_bits",
-    "units",
-    "speculation",
+    *map(_option, ("start", "layout", "offset", "cores", "tbs", "retranslations", "flushes")),
+    *map(_option, ("accesses", "guest_bits", "units", "speculation")),
+    Column("counterexample", lambda r: [row_object(row) for row in _counterexample(r)], csv=False),
+    Column("watched", _watched, csv=False),
+    Column(
+        "consequences",
+        lambda r: [{name: getattr(one, name) for name in ("when", "harm", "what", "sees")} for one in r.consequences],
+        csv=False,
+    ),
+    Column("command", command, csv=False),
 )
 
 
-def _object(result: Checked) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        **record(_COLUMNS, result),
-        **{name: getattr(result.options, name) for name in _OPTIONS},
-        "counterexample": [row_object(row) for row in _counterexample(result)],
-        "watched": None,
-        "consequences": [
-            {"when": each.when, "harm": each.harm, "what": each.what, "sees": each.sees} for each in result.consequences
-        ],
-        "command": command(result),
-    }
-    if result.explanation is not None and result.explanation.watched is not None:
-        watched = result.explanation.watched
-        found["watched"] = {
-            "tb": watched.tb,
-            "offset": watched.offset,
-            "final": f"{watched.final:#x}",
-            "instruction": watched.instruction,
-            "fetched": f"{watched.fetched:#x}" if watched.fetched is not None else None,
-        }
+def _looked_into(result: Checked) -> dict[str, Any]:
+    """What ``explain`` adds, where it was asked for."""
+    found: dict[str, Any] = {}
     if result.autopsy is not None:
         found["autopsy"] = autopsies.as_object(result.autopsy)
     if result.followed is not None:
-        found["followed"] = _followed_object(result, result.followed)
+        events = zip(result.options.follow, _event_rows(result), strict=True)
+        found["followed"] = {
+            "events": [{"event": event.source, "row": row} for event, row in events],
+            "found": result.followed.reached == len(result.options.follow),
+            "complete": result.followed.complete,
+            "run": [row_object(row) for row in _rows_of(result)],
+        }
     return found
-
-
-def _followed_object(result: Checked, followed: Followed) -> dict[str, Any]:
-    rows = result.explanation.rows if result.explanation is not None else ()
-    return {
-        "events": [
-            {"event": event.source, "row": row}
-            for event, row in zip(result.options.follow, _event_rows(result), strict=True)
-        ],
-        "found": followed.reached == len(result.options.follow),
-        "complete": followed.complete,
-        "run": [row_object(row) for row in rows],
-    }
 
 
 def _event_rows(result: Checked) -> list[int | None]:
     """For each event asked for, the number (from 1) of the row in which it happens; None if it does not."""
     assert result.followed is not None
-    rows = result.explanation.rows if result.explanation is not None else ()
-    ends: list[int] = []
-    for row in rows:
-        ends.append((ends[-1] if ends else 0) + row.steps)
+    ends = list(itertools.accumulate(row.steps for row in _rows_of(result)))
     found: list[int | None] = [next(n for n, end in enumerate(ends, 1) if at < end) for at in result.followed.at]
     return found + [None] * (len(result.options.follow) - len(found))
 
@@ -168,14 +159,7 @@ def row_object(row: Row) -> dict[str, Any]:
             found[name if len(words) == 1 else f"{name}{core}"] = word
     for core, instruction in enumerate(row.fetches):
         found["fetches" if len(row.fetches) == 1 else f"fetches{core}"] = instruction
-    return {
-        **found,
-        "reads": row.reads,
-        "dcache": row.dcache,
-        "memory": row.memory,
-        "steps": row.steps,
-        "because": row.because,
-    }
+    return found | {name: getattr(row, name) for name in ("reads", "dcache", "memory", "steps", "because")}
 
 
 def _states(outcome: Outcome) -> str:
@@ -207,9 +191,7 @@ def _cell(result: Checked, style: str) -> str:
     if result.followed is not None:
         lines += _followed_lines(result, result.followed)
     if result.explanation is not None:
-        lines += _explained(
-            result.explanation, style, actors=len(_actors(result)) > 1, many=len(result.explanation.rows) > 0
-        )
+        lines += _explained(result.explanation, style)
     if result.consequences:
         lines += ["", "What that does:"]
         lines += [fill(each.text, first="- ", rest="  ") for each in result.consequences]
@@ -218,11 +200,6 @@ def _cell(result: Checked, style: str) -> str:
     if outcome.verdict == "fails":
         lines += ["", f"Show it again: {command(result)}"]
     return "\n".join(lines)
-
-
-def _actors(result: Checked) -> set[str]:
-    rows = result.explanation.rows if result.explanation is not None else ()
-    return {row.actor for row in rows if row.actor != "environment"}
 
 
 def _followed_lines(result: Checked, followed: Followed) -> list[str]:
@@ -242,44 +219,42 @@ def _followed_lines(result: Checked, followed: Followed) -> list[str]:
     return lines
 
 
-def _explained(explanation: Explanation, style: str, *, actors: bool, many: bool) -> list[str]:
-    rows = explanation.rows
-    lines = []
-    if explanation.watched is not None and many:
-        watched = explanation.watched
-        lines.append(f"The caches as they hold {watched.name}, {watched.instruction}:")
-    if many:
-        headers = ["", *(["actor"] if actors else []), "operation", *_cache_headers(rows)]
-        body: list[tuple[Cell, ...]] = [
-            (number, *([row.actor] if actors else []), row.operation, *_cache_words(row, rows))
-            for number, row in enumerate(rows, 1)
-        ]
-        lines += ["", table(headers, body, style, right=(0,)), ""]
+def _explained(explanation: Explanation, style: str) -> list[str]:
+    rows, watched, lines = explanation.rows, explanation.watched, []
+    if rows:
+        if watched is not None:
+            lines.append(f"The caches as they hold {watched.name}, {watched.instruction}:")
+        told = len({row.actor for row in rows} - {ENVIRONMENT}) > 1
+        columns: dict[str, Iterable[Cell]] = {
+            "": range(1, len(rows) + 1),
+            **({"actor": [row.actor for row in rows]} if told else {}),
+            "operation": [row.operation for row in rows],
+            **{_PLACES[place].format(core).rstrip(): words for place, core, words in places(rows)},
+        }
+        lines += ["", table(list(columns), zip(*columns.values(), strict=True), style, right=(0,)), ""]
         lines += [fill(row.because, first=f"{number:>3}. ", rest=" " * 5) for number, row in enumerate(rows, 1)]
     if explanation.closing:
         lines.append(explanation.closing)
     return lines
 
 
-def _columns(rows: Sequence[Row]) -> list[str]:
-    """The per-core columns worth showing: what is fetched ahead, or buffered, only where it ever matters."""
-    return ["icache"] + [
-        name for name in ("ahead", "buffer") if any(word != "absent" for row in rows for word in getattr(row, name))
-    ]
+_PLACES = {
+    "icache": "icache{}",
+    "ahead": "fetched ahead {}",
+    "buffer": "store buffer {}",
+    "dcache": "dcache",
+    "memory": "mem/L2",
+}
 
 
-def _cache_headers(rows: Sequence[Row]) -> list[str]:
-    names = {"icache": "icache", "ahead": "fetched ahead", "buffer": "store buffer"}
-    headers = []
-    for column in _columns(rows):
-        cores = len(getattr(rows[0], column))
-        headers += (
-            [names[column]]
-            if cores == 1
-            else [f"{names[column]} {core}".replace("icache ", "icache") for core in range(cores)]
-        )
-    return [*headers, "dcache", "mem/L2"]
+def places(rows: Sequence[Row]) -> Iterator[tuple[str, str, Sequence[Word]]]:
+    """The places worth showing, with the core where there are several, and what they hold row by row.
 
-
-def _cache_words(row: Row, rows: Sequence[Row]) -> list[str]:
-    return [word for column in _columns(rows) for word in getattr(row, column)] + [row.dcache, row.memory]
+    What is fetched ahead, or buffered, is worth it only where it ever matters.
+    """
+    for place in ("icache", "ahead", "buffer"):
+        cores = list(zip(*(getattr(row, place) for row in rows), strict=True))
+        if place == "icache" or any(word != "absent" for words in cores for word in words):
+            yield from ((place, str(core) if len(cores) > 1 else "", words) for core, words in enumerate(cores))
+    yield "dcache", "", [row.dcache for row in rows]
+    yield "memory", "", [row.memory for row in rows]

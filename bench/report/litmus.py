@@ -174,15 +174,10 @@ class LitmusReport:
 
 def _final(result: LitmusResult, final: tuple[Value, ...]) -> dict[str, str | bool]:
     shown = _Shown(result.test)
-    return {name: _plain(where, value, shown) for name, where, value in _named(result, final)}
-
-
-def _named(result: LitmusResult, final: tuple[Value, ...]) -> list[tuple[str, Observable, Value]]:
-    return [
-        (f"fault({observable_text(where)})" if isinstance(where, Fault) else observable_text(where), where, value)
-        for where, value in zip(result.shown, final, strict=True)
-    ]
-
-
-def _plain(where: Observable, value: Value, shown: _Shown) -> str | bool:
-    return bool(value) if isinstance(where, Fault) else shown.value(value)
+    found: dict[str, str | bool] = {}
+    for where, value in zip(result.shown, final, strict=True):
+        if isinstance(where, Fault):
+            found[f"fault({observable_text(where)})"] = bool(value)
+        else:
+            found[observable_text(where)] = shown.value(value)
+    return found

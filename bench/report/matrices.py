@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from bench.check.matrix import AS_EMITTED, CLASSES, Affected, Cell, HostClass, Matrix, affected, host_class
 from bench.hosts import Host
-from bench.report.report import Column, Rows, flat_rows, record, text_table
+from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, fill, table
 from bench.scenarios import LASTING_IN, SUMMARIES
 from bench.support.text import listed
@@ -74,29 +74,23 @@ class MatrixReport:
         return "\n".join(lines)
 
 
+def _of_hosts(heading: str, names: Callable[[Affected], Iterable[str]]) -> Column[Affected]:
+    return text_only(heading, lambda row: ", ".join(names(row)), wrap=_ANSWER_WIDTH)
+
+
 def _of_all(names: Sequence[str], row: Affected) -> str:
     every = {*row.alone, *row.speculative, *row.together, *row.never, *row.undecided}
     return "every host" if names and {*names} == every else ", ".join(names)
 
 
 _AFFECTED: tuple[Column[Affected], ...] = (
-    Column("", lambda row: row.translator, "translator"),
-    Column("", lambda row: "yes" if row.temporary else "no", "temporary"),
-    Column(
-        "",
-        lambda row: ", ".join((*row.alone, *(f"{name}*" for name in row.speculative))),
-        "fails with one thread",
-        wrap=_ANSWER_WIDTH,
-    ),
-    Column("", lambda row: ", ".join(row.together), "fails only with two", wrap=_ANSWER_WIDTH),
-    Column(
-        "",
-        lambda row: ", ".join((*row.never, *(f"{name}?" for name in row.undecided))),
-        "fails with none",
-        wrap=_ANSWER_WIDTH,
-    ),
-    Column("", lambda row: ", ".join(row.lasting), "lasting", wrap=_ANSWER_WIDTH),
-    Column("", lambda row: _of_all(row.partial, row), "partial", wrap=_ANSWER_WIDTH),
+    text_only("translator", lambda row: row.translator),
+    text_only("temporary", lambda row: "yes" if row.temporary else "no"),
+    _of_hosts("fails with one thread", lambda row: (*row.alone, *(f"{name}*" for name in row.speculative))),
+    _of_hosts("fails only with two", lambda row: row.together),
+    _of_hosts("fails with none", lambda row: (*row.never, *(f"{name}?" for name in row.undecided))),
+    _of_hosts("lasting", lambda row: row.lasting),
+    text_only("partial", lambda row: _of_all(row.partial, row)),
 )
 
 

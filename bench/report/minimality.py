@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.check.minimality import WEAKNESSES, Omitted, Weakest
-from bench.report.report import Rows
-from bench.report.tables import SCHEMA, Cell, fill, table
+from bench.report.report import Column, Rows, text_only, text_table
+from bench.report.tables import SCHEMA, Cell, fill
 from bench.support.text import listed
+
+_LeftOut = tuple[str, Omitted]
+"""A strategy, and what was left out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,17 @@ class MinimalityReport:
     omitted: Mapping[str, Sequence[Omitted]]
     weakest: Sequence[Weakest]
 
+    @property
+    def _left_out(self) -> list[_LeftOut]:
+        return [(name, one) for name, some in self.omitted.items() for one in some]
+
     def document(self) -> dict[str, Any]:
         """Both, by strategy."""
         return {
             "schema": SCHEMA,
             "host": self.host,
             "translator": self.translator,
-            "omitted": [
-                {"strategy": name, "operation": one.operation, "breaks": list(one.breaks)}
-                for name, some in self.omitted.items()
-                for one in some
-            ],
+            "omitted": [{"strategy": name, **asdict(one)} for name, one in self._left_out],
             "weakest": [asdict(one) for one in self.weakest],
         }
 
@@ -43,42 +46,21 @@ class MinimalityReport:
         """One row for each operation left out, and for each scenario."""
         headers = ("strategy", "without", "breaks", "scenario", "holds_with", "fails_with", "decided")
         rows: list[Sequence[Cell]] = [
-            (name, one.operation, "; ".join(one.breaks), None, None, None, None)
-            for name, some in self.omitted.items()
-            for one in some
+            (name, one.operation, "; ".join(one.breaks), None, None, None, None) for name, one in self._left_out
         ]
-        for one in self.weakest:
-            holds, fails = ("; ".join(map(", ".join, some)) for some in (one.holds, one.fails))
-            rows.append((one.strategy, None, None, one.scenario, holds, fails, one.decided))
+        for each in self.weakest:
+            holds, fails = ("; ".join(map(", ".join, some)) for some in (each.holds, each.fails))
+            rows.append((each.strategy, None, None, each.scenario, holds, fails, each.decided))
         return headers, rows
 
     def text(self, style: str) -> str:
         """Operations left out, and then the weakest hosts."""
-        rows: list[Sequence[Cell]] = [
-            (name, one.operation, listed(one.breaks) if one.breaks else "nothing: it can be left out")
-            for name, some in self.omitted.items()
-            for one in some
-        ]
         parts = [f"Operations left out one by one, on {self.host} with {self.translator}:"]
-        parts.append(
-            table(("strategy", "without", "no longer holds in"), rows, style) if rows else "None to leave out."
-        )
+        parts.append(text_table(_OMITTED, self._left_out, style) if self._left_out else "None to leave out.")
         without = [name for name, some in self.omitted.items() if not some]
         if without:
             parts.append(fill(f"{listed(without)}: nothing that orders, maintains or locks, or nothing that holds."))
-        parts.append("The weakest host:")
-        body: list[Sequence[Cell]] = [
-            (
-                one.strategy,
-                one.scenario,
-                _sets(one.holds),
-                _sets(one.fails) + ("" if one.decided else " (some undecided)"),
-            )
-            for one in self.weakest
-        ]
-        parts.append(table(("strategy", "scenario", "holds with", "fails with"), body, style, wrap={2: 48, 3: 48}))
-        parts.append(fill(_LEGEND))
-        return "\n\n".join(parts)
+        return "\n\n".join((*parts, "The weakest host:", text_table(_WEAKEST, self.weakest, style), fill(_LEGEND)))
 
 
 def _sets(found: Sequence[tuple[str, ...]]) -> str:
@@ -88,6 +70,17 @@ def _sets(found: Sequence[tuple[str, ...]]) -> str:
     return "; ".join(map(said, found)) if found else "on none"
 
 
+_OMITTED: tuple[Column[_LeftOut], ...] = (
+    text_only("strategy", lambda of: of[0]),
+    text_only("without", lambda of: of[1].operation),
+    text_only("no longer holds in", lambda of: listed(of[1].breaks) or "nothing: it can be left out"),
+)
+_WEAKEST: tuple[Column[Weakest], ...] = (
+    text_only("strategy", lambda one: one.strategy),
+    text_only("scenario", lambda one: one.scenario),
+    text_only("holds with", lambda one: _sets(one.holds), wrap=48),
+    text_only("fails with", lambda one: _sets(one.fails) + " (some undecided)" * (not one.decided), wrap=48),
+)
 _LEGEND = (
     "Holds with: the largest sets of weaknesses under which it holds; fails with: the smallest under which it fails. A "
     "host without any of them fills instruction lines from the newest data, drops them at every store, fetches nothing "

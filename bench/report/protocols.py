@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from bench.check.protocols import VerifiedCase, VerifiedDocument
 from bench.explain.protocols import ProtocolRow
-from bench.report.report import Column, Rows, flat_rows, record
+from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, Cell, fill, table
 
 _BUG = "bug"
@@ -62,31 +62,39 @@ class BugsReport(ProtocolReport):
 
     def text(self, style: str) -> str:
         """One row for each bug."""
-        rows: list[Sequence[Cell]] = []
-        counts = {"bugs fail as published": [0, 0], "fixes hold": [0, 0], "other cases as published": [0, 0]}
-        for one in self.found:
-            fix = one.cases[0]
-            bug = next(case for case in one.cases if case.case.name == _BUG)
-            others = [case for case in one.cases if case not in (fix, bug)]
-            for key, cases in zip(counts, ([bug], [fix], others), strict=True):
-                counts[key][0] += sum(case.as_expected for case in cases)
-                counts[key][1] += len(cases)
-            right = sum(case.as_expected for case in others)
-            rows.append(
-                (
-                    one.document.name,
-                    one.document.year,
-                    f"{_verdict(bug)}, {len(bug.rows)} steps",
-                    _verdict(fix),
-                    f"{right} of {len(others)}" if others else "",
-                    _needs(bug),
-                    _left(fix, necessary=False),
-                )
-            )
-        headers = ("bug", "year", "the bug", "the fix", "other cases", "the bug needs", "the fix does without")
-        total = ", ".join(f"{right} of {of} {what}" for what, (right, of) in counts.items())
-        return "\n\n".join((table(headers, rows, style, wrap={5: 34, 6: 30}), fill(f"{total}."), fill(_LEGEND)))
+        bugs = [_Bug(one) for one in self.found]
+        counts = {
+            "bugs fail as published": [bug.bug for bug in bugs],
+            "fixes hold": [bug.fix for bug in bugs],
+            "other cases as published": [case for bug in bugs for case in bug.others],
+        }
+        total = ", ".join(f"{_as_expected(cases)} of {len(cases)} {what}" for what, cases in counts.items())
+        return "\n\n".join((text_table(_BUGS, bugs, style), fill(f"{total}."), fill(_LEGEND)))
 
+
+class _Bug:
+    """A published bug: the case that is the bug, the fix, and the other cases."""
+
+    def __init__(self, found: VerifiedDocument) -> None:
+        self.document = found.document
+        self.fix, *others = found.cases
+        self.bug = next(case for case in others if case.case.name == _BUG)
+        self.others = [case for case in others if case is not self.bug]
+
+
+def _as_expected(cases: Sequence[VerifiedCase]) -> int:
+    return sum(case.as_expected for case in cases)
+
+
+_BUGS: tuple[Column[_Bug], ...] = (
+    text_only("bug", lambda of: of.document.name),
+    text_only("year", lambda of: of.document.year),
+    text_only("the bug", lambda of: f"{_verdict(of.bug)}, {len(of.bug.rows)} steps"),
+    text_only("the fix", lambda of: _verdict(of.fix)),
+    text_only("other cases", lambda of: f"{_as_expected(of.others)} of {len(of.others)}" if of.others else ""),
+    text_only("the bug needs", lambda of: _needs(of.bug), wrap=34),
+    text_only("the fix does without", lambda of: _left(of.fix, necessary=False), wrap=30),
+)
 
 _LEGEND = (
     "The bug needs: of the host, found by leaving features out one by one; where no single one decides, the pairs of "
@@ -159,26 +167,9 @@ def _left(case: VerifiedCase, *, necessary: bool) -> str:
 
 
 def _object(one: VerifiedDocument) -> dict[str, Any]:
-    document = one.document
-    return {
-        "name": document.name,
-        "summary": document.summary,
-        "project": document.project,
-        "year": document.year,
-        "isa": document.isa,
-        "links": list(document.links),
-        "mechanism": document.mechanism,
-        "fix": document.fix,
-        "cases": [record(_COLUMNS, (one, case)) for case in one.cases],
-    }
+    found = {field.name: getattr(one.document, field.name) for field in fields(one.document)}
+    return {**found, "cases": [record(_COLUMNS, (one, case)) for case in one.cases]}
 
 
 def _row(row: ProtocolRow) -> dict[str, Any]:
-    return {
-        "actor": row.actor,
-        "what": row.what,
-        "data": row.data,
-        "memory": row.memory,
-        "code": list(row.code),
-        "wrong": row.wrong,
-    }
+    return {name: getattr(row, name) for name in ("actor", "what", "data", "memory", "code", "wrong")}

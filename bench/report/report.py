@@ -60,9 +60,11 @@ class Column(Generic[Item]):
     csv: bool = True
 
 
-def text_only(heading: str, cell: Callable[[Item], Cell], *, right: bool = False) -> Column[Item]:
+def text_only(
+    heading: str, cell: Callable[[Item], Cell], *, right: bool = False, wrap: int | None = None
+) -> Column[Item]:
     """A column that is in tables of text alone."""
-    return Column(heading, cell, heading, right=right, json=False, csv=False)
+    return Column(heading, cell, heading, right=right, wrap=wrap, json=False, csv=False)
 
 
 def record(columns: Iterable[Column[Item]], item: Item) -> dict[str, Any]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.resources
+import itertools
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from operator import attrgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -21,7 +24,7 @@ from bench.compare.comparison import Compared, Comparison
 from bench.explain.explanation import Row
 from bench.replay.parameters import Parameters
 from bench.report import charts
-from bench.report.checks import verdict
+from bench.report.checks import places, verdict
 from bench.report.comparisons import CompareReport, sentences
 from bench.report.costs import cycles, memory, number, share
 from bench.report.provenance import command_line, commit, installed
@@ -40,38 +43,27 @@ class PageReport(CompareReport):
 
     def text(self, style: str) -> str:
         """The whole file."""
-        return as_page(self.comparisons, self.trace, self.parameters)
-
-
-def as_page(comparisons: Sequence[Comparison], trace: Trace, parameters: Parameters) -> str:
-    """The whole file."""
-    compared = [comparison for comparison in comparisons if comparison.rows]
-    title = "Staleline: " + ", ".join(dict.fromkeys(f"{one.host.name} with {one.translator}" for one in compared))
-    body = "\n".join(
-        (
-            f"<header><h1>{escape(title)}</h1>",
-            *_summary(compared),
-            "</header>",
-            "<main>",
-            *_results(compared),
-            _STEPPER,
-            *_tradeoff(compared),
-            *_parts(compared),
-            *_prices(compared),
-            *_counterexamples(compared),
-            *_reproduce(compared, trace, parameters),
-            "</main>",
+        compared = [comparison for comparison in self.comparisons if comparison.rows]
+        title = "Staleline: " + ", ".join(dict.fromkeys(f"{one.host.name} with {one.translator}" for one in compared))
+        sections = (
+            *(_tradeoff(compared), _parts(compared), _prices(compared), _counterexamples(compared)),
+            _reproduce(compared, self.trace, self.parameters),
         )
-    )
-    files = importlib.resources.files(__package__)
-    parts = {name: files.joinpath(f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
-    # Nothing in the data can end the element that it is in.
-    data = msgspec.json.encode(_data(compared)).decode().replace("<", "\\u003c")
-    parts |= {"title": escape(title), "body": body, "data": data}
-    page = parts["html"]
-    for name in ("title", "css", "js", "body", "data"):
-        page = page.replace(f"[[{name}]]", parts[name], 1)
-    return page.rstrip("\n")
+        parts = {
+            "title": escape(title),
+            "css": _file("css"),
+            "js": _file("js"),
+            "summary": "\n".join(_summary(compared)),
+            "results": "\n".join(_results(compared)),
+            "sections": "\n".join(itertools.chain.from_iterable(sections)),
+            # Nothing in the data can end the element that it is in.
+            "data": msgspec.json.encode(_data(compared)).decode().replace("<", "\\u003c"),
+        }
+        return re.sub(r"\[\[(\w+)\]\]", lambda name: parts[name[1]], _file("html")).rstrip("\n")
+
+
+def _file(kind: str) -> str:
+    return importlib.resources.files(__package__).joinpath(f"page.{kind}").read_text(encoding="utf-8")
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
@@ -103,9 +95,9 @@ def _results(compared: Sequence[Comparison]) -> Iterable[str]:
     lasting = any(row.lasting is not None for one in compared for row in one.rows)
     heads = [
         *map(_head, ("rank", "strategy", "host", *(["translator"] if _many(compared) else []))),
-        *(f'<th scope="col" data-scenario="{escape(name)}">{escape(name)}</th>' for name in scenarios),
+        *(_head(name, f' data-scenario="{escape(name)}"') for name in scenarios),
         *map(_head, (*(["lasting"] if lasting else []), "partial")),
-        *(_head(name, "number") for name in ("overhead, cycles", "share", "stopping others", "memory")),
+        *(_head(name, _NUMBER) for name in ("overhead, cycles", "share", "stopping others", "memory")),
     ]
     yield '<h2 id="table">Verdicts and costs</h2><div id="filters" class="filters"></div>'
     yield _table(
@@ -121,13 +113,17 @@ def _results(compared: Sequence[Comparison]) -> Iterable[str]:
     )
 
 
-def _head(name: str, kind: str = "") -> str:
-    classes = f' class="{kind}"' if kind else ""
-    return f'<th scope="col"{classes}>{escape(name)}</th>'
+def _head(name: str, attributes: str = "") -> str:
+    return f'<th scope="col"{attributes}>{escape(name)}</th>'
 
 
-def _row_head(name: str) -> str:
-    return f'<th scope="row">{escape(name)}</th>'
+def _line(name: object, *cells: str) -> str:
+    """A row with its heading; ``cells`` in HTML."""
+    return f'<tr><th scope="row">{escape(str(name))}</th>{"".join(cells)}</tr>'
+
+
+def _cell(text: str) -> str:
+    return f"<td>{escape(text)}</td>"
 
 
 def _table(heads: Iterable[str], rows: Iterable[str], *, attributes: str = "", caption: str = "") -> str:
@@ -135,10 +131,6 @@ def _table(heads: Iterable[str], rows: Iterable[str], *, attributes: str = "", c
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     inside = f"{said}<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<div class="scroll"><table{attributes}>{inside}</table></div>'
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _folded(summary: str, *inside: str) -> str:
@@ -166,8 +158,8 @@ def _result(comparison: Comparison, row: Compared, *, lasting: bool, translator:
     cells = [
         f'<td data-sort="{row.rank or 99}">{rank}</td>',
         f'<th scope="row">{escape(" = ".join((row.strategy, *row.same)))}</th>',
-        f"<td>{escape(comparison.host.name)}</td>",
-        *([f"<td>{escape(comparison.translator)}</td>"] if translator else []),
+        _cell(comparison.host.name),
+        *([_cell(comparison.translator)] if translator else []),
         *(_verdict(result) for result in row.checks),
         *([_verdict(row.lasting) if row.lasting is not None else "<td></td>"] if lasting else []),
         _verdict(row.partial),
@@ -180,8 +172,11 @@ def _result(comparison: Comparison, row: Compared, *, lasting: bool, translator:
     return f"<tr {of}>{''.join(cells)}</tr>"
 
 
+_NUMBER = ' class="number"'
+
+
 def _number(value: float, text: str) -> str:
-    return f'<td class="number" data-sort="{value}">{escape(text)}</td>'
+    return f'<td{_NUMBER} data-sort="{value}">{escape(text)}</td>'
 
 
 def _verdict(result: Checked) -> str:
@@ -196,24 +191,6 @@ def _verdict(result: Checked) -> str:
 def _quoted(part: str) -> str:
     """As the script makes a part of a fragment."""
     return quote(part, safe="!'()*-._~")
-
-
-_STEPPER = """
-<section id="stepper" hidden tabindex="-1" aria-labelledby="stepper-title">
-<h2 id="stepper-title"></h2>
-<p id="stepper-about" class="soft"></p>
-<div class="controls">
-<button id="back" type="button" class="plain">Back</button>
-<button id="forward" type="button" class="plain">Forward</button>
-<label for="slider" class="soft">Step</label>
-<input id="slider" type="range" min="1" max="1" value="1">
-<button id="close" type="button" class="plain">Close</button>
-</div>
-<p class="soft">Keys: left and right, home and end; escape closes. The address names this step.</p>
-<p id="because" class="because" aria-live="polite"></p>
-<div id="beside" class="beside"></div>
-<div id="lanes" class="scroll" tabindex="0" role="group" aria-label="Lanes of threads and caches"></div>
-</section>"""
 
 
 # --- drawings -------------------------------------------------------------------------------------------------------
@@ -231,12 +208,10 @@ def _tradeoff(compared: Sequence[Comparison]) -> Iterable[str]:
     )
     rows = (
         _line(
-            (
-                _row_head(point.strategy),
-                f"<td>{100 * point.nominal:.2g} % ({100 * point.low:.2g}..{100 * point.high:.2g})</td>",
-                f"<td>{point.right} of {point.of}</td>",
-                f"<td>{'yes' if point in best else 'no'}</td>",
-            )
+            point.strategy,
+            _cell(f"{100 * point.nominal:.2g} % ({100 * point.low:.2g}..{100 * point.high:.2g})"),
+            _cell(f"{point.right} of {point.of}"),
+            _cell("yes" if point in best else "no"),
         )
         for point in found
     )
@@ -249,11 +224,11 @@ def _parts(compared: Sequence[Comparison]) -> Iterable[str]:
     for comparison in compared:
         yield f"<h3>{escape(comparison.host.name)} with {escape(comparison.translator)}</h3>"
         yield _figure(charts.parts(comparison))
-        rows = []
-        for row in comparison.rows:
-            costs = [getattr(row.cost, part) for part in PARTS]
-            rows.append(_line((_row_head(row.strategy), *(_number(cost.nominal, cycles(cost)) for cost in costs))))
-        heads = (_head("strategy"), *(_head(part.replace("_", " "), "number") for part in PARTS))
+        rows = (
+            _line(row.strategy, *(_number(cost.nominal, cycles(cost)) for cost in attrgetter(*PARTS)(row.cost)))
+            for row in comparison.rows
+        )
+        heads = (_head("strategy"), *(_head(part.replace("_", " "), _NUMBER) for part in PARTS))
         yield _folded("The same as a table, with ranges", _table(heads, rows))
 
 
@@ -313,18 +288,20 @@ def _counterexamples(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>Counterexamples, as tables</h2>"
     for result in _failing(compared):
         rows = _rows_of(result)
-        cores = range(len(rows[0].icache))
-        names = [f"icache {core}" for core in cores] if len(cores) > 1 else ["icache"]
-        heads = map(_head, ("", "actor", "operation", *names, "dcache", "memory"))
+        held = [(place, core, words) for place, core, words in places(rows) if place not in ("ahead", "buffer")]
+        names = (f"{place} {core}".rstrip() for place, core, _ in held)
         again = f'<p class="soft">{escape(_watched(result))} Again: <code>{escape(command(result))}</code></p>'
-        lines = (_counted(at, row) for at, row in enumerate(rows, 1))
+        lines = (
+            _line(
+                at,
+                _cell(row.actor),
+                f'<td>{escape(row.operation)}<br><span class="soft">{escape(row.because)}</span></td>',
+                *(f'<td class="{word}">{_WORDS[word]}</td>' for word in words),
+            )
+            for at, (row, *words) in enumerate(zip(rows, *(words for _, _, words in held), strict=True), 1)
+        )
+        heads = map(_head, ("", "actor", "operation", *names))
         yield _folded(f"{_title(result)}: {len(rows)} rows", again, _table(heads, lines))
-
-
-def _counted(at: int, row: Row) -> str:
-    words = (f'<td class="{word}">{_WORDS[word]}</td>' for word in (*row.icache, row.dcache, row.memory))
-    what = f'{escape(row.operation)}<br><span class="soft">{escape(row.because)}</span>'
-    return _line((_row_head(str(at)), f"<td>{escape(row.actor)}</td>", f"<td>{what}</td>", *words))
 
 
 def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
@@ -352,22 +329,17 @@ def _lanes(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     """What each actor does and what each place holds, row by row: a text, and the word that it stands for."""
     for actor in sorted({row.actor for row in rows}):
         yield {"name": actor, "cells": [[row.operation if row.actor == actor else "", ""] for row in rows]}
-    for name, words in _LANES.items():
-        held = list(zip(*map(words, rows), strict=True))
-        for core, lane in enumerate(held):
-            if name == "instruction cache" or any(word != "absent" for words in held for word in words):
-                numbered = f"{name} {core}" if len(held) > 1 else name
-                yield {"name": numbered, "cells": [[_WORDS[word], word] for word in lane]}
-    yield {"name": "data cache", "cells": [[_WORDS[row.dcache], row.dcache] for row in rows]}
-    yield {"name": "memory / L2", "cells": [[_WORDS[row.memory], row.memory] for row in rows]}
+    for place, core, words in places(rows):
+        yield {"name": _LANES[place].format(core).rstrip(), "cells": [[_WORDS[word], word] for word in words]}
 
 
-_LANES: dict[str, Callable[[Row], tuple[str, ...]]] = {
-    "instruction cache": lambda row: row.icache,
-    "fetched ahead": lambda row: row.ahead,
-    "store buffer": lambda row: row.buffer,
+_LANES = {
+    "icache": "instruction cache {}",
+    "ahead": "fetched ahead {}",
+    "buffer": "store buffer {}",
+    "dcache": "data cache",
+    "memory": "memory / L2",
 }
-"""The places that each core has one of."""
 
 
 def _steps(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
@@ -403,14 +375,11 @@ def _reproduce(compared: Sequence[Comparison], trace: Trace, parameters: Paramet
     yield "<h2>To make it again</h2>"
     yield _table(
         map(_head, ("what", "which")),
-        (_line((_row_head(name), f'<td class="code">{escape(value)}</td>')) for name, value in facts.items()),
+        (_line(name, f'<td class="code">{escape(value)}</td>') for name, value in facts.items()),
     )
     for comparison in {one.host.name: one for one in compared}.values():
         heads = map(_head, ("figure", "value", "tag", "source"))
-        rows = (
-            _line((_row_head(name), *(f"<td>{escape(text)}</td>" for text in texts)))
-            for name, *texts in _figures(msgspec.to_builtins(comparison.host), "")
-        )
+        rows = (_line(name, *map(_cell, texts)) for name, *texts in _figures(msgspec.to_builtins(comparison.host), ""))
         yield _folded(f"{comparison.host.name}: every figure with its tag and source", _table(heads, rows))
 
 
