@@ -43,7 +43,7 @@ for verb in (
     *(replay.replay, risk.risk, thread.thread, bugs.bugs, litmus.litmus, translator.translator),
 ):
     app.command()(with_options(verb))
-app.command("list")(catalogue.catalogue)
+app.command("list")(with_options(catalogue.catalogue))
 app.add_typer(trace.app, name="trace")
 
 # typer does not export the base class of its usage errors; BadParameter is the one subclass that it does.
@@ -129,12 +129,9 @@ def _defaults(command: Any) -> dict[str, dict[str, Any]]:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import PackageNotFoundError, version
+        from bench.report.provenance import installed
 
-        try:
-            print_text(f"staleline {version('staleline')}")
-        except PackageNotFoundError:
-            print_text("staleline (not installed)")
+        print_text(f"staleline {installed()}")
         raise typer.Exit
 
 

@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from bench.commands.names import names_in
-from bench.commands.options import Format, Output
-from bench.commands.output import emitter, progress_bar
+from bench.commands.options import Written
+from bench.commands.output import progress_bar
 
 
 def bugs(
+    *,
     name: Annotated[
         list[str] | None, typer.Argument(help="Published bugs, told in detail; default: a table of all.", metavar="BUG")
     ] = None,
-    format: Format = "simple",
-    output: Output = None,
+    written: Written,
 ) -> None:
     """Check published bugs in patching code: does each fail as published, and does its fix hold?
 
@@ -30,7 +30,7 @@ def bugs(
     from bench.protocols.document import bug_names, load_bug
     from bench.report.protocols import BugsReport, ProtocolReport
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     named = names_in(name)
     documents = [load_bug(one) for one in named or bug_names()]
     with progress_bar("checking", len(documents)) as progress:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bench.commands.options import Format, Output
-from bench.commands.output import emitter
+from bench.commands.options import Written
 
 
-def catalogue(format: Format = "simple", output: Output = None) -> None:
+def catalogue(*, written: Written) -> None:
     """List strategies, hosts, translators, scenarios, shipped traces, and parameters of replay and risk.
 
     \b
@@ -14,5 +13,5 @@ def catalogue(format: Format = "simple", output: Output = None) -> None:
     """
     from bench.report import catalogue as report
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     emit(report.CatalogueReport(report.catalogue()))

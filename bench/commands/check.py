@@ -9,8 +9,7 @@ import typer
 
 from bench.commands.cells import check_cells, right
 from bench.commands.names import max_states_of, names_in, some_of
-from bench.commands.options import Format, OfCells, Output, Strategies, given, refuse_idle
-from bench.commands.output import emitter
+from bench.commands.options import OfCells, Strategies, Written, given, refuse_idle
 from bench.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,8 +25,7 @@ def check(
     ] = None,
     strategies: Strategies = None,
     cells: OfCells,
-    format: Format = "simple",
-    output: Output = None,
+    written: Written,
 ) -> None:
     """Is it right? Search every behaviour that the host allows, and show the shortest counterexample.
 
@@ -41,7 +39,7 @@ def check(
     from bench.protocols.document import is_protocol
     from bench.report.checks import CheckReport
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     if strategy and "strategies" not in given(context):
         strategies = None  # a project's default
     named = names_in([*(strategy or []), *(strategies or [])])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands.names import some_of
-from bench.commands.options import Format, OfReplay, Output, Scaled, Strategies, Trace, refuse_idle, scenarios_on
-from bench.commands.output import emitter, progress_bar, show_share
+from bench.commands.options import OfReplay, Scaled, Strategies, Trace, Written, refuse_idle, scenarios_on
+from bench.commands.output import progress_bar, show_share
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
@@ -43,8 +43,7 @@ def compare(
     tolerance: Annotated[
         float, typer.Option("--tolerance", help="With --against: so many times dearer is still the same.")
     ] = 1.02,
-    format: Format = "simple",
-    output: Output = None,
+    written: Written,
 ) -> None:
     """Compare every strategy and scenario on a host: verdicts, cost and memory in one table.
 
@@ -65,7 +64,7 @@ def compare(
     from bench.report.provenance import command_line, commit, installed
     from bench.traces.store import load_trace
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     if against is None:
         refuse_idle(context, ("tolerance",), "by itself", "--against")
     before = baseline.load(against) if against is not None else None
@@ -92,7 +91,7 @@ def compare(
     if before is not None:
         changes = baseline.differences(before.results, baseline.rows_of(document), tolerance)
         since = Since(before, str(against), changes)
-    if format == "html":
+    if written.format == "html":
         from bench.report.page.build import PageReport
 
         emit(PageReport(results, since, trace=recorded, parameters=parameters))

@@ -8,8 +8,7 @@ import typer
 
 from bench.commands.cells import check_cells, right
 from bench.commands.names import some_of
-from bench.commands.options import Format, OfCells, Output, refuse_idle
-from bench.commands.output import emitter
+from bench.commands.options import OfCells, Written, refuse_idle
 from bench.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ def explain(
         bool, typer.Option("--autopsy", help="Execute what the run ends with (needs staleline[autopsy]).")
     ] = False,
     cells: OfCells,
-    format: Format = "simple",
-    output: Output = None,
+    written: Written,
 ) -> None:
     """Show one run in depth: the counterexample, or the shortest run with given events.
 
@@ -52,7 +50,7 @@ def explain(
     from bench.explain.follow import load_events
     from bench.report.checks import CheckReport
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     if against:
         refuse_idle(context, ("follow", "autopsy"), "with --against", "one of them")
     events = load_events(follow) if follow is not None else ()

@@ -8,17 +8,16 @@ import typer
 
 from bench.commands.names import max_states_of, names_in, one_of, some_of
 from bench.commands.options import (
-    Format,
     Hosts,
     MaxStates,
-    Output,
     Retranslations,
     Scenarios,
     Settings,
     Strategies,
     Translators,
+    Written,
 )
-from bench.commands.output import emitter, progress_bar
+from bench.commands.output import progress_bar
 from bench.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 
 def matrix(
+    *,
     strategy: Strategies = None,
     host: Hosts = None,
     translator: Translators = None,
@@ -38,8 +38,7 @@ def matrix(
     retranslations: Retranslations = 2,
     max_states: MaxStates = None,
     settings: Settings = None,
-    format: Format = "simple",
-    output: Output = None,
+    written: Written,
 ) -> None:
     """Check every translator on every host that it can run on: which were affected, and what cures them.
 
@@ -56,7 +55,7 @@ def matrix(
     from bench.hosts import host_names
     from bench.report.matrices import MatrixReport
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     names = asked.scenarios(some_of(scenario))
     hazards = [one_of("--hazard", name, HAZARDS) for name in names_in(hazard)] or list(HAZARDS)
     hosts = asked.hosts(some_of(host) or host_names(), settings or ())

@@ -8,22 +8,13 @@ from typing import Annotated
 import typer
 
 from bench.commands.names import max_states_of, some_of
-from bench.commands.options import (
-    DEFAULT_HOST,
-    Format,
-    MaxStates,
-    OnHosts,
-    Output,
-    Scenarios,
-    Settings,
-    WhatIf,
-    scenarios_on,
-)
-from bench.commands.output import emitter, progress_bar, show_states
+from bench.commands.options import DEFAULT_HOST, MaxStates, OnHosts, Scenarios, Settings, WhatIf, Written, scenarios_on
+from bench.commands.output import progress_bar, show_states
 from bench.support.errors import InputError
 
 
 def minimality(
+    *,
     strategy: Annotated[list[str] | None, typer.Argument(help="Strategies; default: all.", metavar="STRATEGY")] = None,
     host: Annotated[str, typer.Option("--host", help="The host profile to start from.")] = DEFAULT_HOST,
     translator: Annotated[str | None, typer.Option("--translator", help="Default: the host's.")] = None,
@@ -31,8 +22,7 @@ def minimality(
     max_states: MaxStates = None,
     settings: Settings = None,
     what_if: WhatIf = False,
-    format: Format = "simple",
-    output: Output = None,
+    written: Written,
 ) -> None:
     """Find which operations of a strategy cannot be left out, and the weakest host on which it holds.
 
@@ -44,7 +34,7 @@ def minimality(
     from bench.check.minimality import omissions, weakest
     from bench.report.minimality import MinimalityReport
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     options = Options(what_if=what_if, max_states=max_states_of(max_states, MAX_STATES))
     hosts = OnHosts([host], [translator] if translator else None, settings, what_if)
     (found, backend), *more = hosts.pairs()

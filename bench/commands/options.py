@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from bench.commands.names import max_states_of, names_in, some_of
+from bench.commands.output import emitter
 from bench.support.errors import InputError
 from bench.traces.shipped import SHIPPED
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bench.check.cell import Options
     from bench.hosts import Host, Target
     from bench.replay.parameters import Parameters
+    from bench.report.report import Report
     from bench.translators.translator import Translator
 
 _Target = TypeVar("_Target", bound="Target")
@@ -57,12 +59,23 @@ Trace = Annotated[
     str, typer.Argument(help=f"A .trace file, or one that is shipped: {', '.join(SHIPPED)}.", metavar="TRACE")
 ]
 AsRecorded = Annotated[bool, typer.Option("--as-recorded", help="Do not scale the recorded x86-64 TBs to the host.")]
-Format = Annotated[
-    str, typer.Option("--format", help="simple, github, html, latex, ... (any of tabulate's), json or csv.")
-]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write there and not to the terminal.")]
 
 # --- in groups --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Written:
+    """How and where the answer is written."""
+
+    format: Annotated[
+        str, typer.Option("--format", help="simple, github, html, latex, ... (any of tabulate's), json or csv.")
+    ] = "simple"
+    output: Output = None
+
+    def emitter(self) -> Callable[[Report], None]:
+        """What writes a report.  Raises ``InputError``, before the work, if it cannot be written."""
+        return emitter(self.format, self.output)
 
 
 @dataclass(frozen=True)

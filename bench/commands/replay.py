@@ -5,19 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from bench.commands.names import some_of
-from bench.commands.options import Format, OfReplay, OnHosts, Output, Strategies, Trace
-from bench.commands.output import emitter, progress_bar, show_count
+from bench.commands.options import OfReplay, OnHosts, Strategies, Trace, Written
+from bench.commands.output import progress_bar, show_count
 from bench.traces.shipped import DEFAULT_TRACE
 
 
 def replay(
-    *,
-    trace: Trace = DEFAULT_TRACE,
-    strategy: Strategies = None,
-    hosts: OnHosts,
-    assumed: OfReplay,
-    format: Format = "simple",
-    output: Output = None,
+    *, trace: Trace = DEFAULT_TRACE, strategy: Strategies = None, hosts: OnHosts, assumed: OfReplay, written: Written
 ) -> None:
     """What does it cost? Count operations, cache misses and cycles on a recorded execution.
 
@@ -29,7 +23,7 @@ def replay(
     from bench.report.comparisons import Costs, ReplayReport
     from bench.traces.store import load_trace
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     parameters, pairs = assumed.parameters(), hosts.pairs()
     strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)
     results: list[Costs] = []

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands.names import names_in, some_of
-from bench.commands.options import AsRecorded, Format, OnHosts, Output, Strategies, Trace, refuse_idle, scenarios_on
-from bench.commands.output import emitter, progress_bar
+from bench.commands.options import AsRecorded, OnHosts, Strategies, Trace, Written, refuse_idle, scenarios_on
+from bench.commands.output import progress_bar
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
@@ -54,8 +54,7 @@ def risk(
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Of --simulate.")] = 0,
     as_recorded: AsRecorded = False,
-    format: Format = "simple",
-    output: Output = None,
+    written: Written,
 ) -> None:
     """Find how often it bites: the probability that a retranslation ends in the execution of a wrong unit.
 
@@ -75,7 +74,7 @@ def risk(
     from bench.risk.risk import RiskModel
     from bench.traces.store import load_trace
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     if plot is not None:
         if not sensitivity:
             raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")

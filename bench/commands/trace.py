@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from bench.commands.names import one_of
-from bench.commands.options import Format, Output, Trace, with_options
-from bench.commands.output import emitter, print_text
+from bench.commands.options import Trace, Written, with_options
+from bench.commands.output import print_text
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
@@ -47,7 +47,8 @@ def import_trace(
 
 
 @app.command("info")
-def trace_info(trace: Trace = DEFAULT_TRACE, format: Format = "simple", output: Output = None) -> None:
+@with_options
+def trace_info(trace: Trace = DEFAULT_TRACE, *, written: Written) -> None:
     """Show what a trace holds: executions, blocks, faults, and how soon a faulting block runs again.
 
     \b
@@ -57,7 +58,7 @@ def trace_info(trace: Trace = DEFAULT_TRACE, format: Format = "simple", output: 
     from bench.traces.info import info
     from bench.traces.store import load_trace
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     found = load_trace(trace)
     emit(TraceReport(info(found), found))
 

@@ -7,19 +7,18 @@ from typing import Annotated
 import typer
 
 from bench.commands.names import one_of
-from bench.commands.options import Format, GuestBits, Output
-from bench.commands.output import emitter
+from bench.commands.options import GuestBits, Written
 
 
 def translator(
+    *,
     name: Annotated[str, typer.Argument(help="A translator, such as arm or arm@2011.")],
     access: Annotated[str, typer.Option("--access", help="The guest access: load or store.")] = "load",
     guarded: Annotated[
         bool, typer.Option("--guarded", help="A branch of the guest's own may skip the access (the partial hazard).")
     ] = False,
     guest_bits: GuestBits = 32,
-    format: Format = "simple",
-    output: Output = None,
+    written: Written,
 ) -> None:
     """Show what a backend emits for a guest access: bytes, disassembly, order in time, what a wrong word does.
 
@@ -31,7 +30,7 @@ def translator(
     from bench.translators.registry import load_translator
     from bench.translators.translator import ACCESSES, GUEST_BITS
 
-    emit = emitter(format, output)
+    emit = written.emitter()
     found = load_translator(name)
     accesses = (one_of("--access", access, ACCESSES),)
     block = found.block(0, accesses, guarded=guarded, guest_bits=one_of("--guest-bits", guest_bits, GUEST_BITS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench.litmus.condition import Fault, Observable, observable_text, proposition_text
@@ -51,7 +52,7 @@ def as_block(timed: TimedResult) -> str:
         "Ok" if result.validated else "No",
         "Witnesses",
         f"Positive: {result.positive} Negative: {result.negative}",
-        f"Condition {condition.quantifier} ({proposition_text(condition.proposition, _Shown(test).atom)})",
+        f"Condition {condition.quantifier} ({_condition(test)})",
         f"Observation {test.name} {observation(result)} {result.positive} {result.negative}",
         f"Time {test.name} {timed.seconds:.2f}",
     ]
@@ -60,42 +61,40 @@ def as_block(timed: TimedResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-class _Shown:
-    """Values of a test, as herd prints them."""
+def _atom(test: LitmusTest, where: Observable, value: Value) -> str:
+    """``1:X0=1``."""
+    if isinstance(where, Fault):
+        return f"fault({observable_text(where)})"
+    return f"{observable_text(where)}={_shown(test, value)}"
 
-    def __init__(self, test: LitmusTest) -> None:
-        self._test = test
 
-    def atom(self, where: Observable, value: Value) -> str:
-        """``1:X0=1``."""
-        if isinstance(where, Fault):
-            return f"fault({observable_text(where)})"
-        return f"{observable_text(where)}={self.value(value)}"
+def _shown(test: LitmusTest, value: Value) -> str:
+    """A value of a test, as herd prints it."""
+    match value:
+        case CodeAddress(thread, at):
+            name = next((label for label, there in test.labels[thread].items() if there == at), f"+{4 * at}")
+            return f'label:"P{thread}:{name}"'
+        case DataAddress(name, offset):
+            return f"{name}+{offset}" if offset else name
+    if value >= 1 << 16 and (named := instruction_text(value)):
+        return f"{value:#x}" if test.words else named
+    return str(value)
 
-    def value(self, value: Value) -> str:
-        match value:
-            case CodeAddress(thread, at):
-                labels = self._test.labels[thread]
-                name = next((label for label, there in labels.items() if there == at), f"+{4 * at}")
-                return f'label:"P{thread}:{name}"'
-            case DataAddress(name, offset):
-                return f"{name}+{offset}" if offset else name
-        if value >= 1 << 16 and (named := instruction_text(value)):
-            return f"{value:#x}" if self._test.words else named
-        return str(value)
+
+def _condition(test: LitmusTest) -> str:
+    return proposition_text(test.condition.proposition, partial(_atom, test))
 
 
 def _state(result: LitmusResult, final: tuple[Value, ...]) -> str:
-    shown = _Shown(result.test)
     parts: list[str] = []
     arrays: dict[str, list[str]] = {}
     for where, value in zip(result.shown, final, strict=True):
         if isinstance(where, Fault):
             parts.append(f" {'' if value else '~'}Fault({observable_text(where)});")
         elif isinstance(where, DataAddress) and where.name in result.test.arrays:
-            arrays.setdefault(where.name, []).append(shown.value(value))
+            arrays.setdefault(where.name, []).append(_shown(result.test, value))
         else:
-            parts.append(f"{observable_text(where)}={shown.value(value)};")
+            parts.append(f"{observable_text(where)}={_shown(result.test, value)};")
     parts += [f"{name}={{{','.join(values)}}};" for name, values in arrays.items()]
     return " ".join(parts)
 
@@ -107,7 +106,7 @@ _COLUMNS: tuple[Column[TimedResult], ...] = (
     Column("quantifier", lambda one: one.result.test.condition.quantifier, csv=False),
     Column(
         "condition",
-        lambda one: proposition_text(one.result.test.condition.proposition, _Shown(one.result.test).atom),
+        lambda one: _condition(one.result.test),
         "condition",
         lambda one: _KINDS[one.result.test.condition.quantifier],
         csv=False,
@@ -173,11 +172,10 @@ class LitmusReport:
 
 
 def _final(result: LitmusResult, final: tuple[Value, ...]) -> dict[str, str | bool]:
-    shown = _Shown(result.test)
     found: dict[str, str | bool] = {}
     for where, value in zip(result.shown, final, strict=True):
         if isinstance(where, Fault):
             found[f"fault({observable_text(where)})"] = bool(value)
         else:
-            found[observable_text(where)] = shown.value(value)
+            found[observable_text(where)] = _shown(result.test, value)
     return found

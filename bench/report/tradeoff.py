@@ -41,32 +41,20 @@ def points(comparisons: Sequence[Comparison]) -> tuple[Point, ...]:
 
 
 def _point(name: str, rows: Sequence[Compared]) -> Point:
-    shares = [
-        [
-            cost / row.cost.baseline.nominal
-            for cost in (row.cost.overhead.low, row.cost.overhead.nominal, row.cost.overhead.high)
-        ]
-        for row in rows
-    ]
-    low, nominal, high = (sum(share[end] for share in shares) / len(shares) for end in range(3))
+    low, nominal, high = (
+        sum(getattr(row.cost.overhead, end) / row.cost.baseline.nominal for row in rows) / len(rows)
+        for end in ("low", "nominal", "high")
+    )
     verdicts = [result.verdict for row in rows for result in row.every if result.verdict != "n/a"]
     return Point(name, low, nominal, high, sum(verdict == "holds" for verdict in verdicts), len(verdicts))
 
 
 def frontier(found: Sequence[Point]) -> tuple[Point, ...]:
     """The points of which no other is both right in as many cells and as cheap, and better in one; cheapest first."""
-    return tuple(
-        sorted(
-            (
-                point
-                for point in found
-                if not any(
-                    (other.right, -other.nominal) != (point.right, -point.nominal)
-                    and other.right >= point.right
-                    and other.nominal <= point.nominal
-                    for other in found
-                )
-            ),
-            key=lambda point: point.nominal,
-        )
-    )
+
+    def better(one: Point, other: Point) -> bool:
+        same = (one.right, one.nominal) == (other.right, other.nominal)
+        return not same and one.right >= other.right and one.nominal <= other.nominal
+
+    best = (point for point in found if not any(better(other, point) for other in found))
+    return tuple(sorted(best, key=lambda point: point.nominal))
