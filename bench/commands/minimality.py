@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.names import max_states_of, some_of
-from bench.commands.options import DEFAULT_HOST, MaxStates, OnHosts, Scenarios, Settings, WhatIf, Written, scenarios_on
+from bench.commands.options import MaxStates, OnHosts, Scenarios, Written, scenarios_on
 from bench.commands.output import progress_bar, show_states
 from bench.support.errors import InputError
 
@@ -16,12 +16,9 @@ from bench.support.errors import InputError
 def minimality(
     *,
     strategy: Annotated[list[str] | None, typer.Argument(help="Strategies; default: all.", metavar="STRATEGY")] = None,
-    host: Annotated[str, typer.Option("--host", help="The host profile to start from.")] = DEFAULT_HOST,
-    translator: Annotated[str | None, typer.Option("--translator", help="Default: the host's.")] = None,
+    hosts: OnHosts,
     scenario: Scenarios = None,
     max_states: MaxStates = None,
-    settings: Settings = None,
-    what_if: WhatIf = False,
     written: Written,
 ) -> None:
     """Find which operations of a strategy cannot be left out, and the weakest host on which it holds.
@@ -35,8 +32,7 @@ def minimality(
     from bench.report.minimality import MinimalityReport
 
     emit = written.emitter()
-    options = Options(what_if=what_if, max_states=max_states_of(max_states, MAX_STATES))
-    hosts = OnHosts([host], [translator] if translator else None, settings, what_if)
+    options = Options(what_if=hosts.what_if, max_states=max_states_of(max_states, MAX_STATES))
     (found, backend), *more = hosts.pairs()
     if more:
         raise InputError(f"{len(more) + 1} hosts or translators", place="minimality", expected="one")

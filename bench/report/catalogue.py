@@ -8,7 +8,7 @@ from typing import Any
 from bench.hosts import host_names, load_host
 from bench.hosts.loader import ARCHITECTURES
 from bench.replay.parameters import described
-from bench.report.report import Column, Rows, flat_rows
+from bench.report.report import Column, Rows, attributes, flat_rows
 from bench.report.tables import SCHEMA, table
 from bench.risk import pressure
 from bench.scenarios import SUMMARIES
@@ -55,11 +55,7 @@ _KINDS = {
     "risk_parameters": "risk parameter",
 }
 
-_COLUMNS: tuple[Column[Entry], ...] = (
-    Column("kind", lambda entry: entry.kind),
-    Column("name", lambda entry: entry.name),
-    Column("summary", lambda entry: entry.summary),
-)
+_COLUMNS: tuple[Column[Entry], ...] = attributes("kind", "name", "summary")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from bench.check.command import command
 from bench.explain.explanation import ENVIRONMENT, Explanation, Row, Word
 from bench.explain.follow import Followed
 from bench.report import autopsies
-from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_table
+from bench.report.report import Column, Rows, attributes, flat_rows, record, settings_of, text_table
 from bench.report.tables import SCHEMA, Cell, fill, table
 from bench.search.outcome import Outcome
 
@@ -88,18 +88,17 @@ def _number(name: str, *, otherwise: int, heading: str | None = None, csv: bool 
     )
 
 
-def _option(name: str) -> Column[Checked]:
-    return Column(name, lambda r: getattr(r.options, name), csv=False)
-
+_OPTIONS = (
+    *("start", "layout", "offset", "cores", "tbs", "retranslations", "flushes"),
+    *("accesses", "guest_bits", "units", "speculation"),
+)
 
 _COLUMNS: tuple[Column[Checked], ...] = (
     Column("strategy", lambda r: r.strategy, "strategy"),
     Column("host", lambda r: r.host.name, "host"),
     Column("settings", lambda r: r.host.derived, csv=False),
-    Column("translator", lambda r: r.translator, "translator"),
-    Column("scenario", lambda r: r.scenario, "scenario"),
-    Column("hazard", lambda r: r.options.hazard),
-    Column("what_if", lambda r: r.what_if),
+    *attributes("translator", "scenario", shown=True),
+    *attributes("options.hazard", "what_if"),
     Column("verdict", lambda r: r.verdict, "verdict", verdict),
     Column("reason", lambda r: r.outcome.failure if r.outcome else r.reason),
     Column(
@@ -114,8 +113,7 @@ _COLUMNS: tuple[Column[Checked], ...] = (
     _number("states", otherwise=0, heading="states"),
     _number("symmetry", otherwise=1, csv=False),
     Column("witness", lambda r: bool(r.outcome and r.outcome.witness)),
-    *map(_option, ("start", "layout", "offset", "cores", "tbs", "retranslations", "flushes")),
-    *map(_option, ("accesses", "guest_bits", "units", "speculation")),
+    *attributes(*(f"options.{name}" for name in _OPTIONS), csv=False),
     Column("counterexample", lambda r: [row_object(row) for row in _counterexample(r)], csv=False),
     Column("watched", _watched, csv=False),
     Column(

@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from bench.report.report import Column, Rows, flat_rows, text_table
+from bench.report.report import Column, Rows, attributes, flat_rows, text_table
 from bench.report.tables import SCHEMA, fill
 from bench.translators.listing import Listing, ListingRow
 
 _COLUMNS: tuple[Column[ListingRow], ...] = (
     Column("time", lambda row: row.order, "time", right=True),
     Column("offset", lambda row: row.offset, "offset", right=True),
-    Column("bytes", lambda row: row.bytes, "bytes"),
-    Column("disassembly", lambda row: row.disassembly, "disassembly"),
-    Column("phase", lambda row: row.phase, "phase"),
-    Column("form", lambda row: row.form, "form"),
+    *attributes("bytes", "disassembly", "phase", "form", shown=True),
     Column("stores", lambda row: row.stored, "stores"),
     Column("value", lambda row: "temporary" if row.temporary else "final", "value"),
     Column("window", lambda row: row.window, "window", right=True),
@@ -72,9 +69,9 @@ class ListingReport:
                 )
             ),
         ]
-        windows = [row.window for row in rows if row.window is not None]
+        windows = [str(row.window) for row in rows if row.window is not None]
         if windows:
-            stores = " and ".join(str(window) for window in windows)
+            stores = " and ".join(windows)
             lines.append(f"window: the stores between a temporary value and the one that completes it: {stores}.")
         elif listing.wrong:
             lines.append(

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.check.matrix import AS_EMITTED, CLASSES, Affected, Cell, HostClass, Matrix, affected, host_class
 from bench.hosts import Host
-from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
+from bench.report.report import Column, Rows, attributes, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, fill, table
 from bench.scenarios import LASTING_IN, SUMMARIES
 from bench.support.text import listed
@@ -21,13 +21,7 @@ _COLUMNS: tuple[Column[Cell], ...] = (
     Column("class", lambda c: host_class(c.host).name),
     Column("host", lambda c: c.host.name),
     Column("settings", lambda c: c.host.derived, csv=False),
-    Column("translator", lambda c: c.translator),
-    Column("strategy", lambda c: c.strategy),
-    Column("hazard", lambda c: c.hazard),
-    Column("scenario", lambda c: c.scenario),
-    Column("verdict", lambda c: c.verdict),
-    Column("rows", lambda c: c.rows),
-    Column("speculative_only", lambda c: c.speculative_only),
+    *attributes("translator", "strategy", "hazard", "scenario", "verdict", "rows", "speculative_only"),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Generic, Protocol, TypeVar
 
 from bench.hosts import Target
@@ -65,6 +66,14 @@ def text_only(
 ) -> Column[Item]:
     """A column that is in tables of text alone."""
     return Column(heading, cell, heading, right=right, wrap=wrap, json=False, csv=False)
+
+
+def attributes(*paths: str, shown: bool = False, csv: bool = True) -> tuple[Column[Any], ...]:
+    """Columns of attributes, by dotted path, each called as the last of its names; ``shown`` in tables of text too."""
+    keys = [path.rpartition(".")[2] for path in paths]
+    return tuple(
+        Column(key, attrgetter(path), key if shown else None, csv=csv) for key, path in zip(keys, paths, strict=True)
+    )
 
 
 def record(columns: Iterable[Column[Item]], item: Item) -> dict[str, Any]:

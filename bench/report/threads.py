@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.report import Column, Rows, flat_rows, record
+from bench.report.report import Column, Rows, attributes, flat_rows, record
 from bench.report.tables import SCHEMA, fill, table
 from bench.thread.findings import Decided
 
@@ -18,13 +18,8 @@ _CLAIM, _VERDICT = 58, 30
 
 
 _COLUMNS: tuple[Column[Decided], ...] = (
-    Column("name", lambda each: each.claim.name),
-    Column("who", lambda each: each.claim.who),
-    Column("claim", lambda each: each.claim.claim),
-    Column("verdict", lambda each: each.finding.verdict),
-    Column("condition", lambda each: each.finding.condition),
-    Column("why", lambda each: each.finding.why),
-    Column("commands", lambda each: each.finding.commands),
+    *attributes("claim.name", "claim.who", "claim.claim"),
+    *attributes("finding.verdict", "finding.condition", "finding.why", "finding.commands"),
 )
 
 
