@@ -49,9 +49,6 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", help="Derive a host profile: dcache.write_allocate=false.", metavar="KEY=VALUE"),
 ]
-WhatIf = Annotated[
-    bool, typer.Option("--what-if", help="Allow a translator on a host that does not run what it emits.")
-]
 GuestBits = Annotated[int, typer.Option("--guest-bits", help="Width of a guest address: 32 or 64.")]
 Retranslations = Annotated[int, typer.Option("--retranslations", help="Retranslations by each thread that faults.")]
 MaxStates = Annotated[int | None, typer.Option("--max-states", help="States of a search, at most; then: bounded.")]
@@ -85,7 +82,9 @@ class OnHosts:
     host: Hosts = None
     translator: Translators = None
     settings: Settings = None
-    what_if: WhatIf = False
+    what_if: Annotated[
+        bool, typer.Option("--what-if", help="Allow a translator on a host that does not run what it emits.")
+    ] = False
 
     def pairs(self) -> list[tuple[Host, Translator]]:
         """The hosts and, for each, the translators.  Raises ``InputError`` for one that it does not run."""

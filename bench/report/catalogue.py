@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,8 +81,9 @@ class CatalogueReport:
 
     def text(self, style: str) -> str:
         """One table, in which a kind is named once."""
-        rows, last = [], ""
-        for entry in self.entries:
-            rows.append((entry.kind if entry.kind != last else "", entry.name, entry.summary))
-            last = entry.kind
+        rows = [
+            (kind if at == 0 else "", entry.name, entry.summary)
+            for kind, some in itertools.groupby(self.entries, key=lambda entry: entry.kind)
+            for at, entry in enumerate(some)
+        ]
         return table(("", "name", "what it is"), rows, style)

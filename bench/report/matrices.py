@@ -145,10 +145,7 @@ def _rows(cells: Sequence[Cell]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]
 
 def _verdict(cells: Sequence[Cell]) -> str:
     """The worst of the cells of one column."""
-    for verdict in ("fails", "bounded", "holds"):
-        if any(cell.verdict == verdict for cell in cells):
-            if verdict == "fails":
-                worst = [cell for cell in cells if cell.verdict == "fails"]
-                return "FAILS*" if all(cell.speculative_only for cell in worst) else "FAILS"
-            return verdict
-    return "n/a"
+    found = {cell.verdict for cell in cells}
+    if "fails" in found:
+        return "FAILS*" if all(cell.speculative_only for cell in cells if cell.verdict == "fails") else "FAILS"
+    return next((verdict for verdict in ("bounded", "holds") if verdict in found), "n/a")
