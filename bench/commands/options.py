@@ -89,24 +89,24 @@ class OnHosts:
     def pairs(self) -> list[tuple[Host, Translator]]:
         """The hosts and, for each, the translators.  Raises ``InputError`` for one that it does not run."""
         from bench.check import asked
-        from bench.hosts import host_names
 
-        return self._paired(asked.hosts(some_of(self._hosts) or host_names(), self.settings or ()))
+        return self._paired(asked.hosts(self._names, self.settings or ()))
 
     def targets(self) -> list[Target]:
         """The hosts and architectures."""
         from bench.check import asked
-        from bench.hosts import host_names
 
-        return asked.targets(some_of(self._hosts) or host_names(), self.settings or ())
+        return asked.targets(self._names, self.settings or ())
 
     def target_pairs(self) -> list[tuple[Target, Translator]]:
         """The hosts and architectures and, for each, the translators.  Raises as ``pairs``."""
         return self._paired(self.targets())
 
     @property
-    def _hosts(self) -> list[str]:
-        return self.host or [DEFAULT_HOST]
+    def _names(self) -> list[str]:
+        from bench.hosts import host_names
+
+        return some_of(self.host or [DEFAULT_HOST]) or list(host_names())
 
     def _paired(self, targets: Iterable[_Target]) -> list[tuple[_Target, Translator]]:
         """Of ``--host all`` those are left out, and named on stderr, that do not run the translators."""

@@ -53,7 +53,8 @@ def verdict(result: Checked) -> str:
     return text
 
 
-def _counterexample(result: Checked) -> tuple[Row, ...]:
+def counterexample(result: Checked) -> tuple[Row, ...]:
+    """The rows of the counterexample; none if there is none."""
     if result.explanation is None or result.verdict != "fails" or result.followed is not None:
         return ()
     return result.explanation.rows
@@ -103,9 +104,9 @@ _COLUMNS: tuple[Column[Checked], ...] = (
     Column("reason", lambda r: r.outcome.failure if r.outcome else r.reason),
     Column(
         "rows",
-        lambda r: len(_counterexample(r)),
+        lambda r: len(counterexample(r)),
         "rows",
-        lambda r: len(_counterexample(r)) or None,
+        lambda r: len(counterexample(r)) or None,
         right=True,
         json=False,
     ),
@@ -114,7 +115,7 @@ _COLUMNS: tuple[Column[Checked], ...] = (
     _number("symmetry", otherwise=1, csv=False),
     Column("witness", lambda r: bool(r.outcome and r.outcome.witness)),
     *attributes(*(f"options.{name}" for name in _OPTIONS), csv=False),
-    Column("counterexample", lambda r: [row_object(row) for row in _counterexample(r)], csv=False),
+    Column("counterexample", lambda r: [row_object(row) for row in counterexample(r)], csv=False),
     Column("watched", _watched, csv=False),
     Column(
         "consequences",

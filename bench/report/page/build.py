@@ -24,10 +24,11 @@ from bench.compare.comparison import Compared, Comparison
 from bench.explain.explanation import Row
 from bench.replay.parameters import Parameters
 from bench.report import charts
-from bench.report.checks import places, verdict
+from bench.report.checks import counterexample, places, verdict
 from bench.report.comparisons import CompareReport, sentences
 from bench.report.costs import cycles, memory, number, share
 from bench.report.provenance import command_line, commit, installed
+from bench.report.report import settings_of
 from bench.report.tradeoff import PARTS, frontier, points
 from bench.traces.trace import Trace
 
@@ -71,8 +72,8 @@ def _file(kind: str) -> str:
 
 def _summary(compared: Sequence[Comparison]) -> Iterable[str]:
     for comparison in compared:
-        derived = f" ({', '.join(comparison.host.derived)})" if comparison.host.derived else ""
-        text = f"{comparison.host.title}{derived} with {comparison.translator}, replaying {comparison.trace}."
+        host = f"{comparison.host.title}{settings_of(comparison.host)}"
+        text = f"{host} with {comparison.translator}, replaying {comparison.trace}."
         if comparison.what_if:
             text += f" Hypothetical: {comparison.host.name} does not run what {comparison.translator} emits."
         yield f"<p><strong>{escape(text)}</strong> {escape(' '.join(sentences(comparison)))}</p>"
@@ -81,10 +82,6 @@ def _summary(compared: Sequence[Comparison]) -> Iterable[str]:
 def _id(result: Checked) -> str:
     hazard = "" if result.options.hazard == "transient" else f"/{result.options.hazard}"
     return f"{result.strategy}/{result.host.name}/{result.translator}/{result.scenario}{hazard}"
-
-
-def _rows_of(result: Checked) -> tuple[Row, ...]:
-    return result.explanation.rows if result.explanation is not None and result.verdict == "fails" else ()
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
@@ -102,11 +99,7 @@ def _results(compared: Sequence[Comparison]) -> Iterable[str]:
     yield '<h2 id="table">Verdicts and costs</h2><div id="filters" class="filters"></div>'
     yield _table(
         heads,
-        (
-            _result(comparison, row, lasting=lasting, translator=_many(compared))
-            for comparison in compared
-            for row in comparison.rows
-        ),
+        (_result(one, row, lasting=lasting, translator=_many(compared)) for one in compared for row in one.rows),
         attributes=' id="results" tabindex="-1"',
         caption="Costs are nominal (lowest..highest) over the whole trace. A verdict that FAILS opens its shortest "
         "counterexample, of so many rows.",
@@ -180,7 +173,7 @@ def _number(value: float, text: str) -> str:
 
 
 def _verdict(result: Checked) -> str:
-    rows = _rows_of(result)
+    rows = counterexample(result)
     if rows:
         name = "/".join(_quoted(part) for part in _id(result).split("/"))
         return f'<td class="fails" data-sort="{len(rows)}"><a href="#{name}/1">FAILS {len(rows)}</a></td>'
@@ -271,7 +264,7 @@ def told(found: BreakEven) -> str:
 
 
 def _failing(compared: Sequence[Comparison]) -> list[Checked]:
-    return [result for one in compared for row in one.rows for result in row.every if _rows_of(result)]
+    return [result for one in compared for row in one.rows for result in row.every if counterexample(result)]
 
 
 def _title(result: Checked) -> str:
@@ -287,7 +280,7 @@ def _watched(result: Checked) -> str:
 def _counterexamples(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>Counterexamples, as tables</h2>"
     for result in _failing(compared):
-        rows = _rows_of(result)
+        rows = counterexample(result)
         held = [(place, core, words) for place, core, words in places(rows) if place not in ("ahead", "buffer")]
         names = (f"{place} {core}".rstrip() for place, core, _ in held)
         again = f'<p class="soft">{escape(_watched(result))} Again: <code>{escape(command(result))}</code></p>'
@@ -317,8 +310,8 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
                 "id": _id(result),
                 "title": _title(result),
                 "watched": _watched(result),
-                "lanes": list(_lanes(_rows_of(result))),
-                "steps": list(_steps(_rows_of(result))),
+                "lanes": list(_lanes(counterexample(result))),
+                "steps": list(_steps(counterexample(result))),
             }
             for result in _failing(compared)
         ],
