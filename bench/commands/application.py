@@ -129,9 +129,12 @@ def _defaults(command: Any) -> dict[str, dict[str, Any]]:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        from bench.report.provenance import installed
+        from importlib.metadata import PackageNotFoundError, version
 
-        print_text(f"staleline {installed()}")
+        try:
+            print_text(f"staleline {version('staleline')}")
+        except PackageNotFoundError:
+            print_text("staleline (not installed)")
         raise typer.Exit
 
 
