@@ -11,8 +11,9 @@ from typing import Any, Literal
 import msgspec
 
 from bench import known_bugs
+from bench.protocols.host import PLAIN, ProtocolHost
 from bench.protocols.operations import WORD, parsed
-from bench.protocols.protocol import PLAIN, Address, Protocol, ProtocolHost, Thread, refuse_impossible
+from bench.protocols.protocol import Address, Protocol, Thread, refuse_impossible
 from bench.support.errors import InputError
 from bench.support.toml import checked, parse, read, refuse_unknown_keys
 
@@ -79,7 +80,7 @@ class _Document(_Case, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ProtocolCase:
     """A protocol, the name of the case (empty: what the file itself says), and the verdict that is ``expected``."""
 
     name: str
@@ -99,7 +100,7 @@ class Document:
     links: tuple[str, ...]
     mechanism: str
     fix: str
-    cases: tuple[Case, ...]
+    cases: tuple[ProtocolCase, ...]
 
 
 _DIFFERING = ("host", "layout", "init", "coherency", "mmu_off", "flags", "allowed", "threads")
@@ -145,7 +146,7 @@ def _document(tree: dict[str, Any], file: str, name: str) -> Document:
             raise InputError(f"no case {case.of!r} before it", file=file, place=f"{place}.of", expected=known)
         trees[case.name] = _changed(trees[case.of][0], raw), case.expect
     cases = [
-        Case(
+        ProtocolCase(
             case,
             expected,
             _protocol(

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.check.minimality import WEAKNESSES, Omitted, Weakest
+from bench.check.minimality import WEAKNESSES, Weakest
+from bench.protocols.omission import Omission
 from bench.report.report import Rows
 from bench.report.tables import SCHEMA, Cell, fill, table
 from bench.support.text import listed
@@ -22,7 +23,7 @@ class MinimalityReport:
 
     host: str
     translator: str
-    omitted: Mapping[str, Sequence[Omitted]]
+    omitted: Mapping[str, Sequence[Omission]]
     weakest: Sequence[Weakest]
 
     def document(self) -> dict[str, Any]:
@@ -32,7 +33,7 @@ class MinimalityReport:
             "host": self.host,
             "translator": self.translator,
             "omitted": [
-                {"strategy": name, "operation": one.operation, "breaks": list(one.breaks)}
+                {"strategy": name, "operation": one.operations[0], "breaks": list(one.breaks)}
                 for name, some in self.omitted.items()
                 for one in some
             ],
@@ -43,7 +44,7 @@ class MinimalityReport:
         """One row for each operation left out, and for each scenario."""
         headers = ("strategy", "without", "breaks", "scenario", "holds_with", "fails_with", "decided")
         rows: list[Sequence[Cell]] = [
-            (name, one.operation, "; ".join(one.breaks), None, None, None, None)
+            (name, one.operations[0], "; ".join(one.breaks), None, None, None, None)
             for name, some in self.omitted.items()
             for one in some
         ]
@@ -55,7 +56,7 @@ class MinimalityReport:
     def text(self, style: str) -> str:
         """Operations left out, and then the weakest hosts."""
         rows: list[Sequence[Cell]] = [
-            (name, one.operation, listed(one.breaks) if one.breaks else "nothing: it can be left out")
+            (name, one.operations[0], listed(one.breaks) if one.breaks else "nothing: it can be left out")
             for name, some in self.omitted.items()
             for one in some
         ]
