@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.explain import wording
-from bench.explain.events import EnvironmentStep, Happened, ThreadStep
+from bench.explain.events import EnvironmentAction, Happened, ThreadStep
 from bench.explain.explanation import ENVIRONMENT
-from bench.explain.run import environment_step, line_cells
+from bench.explain.run import environment_action, line_cells
 from bench.machine import Kind, State, Transition, initial
 from bench.machine.actions import digits
 from bench.machine.architecture import Rules, fetchable
@@ -62,7 +62,7 @@ def _row(lowering: Lowering, before: State, step: Transition) -> ProtocolRow:
     if step.event.kind is Kind.PROGRAM:
         happened = _thread_step(lowering, before, step)
     else:
-        actor, happened = ENVIRONMENT, _environment_step(lowering, before, step, thread)
+        actor, happened = ENVIRONMENT, _environment_action(lowering, before, step, thread)
     return ProtocolRow(actor, happened, *_contents(lowering, step.state), wrong=step.wrong is not None)
 
 
@@ -74,7 +74,7 @@ def _thread_step(lowering: Lowering, before: State, step: Transition) -> ThreadS
     return ThreadStep(label, observed=tuple(lowering.values[value] for value in observed))
 
 
-def _environment_step(lowering: Lowering, before: State, step: Transition, thread: str) -> EnvironmentStep:
+def _environment_action(lowering: Lowering, before: State, step: Transition, thread: str) -> EnvironmentAction:
     event, model, after = step.event, lowering.model, step.state
     cells = line_cells(model, event)
     observed: tuple[int, ...] = ()
@@ -85,7 +85,7 @@ def _environment_step(lowering: Lowering, before: State, step: Transition, threa
         cells = tuple(put.cell for put in before.memory.buffers[event.core][0].puts)
     units = tuple(dict.fromkeys(lowering.names[cell] for cell in cells))
     values = tuple(lowering.values[value] for value in observed)
-    return environment_step(model, before, event, units, thread, values)
+    return environment_action(model, before, event, units, thread, values)
 
 
 def _fetched_ahead(lowering: Lowering, state: State, core: int) -> tuple[tuple[int, int], tuple[int, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.check.cell import Checked
 from bench.check.command import command
-from bench.explain.explanation import Explanation, Row
+from bench.explain.explanation import Explanation, RunRow
 from bench.explain.follow import Followed
 from bench.report import autopsies
 from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_table
@@ -52,7 +52,7 @@ def verdict(result: Checked) -> str:
     return text
 
 
-def _counterexample(result: Checked) -> tuple[Row, ...]:
+def _counterexample(result: Checked) -> tuple[RunRow, ...]:
     if result.explanation is None or result.verdict != "fails" or result.followed is not None:
         return ()
     return result.explanation.rows
@@ -160,7 +160,7 @@ def _event_rows(result: Checked) -> list[int | None]:
     return found + [None] * (len(result.options.follow) - len(found))
 
 
-def row_object(row: Row) -> dict[str, Any]:
+def row_object(row: RunRow) -> dict[str, Any]:
     """A row of a counterexample in JSON."""
     found: dict[str, Any] = {"actor": row.actor, "core": row.core, "operation": row.operation}
     for name, words in (("icache", row.icache), ("ahead", row.ahead), ("buffer", row.buffer)):
@@ -261,14 +261,14 @@ def _explained(explanation: Explanation, style: str, *, actors: bool, many: bool
     return lines
 
 
-def _columns(rows: Sequence[Row]) -> list[str]:
+def _columns(rows: Sequence[RunRow]) -> list[str]:
     """The per-core columns worth showing: what is fetched ahead, or buffered, only where it ever matters."""
     return ["icache"] + [
         name for name in ("ahead", "buffer") if any(word != "absent" for row in rows for word in getattr(row, name))
     ]
 
 
-def _cache_headers(rows: Sequence[Row]) -> list[str]:
+def _cache_headers(rows: Sequence[RunRow]) -> list[str]:
     names = {"icache": "icache", "ahead": "fetched ahead", "buffer": "store buffer"}
     headers = []
     for column in _columns(rows):
@@ -281,5 +281,5 @@ def _cache_headers(rows: Sequence[Row]) -> list[str]:
     return [*headers, "dcache", "mem/L2"]
 
 
-def _cache_words(row: Row, rows: Sequence[Row]) -> list[str]:
+def _cache_words(row: RunRow, rows: Sequence[RunRow]) -> list[str]:
     return [word for column in _columns(rows) for word in getattr(row, column)] + [row.dcache, row.memory]

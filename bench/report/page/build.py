@@ -18,7 +18,7 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
-from bench.explain.explanation import Row
+from bench.explain.explanation import RunRow
 from bench.replay.parameters import Parameters
 from bench.report import charts
 from bench.report.checks import verdict
@@ -91,7 +91,7 @@ def _id(result: Checked) -> str:
     return f"{result.strategy}/{result.host.name}/{result.translator}/{result.scenario}{hazard}"
 
 
-def _rows_of(result: Checked) -> tuple[Row, ...]:
+def _rows_of(result: Checked) -> tuple[RunRow, ...]:
     return result.explanation.rows if result.explanation is not None and result.verdict == "fails" else ()
 
 
@@ -321,7 +321,7 @@ def _counterexamples(compared: Sequence[Comparison]) -> Iterable[str]:
         yield _folded(f"{_title(result)}: {len(rows)} rows", again, _table(heads, lines))
 
 
-def _counted(at: int, row: Row) -> str:
+def _counted(at: int, row: RunRow) -> str:
     words = (f'<td class="{word}">{_WORDS[word]}</td>' for word in (*row.icache, row.dcache, row.memory))
     what = f'{escape(row.operation)}<br><span class="soft">{escape(row.because)}</span>'
     return _line((_row_head(str(at)), f"<td>{escape(row.actor)}</td>", f"<td>{what}</td>", *words))
@@ -348,7 +348,7 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
     }
 
 
-def _lanes(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+def _lanes(rows: Sequence[RunRow]) -> Iterator[dict[str, Any]]:
     """What each actor does and what each place holds, row by row: a text, and the word that it stands for."""
     for actor in sorted({row.actor for row in rows}):
         yield {"name": actor, "cells": [[row.operation if row.actor == actor else "", ""] for row in rows]}
@@ -362,7 +362,7 @@ def _lanes(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
     yield {"name": "memory / L2", "cells": [[_WORDS[row.memory], row.memory] for row in rows]}
 
 
-_LANES: dict[str, Callable[[Row], tuple[str, ...]]] = {
+_LANES: dict[str, Callable[[RunRow], tuple[str, ...]]] = {
     "instruction cache": lambda row: row.icache,
     "fetched ahead": lambda row: row.ahead,
     "store buffer": lambda row: row.buffer,
@@ -370,7 +370,7 @@ _LANES: dict[str, Callable[[Row], tuple[str, ...]]] = {
 """The places that each core has one of."""
 
 
-def _steps(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+def _steps(rows: Sequence[RunRow]) -> Iterator[dict[str, Any]]:
     """Each row as a sentence, and what would be read of the unit then: where, what, and a remark."""
     for at, row in enumerate(rows, 1):
         beside = [
