@@ -23,7 +23,7 @@ from bench.litmus.condition import (
     Quantifier,
     ThreadRegister,
 )
-from bench.litmus.instructions import BranchTarget, LitmusInstruction, UnknownInstructionError, assemble, parse
+from bench.litmus.instructions import LabelOperand, LitmusInstruction, UnknownInstructionError, assemble, parse
 from bench.litmus.tokens import Tokens, place
 from bench.litmus.values import CodeAddress, DataAddress, Value
 from bench.support.errors import InputError
@@ -69,7 +69,7 @@ class LitmusTest:
             raise InputError(found, file=self.file, expected="CacheType=IDC, DIC or both")
         return "armv8-dic" if "dic" in said else "armv8-idc" if said else "armv8"
 
-    def target(self, at: CodeAddress, target: BranchTarget) -> CodeAddress:
+    def target(self, at: CodeAddress, target: LabelOperand) -> CodeAddress:
         """The address of a branch target.  Raises ``InputError`` for a label that the thread does not have."""
         if not target.label:
             return CodeAddress(at.thread, at.at + target.distance)

@@ -27,22 +27,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from bench.hosts.profile import FlushRecipe, Target
-from bench.machine.actions import (
-    AcquireLock,
-    BeginTranslation,
-    CleanLine,
-    DataBarrier,
-    DiscardBuffer,
-    EndTranslation,
-    FetchUnit,
-    InvalidateLines,
-    IssueStore,
-    LoadUnit,
-    NoEffect,
-    ReleaseLock,
-    SyncAllCores,
-    SyncContext,
-)
+from bench.machine import actions
 from bench.machine.cells import Cells
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, BranchTarget, Does, Label, Model, Place, Step, rules_of
@@ -308,23 +293,23 @@ class Compiler:
             if isinstance(operation, Do):
                 stack = (_Frame(operation.hook, operation.argument), *rest)
                 continue
-            actions = self._lower(operation)
-            if actions:
-                return self._merge_touches(_Actions(actions, self._label(frame, operation, actions[0])), rest)
+            lowered = self._lower(operation)
+            if lowered:
+                return self._merge_touches(_Actions(lowered, self._label(frame, operation, lowered[0])), rest)
             stack = rest
         return stack
 
     def _merge_touches(self, first: _Actions, rest: _Stack) -> _Stack:
         """Adjacent stores of one phase that touch no live unit are one step."""
         match first.actions:
-            case (IssueStore(Stored((), lines, ilines)),):
+            case (actions.IssueStore(Stored((), lines, ilines)),):
                 settled = self.settle(rest)
                 match settled[0] if settled else None:
-                    case _Actions((IssueStore(Stored((), more, imore)),), label) if label == first.label:
+                    case _Actions((actions.IssueStore(Stored((), more, imore)),), label) if label == first.label:
                         both = Stored(
                             (), _union(lines, more), tuple(_union(a, b) for a, b in zip(ilines, imore, strict=True))
                         )
-                        return (_Actions((IssueStore(both),), label), *settled[1:])
+                        return (_Actions((actions.IssueStore(both),), label), *settled[1:])
         return (first, *rest)
 
     def steps(self, program: Program, stack: _Stack) -> Iterator[Step]:
@@ -340,7 +325,7 @@ class Compiler:
         elif isinstance(top, _Run):
             yield self._run_step(program, top, rest)
         elif isinstance(top, _Translating):
-            yield Step(EndTranslation(top.tb), Label(Does.TRANSLATE, top.tb), program.number(rest))
+            yield Step(actions.EndTranslation(top.tb), Label(Does.TRANSLATE, top.tb), program.number(rest))
         else:
             yield from self._choices(program, top)
 
@@ -369,18 +354,18 @@ class Compiler:
                     yield Step(step.action, step.label, step.then, needs)
             if self.scenario.flushes:
                 anew = (_Frame("translate", code.whole), _Translating(code.tb), idle)
-                yield Step(BeginTranslation(code.tb), Label(Does.TRANSLATE, code.tb), program.number(anew))
+                yield Step(actions.BeginTranslation(code.tb), Label(Does.TRANSLATE, code.tb), program.number(anew))
         if idle.flushes:
             rest = (_Frame("flush_buffer", self.buffer), _Idle(idle.left, idle.flushes - 1))
-            yield Step(DiscardBuffer(), Label(Does.DISCARD), program.number(rest))
+            yield Step(actions.DiscardBuffer(), Label(Does.DISCARD), program.number(rest))
 
     def _run_step(self, program: Program, run: _Run, rest: _Stack) -> Step:
         label = Label(Does.EXECUTE, run.tb, run.path)
         if not run.positions:
-            return Step(FetchUnit(run.tb, None, run.expected), label, program.number(rest))
+            return Step(actions.FetchUnit(run.tb, None, run.expected), label, program.number(rest))
         position, left = run.positions[0], run.positions[1:]
         after = (_Run(run.tb, run.path, left, position + 1, True), *rest) if left else rest
-        return Step(FetchUnit(run.tb, position, run.expected), label, program.number(after))
+        return Step(actions.FetchUnit(run.tb, position, run.expected), label, program.number(after))
 
     def _load_step(self, program: Program, stack: _Stack) -> Step:
         """The load of a live unit: the one operation whose result decides how the hook goes on."""
@@ -427,7 +412,9 @@ class Compiler:
                 if not cells:
                     return (self._touch(unit),)
                 parts = ((cell, mask & self._cell_masks[cell]) for cell in cells)
-                return tuple(IssueStore(Stored((Put(cell, value & part, part),))) for cell, part in parts if part)
+                return tuple(
+                    actions.IssueStore(Stored((Put(cell, value & part, part),))) for cell, part in parts if part
+                )
             case Load(unit):
                 # A line that holds a live unit notices the load of any other unit in it (rule 1).
                 load = self._get(unit)
@@ -439,64 +426,64 @@ class Compiler:
             case Flush(where):
                 return self._flush(where)
             case Acquire(name, shared):
-                return (AcquireLock(self._locks.index(name), shared),)
+                return (actions.AcquireLock(self._locks.index(name), shared),)
             case Release(name):
-                return (ReleaseLock(self._locks.index(name)),)
+                return (actions.ReleaseLock(self._locks.index(name)),)
             case Barrier():
-                return (DataBarrier(),)
+                return (actions.DataBarrier(),)
             case Sync():
-                return (SyncContext(),)
+                return (actions.SyncContext(),)
             case SyncCores():
-                return (SyncAllCores(),)
+                return (actions.SyncAllCores(),)
             case Lookup():
-                return (NoEffect(),)
+                return (actions.NoEffect(),)
         raise AssertionError(f"{operation} is lowered where it is met")
 
-    def _get(self, unit: Unit) -> LoadUnit:
-        return LoadUnit(self._cells_of(unit), self._dlines.touched(self._layout.spans(unit)))
+    def _get(self, unit: Unit) -> actions.LoadUnit:
+        return actions.LoadUnit(self._cells_of(unit), self._dlines.touched(self._layout.spans(unit)))
 
-    def _touch(self, unit: Unit | None) -> IssueStore:
+    def _touch(self, unit: Unit | None) -> actions.IssueStore:
         spans = self._layout.spans(unit) if unit is not None else ()
-        return IssueStore(
+        return actions.IssueStore(
             Stored((), self._dlines.touched(spans), tuple(known.touched(spans) for known in self._ilines))
         )
 
     def _clean(self, where: Unit | Region | Buffer) -> tuple[Action, ...]:
-        return tuple(CleanLine(line) for line in self._dlines.touched(self._layout.spans(where)))
+        return tuple(actions.CleanLine(line) for line in self._dlines.touched(self._layout.spans(where)))
 
     def _drop(self, where: Unit | Region | Buffer, scope: Scope, *, deferred: bool) -> tuple[Action, ...]:
         """One invalidation for each line of core 0; it reaches the line at that address on the others.
 
         That is a loop that learned its line size once. A core with shorter lines keeps what lies between.
         """
-        actions = []
+        found = []
         size = self._ilines[0].size
         for block in sorted({block for span in self._layout.spans(where) for block in span.lines(size)}):
             at = (Span(block * size, 1),)
             lines = tuple(known.touched(at) for known in self._ilines)
             if any(lines):
-                actions.append(InvalidateLines(lines, scope, deferred))
-        return tuple(actions)
+                found.append(actions.InvalidateLines(lines, scope, deferred))
+        return tuple(found)
 
     def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
         """The host's own sequence (``bench.hosts.profile.FlushRecipe``)."""
         recipe = self.recipe
         if recipe.by == "nobody":
             return ()
-        actions: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), DataBarrier())
+        found: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), actions.DataBarrier())
         if recipe.invalidate != "none":
             scope = Scope(recipe.invalidate)
             if recipe.whole_icache:
                 every = tuple(known.all for known in self._ilines)
-                actions += (InvalidateLines(every, scope, recipe.deferred_to_move),)
+                found += (actions.InvalidateLines(every, scope, recipe.deferred_to_move),)
             else:
-                actions += self._drop(where, scope, deferred=recipe.deferred_to_move)
-            actions += (DataBarrier(),)
+                found += self._drop(where, scope, deferred=recipe.deferred_to_move)
+            found += (actions.DataBarrier(),)
         if recipe.sync:
-            actions += (SyncContext(),)
+            found += (actions.SyncContext(),)
         if recipe.remote_sync:
-            actions += (SyncAllCores(),)
-        return actions
+            found += (actions.SyncAllCores(),)
+        return found
 
 
 def _label_of_write(write: Write) -> Label:
