@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from bench.check.cell import Checked, compilation
 from bench.check.units import concerned_by
 from bench.explain.counterexample import explain
-from bench.explain.events import EnvironmentAction
 from bench.explain.explanation import RunRow
 from bench.hosts import Architecture
 from bench.machine import Event, Kind, State, Transition, environment_steps, initial, step
@@ -71,7 +70,7 @@ def _same_schedule(
     bounds = [0]
     followed, before = True, None
     for row, (event, *_) in rows:
-        if isinstance(row.happened, EnvironmentAction):
+        if isinstance(row.happened, str):
             course.environment(event)
         elif (now := (event.thread, _name(row.happened.label))) != before:
             # Rows of one thread with one label are one thing to do.

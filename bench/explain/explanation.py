@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.explain import wording
-from bench.explain.events import EnvironmentAction, Happened
+from bench.explain.events import Happened
 
 Word = Literal["absent", "ok", "wrong"]
 """What a cache holds of the watched unit."""
@@ -41,7 +41,7 @@ class RunRow:
     @property
     def of_environment(self) -> bool:
         """Whether no thread does it."""
-        return isinstance(self.happened, EnvironmentAction)
+        return isinstance(self.happened, str)
 
     @property
     def operation(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bench.explain import wording
-from bench.explain.events import EnvironmentAction, ThreadStep
+from bench.explain.events import ThreadStep
 from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Watched, Word
 from bench.machine import Event, Kind, Model, State, Transition, actions, initial
 from bench.machine.architecture import Rules
@@ -96,25 +96,41 @@ def line_cells(model: Model, event: Event) -> tuple[int, ...]:
     return ()
 
 
-def environment_action(
-    model: Model, before: State, event: Event, units: tuple[str, ...], thread: str, observed: tuple[str, ...] = ()
-) -> EnvironmentAction:
+def environment_text(
+    model: Model, before: State, event: Event, units: Sequence[str], thread: str, observed: Sequence[str] = ()
+) -> str:
     """What the environment does by an event; ``units``, ``thread`` and what is ``observed`` as they are to be named."""
-    core = event.core
+    number = event.core
     if event.kind is Kind.MOVE:
-        core = event.detail
+        number = event.detail
     elif event.kind is Kind.COMPLETE and event.detail:
-        core = event.detail - 1
-    named = model.scenario.cores > 1 or event.kind is Kind.SWITCH
-    return EnvironmentAction(
-        event.kind,
-        core if named else None,
-        units,
-        dirty=event.kind is Kind.WRITE_BACK and before.memory.owner[event.line] == event.core,
-        cleans=event.kind is Kind.COMPLETE and event.detail == 0,
-        thread=thread,
-        observed=observed,
-    )
+        number = event.detail - 1
+    several = model.scenario.cores > 1 or event.kind is Kind.SWITCH
+    core = f"core {number}" if several else "the core"
+    named = ", ".join(units)
+    of = f" of {named}" if named else ""
+    on = "" if not several else f" on {core}" if named else f" of {core}"
+    match event.kind:
+        case Kind.WRITE_BACK if before.memory.owner[event.line] == event.core:
+            return f"cache line{of} is flushed to memory"
+        case Kind.WRITE_BACK:
+            return f"clean data line{of}{on} is dropped"
+        case Kind.DROP:
+            return f"instruction line{of}{on} is dropped"
+        case Kind.FILL:
+            return f"instruction line{of}{on} is filled"
+        case Kind.AHEAD:
+            values = f": {', '.join(observed)}" if observed else ""
+            return f"{core} fetches{' ' * bool(named)}{named} ahead{values}"
+        case Kind.DRAIN:
+            return f"a buffered store{' to ' if named else ''}{named}{on} drains"
+        case Kind.COMPLETE if event.detail == 0:
+            return f"the clean{of}{on} completes"
+        case Kind.COMPLETE:
+            return f"the invalidation{of} completes{f' on {core}' if several else ''}"
+        case Kind.SWITCH:
+            return f"{core} switches to {thread}"
+    return f"{thread} moves to {core}"
 
 
 class Explainer(abc.ABC):
@@ -243,7 +259,7 @@ class Explainer(abc.ABC):
         return RunRow(
             ENVIRONMENT if first.step is None else thread_name(first.event.thread),
             first.event.core,
-            self._environment_action(first) if first.step is None else self._thread_step(group, first.step, ran),
+            self._environment_text(first) if first.step is None else self._thread_step(group, first.step, ran),
             wording.reason(reason),
             *self.words(last.after),
             len(group),
@@ -268,11 +284,11 @@ class Explainer(abc.ABC):
         loads = all(isinstance(action, actions.LoadUnit) for action in actions_of(group))
         return ThreadStep(label, block, tuple(map(self.place, units)), loads)
 
-    def _environment_action(self, move: Move) -> EnvironmentAction:
+    def _environment_text(self, move: Move) -> str:
         cells = line_cells(self.model, move.event)
         elsewhere = bool(cells) and self.subject(cells) != self.at
         units = (self.place(self.subject(cells)),) if elsewhere else ()
-        return environment_action(self.model, move.before, move.event, units, thread_name(move.event.thread))
+        return environment_text(self.model, move.before, move.event, units, thread_name(move.event.thread))
 
     # - units, their names and values
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.explain.events import EnvironmentAction, Happened, ThreadStep
-from bench.machine import Kind
+from bench.explain.events import Happened, ThreadStep
 from bench.machine.model import BranchTarget, Does, Label
 from bench.support.text import listed
 from strategies.writes import Phase
@@ -64,7 +63,7 @@ def label(of: Label, where: str = "", *, loads: bool = False, target: bool = Tru
 
 def happened(of: Happened, *, target: bool = True) -> str:
     """What happens in a row; without ``target`` a write does not say what it makes of that of its branch."""
-    return _thread_step(of, target=target) if isinstance(of, ThreadStep) else _environment_action(of)
+    return of if isinstance(of, str) else _thread_step(of, target=target)
 
 
 def _thread_step(step: ThreadStep, *, target: bool) -> str:
@@ -81,39 +80,7 @@ def _thread_step(step: ThreadStep, *, target: bool) -> str:
             return label(step.label)
     where = f" at {_places(step.places)}" if step.places else ""
     text = label(step.label, where, loads=step.loads, target=target)
-    if not where and name != "TB":
-        text = f"{text}, {name}"
-    if step.observed:
-        text = f"{text}: {', '.join(step.observed)}"
-    return f"waits for ever: {text}" if step.stuck else text
-
-
-def _environment_action(step: EnvironmentAction) -> str:
-    units = ", ".join(step.units)
-    of = f" of {units}" if units else ""
-    core = f"core {step.core}" if step.core is not None else "the core"
-    on = "" if step.core is None else f" on {core}" if units else f" of {core}"
-    match step.kind:
-        case Kind.WRITE_BACK if step.dirty:
-            return f"cache line{of} is flushed to memory"
-        case Kind.WRITE_BACK:
-            return f"clean data line{of}{on} is dropped"
-        case Kind.DROP:
-            return f"instruction line{of}{on} is dropped"
-        case Kind.FILL:
-            return f"instruction line{of}{on} is filled"
-        case Kind.AHEAD:
-            values = f": {', '.join(step.observed)}" if step.observed else ""
-            return f"{core} fetches{' ' * bool(units)}{units} ahead{values}"
-        case Kind.DRAIN:
-            return f"a buffered store{' to ' if units else ''}{units}{on} drains"
-        case Kind.COMPLETE if step.cleans:
-            return f"the clean{of}{on} completes"
-        case Kind.COMPLETE:
-            return f"the invalidation{of} completes" + (f" on {core}" if step.core is not None else "")
-        case Kind.SWITCH:
-            return f"{core} switches to {step.thread}"
-    return f"{step.thread} moves to {core}"
+    return f"{text}, {name}" if not where and name != "TB" else text
 
 
 def reason(clauses: Sequence[str]) -> str:

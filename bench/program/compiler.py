@@ -35,23 +35,8 @@ from bench.program.effects import Call, LiveUnits, live_units, lock_names, refus
 from bench.program.layout import CacheLines, Layout, LayoutName, Span
 from bench.scenarios import Role, Scenario
 from bench.translators.translator import Access, Code, GuestBits, Translator
+from strategies import operations
 from strategies.evaluation import Stretch, ask
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Do,
-    Flush,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Scope,
-    Store,
-    Sync,
-    SyncCores,
-)
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
 
@@ -287,10 +272,11 @@ class Compiler:
                 stack = stack[1:]
                 continue
             operation = stretch.operations[frame.done]
-            if isinstance(operation, Load) and self._cells_of(operation.unit):
+            if isinstance(operation, operations.Load) and self._cells_of(operation.unit):
                 return stack
-            rest = (frame.after(stretch, operation.unit.final if isinstance(operation, Load) else 0), *stack[1:])
-            if isinstance(operation, Do):
+            result = operation.unit.final if isinstance(operation, operations.Load) else 0
+            rest = (frame.after(stretch, result), *stack[1:])
+            if isinstance(operation, operations.Do):
                 stack = (_Frame(operation.hook, operation.argument), *rest)
                 continue
             lowered = self._lower(operation)
@@ -373,7 +359,7 @@ class Compiler:
         assert isinstance(frame, _Frame)
         stretch = ask(self.strategy, frame.hook, frame.argument, frame.history)
         operation = stretch.operations[frame.done]
-        assert isinstance(operation, Load)
+        assert isinstance(operation, operations.Load)
         load = self._get(operation.unit)
         return Step(
             load,
@@ -381,19 +367,19 @@ class Compiler:
             lambda result: program.number((frame.after(stretch, result), *rest)),
         )
 
-    def _label(self, frame: _Frame, operation: Operation, action: Action) -> Label:
+    def _label(self, frame: _Frame, operation: operations.Operation, action: Action) -> Label:
         """The label of an operation, of which the ``action`` is the first; a live unit may not be followed."""
         tb = frame.argument.tb if isinstance(frame.argument, Region) else 0
         if isinstance(frame.argument, Write):
             label = _label_of_write(frame.argument)
-        elif isinstance(operation, Flush):
+        elif isinstance(operation, operations.Flush):
             label = Label(Does.FLUSH, tb)
-        elif isinstance(operation, Store | Load):
+        elif isinstance(operation, operations.Store | operations.Load):
             label = Label(Does.STORE, tb, name=frame.hook)
         else:
             label = Label(Does.OPERATION, tb, name=action.called(self._locks))
         match operation:
-            case Store(unit) | Load(unit) if not unit.in_scratch:
+            case operations.Store(unit) | operations.Load(unit) if not unit.in_scratch:
                 at = unit.tb, unit.offset
                 return replace(label, followed=at in self._cells or at not in self.live.at)
         return label
@@ -404,10 +390,10 @@ class Compiler:
         """The cells of a unit, none if it is not live."""
         return () if unit.in_scratch else self._cells.get((unit.tb, unit.offset), ())
 
-    def _lower(self, operation: Operation) -> tuple[Action, ...]:
+    def _lower(self, operation: operations.Operation) -> tuple[Action, ...]:
         """What the host does for an operation, on live cells and lines only."""
         match operation:
-            case Store(unit, mask, value):
+            case operations.Store(unit, mask, value):
                 cells = self._cells_of(unit)
                 if not cells:
                     return (self._touch(unit),)
@@ -415,27 +401,27 @@ class Compiler:
                 return tuple(
                     actions.IssueStore(Stored((Put(cell, value & part, part),))) for cell, part in parts if part
                 )
-            case Load(unit):
+            case operations.Load(unit):
                 # A line that holds a live unit notices the load of any other unit in it (rule 1).
                 load = self._get(unit)
                 return (load if load.lines else self._touch(None),)
-            case Clean(where):
+            case operations.Clean(where):
                 return self._clean(where)
-            case Invalidate(where, scope):
+            case operations.Invalidate(where, scope):
                 return self._drop(where, scope, deferred=False)
-            case Flush(where):
+            case operations.Flush(where):
                 return self._flush(where)
-            case Acquire(name, shared):
+            case operations.Acquire(name, shared):
                 return (actions.AcquireLock(self._locks.index(name), shared),)
-            case Release(name):
+            case operations.Release(name):
                 return (actions.ReleaseLock(self._locks.index(name)),)
-            case Barrier():
+            case operations.Barrier():
                 return (actions.DataBarrier(),)
-            case Sync():
+            case operations.Sync():
                 return (actions.SyncContext(),)
-            case SyncCores():
+            case operations.SyncCores():
                 return (actions.SyncAllCores(),)
-            case Lookup():
+            case operations.Lookup():
                 return (actions.NoEffect(),)
         raise AssertionError(f"{operation} is lowered where it is met")
 
@@ -451,7 +437,7 @@ class Compiler:
     def _clean(self, where: Unit | Region | Buffer) -> tuple[Action, ...]:
         return tuple(actions.CleanLine(line) for line in self._dlines.touched(self._layout.spans(where)))
 
-    def _drop(self, where: Unit | Region | Buffer, scope: Scope, *, deferred: bool) -> tuple[Action, ...]:
+    def _drop(self, where: Unit | Region | Buffer, scope: operations.Scope, *, deferred: bool) -> tuple[Action, ...]:
         """One invalidation for each line of core 0; it reaches the line at that address on the others.
 
         That is a loop that learned its line size once. A core with shorter lines keeps what lies between.
@@ -472,7 +458,7 @@ class Compiler:
             return ()
         found: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), actions.DataBarrier())
         if recipe.invalidate != "none":
-            scope = Scope(recipe.invalidate)
+            scope = operations.Scope(recipe.invalidate)
             if recipe.whole_icache:
                 every = tuple(known.all for known in self._ilines)
                 found += (actions.InvalidateLines(every, scope, recipe.deferred_to_move),)
