@@ -284,19 +284,17 @@ class _Reader:
         if token.kind == "number":
             return int(token.text, 0) & 0xFFFF_FFFF_FFFF_FFFF
         if token.kind == "word":
-            if token.text in ("instr", "label") and tokens.took(":"):
-                quoted = tokens.take_kind("string", "a text in quotes")
-                text = quoted.text.strip('"')
+            thread = re.fullmatch(r"P\d{1,2}", token.text)
+            if (thread or token.text in ("instr", "label")) and tokens.took(":"):
+                kind, expected = ("word", "a label") if thread else ("string", "a text in quotes")
+                said = tokens.take_kind(kind, expected)
+                text = said.text.strip('"')
                 try:
-                    return assemble(text) if token.text == "instr" else self._label(*text.partition(":")[::2])
+                    if token.text == "instr":
+                        return assemble(text)
+                    return self._label(token.text, text) if thread else self._label(*text.partition(":")[::2])
                 except InputError as error:
-                    raise self._refuse(quoted.at, f"{token.text}:{quoted.text}", str(error)) from None
-            if re.fullmatch(r"P\d{1,2}", token.text) and tokens.took(":"):
-                label = tokens.take_kind("word", "a label")
-                try:
-                    return self._label(token.text, label.text)
-                except InputError as error:
-                    raise self._refuse(label.at, f"{token.text}:{label.text}", str(error)) from None
+                    raise self._refuse(said.at, f"{token.text}:{said.text}", str(error)) from None
             if token.text == "NOP":
                 return assemble("NOP")
             return DataAddress(token.text)

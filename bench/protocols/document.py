@@ -103,7 +103,6 @@ class Document:
     cases: tuple[ProtocolCase, ...]
 
 
-_DIFFERING = ("host", "layout", "init", "coherency", "mmu_off", "flags", "allowed", "threads")
 _MERGED = ("host", "threads", "flags")
 """Tables of which a case names only what differs; the others it says whole."""
 
@@ -150,7 +149,7 @@ def _document(tree: dict[str, Any], file: str, name: str) -> Document:
             case,
             expected,
             _protocol(
-                checked({key: some[key] for key in _DIFFERING if key in some}, _Case, file),
+                checked({key: some[key] for key in _Case.__struct_fields__ if key in some}, _Case, file),
                 file,
                 f"case {case!r}" if case else "",
             ),
@@ -165,7 +164,7 @@ def _document(tree: dict[str, Any], file: str, name: str) -> Document:
 def _changed(tree: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
     """A case as a whole, from the one that it is a case of and what it changes."""
     whole = dict(tree)
-    for key in _DIFFERING:
+    for key in _Case.__struct_fields__:
         if key in by:
             whole[key] = {**whole.get(key, {}), **by[key]} if key in _MERGED else by[key]
     return whole

@@ -7,17 +7,11 @@ the worker who keeps that.  So no two write to one table.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.search import kernel
-from bench.search.packing import Packing
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
-U64: TypeAlias = npt.NDArray[np.uint64]
+from bench.search.packing import I64, U8, U64, Packing
 
 _ROOM = 1 << 15
 """Successors made for a worker before they are looked up: enough to hide the memory's latency, and few enough for a
