@@ -121,9 +121,8 @@ class CacheExplainer(Explainer):
         if self.at is None:
             return ("",) * self.model.scenario.cores, ""
         supplies = (self._supplies(state, core, self.at)[0] for core in range(self.model.scenario.cores))
-        return tuple(self.instruction(values, self.at) for values in supplies), self.instruction(
-            state.memory.data, self.at
-        )
+        newest = self.instruction(state.memory.data, self.at)
+        return tuple(self.instruction(values, self.at) for values in supplies), newest
 
     def fetched(self, last: Move, at: At) -> int | None:
         """The wrong value of a unit that the last step fetched."""
