@@ -340,15 +340,15 @@ def test_strategies_that_can_be_neither_compared_nor_replayed(name: str, staleli
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("nowhere", "nowhere: No such file or directory; expected a file of events, or thread or hidden"),
-        ("folder", "folder: Is a directory; expected a file of events"),
+        ("nowhere", "cannot be read: No such file or directory; expected a file of events, or thread or hidden"),
+        ("folder", "folder: cannot be read: Is a directory; expected a file of events"),
         ("events.bad", "events.bad: line 2: 'T1 flies'; expected T<n> faults | runs ok"),
         ("events.far", "events.far: line 2: T9 in 'T9 faults'; expected T1 to T2 in this scenario (user)"),
         ("events.none", "events.none: no events; expected at least one line"),
         ("empty", "empty: no events"),
-        ("events.utf16", "events.utf16: not UTF-8 text"),
-        ("junk.log", "junk.log: not UTF-8 text"),
-        ("/dev/zero", "/dev/zero: more than 65536 characters"),
+        ("events.utf16", "events.utf16: line 1, column 1: found the byte 0xff; expected UTF-8 text"),
+        ("junk.log", "junk.log: line 2, column 118: found the byte 0x80"),
+        ("/dev/zero", "/dev/zero: found more than 1048576 bytes"),
     ],
 )
 def test_event_files(file: str, words: str, staleline: Staleline) -> None:

@@ -11,7 +11,7 @@ from test_machine_rules import AHEAD, BUFFER, NO_ALLOCATE, WRONG, A, B, C, Machi
 
 from bench.check.cell import Checked, Options, check
 from bench.explain.counterexample import explain
-from bench.explain.explanation import Explanation, Row
+from bench.explain.explanation import Explanation, RunRow
 from bench.explain.follow import load_events
 from bench.hosts import load_host, load_target
 from bench.machine import Kind, Transition
@@ -73,7 +73,7 @@ def rows(start: Machine, *choices: Choice, failure: str = "") -> Explanation:
     return explain(start.model, run, failure, lambda unit, value: f"word {value:x}")
 
 
-def last(start: Machine, *choices: Choice) -> Row:
+def last(start: Machine, *choices: Choice) -> RunRow:
     """The last row of the run that takes these steps."""
     return rows(start, *choices).rows[-1]
 

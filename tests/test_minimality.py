@@ -10,9 +10,11 @@ import pytest
 from conftest import Staleline
 
 from bench.check.cell import Options, check
-from bench.check.minimality import WEAKNESSES, omissions, weakest
+from bench.check.minimality import WEAKNESSES, omissions, weakened, weakest
 from bench.hosts import load_host
+from bench.machine.caches import features_of
 from bench.scenarios import scenario_names
+from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 from strategies import Barrier, Clean, Hook, Invalidate, Region, Strategy, Sync, registry
 from strategies.operations import Scope
@@ -23,7 +25,7 @@ ARM = load_translator("arm@2010")
 
 def test_no_operation_of_a_shipped_fix_can_be_left_out() -> None:
     found = omissions(registry.find("stop-the-world-flush"), ARM, load_host("cortex-a9"), scenario_names(), Options())
-    assert {one.operation: one.breaks for one in found} == {
+    assert {one.operations[0]: one.breaks for one in found} == {
         "Flush in publish": ("system", "user", "user-both", "migrate"),
         "SyncCores in publish": ("user", "user-both"),
         "lock 'world' in begin and publish": ("user", "user-both"),
@@ -41,7 +43,7 @@ class ByHand(Strategy):
 
 def test_an_operation_too_many_is_named() -> None:
     found = omissions(ByHand(), ARM, load_host("cortex-a9"), ["system"], Options())
-    assert {one.operation: bool(one.breaks) for one in found} == {
+    assert {one.operations[0]: bool(one.breaks) for one in found} == {
         "Clean in publish": True,
         "Barrier in publish": True,
         "Invalidate in publish": True,
@@ -55,14 +57,21 @@ def test_what_holds_nowhere_has_nothing_to_leave_out() -> None:
     assert omissions(registry.find("global-lock"), ARM, load_host("cortex-a9"), ["system"], Options()) == ()
 
 
+def test_a_host_is_weakened_as_its_profile_would_be_set() -> None:
+    keys = ("coherence.fill=pou", "snoop=all", "fetches_ahead=true", "store_buffer=1", "write_allocate=true")
+    weak = {"dirty data lines", "fetched-ahead queue", "store buffer"}
+    assert features_of(weakened(load_host("arm926"), weak)) == features_of(load_host("arm926", keys))
+    with pytest.raises(InputError, match="fetches_ahead and checks_pipeline"):
+        weakened(load_host("x86-skylake"), weak)
+
+
 @pytest.mark.parametrize("name", ["unfixed", "flush-on-retranslation", "stop-the-world"])
 def test_the_weakest_hosts_are_what_they_are_said_to_be(name: str) -> None:
     strategy = registry.find(name)
     (found,) = weakest([strategy], ARM, load_host("cortex-a9"), ["system"], Options(), lambda cell, done, states: None)
 
     def verdict(weak: set[str]) -> str:
-        settings = [f"{key}={bad if one in weak else good}" for one, (key, good, bad) in WEAKNESSES.items()]
-        return check(strategy, ARM, load_host("cortex-a9", settings), "system", Options()).verdict
+        return check(strategy, ARM, weakened(load_host("cortex-a9"), weak), "system", Options()).verdict
 
     assert found.decided
     for some in found.holds:

@@ -173,14 +173,11 @@ def check(
 ) -> Checked:
     """Check one cell.  Raises ``InputError`` for impossible options, ``StrategyError`` for an impossible strategy."""
     refuse_hypothetical(translator, host, options.what_if)
-    what_if = hypothetical(translator, host)
+    what_if, reference = hypothetical(translator, host), registry.reference(strategy)
+    asked = Checked(strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, None)
     build = compilation(strategy, translator, host, scenario_name, options)
-    reference = registry.reference(strategy)
     if build is None:
-        reason = f"{host.name} has one core"
-        return Checked(
-            strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, None, reason=reason
-        )
+        return replace(asked, reason=f"{host.name} has one core")
 
     outcome, compiler = search_units(
         build,
@@ -211,17 +208,6 @@ def check(
             does = consequences(translator, code, at, watched.fetched)
             if options.autopsy:
                 opened = autopsy(translator, code, options.accesses[-1], at, watched.fetched, watched.read)
-    return Checked(
-        strategy.name,
-        reference,
-        host,
-        translator.full_name,
-        scenario_name,
-        options,
-        what_if,
-        outcome,
-        explanation,
-        followed,
-        consequences=does,
-        autopsy=opened,
+    return replace(
+        asked, outcome=outcome, explanation=explanation, followed=followed, consequences=does, autopsy=opened
     )

@@ -12,16 +12,7 @@ from collections.abc import Iterator
 
 from bench.check.units import concerned_by
 from bench.hosts import Host, load_host
-from bench.machine.actions import (
-    CleanLine,
-    DataBarrier,
-    FetchUnit,
-    InvalidateLines,
-    IssueStore,
-    LoadUnit,
-    NoEffect,
-    SyncContext,
-)
+from bench.machine import actions
 from bench.machine.memory import Stored
 from bench.machine.model import Model
 from bench.program.compiler import Compiler
@@ -100,24 +91,24 @@ def _instructions(model: Model, strategy: Strategy) -> Iterator[str]:
         (step, *_) = program.place(place).steps
         result = 0
         match step.action:
-            case FetchUnit():
+            case actions.FetchUnit():
                 return
-            case IssueStore(Stored((put,))):
+            case actions.IssueStore(Stored((put,))):
                 values[put.cell] = put.onto(values[put.cell])
                 yield f"STR {'W0' if tuple(values) == model.final else 'W2'},[X1]"
-            case LoadUnit(cells):
+            case actions.LoadUnit(cells):
                 result = sum(values[cell] for cell in cells)
                 if cells:
                     yield "LDR W5,[X1]"
-            case CleanLine():
+            case actions.CleanLine():
                 yield "DC CVAU,X1"
-            case InvalidateLines():
+            case actions.InvalidateLines():
                 yield "IC IVAU,X1"
-            case DataBarrier():
+            case actions.DataBarrier():
                 yield "DSB ISH"
-            case SyncContext():
+            case actions.SyncContext():
                 yield "ISB"
-            case IssueStore(Stored(())) | NoEffect():
+            case actions.IssueStore(Stored(())) | actions.NoEffect():
                 pass
             case action:
                 raise InputError(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.check.cell import Options
+from bench.check.cell import Options, check
 from bench.check.cells import Check, Progress, check_all
-from bench.hosts import Host, load_host
+from bench.hosts import Host
+from bench.machine.caches import with_features
+from bench.protocols.host import HOST_FEATURES, STORES_DROP_NO_LINE, MemoryFeature
+from bench.protocols.omission import Omission, omitted_in_turn
 from bench.translators.translator import Translator
 from strategies.operations import Acquire, Barrier, Clean, Flush, Hook, Invalidate, Operation, Release, Sync, SyncCores
 from strategies.strategy import Strategy
@@ -20,36 +23,20 @@ _PAIRS = (("begin", "publish"), ("enter", "leave"))
 """The hooks around a retranslation, and around an execution."""
 
 
-@dataclass(frozen=True, slots=True)
-class Omitted:
-    """An ``operation``, or a lock, that was left out; it ``breaks`` scenarios in which the strategy held."""
-
-    operation: str
-    breaks: tuple[str, ...]
-
-
 def omissions(
     strategy: Strategy, translator: Translator, host: Host, scenarios: Sequence[str], options: Options
-) -> tuple[Omitted, ...]:
+) -> tuple[Omission, ...]:
     """Leave each operation that orders, maintains or locks out in turn.  None for a strategy that holds nowhere.
 
     Only of hooks that return a tuple, which those of a strategy with such operations do unless it branches on a load.
     """
-    holds = [name for name, verdict in _verdicts(strategy, translator, host, scenarios, options) if verdict == "holds"]
-    if not holds:
-        return ()
-    found = []
-    for text, without in _without(strategy, translator):
-        after = dict(_verdicts(without, translator, host, holds, options))
-        found.append(Omitted(text, tuple(name for name in holds if after[name] != "holds")))
-    return tuple(found)
 
+    def holds(strategy: Strategy, scenario: str) -> bool:
+        return check(strategy, translator, host, scenario, options).verdict == "holds"
 
-def _verdicts(
-    strategy: Strategy, translator: Translator, host: Host, scenarios: Sequence[str], options: Options
-) -> Iterator[tuple[str, str]]:
-    for name in scenarios:
-        yield name, Check(strategy, translator, host, name, options).run().verdict
+    holding = [name for name in scenarios if holds(strategy, name)]
+    without = ((strategy.name, (text,), left) for text, left in _without(strategy, translator))
+    return omitted_in_turn(without, holding, holds) if holding else ()
 
 
 def _without(strategy: Strategy, translator: Translator) -> Iterator[tuple[str, Strategy]]:
@@ -107,14 +94,14 @@ def _omitting(strategy: Strategy, left: dict[str, Callable[[Sequence[Operation]]
 
 # --- the weakest host -------------------------------------------------------------------------------------------------
 
-WEAKNESSES = {
-    "fills read memory": ("coherence.fill", "coherent", "pou"),
-    "stores drop no instruction line": ("coherence.snoop", "all", "none"),
-    "units are fetched ahead": ("coherence.fetches_ahead", "false", "true"),
-    "stores are buffered": ("store_buffer", "0", "1"),
-    "stores do not allocate": ("dcache.write_allocate", "true", "false"),
-}
-"""What a host can be weak in: the key of its profile, and its value without and with it."""
+WEAKNESSES = (
+    "dirty data lines",
+    STORES_DROP_NO_LINE,
+    "fetched-ahead queue",
+    "store buffer",
+    "stores that do not allocate",
+)
+"""What a host can be weak in, of ``HOST_FEATURES``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +129,7 @@ def weakest(
 ) -> tuple[Weakest, ...]:
     """Try every set of weaknesses, on a host that otherwise is as given."""
     sets = [some for count in range(len(WEAKNESSES) + 1) for some in itertools.combinations(WEAKNESSES, count)]
-    hosts = {some: load_host(host.file or host.name, [*host.derived, *_settings(some)]) for some in sets}
+    hosts = {some: weakened(host, some) for some in sets}
     asked = [(strategy, name) for strategy in strategies for name in scenarios]
     cells = [Check(strategy, translator, hosts[some], name, options) for strategy, name in asked for some in sets]
     results = iter(check_all(cells, progress))
@@ -152,8 +139,14 @@ def weakest(
     )
 
 
-def _settings(some: tuple[str, ...]) -> list[str]:
-    return [f"{key}={with_it if name in some else without}" for name, (key, without, with_it) in WEAKNESSES.items()]
+def weakened(host: Host, names: Container[str]) -> Host:
+    """The host with those of ``WEAKNESSES``, and without the others."""
+    changes: dict[str, Any] = {}
+    for name in WEAKNESSES:
+        feature = HOST_FEATURES[name]
+        assert isinstance(feature, MemoryFeature)
+        changes |= feature.present if name in names else feature.absent
+    return with_features(host, changes)
 
 
 def _weakest(strategy: str, scenario: str, verdicts: dict[tuple[str, ...], str]) -> Weakest:

@@ -12,9 +12,10 @@ from functools import partial
 from bench.explain.protocols import ProtocolRow, counterexample
 from bench.hosts import Target
 from bench.machine.caches import Features
-from bench.protocols.document import Case, Document
-from bench.protocols.protocol import protocol_host
-from bench.protocols.verification import MOST_STATES, Necessity, necessities, needed_features, on, verify
+from bench.protocols.document import Document, ProtocolCase
+from bench.protocols.host import protocol_host
+from bench.protocols.omission import Omission
+from bench.protocols.verification import MOST_STATES, necessities, needed_features, on, verify
 from bench.support.errors import InputError
 from bench.support.processors import processors
 
@@ -28,13 +29,13 @@ class VerifiedCase:
     holds.
     """
 
-    case: Case
+    case: ProtocolCase
     verdict: str
     failure: str
     states: int
     rows: tuple[ProtocolRow, ...]
     needs: tuple[tuple[str, ...], ...] | None = None
-    necessities: tuple[Necessity, ...] = ()
+    necessities: tuple[Omission, ...] = ()
 
     @property
     def as_expected(self) -> bool:
@@ -65,7 +66,7 @@ def verify_document(document: Document, *, explained: bool, max_states: int = MO
                 found.outcome.states,
                 counterexample(found),
                 needed_features(case.protocol) if explained and of_host else None,
-                necessities(case.protocol) if explained and holds else (),
+                necessities(case) if explained and holds else (),
             )
         )
     return VerifiedDocument(document, tuple(cases))

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from bench.check.cell import Checked, compilation
 from bench.check.units import concerned_by
 from bench.explain.counterexample import explain
-from bench.explain.events import EnvironmentStep
-from bench.explain.explanation import Row
+from bench.explain.explanation import RunRow
 from bench.hosts import Architecture
 from bench.machine import Event, Kind, State, Transition, environment_steps, initial, step
 from bench.machine.actions import FetchUnit
@@ -39,7 +38,7 @@ class SameSchedule:
     """
 
     strategy: str
-    beside: tuple[tuple[Row, ...], ...]
+    beside: tuple[tuple[RunRow, ...], ...]
     survives: bool
 
 
@@ -58,7 +57,7 @@ def same_schedule(failed: Checked, strategies: Sequence[Strategy], translator: T
 
 
 def _same_schedule(
-    failed: Checked, rows: Sequence[tuple[Row, tuple[Event, ...]]], strategy: Strategy, translator: Translator
+    failed: Checked, rows: Sequence[tuple[RunRow, tuple[Event, ...]]], strategy: Strategy, translator: Translator
 ) -> SameSchedule:
     build = compilation(strategy, translator, failed.host, failed.scenario, failed.options)
     assert build is not None
@@ -71,7 +70,7 @@ def _same_schedule(
     bounds = [0]
     followed, before = True, None
     for row, (event, *_) in rows:
-        if isinstance(row.happened, EnvironmentStep):
+        if isinstance(row.happened, str):
             course.environment(event)
         elif (now := (event.thread, _name(row.happened.label))) != before:
             # Rows of one thread with one label are one thing to do.
@@ -85,9 +84,9 @@ def _same_schedule(
     return SameSchedule(strategy.name, _beside(found, bounds), all(one.wrong is None for one in course.run))
 
 
-def _beside(rows: Sequence[Row], bounds: Sequence[int]) -> tuple[tuple[Row, ...], ...]:
+def _beside(rows: Sequence[RunRow], bounds: Sequence[int]) -> tuple[tuple[RunRow, ...], ...]:
     """The rows of a run, each with the part of it in which it ends."""
-    found: list[list[Row]] = [[] for _ in bounds[1:]]
+    found: list[list[RunRow]] = [[] for _ in bounds[1:]]
     end = 0
     for row in rows:
         end += row.steps

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.explain.explanation import Word
-from bench.explain.run import At, Explainer, Move, Words, actions_of
-from bench.explain.wording import Clause, Note, Reason, Why
+from bench.explain.run import KERNEL_MOVES, TIME_SLICES, At, Explainer, Move, Reason, Words, actions_of
 from bench.machine import Kind, State
 from bench.machine.actions import FetchUnit
 from bench.machine.allowed import Allowed
@@ -14,20 +13,24 @@ from bench.machine.architecture import fetchable
 from bench.machine.memory import Put
 
 _ENVIRONMENT = {
-    Kind.AHEAD: Why.ANY_STORE_AHEAD,
-    Kind.DRAIN: Why.VISIBLE_ANY_TIME,
-    Kind.SWITCH: Why.TIME_SLICES,
-    Kind.MOVE: Why.KERNEL_MOVES,
+    Kind.AHEAD: "a core may fetch what comes next at any time, and any store at or above its floor",
+    Kind.DRAIN: "stores become visible at any time",
+    Kind.SWITCH: TIME_SLICES,
+    Kind.MOVE: KERNEL_MOVES,
 }
+
+_NOTE = (
+    "No caches are meant. icache: ok where a fetch of that core can return the final value alone, absent where it "
+    "can return\nanother store too. dcache: the newest store that is visible. mem/L2: the oldest that an "
+    "invalidation lets be fetched."
+)
+"""How to read the words."""
 
 
 class AllowedExplainer(Explainer):
     """There are no caches: the words say what may be fetched, and what an invalidation lets be fetched."""
 
-    @property
-    def note(self) -> Note:
-        """How to read the words."""
-        return Note.ARCHITECTURE
+    note = _NOTE
 
     def words(self, state: State) -> Words:
         """What may be fetched as the watched unit, and what is visible of it."""
@@ -75,12 +78,14 @@ class AllowedExplainer(Explainer):
     def environment_reason(self, move: Move) -> Reason:
         """Why it may happen now."""
         if move.event.kind is Kind.COMPLETE:
-            return (Clause(Why.INVALIDATION_ANY_TIME if move.event.detail else Why.CLEAN_ANY_TIME),)
-        return (Clause(_ENVIRONMENT[move.event.kind]),)
+            if not move.event.detail:
+                return ("a clean may complete before its barrier",)
+            return ("an invalidation reaches one core after the other, at any time before its barrier",)
+        return (_ENVIRONMENT[move.event.kind],)
 
     def program_reason(self, group: Sequence[Move]) -> Reason:
         """Whether what is fetched is final."""
         if not any(isinstance(action, FetchUnit) for action in actions_of(group)):
-            return (Clause(Why.GOES_ON),)
+            return ("the program goes on",)
         wrong = any(move.transition.wrong is not None for move in group)
-        return (Clause(Why.FETCHES_WRONG if wrong else Why.FETCHES_FINAL),)
+        return (f"it fetches {'a value that is not the final one' if wrong else 'the final value'}",)

@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.explain.allowed import AllowedExplainer
-from bench.explain.events import Value
 from bench.explain.explanation import Explanation, Word
 from bench.explain.run import (
+    KERNEL_MOVES,
+    TIME_SLICES,
     At,
     Disassemble,
     Explainer,
     Move,
+    Reason,
     Words,
     actions_of,
     cells_of,
     line_cells,
     puts_of,
+    share,
     thread_name,
 )
-from bench.explain.wording import Clause, Reason, Why
 from bench.machine import Kind, Model, State, Transition, actions
 from bench.machine.caches import Caches, Features
 from bench.machine.model import Action
+from bench.support.text import listed
 from strategies.writes import Phase
 
 
@@ -38,11 +41,12 @@ class CacheExplainer(Explainer):
     def __init__(self, model: Model, run: Sequence[Transition], failure: str, disassemble: Disassemble) -> None:
         super().__init__(model, run, failure, disassemble)
         self.coherent = model.features.fill == "coherent"
+        self.source = "the newest data" if self.coherent else "memory"
         written = (move.step for move in self.moves if move.step is not None and move.step.label.phase in _BRANCHES)
         cells = {cell for step in written for cell in cells_of(step.action)}
         self.branch = bool(cells & {*self.cells})
         """Whether the run writes the watched unit as a branch."""
-        self.watched = None if self.branch or self.at is None else self.place(self.at)
+        self.watched = "the branch" if self.branch or self.at is None else self.place(self.at)
 
     # - what the caches hold
 
@@ -103,30 +107,36 @@ class CacheExplainer(Explainer):
         caches: Caches = state.memory
         return caches.data if self.coherent else caches.memory
 
-    def _supplies(self, state: State, core: int, at: At) -> tuple[Sequence[int], Why]:
+    def _supplies(self, state: State, core: int, at: At) -> tuple[Sequence[int], str]:
         """The values that a fetch of ``core`` is given, and why those."""
         queue = state.memory.ahead[core]
         if queue is not None and queue[:2] == at:
-            return self._fetched_ahead(state, core), Why.FETCHED_BEFORE
+            return self._fetched_ahead(state, core), "the core had fetched it ahead, and nothing made it fetch again"
         if None not in [state.memory.icache[core][self.model.cells.iline_of[core][cell]] for cell in self.cells_of(at)]:
-            return self._cached(state, core), Why.LINE_HELD
-        return self._fills(state), Why.LINE_ABSENT
+            return self._cached(state, core), "its instruction cache still holds the line"
+        return self._fills(state), f"the instruction line is absent, so that it is filled from {self.source}"
 
-    def supplied(self, state: State) -> tuple[tuple[Value | None, ...], Value | None]:
+    def supplied(self, state: State) -> tuple[tuple[str, ...], str]:
         """What each core would fetch as the watched unit, and the newest value of it."""
         if self.at is None:
-            return (None,) * self.model.scenario.cores, None
+            return ("",) * self.model.scenario.cores, ""
         supplies = (self._supplies(state, core, self.at)[0] for core in range(self.model.scenario.cores))
-        return tuple(self.value(values, self.at) for values in supplies), self.value(state.memory.data, self.at)
+        newest = self.instruction(state.memory.data, self.at)
+        return tuple(self.instruction(values, self.at) for values in supplies), newest
 
     def fetched(self, last: Move, at: At) -> int | None:
         """The wrong value of a unit that the last step fetched."""
         return self.whole(self._supplies(last.before, last.event.core, at)[0], at)
 
-    def _holds(self, values: Sequence[int], at: At | None = None) -> Value | None:
+    def _holds(self, values: Sequence[int], at: At | None = None) -> str:
         """The value of a unit, and where it lies if it is not the watched one."""
         at = self.at if at is None else at
-        return None if at is None else self.value(values, at, None if at == self.at else self.place(at))
+        if at is None:
+            return "the final value"
+        return self.value(values, at) if at == self.at else f"{self.value(values, at)} at {self.place(at)}"
+
+    def _memory_holds(self, state: State, at: At | None = None) -> str:
+        return f"memory now holds {self._holds(state.memory.memory, at)}"
 
     # - the environment
 
@@ -135,29 +145,35 @@ class CacheExplainer(Explainer):
         after, event = move.after, move.event
         cells = line_cells(self.model, event)
         at = self.subject(cells) if cells else None
-        memory = Clause(Why.MEMORY_HOLDS, self._holds(after.memory.memory, at))
+        memory = self._memory_holds(after, at)
         match event.kind:
             case Kind.WRITE_BACK if move.before.memory.owner[event.line] == event.core:
-                return Clause(Why.DIRTY_LINE_LEAVES), memory
+                causes = "an interrupt, a task switch, another line that needs the place"
+                return f"a dirty line may be written back and dropped at any time ({causes})", memory
             case Kind.WRITE_BACK:
-                return (Clause(Why.CLEAN_LINE_LEAVES),)
+                return ("a clean line may be dropped at any time; the next store there misses, and does not allocate",)
             case Kind.DROP:
-                return (Clause(Why.INSTRUCTION_LINE_LEAVES),)
+                return ("an instruction line may be dropped at any time; the next fetch fills it anew",)
             case Kind.FILL:
-                return (Clause(Why.LINE_FILLS, self._holds(self._fills(after), at), coherent=self.coherent),)
+                holds = self._holds(self._fills(after), at)
+                return (f"an instruction line may be filled at any time, from {self.source}, which holds {holds}",)
             case Kind.AHEAD:
                 queue = after.memory.ahead[event.core]
                 assert queue is not None
                 newest = queue[0], queue[1] + len(queue[2]) - 1
-                return (Clause(Why.FETCHES_AHEAD, self._holds(self._fetched_ahead(after, event.core), newest)),)
+                holds = self._holds(self._fetched_ahead(after, event.core), newest)
+                return (f"a core may fetch ahead; it now holds {holds}, and no store or invalidation reaches it there",)
             case Kind.DRAIN:
-                return Clause(Why.STORES_DRAIN), *self._drained(move)
+                return "stores drain in order", *self._drained(move)
             case Kind.COMPLETE:
-                return Clause(Why.MAINTENANCE_COMPLETES), memory if event.detail == 0 else Clause(Why.FILLED_ANEW)
-        moved = Clause(Why.TIME_SLICES if event.kind is Kind.SWITCH else Why.KERNEL_MOVES)
+                return (
+                    "maintenance may complete before its barrier",
+                    memory if event.detail == 0 else "the next fetch there fills the line anew",
+                )
+        moved = TIME_SLICES if event.kind is Kind.SWITCH else KERNEL_MOVES
         if self.model.features.switch_cleans_all:
-            return moved, Clause(Why.SWITCH_CLEANS), memory
-        return moved, Clause(Why.NOTHING_AHEAD)
+            return moved, "a switch of address space on this host cleans and invalidates its caches", memory
+        return moved, ", and it starts with nothing fetched ahead"
 
     def _drained(self, move: Move) -> Reason:
         oldest = move.before.memory.buffers[move.event.core][0]
@@ -178,25 +194,27 @@ class CacheExplainer(Explainer):
                 return self._taken(last, take)
             case actions.ReleaseLock(lock):
                 others = self._other_sharers(last, lock)
-                rest = Clause(Why.LOCK_STILL_SHARED, threads=others) if others else Clause(Why.LOCK_OPEN)
-                return Clause(Why.LOCK_NOT_NEEDED), rest
+                rest = f"{listed(others)} still {share(others)} it" if others else "others may take it now"
+                return "it is not needed any longer", rest
             case actions.NoEffect():
-                return (Clause(Why.STORED_BESIDE),)
+                return ("what is sought was stored beside the code at translation, and no code is written",)
             case actions.DiscardBuffer():
-                return (Clause(Why.NOBODY_INSIDE),)
+                return ("nobody executes or retranslates in it; no TB in it may run until it is translated anew",)
             case actions.BeginTranslation() if len(does) == 1:
-                return (Clause(Why.DISCARDED),)
+                return ("it was discarded, and nobody else is translating it",)
             case actions.BeginTranslation() | actions.EndTranslation():
-                return (Clause(Why.TRANSLATED),)
+                return ("its translation is complete, and it may run again",)
         if any(isinstance(action, actions.IssueStore | actions.LoadUnit) for action in does):
             return self._access_reason(group)
         return tuple(self._maintenance_reason(last, does))
 
     def _taken(self, move: Move, take: actions.AcquireLock) -> Reason:
         if not take.shared:
-            return (Clause(Why.LOCK_FREE),)
+            return ("nobody else holds it",)
         others = self._other_sharers(move, take.lock)
-        return (Clause(Why.LOCK_SHARED_WITH, threads=others) if others else Clause(Why.LOCK_SHARED),)
+        return (
+            f"it may be shared, and {listed(others)} {share(others)} it too" if others else "nobody holds it alone",
+        )
 
     def _other_sharers(self, move: Move, lock: int) -> tuple[str, ...]:
         sharers = self.sharers(move.after, lock)
@@ -208,18 +226,22 @@ class CacheExplainer(Explainer):
         pending = {item.target < 0 for item in last.after.memory.pending[last.event.core]}
         issues = any(isinstance(action, actions.CleanLine | actions.InvalidateLines) for action in does)
         if issues and pending:
-            both, one = Why.BOTH_PENDING, Why.CLEAN_PENDING if True in pending else Why.INVALIDATION_PENDING
-            clauses.append(Clause(both if len(pending) == 2 else one))
+            if len(pending) == 2:
+                clauses.append("the clean and the invalidation are under way until a barrier waits for them")
+            else:
+                what = "clean" if True in pending else "invalidation"
+                clauses.append(f"the {what} is under way until a barrier waits for it")
         elif any(isinstance(action, actions.DataBarrier) for action in does):
-            clauses.append(Clause(Why.BARRIER_WAITED, self._holds(last.after.memory.memory)))
+            holds = self._holds(last.after.memory.memory)
+            clauses.append(f"the barrier has waited for this core's stores and maintenance; memory holds {holds}")
         elif issues:
-            clauses.append(Clause(Why.NOBODY_HOLDS_LINE))
+            clauses.append("no core that runs the process holds the line")
         if last.after.deferred and any(isinstance(action, actions.InvalidateLines) for action in does):
-            clauses.append(Clause(Why.DEFERRED))
+            clauses.append("the other cores drop their lines when they next run the process")
         if any(isinstance(action, actions.SyncAllCores) for action in does):
-            clauses.append(Clause(Why.ALL_SYNCHRONISED))
+            clauses.append("no core keeps what it has fetched ahead")
         elif any(isinstance(action, actions.SyncContext) for action in does):
-            clauses.append(Clause(Why.SYNCHRONISED))
+            clauses.append("this core keeps nothing of what it has fetched ahead")
         return tuple(clauses)
 
     # - stores and loads
@@ -230,26 +252,26 @@ class CacheExplainer(Explainer):
         label = first.step.label
         stores = [move for move in group if move.step is not None and isinstance(move.step.action, actions.IssueStore)]
         if not label.followed:
-            return Clause(Why.NOT_FOLLOWED), *self._line_changes(first, last)
+            return "another instruction, followed in a search of its own", *self._line_changes(first, last)
         if stored := self.live(stores):
             return self._stored(group, stored, branches=label.phase in _BRANCHES)
         if loaded := self.live(group):
             return self._loaded(first, last, loaded[0])
         if label.in_scratch:
-            return (Clause(Why.SCRATCH),)
+            return ("nobody executes the scratch buffer, and the code stays as it is",)
         if all(isinstance(action, actions.LoadUnit) for action in actions_of(group)):
-            return Clause(Why.LOAD_CHANGES_NOTHING), *self._line_changes(first, last)
+            return "a load changes no code", *self._line_changes(first, last)
         return self._same_bytes(first, last)
 
     def _same_bytes(self, first: Move, last: Move) -> Reason:
-        same, core = Clause(Why.SAME_BYTES), last.event.core
+        same, core = "the same bytes as before", last.event.core
         if len(last.after.memory.buffers[core]) > len(first.before.memory.buffers[core]):
-            return same, Clause(Why.STORE_WAITS)
+            return same, "the store waits in the store buffer"
         if changes := self._line_changes(first, last):
             return same, *changes
         if self.at is None or (last.step is not None and last.step.label.phase in _BRANCHES):
             return (same,)
-        return same, Clause(Why.NOT_THE_WATCHED, watched=self.watched)
+        return same, f", and none of {self.watched}"
 
     def _memory_changes(self, first: Move, last: Move) -> bool:
         return self.word(first.before.memory.memory, self.cells) != self.word(last.after.memory.memory, self.cells)
@@ -259,15 +281,15 @@ class CacheExplainer(Explainer):
         changes: Reason = ()
         now = self._dcache(last.after)
         if self._memory_changes(first, last):
-            changes = (Clause(Why.MEMORY_HOLDS, self._holds(last.after.memory.memory)),)
+            changes = (self._memory_holds(last.after),)
         elif self._dcache(first.before) != now == "absent":
-            changes = (Clause(Why.DATA_LINE_LEFT),)
+            changes = ("the data cache no longer holds it",)
         elif self._dcache(first.before) != now:
             dirty = any(last.after.memory.owner[self.model.cells.dline_of[cell]] >= 0 for cell in self.cells)
-            why = Why.DATA_LINE_TAKEN_DIRTY if dirty else Why.DATA_LINE_TAKEN
-            changes = (Clause(why, self._holds(last.after.memory.data)),)
+            holds = self._holds(last.after.memory.data)
+            changes = (f"the data cache now holds that,{' dirty,' * dirty} with {holds}",)
         changes += self._dropped(first, last)
-        return (Clause(Why.IN_ITS_LINE, watched=self.watched), *changes) if changes else ()
+        return (f", but in the line of {self.watched}: ", *changes) if changes else ()
 
     def _dropped(self, first: Move, last: Move) -> Reason:
         """A store that drops the line of the watched unit from instruction caches (rule 3)."""
@@ -278,28 +300,30 @@ class CacheExplainer(Explainer):
         )
         if not cores:
             return ()
-        return (Clause(Why.STORE_DROPS_LINE, cores=cores if self.model.scenario.cores > 1 else ()),)
+        several = self.model.scenario.cores > 1
+        of = f" of core{'s' if len(cores) > 1 else ''} {listed(map(str, cores))}" if several else ""
+        return (f"the store drops the line from the instruction cache{of}",)
 
     def _loaded(self, first: Move, last: Move, at: At) -> Reason:
-        clauses = [Clause(Why.LOAD_READS, self._holds(_seen(first.before, last.event.core), at))]
+        clauses = [f"the load reads {self._holds(_seen(first.before, last.event.core), at)}"]
         if self._dcache(first.before) != self._dcache(last.after) != "absent":
-            clauses.append(Clause(Why.LOAD_ALLOCATES))
+            clauses.append(", and brings its line into the data cache")
         if self._memory_changes(first, last):
-            clauses.append(Clause(Why.MEMORY_HOLDS, self._holds(last.after.memory.memory)))
+            clauses.append(self._memory_holds(last.after))
         return tuple(clauses)
 
     def _stored(self, group: Sequence[Move], units: Sequence[At], *, branches: bool) -> Reason:
         """What the stores to live ``units`` of a row lead to, and of the watched one even if it is not among them."""
         first, last = group[0], group[-1]
-        clauses: list[Clause] = []
+        clauses: list[str] = []
         for at in units:
             if at != self.at:
-                clauses.append(Clause(Why.OTHER_STORED, place=self.place(at), branches=branches))
+                clauses.append(f"another {'branch' if branches else 'unit'}, at {self.place(at)}, is stored: ")
             clauses += (*self._read_before(group, at), self._kept(last, at))
         if self.at is not None and self.at not in units:
             same = self._dcache(first.before) == self._dcache(last.after) and not self._memory_changes(first, last)
-            line = (Clause(Why.WATCHED_IN_LINE), self._kept(last, self.at))
-            clauses += (Clause(Why.WATCHED_SAME),) if same else line
+            line = ("the watched one is in its line: ", self._kept(last, self.at))
+            clauses += ("the watched one is as before",) if same else line
         return *clauses, *self._dropped(first, last)
 
     def _read_before(self, group: Sequence[Move], at: At) -> Reason:
@@ -311,27 +335,31 @@ class CacheExplainer(Explainer):
             if isinstance(action, actions.LoadUnit) and action.cells == cells:
                 absent = move.before.memory.owner[line] < 0 and not move.before.memory.copies[line] >> core & 1
                 if absent and not self.model.features.write_allocate and last.after.memory.owner[line] == core:
-                    return (Clause(Why.LOAD_BRINGS_LINE),)
+                    return ("its load brings the line into the data cache, and its store stays there",)
                 was_final = self.is_final(_seen(move.before, core), cells)
                 spoilt = was_final and not self.is_final(_seen(last.after, core), cells)
-                return (Clause(Why.FINAL_ALREADY if spoilt else Why.LOADED_CHANGED_STORED),)
+                already = "it has its final value already when it is" if spoilt else "it is"
+                return (f"{already} loaded, changed and stored",)
         for move, action in does:
             if any(put.cell in cells for put in puts_of(action)):
                 earlier = move.earlier.action if move.earlier is not None else None
                 if isinstance(earlier, actions.LoadUnit) and earlier.cells == cells:
-                    return (Clause(Why.LOADED_BEFORE),)
+                    return ("what was loaded before is changed and stored",)
         return ()
 
-    def _kept(self, last: Move, at: At) -> Clause:
+    def _kept(self, last: Move, at: At) -> str:
         """Where the newest value of a unit is after a store."""
         after, cells = last.after, self.cells_of(at)
         if _buffered(after, last.event.core, cells):
-            return Clause(Why.WAITS_IN_BUFFER)
+            return "the store waits in the store buffer, where only its own core sees it"
         data, memory = self.value(after.memory.data, at), self.value(after.memory.memory, at)
         if after.memory.owner[self.model.cells.dline_of[cells[0]]] < 0:
             through = self.model.features.write_through
-            return Clause(Why.WRITES_THROUGH if through else Why.DOES_NOT_ALLOCATE, memory)
-        return Clause(Why.BOTH_HOLD, data) if data == memory else Clause(Why.DIRTY, data, memory)
+            why = "the data cache writes through" if through else "a store that misses does not allocate"
+            return f"{why}, so that memory now holds {memory}"
+        if data == memory:
+            return f"the data cache and memory now hold {data}"
+        return f"the line is dirty in the data cache with {data}; memory keeps {memory}"
 
     # - executions
 
@@ -340,13 +368,13 @@ class CacheExplainer(Explainer):
         assert move.step is not None
         assert isinstance(move.step.action, actions.FetchUnit)
         if move.step.action.position is None:
-            return (Clause(Why.NEVER_CHANGES),)
+            return ("no instruction of it ever changes",)
         at = move.step.action.tb, move.step.action.position
         values, why = self._supplies(move.before, move.event.core, at)
-        runs, supplied = self._holds(values, at), Clause(why, coherent=self.coherent)
+        runs = f": it runs {self._holds(values, at)}"
         if move.transition.wrong is None:
-            return supplied, Clause(Why.RUNS, runs)
-        return supplied, Clause(Why.RUNS_WRONG, runs, self.value(self.model.final, at))
+            return why, runs
+        return why, f"{runs} in place of {self.instruction(self.model.final, at)}"
 
     def _decisive(self, group: Sequence[Move]) -> Move:
         """The fetch that an execution is explained by: a wrong one, else that of the watched unit, else the last."""

@@ -1,79 +1,30 @@
-"""What happens in a run, and why it can, as values.  ``bench/explain/wording.py`` has the words."""
+"""What happens in a run.  ``bench/explain/wording.py`` has the words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.machine import Kind
 from bench.machine.model import Label
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Block:
-    """Translation block ``number``, from 0, of the ``count`` that there are."""
-
-    number: int
-    count: int = 1
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
-    """Where a unit lies: its block and its offset there in bytes."""
-
-    block: Block
-    offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """The value of a unit of ``size`` bytes, disassembled, whether it is ``final``, and of which unit.
-
-    ``place`` is None for the unit that the rows follow.
-    """
-
-    number: int
-    size: int
-    instruction: str
-    final: bool
-    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadStep:
     """Steps of a thread with one label.
 
-    ``block`` and ``places`` (those of the live units stored or loaded) where there are several to tell apart.
+    ``block`` (``TB``, or ``TB 2`` of several), and the ``places`` (``TB+32``) of the live units stored or loaded where
+    there are several to tell apart.
     ``loads``: they only load.  Of an execution: ``again``, ``continued`` after something came between, and whether it
-    ``faults``.  Of a protocol: the values ``observed``, and whether the thread waits for it for ever (``stuck``).
+    ``faults``.
     """
 
     label: Label
-    block: Block = Block(0)
-    places: tuple[Place, ...] = ()
+    block: str = "TB"
+    places: tuple[str, ...] = ()
     loads: bool = False
     again: bool = False
     continued: bool = False
     faults: bool = False
-    observed: tuple[str, ...] = ()
-    stuck: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentStep:
-    """A step of the environment.
-
-    ``core``: where, None if there is one only; ``units``: those that it concerns, if they are to be named;
-    ``dirty``: of a line that is written back; ``cleans``: of maintenance that completes; ``thread``: the one that
-    the core switches to, or that moves there; ``observed``: the values fetched ahead.
-    """
-
-    kind: Kind
-    core: int | None = None
-    units: tuple[Place | str, ...] = ()
-    dirty: bool = False
-    cleans: bool = False
-    thread: str = ""
-    observed: tuple[str, ...] = ()
-
-
-Happened = ThreadStep | EnvironmentStep
+Happened = ThreadStep | str
+"""Steps of a thread, or what the environment did, in words."""

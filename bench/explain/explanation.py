@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.explain import wording
-from bench.explain.events import EnvironmentStep, Happened, Value
-from bench.explain.wording import Closing, Reason
+from bench.explain.events import Happened
 
 Word = Literal["absent", "ok", "wrong"]
 """What a cache holds of the watched unit."""
@@ -16,52 +15,38 @@ ENVIRONMENT = "environment"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RunRow:
     """One row: one environment step, the adjacent steps of one thread with one label, or one execution of a block.
 
-    ``actor``: a thread's name, or ``environment``.  The words are those of the watched unit after the row: ``icache``
-    and ``ahead`` (units fetched ahead) for each core, ``buffer`` (store buffers) for each core, ``dcache`` and
-    ``memory`` (the PoU).  ``steps`` is how many steps of the machine the row takes.  ``supplied``: what each core would
-    fetch as the unit now, as an instruction; ``newest``: what a debugger reads there.  Empty on an architecture.
+    ``actor``: a thread's name, or ``environment``.  ``because``: why it can, as a sentence.  The words are those of the
+    watched unit after the row: ``icache`` and ``ahead`` (units fetched ahead) for each core, ``buffer`` (store buffers)
+    for each core, ``dcache`` and ``memory`` (the PoU).  ``steps`` is how many steps of the machine the row takes.
+    ``fetches``: what each core would fetch as the unit now, as an instruction; ``reads``: what a debugger reads there.
+    Empty on an architecture.
     """
 
     actor: str
     core: int
     happened: Happened
-    reason: Reason
+    because: str
     icache: tuple[Word, ...]
     ahead: tuple[Word, ...]
     buffer: tuple[Word, ...]
     dcache: Word
     memory: Word
     steps: int
-    supplied: tuple[Value | None, ...] = ()
-    newest: Value | None = None
+    fetches: tuple[str, ...] = ()
+    reads: str = ""
 
     @property
     def of_environment(self) -> bool:
         """Whether no thread does it."""
-        return isinstance(self.happened, EnvironmentStep)
+        return isinstance(self.happened, str)
 
     @property
     def operation(self) -> str:
         """What happens, in words."""
         return wording.happened(self.happened)
-
-    @property
-    def because(self) -> str:
-        """Why it can, as a sentence."""
-        return wording.reason(self.reason)
-
-    @property
-    def fetches(self) -> tuple[str, ...]:
-        """What each core would fetch, as text."""
-        return tuple(wording.instruction(value) if value is not None else "" for value in self.supplied)
-
-    @property
-    def reads(self) -> str:
-        """What a debugger reads, as text."""
-        return wording.instruction(self.newest) if self.newest is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +68,8 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The rows of a run, the unit they follow (None if no unit is live) and what is to be said of the whole."""
+    """The rows of a run, the unit they follow (None if no unit is live) and a closing sentence, if one is due."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[RunRow, ...]
     watched: Watched | None
-    ending: Closing = None
-
-    @property
-    def closing(self) -> str:
-        """A closing sentence, if one is due."""
-        return wording.closing(self.ending)
+    closing: str = ""

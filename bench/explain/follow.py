@@ -13,12 +13,11 @@ the first wrong fetch.  A file of events has one per line, ``#`` starts a commen
 
 from __future__ import annotations
 
-import enum
 import importlib.resources
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal, cast
 
 from bench.explain import wording
 from bench.machine import Kind, State, Transition, environment_steps, initial, program_steps
@@ -26,8 +25,7 @@ from bench.machine.actions import FetchUnit, LoadUnit
 from bench.machine.model import Model, Step
 from bench.search.walk import Steps, Walk
 from bench.support.errors import InputError
-
-_LONGEST = 1 << 16
+from bench.support.files import decoded, read_bytes
 
 SHIPPED = ("thread", "hidden")
 """The names of shipped events: the [T1]/[T2] sequence of the thread; a wrong word that an instruction line hides."""
@@ -35,14 +33,8 @@ SHIPPED = ("thread", "hidden")
 _GRAMMAR = re.compile(r"T(?P<thread>[1-9]\d?)\s+(?P<what>faults|runs ok|runs wrong|holds wrong|writes (?P<text>\S.*))")
 
 
-class Occurs(enum.StrEnum):
-    """What an event to be found is."""
-
-    FAULTS = "faults"
-    RUNS_OK = "runs ok"
-    RUNS_WRONG = "runs wrong"
-    HOLDS_WRONG = "holds wrong"
-    WRITES = "writes"
+Occurs = Literal["faults", "runs ok", "runs wrong", "holds wrong", "writes"]
+"""What an event to be found is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +72,8 @@ def load_events(source: str) -> tuple[Wanted, ...]:
     if source in SHIPPED:
         text = importlib.resources.files(__package__).joinpath(f"{source}.events").read_text(encoding="utf-8")
     else:
-        try:
-            with Path(source).open(encoding="utf-8") as file:
-                text = file.read(_LONGEST + 1)
-        except OSError as error:
-            raise InputError(
-                f"{error.strerror}", file=source, expected=f"a file of events, or {' or '.join(SHIPPED)}"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise InputError("not UTF-8 text", file=source, expected="a file of events") from error
-        if len(text) > _LONGEST:
-            raise InputError(f"more than {_LONGEST} characters", file=source, expected="a file of events")
+        what = f"a file of events, or {' or '.join(SHIPPED)}"
+        text = decoded(read_bytes(source, what), source)
     return read_events(text, source)
 
 
@@ -109,7 +92,7 @@ def read_events(text: str, source: str) -> tuple[Wanted, ...]:
                 place=f"line {number}",
                 expected="T<n> faults | runs ok | runs wrong | holds wrong | writes TEXT",
             )
-        what = Occurs.WRITES if found["text"] else Occurs(found["what"])
+        what = "writes" if found["text"] else cast("Occurs", found["what"])
         events.append(Wanted(words, int(found["thread"]) - 1, what, found["text"] or "", source, number))
     if not events:
         raise InputError("no events", file=source, expected="at least one line such as 'T1 faults'")
@@ -133,7 +116,7 @@ def follow(model: Model, events: tuple[Wanted, ...], *, max_states: int) -> Foll
             reached += 1
         while (
             reached < len(events)
-            and events[reached].what is Occurs.HOLDS_WRONG
+            and events[reached].what == "holds wrong"
             and _holds(model, events[reached], transition.state)
         ):
             reached += 1
@@ -165,18 +148,18 @@ def follow(model: Model, events: tuple[Wanted, ...], *, max_states: int) -> Foll
 
 def _happens(model: Model, wanted: Wanted, before: State, transition: Transition) -> bool:
     event = transition.event
-    if wanted.what is Occurs.HOLDS_WRONG:
+    if wanted.what == "holds wrong":
         return _holds(model, wanted, transition.state)
     if event.kind is not Kind.PROGRAM or event.thread != wanted.thread:
         return False
     step: Step = model.programs[event.thread].place(before.places[event.thread]).steps[event.detail]
-    if wanted.what is Occurs.WRITES:
+    if wanted.what == "writes":
         return wording.label(step.label).startswith(wanted.text) and not isinstance(step.action, LoadUnit)
     if not isinstance(step.action, FetchUnit):
         return False
-    if wanted.what is Occurs.FAULTS:
+    if wanted.what == "faults":
         return step.label.detail == "fault" and transition.wrong is None
-    return (transition.wrong is None) == (wanted.what is Occurs.RUNS_OK)
+    return (transition.wrong is None) == (wanted.what == "runs ok")
 
 
 def _holds(model: Model, wanted: Wanted, state: State) -> bool:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.explain import wording
-from bench.explain.events import EnvironmentStep, Happened, ThreadStep
 from bench.explain.explanation import ENVIRONMENT
-from bench.explain.run import environment_step, line_cells
+from bench.explain.run import environment_text, line_cells
 from bench.machine import Kind, State, Transition, initial
 from bench.machine.actions import digits
 from bench.machine.architecture import Rules, fetchable
@@ -19,7 +17,7 @@ ABSENT = "absent"
 
 @dataclass(frozen=True, slots=True)
 class ProtocolRow:
-    """One step: the ``actor`` (a thread's name, or ``environment``), what happens, and what units then are.
+    """One step: the ``actor`` (a thread's name, or ``environment``), ``what`` happens, and what units then are.
 
     ``data``: on the data side; ``memory``: at the point of unification; ``code``: in each core's instruction cache, or
     ``absent``; each as unit to value.  On an architecture: the newest that is visible, the memory floor, and what each
@@ -27,16 +25,11 @@ class ProtocolRow:
     """
 
     actor: str
-    happened: Happened
+    what: str
     data: dict[str, str]
     memory: dict[str, str]
     code: tuple[dict[str, str], ...]
     wrong: bool
-
-    @property
-    def what(self) -> str:
-        """What happens, in words."""
-        return wording.happened(self.happened)
 
 
 def counterexample(verified: Verified) -> tuple[ProtocolRow, ...]:
@@ -51,30 +44,29 @@ def counterexample(verified: Verified) -> tuple[ProtocolRow, ...]:
         for thread, program in zip(verified.protocol.threads, lowering.programs, strict=True):
             steps = program.place(before.places[program.number]).steps
             if steps:
-                waits = ThreadStep(steps[0].label, stuck=True)
+                waits = f"waits for ever: {steps[0].label.name}"
                 rows.append(ProtocolRow(thread.name, waits, *_contents(lowering, before), wrong=True))
     return tuple(rows)
 
 
 def _row(lowering: Lowering, before: State, step: Transition) -> ProtocolRow:
     actor = thread = lowering.protocol.threads[step.event.thread].name
-    happened: Happened
     if step.event.kind is Kind.PROGRAM:
-        happened = _thread_step(lowering, before, step)
+        what = _thread_step(lowering, before, step)
     else:
-        actor, happened = ENVIRONMENT, _environment_step(lowering, before, step, thread)
-    return ProtocolRow(actor, happened, *_contents(lowering, step.state), wrong=step.wrong is not None)
+        actor, what = ENVIRONMENT, _environment_step(lowering, before, step, thread)
+    return ProtocolRow(actor, what, *_contents(lowering, step.state), wrong=step.wrong is not None)
 
 
-def _thread_step(lowering: Lowering, before: State, step: Transition) -> ThreadStep:
-    program, place = lowering.programs[step.event.thread], before.places[step.event.thread]
-    operation = program.operation(place)
-    observed = digits(step.result, len(operation.names)) if operation.observes else ()
-    label = program.place(place).steps[0].label
-    return ThreadStep(label, observed=tuple(lowering.values[value] for value in observed))
+def _thread_step(lowering: Lowering, before: State, step: Transition) -> str:
+    operation = lowering.programs[step.event.thread].operation(before.places[step.event.thread])
+    if not operation.observes:
+        return operation.text
+    observed = digits(step.result, len(operation.names))
+    return f"{operation.text}: {', '.join(lowering.values[value] for value in observed)}"
 
 
-def _environment_step(lowering: Lowering, before: State, step: Transition, thread: str) -> EnvironmentStep:
+def _environment_step(lowering: Lowering, before: State, step: Transition, thread: str) -> str:
     event, model, after = step.event, lowering.model, step.state
     cells = line_cells(model, event)
     observed: tuple[int, ...] = ()
@@ -85,7 +77,7 @@ def _environment_step(lowering: Lowering, before: State, step: Transition, threa
         cells = tuple(put.cell for put in before.memory.buffers[event.core][0].puts)
     units = tuple(dict.fromkeys(lowering.names[cell] for cell in cells))
     values = tuple(lowering.values[value] for value in observed)
-    return environment_step(model, before, event, units, thread, values)
+    return environment_text(model, before, event, units, thread, values)
 
 
 def _fetched_ahead(lowering: Lowering, state: State, core: int) -> tuple[tuple[int, int], tuple[int, ...]]:

@@ -8,19 +8,25 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bench.explain import wording
-from bench.explain.events import Block, EnvironmentStep, Place, ThreadStep, Value
-from bench.explain.explanation import ENVIRONMENT, Explanation, Row, Watched, Word
-from bench.explain.wording import Clause, Closing, Deadlock, Note, Reason, Wait, WaitsFor, Why
+from bench.explain.events import ThreadStep
+from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Watched, Word
 from bench.machine import Event, Kind, Model, State, Transition, actions, initial
 from bench.machine.architecture import Rules
 from bench.machine.memory import Put
 from bench.machine.model import Action, Step
+from bench.support.text import listed
 from strategies.writes import Unit
 
 Disassemble = Callable[[Unit, int], str]
 
 At = tuple[int, int]
 """A live unit: its block, and its position among the live units of that block."""
+
+Reason = tuple[str, ...]
+"""Clauses of a sentence (``wording.reason``)."""
+
+TIME_SLICES = "threads share the core by time slices"
+KERNEL_MOVES = "the kernel may move a thread at any time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,11 @@ def thread_name(thread: int) -> str:
     return f"T{thread + 1}"
 
 
+def share(threads: Sequence[str]) -> str:
+    """The verb after their names."""
+    return "share" if len(threads) > 1 else "shares"
+
+
 def line_cells(model: Model, event: Event) -> tuple[int, ...]:
     """The cells of the line that an environment step concerns; of the cell itself where lines are no state."""
     if isinstance(model.rules, Rules):
@@ -85,30 +96,41 @@ def line_cells(model: Model, event: Event) -> tuple[int, ...]:
     return ()
 
 
-def environment_step(
-    model: Model,
-    before: State,
-    event: Event,
-    units: tuple[Place | str, ...],
-    thread: str,
-    observed: tuple[str, ...] = (),
-) -> EnvironmentStep:
+def environment_text(
+    model: Model, before: State, event: Event, units: Sequence[str], thread: str, observed: Sequence[str] = ()
+) -> str:
     """What the environment does by an event; ``units``, ``thread`` and what is ``observed`` as they are to be named."""
-    core = event.core
+    number = event.core
     if event.kind is Kind.MOVE:
-        core = event.detail
+        number = event.detail
     elif event.kind is Kind.COMPLETE and event.detail:
-        core = event.detail - 1
-    named = model.scenario.cores > 1 or event.kind is Kind.SWITCH
-    return EnvironmentStep(
-        event.kind,
-        core if named else None,
-        units,
-        dirty=event.kind is Kind.WRITE_BACK and before.memory.owner[event.line] == event.core,
-        cleans=event.kind is Kind.COMPLETE and event.detail == 0,
-        thread=thread,
-        observed=observed,
-    )
+        number = event.detail - 1
+    several = model.scenario.cores > 1 or event.kind is Kind.SWITCH
+    core = f"core {number}" if several else "the core"
+    named = ", ".join(units)
+    of = f" of {named}" if named else ""
+    on = "" if not several else f" on {core}" if named else f" of {core}"
+    match event.kind:
+        case Kind.WRITE_BACK if before.memory.owner[event.line] == event.core:
+            return f"cache line{of} is flushed to memory"
+        case Kind.WRITE_BACK:
+            return f"clean data line{of}{on} is dropped"
+        case Kind.DROP:
+            return f"instruction line{of}{on} is dropped"
+        case Kind.FILL:
+            return f"instruction line{of}{on} is filled"
+        case Kind.AHEAD:
+            values = f": {', '.join(observed)}" if observed else ""
+            return f"{core} fetches{' ' * bool(named)}{named} ahead{values}"
+        case Kind.DRAIN:
+            return f"a buffered store{' to ' if named else ''}{named}{on} drains"
+        case Kind.COMPLETE if event.detail == 0:
+            return f"the clean{of}{on} completes"
+        case Kind.COMPLETE:
+            return f"the invalidation{of} completes{f' on {core}' if several else ''}"
+        case Kind.SWITCH:
+            return f"{core} switches to {thread}"
+    return f"{thread} moves to {core}"
 
 
 class Explainer(abc.ABC):
@@ -147,7 +169,7 @@ class Explainer(abc.ABC):
             step = group[0].step
             if step is not None and isinstance(step.action, actions.FetchUnit):
                 ran.add((group[0].event.thread, step.label.tb))
-        return Explanation(tuple(rows), self._watched(), self._ending())
+        return Explanation(tuple(rows), self._watched(), self._closing())
 
     # - what memory holds, and why
 
@@ -171,14 +193,12 @@ class Explainer(abc.ABC):
         """The newest value of each cell on the data side."""
         return self.model.memory.newest(state.memory)
 
-    def supplied(self, state: State) -> tuple[tuple[Value | None, ...], Value | None]:
+    def supplied(self, state: State) -> tuple[tuple[str, ...], str]:
         """What each core would fetch as the watched unit, and the newest value of it; if memory says."""
-        return (), None
+        return (), ""
 
-    @property
-    def note(self) -> Note | None:
-        """What is to be said of any run."""
-        return None
+    note = ""
+    """What is to be said of any run."""
 
     # - the run
 
@@ -212,7 +232,7 @@ class Explainer(abc.ABC):
             fetched = self.fetched(self.moves[-1], self.at)
         newest = self.whole(self.newest(self.last), self.at)
         meaning = self.disassemble(unit, unit.final)
-        return Watched(wording.place(self.place(self.at)), unit.tb, unit.offset, unit.final, meaning, fetched, newest)
+        return Watched(self.place(self.at), unit.tb, unit.offset, unit.final, meaning, fetched, newest)
 
     def _groups(self) -> list[list[Move]]:
         groups: list[list[Move]] = []
@@ -230,21 +250,21 @@ class Explainer(abc.ABC):
         entered = isinstance(move.step.action, actions.FetchUnit) and move.step.action.expected == 0
         return not entered and move.step.label == before.step.label
 
-    def _row(self, group: Sequence[Move], ran: set[tuple[int, int]], *, final: bool) -> Row:
+    def _row(self, group: Sequence[Move], ran: set[tuple[int, int]], *, final: bool) -> RunRow:
         first, last = group[0], group[-1]
         reason = self.environment_reason(first) if first.step is None else self.program_reason(group)
         if final and self.failure in ("wrong fetch", "lasting"):
-            reason = (Clause(Why.HOWEVER), *reason)
-        supplied, newest = self.supplied(last.after)
-        return Row(
+            reason = ("however, ", *reason)
+        fetches, reads = self.supplied(last.after)
+        return RunRow(
             ENVIRONMENT if first.step is None else thread_name(first.event.thread),
             first.event.core,
-            self._environment_step(first) if first.step is None else self._thread_step(group, first.step, ran),
-            reason,
+            self._environment_text(first) if first.step is None else self._thread_step(group, first.step, ran),
+            wording.reason(reason),
             *self.words(last.after),
             len(group),
-            supplied,
-            newest,
+            fetches,
+            reads,
         )
 
     def _thread_step(self, group: Sequence[Move], step: Step, ran: set[tuple[int, int]]) -> ThreadStep:
@@ -264,11 +284,11 @@ class Explainer(abc.ABC):
         loads = all(isinstance(action, actions.LoadUnit) for action in actions_of(group))
         return ThreadStep(label, block, tuple(map(self.place, units)), loads)
 
-    def _environment_step(self, move: Move) -> EnvironmentStep:
+    def _environment_text(self, move: Move) -> str:
         cells = line_cells(self.model, move.event)
         elsewhere = bool(cells) and self.subject(cells) != self.at
         units = (self.place(self.subject(cells)),) if elsewhere else ()
-        return environment_step(self.model, move.before, move.event, units, thread_name(move.event.thread))
+        return environment_text(self.model, move.before, move.event, units, thread_name(move.event.thread))
 
     # - units, their names and values
 
@@ -280,12 +300,12 @@ class Explainer(abc.ABC):
         """The unit itself."""
         return self.model.unit_at[at[0]][at[1]]
 
-    def _block(self, tb: int) -> Block:
-        return Block(tb, self.model.scenario.tbs)
+    def _block(self, tb: int) -> str:
+        return f"TB {tb + 1}" if self.model.scenario.tbs > 1 else "TB"
 
-    def place(self, at: At) -> Place:
-        """Where a unit lies."""
-        return Place(self._block(at[0]), self.unit(at).offset)
+    def place(self, at: At) -> str:
+        """Where a unit lies: ``TB+32``."""
+        return f"{self._block(at[0])}+{self.unit(at).offset}"
 
     def live(self, group: Iterable[Move]) -> list[At]:
         """The live units that the steps store or load, the watched one first, then in the order of the steps."""
@@ -315,48 +335,55 @@ class Explainer(abc.ABC):
         """``ok`` or ``wrong``."""
         return "ok" if self.is_final(values, cells) else "wrong"
 
-    def value(self, values: Sequence[int], at: At, place: Place | None = None) -> Value:
-        """The value of a unit; with its place if that has to be said."""
+    def instruction(self, values: Sequence[int], at: At) -> str:
+        """The value of a unit as an instruction: ``0a000000 (beq #0x1000028)``."""
         unit, number = self.unit(at), self.whole(values, at)
-        final = self.is_final(values, self.cells_of(at))
-        return Value(number, unit.size, self.disassemble(unit, number), final, place)
+        return f"{number:0{2 * unit.size}x} ({self.disassemble(unit, number)})"
+
+    def value(self, values: Sequence[int], at: At) -> str:
+        """The same, or that it is the final value."""
+        return "the final value" if self.is_final(values, self.cells_of(at)) else self.instruction(values, at)
 
     # - the end
 
-    def _ending(self) -> Closing:
+    def _closing(self) -> str:
         if self.failure == "deadlock":
-            return Deadlock(tuple(self._waits()))
-        return Note.VACUOUS if self.failure == "vacuous" else self.note
+            waits = "; ".join(self._waits())
+            return f"Nothing can go on, and no step of the environment helps: {waits}."
+        if self.failure == "vacuous":
+            return "On no path does every retranslation complete and the TB run again: nothing is proved."
+        return self.note
 
-    def _waits(self) -> Iterator[tuple[str, tuple[Wait, ...]]]:
+    def _waits(self) -> Iterator[str]:
         for thread, program in enumerate(self.model.programs):
             steps = program.place(self.last.places[thread]).steps
-            waits = dict.fromkeys(wait for step in steps if (wait := self._awaits(thread, step)) is not None)
+            waits = dict.fromkeys(filter(None, (self._awaits(thread, step) for step in steps)))
             if waits:
-                yield thread_name(thread), tuple(waits)
+                yield f"{thread_name(thread)} waits for {' or '.join(waits)}"
 
-    def _awaits(self, thread: int, step: Step) -> Wait | None:
-        """What one step of a thread waits for; None if for nothing, or if the thread could do without it."""
+    def _awaits(self, thread: int, step: Step) -> str:
+        """What one step of a thread waits for; empty if for nothing, or if the thread could do without it."""
         state = self.last
         if step.needs_block is not None and state.blocks[step.needs_block] != 1:
-            return Wait(WaitsFor.TRANSLATION, self._block(step.needs_block))
+            return f"{self._block(step.needs_block)} to be translated anew"
         match step.action:
             case actions.AcquireLock(lock, shared):
                 alone = state.locks[lock][0]
                 holders = [alone] if alone >= 0 else [] if shared else self.sharers(state, lock)
                 if holders:
-                    names = tuple("it" if holder == thread else thread_name(holder) for holder in holders)
-                    return Wait(WaitsFor.LOCK, lock=self.model.locks[lock], holders=names, shared=alone < 0)
+                    names = ["it" if holder == thread else thread_name(holder) for holder in holders]
+                    holds = "holds" if alone >= 0 else share(names)
+                    return f"the lock {self.model.locks[lock]!r}, which {listed(names)} {holds}"
             case actions.BeginTranslation() | actions.DiscardBuffer():
-                return None
+                return ""
         core = state.running.index(thread) if thread in state.running else self.model.home[thread]
         memory, barrier = self.model.memory, isinstance(step.action, actions.DataBarrier)
         waits = barrier or isinstance(step.action, actions.AcquireLock | actions.ReleaseLock)
         if waits and memory.stores_wait(state.memory, core):
-            return Wait(WaitsFor.STORES)
+            return "its store buffer to be empty"
         if barrier and not memory.is_settled(state.memory, core):
-            return Wait(WaitsFor.MAINTENANCE)
-        return None
+            return "its maintenance to complete, at a barrier"
+        return ""
 
     def sharers(self, state: State, lock: int) -> list[int]:
         """The threads that share a lock."""

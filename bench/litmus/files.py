@@ -6,28 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.support.errors import InputError
-
-_MOST_BYTES = 1 << 20
+from bench.support.files import decoded, read_bytes
 
 
 def text_of(path: str) -> str:
     """The text of a file.  Raises ``InputError``."""
-    try:
-        with Path(path).open("rb") as stream:
-            data = stream.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot be read: {getattr(error, 'strerror', None) or error}", file=path, expected="a text file"
-        ) from None
-    if len(data) > _MOST_BYTES:
-        raise InputError(f"more than {_MOST_BYTES} bytes", file=path, expected="a litmus test")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"the byte 0x{data[error.start]:02x}", file=path, place=f"line {line}", expected="UTF-8"
-        ) from None
+    return decoded(read_bytes(path, "a litmus test"), path)
 
 
 def named(arguments: Iterable[str], within: frozenset[Path] = frozenset()) -> Iterator[str]:

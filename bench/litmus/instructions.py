@@ -27,7 +27,7 @@ class Register:
 
 
 @dataclass(frozen=True, slots=True)
-class BranchTarget:
+class LabelOperand:
     """The target of a branch: a ``label``, or a ``distance`` in instructions from the branch (``label`` empty)."""
 
     label: str
@@ -42,7 +42,7 @@ class MemoryOperand:
     offset: int | Register
 
 
-Operand = Register | BranchTarget | MemoryOperand | int | str
+Operand = Register | LabelOperand | MemoryOperand | int | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +98,20 @@ def _register_or_number(text: str) -> Operand:
     return _number(text) if _NUMBER.fullmatch(text) else _register(text)
 
 
-def _target(text: str) -> BranchTarget:
+def _target(text: str) -> LabelOperand:
     if found := _DOTTED.fullmatch(text):
         return _distance(int(found[1]), text)
     if found := _NUMBER.fullmatch(text):
         return _distance(int(found[1], 0), text)
     if not _LABEL.fullmatch(text):
         raise UnknownInstructionError(text)
-    return BranchTarget(text)
+    return LabelOperand(text)
 
 
-def _distance(size: int, text: str) -> BranchTarget:
+def _distance(size: int, text: str) -> LabelOperand:
     if size % 4:
         raise UnknownInstructionError(text)
-    return BranchTarget("", size // 4)
+    return LabelOperand("", size // 4)
 
 
 def _address(text: str) -> MemoryOperand:
@@ -150,32 +150,21 @@ FORMS: dict[str, tuple[tuple[Callable[[str], Any], ...], ...]] = {
     "nop": ((),),
     "mov": ((_register, _register_or_number),),
     "movz": ((_register, _number),),
-    "add": ((_register, _register, _register_or_number),),
-    "sub": ((_register, _register, _register_or_number),),
-    "eor": ((_register, _register, _register_or_number),),
-    "and": ((_register, _register, _register_or_number),),
-    "orr": ((_register, _register, _register_or_number),),
+    **dict.fromkeys(("add", "sub", "eor", "and", "orr"), ((_register, _register, _register_or_number),)),
     "cmp": ((_register, _register_or_number),),
     "cset": ((_register, _condition),),
     "csel": ((_register, _register, _register, _condition),),
-    "ldr": ((_register, _address),),
-    "str": ((_register, _address),),
-    "ldar": ((_register, _address),),
-    "ldapr": ((_register, _address),),
-    "stlr": ((_register, _address),),
+    **dict.fromkeys(("ldr", "str", "ldar", "ldapr", "stlr"), ((_register, _address),)),
     "adr": ((_wide, _target),),
     "b": ((_target,),),
     "b.cond": ((_condition, _target),),
     "bl": ((_target,),),
-    "cbz": ((_register, _target),),
-    "cbnz": ((_register, _target),),
-    "br": ((_wide,),),
-    "blr": ((_wide,),),
+    **dict.fromkeys(("cbz", "cbnz"), ((_register, _target),)),
+    **dict.fromkeys(("br", "blr"), ((_wide,),)),
     "ret": ((), (_wide,)),
     "dc": ((_word("cvau", "civac", "cvac", "cvap"), _wide),),
     "ic": ((_word("ivau"), _wide), (_word("iallu", "ialluis"),)),
-    "dmb": ((_word(*_BARRIERS),),),
-    "dsb": ((_word(*_BARRIERS),),),
+    **dict.fromkeys(("dmb", "dsb"), ((_word(*_BARRIERS),),)),
     "isb": ((), (_word("sy"),)),
     "msr": ((_word("elr_el1"), _wide),),
     "mrs": ((_wide, _word("elr_el1")),),
@@ -232,13 +221,13 @@ def encode(instruction: LitmusInstruction) -> int | None:
         case LitmusInstruction("ret", operands):
             register = operands[0] if operands else Register(30, True)
             return 0xD65F0000 | register.number << 5 if isinstance(register, Register) else None
-        case LitmusInstruction("b", (BranchTarget("", distance),)):
+        case LitmusInstruction("b", (LabelOperand("", distance),)):
             return 0x14000000 | distance & 0x3FFFFFF
-        case LitmusInstruction("bl", (BranchTarget("", distance),)):
+        case LitmusInstruction("bl", (LabelOperand("", distance),)):
             return 0x94000000 | distance & 0x3FFFFFF
-        case LitmusInstruction("b.cond", (str() as condition, BranchTarget("", distance))):
+        case LitmusInstruction("b.cond", (str() as condition, LabelOperand("", distance))):
             return 0x54000000 | (distance & 0x7FFFF) << 5 | CONDITIONS.index(condition)
-        case LitmusInstruction("cbz" | "cbnz" as name, (Register(number, wide), BranchTarget("", distance))):
+        case LitmusInstruction("cbz" | "cbnz" as name, (Register(number, wide), LabelOperand("", distance))):
             return 0x34000000 | wide << 31 | (name == "cbnz") << 24 | (distance & 0x7FFFF) << 5 | number
         case LitmusInstruction("br" | "blr" as name, (Register(number),)):
             return 0xD61F0000 | (name == "blr") << 21 | number << 5
@@ -248,7 +237,7 @@ def encode(instruction: LitmusInstruction) -> int | None:
             0 <= value < 4096
         ):
             return 0x11000000 | wide << 31 | (name == "sub") << 30 | value << 10 | one << 5 | to
-        case LitmusInstruction("adr", (Register(number), BranchTarget("", distance))):
+        case LitmusInstruction("adr", (Register(number), LabelOperand("", distance))):
             return 0x10000000 | (distance & 0x7FFFF) << 5 | number
         case LitmusInstruction("udf", (int() as value,)):
             return value
@@ -276,7 +265,7 @@ def instruction_text(word: int) -> str | None:
 
 def _operand_text(operand: Operand) -> str:
     match operand:
-        case BranchTarget("", distance):
+        case LabelOperand("", distance):
             return f".{4 * distance:+d}"
         case Register(number, wide):
             return f"{'X' if wide else 'W'}{'ZR' if number == 31 else number}"

@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 from bench.litmus.condition import Fault, Observable, ThreadRegister, observables
 from bench.litmus.instructions import (
     UNDEFINED,
-    BranchTarget,
+    LabelOperand,
     LitmusInstruction,
     MemoryOperand,
     Register,
@@ -31,26 +31,7 @@ from bench.litmus.instructions import (
 )
 from bench.litmus.reader import LitmusTest
 from bench.litmus.values import CodeAddress, DataAddress, Value, plus
-from bench.machine.architecture import (
-    Ahead,
-    CleanCell,
-    Entry,
-    Histories,
-    InvalidateCell,
-    Order,
-    Rules,
-    at_start,
-    completions,
-    fetch,
-    fetch_ahead,
-    fetchable,
-    issue,
-    load,
-    newest,
-    puts_of,
-    synchronise,
-    waits,
-)
+from bench.machine import architecture
 from bench.machine.memory import Put
 from bench.support.errors import InputError
 
@@ -64,7 +45,7 @@ Registers: TypeAlias = tuple[tuple[int, Value], ...]
 _FLAGS, _ELR = 32, 33
 
 
-LitmusMemory: TypeAlias = Histories[CodeAddress, Value]
+LitmusMemory: TypeAlias = architecture.Histories[CodeAddress, Value]
 """The memory state; units are named by code address, and cells hold register values."""
 
 
@@ -92,7 +73,7 @@ class LitmusMachine:
     """The transition system of a test under ``rules``; ``units``: the instructions that stores may modify."""
 
     test: LitmusTest
-    rules: Rules
+    rules: architecture.Rules
     units: frozenset[CodeAddress] = frozenset()
     cells: dict[DataAddress | CodeAddress, int] = field(default_factory=dict)
     _ahead: dict[CodeAddress, tuple[CodeAddress, ...]] = field(default_factory=dict)
@@ -132,7 +113,7 @@ class LitmusMachine:
         for thread in range(count):
             registers = {where.number: value for where, value in self.test.registers.items() if where.thread == thread}
             threads.append(ThreadState(self._location(CodeAddress(thread, 0)), _nonzero(registers)))
-        state = LitmusState(tuple(threads), at_start(tuple(values), count, code))
+        state = LitmusState(tuple(threads), architecture.at_start(tuple(values), count, code))
         for thread in range(count):
             state = self._run_locally(state, thread)
         return state
@@ -142,32 +123,32 @@ class LitmusMachine:
         for thread, running in enumerate(state.threads):
             if running.at is not None:
                 yield from self._step(state, thread, running.at)
-        for core, entry, memory in completions(state.memory, self.rules):
+        for core, entry, memory in architecture.completions(state.memory, self.rules):
             for ahead in self._queues_before(state, entry, memory):
                 following = state._replace(memory=memory._replace(ahead=ahead))
                 yield self._run_locally(following, core)
 
     def _queues_before(
-        self, state: LitmusState, entry: Entry[Value], memory: LitmusMemory
-    ) -> Iterator[tuple[tuple[Ahead[CodeAddress, Value], ...], ...]]:
+        self, state: LitmusState, entry: architecture.Entry[Value], memory: LitmusMemory
+    ) -> Iterator[tuple[tuple[architecture.Ahead[CodeAddress, Value], ...], ...]]:
         """The prefetch queues that cores may have before ``entry`` changes the memory to ``memory``.
 
         Prefetching at any other time can be delayed: only ``entry`` makes a value unavailable to a fetch.
         """
-        cells = {put.cell for put in puts_of(entry)}
-        if isinstance(entry, InvalidateCell) and self.rules.keeps:
+        cells = {put.cell for put in architecture.puts_of(entry)}
+        if isinstance(entry, architecture.InvalidateCell) and self.rules.keeps:
             cells = {entry.cell}
         queues = [[queue] for queue in memory.ahead]
         for cell in cells:
             for core, running in enumerate(state.threads):
-                now, then = (fetchable(each, self.rules, core, cell) for each in (state.memory, memory))
+                now, then = (architecture.fetchable(each, self.rules, core, cell) for each in (state.memory, memory))
                 if not set(now) <= set(then):
                     queues[core] = self._queues(state.memory, core, running.at, cell)
         yield from itertools.product(*queues)
 
     def _queues(
         self, memory: LitmusMemory, core: int, at: CodeAddress | None, cell: int
-    ) -> list[tuple[Ahead[CodeAddress, Value], ...]]:
+    ) -> list[tuple[architecture.Ahead[CodeAddress, Value], ...]]:
         """The prefetch queues of a core: the present one, and all extensions that end with ``cell``."""
         found = [memory.ahead[core]]
         pending = [memory]
@@ -192,7 +173,7 @@ class LitmusMachine:
             faults = state.threads[where.thread].faults
             labels = self.test.labels[where.thread]
             return int(any(not where.label or at == CodeAddress(where.thread, labels[where.label]) for at in faults))
-        return newest(state.memory, self.cells[where])
+        return architecture.newest(state.memory, self.cells[where])
 
     # - fetching
 
@@ -200,7 +181,7 @@ class LitmusMachine:
         """The word of an instruction; a label is encoded as its distance."""
         instruction = self._original(at)
         operands = tuple(
-            BranchTarget("", self.test.target(at, operand).at - at.at) if isinstance(operand, BranchTarget) else operand
+            LabelOperand("", self.test.target(at, operand).at - at.at) if isinstance(operand, LabelOperand) else operand
             for operand in instruction.operands
         )
         word = encode(LitmusInstruction(instruction.name, operands))
@@ -244,7 +225,7 @@ class LitmusMachine:
             unit, (word,) = queue[-1]
             starts = self._successors(unit, self._instruction(unit, word))
         for unit in dict.fromkeys(itertools.chain.from_iterable(map(self._next_units, starts))):
-            yield from fetch_ahead(memory, self.rules, core, unit, (self.cells[unit],))
+            yield from architecture.fetch_ahead(memory, self.rules, core, unit, (self.cells[unit],))
 
     def _next_units(self, at: CodeAddress) -> tuple[CodeAddress, ...]:
         """The units that are reachable from an address without another unit in between."""
@@ -284,7 +265,7 @@ class LitmusMachine:
 
     def _target(self, at: CodeAddress, instruction: LitmusInstruction) -> CodeAddress:
         target = instruction.operands[-1]
-        assert isinstance(target, BranchTarget)
+        assert isinstance(target, LabelOperand)
         return self.test.target(at, target)
 
     # - steps
@@ -292,7 +273,7 @@ class LitmusMachine:
     def _step(self, state: LitmusState, thread: int, at: CodeAddress) -> Iterator[LitmusState]:
         """The steps of a thread that others observe: a fetch or a load; none while it waits."""
         if at in self.units:
-            for memory, (word,) in fetch(state.memory, self.rules, thread, at, (self.cells[at],)):
+            for memory, (word,) in architecture.fetch(state.memory, self.rules, thread, at, (self.cells[at],)):
                 done = self._execute(state._replace(memory=memory), thread, at, self._instruction(at, word))
                 if done is not None:
                     yield self._run_locally(done, thread)
@@ -338,7 +319,7 @@ class LitmusMachine:
                 _write(registers, to, int(_condition_holds(registers, condition)))
             case LitmusInstruction("csel", (Register() as to, one, other, str() as condition)):
                 _write(registers, to, _read(registers, one if _condition_holds(registers, condition) else other))
-            case LitmusInstruction("adr", (Register() as to, BranchTarget() as target)):
+            case LitmusInstruction("adr", (Register() as to, LabelOperand() as target)):
                 _write(registers, to, self.test.target(at, target))
             case LitmusInstruction("mrs", (Register() as to, _)):
                 _write(registers, to, registers.get(_ELR, 0))
@@ -346,7 +327,7 @@ class LitmusMachine:
                 registers[_ELR] = _read(registers, source)
             case LitmusInstruction("ldr" | "ldar" | "ldapr" as name, (Register() as to, MemoryOperand() as address)):
                 cell = self._cell(registers, address, at)
-                loaded = load(memory, thread, cell, acquire=name == "ldar")
+                loaded = architecture.load(memory, thread, cell, acquire=name == "ldar")
                 if loaded is None:
                     return None
                 _write(registers, to, loaded)
@@ -354,35 +335,39 @@ class LitmusMachine:
                 cell = self._cell(registers, address, at, stores=True)
                 value = _read(registers, source)
                 put = Put(cell, value & 0xFFFF_FFFF if isinstance(value, int) and self._is_code(cell) else value)
-                memory = issue(memory, thread, *([Order.RELEASE] if name == "stlr" else []), put)
+                memory = architecture.issue(
+                    memory, thread, *([architecture.Order.RELEASE] if name == "stlr" else []), put
+                )
             case LitmusInstruction("dc", (str(), source)):
                 if (found := self._unit_cell(_read(registers, source))) is not None:
-                    memory = issue(memory, thread, CleanCell(found))
+                    memory = architecture.issue(memory, thread, architecture.CleanCell(found))
             case LitmusInstruction("ic", operands):
                 cores = frozenset({thread} if operands[0] == "iallu" else range(len(state.threads)))
                 cells = [self.cells[unit] for unit in self.units]
                 if operands[0] == "ivau":
                     found = self._unit_cell(_read(registers, operands[1]))
                     cells = [] if found is None else [found]
-                memory = issue(memory, thread, *(InvalidateCell(cell, cores) for cell in cells))
+                memory = architecture.issue(
+                    memory, thread, *(architecture.InvalidateCell(cell, cores) for cell in cells)
+                )
             case LitmusInstruction("dmb", (str() as kind,)):
-                memory = issue(memory, thread, *_barrier_entries(kind))
+                memory = architecture.issue(memory, thread, *_barrier_entries(kind))
             case LitmusInstruction("dsb", (str() as kind,)):
-                if not kind.endswith("ld") and waits(
+                if not kind.endswith("ld") and architecture.waits(
                     memory, thread, stores_only=kind.endswith("st"), own_core_only=kind.startswith("nsh")
                 ):
                     return None
             case LitmusInstruction("isb"):
-                memory = synchronise(memory, self.rules, thread)
-            case LitmusInstruction("b", (BranchTarget() as target,)):
+                memory = architecture.synchronise(memory, self.rules, thread)
+            case LitmusInstruction("b", (LabelOperand() as target,)):
                 following = self.test.target(at, target)
-            case LitmusInstruction("b.cond", (str() as condition, BranchTarget() as target)):
+            case LitmusInstruction("b.cond", (str() as condition, LabelOperand() as target)):
                 if _condition_holds(registers, condition):
                     following = self.test.target(at, target)
-            case LitmusInstruction("cbz" | "cbnz" as name, (Register() as source, BranchTarget() as target)):
+            case LitmusInstruction("cbz" | "cbnz" as name, (Register() as source, LabelOperand() as target)):
                 if (_read(registers, source) == 0) is (name == "cbz"):
                     following = self.test.target(at, target)
-            case LitmusInstruction("bl", (BranchTarget() as target,)):
+            case LitmusInstruction("bl", (LabelOperand() as target,)):
                 registers[30] = following
                 following = self.test.target(at, target)
             case LitmusInstruction("br" | "blr" | "ret" | "eret" as name, operands):
@@ -394,7 +379,7 @@ class LitmusMachine:
                 if name == "blr":
                     registers[30] = following
                 if name == "eret":
-                    memory = synchronise(memory, self.rules, thread)
+                    memory = architecture.synchronise(memory, self.rules, thread)
                 following = there
             case LitmusInstruction("udf"):
                 return self._take_fault(state, thread, at)
@@ -410,7 +395,7 @@ class LitmusMachine:
         handled = end < len(self.test.programs[thread])
         registers = {**dict(running.registers), _ELR: at}
         after = ThreadState(CodeAddress(thread, end) if handled else None, _nonzero(registers), (*running.faults, at))
-        memory = synchronise(state.memory, self.rules, thread)
+        memory = architecture.synchronise(state.memory, self.rules, thread)
         return _with_thread(state._replace(memory=memory), thread, after)
 
     def _cell(
@@ -523,8 +508,8 @@ def _condition_holds(registers: dict[int, Value], condition: str) -> bool:
     }[condition]
 
 
-def _barrier_entries(kind: str) -> tuple[Entry[Value], ...]:
+def _barrier_entries(kind: str) -> tuple[architecture.Entry[Value], ...]:
     """The store-buffer entries of a DMB; none for a load barrier, since loads are not reordered here."""
     if kind.endswith("ld"):
         return ()
-    return (Order.STORES,) if kind.endswith("st") else (Order.FULL,)
+    return (architecture.Order.STORES,) if kind.endswith("st") else (architecture.Order.FULL,)

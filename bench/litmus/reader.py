@@ -23,7 +23,7 @@ from bench.litmus.condition import (
     Quantifier,
     ThreadRegister,
 )
-from bench.litmus.instructions import BranchTarget, LitmusInstruction, UnknownInstructionError, assemble, parse
+from bench.litmus.instructions import LabelOperand, LitmusInstruction, UnknownInstructionError, assemble, parse
 from bench.litmus.tokens import Tokens, place
 from bench.litmus.values import CodeAddress, DataAddress, Value
 from bench.support.errors import InputError
@@ -69,7 +69,7 @@ class LitmusTest:
             raise InputError(found, file=self.file, expected="CacheType=IDC, DIC or both")
         return "armv8-dic" if "dic" in said else "armv8-idc" if said else "armv8"
 
-    def target(self, at: CodeAddress, target: BranchTarget) -> CodeAddress:
+    def target(self, at: CodeAddress, target: LabelOperand) -> CodeAddress:
         """The address of a branch target.  Raises ``InputError`` for a label that the thread does not have."""
         if not target.label:
             return CodeAddress(at.thread, at.at + target.distance)
@@ -284,19 +284,17 @@ class _Reader:
         if token.kind == "number":
             return int(token.text, 0) & 0xFFFF_FFFF_FFFF_FFFF
         if token.kind == "word":
-            if token.text in ("instr", "label") and tokens.took(":"):
-                quoted = tokens.take_kind("string", "a text in quotes")
-                text = quoted.text.strip('"')
+            thread = re.fullmatch(r"P\d{1,2}", token.text)
+            if (thread or token.text in ("instr", "label")) and tokens.took(":"):
+                kind, expected = ("word", "a label") if thread else ("string", "a text in quotes")
+                said = tokens.take_kind(kind, expected)
+                text = said.text.strip('"')
                 try:
-                    return assemble(text) if token.text == "instr" else self._label(*text.partition(":")[::2])
+                    if token.text == "instr":
+                        return assemble(text)
+                    return self._label(token.text, text) if thread else self._label(*text.partition(":")[::2])
                 except InputError as error:
-                    raise self._refuse(quoted.at, f"{token.text}:{quoted.text}", str(error)) from None
-            if re.fullmatch(r"P\d{1,2}", token.text) and tokens.took(":"):
-                label = tokens.take_kind("word", "a label")
-                try:
-                    return self._label(token.text, label.text)
-                except InputError as error:
-                    raise self._refuse(label.at, f"{token.text}:{label.text}", str(error)) from None
+                    raise self._refuse(said.at, f"{token.text}:{said.text}", str(error)) from None
             if token.text == "NOP":
                 return assemble("NOP")
             return DataAddress(token.text)

@@ -3,7 +3,7 @@
 ``taken``      what it does: the states after it
 ``footprint``  what it reads and writes, for the compiled search, which refuses an action that does not say so
 ``renamed``    the same action with blocks, cells and lines that a symmetry exchanges
-``called``     its name in an explanation
+``name``       what an explanation calls it (``called``, if that depends on a lock)
 
 Portable operations (``strategies/operations.py``) and those of protocols (``bench/protocols/operations.py``) are
 lowered to these.
@@ -134,6 +134,8 @@ class CleanLine(CompiledAction):
 
     line: int
 
+    name = "data lines are cleaned"
+
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         yield state._replace(memory=model.memory.clean(state.memory, core, self.line)), 0, None
 
@@ -143,9 +145,6 @@ class CleanLine(CompiledAction):
     def renamed(self, swap: Swap) -> CompiledAction:
         return CleanLine(swap.dlines[self.line])
 
-    def called(self, locks: Sequence[str]) -> str:
-        return "data lines are cleaned"
-
 
 @dataclass(frozen=True, slots=True)
 class InvalidateLines(CompiledAction):
@@ -154,6 +153,8 @@ class InvalidateLines(CompiledAction):
     ilines: tuple[tuple[int, ...], ...]
     scope: Scope
     deferred: bool
+
+    name = "instruction lines are invalidated"
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         deferred, reached = state.deferred, []
@@ -173,13 +174,12 @@ class InvalidateLines(CompiledAction):
     def renamed(self, swap: Swap) -> CompiledAction:
         return replace(self, ilines=tuple(swap.instruction_lines(hit) for hit in self.ilines))
 
-    def called(self, locks: Sequence[str]) -> str:
-        return "instruction lines are invalidated"
-
 
 @dataclass(frozen=True, slots=True)
 class DataBarrier(CompiledAction):
     """Wait for this core's stores and maintenance."""
+
+    name = "barrier"
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         if model.memory.is_settled(state.memory, core):
@@ -187,9 +187,6 @@ class DataBarrier(CompiledAction):
 
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return Footprint(guards=(*cut.empty_buffer(taking.core), cut.view("pending", taking.core, aspect="empty")))
-
-    def called(self, locks: Sequence[str]) -> str:
-        return "barrier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,19 +205,20 @@ class StoreBarrier(CompiledAction):
 class SyncContext(CompiledAction):
     """Synchronise the context of this core: drop what it has fetched ahead."""
 
+    name = "this core is synchronised"
+
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         yield state._replace(memory=model.memory.synchronise(state.memory, core)), 0, None
 
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return Footprint(parts=(cut.emptied(taking.core),))
 
-    def called(self, locks: Sequence[str]) -> str:
-        return "this core is synchronised"
-
 
 @dataclass(frozen=True, slots=True)
 class SyncAllCores(CompiledAction):
     """Synchronise the context of every core, after the stores before it."""
+
+    name = "all cores are synchronised"
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         if not model.memory.stores_wait(state.memory, core):
@@ -228,9 +226,6 @@ class SyncAllCores(CompiledAction):
 
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return Footprint(guards=cut.empty_buffer(taking.core), parts=tuple(map(cut.emptied, cut.cores)))
-
-    def called(self, locks: Sequence[str]) -> str:
-        return "all cores are synchronised"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,14 +241,13 @@ class FenceI(Action):
 class NoEffect(CompiledAction):
     """A step that touches nothing the machine keeps."""
 
+    name = "the fault is looked up in the side table"
+
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         yield state, 0, None
 
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:
         return Footprint()
-
-    def called(self, locks: Sequence[str]) -> str:
-        return "the fault is looked up in the side table"
 
 
 @dataclass(frozen=True, slots=True)

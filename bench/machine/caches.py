@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from msgspec import structs
 
 from bench.hosts.profile import Host
 from bench.machine.cells import Cells
 from bench.machine.memory import MemorySystem, NextUnit, Put, Stored
 from bench.machine.state import Event, Kind, replaced
+from bench.support.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,21 @@ def features_of(host: Host) -> Features:
         write_through=host.dcache.write == "through",
         write_allocate=host.dcache.write_allocate,
     )
+
+
+def with_features(host: Host, changes: Mapping[str, Any]) -> Host:
+    """The same host with other ``Features``, by name.  Raises ``InputError`` for two that no host has at once."""
+    of_cache = {name: value for name, value in changes.items() if name == "write_allocate"}
+    of_coherence = {
+        name: structs.replace(getattr(host.coherence, name), value=value)
+        for name, value in changes.items()
+        if name not in of_cache
+    }
+    try:
+        coherence = structs.replace(host.coherence, **of_coherence)
+    except ValueError as error:
+        raise InputError(str(error).removeprefix("found "), place=host.name) from error
+    return structs.replace(host, coherence=coherence, dcache=structs.replace(host.dcache, **of_cache))
 
 
 class Pending(NamedTuple):

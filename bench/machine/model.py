@@ -28,13 +28,17 @@ class Action(abc.ABC):
 
     __slots__ = ()
 
+    name = ""
+    """What an explanation calls it; empty for what is called by what it is a part of."""
+
     @abc.abstractmethod
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         """Each state after it, its result and the unit fetched wrong; none while it must wait."""
 
     def called(self, locks: Sequence[str]) -> str:
         """Its name in an explanation, given the names of the locks."""
-        raise AssertionError(f"a {type(self).__name__} is called by what it is a part of")
+        assert self.name, type(self).__name__
+        return self.name
 
 
 class Does(enum.StrEnum):

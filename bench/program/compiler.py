@@ -27,22 +27,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from bench.hosts.profile import FlushRecipe, Target
-from bench.machine.actions import (
-    AcquireLock,
-    BeginTranslation,
-    CleanLine,
-    DataBarrier,
-    DiscardBuffer,
-    EndTranslation,
-    FetchUnit,
-    InvalidateLines,
-    IssueStore,
-    LoadUnit,
-    NoEffect,
-    ReleaseLock,
-    SyncAllCores,
-    SyncContext,
-)
+from bench.machine import actions
 from bench.machine.cells import Cells
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, BranchTarget, Does, Label, Model, Place, Step, rules_of
@@ -50,23 +35,8 @@ from bench.program.effects import Call, LiveUnits, live_units, lock_names, refus
 from bench.program.layout import CacheLines, Layout, LayoutName, Span
 from bench.scenarios import Role, Scenario
 from bench.translators.translator import Access, Code, GuestBits, Translator
+from strategies import operations
 from strategies.evaluation import Stretch, ask
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Do,
-    Flush,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Scope,
-    Store,
-    Sync,
-    SyncCores,
-)
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
 
@@ -302,29 +272,30 @@ class Compiler:
                 stack = stack[1:]
                 continue
             operation = stretch.operations[frame.done]
-            if isinstance(operation, Load) and self._cells_of(operation.unit):
+            if isinstance(operation, operations.Load) and self._cells_of(operation.unit):
                 return stack
-            rest = (frame.after(stretch, operation.unit.final if isinstance(operation, Load) else 0), *stack[1:])
-            if isinstance(operation, Do):
+            result = operation.unit.final if isinstance(operation, operations.Load) else 0
+            rest = (frame.after(stretch, result), *stack[1:])
+            if isinstance(operation, operations.Do):
                 stack = (_Frame(operation.hook, operation.argument), *rest)
                 continue
-            actions = self._lower(operation)
-            if actions:
-                return self._merge_touches(_Actions(actions, self._label(frame, operation, actions[0])), rest)
+            lowered = self._lower(operation)
+            if lowered:
+                return self._merge_touches(_Actions(lowered, self._label(frame, operation, lowered[0])), rest)
             stack = rest
         return stack
 
     def _merge_touches(self, first: _Actions, rest: _Stack) -> _Stack:
         """Adjacent stores of one phase that touch no live unit are one step."""
         match first.actions:
-            case (IssueStore(Stored((), lines, ilines)),):
+            case (actions.IssueStore(Stored((), lines, ilines)),):
                 settled = self.settle(rest)
                 match settled[0] if settled else None:
-                    case _Actions((IssueStore(Stored((), more, imore)),), label) if label == first.label:
+                    case _Actions((actions.IssueStore(Stored((), more, imore)),), label) if label == first.label:
                         both = Stored(
                             (), _union(lines, more), tuple(_union(a, b) for a, b in zip(ilines, imore, strict=True))
                         )
-                        return (_Actions((IssueStore(both),), label), *settled[1:])
+                        return (_Actions((actions.IssueStore(both),), label), *settled[1:])
         return (first, *rest)
 
     def steps(self, program: Program, stack: _Stack) -> Iterator[Step]:
@@ -340,7 +311,7 @@ class Compiler:
         elif isinstance(top, _Run):
             yield self._run_step(program, top, rest)
         elif isinstance(top, _Translating):
-            yield Step(EndTranslation(top.tb), Label(Does.TRANSLATE, top.tb), program.number(rest))
+            yield Step(actions.EndTranslation(top.tb), Label(Does.TRANSLATE, top.tb), program.number(rest))
         else:
             yield from self._choices(program, top)
 
@@ -369,18 +340,18 @@ class Compiler:
                     yield Step(step.action, step.label, step.then, needs)
             if self.scenario.flushes:
                 anew = (_Frame("translate", code.whole), _Translating(code.tb), idle)
-                yield Step(BeginTranslation(code.tb), Label(Does.TRANSLATE, code.tb), program.number(anew))
+                yield Step(actions.BeginTranslation(code.tb), Label(Does.TRANSLATE, code.tb), program.number(anew))
         if idle.flushes:
             rest = (_Frame("flush_buffer", self.buffer), _Idle(idle.left, idle.flushes - 1))
-            yield Step(DiscardBuffer(), Label(Does.DISCARD), program.number(rest))
+            yield Step(actions.DiscardBuffer(), Label(Does.DISCARD), program.number(rest))
 
     def _run_step(self, program: Program, run: _Run, rest: _Stack) -> Step:
         label = Label(Does.EXECUTE, run.tb, run.path)
         if not run.positions:
-            return Step(FetchUnit(run.tb, None, run.expected), label, program.number(rest))
+            return Step(actions.FetchUnit(run.tb, None, run.expected), label, program.number(rest))
         position, left = run.positions[0], run.positions[1:]
         after = (_Run(run.tb, run.path, left, position + 1, True), *rest) if left else rest
-        return Step(FetchUnit(run.tb, position, run.expected), label, program.number(after))
+        return Step(actions.FetchUnit(run.tb, position, run.expected), label, program.number(after))
 
     def _load_step(self, program: Program, stack: _Stack) -> Step:
         """The load of a live unit: the one operation whose result decides how the hook goes on."""
@@ -388,7 +359,7 @@ class Compiler:
         assert isinstance(frame, _Frame)
         stretch = ask(self.strategy, frame.hook, frame.argument, frame.history)
         operation = stretch.operations[frame.done]
-        assert isinstance(operation, Load)
+        assert isinstance(operation, operations.Load)
         load = self._get(operation.unit)
         return Step(
             load,
@@ -396,19 +367,19 @@ class Compiler:
             lambda result: program.number((frame.after(stretch, result), *rest)),
         )
 
-    def _label(self, frame: _Frame, operation: Operation, action: Action) -> Label:
+    def _label(self, frame: _Frame, operation: operations.Operation, action: Action) -> Label:
         """The label of an operation, of which the ``action`` is the first; a live unit may not be followed."""
         tb = frame.argument.tb if isinstance(frame.argument, Region) else 0
         if isinstance(frame.argument, Write):
             label = _label_of_write(frame.argument)
-        elif isinstance(operation, Flush):
+        elif isinstance(operation, operations.Flush):
             label = Label(Does.FLUSH, tb)
-        elif isinstance(operation, Store | Load):
+        elif isinstance(operation, operations.Store | operations.Load):
             label = Label(Does.STORE, tb, name=frame.hook)
         else:
             label = Label(Does.OPERATION, tb, name=action.called(self._locks))
         match operation:
-            case Store(unit) | Load(unit) if not unit.in_scratch:
+            case operations.Store(unit) | operations.Load(unit) if not unit.in_scratch:
                 at = unit.tb, unit.offset
                 return replace(label, followed=at in self._cells or at not in self.live.at)
         return label
@@ -419,84 +390,86 @@ class Compiler:
         """The cells of a unit, none if it is not live."""
         return () if unit.in_scratch else self._cells.get((unit.tb, unit.offset), ())
 
-    def _lower(self, operation: Operation) -> tuple[Action, ...]:
+    def _lower(self, operation: operations.Operation) -> tuple[Action, ...]:
         """What the host does for an operation, on live cells and lines only."""
         match operation:
-            case Store(unit, mask, value):
+            case operations.Store(unit, mask, value):
                 cells = self._cells_of(unit)
                 if not cells:
                     return (self._touch(unit),)
                 parts = ((cell, mask & self._cell_masks[cell]) for cell in cells)
-                return tuple(IssueStore(Stored((Put(cell, value & part, part),))) for cell, part in parts if part)
-            case Load(unit):
+                return tuple(
+                    actions.IssueStore(Stored((Put(cell, value & part, part),))) for cell, part in parts if part
+                )
+            case operations.Load(unit):
                 # A line that holds a live unit notices the load of any other unit in it (rule 1).
                 load = self._get(unit)
                 return (load if load.lines else self._touch(None),)
-            case Clean(where):
+            case operations.Clean(where):
                 return self._clean(where)
-            case Invalidate(where, scope):
+            case operations.Invalidate(where, scope):
                 return self._drop(where, scope, deferred=False)
-            case Flush(where):
+            case operations.Flush(where):
                 return self._flush(where)
-            case Acquire(name, shared):
-                return (AcquireLock(self._locks.index(name), shared),)
-            case Release(name):
-                return (ReleaseLock(self._locks.index(name)),)
-            case Barrier():
-                return (DataBarrier(),)
-            case Sync():
-                return (SyncContext(),)
-            case SyncCores():
-                return (SyncAllCores(),)
-            case Lookup():
-                return (NoEffect(),)
+            case operations.Acquire(name, shared):
+                return (actions.AcquireLock(self._locks.index(name), shared),)
+            case operations.Release(name):
+                return (actions.ReleaseLock(self._locks.index(name)),)
+            case operations.Barrier():
+                return (actions.DataBarrier(),)
+            case operations.Sync():
+                return (actions.SyncContext(),)
+            case operations.SyncCores():
+                return (actions.SyncAllCores(),)
+            case operations.Lookup():
+                return (actions.NoEffect(),)
         raise AssertionError(f"{operation} is lowered where it is met")
 
-    def _get(self, unit: Unit) -> LoadUnit:
-        return LoadUnit(self._cells_of(unit), self._dlines.touched(self._layout.spans(unit)))
+    def _get(self, unit: Unit) -> actions.LoadUnit:
+        return actions.LoadUnit(self._cells_of(unit), self._dlines.touched(self._layout.spans(unit)))
 
-    def _touch(self, unit: Unit | None) -> IssueStore:
+    def _touch(self, unit: Unit | None) -> actions.IssueStore:
         spans = self._layout.spans(unit) if unit is not None else ()
-        return IssueStore(
+        return actions.IssueStore(
             Stored((), self._dlines.touched(spans), tuple(known.touched(spans) for known in self._ilines))
         )
 
     def _clean(self, where: Unit | Region | Buffer) -> tuple[Action, ...]:
-        return tuple(CleanLine(line) for line in self._dlines.touched(self._layout.spans(where)))
+        return tuple(actions.CleanLine(line) for line in self._dlines.touched(self._layout.spans(where)))
 
-    def _drop(self, where: Unit | Region | Buffer, scope: Scope, *, deferred: bool) -> tuple[Action, ...]:
+    def _drop(self, where: Unit | Region | Buffer, scope: operations.Scope, *, deferred: bool) -> tuple[Action, ...]:
         """One invalidation for each line of core 0; it reaches the line at that address on the others.
 
         That is a loop that learned its line size once. A core with shorter lines keeps what lies between.
         """
-        actions = []
+        found = []
         size = self._ilines[0].size
         for block in sorted({block for span in self._layout.spans(where) for block in span.lines(size)}):
             at = (Span(block * size, 1),)
             lines = tuple(known.touched(at) for known in self._ilines)
             if any(lines):
-                actions.append(InvalidateLines(lines, scope, deferred))
-        return tuple(actions)
+                found.append(actions.InvalidateLines(lines, scope, deferred))
+        return tuple(found)
 
     def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
         """The host's own sequence (``bench.hosts.profile.FlushRecipe``)."""
         recipe = self.recipe
         if recipe.by == "nobody":
             return ()
-        actions: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), DataBarrier())
+        found: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), actions.DataBarrier())
         if recipe.invalidate != "none":
-            scope = Scope(recipe.invalidate)
+            scope = operations.Scope(recipe.invalidate)
             if recipe.whole_icache:
                 every = tuple(known.all for known in self._ilines)
-                actions += (InvalidateLines(every, scope, recipe.deferred_to_move),)
+                found += (actions.InvalidateLines(every, scope, recipe.deferred_to_move),)
             else:
-                actions += self._drop(where, scope, deferred=recipe.deferred_to_move)
-            actions += (DataBarrier(),)
+                found += self._drop(where, scope, deferred=recipe.deferred_to_move)
+            found += (actions.DataBarrier(),)
         if recipe.sync:
-            actions += (SyncContext(),)
+            found += (actions.SyncContext(),)
         if recipe.remote_sync:
-            actions += (SyncAllCores(),)
-        return actions
+            found += (actions.SyncAllCores(),)
+        return found
 
 
 def _label_of_write(write: Write) -> Label:

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import msgspec
 
 from bench import known_bugs
+from bench.protocols.host import PLAIN, ProtocolHost
 from bench.protocols.operations import WORD, parsed
-from bench.protocols.protocol import PLAIN, Address, Protocol, ProtocolHost, Thread, refuse_impossible
+from bench.protocols.protocol import Address, Protocol, Thread, refuse_impossible
 from bench.support.errors import InputError
 from bench.support.toml import checked, parse, read, refuse_unknown_keys
 
@@ -79,7 +80,7 @@ class _Document(_Case, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ProtocolCase:
     """A protocol, the name of the case (empty: what the file itself says), and the verdict that is ``expected``."""
 
     name: str
@@ -99,10 +100,9 @@ class Document:
     links: tuple[str, ...]
     mechanism: str
     fix: str
-    cases: tuple[Case, ...]
+    cases: tuple[ProtocolCase, ...]
 
 
-_DIFFERING = ("host", "layout", "init", "coherency", "mmu_off", "flags", "allowed", "threads")
 _MERGED = ("host", "threads", "flags")
 """Tables of which a case names only what differs; the others it says whole."""
 
@@ -145,11 +145,11 @@ def _document(tree: dict[str, Any], file: str, name: str) -> Document:
             raise InputError(f"no case {case.of!r} before it", file=file, place=f"{place}.of", expected=known)
         trees[case.name] = _changed(trees[case.of][0], raw), case.expect
     cases = [
-        Case(
+        ProtocolCase(
             case,
             expected,
             _protocol(
-                checked({key: some[key] for key in _DIFFERING if key in some}, _Case, file),
+                checked({key: some[key] for key in _Case.__struct_fields__ if key in some}, _Case, file),
                 file,
                 f"case {case!r}" if case else "",
             ),
@@ -164,7 +164,7 @@ def _document(tree: dict[str, Any], file: str, name: str) -> Document:
 def _changed(tree: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
     """A case as a whole, from the one that it is a case of and what it changes."""
     whole = dict(tree)
-    for key in _DIFFERING:
+    for key in _Case.__struct_fields__:
         if key in by:
             whole[key] = {**whole.get(key, {}), **by[key]} if key in _MERGED else by[key]
     return whole

@@ -8,31 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from bench.machine.actions import (
-    AcquireLock,
-    CleanLine,
-    DataBarrier,
-    DeferToMove,
-    EnableMmu,
-    ExecuteUnits,
-    FenceI,
-    InterruptCores,
-    InvalidateLines,
-    IssueStore,
-    LoadUnit,
-    MaskInterrupts,
-    MoveTo,
-    ObserveUnit,
-    PollStop,
-    ReleaseLock,
-    ResumeOthers,
-    SetFlag,
-    StopOthers,
-    StoreBarrier,
-    SyncContext,
-    WaitFlag,
-    digits,
-)
+from bench.machine import actions
 from bench.machine.cells import Cells
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Does, Label, Model, Place, Step
@@ -45,23 +21,23 @@ from strategies.operations import Scope
 _WHOLE = (1 << 16) - 1
 
 _BARE: dict[str, Action] = {
-    "dsb": DataBarrier(),
-    "isb": SyncContext(),
-    "fence": StoreBarrier(),
-    "fence.i": FenceI(),
-    "membarrier": InterruptCores(lines=False, own=True),
-    "defer": DeferToMove(),
-    "mmu-on": EnableMmu(),
-    "irq-off": MaskInterrupts(True),
-    "irq-on": MaskInterrupts(False),
-    "stop-others": StopOthers(),
-    "poll-stop": PollStop(),
-    "resume-others": ResumeOthers(),
+    "dsb": actions.DataBarrier(),
+    "isb": actions.SyncContext(),
+    "fence": actions.StoreBarrier(),
+    "fence.i": actions.FenceI(),
+    "membarrier": actions.InterruptCores(lines=False, own=True),
+    "defer": actions.DeferToMove(),
+    "mmu-on": actions.EnableMmu(),
+    "irq-off": actions.MaskInterrupts(True),
+    "irq-on": actions.MaskInterrupts(False),
+    "stop-others": actions.StopOthers(),
+    "poll-stop": actions.PollStop(),
+    "resume-others": actions.ResumeOthers(),
 }
 
 
 @dataclass
-class Program:
+class ThreadProgram:
     """The automaton of one thread: a place is the next operation, and what was observed so far."""
 
     lowering: Lowering
@@ -108,7 +84,7 @@ class Program:
         count = len(operation.names)
 
         def then(result: int) -> int:
-            values = digits(result, count)
+            values = actions.digits(result, count)
             names = tuple(self.lowering.values[value] for value in values)
             return self.at(at + 1 + operation.skip(names), (*observed, *values))
 
@@ -116,9 +92,9 @@ class Program:
             return not self._is_allowed(then(result))
 
         action = (
-            ExecuteUnits(self.number, following, wrong)
+            actions.ExecuteUnits(self.number, following, wrong)
             if operation.verb == "execute"
-            else ObserveUnit(self.lowering.load(operation.names[0]), (self.number, at), wrong)
+            else actions.ObserveUnit(self.lowering.load(operation.names[0]), (self.number, at), wrong)
         )
         return Place((Step(action, label, then),), inside, False, False, False)
 
@@ -156,7 +132,7 @@ class Lowering:
         self._dlines = CacheLines([protocol.addresses[name].physical for name in self.names], host.data_line)
         at = [self._fetched_at(name) for name in self.names]
         self._ilines = [CacheLines(at, host.instruction_line(core)) for core in range(host.cores)]
-        self.programs = tuple(Program(self, number, thread) for number, thread in enumerate(protocol.threads))
+        self.programs = tuple(ThreadProgram(self, number, thread) for number, thread in enumerate(protocol.threads))
         initial = tuple(self._value[protocol.initial[name]] for name in self.names)
         coherency = {**protocol.initial, **protocol.coherency}
         self.model = Model(
@@ -208,10 +184,10 @@ class Lowering:
             if operation.verb == "execute"
         )
 
-    def load(self, name: str) -> LoadUnit:
+    def load(self, name: str) -> actions.LoadUnit:
         """The load of a unit."""
         cell = self.cells[name][0]
-        return LoadUnit((cell,), (self._data_line(name),))
+        return actions.LoadUnit((cell,), (self._data_line(name),))
 
     def _data_line(self, name: str) -> int:
         return self._dlines.number(self.protocol.addresses[name].physical)
@@ -232,26 +208,28 @@ class Lowering:
                     for name, value in zip(operation.names, operation.values, strict=True)
                     for cell in self.cells[name]
                 )
-                return IssueStore(Stored(puts))
+                return actions.IssueStore(Stored(puts))
             case "clean":
-                return CleanLine(self._data_line(operation.names[0]))
+                return actions.CleanLine(self._data_line(operation.names[0]))
             case "invalidate":
                 at = self._fetched_at(operation.names[0])
-                return InvalidateLines(tuple((known.number(at),) for known in self._ilines), _scope(operation), False)
+                return actions.InvalidateLines(
+                    tuple((known.number(at),) for known in self._ilines), _scope(operation), False
+                )
             case "invalidate-all":
-                return InvalidateLines(tuple(known.all for known in self._ilines), _scope(operation), False)
+                return actions.InvalidateLines(tuple(known.all for known in self._ilines), _scope(operation), False)
             case "ipi":
-                return InterruptCores(lines=operation.word == "fence.i", own=False)
+                return actions.InterruptCores(lines=operation.word == "fence.i", own=False)
             case "migrate":
-                return MoveTo(operation.number)
+                return actions.MoveTo(operation.number)
             case "set":
-                return SetFlag(self._flags.index(operation.names[0]), operation.number)
+                return actions.SetFlag(self._flags.index(operation.names[0]), operation.number)
             case "wait":
-                return WaitFlag(self._flags.index(operation.names[0]), operation.number)
+                return actions.WaitFlag(self._flags.index(operation.names[0]), operation.number)
             case "lock":
-                return AcquireLock(self._locks.index(operation.names[0]), operation.word == "shared")
+                return actions.AcquireLock(self._locks.index(operation.names[0]), operation.word == "shared")
             case "unlock":
-                return ReleaseLock(self._locks.index(operation.names[0]))
+                return actions.ReleaseLock(self._locks.index(operation.names[0]))
         raise AssertionError(f"{operation.verb} observes something")
 
 

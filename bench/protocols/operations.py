@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.support.errors import InputError
@@ -77,7 +76,24 @@ FORMS = {
 """
 
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.'-]*")
-_NUMBER = re.compile(r"[0-9]{1,6}")
+
+_NAME = rf"(?P<name>{WORD.pattern})"
+_NUMBER = r"(?P<number>[0-9]{1,6})"
+_PAIR = rf"{WORD.pattern} {WORD.pattern}"
+_FORMS = {
+    **dict.fromkeys(FORMS, ""),
+    **dict.fromkeys(("load", "clean", "unlock"), _NAME),
+    **dict.fromkeys(("set", "wait"), f"{_NAME} {_NUMBER}"),
+    "store": rf"(?P<pairs>{_PAIR}(?: , {_PAIR})*)",
+    "invalidate": rf"{_NAME}(?: (?P<word>local))?",
+    "invalidate-all": r"(?P<word>local)?",
+    "ipi": r"(?P<word>isb|fence\.i)",
+    "defer": r"(?P<word>fence\.i)",
+    "migrate": _NUMBER,
+    "lock": rf"{_NAME}(?: (?P<word>shared))?",
+    "execute": rf"{_NAME}(?:\+(?P<other>{WORD.pattern})|(?P<skips>(?: {WORD.pattern}:[0-9]{{1,6}})*))",
+}
+"""What follows the verb."""
 
 
 def parsed(text: str, file: str, place: str) -> tuple[Operation, ...]:
@@ -94,95 +110,19 @@ def _operation(text: str, file: str, place: str) -> Operation:
     verb, *rest = text.replace(",", " , ").split()
     if verb not in FORMS:
         raise InputError(f"no operation {verb!r}", file=file, place=place, expected=f"one of {', '.join(FORMS)}")
-    try:
-        return _READ[verb](" ".join(text.split()), verb, rest)
-    except ValueError:
-        raise InputError(f"found {text!r}", file=file, place=place, expected=FORMS[verb]) from None
-
-
-def _word(text: str) -> str:
-    if not WORD.fullmatch(text):
-        raise ValueError(text)
-    return text
-
-
-def _number(text: str) -> int:
-    if not _NUMBER.fullmatch(text):
-        raise ValueError(text)
-    return int(text)
-
-
-def _alone(text: str, verb: str, rest: Sequence[str]) -> Operation:
-    if rest:
-        raise ValueError(text)
-    return Operation(verb, text)
-
-
-def _unit(text: str, verb: str, rest: Sequence[str]) -> Operation:
-    (name,) = rest
-    return Operation(verb, text, (_word(name),))
-
-
-def _unit_and(*words: str) -> Callable[[str, str, Sequence[str]], Operation]:
-    def read(text: str, verb: str, rest: Sequence[str]) -> Operation:
-        name, *more = rest
-        if more not in ([], *([word] for word in words)):
-            raise ValueError(text)
-        return Operation(verb, text, (_word(name),), word="".join(more))
-
-    return read
-
-
-def _one_of(*words: str) -> Callable[[str, str, Sequence[str]], Operation]:
-    def read(text: str, verb: str, rest: Sequence[str]) -> Operation:
-        word = " ".join(rest)
-        if word not in words:
-            raise ValueError(text)
-        return Operation(verb, text, word=word)
-
-    return read
-
-
-def _flag(text: str, verb: str, rest: Sequence[str]) -> Operation:
-    name, number = rest
-    return Operation(verb, text, (_word(name),), number=_number(number))
-
-
-def _core(text: str, verb: str, rest: Sequence[str]) -> Operation:
-    (number,) = rest
-    return Operation(verb, text, number=_number(number))
-
-
-def _store(text: str, verb: str, rest: Sequence[str]) -> Operation:
-    pairs = " ".join(rest).split(" , ")
-    names, values = zip(*(pair.split(" ") for pair in pairs), strict=True)
-    if len({*names}) < len(names):
-        raise ValueError(text)
-    return Operation(verb, text, tuple(map(_word, names)), tuple(map(_word, values)))
-
-
-def _execute(text: str, verb: str, rest: Sequence[str]) -> Operation:
-    units, *skips = rest
-    names = tuple(map(_word, units.split("+")))
-    jumps = tuple((_word(value), _number(number)) for value, _, number in (skip.partition(":") for skip in skips))
-    if len(names) > 2 or (len(names) == 2 and jumps):
-        raise ValueError(text)
-    return Operation(verb, text, names, skips=jumps)
-
-
-_READ: dict[str, Callable[[str, str, Sequence[str]], Operation]] = {
-    **dict.fromkeys(FORMS, _alone),
-    "store": _store,
-    "load": _unit,
-    "clean": _unit,
-    "invalidate": _unit_and("local"),
-    "invalidate-all": _one_of("", "local"),
-    "ipi": _one_of("isb", "fence.i"),
-    "defer": _one_of("fence.i"),
-    "migrate": _core,
-    "set": _flag,
-    "wait": _flag,
-    "lock": _unit_and("shared"),
-    "unlock": _unit,
-    "execute": _execute,
-}
+    found = re.fullmatch(_FORMS[verb], " ".join(rest))
+    said = found.groupdict(default="") if found is not None else {}
+    pairs = [pair.split() for pair in said.get("pairs", "").split(" , ") if pair]
+    names = [said[key] for key in ("name", "other") if said.get(key)] + [name for name, _ in pairs]
+    if found is None or (pairs and len({*names}) < len(names)):
+        raise InputError(f"found {text!r}", file=file, place=place, expected=FORMS[verb])
+    skips = (skip.partition(":") for skip in said.get("skips", "").split())
+    return Operation(
+        verb,
+        " ".join(text.split()),
+        tuple(names),
+        tuple(value for _, value in pairs),
+        int(said.get("number", 0)),
+        tuple((value, int(number)) for value, _, number in skips),
+        said.get("word", ""),
+    )

@@ -2,110 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
 
-from bench.hosts import Host, Target
-from bench.machine.architecture import Rules
-from bench.machine.caches import Features
-from bench.machine.model import rules_of
+from bench.protocols.host import ProtocolHost
 from bench.protocols.operations import Operation
 from bench.support.errors import InputError
-
-PLAIN = Features(
-    fill="pou",
-    snoop="none",
-    dirty_transfer="cache",
-    fetches_ahead=True,
-    checks_pipeline=False,
-    switch_cleans_all=False,
-    store_buffer=0,
-    write_through=False,
-    write_allocate=True,
-)
-"""A host of which a protocol says nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProtocolHost:
-    """What a protocol says of its host.
-
-    ``rules``: those of its memory, or of an architecture.  ``instruction_lines`` (of each core) and ``data_line`` in
-    bytes.  ``evicts``: a data line may be written back at any time; ``prefetches``: an instruction line may be filled
-    without an execution.  ``icache``: with ``vipt`` a second virtual address has an instruction line of its own.
-    """
-
-    rules: Features | Rules = PLAIN
-    cores: int = 1
-    instruction_lines: tuple[int, ...] = (64,)
-    data_line: int = 64
-    evicts: bool = True
-    prefetches: bool = True
-    icache: Literal["pipt", "vipt"] = "pipt"
-
-    def instruction_line(self, core: int) -> int:
-        """Bytes in an instruction line of a core."""
-        return self.instruction_lines[core % len(self.instruction_lines)]
-
-    def with_rules(self, **changes: Any) -> ProtocolHost:
-        """The same host with other features of its memory."""
-        return replace(self, rules=replace(self.rules, **changes))
-
-
-def protocol_host(target: Target) -> ProtocolHost:
-    """A host, or an architecture, with all its cores, as far as a protocol speaks of it."""
-    rules = rules_of(target)
-    if isinstance(rules, Features):
-        rules = replace(
-            PLAIN,
-            fill=rules.fill,
-            snoop=rules.snoop,
-            fetches_ahead=rules.fetches_ahead,
-            store_buffer=rules.store_buffer,
-            write_allocate=rules.write_allocate,
-        )
-    virtual = isinstance(target, Host) and target.icache.indexing.startswith("VI")
-    return ProtocolHost(
-        rules=rules,
-        cores=target.cores.value,
-        instruction_lines=tuple(target.icache_line(core) for core in range(target.cores.value)),
-        data_line=target.dcache_line,
-        icache="vipt" if virtual else "pipt",
-    )
-
-
-_LEFT_OUT: dict[str, Callable[[ProtocolHost], ProtocolHost]] = {
-    "incoherent instruction cache": lambda host: host.with_rules(fill="coherent", snoop="all"),
-    "dirty data lines": lambda host: host.with_rules(fill="coherent"),
-    "write-back at any time": lambda host: host if _fills_coherently(host) else replace(host, evicts=False),
-    "speculative fill": lambda host: replace(host, prefetches=False),
-    "fetched-ahead queue": lambda host: host.with_rules(fetches_ahead=False),
-    "store buffer": lambda host: host.with_rules(store_buffer=0),
-    "pending maintenance": lambda host: host.with_rules(maintenance_at_once=True),
-    "line sizes that differ": lambda host: replace(host, instruction_lines=(min(host.instruction_lines),)),
-    "stores that do not allocate": lambda host: host.with_rules(write_allocate=True),
-    "virtually indexed instruction cache": lambda host: replace(host, icache="pipt"),
-}
-"""What a host may have that can make trouble, and how it is without."""
-
-
-def _fills_coherently(host: ProtocolHost) -> bool:
-    return isinstance(host.rules, Features) and host.rules.fill == "coherent"
-
-
-def troubles(host: ProtocolHost) -> tuple[str, ...]:
-    """Those that a host has; an architecture is not taken apart."""
-    if not isinstance(host.rules, Features):
-        return ()
-    return tuple(name for name, leave in _LEFT_OUT.items() if leave(host) != host)
-
-
-def without(host: ProtocolHost, names: Iterable[str]) -> ProtocolHost:
-    """The same host without those."""
-    for name in names:
-        host = _LEFT_OUT[name](host)
-    return host
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,12 @@ from dataclasses import dataclass, replace
 
 from bench.machine import Kind
 from bench.machine.caches import Features
+from bench.protocols.document import ProtocolCase
+from bench.protocols.host import ProtocolHost, troubles, without
 from bench.protocols.lowering import Lowering
+from bench.protocols.omission import Omission, omitted_in_turn
 from bench.protocols.operations import Operation
-from bench.protocols.protocol import Protocol, ProtocolHost, troubles, without
+from bench.protocols.protocol import Protocol
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.walk import walk
@@ -77,26 +80,15 @@ def needed_features(protocol: Protocol) -> tuple[tuple[str, ...], ...]:
     return alone or tuple(pair for pair in itertools.combinations(names, 2) if holds(pair))
 
 
-@dataclass(frozen=True, slots=True)
-class Necessity:
-    """Operations of a thread that were left out together, and whether the protocol then fails."""
-
-    thread: str
-    operations: tuple[str, ...]
-    necessary: bool
-
-
-def necessities(protocol: Protocol) -> tuple[Necessity, ...]:
-    """Each operation of a right protocol that only orders or maintains, left out in turn."""
-    return tuple(
-        Necessity(
-            thread.name,
-            tuple(thread.operations[at].text for at in sorted(some)),
-            verify(protocol.omitting(number, some)).verdict != "holds",
-        )
+def necessities(case: ProtocolCase) -> tuple[Omission, ...]:
+    """Each operation of a case that holds, if it only orders or maintains, left out in turn."""
+    protocol = case.protocol
+    without = (
+        (thread.name, tuple(thread.operations[at].text for at in sorted(some)), protocol.omitting(number, some))
         for number, thread in enumerate(protocol.threads)
         for some in _removable(thread.operations)
     )
+    return omitted_in_turn(without, (case.name,), lambda left, name: verify(left).verdict == "holds")
 
 
 def _removable(operations: Sequence[Operation]) -> list[frozenset[int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.check.cell import Checked
 from bench.check.command import command
-from bench.explain.explanation import ENVIRONMENT, Explanation, Row, Word
+from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Word
 from bench.explain.follow import Followed
 from bench.report import autopsies
 from bench.report.report import Column, Rows, attributes, flat_rows, record, settings_of, text_table
@@ -53,14 +53,14 @@ def verdict(result: Checked) -> str:
     return text
 
 
-def counterexample(result: Checked) -> tuple[Row, ...]:
+def counterexample(result: Checked) -> tuple[RunRow, ...]:
     """The rows of the counterexample; none if there is none."""
     if result.explanation is None or result.verdict != "fails" or result.followed is not None:
         return ()
     return result.explanation.rows
 
 
-def _rows_of(result: Checked) -> tuple[Row, ...]:
+def _rows_of(result: Checked) -> tuple[RunRow, ...]:
     return result.explanation.rows if result.explanation is not None else ()
 
 
@@ -150,7 +150,7 @@ def _event_rows(result: Checked) -> list[int | None]:
     return found + [None] * (len(result.options.follow) - len(found))
 
 
-def row_object(row: Row) -> dict[str, Any]:
+def row_object(row: RunRow) -> dict[str, Any]:
     """A row of a counterexample in JSON."""
     found: dict[str, Any] = {"actor": row.actor, "core": row.core, "operation": row.operation}
     for name, words in (("icache", row.icache), ("ahead", row.ahead), ("buffer", row.buffer)):
@@ -246,7 +246,7 @@ _PLACES = {
 }
 
 
-def places(rows: Sequence[Row]) -> Iterator[tuple[str, str, Sequence[Word]]]:
+def places(rows: Sequence[RunRow]) -> Iterator[tuple[str, str, Sequence[Word]]]:
     """The places worth showing, with the core where there are several, and what they hold row by row.
 
     What is fetched ahead, or buffered, is worth it only where it ever matters.

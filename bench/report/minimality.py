@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bench.check.minimality import WEAKNESSES, Omitted, Weakest
+from bench.check.minimality import WEAKNESSES, Weakest
+from bench.protocols.omission import Omission
 from bench.report.report import Column, Rows, text_only, text_table
 from bench.report.tables import SCHEMA, Cell, fill
 from bench.support.text import listed
 
-_LeftOut = tuple[str, Omitted]
+_LeftOut = tuple[str, Omission]
 """A strategy, and what was left out of it."""
 
 
@@ -25,7 +26,7 @@ class MinimalityReport:
 
     host: str
     translator: str
-    omitted: Mapping[str, Sequence[Omitted]]
+    omitted: Mapping[str, Sequence[Omission]]
     weakest: Sequence[Weakest]
 
     @property
@@ -38,7 +39,9 @@ class MinimalityReport:
             "schema": SCHEMA,
             "host": self.host,
             "translator": self.translator,
-            "omitted": [{"strategy": name, **asdict(one)} for name, one in self._left_out],
+            "omitted": [
+                {"strategy": name, "operation": one.operations[0], "breaks": one.breaks} for name, one in self._left_out
+            ],
             "weakest": [asdict(one) for one in self.weakest],
         }
 
@@ -46,7 +49,7 @@ class MinimalityReport:
         """One row for each operation left out, and for each scenario."""
         headers = ("strategy", "without", "breaks", "scenario", "holds_with", "fails_with", "decided")
         rows: list[Sequence[Cell]] = [
-            (name, one.operation, "; ".join(one.breaks), None, None, None, None) for name, one in self._left_out
+            (name, one.operations[0], "; ".join(one.breaks), None, None, None, None) for name, one in self._left_out
         ]
         for each in self.weakest:
             holds, fails = ("; ".join(map(", ".join, some)) for some in (each.holds, each.fails))
@@ -72,7 +75,7 @@ def _sets(found: Sequence[tuple[str, ...]]) -> str:
 
 _OMITTED: tuple[Column[_LeftOut], ...] = (
     text_only("strategy", lambda of: of[0]),
-    text_only("without", lambda of: of[1].operation),
+    text_only("without", lambda of: of[1].operations[0]),
     text_only("no longer holds in", lambda of: listed(of[1].breaks) or "nothing: it can be left out"),
 )
 _WEAKEST: tuple[Column[Weakest], ...] = (

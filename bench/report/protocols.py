@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from bench.check.protocols import VerifiedCase, VerifiedDocument
 from bench.explain.protocols import ProtocolRow
+from bench.protocols.omission import Omission
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, Cell, fill, table
 
@@ -29,7 +30,7 @@ _COLUMNS: tuple[Column[_Case], ...] = (
     Column("spared", lambda of: _left(of[1], necessary=False), json=False),
     Column("counterexample", lambda of: [_row(row) for row in of[1].rows], csv=False),
     Column("needs", lambda of: of[1].needs, csv=False),
-    Column("necessities", lambda of: [asdict(one) for one in of[1].necessities], csv=False),
+    Column("necessities", lambda of: [_necessity(one) for one in of[1].necessities], csv=False),
 )
 
 
@@ -161,14 +162,18 @@ def _left(case: VerifiedCase, *, necessary: bool) -> str:
     """The operations that are, or are not, necessary: of one thread after the other."""
     texts: dict[str, list[str]] = {}
     for one in case.necessities:
-        if one.necessary is necessary:
-            texts.setdefault(one.thread, []).append(" with ".join(one.operations))
+        if bool(one.breaks) is necessary:
+            texts.setdefault(one.of, []).append(" with ".join(one.operations))
     return "; ".join(f"{thread}: {', '.join(some)}" for thread, some in texts.items())
 
 
 def _object(one: VerifiedDocument) -> dict[str, Any]:
     found = {field.name: getattr(one.document, field.name) for field in fields(one.document)}
     return {**found, "cases": [record(_COLUMNS, (one, case)) for case in one.cases]}
+
+
+def _necessity(one: Omission) -> dict[str, Any]:
+    return {"thread": one.of, "operations": one.operations, "necessary": bool(one.breaks)}
 
 
 def _row(row: ProtocolRow) -> dict[str, Any]:

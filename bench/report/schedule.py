@@ -9,7 +9,7 @@ from typing import Any
 from bench.check.cell import Checked
 from bench.check.schedule import SameSchedule
 from bench.explain import wording
-from bench.explain.explanation import Row
+from bench.explain.explanation import RunRow
 from bench.report.checks import row_object
 from bench.report.report import Column, Rows, flat_rows, record
 from bench.report.tables import SCHEMA, Cell, fill, table
@@ -64,7 +64,7 @@ def _side_by_side(failed: Checked, found: Sequence[SameSchedule], style: str) ->
     rows = failed.explanation.rows
     headers = ["", failed.strategy, *(one.strategy for one in found)]
     body: list[Sequence[Cell]] = []
-    held: list[Row | None] = [None] * len(found)
+    held: list[RunRow | None] = [None] * len(found)
     for number in range(len(rows) + 1):
         cells: list[Cell] = [number + 1, _done((rows[number],), rows[number])] if number < len(rows) else ["", ""]
         for at, one in enumerate(found):
@@ -84,7 +84,7 @@ def _side_by_side(failed: Checked, found: Sequence[SameSchedule], style: str) ->
 _MARKS = {"ok": "+", "wrong": "x", "absent": "-"}
 
 
-def _done(done: Sequence[Row], held: Row | None) -> str:
+def _done(done: Sequence[RunRow], held: RunRow | None) -> str:
     if not done or held is None:
         return ""
     icache = "".join(_MARKS[word] for word in held.icache)

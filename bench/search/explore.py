@@ -11,24 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.machine import Model, State, Transition, environment_steps, initial, program_steps
 from bench.machine.footprint import NotCompiledError
 from bench.search.kernel import FINISHED, OVER, fill, hopeless, least
 from bench.search.outcome import Outcome, is_alive, witness
-from bench.search.packing import PRESENT, Packing, TooWideError
+from bench.search.packing import I64, PRESENT, U64, Packing, TooWideError
 from bench.search.question import Question
 from bench.search.relation import Numbers, Relation
 from bench.search.symmetry import AsymmetryError, Symmetry, symmetry
 from bench.search.visited import VisitedSet, merged, split, table_of
 from bench.support.processors import processors
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U64: TypeAlias = npt.NDArray[np.uint64]
 
 __all__ = ["NotCompiledError", "TooWideError", "explore", "load"]
 

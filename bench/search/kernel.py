@@ -15,15 +15,11 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.search.packing import AWAITED, BY_THREAD, HASH_KEY, HASH_STEP, NONE, REFUSED, UNKNOWN, Arrays
+from bench.search.packing import AWAITED, BY_THREAD, HASH_KEY, HASH_STEP, I64, NONE, REFUSED, U8, U64, UNKNOWN, Arrays
 from bench.search.relation import BUSY, DATA_WRONG, UNFINISHED
 from bench.support.kernels import inlined, lean_kernel
 
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
-U64: TypeAlias = npt.NDArray[np.uint64]
 Int: TypeAlias = int | np.int64
 Word: TypeAlias = np.uint64
 Width: TypeAlias = tuple[int, ...]

@@ -18,6 +18,7 @@ from bench.search.outcome import WAITED_FOR
 from bench.search.relation import LocalStep, NewImage, NewResult, News, NewSteps, NewValue, Numbers, Relation, Result
 
 I32: TypeAlias = npt.NDArray[np.int32]
+I64: TypeAlias = npt.NDArray[np.int64]
 U8: TypeAlias = npt.NDArray[np.uint8]
 U64: TypeAlias = npt.NDArray[np.uint64]
 

@@ -7,30 +7,11 @@ the worker who keeps that.  So no two write to one table.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from bench.search.kernel import (
-    COUNT,
-    FAILING,
-    REPORTS,
-    STUCK,
-    UNASKED,
-    any_finished,
-    expand,
-    fill,
-    insert,
-    leading,
-    owners,
-    successors,
-)
-from bench.search.packing import Packing
-
-I64: TypeAlias = npt.NDArray[np.int64]
-U8: TypeAlias = npt.NDArray[np.uint8]
-U64: TypeAlias = npt.NDArray[np.uint64]
+from bench.search import kernel
+from bench.search.packing import I64, U8, U64, Packing
 
 _ROOM = 1 << 15
 """Successors made for a worker before they are looked up: enough to hide the memory's latency, and few enough for a
@@ -55,8 +36,8 @@ class VisitedSet:
         self.packing = packing
         self.workers = workers
         self.layers = list(layers)
-        self.report = np.zeros(REPORTS, np.int64)
-        count = self.report[COUNT] = layers[-1]
+        self.report = np.zeros(kernel.REPORTS, np.int64)
+        count = self.report[kernel.COUNT] = layers[-1]
         room = max(_ROOM, 2 * packing.most)
         self.out: U64 = np.empty((workers * room, packing.words), np.uint64)
         self.hashes: U64 = np.empty(workers * room, np.uint64)
@@ -71,12 +52,12 @@ class VisitedSet:
 
     def _index(self, size: int) -> None:
         self.table: U64 = np.zeros((size, self.packing.words), np.uint64)
-        fill(self.packing.arrays.width, self.states, self.count, self.table)
+        kernel.fill(self.packing.arrays.width, self.states, self.count, self.table)
 
     @property
     def count(self) -> int:
         """States kept."""
-        return int(self.report[COUNT])
+        return int(self.report[kernel.COUNT])
 
     # - a layer
 
@@ -104,7 +85,7 @@ class VisitedSet:
         """
         stop = min(self._at + _PART, self._end)
         lists = np.empty((3, stop - self._at), np.int64)
-        self.report[[UNASKED, STUCK, FAILING]] = 0
+        self.report[[kernel.UNASKED, kernel.STUCK, kernel.FAILING]] = 0
         layer = (
             self.packing.arrays,
             self.states,
@@ -119,18 +100,18 @@ class VisitedSet:
         room = self.out, self.hashes, self.rows, self.packing.most, lists
         if self.workers == 1:
             self.grow(self.out.shape[0], limit)
-            self._at = int(expand(*layer, *room, self.table, limit, self.report))
+            self._at = int(kernel.expand(*layer, *room, self.table, limit, self.report))
         else:
-            self._at = int(successors(*layer, *room, self.report))
-        for which, rows in ((UNASKED, self.unasked), (STUCK, self.stuck), (FAILING, self.failing)):
-            rows.append(lists[which - UNASKED, : self.report[which]].copy())
+            self._at = int(kernel.successors(*layer, *room, self.report))
+        for which, rows in ((kernel.UNASKED, self.unasked), (kernel.STUCK, self.stuck), (kernel.FAILING, self.failing)):
+            rows.append(lists[which - kernel.UNASKED, : self.report[which]].copy())
 
     def insert(self, worker: int, others: Sequence[VisitedSet], limit: int) -> None:
         """Keep what is new of the states that all have made for this worker, ``limit`` states at most in all."""
         self.grow(sum(int(other.rows[worker]) for other in others), limit)
         for other in others:
             first = worker * (other.out.shape[0] // self.workers)
-            insert(
+            kernel.insert(
                 self.packing.arrays.width,
                 other.out,
                 other.hashes,
@@ -160,20 +141,20 @@ class VisitedSet:
 
     def finished(self) -> bool:
         """Whether all retranslators have finished in some state kept."""
-        return bool(any_finished(self.packing.arrays, self.states, self.count))
+        return bool(kernel.any_finished(self.packing.arrays, self.states, self.count))
 
     def leading(self, layer: int, goals: U64) -> I64:
         """The rows of the states of a layer that have a successor among ``goals``, a table."""
         first, last = self.layers[layer : layer + 2]
         found = np.empty(last - first, np.int64)
-        count = leading(self.packing.arrays, self.states, first, last, goals, self._spare, found)
+        count = kernel.leading(self.packing.arrays, self.states, first, last, goals, self._spare, found)
         return found[:count]
 
 
 def table_of(packing: Packing, states: U64) -> U64:
     """Different states as a table."""
     table = np.zeros((1 << int(2 * len(states)).bit_length(), packing.words), np.uint64)
-    fill(packing.arrays.width, np.ascontiguousarray(states), len(states), table)
+    kernel.fill(packing.arrays.width, np.ascontiguousarray(states), len(states), table)
     return table
 
 
@@ -182,7 +163,7 @@ def split(packing: Packing, states: U64, layers: Sequence[int], workers: int) ->
     if workers == 1:
         return [VisitedSet(packing, 1, states, layers)]
     owner: U8 = np.empty(layers[-1], np.uint8)
-    owners(packing.arrays.width, states, layers[-1], owner, workers)
+    kernel.owners(packing.arrays.width, states, layers[-1], owner, workers)
     stores = []
     for worker in range(workers):
         rows = np.flatnonzero(owner == worker)

@@ -1,4 +1,5 @@
-"""Writing files: found out before the work whether it can be done, and then whole or not at all."""
+"""Reading files that people write, up to a size; writing files: found out before the work whether it can be done, and
+then whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,6 +15,33 @@ from bench.support.errors import InputError
 
 _STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
+
+
+_MOST_BYTES = 1 << 20
+
+
+def read_bytes(path: str, what: str) -> bytes:
+    """The bytes of a file, which is ``what`` (as "a host profile").  Raises ``InputError``."""
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot be read: {reason}", file=path, expected=what) from None
+    if len(data) > _MOST_BYTES:
+        raise InputError(f"found more than {_MOST_BYTES} bytes", file=path, expected=what)
+    return data
+
+
+def decoded(data: bytes, file: str) -> str:
+    """The bytes as text; ``file`` is named in errors.  Raises ``InputError``."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        found = f"found the byte 0x{data[error.start]:02x}"
+        raise InputError(found, file=file, place=f"line {line}, column {column}", expected="UTF-8 text") from None
 
 
 def refuse_unwritable(path: Path, *, ordinary: bool = False) -> None:

@@ -6,15 +6,14 @@ import difflib
 import re
 import tomllib
 from collections.abc import Container, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import inspect
 
 from bench.support.errors import InputError
+from bench.support.files import decoded, read_bytes
 
-_MAX_BYTES = 1 << 20
 _SHOWN = 60
 
 _WORDS = {
@@ -29,26 +28,12 @@ _WORDS = {
 
 def read(path: str, what: str) -> dict[str, Any]:
     """The tree of the TOML file at ``path``, which is ``what`` (as "a host profile")."""
-    try:
-        with Path(path).open("rb") as stream:
-            data = stream.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason}", file=path, expected=what) from None
-    if len(data) > _MAX_BYTES:
-        raise InputError(f"found more than {_MAX_BYTES} bytes", file=path, expected=what)
-    return parse(data, path, what)
+    return parse(read_bytes(path, what), path, what)
 
 
 def parse(data: bytes, file: str, what: str) -> dict[str, Any]:
     """The tree of the text of such a file; ``file`` is named in errors."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        found = f"found the byte 0x{data[error.start]:02x}"
-        raise InputError(found, file=file, place=f"line {line}, column {column}", expected="UTF-8 text") from None
+    text = decoded(data, file)
     try:
         return tomllib.loads(text)
     except RecursionError:

@@ -17,7 +17,7 @@ Verdict = Literal["confirmed", "refuted", "confirmed only if", "cannot be decide
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ClaimOutcome:
     """A verdict, with its ``condition`` if it has one, for the case that the facts in ``when`` hold.
 
     A fact holds if it is true, or not empty; with ``not `` before its name, if it does not.
@@ -29,7 +29,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Part:
+class ReasonPart:
     """A part of a text for the case that the facts in ``when`` hold."""
 
     text: str
@@ -49,8 +49,8 @@ class Claim:
     name: str
     who: Literal["the patch's author", "the reviewer"]
     claim: str
-    outcomes: tuple[Outcome, ...]
-    why: tuple[str | Part, ...]
+    outcomes: tuple[ClaimOutcome, ...]
+    why: tuple[str | ReasonPart, ...]
     commands: tuple[str, ...] = ()
     cells: dict[str, dict[str, Any]] = field(default_factory=dict)
     scenarios: dict[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import Any
 from bench.check.cell import Checked
 from bench.check.command import command
 from bench.explain.events import ThreadStep
-from bench.explain.explanation import Row
+from bench.explain.explanation import RunRow
 from bench.explain.follow import load_events, read_events
 from bench.hosts import Host
 from bench.machine.model import Does
@@ -169,7 +169,7 @@ def _of_counterexample(found: Checked) -> Facts:
     return facts
 
 
-def _does(row: Row, what: Does) -> bool:
+def _does(row: RunRow, what: Does) -> bool:
     """Whether a thread does that in a row, and nothing came between the beginning and it."""
     return isinstance(row.happened, ThreadStep) and row.happened.label.does is what and not row.happened.continued
 

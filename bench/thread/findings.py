@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.support.errors import InputError
 from bench.support.text import listed
-from bench.thread.claims import CLAIMS, Claim, Part, Verdict
+from bench.thread.claims import CLAIMS, Claim, ReasonPart, Verdict
 from bench.thread.evidence import Facts, all_commands, all_facts
 from bench.thread.lab import Lab
 
@@ -61,7 +61,7 @@ def find(claim: Claim, lab: Lab) -> Finding:
     facts = all_facts(claim, lab)
     quoted = {name: _quoted(fact) for name, fact in facts.items()}
     outcome = next(one for one in claim.outcomes if _hold(one.when, facts))
-    parts = [Part(part) if isinstance(part, str) else part for part in claim.why]
+    parts = [ReasonPart(part) if isinstance(part, str) else part for part in claim.why]
     return Finding(
         outcome.verdict,
         "".join(part.text for part in parts if _hold(part.when, facts)).format(**quoted),

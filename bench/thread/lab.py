@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from bench.check.cell import Checked, Options, check
@@ -16,19 +16,22 @@ from bench.support.errors import InputError
 from bench.traces.info import TraceInfo, info
 from bench.traces.store import load_trace
 from bench.translators.registry import load_translator
-from bench.translators.translator import Translator
 from strategies import registry
 
 
 class Lab:
     """Answers what the claims of the thread ask.  ``settings`` derive every host (``load_host``).
 
-    ``bounded`` searches are refused: a claim is not decided by half a search.
+    ``strategies`` and ``all_hosts``: the names of those shipped.  ``bounded`` searches are refused: a claim is not
+    decided by half a search.
     """
 
     def __init__(self, settings: Iterable[str] = (), max_states: int | None = None) -> None:
         self._settings = tuple(settings)
         self._limits: dict[str, Any] = {} if max_states is None else {"max_states": max_states}
+        self.strategies = tuple(registry.shipped())
+        self.all_hosts = host_names()
+        self.translator = load_translator
         self.host = cache(self._host)
         self.check = cache(self._check)
         self.trace = cache(self._trace)
@@ -58,17 +61,3 @@ class Lab:
     def failing(self, strategy: str, host: str, translator: str, **options: Any) -> tuple[str, ...]:
         """The scenarios in which a strategy fails on a host."""
         return tuple(name for name in scenario_names() if self.fails(strategy, host, name, translator, **options))
-
-    def translator(self, name: str) -> Translator:
-        """A translator by name."""
-        return load_translator(name)
-
-    @cached_property
-    def strategies(self) -> tuple[str, ...]:
-        """The names of the shipped strategies."""
-        return tuple(registry.shipped())
-
-    @cached_property
-    def all_hosts(self) -> tuple[str, ...]:
-        """The names of the shipped hosts."""
-        return host_names()

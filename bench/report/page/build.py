@@ -21,7 +21,7 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
-from bench.explain.explanation import Row
+from bench.explain.explanation import RunRow
 from bench.replay.parameters import Parameters
 from bench.report import charts
 from bench.report.checks import counterexample, places, verdict
@@ -318,7 +318,7 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
     }
 
 
-def _lanes(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+def _lanes(rows: Sequence[RunRow]) -> Iterator[dict[str, Any]]:
     """What each actor does and what each place holds, row by row: a text, and the word that it stands for."""
     for actor in sorted({row.actor for row in rows}):
         yield {"name": actor, "cells": [[row.operation if row.actor == actor else "", ""] for row in rows]}
@@ -335,7 +335,7 @@ _LANES = {
 }
 
 
-def _steps(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+def _steps(rows: Sequence[RunRow]) -> Iterator[dict[str, Any]]:
     """Each row as a sentence, and what would be read of the unit then: where, what, and a remark."""
     for at, row in enumerate(rows, 1):
         beside = [
