@@ -17,20 +17,8 @@ from bench.hosts import load_host, load_target
 from bench.machine import Kind, Transition
 from bench.report.checks import CheckReport
 from bench.translators.registry import load_translator
+from strategies import operations as op
 from strategies import registry
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Hook,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Sync,
-    SyncCores,
-)
 from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
 from strategies.strategy import Strategy
 from strategies.writes import Region
@@ -185,18 +173,18 @@ def test_a_row_that_only_loads_does_not_say_that_it_updates() -> None:
 
 
 def test_a_hook_that_loads_does_not_store() -> None:
-    row = last(told(spoil(A), Load(A), mend(A)), 0, (Kind.WRITE_BACK, {}), 0)
+    row = last(told(spoil(A), op.Load(A), mend(A)), 0, (Kind.WRITE_BACK, {}), 0)
     assert row.operation == "retranslate loads"
 
 
 def test_a_load_that_allocates_says_so() -> None:
-    row = last(told(spoil(A), Load(A), mend(A), settings=NO_ALLOCATE), 0, (Kind.FILL, {"core": 0}), 0)
+    row = last(told(spoil(A), op.Load(A), mend(A), settings=NO_ALLOCATE), 0, (Kind.FILL, {"core": 0}), 0)
     assert row.dcache == "wrong"
     assert row.because.endswith(", and brings its line into the data cache.")
 
 
 def test_a_load_reads_the_stores_that_its_core_has_buffered() -> None:
-    start = told(spoil(A), Load(A), mend(A), settings=BUFFER)
+    start = told(spoil(A), op.Load(A), mend(A), settings=BUFFER)
     row = last(start, 0, (Kind.FILL, {"core": 0}), 0)
     assert start.after(Kind.PROGRAM, thread=0).state.memory.data == start.state.memory.data, "it has not drained"
     assert row.because == f"The load reads {WRONG:08x} (word {WRONG:x})."
@@ -208,33 +196,33 @@ def test_a_load_reads_the_stores_that_its_core_has_buffered() -> None:
 class CrossedLocks(Strategy):
     """Executions take A before B, retranslations B before A."""
 
-    def enter(self, region: Region) -> Hook:
-        return (Acquire("A"), Acquire("B"), *super().enter(region))
+    def enter(self, region: Region) -> op.Hook:
+        return (op.Acquire("A"), op.Acquire("B"), *super().enter(region))
 
-    def leave(self, region: Region) -> Hook:
-        return (*super().leave(region), Release("B"), Release("A"))
+    def leave(self, region: Region) -> op.Hook:
+        return (*super().leave(region), op.Release("B"), op.Release("A"))
 
-    def begin(self, region: Region) -> Hook:
-        return (Acquire("B"), Acquire("A"), *super().begin(region))
+    def begin(self, region: Region) -> op.Hook:
+        return (op.Acquire("B"), op.Acquire("A"), *super().begin(region))
 
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Release("A"), Release("B"))
+    def publish(self, region: Region) -> op.Hook:
+        return (*super().publish(region), op.Release("A"), op.Release("B"))
 
 
 class Upgrade(Strategy):
     """Executions share a lock; retranslations share one too, and want the first alone."""
 
-    def enter(self, region: Region) -> Hook:
-        return (Acquire("world", shared=True), Acquire("world 2"))
+    def enter(self, region: Region) -> op.Hook:
+        return (op.Acquire("world", shared=True), op.Acquire("world 2"))
 
-    def leave(self, region: Region) -> Hook:
-        return (Release("world 2"), Release("world"))
+    def leave(self, region: Region) -> op.Hook:
+        return (op.Release("world 2"), op.Release("world"))
 
-    def begin(self, region: Region) -> Hook:
-        return (Acquire("world 2"), Acquire("world"))
+    def begin(self, region: Region) -> op.Hook:
+        return (op.Acquire("world 2"), op.Acquire("world"))
 
-    def publish(self, region: Region) -> Hook:
-        return (Release("world"), Release("world 2"))
+    def publish(self, region: Region) -> op.Hook:
+        return (op.Release("world"), op.Release("world 2"))
 
 
 @pytest.mark.parametrize("host", ["cortex-a9", "arm926"])
@@ -258,13 +246,13 @@ def test_a_deadlock_names_those_who_share_a_lock() -> None:
 @pytest.mark.parametrize(
     ("operations", "settings", "reason"),
     [
-        ((spoil(A), mend(A), Clean(A), Barrier()), (), "its maintenance to complete, at a barrier"),
-        ((spoil(A), mend(A), Barrier()), BUFFER, "its store buffer to be empty"),
+        ((spoil(A), mend(A), op.Clean(A), op.Barrier()), (), "its maintenance to complete, at a barrier"),
+        ((spoil(A), mend(A), op.Barrier()), BUFFER, "its store buffer to be empty"),
     ],
     ids=["maintenance", "stores"],
 )
 def test_a_thread_may_wait_for_its_own_core(
-    operations: tuple[Operation, ...], settings: tuple[str, ...], reason: str
+    operations: tuple[op.Operation, ...], settings: tuple[str, ...], reason: str
 ) -> None:
     start = told(*operations, settings=settings)
     found = rows(start, *[0] * (len(operations) - 1), failure="deadlock")
@@ -302,37 +290,37 @@ def test_locks_say_who_else_holds_them() -> None:
     ]
 
 
-PLAIN: dict[str, tuple[Operation, str]] = {
-    "taken": (Acquire("x"), "Nobody else holds it."),
-    "synchronised": (Sync(), "This core keeps nothing of what it has fetched ahead."),
-    "all synchronised": (SyncCores(), "No core keeps what it has fetched ahead."),
+PLAIN: dict[str, tuple[op.Operation, str]] = {
+    "taken": (op.Acquire("x"), "Nobody else holds it."),
+    "synchronised": (op.Sync(), "This core keeps nothing of what it has fetched ahead."),
+    "all synchronised": (op.SyncCores(), "No core keeps what it has fetched ahead."),
     "looked up": (
-        Lookup(Region(0, 12, ())),
+        op.Lookup(Region(0, 12, ())),
         "What is sought was stored beside the code at translation, and no code is written.",
     ),
     "barrier": (
-        Barrier(),
+        op.Barrier(),
         "The barrier has waited for this core's stores and maintenance; memory holds the final value.",
     ),
-    "cleaned": (Clean(A), "The clean is under way until a barrier waits for it."),
-    "invalidated": (Invalidate(A), "The invalidation is under way until a barrier waits for it."),
+    "cleaned": (op.Clean(A), "The clean is under way until a barrier waits for it."),
+    "invalidated": (op.Invalidate(A), "The invalidation is under way until a barrier waits for it."),
 }
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_each_operation_has_its_own_reason(name: str) -> None:
     operation, reason = PLAIN[name]
-    freed = (Release("x"),) if isinstance(operation, Acquire) else ()
+    freed = (op.Release("x"),) if isinstance(operation, op.Acquire) else ()
     assert last(told(operation, *freed, spoil(A), mend(A)), 0).because == reason
 
 
 def test_a_synchronisation_does_not_speak_of_maintenance_under_way() -> None:
-    row = last(told(spoil(A), mend(A), Clean(A), Sync(), Barrier()), 0, 0, 0, 0)
+    row = last(told(spoil(A), mend(A), op.Clean(A), op.Sync(), op.Barrier()), 0, 0, 0, 0)
     assert row.because == "This core keeps nothing of what it has fetched ahead."
 
 
 def test_a_lock_that_is_given_back_may_be_taken_by_others() -> None:
-    row = last(told(Acquire("x"), Release("x"), spoil(A), mend(A)), 0, 0)
+    row = last(told(op.Acquire("x"), op.Release("x"), spoil(A), mend(A)), 0, 0)
     assert row.because == "It is not needed any longer; others may take it now."
 
 

@@ -28,22 +28,7 @@ from bench.scenarios import Scenario, scenario
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.search import search
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Do,
-    Flush,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Scope,
-    Store,
-    Sync,
-    SyncCores,
-)
+from strategies import operations as op
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Region, Unit, Write
 
@@ -102,46 +87,46 @@ class Plan:
     retranslate: str
 
 
-def operation(words: str, where: Where) -> Operation:
+def operation(words: str, where: Where) -> op.Operation:
     """The operation of that name on ``where``, or on one of its units."""
     verb, *rest = words.split()
     units = list(where)
     part = units[int(rest[0]) % len(units)] if rest and rest[0].isdigit() else where
-    scope = Scope.LOCAL if "local" in rest else Scope.BROADCAST
+    scope = op.Scope.LOCAL if "local" in rest else op.Scope.BROADCAST
     match verb:
         case "clean":
-            return Clean(part)
+            return op.Clean(part)
         case "invalidate":
-            return Invalidate(part, scope)
+            return op.Invalidate(part, scope)
         case "load" | "mend":
             assert isinstance(part, Unit)
-            return Load(part)
+            return op.Load(part)
         case "flush":
-            return Flush(where)
+            return op.Flush(where)
         case "lookup":
-            return Lookup(where) if isinstance(where, Region) else Sync()
+            return op.Lookup(where) if isinstance(where, Region) else op.Sync()
         case "acquire":
-            return Acquire(rest[0], shared="shared" in rest)
+            return op.Acquire(rest[0], shared="shared" in rest)
         case "release":
-            return Release(rest[0])
-    plain: dict[str, Operation] = {"barrier": Barrier(), "sync": Sync(), "sync-cores": SyncCores()}
+            return op.Release(rest[0])
+    plain: dict[str, op.Operation] = {"barrier": op.Barrier(), "sync": op.Sync(), "sync-cores": op.SyncCores()}
     return plain[verb]
 
 
 def hook(body: Body, asks: bool) -> Callable[[Strategy, Where], Any]:
     """A hook with these operations; one that asks is a generator, and ``mend`` stores what it found wrong."""
 
-    def answer(self: Strategy, where: Where) -> tuple[Operation, ...]:
+    def answer(self: Strategy, where: Where) -> tuple[op.Operation, ...]:
         return tuple(operation(words, where) for words in body)
 
-    def ask(self: Strategy, where: Where) -> Iterator[Operation]:
+    def ask(self: Strategy, where: Where) -> Iterator[op.Operation]:
         for words in body:
             result = yield operation(words, where)
             if words.startswith("mend"):
                 unit = list(where)[int(words.split()[1]) % len(list(where))]
                 if result != unit.final:
-                    yield Store(unit, unit.mask, unit.final)
-                    yield Clean(unit)
+                    yield op.Store(unit, unit.mask, unit.final)
+                    yield op.Clean(unit)
 
     return ask if asks else answer
 
@@ -156,20 +141,20 @@ def emit_hook(how: str) -> Callable[[Strategy, Write], Any]:
         return Strategy.emit(self, write.in_form(write.unit.shipped_form))
 
     def final(self: Strategy, write: Write) -> Any:
-        return (Store(write.unit, write.unit.mask, write.unit.final),)
+        return (op.Store(write.unit, write.unit.mask, write.unit.final),)
 
     def if_different(self: Strategy, write: Write) -> Any:
-        held = yield Load(write.unit)
+        held = yield op.Load(write.unit)
         if write.unit.in_scratch or held != write.unit.final:
             yield from Strategy.emit(self, write)
 
     def cleaned(self: Strategy, write: Write) -> Any:
         yield from Strategy.emit(self, write)
-        yield Clean(write.unit)
+        yield op.Clean(write.unit)
 
     def bytewise(self: Strategy, write: Write) -> Any:
         lanes = [0xFF << shift for shift in range(0, 8 * write.unit.size, 8)]
-        return tuple(Store(write.unit, lane, (write.value | write.temporary) & lane) for lane in lanes)
+        return tuple(op.Store(write.unit, lane, (write.value | write.temporary) & lane) for lane in lanes)
 
     hooks = {"shipped": shipped, "final": final, "if-different": if_different, "cleaned": cleaned, "bytewise": bytewise}
     return hooks.get(how, in_form)
@@ -180,9 +165,11 @@ def build(plan: Plan) -> Strategy:
     if plan.emit != "as emitted":
         members["emit"] = emit_hook(plan.emit)
     if plan.retranslate == "scratch":
-        members["retranslate"] = lambda self, region: tuple(Do("emit", write) for write in region.in_scratch().writes)
+        members["retranslate"] = lambda self, region: tuple(
+            op.Do("emit", write) for write in region.in_scratch().writes
+        )
     elif plan.retranslate == "lookup":
-        members["retranslate"] = lambda self, region: (Lookup(region),)
+        members["retranslate"] = lambda self, region: (op.Lookup(region),)
     made = type("Random", (Strategy,), members)()
     assert isinstance(made, Strategy)
     return made

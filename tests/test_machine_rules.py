@@ -23,22 +23,7 @@ from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.search.search import search
 from bench.translators.registry import load_translator
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Flush,
-    Hook,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Scope,
-    Store,
-    Sync,
-    SyncCores,
-)
+from strategies import operations as op
 from strategies.registry import find
 from strategies.strategy import Strategy
 from strategies.writes import Form, Region, Unit
@@ -59,23 +44,23 @@ WRONG = A.final - TARGET + QUARTER
 """The temporary value of ``A``, the unit that most tests are about."""
 
 
-def spoil(unit: Unit) -> Store:
+def spoil(unit: Unit) -> op.Store:
     """Store a wrong value."""
-    return Store(unit, MASK, WRONG)
+    return op.Store(unit, MASK, WRONG)
 
 
-def mend(unit: Unit) -> Store:
+def mend(unit: Unit) -> op.Store:
     """Store the final value."""
-    return Store(unit, MASK, unit.final)
+    return op.Store(unit, MASK, unit.final)
 
 
 class Told(Strategy):
     """Does the given operations in the place of a retranslation."""
 
-    def __init__(self, *operations: Operation) -> None:
+    def __init__(self, *operations: op.Operation) -> None:
         self._operations = operations
 
-    def retranslate(self, region: Region) -> Hook:
+    def retranslate(self, region: Region) -> op.Hook:
         return self._operations
 
 
@@ -137,7 +122,7 @@ def machine(
     return Machine(model, initial(model))
 
 
-def told(*operations: Operation, settings: tuple[str, ...] = (), **options: Any) -> Machine:
+def told(*operations: op.Operation, settings: tuple[str, ...] = (), **options: Any) -> Machine:
     """A machine whose T1 does ``operations`` in the place of its first retranslation."""
     return machine(Told(*operations), *settings, **options)
 
@@ -160,7 +145,7 @@ def test_a_store_takes_ownership_of_its_line_and_memory_does_not_see_it() -> Non
 
 
 def test_the_data_side_is_coherent_another_core_takes_the_line_over() -> None:
-    moved = told(spoil(A), Store(A, 0xFF, 1), name="migrate").steps().after(Kind.MOVE)
+    moved = told(spoil(A), op.Store(A, 0xFF, 1), name="migrate").steps().after(Kind.MOVE)
     after = moved.steps()
     assert (after.state.memory.owner, after.state.memory.data) == ((1,), (WRONG | 1,))
 
@@ -178,19 +163,19 @@ def test_where_stores_do_not_allocate_one_that_misses_goes_to_the_pou_alone() ->
 @pytest.mark.parametrize("loaded", [A, B])
 def test_a_load_allocates_the_line_also_that_of_a_neighbour(loaded: Unit) -> None:
     """``B`` is no state itself, but it lies in the line of ``A``."""
-    after = told(Load(loaded), spoil(A), settings=NO_ALLOCATE, layout="packed").steps(2)
+    after = told(op.Load(loaded), spoil(A), settings=NO_ALLOCATE, layout="packed").steps(2)
     assert (after.state.memory.owner, after.state.memory.memory) == ((0,), (A.final,))
 
 
 def test_a_load_elsewhere_does_not_allocate_the_line() -> None:
-    after = told(Load(B), spoil(A), settings=NO_ALLOCATE, layout="apart").steps(2)
+    after = told(op.Load(B), spoil(A), settings=NO_ALLOCATE, layout="apart").steps(2)
     assert (after.state.memory.owner, after.state.memory.memory) == ((-1,), (WRONG,))
 
 
 @pytest.mark.parametrize(("transfer", "memory"), [("cache", A.final), ("memory", WRONG)])
-@pytest.mark.parametrize("taking", [Load(A), Store(A, 0xFF, 1)])
+@pytest.mark.parametrize("taking", [op.Load(A), op.Store(A, 0xFF, 1)])
 def test_a_dirty_line_that_another_core_takes_reaches_memory_or_not(
-    transfer: str, memory: int, taking: Operation
+    transfer: str, memory: int, taking: op.Operation
 ) -> None:
     moved = told(spoil(A), taking, settings=(f"dirty_transfer={transfer}",), name="migrate").steps().after(Kind.MOVE)
     assert moved.state.memory.memory == (A.final,)
@@ -198,14 +183,14 @@ def test_a_dirty_line_that_another_core_takes_reaches_memory_or_not(
 
 
 def test_a_store_that_does_not_allocate_pushes_another_core_s_dirty_line_to_memory() -> None:
-    dirty = told(Load(A), spoil(A), Store(A, 0xFF, 1), settings=NO_ALLOCATE, name="migrate").steps(2)
+    dirty = told(op.Load(A), spoil(A), op.Store(A, 0xFF, 1), settings=NO_ALLOCATE, name="migrate").steps(2)
     after = dirty.after(Kind.MOVE).steps()
     assert (after.state.memory.owner, after.state.memory.memory) == ((-1,), (WRONG | 1,))
 
 
 def test_a_store_takes_the_line_from_the_other_cores_caches() -> None:
     """Both cores have loaded it; what T1 stores on core 1 leaves core 0 without it."""
-    loads = (Load(A), Load(A), spoil(A), Store(A, 0xFF, 1))
+    loads = (op.Load(A), op.Load(A), spoil(A), op.Store(A, 0xFF, 1))
     loaded = told(*loads, settings=NO_ALLOCATE, name="migrate").steps().after(Kind.MOVE).steps()
     stored = loaded.steps().after(Kind.WRITE_BACK).after(Kind.MOVE).steps()
     assert (stored.state.memory.owner, stored.state.memory.memory) == ((-1,), (WRONG | 1,))
@@ -221,7 +206,7 @@ def test_the_environment_may_write_back_and_drop_a_dirty_line() -> None:
 
 
 def test_a_clean_line_may_be_dropped_which_matters_where_stores_do_not_allocate() -> None:
-    loaded = told(Load(A), spoil(A), settings=NO_ALLOCATE).steps()
+    loaded = told(op.Load(A), spoil(A), settings=NO_ALLOCATE).steps()
     assert loaded.steps().state.memory.owner == (0,)
     assert loaded.after(Kind.WRITE_BACK).steps().state.memory.owner == (-1,)
 
@@ -250,7 +235,7 @@ def test_a_switch_or_a_move_waits_for_the_old_core_s_maintenance_and_stores(name
     stored = told(spoil(A), settings=("store_buffer=1",), name=name, cores=cores).steps()
     assert not stored.possible(kind)
     assert stored.after(Kind.DRAIN).possible(kind)
-    cleaning = told(spoil(A), Clean(A), name=name, cores=cores).steps(2)
+    cleaning = told(spoil(A), op.Clean(A), name=name, cores=cores).steps(2)
     assert not cleaning.possible(kind)
     assert cleaning.after(Kind.COMPLETE).possible(kind)
 
@@ -296,7 +281,7 @@ def test_a_fill_takes_whatever_the_whole_line_holds() -> None:
 RUNS = (Kind.AHEAD, Kind.AHEAD, Kind.AHEAD)
 
 
-def ahead(*operations: Operation, units: int = 3, **options: Any) -> Machine:
+def ahead(*operations: op.Operation, units: int = 3, **options: Any) -> Machine:
     """A host that fetches ahead, after it fetched the first ``units`` units of the block ahead."""
     every = (spoil(A), spoil(B), spoil(C))
     found = told(*operations, *every, settings=(*AHEAD, *options.pop("settings", ())), **options)
@@ -332,13 +317,13 @@ def test_what_is_in_the_queue_is_what_is_fetched_in_order() -> None:
 
 
 def test_neither_stores_nor_invalidations_empty_the_queue() -> None:
-    full = ahead(mend(A), Invalidate(A), Barrier(), settings=("snoop=all",))
+    full = ahead(mend(A), op.Invalidate(A), op.Barrier(), settings=("snoop=all",))
     after = full.steps(2).after(Kind.COMPLETE).steps()
     assert after.state.memory.ahead == full.state.memory.ahead
 
 
 def test_sync_empties_the_own_queue_and_sync_cores_all() -> None:
-    for operation, others in ((Sync(), 1), (SyncCores(), 0)):
+    for operation, others in ((op.Sync(), 1), (op.SyncCores(), 0)):
         full = ahead(operation, name="user").after(Kind.AHEAD, core=1).steps()
         assert full.state.memory.ahead[0] is None
         assert (full.state.memory.ahead[1] is not None) == bool(others)
@@ -377,7 +362,7 @@ def test_leaving_the_block_empties_the_queue() -> None:
 
 
 def test_maintenance_is_pending_until_a_barrier_of_the_same_core_waits_for_it() -> None:
-    cleaning = told(spoil(A), Clean(A), Barrier()).steps(2)
+    cleaning = told(spoil(A), op.Clean(A), op.Barrier()).steps(2)
     assert cleaning.state.memory.memory == (A.final,)
     assert cleaning.waits()
     completed = cleaning.after(Kind.COMPLETE)
@@ -387,17 +372,17 @@ def test_maintenance_is_pending_until_a_barrier_of_the_same_core_waits_for_it() 
 
 def test_a_clean_leaves_the_line_in_its_cache() -> None:
     """So that, where stores do not allocate, the next one hits."""
-    cleaned = told(Load(A), spoil(A), Clean(A), mend(A), settings=NO_ALLOCATE).steps(3).after(Kind.COMPLETE)
+    cleaned = told(op.Load(A), spoil(A), op.Clean(A), mend(A), settings=NO_ALLOCATE).steps(3).after(Kind.COMPLETE)
     assert (cleaned.state.memory.owner, cleaned.state.memory.memory) == ((-1,), (WRONG,))
     assert (cleaned.steps().state.memory.owner, cleaned.steps().state.memory.memory) == ((0,), (WRONG,))
 
 
 def test_without_a_barrier_nothing_waits_for_maintenance() -> None:
-    assert not told(spoil(A), Clean(A), mend(A)).steps(2).waits()
+    assert not told(spoil(A), op.Clean(A), mend(A)).steps(2).waits()
 
 
 def test_maintenance_may_complete_at_any_moment_and_in_any_order() -> None:
-    both = told(spoil(A), Clean(A), Invalidate(A), mend(A), Barrier()).steps(3)
+    both = told(spoil(A), op.Clean(A), op.Invalidate(A), mend(A), op.Barrier()).steps(3)
     orders = both.possible(Kind.COMPLETE)
     assert [step.event.detail for step in orders] == [0, 1]
     late = both.steps().after(Kind.COMPLETE, detail=0)
@@ -406,33 +391,33 @@ def test_maintenance_may_complete_at_any_moment_and_in_any_order() -> None:
 
 def test_another_core_s_barrier_does_not_wait() -> None:
     """T1's clean is pending; T2 runs, does the same, and passes its barrier when its own clean has completed."""
-    one = told(spoil(A), Clean(A), Barrier(), name="user-both").steps(2)
+    one = told(spoil(A), op.Clean(A), op.Barrier(), name="user-both").steps(2)
     two = one.steps(3, thread=1).after(Kind.COMPLETE, core=1).steps(1, thread=1)
     assert two.state.memory.pending == (one.state.memory.pending[0], frozenset())
     assert two.waits(thread=0)
 
 
 def test_a_broadcast_invalidation_completes_core_by_core() -> None:
-    filled = told(Invalidate(A), spoil(A), name="user").after(Kind.FILL, core=0).after(Kind.FILL, core=1).steps()
+    filled = told(op.Invalidate(A), spoil(A), name="user").after(Kind.FILL, core=0).after(Kind.FILL, core=1).steps()
     for target in (0, 1):
         state = filled.after(Kind.COMPLETE, detail=1 + target).state
         assert (state.memory.icache[target], state.memory.icache[1 - target]) == ((None,), ((A.final,),))
 
 
 def test_a_local_invalidation_touches_the_issuing_core_only() -> None:
-    start = told(Invalidate(A, Scope.LOCAL), Barrier(), spoil(A), name="user")
+    start = told(op.Invalidate(A, op.Scope.LOCAL), op.Barrier(), spoil(A), name="user")
     after = start.after(Kind.FILL, core=0).after(Kind.FILL, core=1).steps().after(Kind.COMPLETE).steps()
     assert after.state.memory.icache == ((None,), ((A.final,),))
 
 
 def test_maintenance_covers_the_whole_line_of_a_unit() -> None:
-    cleaned = told(spoil(A), spoil(B), Clean(B), layout="packed").steps(3).after(Kind.COMPLETE)
+    cleaned = told(spoil(A), spoil(B), op.Clean(B), layout="packed").steps(3).after(Kind.COMPLETE)
     assert cleaned.state.memory.memory == (WRONG, WRONG)
 
 
 def test_a_flush_is_what_the_host_does_for_it() -> None:
     """A Cortex-A9: clean, barrier, invalidate everywhere, barrier, synchronise."""
-    flush = Flush(Region(0, 12, block().block(0).writes))
+    flush = op.Flush(Region(0, 12, block().block(0).writes))
     start = told(spoil(A), flush, settings=AHEAD, name="user").after(Kind.AHEAD, core=0).after(Kind.FILL, core=1)
     cleaned = start.steps(2).after(Kind.COMPLETE).steps()
     assert cleaned.state.memory.memory == (WRONG,)
@@ -447,7 +432,7 @@ def test_a_flush_is_what_the_host_does_for_it() -> None:
 )
 def test_a_flush_has_the_steps_of_its_recipe(key: str, steps: int) -> None:
     value = {"clean": "false", "sync": "false", "invalidate": "none"}.get(key, "true")
-    flush = Flush(Region(0, 12, block().block(0).writes))
+    flush = op.Flush(Region(0, 12, block().block(0).writes))
     found = told(flush, spoil(A), settings=(f"flush.{key}={value}",))
     done = 0
     while found.state.memory.data == found.model.final:
@@ -458,7 +443,7 @@ def test_a_flush_has_the_steps_of_its_recipe(key: str, steps: int) -> None:
 
 
 def test_cores_left_out_of_a_flush_drop_their_instruction_cache_when_they_next_run_the_process() -> None:
-    flush = Flush(Region(0, 12, block().block(0).writes))
+    flush = op.Flush(Region(0, 12, block().block(0).writes))
     start = told(spoil(A), flush, settings=("deferred_to_move=true",), name="migrate").after(Kind.FILL, core=1)
     cleaned = start.steps(2).after(Kind.COMPLETE).steps()
     flushed = cleaned.steps().after(Kind.COMPLETE).steps(2)  # one completion: the other core is left out
@@ -488,10 +473,10 @@ def test_a_store_waits_for_room() -> None:
 class Counts(Strategy):
     """Twice stores what it has loaded, one higher."""
 
-    def retranslate(self, region: Region) -> Generator[Operation, int | None, None]:
+    def retranslate(self, region: Region) -> Generator[op.Operation, int | None, None]:
         for _ in range(2):
-            held = (yield Load(A)) or 0
-            yield Store(A, 0xFF, (held + 1) & 0xFF)
+            held = (yield op.Load(A)) or 0
+            yield op.Store(A, 0xFF, (held + 1) & 0xFF)
 
 
 def test_loads_of_its_core_see_the_store_buffer() -> None:
@@ -507,31 +492,37 @@ def test_a_store_snoops_when_it_drains() -> None:
 
 
 def test_a_clean_completes_only_after_older_stores_to_its_line() -> None:
-    cleaning = told(spoil(A), Clean(A), settings=BUFFER).steps(2)
+    cleaning = told(spoil(A), op.Clean(A), settings=BUFFER).steps(2)
     assert not cleaning.possible(Kind.COMPLETE)
     assert cleaning.after(Kind.DRAIN).after(Kind.COMPLETE).state.memory.memory == (WRONG,)
 
 
-@pytest.mark.parametrize("operations", [(Clean(A), spoil(A)), (spoil(B), Clean(A))])
+@pytest.mark.parametrize("operations", [(op.Clean(A), spoil(A)), (spoil(B), op.Clean(A))])
 def test_a_clean_does_not_wait_for_younger_stores_nor_for_those_to_other_lines(
-    operations: tuple[Operation, Operation],
+    operations: tuple[op.Operation, op.Operation],
 ) -> None:
     assert told(*operations, spoil(A), settings=BUFFER).steps(2).possible(Kind.COMPLETE)
 
 
 @pytest.mark.parametrize(
     ("operation", "waits"),
-    [(Barrier(), True), (Acquire("lock"), True), (Sync(), False), (SyncCores(), True), (Invalidate(A), False)],
+    [
+        (op.Barrier(), True),
+        (op.Acquire("lock"), True),
+        (op.Sync(), False),
+        (op.SyncCores(), True),
+        (op.Invalidate(A), False),
+    ],
 )
-def test_who_waits_until_the_store_buffer_is_empty(operation: Operation, waits: bool) -> None:
-    end = (Release("lock"),) if isinstance(operation, Acquire) else ()
+def test_who_waits_until_the_store_buffer_is_empty(operation: op.Operation, waits: bool) -> None:
+    end = (op.Release("lock"),) if isinstance(operation, op.Acquire) else ()
     stored = told(spoil(A), operation, *end, settings=BUFFER).steps()
     assert stored.waits() == waits
     assert not stored.after(Kind.DRAIN).waits()
 
 
 def test_giving_a_lock_back_waits_until_the_store_buffer_is_empty() -> None:
-    stored = told(Acquire("lock"), spoil(A), Release("lock"), settings=BUFFER).steps(2)
+    stored = told(op.Acquire("lock"), spoil(A), op.Release("lock"), settings=BUFFER).steps(2)
     assert stored.waits()
     assert stored.after(Kind.DRAIN).steps().state.locks == ((-1, 0),)
 
@@ -546,7 +537,7 @@ def test_on_hosts_that_check_the_pipeline_a_fetch_waits_for_the_own_buffered_sto
 
 @pytest.mark.parametrize(("shared", "waits"), [(False, True), (True, False)])
 def test_a_lock_is_taken_alone_or_shared_with_sharers(shared: bool, waits: bool) -> None:
-    lock = Acquire("lock", shared), Release("lock")
+    lock = op.Acquire("lock", shared), op.Release("lock")
     held = told(*lock, name="user-both").steps().steps(1, thread=1)
     assert held.waits(thread=1) == waits
     assert not held.steps().waits(thread=1)
@@ -587,7 +578,7 @@ def test_a_unit_that_crosses_a_line_is_fetched_from_both() -> None:
 
 
 def test_an_execution_that_meets_no_live_unit_is_one_step() -> None:
-    running = machine(Told(Lookup(Region(0, 12, ()))), start="cold").steps()
+    running = machine(Told(op.Lookup(Region(0, 12, ()))), start="cold").steps()
     assert running.steps().steps().state == running.steps(2).state
     assert not running.possible(Kind.FILL)
 
@@ -633,7 +624,7 @@ def test_the_buffer_is_not_discarded_while_somebody_executes_or_retranslates_in_
 
 
 def test_a_lasting_value_is_one_that_is_there_when_nobody_rewrites_and_no_store_is_buffered() -> None:
-    stored = told(spoil(A), Lookup(Region(0, 12, ())), settings=BUFFER).steps()
+    stored = told(spoil(A), op.Lookup(Region(0, 12, ())), settings=BUFFER).steps()
     drained = stored.after(Kind.DRAIN)
     assert not lasting(drained.model, drained.state)  # T1 has still to look something up
     assert lasting(drained.model, drained.steps().state)
@@ -643,18 +634,18 @@ def test_a_lasting_value_is_one_that_is_there_when_nobody_rewrites_and_no_store_
 class Crossed(Told):
     """Runs the block with two locks held, taken in the other order than its retranslation takes them."""
 
-    def enter(self, region: Region) -> Hook:
-        return (Acquire("b"), Acquire("a"))
+    def enter(self, region: Region) -> op.Hook:
+        return (op.Acquire("b"), op.Acquire("a"))
 
-    def leave(self, region: Region) -> Hook:
-        return (Release("a"), Release("b"))
+    def leave(self, region: Region) -> op.Hook:
+        return (op.Release("a"), op.Release("b"))
 
 
 def test_a_deadlock_one_step_nearer_than_a_wrong_fetch_is_the_counterexample() -> None:
     """The wrong fetch comes first in the order of runs, since a step of the environment is early in its run."""
-    locks = Acquire("a"), Acquire("b"), Release("a"), Release("b")
-    near = machine(Crossed(spoil(A), Lookup(Region(0, 12, ())), *locks), name="user").model
-    far = machine(Crossed(spoil(A), *(Lookup(Region(0, 12, ())),) * 2, *locks), name="user").model
+    locks = op.Acquire("a"), op.Acquire("b"), op.Release("a"), op.Release("b")
+    near = machine(Crossed(spoil(A), op.Lookup(Region(0, 12, ())), *locks), name="user").model
+    far = machine(Crossed(spoil(A), *(op.Lookup(Region(0, 12, ())),) * 2, *locks), name="user").model
     found = [search(model, Question(), max_states=10_000) for model in (near, far)]
     assert [(outcome.failure, outcome.depth) for outcome in found] == [("deadlock", 4), ("wrong fetch", 5)]
 

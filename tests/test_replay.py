@@ -34,29 +34,8 @@ from bench.traces.store import default_trace
 from bench.traces.successor import Words
 from bench.traces.trace import Blocks, Mode, Retranslations, Trace
 from bench.translators.registry import load_translator
-from strategies import (
-    Acquire,
-    Barrier,
-    Block,
-    Buffer,
-    Clean,
-    Do,
-    Flush,
-    Hook,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Region,
-    Release,
-    Scope,
-    Store,
-    Strategy,
-    StrategyError,
-    Sync,
-    SyncCores,
-    Write,
-)
+from strategies import Block, Buffer, Region, Strategy, StrategyError, Write
+from strategies import operations as op
 from strategies.registry import find, shipped
 
 COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code")
@@ -425,14 +404,14 @@ def test_flushes_of_the_code_buffer_are_said_to_be_the_traces() -> None:
 class OwnMaintenance(Strategy):
     """What FlushOnRetranslation does on a Cortex-A9, spelt out."""
 
-    def publish(self, region: Region) -> Hook:
+    def publish(self, region: Region) -> op.Hook:
         return (
             *super().publish(region),
-            Clean(region),
-            Barrier(),
-            Invalidate(region, Scope.BROADCAST),
-            Barrier(),
-            Sync(),
+            op.Clean(region),
+            op.Barrier(),
+            op.Invalidate(region, op.Scope.BROADCAST),
+            op.Barrier(),
+            op.Sync(),
         )
 
 
@@ -458,16 +437,16 @@ def test_a_strategy_from_a_file_is_priced_by_what_it_does(tmp_path: Path) -> Non
 
 def test_a_barrier_by_itself_is_priced_by_itself() -> None:
     class Fenced(Strategy):
-        def publish(self, region: Region) -> Hook:
-            return (Barrier(), Sync())
+        def publish(self, region: Region) -> op.Hook:
+            return (op.Barrier(), op.Sync())
 
     assert triple(one(Fenced()).flush) == about(2 * 16, 2 * 50, 2 * 200)
 
 
 def test_what_differs_from_the_first_translation_of_the_base_class_is_counted() -> None:
     class NeverFlushes(Strategy):
-        def translate(self, region: Region) -> Hook:
-            return tuple(Do("emit", write) for write in region.writes)
+        def translate(self, region: Region) -> op.Hook:
+            return tuple(op.Do("emit", write) for write in region.writes)
 
     trace = trace_of([0, 1, 0, 1], [], born=[0, 1])
     found = one(NeverFlushes(), trace)
@@ -479,8 +458,8 @@ def test_what_differs_from_the_first_translation_of_the_base_class_is_counted() 
 
 def test_what_is_done_around_every_execution_is_paid_every_time() -> None:
     class FlushesOnEntry(Strategy):
-        def enter(self, region: Region) -> Hook:
-            return (Flush(region),)
+        def enter(self, region: Region) -> op.Hook:
+            return (op.Flush(region),)
 
     found = one(FlushesOnEntry())
     assert found.lines_cleaned == 2 * (4 + 2)
@@ -490,17 +469,17 @@ def test_what_is_done_around_every_execution_is_paid_every_time() -> None:
 
 def test_a_lock_that_executions_hold_exclusively_is_said_to_be_priced_too_low() -> None:
     class Serial(Strategy):
-        def enter(self, region: Region) -> Hook:
-            return (Acquire("all"),)
+        def enter(self, region: Region) -> op.Hook:
+            return (op.Acquire("all"),)
 
-        def leave(self, region: Region) -> Hook:
-            return (Release("all"),)
+        def leave(self, region: Region) -> op.Hook:
+            return (op.Release("all"),)
 
-        def begin(self, region: Region) -> Hook:
-            return (Acquire("all", shared=True),)
+        def begin(self, region: Region) -> op.Hook:
+            return (op.Acquire("all", shared=True),)
 
-        def publish(self, region: Region) -> Hook:
-            return (Release("all"), SyncCores())
+        def publish(self, region: Region) -> op.Hook:
+            return (op.Release("all"), op.SyncCores())
 
     found = one(Serial())
     assert any("exclusively" in note for note in found.notes)
@@ -512,9 +491,9 @@ def test_a_hook_that_reads_back_gets_what_the_data_side_holds() -> None:
     seen: list[int] = []
 
     class Looks(Strategy):
-        def emit(self, write: Write) -> Generator[Operation, int | None, None]:
-            yield Store(write.unit, 0xFF, 0x5A)
-            seen.append((yield Load(write.unit)) or 0)
+        def emit(self, write: Write) -> Generator[op.Operation, int | None, None]:
+            yield op.Store(write.unit, 0xFF, 0x5A)
+            seen.append((yield op.Load(write.unit)) or 0)
 
     one(Looks())
     assert seen and all(value & 0xFF == 0x5A for value in seen)
@@ -522,8 +501,8 @@ def test_a_hook_that_reads_back_gets_what_the_data_side_holds() -> None:
 
 def test_looking_up_and_storing_pays_for_both() -> None:
     class Both(Strategy):
-        def retranslate(self, region: Region) -> Hook:
-            return (Lookup(region), *super().retranslate(region))
+        def retranslate(self, region: Region) -> op.Hook:
+            return (op.Lookup(region), *super().retranslate(region))
 
     found = one(Both())
     assert found.lookup.nominal > 0
@@ -531,28 +510,28 @@ def test_looking_up_and_storing_pays_for_both() -> None:
 
 
 class _Held(Strategy):
-    def begin(self, region: Region) -> Hook:
-        return (Acquire("mine"),)
+    def begin(self, region: Region) -> op.Hook:
+        return (op.Acquire("mine"),)
 
 
 class _Twice(_Held):
-    def publish(self, region: Region) -> Hook:
-        return (Acquire("mine"), Release("mine"))
+    def publish(self, region: Region) -> op.Hook:
+        return (op.Acquire("mine"), op.Release("mine"))
 
 
 class _NotHeld(Strategy):
-    def publish(self, region: Region) -> Hook:
-        return (Release("mine"),)
+    def publish(self, region: Region) -> op.Hook:
+        return (op.Release("mine"),)
 
 
 class _Round(Strategy):
-    def publish(self, region: Region) -> Hook:
-        return (Do("publish", region),)
+    def publish(self, region: Region) -> op.Hook:
+        return (op.Do("publish", region),)
 
 
 class _WalksUnits(Strategy):
-    def flush_buffer(self, buffer: Buffer) -> Hook:
-        return tuple(Clean(unit) for unit in buffer)
+    def flush_buffer(self, buffer: Buffer) -> op.Hook:
+        return tuple(op.Clean(unit) for unit in buffer)
 
 
 class _Owes(Strategy):
@@ -586,8 +565,8 @@ def test_a_strategy_that_cannot_be_priced_is_refused_with_its_place(strategy: St
 
 def test_regions_of_a_buffer_can_be_flushed_one_by_one() -> None:
     class RegionByRegion(Strategy):
-        def flush_buffer(self, buffer: Buffer) -> Hook:
-            return tuple(Flush(region) for region in buffer.regions)
+        def flush_buffer(self, buffer: Buffer) -> op.Hook:
+            return tuple(op.Flush(region) for region in buffer.regions)
 
     trace = trace_of([0, 1, 2], [], sizes=(128, 64, 64), epoch=[0, 0, 1], flushes=[2])
     found = one(RegionByRegion(), trace)
@@ -621,8 +600,8 @@ def test_every_parameter_is_described_with_value_unit_range_tag_and_source() -> 
 def test_a_translation_is_asked_again_of_whoever_changes_what_it_runs() -> None:
     class Slow(Strategy):
         @staticmethod
-        def _add_patch(write: Write) -> Generator[Operation, int | None, None]:
-            yield Barrier()
+        def _add_patch(write: Write) -> Generator[op.Operation, int | None, None]:
+            yield op.Barrier()
             yield from Strategy._add_patch(write)
 
     trace = trace_of([0, 1, 0, 1], [], born=[0, 1])

@@ -20,20 +20,8 @@ from bench.search.question import Question
 from bench.search.search import search
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
+from strategies import operations as op
 from strategies import registry
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Hook,
-    Invalidate,
-    Load,
-    Operation,
-    Release,
-    Scope,
-    Sync,
-    SyncCores,
-)
 from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
 from strategies.retranslation.global_lock import GlobalLock
 from strategies.retranslation.stop_the_world import StopTheWorld
@@ -296,51 +284,65 @@ def test_a_flush_that_reaches_only_the_issuing_core_fails_in_migrate() -> None:
 class InvalidateOnly(Strategy):
     """Invalidate without clean."""
 
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Invalidate(region), Barrier(), Sync())
+    def publish(self, region: Region) -> op.Hook:
+        return (*super().publish(region), op.Invalidate(region), op.Barrier(), op.Sync())
 
 
 class CleanOnly(Strategy):
     """Clean without invalidate."""
 
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Clean(region), Barrier(), Sync())
+    def publish(self, region: Region) -> op.Hook:
+        return (*super().publish(region), op.Clean(region), op.Barrier(), op.Sync())
 
 
 class InvalidateFirst(Strategy):
     """Invalidate before clean."""
 
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Invalidate(region), Barrier(), Clean(region), Barrier(), Sync())
+    def publish(self, region: Region) -> op.Hook:
+        return (
+            *super().publish(region),
+            op.Invalidate(region),
+            op.Barrier(),
+            op.Clean(region),
+            op.Barrier(),
+            op.Sync(),
+        )
 
 
 class Unordered(Strategy):
     """No barrier between clean and invalidate."""
 
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Clean(region), Invalidate(region), Barrier(), Sync())
+    def publish(self, region: Region) -> op.Hook:
+        return (*super().publish(region), op.Clean(region), op.Invalidate(region), op.Barrier(), op.Sync())
 
 
 class NoSync(Strategy):
     """What was fetched ahead stays."""
 
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Clean(region), Barrier(), Invalidate(region), Barrier())
+    def publish(self, region: Region) -> op.Hook:
+        return (*super().publish(region), op.Clean(region), op.Barrier(), op.Invalidate(region), op.Barrier())
 
 
 class OwnCore(Strategy):
     """Invalidate on the own core only."""
 
-    def publish(self, region: Region) -> Hook:
-        own = Invalidate(region, Scope.LOCAL)
-        return (*super().publish(region), Clean(region), Barrier(), own, Barrier(), Sync())
+    def publish(self, region: Region) -> op.Hook:
+        own = op.Invalidate(region, op.Scope.LOCAL)
+        return (*super().publish(region), op.Clean(region), op.Barrier(), own, op.Barrier(), op.Sync())
 
 
 class Complete(Strategy):
     """All of it, in order."""
 
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Clean(region), Barrier(), Invalidate(region), Barrier(), Sync())
+    def publish(self, region: Region) -> op.Hook:
+        return (
+            *super().publish(region),
+            op.Clean(region),
+            op.Barrier(),
+            op.Invalidate(region),
+            op.Barrier(),
+            op.Sync(),
+        )
 
 
 @pytest.mark.parametrize(
@@ -396,8 +398,8 @@ def test_a_flush_can_itself_be_the_leak(
 class StopOnly(StopTheWorld):
     """Stop the world, and let it go on without synchronising it."""
 
-    def publish(self, region: Region) -> Hook:
-        return tuple(each for each in super().publish(region) if each != SyncCores())
+    def publish(self, region: Region) -> op.Hook:
+        return tuple(each for each in super().publish(region) if each != op.SyncCores())
 
 
 class StopOnlyFlush(StopOnly, FlushOnRetranslation):
@@ -481,31 +483,31 @@ def test_a_backend_that_stores_and_does_not_add_leaves_nothing_wrong() -> None:
 class CrossedLocks(Strategy):
     """Executions take A before B, retranslations B before A."""
 
-    def enter(self, region: Region) -> Hook:
-        return (Acquire("A"), Acquire("B"), *super().enter(region))
+    def enter(self, region: Region) -> op.Hook:
+        return (op.Acquire("A"), op.Acquire("B"), *super().enter(region))
 
-    def leave(self, region: Region) -> Hook:
-        return (*super().leave(region), Release("B"), Release("A"))
+    def leave(self, region: Region) -> op.Hook:
+        return (*super().leave(region), op.Release("B"), op.Release("A"))
 
-    def begin(self, region: Region) -> Hook:
-        return (Acquire("B"), Acquire("A"), *super().begin(region))
+    def begin(self, region: Region) -> op.Hook:
+        return (op.Acquire("B"), op.Acquire("A"), *super().begin(region))
 
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Release("A"), Release("B"))
+    def publish(self, region: Region) -> op.Hook:
+        return (*super().publish(region), op.Release("A"), op.Release("B"))
 
 
 class OrderByValue(Strategy):
     """Two locks, in an order that depends on what the branch holds."""
 
-    def begin(self, region: Region) -> Generator[Operation, int | None, None]:
+    def begin(self, region: Region) -> Generator[op.Operation, int | None, None]:
         branch = next(write.unit for write in region.writes if write.temporary or not write.complete)
-        first, second = ("A", "B") if (yield Load(branch)) == branch.final else ("B", "A")
-        yield Acquire(first)
-        yield Acquire(second)
+        first, second = ("A", "B") if (yield op.Load(branch)) == branch.final else ("B", "A")
+        yield op.Acquire(first)
+        yield op.Acquire(second)
         yield from super().begin(region)
 
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Release("A"), Release("B"))
+    def publish(self, region: Region) -> op.Hook:
+        return (*super().publish(region), op.Release("A"), op.Release("B"))
 
 
 @pytest.mark.parametrize(("strategy", "name"), [(CrossedLocks(), "user"), (OrderByValue(), "user-both")])
