@@ -60,14 +60,8 @@ def draw_translator(rng: random.Random) -> Tiny:
     paths: tuple[Way, ...] = (("miss", everything), ("hit", skipping), ("fault", everything[:stop]))
     if rng.random() < 0.3:
         paths = paths[1:]
-    return Tiny(
-        rng.choice(("little", "big")),
-        size,
-        branches,
-        rng.choice((size, size, max(stop, size - 1))),
-        paths,
-        rng.choice((Form.SKIP_BYTES, Form.READ_BACK)),
-    )
+    order, rewritten = rng.choice(("little", "big")), rng.choice((size, size, max(stop, size - 1)))
+    return Tiny(order, size, branches, rewritten, paths, rng.choice((Form.SKIP_BYTES, Form.READ_BACK)))
 
 
 # --- random strategies ---
@@ -101,15 +95,12 @@ def operation(words: str, where: Where) -> op.Operation:
         case "load" | "mend":
             assert isinstance(part, Unit)
             return op.Load(part)
-        case "flush":
-            return op.Flush(where)
-        case "lookup":
-            return op.Lookup(where) if isinstance(where, Region) else op.Sync()
         case "acquire":
             return op.Acquire(rest[0], shared="shared" in rest)
         case "release":
             return op.Release(rest[0])
     plain: dict[str, op.Operation] = {"barrier": op.Barrier(), "sync": op.Sync(), "sync-cores": op.SyncCores()}
+    plain |= {"flush": op.Flush(where), "lookup": op.Lookup(where) if isinstance(where, Region) else op.Sync()}
     return plain[verb]
 
 
@@ -176,28 +167,11 @@ def build(plan: Plan) -> Strategy:
 
 
 LOOSE = (
-    "clean",
-    "invalidate",
-    "invalidate local",
-    "barrier",
-    "sync",
-    "sync-cores",
-    "flush",
-    "lookup",
-    "clean 0",
-    "clean 1",
-    "invalidate 0",
-    "invalidate 1 local",
-    "load 0",
-    "load 1",
-    "mend 0",
-    "mend 1",
-    "mend 2",
-)
+    "clean; invalidate; invalidate local; barrier; sync; sync-cores; flush; lookup; clean 0; clean 1; invalidate 0; "
+    "invalidate 1 local; load 0; load 1; mend 0; mend 1; mend 2"
+).split("; ")
 PUBLISHED: tuple[Body, ...] = (
-    (),
-    (),
-    (),
+    *((), (), ()),
     ("flush",),
     ("clean", "barrier", "invalidate", "barrier", "sync"),
     ("clean", "barrier", "invalidate local", "barrier", "sync"),
@@ -219,10 +193,7 @@ def draw_strategy(rng: random.Random, flushes: int) -> Plan:
     outside, inside = rng.choice(
         (
             *((none, none),) * 5,
-            (["a"], none),
-            (["a"], ["a shared"]),
-            (["a"], ["a shared"]),
-            (["a"], ["a"]),
+            *((["a"], none), (["a"], ["a shared"]), (["a"], ["a shared"]), (["a"], ["a"])),
             (["a", "b"], ["b", "a"]),
             (["b", "a shared"], ["a", "b"]),
         )
@@ -264,8 +235,7 @@ def draw_settings(rng: random.Random) -> tuple[str, ...]:
         "checks_pipeline": checks,
         "switch_cleans_all": rng.random() < 0.25,
         "store_buffer": rng.choice((0, 0, 0, 1, 2)),
-        "icache.line": rng.choice((8, 16, 16)),
-        "dcache.line": rng.choice((8, 16, 16)),
+        **{f"{cache}.line": rng.choice((8, 16, 16)) for cache in ("icache", "dcache")},
         "write": rng.choice(("back",) * 5 + ("through",)),
         "write_allocate": rng.random() < 0.65,
         "flush.clean": rng.random() < 0.6,
@@ -297,15 +267,8 @@ class Case:
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments that the compiler and the reference share."""
-        return {
-            "strategy": build(self.plan),
-            "translator": self.translator,
-            "host": load_host("cortex-a9", self.settings),
-            "scenario": self.scenario,
-            "layout": self.layout,
-            "offset": self.offset,
-            "start_at_fault": self.start_at_fault,
-        }
+        same = {name: getattr(self, name) for name in ("translator", "scenario", "layout", "offset", "start_at_fault")}
+        return {"strategy": build(self.plan), "host": load_host("cortex-a9", self.settings), **same}
 
     @property
     def features(self) -> set[str]:
@@ -333,16 +296,9 @@ def draw_case(rng: random.Random) -> Case:
     )
     assert cast is not None
     layout: LayoutName = rng.choice(("apart", "packed"))
-    return Case(
-        draw_strategy(rng, flushes),
-        draw_translator(rng),
-        draw_settings(rng),
-        cast,
-        hazard,
-        layout,
-        rng.choice((0, 4, 8, 12, 2, 6)) if layout == "packed" else 0,
-        rng.random() < 0.4,
-    )
+    plan, translator, settings = draw_strategy(rng, flushes), draw_translator(rng), draw_settings(rng)
+    offset = rng.choice((0, 4, 8, 12, 2, 6)) if layout == "packed" else 0
+    return Case(plan, translator, settings, cast, hazard, layout, offset, rng.random() < 0.4)
 
 
 def check(case: Case, arguments: dict[str, Any]) -> Outcome:
