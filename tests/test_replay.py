@@ -508,14 +508,10 @@ def test_a_parameter_out_of_range_is_refused() -> None:
     for vcpus in (0, -1, 2000):
         with pytest.raises(InputError, match="vcpus"):
             Parameters(vcpus=vcpus)
-    for name, text in (
-        ("contended_share", "1.01"),
-        ("translator_code_lines", "1.5"),
-        ("seed", "-1"),
-        ("lookup", "1e13"),
-    ):
+    for setting in ("contended_share=1.01", "translator_code_lines=1.5", "seed=-1", "lookup=1e13"):
+        name, _, text = setting.partition("=")
         with pytest.raises(InputError, match=rf"`parameter` {name}: '{text}'; expected an? (number|integer), 0 \.\. "):
-            Parameters().varied([f"{name}={text}"])
+            Parameters().varied([setting])
     assert Parameters().varied(["contended_share=1"]).contended_share.high == 1
 
 
@@ -589,17 +585,13 @@ def test_events_of_one_moment_are_the_fault_then_old_translations_then_the_tb_fl
         if kind in (EventKind.TRANSLATE, EventKind.CLEAN, EventKind.INVALIDATE)
     ]
     assert set(events.position) == {1}
-    assert maintained == [
-        (EventKind.TRANSLATE, 0, 1),
-        (EventKind.TRANSLATE, 0, 1),
-        (EventKind.CLEAN, 192, 2),
-        (EventKind.INVALIDATE, 192, 2),
-        (EventKind.CLEAN, 0, 8),
-        (EventKind.INVALIDATE, 0, 8),
-        (EventKind.TRANSLATE, 0, 1),
-        (EventKind.CLEAN, 0, 3),
-        (EventKind.INVALIDATE, 0, 3),
-    ]
+    translated = (EventKind.TRANSLATE, 0, 1)
+
+    def flushed(address: int, lines: int) -> list[tuple[EventKind, int, int]]:
+        return [(kind, address, lines) for kind in (EventKind.CLEAN, EventKind.INVALIDATE)]
+
+    old, everything, new = flushed(192, 2), flushed(0, 8), flushed(0, 3)
+    assert maintained == [translated, translated, *old, *everything, translated, *new]
     stores = events.address[events.kind == EventKind.STORE]
     assert stores[0] // 32 * 32 == 128  # the fault's TB is rewritten first
 

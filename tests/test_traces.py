@@ -421,17 +421,17 @@ def test_making_a_shipped_trace_needs_its_recording_and_the_disassembly(shared_t
 PARAMETERS = ModelParameters(
     executions=6 * WINDOW,
     tbs=30_000,
-    tb_bytes=Quantiles(min=75, median=256, p90=864, max=24_688),
+    flushes=1,
+    working_set=6000,
+    faulting_tbs=150,
     fast_share=0.75,
     bytes_per_instruction=70,
     bytes_per_access=140,
-    working_set=6000,
-    faults_per_million=200,
-    faulting_tbs=150,
     concentration=0.3,
+    faults_per_million=200,
+    tb_bytes=Quantiles(min=75, median=256, p90=864, max=24_688),
     rewritten_bytes=Quantiles(min=80, median=164, p90=536, max=4405),
     reexecution_tbs=Quantiles(min=190, median=3000, p90=40_000, max=500_000),
-    flushes=1,
 )
 
 
