@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import hypothesis
+import jsonschema
 import pytest
 
 from bench.commands.application import main
@@ -17,41 +22,17 @@ from bench.traces.store import load_trace, save_trace
 hypothesis.settings.register_profile("staleline", deadline=None)  # no test asserts a time, not that of compiling either
 hypothesis.settings.load_profile("staleline")
 
-EXPECTED = Path(__file__).parent / "expected"
+ROOT = Path(__file__).resolve().parents[1]
+EXPECTED = ROOT / "tests" / "expected"
+SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "staleline.schema.json").read_text(encoding="utf-8"))
 
 SLOW = {
-    "test_architecture",
-    "test_autopsy",
-    "test_cli",
-    "test_cli_bad_input",
-    "test_compare",
-    "test_explore",
-    "test_golden_check",
-    "test_kernels",
-    "test_layouts",
-    "test_litmus",
-    "test_machine_reference",
-    "test_matrix",
-    "test_minimality",
-    "test_package",
-    "test_page",
-    "test_partial",
-    "test_protocols",
-    "test_python",
-    "test_qemu_log",
-    "test_readme",
-    "test_replay",
-    "test_replay_kernel",
-    "test_risk_along",
-    "test_risk_chain",
-    "test_risk_given",
-    "test_risk_sample",
-    "test_schedule",
-    "test_suite",
-    "test_thread",
-    "test_traces",
-    "test_units",
-    "test_verdicts",
+    f"test_{name}"
+    for name in (
+        "architecture autopsy cli cli_bad_input compare explore golden_check kernels layouts litmus machine_reference "
+        "matrix minimality package page partial protocols python qemu_log readme replay replay_kernel risk_chain "
+        "risk_given risk_recorded risk_simulation schedule suite thread traces units verdicts"
+    ).split()
 }
 """The files whose tests have the marker ``slow``: they search, replay, start processes or compile for long."""
 
@@ -69,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of the collected facts and recordings, beside the repository."""
-    folder = Path(__file__).resolve().parents[2] / "shared"
+    folder = ROOT.parent / "shared"
     if not folder.is_dir():
         pytest.skip("../shared is absent: the facts and recordings to compare with are not here")
     return folder
@@ -135,21 +116,51 @@ class Ran:
 
     status: int | str | None
     out: str
-    err: str
+    err: str = ""
+
+    @property
+    def document(self) -> Any:
+        """The JSON document that was printed."""
+        return json.loads(self.out)
+
+    @property
+    def valid(self) -> Any:
+        """The same, held against the published schema."""
+        jsonschema.validate(self.document, SCHEMA)
+        return self.document
+
+    def is_refused(self, *words: str) -> None:
+        """Status 2 and one line on standard error, with all ``words`` in it, or the test fails."""
+        assert (self.status, self.out) == (2, "")
+        assert self.err.startswith("staleline: ")
+        assert self.err.endswith("\n")
+        assert len(self.err.splitlines()) == 1
+        for word in words:
+            assert word in self.err
+
+
+def program(*arguments: str, script: str = "", environment: dict[str, str] | None = None, **options: Any) -> Ran:
+    """The command (or a script, with these arguments) in a process of its own."""
+    ended = subprocess.run(
+        [sys.executable, *(["-c", script] if script else ["-m", "bench"]), *arguments],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "check": False, **options},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})},
+    )
+    return Ran(ended.returncode, ended.stdout or "", ended.stderr)
 
 
 class Staleline(Protocol):
-    """The command line, in this process."""
+    """The command line, in this process: a line of words parted by spaces, and more arguments as they are."""
 
-    def __call__(self, *arguments: str) -> Ran: ...
+    def __call__(self, line: str, *arguments: str) -> Ran: ...
 
 
 @pytest.fixture
 def staleline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Staleline:
     """Runs the command with the given arguments."""
 
-    def run(*arguments: str) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["staleline", *arguments])
+    def run(line: str, *arguments: str) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["staleline", *shlex.split(line), *arguments])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
@@ -163,14 +174,7 @@ def staleline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def tiny_trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A modelled execution of 20,000 short TBs with 40 retranslations, quick to replay."""
     path = tmp_path_factory.mktemp("traces") / "tiny.trace"
-    changes = {
-        "executions": "20000",
-        "tbs": "600",
-        "tb_bytes": "64,200,600,1200",
-        "rewritten_bytes": "16,100,300,600",
-        "faults_per_million": "2000",
-        "faulting_tbs": "20",
-        "flushes": "1",
-    }
+    shape = {"tbs": "600", "tb_bytes": "64,200,600,1200", "rewritten_bytes": "16,100,300,600"}
+    changes = {"executions": "20000", **shape, "faults_per_million": "2000", "faulting_tbs": "20", "flushes": "1"}
     save_trace(model_trace(varied(measured(load_trace("linux-boot")), changes), seed=1), path)
     return path

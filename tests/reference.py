@@ -27,22 +27,7 @@ from typing import Any, Literal, NamedTuple
 from bench.hosts.profile import Host
 from bench.scenarios import Role, Scenario
 from bench.translators.translator import Translator
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Do,
-    Flush,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Scope,
-    Store,
-    Sync,
-    SyncCores,
-)
+from strategies import operations as op
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
 
@@ -212,10 +197,10 @@ class Reference:
                         continue
                     _, operation = asked
                     results: set[int | None] = {None}
-                    if isinstance(operation, Load):
+                    if isinstance(operation, op.Load):
                         unit = operation.unit
                         results = {unit.final} if unit.in_scratch else set(values[unit.tb, unit.offset])
-                    elif isinstance(operation, Store) and not operation.unit.in_scratch:
+                    elif isinstance(operation, op.Store) and not operation.unit.in_scratch:
                         held = values[operation.unit.tb, operation.unit.offset]
                         held |= {old & ~operation.mask | operation.value & operation.mask for old in held}
                     histories += [(*history, result) for result in results]
@@ -269,12 +254,12 @@ class Reference:
         code = self.codes[hook[2]]
         return code.retranslated if hook[1] == "retranslate" else code.whole
 
-    def _operations(self, hook: str, argument: Any) -> Generator[tuple[Any, Operation], int | None, None]:
+    def _operations(self, hook: str, argument: Any) -> Generator[tuple[Any, op.Operation], int | None, None]:
         """The operations of a hook, those of inner hooks in their places, each with the row that it belongs to."""
         answer = getattr(self.strategy, hook)(argument)
         if isinstance(answer, tuple):
             for operation in answer:
-                if isinstance(operation, Do):
+                if isinstance(operation, op.Do):
                     yield from self._operations(operation.hook, operation.argument)
                 else:
                     yield _row(hook, argument), operation
@@ -286,13 +271,13 @@ class Reference:
             except StopIteration:
                 return
             result = None
-            if isinstance(operation, Do):
+            if isinstance(operation, op.Do):
                 yield from self._operations(operation.hook, operation.argument)
             else:
                 result = yield _row(hook, argument), operation
 
     @functools.cache  # noqa: B019 (one instance per case)
-    def _ask(self, hook: Activity, history: tuple[int | None, ...]) -> tuple[Any, Operation] | None:
+    def _ask(self, hook: Activity, history: tuple[int | None, ...]) -> tuple[Any, op.Operation] | None:
         """The next operation and its row, after ``history``; None at the end."""
         operations = self._operations(hook[1], self._argument(hook))
         try:
@@ -303,12 +288,12 @@ class Reference:
             return None
         return asked
 
-    def _is_quiet(self, operation: Operation) -> bool:
+    def _is_quiet(self, operation: op.Operation) -> bool:
         """A store of a unit that no store can change, or of scratch memory, or a load that no live line notices."""
-        if not isinstance(operation, Store | Load):
+        if not isinstance(operation, op.Store | op.Load):
             return False
         unit = operation.unit
-        if isinstance(operation, Load):
+        if isinstance(operation, op.Load):
             return not {address // self.host.dcache.line for address in self._addresses(unit)} & self.live_dlines
         return unit.in_scratch or (unit.tb, unit.offset) not in self.live
 
@@ -323,16 +308,16 @@ class Reference:
         row, operation = asked
         if not self._is_quiet(operation):
             return self._lower(operation), (None,)
-        group: list[Store | Load] = []
+        group: list[op.Store | op.Load] = []
         results: list[int | None] = []
         while asked is not None:
             other, operation = asked
             if self._is_quiet(operation):
-                assert isinstance(operation, Store | Load)
+                assert isinstance(operation, op.Store | op.Load)
                 if other != row:
                     break
                 group.append(operation)
-                results.append(operation.unit.final if isinstance(operation, Load) else None)
+                results.append(operation.unit.final if isinstance(operation, op.Load) else None)
             elif self._lower(operation):
                 break
             else:
@@ -352,30 +337,30 @@ class Reference:
                 last = None
         return last is not None and last == row
 
-    def _lower(self, operation: Operation) -> tuple[Action, ...]:
+    def _lower(self, operation: op.Operation) -> tuple[Action, ...]:
         """What the host does for an operation that is not quiet, step by step."""
         match operation:
-            case Store():
+            case op.Store():
                 return tuple(Action("store", stored) for stored in self._stored_by_line(operation) if stored.bytes)
-            case Load(unit):
+            case op.Load(unit):
                 return (Action("load", unit),)
-            case Clean(where):
+            case op.Clean(where):
                 return self._cleans(where)
-            case Invalidate(where, scope):
+            case op.Invalidate(where, scope):
                 return self._invalidates(where, scope, deferred=False)
-            case Flush(where):
+            case op.Flush(where):
                 return self._flush(where)
-            case Acquire(name, shared):
+            case op.Acquire(name, shared):
                 return (Action("acquire", (name, shared)),)
-            case Release(name):
+            case op.Release(name):
                 return (Action("release", name),)
-            case Barrier():
+            case op.Barrier():
                 return (Action("barrier"),)
-            case Sync():
+            case op.Sync():
                 return (Action("sync"),)
-            case SyncCores():
+            case op.SyncCores():
                 return (Action("sync cores"),)
-            case Lookup():
+            case op.Lookup():
                 return (Action("lookup"),)
         raise AssertionError(operation)
 
@@ -383,7 +368,7 @@ class Reference:
         lines = sorted({address // self.host.dcache.line for address in self._addresses(where)} & set(self.dbytes))
         return tuple(Action("clean", line, int(line in self.live_dlines)) for line in lines)
 
-    def _invalidates(self, where: Unit | Region | Buffer, scope: Scope, *, deferred: bool) -> tuple[Action, ...]:
+    def _invalidates(self, where: Unit | Region | Buffer, scope: op.Scope, *, deferred: bool) -> tuple[Action, ...]:
         lines = sorted({address // self.host.icache.line for address in self._addresses(where)} & set(self.ibytes))
         return tuple(Action("invalidate", ((line,), scope, deferred), int(line in self.live_ilines)) for line in lines)
 
@@ -395,7 +380,7 @@ class Reference:
             actions += self._cleans(where)
         actions.append(Action("barrier"))
         if recipe.invalidate != "none":
-            scope = Scope.LOCAL if recipe.invalidate == "local" else Scope.BROADCAST
+            scope = op.Scope.LOCAL if recipe.invalidate == "local" else op.Scope.BROADCAST
             if recipe.whole_icache:
                 actions.append(Action("invalidate", (tuple(sorted(self.ibytes)), scope, recipe.deferred_to_move)))
             else:
@@ -407,7 +392,7 @@ class Reference:
             actions.append(Action("sync cores"))
         return tuple(actions)
 
-    def _stored(self, store: Store, addresses: list[int]) -> Stored:
+    def _stored(self, store: op.Store, addresses: list[int]) -> Stored:
         """What ``store`` does to those bytes of its unit that lie at ``addresses``."""
         unit = store.unit
         masks, values = self._bytes(unit, store.mask), self._bytes(unit, store.value & store.mask)
@@ -420,7 +405,7 @@ class Reference:
         ilines = {address // self.host.icache.line for address in addresses} & set(self.ibytes)
         return Stored(tuple(written), tuple(sorted(dlines)), tuple(sorted(ilines)))
 
-    def _stored_by_line(self, store: Store) -> list[Stored]:
+    def _stored_by_line(self, store: op.Store) -> list[Stored]:
         """A unit that crosses a line is stored line by line."""
         shortest = min(self.host.dcache.line, self.host.icache.line)
         parts = itertools.groupby(self._addresses(store.unit), lambda address: address // shortest)
@@ -582,12 +567,12 @@ class Reference:
                 return self._issue(world, core, stored)
             case Action("quiet", operations):
                 for operation in operations:
-                    if isinstance(operation, Load):
+                    if isinstance(operation, op.Load):
                         self._load(world, core, operation.unit)
                 parts = [
                     self._stored(operation, self._addresses(operation.unit))
                     for operation in operations
-                    if isinstance(operation, Store) and not operation.unit.in_scratch
+                    if isinstance(operation, op.Store) and not operation.unit.in_scratch
                 ]
                 joined = Stored(
                     tuple(itertools.chain.from_iterable(part.bytes for part in parts)),
@@ -601,7 +586,7 @@ class Reference:
                 _pend(world, core, ("clean", line, waits))
             case Action("invalidate", (lines, scope, deferred)):
                 for other in self.cores:
-                    if other == core or scope is Scope.BROADCAST:
+                    if other == core or scope is op.Scope.BROADCAST:
                         if other != core and deferred and ("on", other) not in world:
                             world["behind", other] = True
                         else:

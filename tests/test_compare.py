@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -31,29 +32,29 @@ from strategies import registry
 @pytest.fixture(scope="module")
 def trace() -> Trace:
     """A short modelled workload with many retranslations."""
-    changes = {
-        "executions": "20000",
-        "tbs": "300",
-        "working_set": "200",
-        "faulting_tbs": "20",
-        "flushes": "1",
-        "faults_per_million": "5000",
-        "reexecution_tbs": "2,20,100,1000",
-    }
+    changes = {"executions": "20000", "tbs": "300", "working_set": "200", "faulting_tbs": "20", "flushes": "1"}
+    changes |= {"faults_per_million": "5000", "reexecution_tbs": "2,20,100,1000"}
     return model_trace(varied(measured(default_trace()), changes), seed=1)
 
 
-def compared(trace: Trace, host: str, translator: str, names: tuple[str, ...] = ()) -> Comparison:
-    """All strategies, or some, in all scenarios."""
+def compared(
+    trace: Trace,
+    *names: str,
+    translator: str = "arm",
+    scenarios: Sequence[str] = scenario_names(),
+    parameters: Parameters = Parameters(),  # noqa: B008 (frozen)
+    **options: int,
+) -> Comparison:
+    """All strategies, or some, on the default host."""
     found = [registry.find(name) for name in names or registry.names()]
-    options = Options(retranslations=1)
-    return compare(trace, load_host(host), load_translator(translator), found, scenario_names(), options, Parameters())
+    host, asked = load_host("cortex-a9"), Options(**options)
+    return compare(trace, host, load_translator(translator), found, scenarios, asked, parameters)
 
 
 @pytest.fixture(scope="module")
 def cortex_a9(trace: Trace) -> Comparison:
     """The default host."""
-    return compared(trace, "cortex-a9", "arm")
+    return compared(trace, retranslations=1)
 
 
 def test_right_strategies_stand_above_wrong_ones_and_in_the_order_of_their_cost(cortex_a9: Comparison) -> None:
@@ -63,13 +64,8 @@ def test_right_strategies_stand_above_wrong_ones_and_in_the_order_of_their_cost(
     assert [row.rank > 0 for row in rows] == right
     costs = [row.cost.overhead.nominal for row in rows if row.right]
     assert costs == sorted(costs)
-    assert {row.strategy for row in rows if row.right} == {
-        "idempotent",
-        "idempotent-read-back",
-        "scratch-buffer",
-        "side-table",
-        "stop-the-world-flush",
-    }
+    expected = "idempotent idempotent-read-back scratch-buffer side-table stop-the-world-flush"
+    assert sorted(row.strategy for row in rows if row.right) == expected.split()
 
 
 def test_equal_ranks_overlap_and_a_new_rank_does_not(cortex_a9: Comparison) -> None:
@@ -94,19 +90,14 @@ def test_a_cheap_wrong_strategy_is_never_ranked(cortex_a9: Comparison) -> None:
 
 
 def test_a_search_that_was_cut_short_is_not_right(trace: Trace) -> None:
-    options = Options(max_states=50)
-    found = [registry.find("stop-the-world-flush")]
-    host, translator = load_host("cortex-a9"), load_translator("arm")
-    (row,) = compare(trace, host, translator, found, ["system"], options, Parameters()).rows
+    (row,) = compared(trace, "stop-the-world-flush", scenarios=["system"], max_states=50).rows
     assert row.checks[0].verdict == "bounded"
     assert not row.right
     assert not row.wrong
 
 
 def test_what_was_not_checked_is_not_said(trace: Trace) -> None:
-    found = [registry.find("unfixed"), registry.find("idempotent")]
-    host, translator = load_host("cortex-a9"), load_translator("arm")
-    text = CompareReport([compare(trace, host, translator, found, ["user"], Options(), Parameters())]).text("simple")
+    text = CompareReport([compared(trace, "unfixed", "idempotent", scenarios=["user"])]).text("simple")
     assert "idempotent holds in user." in text
     assert "unfixed fails." in text
     assert "one thread" not in text
@@ -115,9 +106,9 @@ def test_what_was_not_checked_is_not_said(trace: Trace) -> None:
 
 def test_strategies_that_do_the_same_with_a_translator_are_one_row(trace: Trace) -> None:
     names = ("unfixed", "idempotent", "side-table")
-    rows = compared(trace, "cortex-a9", "arm@2011", names).rows
+    rows = compared(trace, *names, translator="arm@2011", retranslations=1).rows
     assert {(row.strategy, row.same) for row in rows} == {("unfixed", ("idempotent",)), ("side-table", ())}
-    assert all(not row.same for row in compared(trace, "cortex-a9", "arm@2010", names).rows)
+    assert all(not row.same for row in compared(trace, *names, retranslations=1).rows)
 
 
 def test_the_lasting_hazard_is_cured_by_the_global_lock(cortex_a9: Comparison) -> None:
@@ -136,12 +127,10 @@ def test_the_table_marks_wrong_ones_and_says_what_it_shows(cortex_a9: Comparison
 
 
 def test_stopping_others_is_free_only_where_there_are_none(trace: Trace) -> None:
-    found = [registry.find("stop-the-world")]
-    host, translator = load_host("cortex-a9"), load_translator("arm")
     stops = []
     for vcpus in (1, 2, 4):
-        comparison = compare(trace, host, translator, found, ["system"], Options(), Parameters(vcpus=vcpus))
-        stops.append(comparison.rows[0].cost.stop.nominal)
+        found = compared(trace, "stop-the-world", scenarios=["system"], parameters=Parameters(vcpus=vcpus))
+        stops.append(found.rows[0].cost.stop.nominal)
     assert stops[0] == 0
     assert 0 < stops[1] < stops[2]
 
@@ -178,27 +167,25 @@ def test_memory_has_a_unit() -> None:
 def test_a_comparison_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
     pytest.importorskip("vl_convert", reason="vl-convert-python is not installed (pip install 'staleline[plot]')")
     file = tmp_path / f"plot.{suffix}"
-    words = ["compare", str(tiny_trace), "--host", "cortex-a9,arm926", "--strategy", "unfixed,idempotent,side-table"]
-    ran = staleline(*words, "--scenario", "system", "--plot", str(file))
+    line = f"compare {tiny_trace} --host cortex-a9,arm926 --strategy unfixed,idempotent,side-table"
+    ran = staleline(f"{line} --scenario system --plot", str(file))
     assert (ran.status, ran.err) == (0, "")
     assert file.read_bytes().startswith({"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
     if suffix == "svg":
         texts = [one.text for one in ElementTree.parse(file).iterfind(".//{*}text")]
         assert {"side-table", "unfixed", "cells where it is right", "line flush"} <= {*texts}
         assert "var(" not in file.read_text("utf-8")
-    bad = staleline(*words, "--plot", str(tmp_path / "plot.gif"))
-    assert (bad.status, bad.out) == (2, "")
+    staleline(f"{line} --plot", str(tmp_path / "plot.gif")).is_refused()
 
 
 def test_where_charts_cannot_be_drawn_the_extra_is_named(
     tiny_trace: Path, tmp_path: Path, staleline: Staleline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.report.charts.installed", lambda: False)
-    words = ["compare", str(tiny_trace), "--host", "arm926", "--strategy", "unfixed", "--scenario", "system"]
-    ran = staleline(*words, "--plot", str(tmp_path / "plot.svg"))
-    assert (ran.status, ran.out) == (2, "")
-    assert "vl-convert-python is not installed; expected pip install 'staleline[plot]'" in ran.err
-    page = staleline(*words, "--format", "html")
+    line = f"compare {tiny_trace} --host arm926 --strategy unfixed --scenario system"
+    missing = "vl-convert-python is not installed; expected pip install 'staleline[plot]'"
+    staleline(f"{line} --plot", str(tmp_path / "plot.svg")).is_refused(missing)
+    page = staleline(f"{line} --format html")
     assert page.status == 0
     assert "<svg" not in page.out
     assert page.out.count("Not drawn: needs pip install 'staleline[plot]'.") >= 2

@@ -4,49 +4,38 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from test_machine_rules import AHEAD, BUFFER, NO_ALLOCATE, WRONG, A, B, C, Machine, Told, machine, mend, spoil, told
+from cells import cell
+from test_machine_rules import (
+    AHEAD,
+    BUFFER,
+    NO_ALLOCATE,
+    NOWHERE,
+    WRONG,
+    A,
+    B,
+    C,
+    Machine,
+    Told,
+    machine,
+    mend,
+    spoil,
+    told,
+)
+from test_verdicts import CrossedLocks
 
-from bench.check.cell import Checked, Options, check
+from bench.check.cell import Checked
 from bench.explain.counterexample import explain
 from bench.explain.explanation import Explanation, RunRow
 from bench.explain.follow import load_events
-from bench.hosts import load_host, load_target
 from bench.machine import Kind, Transition
 from bench.report.checks import CheckReport
-from bench.translators.registry import load_translator
+from strategies import operations as op
 from strategies import registry
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Hook,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Sync,
-    SyncCores,
-)
 from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
 from strategies.strategy import Strategy
 from strategies.writes import Region
-
-
-def cell(
-    strategy: str | Strategy,
-    name: str,
-    host: str = "cortex-a9",
-    translator: str = "arm",
-    settings: tuple[str, ...] = (),
-    **options: Any,
-) -> Checked:
-    """One cell."""
-    found = registry.find(strategy) if isinstance(strategy, str) else strategy
-    return check(found, load_translator(translator), load_host(host, settings), name, Options(**options))
 
 
 def explanation(found: Checked) -> Explanation:
@@ -81,34 +70,27 @@ def last(start: Machine, *choices: Choice) -> RunRow:
 # --- several live units ---
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def on_z10() -> Explanation:
     """The thread's sequence where a block has two branches."""
     return explanation(cell("unfixed", "user", "z10", "s390x", follow=load_events("thread"), follow_source="thread"))
 
 
-def test_a_row_names_the_branch_that_it_writes_where_a_block_has_two(on_z10: Explanation) -> None:
+def test_a_row_names_the_branch_that_it_writes_and_is_explained_by_it_where_a_block_has_two(
+    on_z10: Explanation,
+) -> None:
     assert on_z10.watched is not None
     assert on_z10.watched.name == "TB+36"
-    written = [row.operation for row in on_z10.rows if "branch" in row.operation]
-    assert written == [
-        "branch at TB+36 is written with a temporary target",
-        "branch at TB+54 is written with a temporary target",
-        "target of the branch at TB+36 is updated",
-    ]
-
-
-def test_the_store_of_another_branch_is_explained_by_that_branch(on_z10: Explanation) -> None:
-    (row,) = (row for row in on_z10.rows if "TB+54" in row.operation)
-    assert row.because.startswith("Another branch, at TB+54, is stored: the data cache writes through, so that memory")
-    assert "a7f4" in row.because, "BRC 15, the jump over the fast path"
-    assert "a784" not in row.because, "BRC 8, the watched one"
-    assert row.because.endswith("; the watched one is as before.")
-
-
-def test_a_store_that_drops_the_line_from_instruction_caches_says_so(on_z10: Explanation) -> None:
-    (row,) = (row for row in on_z10.rows if "TB+36 is written" in row.operation)
-    assert row.because.endswith("the store drops the line from the instruction cache of cores 0 and 1.")
+    rows = {row.operation: row.because for row in on_z10.rows if "branch" in row.operation}
+    begun = "branch at TB+{} is written with a temporary target"
+    assert [*rows] == [begun.format(36), begun.format(54), "target of the branch at TB+36 is updated"]
+    other = rows[begun.format(54)]
+    assert other.startswith("Another branch, at TB+54, is stored: the data cache writes through, so that memory")
+    assert "a7f4" in other, "BRC 15, the jump over the fast path"
+    assert "a784" not in other, "BRC 8, the watched one"
+    assert other.endswith("; the watched one is as before.")
+    dropped = "the store drops the line from the instruction cache of cores 0 and 1."
+    assert rows[begun.format(36)].endswith(dropped)
 
 
 def test_with_one_live_branch_no_place_is_named() -> None:
@@ -184,62 +166,43 @@ def test_a_row_that_only_loads_does_not_say_that_it_updates() -> None:
     assert found[-1].because.startswith("However, it has its final value already when it is loaded, changed and stored")
 
 
-def test_a_hook_that_loads_does_not_store() -> None:
-    row = last(told(spoil(A), Load(A), mend(A)), 0, (Kind.WRITE_BACK, {}), 0)
+def test_a_hook_that_loads_says_no_more_than_that() -> None:
+    row = last(told(spoil(A), op.Load(A), mend(A)), 0, (Kind.WRITE_BACK, {}), 0)
     assert row.operation == "retranslate loads"
-
-
-def test_a_load_that_allocates_says_so() -> None:
-    row = last(told(spoil(A), Load(A), mend(A), settings=NO_ALLOCATE), 0, (Kind.FILL, {"core": 0}), 0)
+    row = last(told(spoil(A), op.Load(A), mend(A), settings=NO_ALLOCATE), 0, (Kind.FILL, {"core": 0}), 0)
     assert row.dcache == "wrong"
     assert row.because.endswith(", and brings its line into the data cache.")
-
-
-def test_a_load_reads_the_stores_that_its_core_has_buffered() -> None:
-    start = told(spoil(A), Load(A), mend(A), settings=BUFFER)
+    start = told(spoil(A), op.Load(A), mend(A), settings=BUFFER)
     row = last(start, 0, (Kind.FILL, {"core": 0}), 0)
-    assert start.after(Kind.PROGRAM, thread=0).state.memory.data == start.state.memory.data, "it has not drained"
+    assert start.after(Kind.PROGRAM, thread=0).memory.data == start.memory.data, "it has not drained"
     assert row.because == f"The load reads {WRONG:08x} (word {WRONG:x})."
 
 
 # --- deadlock ---
 
 
-class CrossedLocks(Strategy):
-    """Executions take A before B, retranslations B before A."""
-
-    def enter(self, region: Region) -> Hook:
-        return (Acquire("A"), Acquire("B"), *super().enter(region))
-
-    def leave(self, region: Region) -> Hook:
-        return (*super().leave(region), Release("B"), Release("A"))
-
-    def begin(self, region: Region) -> Hook:
-        return (Acquire("B"), Acquire("A"), *super().begin(region))
-
-    def publish(self, region: Region) -> Hook:
-        return (*super().publish(region), Release("A"), Release("B"))
-
-
 class Upgrade(Strategy):
     """Executions share a lock; retranslations share one too, and want the first alone."""
 
-    def enter(self, region: Region) -> Hook:
-        return (Acquire("world", shared=True), Acquire("world 2"))
+    def enter(self, region: Region) -> op.Hook:
+        return (op.Acquire("world", shared=True), op.Acquire("world 2"))
 
-    def leave(self, region: Region) -> Hook:
-        return (Release("world 2"), Release("world"))
+    def leave(self, region: Region) -> op.Hook:
+        return (op.Release("world 2"), op.Release("world"))
 
-    def begin(self, region: Region) -> Hook:
-        return (Acquire("world 2"), Acquire("world"))
+    def begin(self, region: Region) -> op.Hook:
+        return (op.Acquire("world 2"), op.Acquire("world"))
 
-    def publish(self, region: Region) -> Hook:
-        return (Release("world"), Release("world 2"))
+    def publish(self, region: Region) -> op.Hook:
+        return (op.Release("world"), op.Release("world 2"))
+
+
+CROSSED = CrossedLocks()
 
 
 @pytest.mark.parametrize("host", ["cortex-a9", "arm926"])
 def test_a_deadlock_says_who_waits_for_what(host: str) -> None:
-    found = explanation(cell(CrossedLocks(), "user", host, hazard="lasting"))
+    found = explanation(cell(CROSSED, "user", host, hazard="lasting"))
     assert found.closing == (
         "Nothing can go on, and no step of the environment helps: T1 waits for the lock 'A', which T2 holds; "
         "T2 waits for the lock 'B', which T1 holds."
@@ -258,13 +221,13 @@ def test_a_deadlock_names_those_who_share_a_lock() -> None:
 @pytest.mark.parametrize(
     ("operations", "settings", "reason"),
     [
-        ((spoil(A), mend(A), Clean(A), Barrier()), (), "its maintenance to complete, at a barrier"),
-        ((spoil(A), mend(A), Barrier()), BUFFER, "its store buffer to be empty"),
+        ((spoil(A), mend(A), op.Clean(A), op.Barrier()), (), "its maintenance to complete, at a barrier"),
+        ((spoil(A), mend(A), op.Barrier()), BUFFER, "its store buffer to be empty"),
     ],
     ids=["maintenance", "stores"],
 )
 def test_a_thread_may_wait_for_its_own_core(
-    operations: tuple[Operation, ...], settings: tuple[str, ...], reason: str
+    operations: tuple[op.Operation, ...], settings: tuple[str, ...], reason: str
 ) -> None:
     start = told(*operations, settings=settings)
     found = rows(start, *[0] * (len(operations) - 1), failure="deadlock")
@@ -302,37 +265,29 @@ def test_locks_say_who_else_holds_them() -> None:
     ]
 
 
-PLAIN: dict[str, tuple[Operation, str]] = {
-    "taken": (Acquire("x"), "Nobody else holds it."),
-    "synchronised": (Sync(), "This core keeps nothing of what it has fetched ahead."),
-    "all synchronised": (SyncCores(), "No core keeps what it has fetched ahead."),
-    "looked up": (
-        Lookup(Region(0, 12, ())),
-        "What is sought was stored beside the code at translation, and no code is written.",
-    ),
-    "barrier": (
-        Barrier(),
-        "The barrier has waited for this core's stores and maintenance; memory holds the final value.",
-    ),
-    "cleaned": (Clean(A), "The clean is under way until a barrier waits for it."),
-    "invalidated": (Invalidate(A), "The invalidation is under way until a barrier waits for it."),
+WAITED = "The barrier has waited for this core's stores and maintenance"
+PLAIN: dict[str, tuple[op.Operation, str]] = {
+    "taken": (op.Acquire("x"), "Nobody else holds it."),
+    "synchronised": (op.Sync(), "This core keeps nothing of what it has fetched ahead."),
+    "all synchronised": (op.SyncCores(), "No core keeps what it has fetched ahead."),
+    "looked up": (NOWHERE, "What is sought was stored beside the code at translation, and no code is written."),
+    "barrier": (op.Barrier(), f"{WAITED}; memory holds the final value."),
+    "cleaned": (op.Clean(A), "The clean is under way until a barrier waits for it."),
+    "invalidated": (op.Invalidate(A), "The invalidation is under way until a barrier waits for it."),
 }
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_each_operation_has_its_own_reason(name: str) -> None:
     operation, reason = PLAIN[name]
-    freed = (Release("x"),) if isinstance(operation, Acquire) else ()
+    freed = (op.Release("x"),) if isinstance(operation, op.Acquire) else ()
     assert last(told(operation, *freed, spoil(A), mend(A)), 0).because == reason
 
 
-def test_a_synchronisation_does_not_speak_of_maintenance_under_way() -> None:
-    row = last(told(spoil(A), mend(A), Clean(A), Sync(), Barrier()), 0, 0, 0, 0)
+def test_a_synchronisation_does_not_speak_of_maintenance_and_a_lock_given_back_may_be_taken() -> None:
+    row = last(told(spoil(A), mend(A), op.Clean(A), op.Sync(), op.Barrier()), 0, 0, 0, 0)
     assert row.because == "This core keeps nothing of what it has fetched ahead."
-
-
-def test_a_lock_that_is_given_back_may_be_taken_by_others() -> None:
-    row = last(told(Acquire("x"), Release("x"), spoil(A), mend(A)), 0, 0)
+    row = last(told(op.Acquire("x"), op.Release("x"), spoil(A), mend(A)), 0, 0)
     assert row.because == "It is not needed any longer; others may take it now."
 
 
@@ -380,7 +335,7 @@ def test_a_switch_of_address_space_cleans_where_the_host_does() -> None:
 
 
 def test_no_row_gives_a_reason_that_is_none() -> None:
-    for strategy in (CrossedLocks(), registry.find("stop-the-world"), FlushOnRetranslation()):
+    for strategy in (CROSSED, registry.find("stop-the-world"), FlushOnRetranslation()):
         for name in ("system", "user", "user-both"):
             found = cell(strategy, name, hazard="transient")
             for row in found.explanation.rows if found.explanation is not None else ():
@@ -391,9 +346,7 @@ def test_no_row_gives_a_reason_that_is_none() -> None:
 
 
 def test_adjacent_steps_with_one_label_are_one_row_on_an_architecture_too() -> None:
-    found = explanation(
-        check(registry.find("unfixed"), load_translator("arm"), load_target("armv8"), "system", Options())
-    )
+    found = explanation(cell("unfixed", "system", "armv8"))
     operations = [row.operation for row in found.rows]
     assert operations[-3:] == ["slow path code is written", "branch target is updated", "TB is re-executed"]
     assert all(one != other for one, other in itertools.pairwise(operations))

@@ -7,23 +7,20 @@ the bug happens, and Alexander Graf's sequence of two threads.
 from __future__ import annotations
 
 import re
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Pinned
+from cells import cell
+from conftest import Pinned, Ran, Staleline
 
-from bench.check.cell import Checked, Options, check
+from bench.check.cell import Checked
 from bench.check.command import command
-from bench.commands.application import main
 from bench.explain.follow import load_events
-from bench.hosts import load_host
 from bench.report.checks import CheckReport
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
-from strategies import registry
 
 Table = list[tuple[str, str, str, str]]
 
@@ -39,44 +36,21 @@ THREAD: Table = [
 """Operation, icache, dcache, mem/L2."""
 
 READ_ALLOCATE: Table = [
-    ("tlb access code is written", "absent", "absent", "ok"),
-    ("conditional fast path code is written", "absent", "absent", "ok"),
+    *THREAD[:2],
     ("branch is written with a temporary target", "absent", "absent", "wrong"),
-    ("slow path code is written", "absent", "absent", "wrong"),
-    ("branch target is updated", "absent", "ok", "wrong"),
-    ("TB is re-executed", "wrong", "ok", "wrong"),
+    *THREAD[4:],
 ]
 """The same where stores do not allocate."""
 
-SEQUENCE = [
-    "T1 faults",
-    "T2 runs ok",
-    "T1 writes branch is written",
-    "T2 runs wrong",
-    "T1 writes branch target",
-    "T2 holds wrong",
-]
+SEQUENCE = ["T1 faults", "T2 runs ok", "T1 writes branch is written", "T2 runs wrong", "T1 writes branch target"]
+SEQUENCE += ["T2 holds wrong"]
 
 
 @cache
-def case(
-    name: str,
-    host: str = "cortex-a9",
-    *,
-    translator: str = "arm",
-    strategy: str = "unfixed",
-    follow: str = "",
-    **options: Any,
-) -> Checked:
+def case(name: str, host: str = "cortex-a9", strategy: str = "unfixed", follow: str = "", **options: Any) -> Checked:
     """One cell."""
     events = load_events(follow) if follow else ()
-    return check(
-        registry.find(strategy),
-        load_translator(translator),
-        load_host(host),
-        name,
-        Options(follow=events, follow_source=follow, **options),
-    )
+    return cell(strategy, name, host, options.pop("translator", "arm"), follow=events, follow_source=follow, **options)
 
 
 def answer(found: Checked) -> dict[str, Any]:
@@ -105,14 +79,9 @@ def test_the_thread_s_table_row_for_row(shared: Path) -> None:
 def test_cortex_a9_seven_rows() -> None:
     found = answer(case("system", start="fault"))
     assert table(found["counterexample"]) == THREAD
-    assert {key: found[key] for key in ("verdict", "reason", "witness", "hazard", "what_if", "translator")} == {
-        "verdict": "fails",
-        "reason": "wrong fetch",
-        "witness": True,
-        "hazard": "transient",
-        "what_if": False,
-        "translator": "arm@2010",
-    }
+    expected = {"verdict": "fails", "reason": "wrong fetch", "witness": True, "hazard": "transient", "what_if": False}
+    assert expected.items() <= found.items()
+    assert found["translator"] == "arm@2010"
     assert found["depth"] == sum(row["steps"] for row in found["counterexample"])
     actors = [row["actor"] for row in found["counterexample"]]
     assert actors == ["T1", "T1", "T1", "environment", "T1", "T1", "T1"]
@@ -120,13 +89,8 @@ def test_cortex_a9_seven_rows() -> None:
 
 def test_the_watched_unit_is_the_branch() -> None:
     watched = answer(case("system", start="fault"))["watched"]
-    assert watched == {
-        "tb": 0,
-        "offset": 32,
-        "final": "0xa000003",
-        "instruction": "beq #0x1000034",
-        "fetched": "0xa000000",
-    }
+    fetched = {"final": "0xa000003", "instruction": "beq #0x1000034", "fetched": "0xa000000"}
+    assert watched == {"tb": 0, "offset": 32, **fetched}
     branch = [write for write in load_translator("arm").block(0).writes if write.unit.offset == watched["offset"]]
     assert len(branch) == 2, "written, then updated"
 
@@ -183,14 +147,11 @@ def test_on_z10_the_last_event_cannot_happen_and_the_text_says_so() -> None:
     assert "Event 6 of 6 (T2 holds wrong) cannot happen after the events before it" in text
 
 
-def test_a_search_for_events_that_is_cut_short_does_not_say_cannot() -> None:
+def test_a_search_that_is_cut_short_does_not_say_cannot_and_a_right_strategy_has_no_such_sequence() -> None:
     found = case("user", "z10", translator="s390x", follow="thread", max_states=200)
     assert found.followed is not None
     assert not found.followed.complete
     assert "was not found before the limit" in CheckReport([found]).text("simple")
-
-
-def test_a_right_strategy_has_no_such_sequence() -> None:
     found = case("user", follow="thread", strategy="idempotent")
     assert found.verdict == "holds"
     assert found.followed is not None
@@ -241,22 +202,11 @@ def test_several_cells_are_pinned(pinned: Pinned) -> None:
     pinned.compare("several.txt", CheckReport(some).text("simple") + "\n")
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int | str | None:
-    """The exit status of the command."""
-    monkeypatch.setattr(sys, "argv", ["staleline", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code
-
-
-def test_the_command_under_a_failing_verdict_shows_it_again(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_under_a_failing_verdict_shows_it_again(staleline: Staleline) -> None:
     found = case("user", follow="thread")
-    program, *words = command(found).split()
+    program, _, line = command(found).partition(" ")
     assert program == "staleline"
-    assert run(monkeypatch, *words) == 1
-    assert capsys.readouterr().out == CheckReport([found]).text("simple") + "\n"
+    assert staleline(line) == Ran(1, CheckReport([found]).text("simple") + "\n")
 
 
 # --- files of events ---
@@ -271,17 +221,11 @@ BAD_EVENTS = {
 }
 
 
-@pytest.mark.parametrize("line", BAD_EVENTS)
-def test_a_bad_event_is_refused_with_file_and_line(
-    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_event_is_refused_with_file_and_line(tmp_path: Path, staleline: Staleline) -> None:
     path = tmp_path / "my.events"
-    path.write_text(f"T1 faults  # a comment\n{line}\n")
-    assert run(monkeypatch, "explain", "unfixed", "--scenario", "user", "--follow", str(path)) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith(f"staleline: {path}: {BAD_EVENTS[line]}")
-    assert err.count("\n") == 1
+    for line, message in BAD_EVENTS.items():
+        path.write_text(f"T1 faults  # a comment\n{line}\n")
+        staleline("explain unfixed --scenario user --follow", str(path)).is_refused(f"staleline: {path}: {message}")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
+from cells import cell
 
-from bench.check.cell import Checked, Options, check
+from bench.check.cell import Checked
 from bench.hosts import load_host
 from bench.program.compiler import Compiler
 from bench.program.layout import Layout, LayoutName
@@ -24,13 +25,8 @@ HOSTS = {"cortex-a9": ("arm", 4), "arm926": ("arm", 4), "neoverse-v1": ("arm", 4
 @cache
 def answer(strategy: str, host: str, name: str, layout: LayoutName = "apart", offset: int = 0) -> Checked:
     """One cell."""
-    return check(
-        registry.find(strategy),
-        load_translator(HOSTS[host][0]),
-        load_host(host),
-        name,
-        Options(layout=layout, offset=offset, what_if=host == "neoverse-v1"),
-    )
+    what_if = host == "neoverse-v1"
+    return cell(strategy, name, host, HOSTS[host][0], layout=layout, offset=offset, what_if=what_if)
 
 
 def code(host: str) -> Code:
@@ -55,22 +51,15 @@ def telling(host: str) -> list[int]:
     return sorted(found | set(range(0, line, 16 * step)))
 
 
+@pytest.mark.parametrize("name", ["system", "user"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("host", HOSTS)
-def test_the_verdict_of_one_thread_is_the_same_at_every_offset(host: str, strategy: str) -> None:
-    apart = answer(strategy, host, "system").verdict
-    assert {
-        offset: answer(strategy, host, "system", "packed", offset).verdict for offset in offsets(host)
-    } == dict.fromkeys(offsets(host), apart)
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("host", HOSTS)
-def test_the_verdict_of_two_threads_is_the_same_at_every_telling_offset(host: str, strategy: str) -> None:
-    apart = answer(strategy, host, "user").verdict
-    assert {
-        offset: answer(strategy, host, "user", "packed", offset).verdict for offset in telling(host)
-    } == dict.fromkeys(telling(host), apart)
+def test_the_verdict_of_one_thread_is_the_same_at_every_offset_that_of_two_at_every_telling_one(
+    host: str, strategy: str, name: str
+) -> None:
+    places = offsets(host) if name == "system" else telling(host)
+    found = {offset: answer(strategy, host, name, "packed", offset).verdict for offset in places}
+    assert found == dict.fromkeys(places, answer(strategy, host, name).verdict)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -120,10 +109,8 @@ def test_in_one_line_a_store_to_a_neighbour_brings_the_line_back(layout: LayoutN
     explanation = answer("unfixed", "cortex-a9", "system", layout).explanation
     assert explanation is not None
     operations = [row.operation for row in explanation.rows]
-    written_back, slow_path = (
-        operations.index("cache line is flushed to memory"),
-        operations.index("slow path code is written"),
-    )
+    written_back = operations.index("cache line is flushed to memory")
+    slow_path = operations.index("slow path code is written")
     assert slow_path == written_back + 1
     assert explanation.rows[written_back].dcache == "absent"
     assert explanation.rows[slow_path].dcache == word
@@ -138,19 +125,16 @@ def laid_out(name: LayoutName, offset: int = 0) -> tuple[Layout, list[Code]]:
     return Layout(name, blocks, alignment=16, spacing=32, offset=offset), blocks
 
 
-def test_apart_every_unit_begins_a_line_of_its_own() -> None:
+def test_apart_every_unit_begins_a_line_and_packed_blocks_follow_one_another_aligned_and_shifted() -> None:
     layout, blocks = laid_out("apart")
     places = [layout.unit(unit).address for block in blocks for unit in block.whole]
     assert places == list(range(0, 32 * len(places), 32))
-
-
-@pytest.mark.parametrize("offset", [0, 4, 28])
-def test_packed_blocks_follow_one_another_aligned_and_shifted(offset: int) -> None:
-    layout, blocks = laid_out("packed", offset)
-    first, second = ([layout.unit(unit).address for unit in block.whole] for block in blocks)
-    assert first == [offset + unit.offset for unit in blocks[0].whole]
-    assert (second[0] - offset) % 16 == 0
-    assert first[-1] < second[0] < first[0] + blocks[0].size + 16
+    for offset in (0, 4, 28):
+        layout, blocks = laid_out("packed", offset)
+        first, second = ([layout.unit(unit).address for unit in block.whole] for block in blocks)
+        assert first == [offset + unit.offset for unit in blocks[0].whole]
+        assert (second[0] - offset) % 16 == 0
+        assert first[-1] < second[0] < first[0] + blocks[0].size + 16
 
 
 def test_maintenance_covers_a_packed_region_as_one_stretch_and_apart_unit_by_unit() -> None:

@@ -28,22 +28,7 @@ from bench.scenarios import Scenario, scenario
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.search import search
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Do,
-    Flush,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Scope,
-    Store,
-    Sync,
-    SyncCores,
-)
+from strategies import operations as op
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Region, Unit, Write
 
@@ -75,14 +60,8 @@ def draw_translator(rng: random.Random) -> Tiny:
     paths: tuple[Way, ...] = (("miss", everything), ("hit", skipping), ("fault", everything[:stop]))
     if rng.random() < 0.3:
         paths = paths[1:]
-    return Tiny(
-        rng.choice(("little", "big")),
-        size,
-        branches,
-        rng.choice((size, size, max(stop, size - 1))),
-        paths,
-        rng.choice((Form.SKIP_BYTES, Form.READ_BACK)),
-    )
+    order, rewritten = rng.choice(("little", "big")), rng.choice((size, size, max(stop, size - 1)))
+    return Tiny(order, size, branches, rewritten, paths, rng.choice((Form.SKIP_BYTES, Form.READ_BACK)))
 
 
 # --- random strategies ---
@@ -102,46 +81,43 @@ class Plan:
     retranslate: str
 
 
-def operation(words: str, where: Where) -> Operation:
+def operation(words: str, where: Where) -> op.Operation:
     """The operation of that name on ``where``, or on one of its units."""
     verb, *rest = words.split()
     units = list(where)
     part = units[int(rest[0]) % len(units)] if rest and rest[0].isdigit() else where
-    scope = Scope.LOCAL if "local" in rest else Scope.BROADCAST
+    scope = op.Scope.LOCAL if "local" in rest else op.Scope.BROADCAST
     match verb:
         case "clean":
-            return Clean(part)
+            return op.Clean(part)
         case "invalidate":
-            return Invalidate(part, scope)
+            return op.Invalidate(part, scope)
         case "load" | "mend":
             assert isinstance(part, Unit)
-            return Load(part)
-        case "flush":
-            return Flush(where)
-        case "lookup":
-            return Lookup(where) if isinstance(where, Region) else Sync()
+            return op.Load(part)
         case "acquire":
-            return Acquire(rest[0], shared="shared" in rest)
+            return op.Acquire(rest[0], shared="shared" in rest)
         case "release":
-            return Release(rest[0])
-    plain: dict[str, Operation] = {"barrier": Barrier(), "sync": Sync(), "sync-cores": SyncCores()}
+            return op.Release(rest[0])
+    plain: dict[str, op.Operation] = {"barrier": op.Barrier(), "sync": op.Sync(), "sync-cores": op.SyncCores()}
+    plain |= {"flush": op.Flush(where), "lookup": op.Lookup(where) if isinstance(where, Region) else op.Sync()}
     return plain[verb]
 
 
 def hook(body: Body, asks: bool) -> Callable[[Strategy, Where], Any]:
     """A hook with these operations; one that asks is a generator, and ``mend`` stores what it found wrong."""
 
-    def answer(self: Strategy, where: Where) -> tuple[Operation, ...]:
+    def answer(self: Strategy, where: Where) -> tuple[op.Operation, ...]:
         return tuple(operation(words, where) for words in body)
 
-    def ask(self: Strategy, where: Where) -> Iterator[Operation]:
+    def ask(self: Strategy, where: Where) -> Iterator[op.Operation]:
         for words in body:
             result = yield operation(words, where)
             if words.startswith("mend"):
                 unit = list(where)[int(words.split()[1]) % len(list(where))]
                 if result != unit.final:
-                    yield Store(unit, unit.mask, unit.final)
-                    yield Clean(unit)
+                    yield op.Store(unit, unit.mask, unit.final)
+                    yield op.Clean(unit)
 
     return ask if asks else answer
 
@@ -156,20 +132,20 @@ def emit_hook(how: str) -> Callable[[Strategy, Write], Any]:
         return Strategy.emit(self, write.in_form(write.unit.shipped_form))
 
     def final(self: Strategy, write: Write) -> Any:
-        return (Store(write.unit, write.unit.mask, write.unit.final),)
+        return (op.Store(write.unit, write.unit.mask, write.unit.final),)
 
     def if_different(self: Strategy, write: Write) -> Any:
-        held = yield Load(write.unit)
+        held = yield op.Load(write.unit)
         if write.unit.in_scratch or held != write.unit.final:
             yield from Strategy.emit(self, write)
 
     def cleaned(self: Strategy, write: Write) -> Any:
         yield from Strategy.emit(self, write)
-        yield Clean(write.unit)
+        yield op.Clean(write.unit)
 
     def bytewise(self: Strategy, write: Write) -> Any:
         lanes = [0xFF << shift for shift in range(0, 8 * write.unit.size, 8)]
-        return tuple(Store(write.unit, lane, (write.value | write.temporary) & lane) for lane in lanes)
+        return tuple(op.Store(write.unit, lane, (write.value | write.temporary) & lane) for lane in lanes)
 
     hooks = {"shipped": shipped, "final": final, "if-different": if_different, "cleaned": cleaned, "bytewise": bytewise}
     return hooks.get(how, in_form)
@@ -180,37 +156,22 @@ def build(plan: Plan) -> Strategy:
     if plan.emit != "as emitted":
         members["emit"] = emit_hook(plan.emit)
     if plan.retranslate == "scratch":
-        members["retranslate"] = lambda self, region: tuple(Do("emit", write) for write in region.in_scratch().writes)
+        members["retranslate"] = lambda self, region: tuple(
+            op.Do("emit", write) for write in region.in_scratch().writes
+        )
     elif plan.retranslate == "lookup":
-        members["retranslate"] = lambda self, region: (Lookup(region),)
+        members["retranslate"] = lambda self, region: (op.Lookup(region),)
     made = type("Random", (Strategy,), members)()
     assert isinstance(made, Strategy)
     return made
 
 
 LOOSE = (
-    "clean",
-    "invalidate",
-    "invalidate local",
-    "barrier",
-    "sync",
-    "sync-cores",
-    "flush",
-    "lookup",
-    "clean 0",
-    "clean 1",
-    "invalidate 0",
-    "invalidate 1 local",
-    "load 0",
-    "load 1",
-    "mend 0",
-    "mend 1",
-    "mend 2",
-)
+    "clean; invalidate; invalidate local; barrier; sync; sync-cores; flush; lookup; clean 0; clean 1; invalidate 0; "
+    "invalidate 1 local; load 0; load 1; mend 0; mend 1; mend 2"
+).split("; ")
 PUBLISHED: tuple[Body, ...] = (
-    (),
-    (),
-    (),
+    *((), (), ()),
     ("flush",),
     ("clean", "barrier", "invalidate", "barrier", "sync"),
     ("clean", "barrier", "invalidate local", "barrier", "sync"),
@@ -232,10 +193,7 @@ def draw_strategy(rng: random.Random, flushes: int) -> Plan:
     outside, inside = rng.choice(
         (
             *((none, none),) * 5,
-            (["a"], none),
-            (["a"], ["a shared"]),
-            (["a"], ["a shared"]),
-            (["a"], ["a"]),
+            *((["a"], none), (["a"], ["a shared"]), (["a"], ["a shared"]), (["a"], ["a"])),
             (["a", "b"], ["b", "a"]),
             (["b", "a shared"], ["a", "b"]),
         )
@@ -277,8 +235,7 @@ def draw_settings(rng: random.Random) -> tuple[str, ...]:
         "checks_pipeline": checks,
         "switch_cleans_all": rng.random() < 0.25,
         "store_buffer": rng.choice((0, 0, 0, 1, 2)),
-        "icache.line": rng.choice((8, 16, 16)),
-        "dcache.line": rng.choice((8, 16, 16)),
+        **{f"{cache}.line": rng.choice((8, 16, 16)) for cache in ("icache", "dcache")},
         "write": rng.choice(("back",) * 5 + ("through",)),
         "write_allocate": rng.random() < 0.65,
         "flush.clean": rng.random() < 0.6,
@@ -310,15 +267,8 @@ class Case:
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments that the compiler and the reference share."""
-        return {
-            "strategy": build(self.plan),
-            "translator": self.translator,
-            "host": load_host("cortex-a9", self.settings),
-            "scenario": self.scenario,
-            "layout": self.layout,
-            "offset": self.offset,
-            "start_at_fault": self.start_at_fault,
-        }
+        same = {name: getattr(self, name) for name in ("translator", "scenario", "layout", "offset", "start_at_fault")}
+        return {"strategy": build(self.plan), "host": load_host("cortex-a9", self.settings), **same}
 
     @property
     def features(self) -> set[str]:
@@ -346,16 +296,9 @@ def draw_case(rng: random.Random) -> Case:
     )
     assert cast is not None
     layout: LayoutName = rng.choice(("apart", "packed"))
-    return Case(
-        draw_strategy(rng, flushes),
-        draw_translator(rng),
-        draw_settings(rng),
-        cast,
-        hazard,
-        layout,
-        rng.choice((0, 4, 8, 12, 2, 6)) if layout == "packed" else 0,
-        rng.random() < 0.4,
-    )
+    plan, translator, settings = draw_strategy(rng, flushes), draw_translator(rng), draw_settings(rng)
+    offset = rng.choice((0, 4, 8, 12, 2, 6)) if layout == "packed" else 0
+    return Case(plan, translator, settings, cast, hazard, layout, offset, rng.random() < 0.4)
 
 
 def check(case: Case, arguments: dict[str, Any]) -> Outcome:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
-import json
 import re
-import subprocess
-import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from conftest import ROOT, Staleline, program
 
 import staleline
 from staleline import _questions
-from tests.conftest import Staleline
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 HEAVY = ("numpy", "numba", "rich", "tabulate", "msgspec", "capstone", "zstandard", "typer")
 
@@ -52,9 +49,9 @@ def test_type_checkers_see_the_names_that_are_loaded_later() -> None:
 
 
 def test_importing_it_imports_nothing_heavy() -> None:
-    program = "import sys, staleline; print(*sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert not set(HEAVY) & set(ended.stdout.split())
+    loaded = program(script="import sys, staleline; print(*sys.modules)").out.split()
+    assert "staleline" in loaded
+    assert not set(HEAVY) & set(loaded)
 
 
 @pytest.mark.parametrize("module", [staleline, _questions])
@@ -73,16 +70,16 @@ def test_the_example_of_the_page_runs(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_rows_are_what_the_command_prints(staleline: Staleline) -> None:
     import staleline as public
 
-    common = "--host", "cortex-a9", "--strategy", "unfixed,side-table"
+    common = "--host cortex-a9 --strategy unfixed,side-table --format json"
     both = ["unfixed", "side-table"]
-    printed = json.loads(staleline("check", *common, "--scenario", "system", "--format", "json").out)["results"]
+    printed = staleline(f"check --scenario system {common}").document["results"]
     rows = public.check(both, host="cortex-a9", scenario="system").rows()
     assert [len(one["counterexample"]) or None for one in printed] == [row["rows"] for row in rows]
     for one, row in zip(printed, rows, strict=True):
         assert {key: value for key, value in row.items() if key != "rows"} == {
             key: one[key] for key in row if key != "rows"
         }
-    printed = json.loads(staleline("replay", "user-threads", *common, "--format", "json").out)["results"]
+    printed = staleline(f"replay user-threads {common}").document["results"]
     rows = public.replay(both, host="cortex-a9", trace="user-threads").rows()
     for one, row in zip(printed, rows, strict=True):
         assert row["overhead_high"] == one["overhead"]["high"]
@@ -101,26 +98,23 @@ def test_the_units_of_all_that_has_one() -> None:
 
 
 def test_what_cannot_be_is_refused() -> None:
-    with pytest.raises(staleline.InputError, match="`scenario`: 'sytem'"):
-        staleline.check("unfixed", scenario="sytem")
-    with pytest.raises(staleline.InputError, match="`hazard`: 'transcient'; expected transient or lasting or partial"):
-        staleline.check("unfixed", hazard="transcient")  # type: ignore[arg-type]
-    with pytest.raises(staleline.InputError, match="max_states"):
-        staleline.check("unfixed", max_states=0)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'hasard'"):
-        staleline.check("unfixed", hasard="lasting")  # type: ignore[call-arg]
+    check, wrong = staleline.check, staleline.InputError
+    refused: list[tuple[Callable[..., object], type[Exception], str, dict[str, Any]]] = [
+        (check, wrong, "`scenario`: 'sytem'", {"scenario": "sytem"}),
+        (check, wrong, "`hazard`: 'transcient'; expected transient or lasting or partial", {"hazard": "transcient"}),
+        (check, wrong, "max_states", {"max_states": 0}),
+        (check, TypeError, "unexpected keyword argument 'hasard'", {"hasard": "lasting"}),
+        (check, TypeError, "expected a Target or its name", {"host": 3}),
+        (staleline.compare, wrong, "an architecture, which has no caches and no costs", {"host": "armv8"}),
+        (staleline.risk, wrong, "does not run", {"host": "cortex-a9", "translator": "mips"}),
+        (staleline.risk, wrong, "`rate`: 0; expected retranslations per second", {"rate": 0}),
+        (staleline.replay, wrong, "one of retranslation", {"parameters": {"lokup": 3}}),
+    ]
+    for asked, error, message, options in refused:
+        with pytest.raises(error, match=message):
+            asked("unfixed", **options)
     with pytest.raises(staleline.StrategyError, match="no strategy 'unfxed'; did you mean unfixed"):
         staleline.replay("unfxed")
-    with pytest.raises(staleline.InputError, match="an architecture, which has no caches and no costs"):
-        staleline.compare("unfixed", host="armv8")
-    with pytest.raises(staleline.InputError, match="does not run"):
-        staleline.risk("unfixed", host="cortex-a9", translator="mips")
-    with pytest.raises(staleline.InputError, match="`rate`: 0; expected retranslations per second"):
-        staleline.risk("unfixed", rate=0)
-    with pytest.raises(TypeError, match="expected a Target or its name"):
-        staleline.check("unfixed", host=3)  # type: ignore[arg-type]
-    with pytest.raises(staleline.InputError, match="one of retranslation"):
-        staleline.replay("unfixed", parameters={"lokup": 3})
 
 
 def test_objects_are_taken_as_well_as_names() -> None:

@@ -4,44 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
+from given import blocks_of, retranslations_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.replay.layout import BLOCK_ALIGNMENT, host_scale, lay_out
 from bench.support.errors import InputError
-from bench.traces.trace import Blocks, Retranslations
+from bench.traces.trace import Blocks
 
 
 def blocks(host: list[int], fast: list[int], epoch: list[int] | None = None) -> Blocks:
     """TBs of those lengths."""
-    zeros = np.zeros(len(host), np.uint32)
-    return Blocks(
-        host_bytes=np.array(host, np.uint32),
-        fast_bytes=np.array(fast, np.uint32),
-        guest_pc=zeros.astype(np.uint64),
-        guest_bytes=zeros,
-        instructions=zeros,
-        accesses=zeros,
-        epoch=np.array(epoch or zeros, np.uint32),
-        born=zeros.astype(np.int64),
-    )
+    return blocks_of(host, fast_bytes=fast, **({"epoch": epoch} if epoch else {}))
 
 
-def retranslations(tb: list[int], rewritten: list[int]) -> Retranslations:
-    """Retranslations of those TBs."""
-    count = len(tb)
-    return Retranslations(
-        position=np.arange(count),
-        tb=np.array(tb, np.uint32),
-        thread=np.zeros(count, np.uint32),
-        rewritten_bytes=np.array(rewritten, np.int32),
-        accesses=np.ones(count, np.int32),
-    )
-
-
-NONE = retranslations([], [])
+NONE = retranslations_of([], [])
 
 
 def test_blocks_follow_each_other_aligned_and_start_again_after_a_flush() -> None:
@@ -74,7 +52,7 @@ def test_arm_blocks_are_scaled_by_the_measured_ratio_and_others_stay_as_long() -
 
 
 def test_a_rewritten_length_is_that_share_of_the_whole_that_it_was_of_the_fast_part() -> None:
-    table, half = blocks([1000], [400]), retranslations([0], [200])
+    table, half = blocks([1000], [400]), retranslations_of([0], [200])
     assert lay_out(table, half, "arm").rewritten.tolist() == [490]
     assert lay_out(table, half, "x86-64").rewritten.tolist() == [500]
     # As recorded: the slow paths stay where they were.
@@ -83,19 +61,19 @@ def test_a_rewritten_length_is_that_share_of_the_whole_that_it_was_of_the_fast_p
 
 def test_an_unknown_rewritten_length_is_the_median_share_and_is_counted() -> None:
     table = blocks([100, 200, 300], [100, 100, 300])
-    layout = lay_out(table, retranslations([0, 1, 2, 2, 1], [10, 60, 150, -1, -1]), "x86-64")
+    layout = lay_out(table, retranslations_of([0, 1, 2, 2, 1], [10, 60, 150, -1, -1]), "x86-64")
     assert (layout.unknown, layout.default_share) == (2, 0.5)
     assert layout.rewritten.tolist() == [10, 120, 150, 150, 100]
 
 
 def test_without_any_known_length_the_whole_block_is_rewritten() -> None:
-    layout = lay_out(blocks([100], [60]), retranslations([0], [-1]), "x86-64")
+    layout = lay_out(blocks([100], [60]), retranslations_of([0], [-1]), "x86-64")
     assert (layout.rewritten.tolist(), layout.unknown, layout.default_share) == ([100], 1, 1.0)
 
 
 @given(st.integers(1, 3000), st.integers(0, 2000), st.integers(1, 6000), st.sampled_from(["arm", "mips", "x86-64"]))
 def test_no_more_than_the_block_is_ever_rewritten(fast: int, slow: int, rewritten: int, isa: str) -> None:
-    layout = lay_out(blocks([fast + slow], [fast]), retranslations([0], [rewritten]), isa)
+    layout = lay_out(blocks([fast + slow], [fast]), retranslations_of([0], [rewritten]), isa)
     assert 1 <= layout.rewritten[0] <= layout.sizes[0]
 
 

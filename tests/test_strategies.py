@@ -6,20 +6,20 @@ import itertools
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cells import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.check.cell import Checked, Options, check
-from bench.hosts import load_host
+from bench.check.cell import Checked
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry, retranslation
 from strategies.evaluation import ask
-from strategies.operations import Acquire, Do, Flush, Hook, Load, Lookup, Operation, Release, Store, Sync, SyncCores
+from strategies.operations import Acquire, Do, Flush, Load, Lookup, Operation, Release, Store, Sync, SyncCores
 from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
 from strategies.retranslation.global_lock import GlobalLock
 from strategies.retranslation.idempotent import Idempotent
@@ -42,7 +42,7 @@ ARGUMENTS: dict[str, Any] = {
 
 def checked(strategy: Strategy, scenario: str = "system", **options: Any) -> Checked:
     """One cell on the default host."""
-    return check(strategy, ARM, load_host("cortex-a9"), scenario, Options(**options))
+    return cell(strategy, scenario, **options)
 
 
 def performed(strategy: Strategy, hook: str, argument: Any) -> list[Operation]:
@@ -388,19 +388,13 @@ def test_the_name_comes_from_the_class(class_name: str, name: str) -> None:
     assert named(class_name).name == name
 
 
-def test_the_summary_is_the_first_line_of_the_docstring() -> None:
-    assert named("Mine", "  Do it well.\n\n  More of it.").summary == "Do it well."
-
-
-def test_a_class_without_docstring_does_not_take_its_base_classs() -> None:
-    assert named("Mine", base=GlobalLock).summary == ""
-
-
-def test_a_name_given_by_hand_stays() -> None:
+def test_name_and_summary_are_the_classs_own() -> None:
     class Mine(Strategy):
         name = "my-own"
 
     assert Mine.name == "my-own"
+    assert named("Mine", "  Do it well.\n\n  More of it.").summary == "Do it well."
+    assert named("Mine", base=GlobalLock).summary == ""  # not that of its base class
 
 
 # --- composition ---
@@ -409,33 +403,21 @@ SHIPPED = {name: registry.find(name) for name in NAMES}
 NEVER_RETRANSLATES = ("side-table", "retranslate")
 
 
-class Probe(Strategy):
-    """Every hook leaves a mark."""
+def _marked(hook: str) -> Callable[[Strategy, Any], Any]:
+    """A hook that leaves a mark and then calls its base class."""
 
-    def translate(self, region: Region) -> Hook:
-        return (Sync(), *super().translate(region))
+    def plain(self: Strategy, argument: Any) -> Any:
+        return (Sync(), *getattr(super(Probe, self), hook)(argument))
 
-    def retranslate(self, region: Region) -> Hook:
-        return (Sync(), *super().retranslate(region))
-
-    def begin(self, region: Region) -> Hook:
-        return (Sync(), *super().begin(region))
-
-    def emit(self, write: Write) -> Generator[Operation, int | None, None]:
+    def asking(self: Strategy, argument: Any) -> Any:
         yield Sync()
-        yield from super().emit(write)
+        yield from super(Probe, self).emit(argument)
 
-    def publish(self, region: Region) -> Hook:
-        return (Sync(), *super().publish(region))
+    return asking if hook == "emit" else plain
 
-    def enter(self, region: Region) -> Hook:
-        return (Sync(), *super().enter(region))
 
-    def leave(self, region: Region) -> Hook:
-        return (Sync(), *super().leave(region))
-
-    def flush_buffer(self, buffer: Buffer) -> Hook:
-        return (Sync(), *super().flush_buffer(buffer))
+Probe = type("Probe", (Strategy,), {hook: _marked(hook) for hook in HOOKS})
+"""Every hook leaves a mark."""
 
 
 @pytest.mark.parametrize("hook", HOOKS)
@@ -469,14 +451,14 @@ def test_any_two_shipped_strategies_compose(one: str, other: str) -> None:
 
 
 def test_two_locks_compose_in_either_order() -> None:
-    outer = performed(type("Both", (GlobalLock, StopTheWorld), {})(), "retranslate", CODE.retranslated)
-    inner = performed(type("Both", (StopTheWorld, GlobalLock), {})(), "retranslate", CODE.retranslated)
-    assert [each for each in outer if not isinstance(each, Store | Load)] == [
-        Acquire("retranslation"), Acquire("world"), SyncCores(), Release("world"), Release("retranslation"),
-    ]
-    assert [each for each in inner if not isinstance(each, Store | Load)] == [
-        Acquire("world"), Acquire("retranslation"), Release("retranslation"), SyncCores(), Release("world"),
-    ]
+    outer, inner = (
+        [each for each in performed(type("Both", bases, {})(), "retranslate", CODE.retranslated)
+         if not isinstance(each, Store | Load)]
+        for bases in ((GlobalLock, StopTheWorld), (StopTheWorld, GlobalLock))
+    )
+    takes, gives = (Acquire("retranslation"), Acquire("world")), (Release("world"), Release("retranslation"))
+    assert outer == [*takes, SyncCores(), *gives]
+    assert inner == [*reversed(takes), gives[1], SyncCores(), gives[0]]
 
 
 def test_the_order_of_composition_has_a_meaning_and_check_finds_it() -> None:
@@ -500,15 +482,15 @@ def test_unfixed_emits_what_the_translator_wrote() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_first_translation_ends_with_a_flush(name: str) -> None:
+def test_a_first_translation_ends_with_a_flush_and_only_the_side_table_keeps_memory(name: str) -> None:
+    assert registry.find(name).name == name
     assert performed(SHIPPED[name], "translate", CODE.whole)[-1] == Flush(CODE.whole)
+    kept = SHIPPED[name].side_bytes(Block(10, 639, 2)), SHIPPED[name].side_bytes(Block(10, 640, 2))
+    assert kept == ((30, 40) if name == "side-table" else (0, 0))
 
 
-def test_a_side_table_looks_up_and_writes_nothing() -> None:
+def test_a_side_table_looks_up_and_writes_nothing_and_a_scratch_buffer_takes_every_store() -> None:
     assert performed(SHIPPED["side-table"], "retranslate", CODE.retranslated) == [Lookup(CODE.retranslated)]
-
-
-def test_a_scratch_buffer_takes_every_store() -> None:
     found = performed(SHIPPED["scratch-buffer"], "retranslate", CODE.retranslated)
     assert found
     assert all(isinstance(each, Store | Load) and each.unit.in_scratch for each in found)
@@ -519,13 +501,6 @@ def test_stop_the_world_shares_the_lock_among_executors() -> None:
     assert performed(strategy, "enter", CODE.whole) == [Acquire("world", shared=True)]
     assert performed(strategy, "leave", CODE.whole) == [Release("world")]
     assert performed(strategy, "begin", CODE.whole) == [Acquire("world", shared=False)]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_only_the_side_table_keeps_memory(name: str) -> None:
-    short, long = Block(10, 639, 2), Block(10, 640, 2)
-    wanted = (30, 40) if name == "side-table" else (0, 0)
-    assert (SHIPPED[name].side_bytes(short), SHIPPED[name].side_bytes(long)) == wanted
 
 
 # --- writes and their forms ---
@@ -636,17 +611,10 @@ def test_as_emitted_in_2010_a_unit_is_wrong_for_a_while_and_final_at_the_end(nam
     assert all(held[unit.offset] == unit.final for unit in code.whole)
 
 
-@pytest.mark.parametrize(
-    ("known", "value", "temporary"),
-    [(0x1FF, 0, 0), (0x0F, 0xF0, 0), (0x0F, 0, 0x01)],
-    ids=["known", "value", "temporary"],
-)
-def test_a_write_whose_bits_overlap_is_refused(known: int, value: int, temporary: int) -> None:
-    with pytest.raises(ValueError, match="write to offset 12"):
-        Write(Unit(0, 12, 1, 0), Phase.BRANCH, known, value, temporary)
-
-
-def test_a_region_holds_writes_of_its_own_block_only() -> None:
+def test_a_write_whose_bits_overlap_and_a_region_with_another_blocks_write_are_refused() -> None:
+    for known, value, temporary in ((0x1FF, 0, 0), (0x0F, 0xF0, 0), (0x0F, 0, 0x01)):
+        with pytest.raises(ValueError, match="write to offset 12"):
+            Write(Unit(0, 12, 1, 0), Phase.BRANCH, known, value, temporary)
     with pytest.raises(ValueError, match="region of block 1: holds a write to block 0"):
         Region(1, 4, CODE.writes[:1])
 
@@ -657,11 +625,6 @@ def test_a_region_holds_writes_of_its_own_block_only() -> None:
 def test_strategies_are_shipped_with_the_floor_first() -> None:
     assert ("unfixed", *sorted(set(NAMES) - {"unfixed"})) == NAMES
     assert all(cls.summary.endswith(".") for cls in registry.shipped().values())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_shipped_strategy_is_found_by_name(name: str) -> None:
-    assert registry.find(name).name == name
 
 
 @pytest.mark.parametrize(
@@ -678,23 +641,18 @@ def test_an_unknown_name_is_refused_with_a_suggestion(name: str, message: str) -
         registry.find(name)
 
 
-def test_a_class_in_a_file_is_found(tmp_path: Path) -> None:
-    name, _ = written(tmp_path / "mine.py", "def publish(self, region):\n    return (Flush(region),)")
+def test_a_class_in_a_file_is_found_and_read_anew_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    name, _ = written(path, "def publish(self, region):\n    return (Flush(region),)")
     found = registry.find(name)
     assert (found.name, found.summary) == ("mine", "")
     assert checked(found).verdict == "holds"
-
-
-def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
-    path = tmp_path / "mine.py"
-    name, _ = written(path, '"""One."""')
-    assert registry.find(name).summary == "One."
     written(path, '"""Another one."""')
     assert registry.find(name).summary == "Another one."
 
 
 BAD_FILES: dict[str, tuple[bytes | None, str]] = {
-    "missing": (None, "no such file; expected path/to/file.py:Class"),
+    "missing": (None, "no such file; expected path/to/file.py:Class"), "folder": (None, "no such file"),
     "syntax error": (b"x = 1\nclass Mine(:\n", "line 2: invalid syntax; expected a Python file"),
     "binary": (b"\x00\x01\x02", "source code string cannot contain null bytes"),
     "not UTF-8": (b"x = '\xff'\n", "expected a Python file"),
@@ -719,18 +677,11 @@ BAD_FILES: dict[str, tuple[bytes | None, str]] = {
 def test_a_bad_file_is_refused_in_one_line_that_names_it(bad: str, tmp_path: Path) -> None:
     content, message = BAD_FILES[bad]
     path = tmp_path / "mine.py"
-    if content is not None:
-        path.write_bytes(content)
+    path.mkdir() if bad == "folder" else path.write_bytes(content) if content is not None else None
     with pytest.raises(StrategyError, match=re.escape(message)) as caught:
         registry.find(f"{path}:Mine")
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
-
-
-def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").mkdir()
-    with pytest.raises(StrategyError, match="no such file"):
-        registry.find(f"{tmp_path}/mine.py:Mine")
 
 
 Install = Callable[[str, str], None]

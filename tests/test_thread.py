@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
-from conftest import Staleline
+from conftest import ROOT, Staleline
 
 from bench.report.threads import ThreadReport
 from bench.thread.claims import CLAIMS
 from bench.thread.findings import decide, find, find_claims
 from bench.thread.lab import Lab
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "thread.md"
+PAGE = ROOT / "docs" / "thread.md"
 
 VERDICTS = {
     "ppc": "confirmed only if the host is ppc-g4",
@@ -100,14 +97,13 @@ def test_a_host_feature_turns_a_verdict(name: str, settings: list[str], verdict:
     assert find(find_claims([name])[0], Lab(settings)).text.startswith(verdict)
 
 
-def test_a_search_cut_short_decides_nothing(staleline: Staleline) -> None:
-    ran = staleline("thread", "seven-steps", "--max-states", "3")
-    assert (ran.status, ran.out) == (2, "")
-    assert "was cut short; expected a larger --max-states" in ran.err
+def test_a_search_cut_short_decides_nothing_and_an_unknown_claim_is_refused(staleline: Staleline) -> None:
+    staleline("thread seven-steps --max-states 3").is_refused("was cut short; expected a larger --max-states")
+    staleline("thread eight-steps").is_refused("staleline: no claim 'eight-steps'; expected one of ")
 
 
 def test_claims_are_told_by_role_and_in_every_format(staleline: Staleline) -> None:
-    found = json.loads(staleline("thread", "seven-steps", "flush-costs", "--format", "json").out)["claims"]
+    found = staleline("thread seven-steps flush-costs --format json").document["claims"]
     assert [(one["name"], one["who"], one["verdict"]) for one in found] == [
         ("seven-steps", "the patch's author", "confirmed"),
         ("flush-costs", "the patch's author", "cannot be decided here"),
@@ -115,13 +111,6 @@ def test_claims_are_told_by_role_and_in_every_format(staleline: Staleline) -> No
     assert found[0]["commands"] == [
         "staleline check unfixed --host cortex-a9 --translator arm@2010 --scenario system --start fault"
     ]
-    text = staleline("thread", "flush-costs").out
-    assert "patch's author" in text
-    assert staleline("thread", "flush-costs", "--format", "page").out.startswith("# The thread of January 2011")
-    assert staleline("thread", "flush-costs", "--format", "csv").out.startswith("name,who,claim,verdict")
-
-
-def test_an_unknown_claim_is_refused_in_one_line(staleline: Staleline) -> None:
-    ran = staleline("thread", "eight-steps")
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err.startswith("staleline: no claim 'eight-steps'; expected one of ")
+    assert "patch's author" in staleline("thread flush-costs").out
+    assert staleline("thread flush-costs --format page").out.startswith("# The thread of January 2011")
+    assert staleline("thread flush-costs --format csv").out.startswith("name,who,claim,verdict")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import lzma
+import operator
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +16,11 @@ import msgspec
 import numpy as np
 import pytest
 import zstandard
+from conftest import ROOT
+from given import Given, blocks_of, given_trace
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_qemu_log import COLUMNS
 
 from bench.support.errors import InputError
 from bench.tools.make_shipped import make_shipped
@@ -28,65 +32,16 @@ from bench.traces.successor import STOPPED, UNKNOWN_TB, Decoder, Encoder, Words
 from bench.traces.trace import CHUNK, Blocks, Retranslations, Trace
 
 
-@dataclasses.dataclass(frozen=True)
-class Given:
-    """Executions given as a list."""
-
-    all_words: list[int]
-    chunk: int = CHUNK
-
-    def words(self) -> Iterator[Words]:
-        for start in range(0, len(self.all_words), self.chunk):
-            yield np.array(self.all_words[start : start + self.chunk], np.uint32)
-
-
 def blocks(count: int) -> Blocks:
     size = np.arange(count)
-    return Blocks(
-        host_bytes=(64 + 8 * size).astype(np.uint32),
-        fast_bytes=(40 + 8 * size).astype(np.uint32),
-        guest_pc=(0xC000_0000 + 16 * size).astype(np.uint64),
-        guest_bytes=(4 * size).astype(np.uint32),
-        instructions=size.astype(np.uint32),
-        accesses=(size // 2).astype(np.uint32),
-        epoch=(size // 10).astype(np.uint32),
-        born=size - 1,
-    )
+    guest = {"guest_pc": 0xC000_0000 + 16 * size, "guest_bytes": 4 * size, "instructions": size, "accesses": size // 2}
+    return blocks_of(64 + 8 * size, fast_bytes=40 + 8 * size, **guest, epoch=size // 10, born=size - 1)
 
 
-def trace_of(
-    words: list[int],
-    *,
-    tbs: int = 8,
-    faults: list[int] | None = None,
-    stops: list[int] | None = None,
-    chunk: int = CHUNK,
-) -> Trace:
-    positions = np.array(faults or [], np.int64)
-    faulting = np.array(words, np.uint32)[positions] if positions.size else np.empty(0, np.uint32)
-    return Trace(
-        name="given",
-        description="of a test",
-        guest="arm",
-        mode="user",
-        access_tag="measured",
-        length=len(words),
-        threads=len({word >> 24 for word in words}),
-        blocks=blocks(tbs),
-        retranslations=Retranslations(
-            position=positions,
-            tb=faulting & np.uint32(UNKNOWN_TB),
-            thread=faulting >> np.uint32(24),
-            rewritten_bytes=np.arange(-1, positions.size - 1, dtype=np.int32),
-            accesses=np.arange(-1, positions.size - 1, dtype=np.int32),
-        ),
-        stopped=np.array(stops or [], np.int64),
-        flushes=np.array([0, len(words)], np.int64),
-        discarded=np.empty(0, np.int64),
-        io_recompiles=np.empty(0, np.int64),
-        exceptions=MappingProxyType({"svc": 3}),
-        source=Given(words, chunk),
-    )
+def trace_of(words: list[int], *, faults: Sequence[int] = (), stops: Sequence[int] = (), chunk: int = CHUNK) -> Trace:
+    lengths = range(-1, len(faults) - 1)
+    more = {"stopped": stops, "flushes": [0, len(words)], "exceptions": MappingProxyType({"svc": 3})}
+    return given_trace(words, blocks(8), faults, lengths, lengths, source=Given(words, chunk), **more)
 
 
 def assert_same(left: Trace, right: Trace) -> None:
@@ -144,21 +99,17 @@ def test_executions_are_coded_alike_in_any_pieces(words: list[int], sizes: list[
     np.testing.assert_array_equal(out, given_words)
 
 
-def test_executions_come_in_chunks_with_the_stopped_ones_marked(tmp_path: Path) -> None:
+def test_executions_come_in_chunks_with_the_stopped_ones_marked_and_tables_cannot_be_changed(tmp_path: Path) -> None:
     words = [0, 1] * CHUNK
     save_trace(trace_of(words, stops=[1, CHUNK, 2 * CHUNK - 1]), tmp_path / "x.trace")
     trace = load_trace(tmp_path / "x.trace")
+    with pytest.raises(ValueError, match="read-only"):
+        trace.blocks.host_bytes[0] = 1
     for _ in range(2):
         chunks = list(trace.executions())
         assert [chunk.size for chunk in chunks] == [CHUNK, CHUNK]
         marked = np.flatnonzero(np.concatenate(chunks) >= STOPPED)
         assert marked.tolist() == [1, CHUNK, 2 * CHUNK - 1]
-
-
-def test_the_tables_of_a_file_cannot_be_changed(tmp_path: Path) -> None:
-    save_trace(trace_of([0, 1]), tmp_path / "x.trace")
-    with pytest.raises(ValueError, match="read-only"):
-        load_trace(tmp_path / "x.trace").blocks.host_bytes[0] = 1
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -236,19 +187,21 @@ def test_a_file_of_another_kind_is_told(content: bytes, found: str, expected: st
     assert error.value.expected == expected
 
 
-@pytest.mark.parametrize("cut", [1, 10, 200])
-def test_a_file_that_was_cut_off_is_told(cut: int, small: bytes, tmp_path: Path) -> None:
-    (tmp_path / "x.trace").write_bytes(small[:-cut])
-    with pytest.raises(InputError, match="bytes that the prelude announces"):
-        load_trace(tmp_path / "x.trace")
-
-
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_was_cut_off_is_told(small: bytes, tmp_path: Path) -> None:
+    for cut in (1, 10, 200):
+        (tmp_path / "x.trace").write_bytes(small[:-cut])
+        with pytest.raises(InputError, match="bytes that the prelude announces"):
+            load_trace(tmp_path / "x.trace")
     with pytest.raises(InputError, match="cannot be read: No such file") as error:
         load_trace(tmp_path / "none.trace")
-    assert error.value.expected == ("a .trace file or one of linux-boot, user-gzip, user-sort, user-threads, user-wc")
+    assert error.value.expected == "a .trace file or one of linux-boot, user-gzip, user-sort, user-threads, user-wc"
     with pytest.raises(InputError, match="cannot be read"):
         load_trace(tmp_path)
+
+
+def these(**columns: Any) -> dict[str, Any]:
+    """Other columns of a small trace's retranslations."""
+    return {"retranslations": dataclasses.replace(SMALL.retranslations, **columns)}
 
 
 @pytest.mark.parametrize(
@@ -263,14 +216,8 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         ("blocks.fast_bytes", {"blocks": dataclasses.replace(blocks(8), fast_bytes=np.full(8, 999, np.uint32))}),
         ("blocks.born", {"blocks": dataclasses.replace(blocks(8), born=np.arange(8)[::-1])}),
         ("retranslations.tb", {"blocks": blocks(2)}),
-        (
-            "retranslations.position",
-            {"retranslations": dataclasses.replace(SMALL.retranslations, position=np.array([50, 3]))},
-        ),
-        (
-            "retranslations.rewritten_bytes",
-            {"retranslations": dataclasses.replace(SMALL.retranslations, rewritten_bytes=np.full(2, -2, np.int32))},
-        ),
+        ("retranslations.position", these(position=np.array([50, 3]))),
+        ("retranslations.rewritten_bytes", these(rewritten_bytes=np.full(2, -2, np.int32))),
     ],
 )
 def test_values_out_of_range_are_told(place: str, change: dict[str, Any], tmp_path: Path) -> None:
@@ -297,17 +244,9 @@ def test_a_tb_runs_again_at_its_next_execution_that_is_not_stopped(
     position = st.integers(0, len(words) - 1)
     faults = sorted(data.draw(st.lists(position.filter(lambda i: words[i] & 0xFFFFFF != UNKNOWN_TB), max_size=8)))
     stops = sorted(data.draw(st.lists(position, unique=True)))
-    expected = [
-        next(
-            (
-                i - fault
-                for i in range(fault + 1, len(words))
-                if i not in stops and words[i] & 0xFFFFFF == words[fault] & 0xFFFFFF
-            ),
-            -1,
-        )
-        for fault in faults
-    ]
+    ran = [-1 if at in stops else word & 0xFFFFFF for at, word in enumerate(words)]
+    blocks = [(fault, words[fault] & 0xFFFFFF) for fault in faults]
+    expected = [ran.index(tb, fault + 1) - fault if tb in ran[fault + 1 :] else -1 for fault, tb in blocks]
     assert reexecution(trace_of(words, faults=faults, stops=stops, chunk=chunk)).tolist() == expected
 
 
@@ -320,22 +259,8 @@ def test_a_distribution_leaves_out_what_is_unknown() -> None:
 
 def test_info_has_the_keys_that_are_promised() -> None:
     found = msgspec.json.decode(msgspec.json.encode(info(SMALL)))
-    assert list(found) == [
-        "schema",
-        "trace",
-        "executions",
-        "stopped",
-        "tbs",
-        "threads",
-        "flushes",
-        "discarded",
-        "retranslations",
-        "io_recompiles",
-        "exceptions",
-        "tb_bytes",
-        "rewritten_bytes",
-        "reexecution_tbs",
-    ]
+    counts = "executions stopped tbs threads flushes discarded retranslations io_recompiles exceptions".split()
+    assert list(found) == ["schema", "trace", *counts, "tb_bytes", "rewritten_bytes", "reexecution_tbs"]
     assert (found["executions"], found["stopped"], found["tbs"], found["threads"]) == (92, 1, 8, 2)
     assert found["rewritten_bytes"] == {"min": 0, "median": 0.0, "p90": 0.0, "max": 0, "unknown": 1}
     assert found["reexecution_tbs"]["max"] == 4
@@ -343,7 +268,7 @@ def test_info_has_the_keys_that_are_promised() -> None:
 
 # --- the shipped traces --------------------------------------------------------------------------------------
 
-DATA = Path(__file__).resolve().parents[1] / "bench" / "traces" / "data"
+DATA = ROOT / "bench" / "traces" / "data"
 # Executions that ran, stopped, TBs, threads, retranslations, flushes, discarded TBs: the recordings' own figures.
 FIGURES = {
     "linux-boot": (57_908_024, 3948, 141_401, 1, 2579, 5, 0),
@@ -378,11 +303,8 @@ def test_a_file_of_the_name_of_a_shipped_trace_comes_first(tmp_path: Path, monke
     assert shipped_trace("user-wc").name == "user-wc"
 
 
-def test_the_default_is_one_of_the_shipped_traces(embedded: Trace) -> None:
+def test_every_shipped_trace_has_a_file_the_default_is_one_and_the_others_are_small(embedded: Trace) -> None:
     assert embedded.name == DEFAULT_TRACE == next(iter(SHIPPED))
-
-
-def test_every_shipped_trace_has_a_file_and_the_small_ones_are_small() -> None:
     sizes = {path.stem: path.stat().st_size for path in DATA.iterdir()}
     assert set(sizes) == set(SHIPPED)
     assert sum(size for name, size in sizes.items() if name != DEFAULT_TRACE) < 400_000
@@ -392,15 +314,8 @@ def test_every_shipped_trace_has_a_file_and_the_small_ones_are_small() -> None:
 def test_a_shipped_trace_has_the_figures_of_its_recording(name: str) -> None:
     trace = shipped_trace(name)
     found = info(trace)
-    assert (
-        found.executions,
-        found.stopped,
-        found.tbs,
-        found.threads,
-        found.retranslations,
-        found.flushes,
-        found.discarded,
-    ) == FIGURES[name]
+    figures = (found.executions, found.stopped, found.tbs, found.threads, found.retranslations)
+    assert (*figures, found.flushes, found.discarded) == FIGURES[name]
     assert (found.io_recompiles == 0) == (name != "linux-boot")
     assert (found.exceptions == {}) == (name in ARRAYS)
 
@@ -422,15 +337,7 @@ def test_a_shipped_trace_of_user_emulation_is_the_recorded_one(name: str, shared
         arrays = dict(file)
     with lzma.open(shared_traces / f"{ARRAYS[name]}.exec.u32.xz") as file:
         np.testing.assert_array_equal(np.concatenate(list(trace.executions())), np.frombuffer(file.read(), "<u4"))
-    for column, array in {
-        "host_bytes": "tb_host_size",
-        "fast_bytes": "tb_fast_size",
-        "guest_pc": "tb_guest_pc",
-        "guest_bytes": "tb_guest_size",
-        "instructions": "tb_n_insn",
-        "epoch": "tb_epoch",
-        "born": "tb_born",
-    }.items():
+    for column, array in COLUMNS.items():
         np.testing.assert_array_equal(getattr(trace.blocks, column), arrays[array], column)
 
 
@@ -494,24 +401,15 @@ def test_every_tb_of_the_embedded_trace_runs_in_it(embedded: Trace) -> None:
     assert total == embedded.length
 
 
-@pytest.mark.parametrize(
-    ("name", "recording"),
-    [
-        ("linux-boot", "sys_arm_virt_icount.npz"),
-        ("user-gzip", "user_gzip.npz"),
-        ("user-sort", "user_sort.npz"),
-        ("user-threads", "user_mt1.complete.log.zst"),
-        ("user-wc", "user_wc.complete.log.zst"),
-    ],
-)
-def test_making_a_shipped_trace_needs_its_recording(name: str, recording: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read: No such file") as error:
-        make_shipped(name, tmp_path, tmp_path / "x.trace")
-    assert error.value.file == str(tmp_path / recording)
-    assert not list(tmp_path.iterdir())
-
-
-def test_making_a_shipped_trace_needs_the_disassembly(shared_traces: Path, tmp_path: Path) -> None:
+def test_making_a_shipped_trace_needs_its_recording_and_the_disassembly(shared_traces: Path, tmp_path: Path) -> None:
+    recordings = (
+        "sys_arm_virt_icount.npz user_gzip.npz user_sort.npz user_mt1.complete.log.zst user_wc.complete.log.zst"
+    )
+    for name, recording in zip(SHIPPED, recordings.split(), strict=True):
+        with pytest.raises(InputError, match="cannot be read: No such file") as error:
+            make_shipped(name, tmp_path, tmp_path / "x.trace")
+        assert error.value.file == str(tmp_path / recording)
+        assert not list(tmp_path.iterdir())
     for file in ("user_sort.npz", "user_sort.exec.u32.xz", "user_wc.complete.log.zst"):
         (tmp_path / file).symlink_to(shared_traces / file)
     with pytest.raises(InputError, match=r"user_gzip\.excerpt\.log\.zst: no such log"):
@@ -523,17 +421,17 @@ def test_making_a_shipped_trace_needs_the_disassembly(shared_traces: Path, tmp_p
 PARAMETERS = ModelParameters(
     executions=6 * WINDOW,
     tbs=30_000,
-    tb_bytes=Quantiles(min=75, median=256, p90=864, max=24_688),
+    flushes=1,
+    working_set=6000,
+    faulting_tbs=150,
     fast_share=0.75,
     bytes_per_instruction=70,
     bytes_per_access=140,
-    working_set=6000,
-    faults_per_million=200,
-    faulting_tbs=150,
     concentration=0.3,
+    faults_per_million=200,
+    tb_bytes=Quantiles(min=75, median=256, p90=864, max=24_688),
     rewritten_bytes=Quantiles(min=80, median=164, p90=536, max=4405),
     reexecution_tbs=Quantiles(min=190, median=3000, p90=40_000, max=500_000),
-    flushes=1,
 )
 
 
@@ -559,25 +457,16 @@ def test_a_model_has_the_statistics_it_was_given(parameters: ModelParameters) ->
     found = measured(model_trace(parameters, 7))
     for exact in ("executions", "faulting_tbs", "threads", "flushes"):
         assert getattr(found, exact) == getattr(parameters, exact), exact
-    for close, share in {
-        "tbs": 0.001,
-        "faults_per_million": 0.01,
-        "concentration": 0.05,
-        "working_set": 0.1,
-        "fast_share": 0.05,
-        "bytes_per_instruction": 0.1,
-        "bytes_per_access": 0.1,
-        "thread_executions": 0.01,
-    }.items():
-        assert getattr(found, close) == pytest.approx(getattr(parameters, close), rel=share), close
-    assert found.rewritten_bytes.median == pytest.approx(parameters.rewritten_bytes.median, rel=0.02)
-    assert found.rewritten_bytes.p90 == pytest.approx(parameters.rewritten_bytes.p90, rel=0.02)
-    assert found.reexecution_tbs.median == pytest.approx(parameters.reexecution_tbs.median, rel=0.15)
-    assert found.reexecution_tbs.p90 == pytest.approx(parameters.reexecution_tbs.p90, rel=0.25)
+    shares = {"tbs": 0.001, "faults_per_million": 0.01, "concentration": 0.05, "working_set": 0.1, "fast_share": 0.05}
+    shares |= {"bytes_per_instruction": 0.1, "bytes_per_access": 0.1, "thread_executions": 0.01}
+    shares |= {"rewritten_bytes.median": 0.02, "rewritten_bytes.p90": 0.02}
+    shares |= {"reexecution_tbs.median": 0.15, "reexecution_tbs.p90": 0.25}
     if parameters.tb_bytes == PARAMETERS.tb_bytes:
         # A TB is at least as long as what is rewritten of it, which small TBs cannot be.
-        assert found.tb_bytes.median == pytest.approx(parameters.tb_bytes.median, rel=0.02)
-        assert found.tb_bytes.p90 == pytest.approx(parameters.tb_bytes.p90, rel=0.02)
+        shares |= {"tb_bytes.median": 0.02, "tb_bytes.p90": 0.02}
+    for close, share in shares.items():
+        measure = operator.attrgetter(close)
+        assert measure(found) == pytest.approx(measure(parameters), rel=share), close
 
 
 def test_a_model_is_the_same_for_the_same_seed_and_another_for_another(tmp_path: Path) -> None:
@@ -591,37 +480,22 @@ def test_a_model_is_the_same_for_the_same_seed_and_another_for_another(tmp_path:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    executions=st.integers(2000, 50_000),
-    tbs=st.integers(200, 3000),
-    working_set=st.integers(1, 5000),
-    faults=st.floats(0, 400_000),
-    faulting=st.integers(1, 100),
-    concentration=st.floats(0.01, 1),
-    threads=st.integers(1, 128),
-    flushes=st.integers(0, 20),
-    seed=st.integers(0, 1 << 40),
+    st.fixed_dictionaries(
+        {
+            "executions": st.integers(2000, 50_000),
+            "tbs": st.integers(200, 3000),
+            "working_set": st.integers(1, 5000),
+            "faults_per_million": st.floats(0, 400_000),
+            "faulting_tbs": st.integers(1, 100),
+            "concentration": st.floats(0.01, 1),
+            "threads": st.integers(1, 128),
+            "flushes": st.integers(0, 20),
+        }
+    ),
+    st.integers(0, 1 << 40),
 )
-def test_any_model_is_a_good_trace_or_told_to_be_impossible(
-    executions: int,
-    tbs: int,
-    working_set: int,
-    faults: float,
-    faulting: int,
-    concentration: float,
-    threads: int,
-    flushes: int,
-    seed: int,
-) -> None:
-    parameters = changed(
-        executions=executions,
-        tbs=tbs,
-        working_set=working_set,
-        faults_per_million=faults,
-        faulting_tbs=faulting,
-        concentration=concentration,
-        threads=threads,
-        flushes=flushes,
-    )
+def test_any_model_is_a_good_trace_or_told_to_be_impossible(values: dict[str, Any], seed: int) -> None:
+    parameters = changed(**values)
     try:
         trace = model_trace(parameters, seed)
     except InputError as error:
@@ -642,21 +516,15 @@ def test_any_model_is_a_good_trace_or_told_to_be_impossible(
         load_trace(Path(folder) / "x.trace")
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [
+def test_parameters_that_cannot_be_met_or_are_of_a_wrong_kind_are_told() -> None:
+    for parameters in (
         changed(tbs=100, faulting_tbs=200),
         changed(faults_per_million=900_000),
         changed(executions=2, flushes=2, faults_per_million=0),
         changed(tbs=UNKNOWN_TB + 1),
-    ],
-)
-def test_parameters_that_cannot_be_met_are_told(parameters: ModelParameters) -> None:
-    with pytest.raises(InputError):
-        model_trace(parameters, 0)
-
-
-def test_parameters_of_a_wrong_kind_are_told() -> None:
+    ):
+        with pytest.raises(InputError):
+            model_trace(parameters, 0)
     for wrong in ({"threads": 0}, {"concentration": 2}, {"executions": "many"}, {"tb_size": 3}):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert({**msgspec.to_builtins(PARAMETERS), **wrong}, ModelParameters)

@@ -104,9 +104,7 @@ def test_paths_of_a_load_and_what_the_helper_is_told() -> None:
     code = I386.block(0, ("load",))
     look = (0, 2, 4, 7, 13, 19, 26, 28, 30)
     assert ways(code) == [
-        ("hit", (*look, 32, 35, 37, 48, 53)),
-        ("miss", (*look, 39, 41, 46, 48, 53)),
-        ("fault", (*look, 39, 41)),
+        ("hit", (*look, 32, 35, 37, 48, 53)), ("miss", (*look, 39, 41, 46, 48, 53)), ("fault", (*look, 39, 41)),
     ]
     miss = follow(I386, code, "miss")
     (call,) = miss.calls
@@ -119,11 +117,8 @@ def test_a_64_bit_address_misses_in_either_half() -> None:
     code = I386.block(0, ("store",), guest_bits=64)
     look, slow = (0, 2, 4, 7, 13, 19, 26, 28, 30), (44, 46, 48, 50)
     assert ways(code) == [
-        ("hit", (*look, 32, 35, 37, 40, 42, 56, 61)),
-        ("miss", (*look, *slow, 55, 56, 61)),
-        ("miss", (*look, 32, 35, *slow, 55, 56, 61)),
-        ("fault", (*look, *slow)),
-        ("fault", (*look, 32, 35, *slow)),
+        ("hit", (*look, 32, 35, 37, 40, 42, 56, 61)), ("miss", (*look, *slow, 55, 56, 61)),
+        ("miss", (*look, 32, 35, *slow, 55, 56, 61)), ("fault", (*look, *slow)), ("fault", (*look, 32, 35, *slow)),
     ]
     (call,) = follow(I386, code, "miss", "high differs").calls
     assert dict(call.needs) == {

@@ -89,15 +89,9 @@ def test_the_guests_branch_keeps_its_displacement(access: Access) -> None:
     bundles = len(BLOCKS[access])
     compare = code.writes[0]
     assert (compare.unit.offset, compare.complete, compare.phase) == (0, True, Phase.GUEST_BRANCH)
+    begun = finals(code)[GUARD] & ~DISPLACEMENT
     assert branches(code) == [
-        (
-            Phase.GUEST_BRANCH,
-            GUARD,
-            Form.READ_BACK,
-            (1 << 128) - 1 & ~DISPLACEMENT,
-            finals(code)[GUARD] & ~DISPLACEMENT,
-            0,
-        ),
+        (Phase.GUEST_BRANCH, GUARD, Form.READ_BACK, (1 << 128) - 1 & ~DISPLACEMENT, begun, 0),
         (Phase.BRANCH_UPDATE, GUARD, Form.READ_BACK, DISPLACEMENT, bundles + 1 << 87 + 13, 0),
     ]
     label = 32 + 16 * bundles

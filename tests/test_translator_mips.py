@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from decoding import (
-    branches,
-    decoded,
-    every,
-    every_access,
-    finals,
-    follow,
-    order,
-    target,
-    temporaries,
-    ways,
-    windows,
-    words,
-)
+from decoding import branches, decoded, every, finals, follow, order, target, temporaries, ways, windows, words
 
 from bench.translators.instruction import Fact, Holds
 from bench.translators.registry import load_translator
-from bench.translators.translator import Access, Code, GuestBits, Translator
+from bench.translators.translator import ACCESSES, Access, Code, GuestBits, Translator
 from strategies.writes import Form, Phase
 
 OLD, NEW = load_translator("mips@2010"), load_translator("mips@2011")
@@ -158,12 +145,9 @@ def test_the_second_access_of_a_block_has_another_temporary() -> None:
     assert found == [0x1000 + WORD * word for word in (6, 15, 26, 35)]
 
 
-@every_access
-def test_the_order_in_time_is_that_of_the_source(access: Access) -> None:
-    assert order(OLD.block(0, (access,))) == [*words((0, 16), (6, 6), (17, 19), (15, 15), (20, 25))]
-
-
-def test_the_order_in_time_with_a_64_bit_guest() -> None:
+def test_the_order_in_time_is_that_of_the_source() -> None:
+    for access in ACCESSES:
+        assert order(OLD.block(0, (access,))) == [*words((0, 16), (6, 6), (17, 19), (15, 15), (20, 25))]
     found = order(OLD.block(0, ("store",), guest_bits=64))
     assert found == [*words((0, 10), (6, 6), (11, 20), (9, 9), (21, 23), (19, 19), (24, 29))]
 
@@ -206,14 +190,11 @@ def test_a_branch_leads_where_capstone_says(translator: Translator, access: Acce
 # --- Ways through a block -------------------------------------------------------------------------------------------
 
 
-@every_version
-def test_the_paths_of_a_load_fetch_every_delay_slot(translator: Translator) -> None:
-    assert ways(translator.block(0)) == [
-        ("hit", words((0, 7), (17, 25))), ("miss", words((0, 16), (20, 25))), ("fault", words((0, 13))),
-    ]
-
-
-def test_the_paths_of_a_guarded_store() -> None:
+def test_the_paths_fetch_every_delay_slot() -> None:
+    for translator in (OLD, NEW):
+        assert ways(translator.block(0)) == [
+            ("hit", words((0, 7), (17, 25))), ("miss", words((0, 16), (20, 25))), ("fault", words((0, 13))),
+        ]
     assert ways(NEW.block(0, ("store",), guarded=True)) == [
         ("hit", words((0, 9), (19, 27))), ("miss", words((0, 18), (22, 27))), ("fault", words((0, 16))),
         ("skip", words((0, 1), (22, 27))),

@@ -128,16 +128,14 @@ def test_the_word_behind_each_call_of_a_trampoline_is_where_its_operation_ends()
     assert ends == [0x4900_0024, 0x4900_0048]
 
 
-def test_addresses_of_the_prologue_of_2012() -> None:
-    """24 words up to the epilogue, which has 22; then trampolines of 8 words for bytes, halfwords, words."""
+def test_addresses_of_the_prologues_of_later_versions() -> None:
+    """2012: 24 words up to the epilogue, which has 22; then trampolines of 8 words for bytes, halfwords, words.
+
+    2013: a descriptor and 24 words: mflr, stdu, 18 stores of registers, std, mr, mtctr, bctr.
+    """
     prologue = 0x4900_0000 + 32 * 1024 * 1024 - 1024
     assert prologue + 96 == ppc.EPILOGUE_2012
-    assert prologue + 96 + 88 + 4 * 32 == ppc.TRAMPOLINES["load"]
-    assert prologue + 96 + 88 + 5 * 32 == ppc.TRAMPOLINES["store"]
-
-
-def test_the_address_of_the_epilogue_of_2013() -> None:
-    """The prologue is a descriptor and 24 words: mflr, stdu, 18 stores of registers, std, mr, mtctr, bctr."""
+    assert [prologue + 96 + 88 + n * 32 for n in (4, 5)] == [ppc.TRAMPOLINES["load"], ppc.TRAMPOLINES["store"]]
     assert ppc64.EPILOGUE_2013 == 0x0FFF_B000_0000 + 32 * 1024 * 1024 - 1024 + 24 + 96
 
 
@@ -277,19 +275,15 @@ def test_the_paths_of_2010(translator: Translator, look_up: int, call: int, back
     ]
 
 
-def test_the_paths_of_ppc_of_2012_pass_over_the_word_behind_the_call() -> None:
-    leave = (11, 13)
+def test_the_paths_of_later_versions_in_2012_pass_over_the_word_behind_the_call() -> None:
+    skip = "skip", words((0, 1), (11, 13))
     assert ways(PPC_2012.block(0, ("store",), guarded=True)) == [
-        ("hit", words((0, 13))), ("miss", words((0, 7), (14, 17), (19, 19), leave)), ("fault", words((0, 7), (14, 17))),
-        ("skip", words((0, 1), leave)),
+        ("hit", words((0, 13))), ("miss", words((0, 7), (14, 17), (19, 19), (11, 13))),
+        ("fault", words((0, 7), (14, 17))), skip,
     ]
-
-
-def test_the_paths_of_ppc64_of_2013() -> None:
-    leave = (11, 15)
     assert ways(PPC64_2013.block(0, ("store",), guarded=True)) == [
-        ("hit", words((0, 15))), ("miss", words((0, 9), (16, 25), leave)), ("fault", words((0, 9), (16, 24))),
-        ("skip", words((0, 1), leave)),
+        ("hit", words((0, 15))), ("miss", words((0, 9), (16, 25), (11, 15))), ("fault", words((0, 9), (16, 24))),
+        ("skip", words((0, 1), (11, 15))),
     ]
 
 

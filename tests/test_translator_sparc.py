@@ -177,19 +177,13 @@ def test_a_branch_leads_where_capstone_says(translator: Translator, access: Acce
 # --- Ways through a block -------------------------------------------------------------------------------------------
 
 
-def test_the_paths_of_2010_fetch_every_delay_slot() -> None:
+def test_the_paths_fetch_every_delay_slot_and_in_2012_the_fast_path_always() -> None:
     assert ways(OLD.block(0)) == [
         ("hit", words((0, 10), (18, 31))), ("miss", words((0, 17), (24, 31))), ("fault", words((0, 13))),
     ]
-
-
-def test_the_paths_of_2012_fetch_the_fast_path_always() -> None:
     assert ways(NEW.block(0)) == [
         ("hit", words((0, 11), (17, 24))), ("miss", words((0, 24))), ("fault", words((0, 15))),
     ]
-
-
-def test_the_paths_of_a_guarded_store() -> None:
     assert ways(NEW.block(0, ("store",), guarded=True)) == [
         ("hit", words((0, 14), (20, 27))), ("miss", words((0, 27))), ("fault", words((0, 19))),
         ("skip", words((0, 2), (20, 27))),

@@ -7,10 +7,10 @@ import random
 from typing import Any
 
 import pytest
+from cells import cell, named
 from test_machine_reference import draw_case
 
-from bench.check.cell import Checked, Options
-from bench.check.cell import check as check_cell
+from bench.check.cell import Checked
 from bench.check.units import HAZARDS, Hazard, Units, search_units
 from bench.hosts import load_host
 from bench.program.compiler import Compiler
@@ -18,7 +18,6 @@ from bench.scenarios import scenario as find_scenario
 from bench.search.question import UNSEEN, Question
 from bench.search.search import search
 from bench.translators.registry import load_translator
-from strategies import registry
 from strategies.evaluation import ask
 from strategies.operations import Flush, Hook, Load, Store
 from strategies.strategy import Strategy, StrategyError
@@ -30,13 +29,11 @@ MOST = 2_500
 
 def answer(arguments: dict[str, Any], hazard: Hazard, units: Units) -> tuple[str, int]:
     """Verdict, and the length of the counterexample (0 without one)."""
-    outcome, _ = search_units(
-        lambda followed: Compiler(**arguments, followed=followed),
-        hazard,
-        units,
-        max_states=MOST,
-        progress=lambda states: None,
-    )
+
+    def compiled(followed: Any) -> Compiler:
+        return Compiler(**arguments, followed=followed)
+
+    outcome, _ = search_units(compiled, hazard, units, max_states=MOST, progress=lambda states: None)
     return outcome.verdict, outcome.depth if outcome.verdict == "fails" else 0
 
 
@@ -60,18 +57,9 @@ def test_random_strategies_get_the_same_verdict_and_no_longer_counterexample() -
     assert several >= 4
 
 
-def one(strategy: str, translator: str, host: str, scenario: str, **options: Any) -> Checked:
-    return one_of(registry.find(strategy), translator, host, scenario, **options)
-
-
-def one_of(strategy: Strategy, translator: str, host: str, scenario: str, **options: Any) -> Checked:
-    return check_cell(
-        strategy,
-        load_translator(translator),
-        load_host(host),
-        scenario,
-        Options(what_if=True, retranslations=1, max_states=60_000, **options),
-    )
+def one(strategy: Strategy | str, translator: str, host: str, scenario: str, **options: Any) -> Checked:
+    wide = {"what_if": True, "retranslations": 1, "max_states": 60_000}
+    return cell(strategy, scenario, host, translator, **wide, **options)
 
 
 @pytest.mark.parametrize("host", ["arm926", "cortex-a9", "cortex-a53", "neoverse-v1", "z10", "ultrasparc-2"])
@@ -164,21 +152,18 @@ class LooksAtAll(Strategy):
                 yield Flush(region)
 
 
-def test_a_hook_with_so_many_loads_that_their_results_cannot_all_be_tried_is_refused() -> None:
+def test_a_strategy_whose_results_cannot_all_be_tried_or_that_decides_by_what_is_not_kept_is_refused() -> None:
     with pytest.raises(StrategyError, match=r"LooksAtAll.publish, line \d+: more than 8 loads in one hook"):
-        one_of(LooksAtAll(), "arm@2010", "cortex-a9", "system")
-
-
-def test_a_strategy_that_decides_by_what_is_not_kept_is_refused() -> None:
+        one(LooksAtAll(), "arm@2010", "cortex-a9", "system")
     with pytest.raises(StrategyError, match=r"LooksAside.*scratch memory"):
-        one_of(LooksAside(), "arm@2010", "cortex-a9", "system")
+        one(LooksAside(), "arm@2010", "cortex-a9", "system")
 
 
 @pytest.mark.parametrize("host", ["cortex-a9", "neoverse-v1"])
 def test_a_strategy_that_carries_values_between_units_gets_the_same_verdict(host: str) -> None:
     for scenario in ("system", "user"):
-        apart = one_of(Carries(), "s390x", host, scenario)
-        together = one_of(Carries(), "s390x", host, scenario, units="together")
+        apart = one(Carries(), "s390x", host, scenario)
+        together = one(Carries(), "s390x", host, scenario, units="together")
         assert apart.outcome == together.outcome
         assert apart.verdict == "fails"
 
@@ -187,21 +172,7 @@ def test_a_strategy_whose_loads_decide_more_is_searched_as_a_whole() -> None:
     host, translator = load_host("cortex-a9"), load_translator("s390x")
     cast = find_scenario("system", 1)
     assert cast is not None
-    independent = {
-        strategy.name: Compiler(strategy, translator, host, cast).live.independent
-        for strategy in (
-            registry.find("unfixed"),
-            registry.find("idempotent-read-back"),
-            Cautious(),
-            OnlyIfDifferent(),
-            Carries(),
-        )
-    }
-    assert independent == {
-        "unfixed": True,
-        "idempotent-read-back": True,
-        "cautious": False,
-        "only-if-different": False,
-        "carries": False,
-    }
+    for strategy in ("unfixed", "idempotent-read-back", Cautious(), OnlyIfDifferent(), Carries()):
+        live = Compiler(named(strategy), translator, host, cast).live
+        assert live.independent is isinstance(strategy, str), strategy
     assert ask(Cautious(), "emit", translator.block(0).writes[0]).operations
