@@ -223,13 +223,15 @@ def risk(
     rate: float | None = None,
     sensitivity: bool = False,
     as_recorded: bool = False,
+    window: str = "between",
     parameters: Mapping[str, float] | None = None,
     what_if: bool = False,
 ) -> Results[Risk]:
     """How often does it bite?  Probabilities of running a wrong unit, per retranslation, as ``staleline risk``.
 
     ``rate``: retranslations per second in place of what the trace's cycles come to.  ``parameters`` set assumptions, as
-    ``{"interrupts": 1000}``.  Columns of one thread and of several differ: a row has None in those of the others.
+    ``{"interrupts": 1000}``.  ``window``: ``cold`` or ``warm`` in place of both as the range.  Columns of one thread
+    and of several differ: a row has None in those of the others.
 
     >>> found = risk("idempotent", host="cortex-a9", scenario="system", trace="user-threads").rows()[0]
     >>> found["long_run_nominal"]
@@ -238,14 +240,16 @@ def risk(
     Raises ``InputError`` for what is not there, cannot be or is out of range, ``StrategyError`` for a strategy that
     cannot mean anything.
     """
-    from bench.risk.pressure import Pressure
+    from bench.risk.pressure import Pressure, separated
     from bench.risk.recorded import RecordedRisk
+    from bench.risk.window import reading_named
 
     if rate is not None and not 0 < rate <= 1e9:
         raise InputError(f"{rate:g}", place="rate", expected="retranslations per second, above 0 and up to 1e9")
-    pressure = Pressure().varied(_settings(parameters))
+    of_pressure, of_replay = separated(_settings(parameters))
+    pressure = Pressure(window=reading_named(window)).varied(of_pressure)
     asked, names, recorded = _strategies(strategies), _scenarios(scenario), _trace(trace)
-    assumed = _parameters(None, as_recorded, None)
+    assumed = _parameters(None, as_recorded, None).varied(of_replay)
     models = [
         RecordedRisk(*pair, recorded, pressure, assumed, rate, sensitivity)
         for pair in _pairs(_hosts(host), translator, what_if)
@@ -354,6 +358,8 @@ _CHECK_UNITS = {"rows": "rows", "depth": "steps", "states": "states"}
 _RISK_UNITS = {
     **{f"{figure}_{end}": "per retranslation" for figure in ("window", "first", "long_run", "harm") for end in _ENDS},
     **{f"{figure}_{end}": "probability" for figure in ("least", "slices", "greatest") for end in _ENDS},
+    **{f"per_execution_{end}": "per TB execution" for end in _ENDS},
+    **{f"per_run_{end}": "per run of the trace" for end in _ENDS},
     **{f"per_hour_{end}": "per hour" for end in _ENDS},
 }
 

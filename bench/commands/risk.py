@@ -48,6 +48,15 @@ def risk(
         list[str] | None,
         typer.Option("--parameter", help="Set an assumption: interrupts=1000, tlb_hit=0.9.", metavar="NAME=VALUE"),
     ] = None,
+    window: Annotated[
+        str,
+        typer.Option(
+            "--window",
+            help="What the translator finds in the caches when it begins: nothing (cold), what its run before left "
+            "(warm), or between them, with both as the range.",
+            metavar="between|cold|warm",
+        ),
+    ] = "between",
     plot: Annotated[
         Path | None, typer.Option("--plot", help="With --sensitivity: draw it as svg, png or pdf.", metavar="FILE")
     ] = None,
@@ -83,9 +92,10 @@ def risk(
     from bench.report import charts
     from bench.report.risks import RiskReport
     from bench.risk.given import GivenRisk, Probabilities
-    from bench.risk.pressure import Pressure
+    from bench.risk.pressure import Pressure, separated
     from bench.risk.recorded import RecordedRisk
     from bench.risk.risk import RiskModel
+    from bench.risk.window import reading_named
     from bench.traces.store import load_trace
 
     emit = emitter(format, output)
@@ -102,6 +112,7 @@ def risk(
     if not simulate:
         refuse_idle(context, ("seed",), "by itself", "--simulate")
     if per_operation:
+        refuse_idle(context, ("window",), "with --per-operation", "one of them")
         if sensitivity or rate is not None or parameter:
             raise InputError(
                 "what is given per operation has no range, rate or parameter",
@@ -112,7 +123,8 @@ def risk(
     if rate is not None and not 0 < rate <= 1e9:
         raise InputError(f"{rate:g}", place="--rate", expected="retranslations per second, above 0 and up to 1e9")
     names, by_name = scenarios_named(scenario or ["system,user"])
-    pressure = Pressure().varied(parameter or ())
+    settings_of_pressure, settings_of_replay = separated(parameter or ())
+    pressure = Pressure(window=reading_named(window)).varied(settings_of_pressure)
     pairs = host_translator_pairs(host, settings, translator, what_if)
     if by_name and scenario:
         for found, _ in pairs:
@@ -122,7 +134,7 @@ def risk(
         probabilities = Probabilities.parsed(names_in(per_operation))
         models: list[RiskModel] = [GivenRisk(*pair, probabilities, simulate, seed) for pair in pairs]
     else:
-        recorded, parameters = load_trace(trace), Parameters(as_recorded=as_recorded)
+        recorded, parameters = load_trace(trace), Parameters(as_recorded=as_recorded).varied(settings_of_replay)
         models = [RecordedRisk(*pair, recorded, pressure, parameters, rate, sensitivity) for pair in pairs]
     results: list[Risk] = []
     with progress_bar("risk", len(pairs) * len(strategies) * len(names)) as progress:
