@@ -30,7 +30,7 @@ _ALONG = (
     "In brackets: the least and the greatest with all quantities at their low ends, or all at their high ends; "
     "with --sensitivity also with each by itself, which can be further out: what pushes out also heals. "
     "The lines that are new in the window are measured on arm, mips and ppc (--window cold, --window warm: one end of "
-    "them); everything else is assumed; vary it with --parameter. "
+    "them); everything else is assumed, or an estimate; vary it with --parameter. "
     f"Published: {THREAD} (the thread of 2011, which names no unit); the fix makes guests boot on ARM hosts (QEMU "
     "commit c69806ab): about one harmful run per boot, or more."
 )

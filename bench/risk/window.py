@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from bench.hosts.profile import Figure, Host, Tag
+from bench.hosts.profile import Host, Tag
 from bench.replay.quantity import Quantity
 from bench.support.errors import InputError
 
@@ -78,7 +78,8 @@ NAMES = tuple(_UNITS)
 def window_on(host: Host, backend: str, reading: Reading = "between") -> dict[str, Quantity]:
     """The quantities of a window on a host, by name; ``backend``: as ``arm``.
 
-    ``cold`` and ``warm`` are one end alone, without a range but for the time.
+    ``cold`` and ``warm`` are one end alone, measured, without a range but for the time.  ``between`` has both as its
+    range; its value is an estimate from them.
     """
     counted = _COUNTED.get(backend, _OTHER)
     share = counted.long_lines if host.icache.line >= 64 else 1.0
@@ -92,30 +93,32 @@ def _lines(name: str, counted: _Counted, ends: tuple[float, ...], absent: float,
     value = {"warm": warm, "cold": cold, "between": warm + absent * (cold - warm)}[reading]
     low, high = (warm, cold) if reading == "between" else (value, value)
     source = (counted.source, f"{_ENDS}; {_PLACE}: {absent:.0%}" if reading == "between" else f"the {reading} reading")
-    return Quantity(value, low, high, _UNITS[name], counted.tag, source)
+    tag = _placed(counted.tag) if low < high else counted.tag
+    return Quantity(value, low, high, _UNITS[name], tag, source)
+
+
+def _placed(tag: Tag) -> Tag:
+    """The tag of what follows from figures of this tag by a rule."""
+    return "estimate" if tag == "measured" else tag
 
 
 def _cycles(host: Host, counted: _Counted, data: Quantity, code: Quantity) -> Quantity:
     """Instructions by cycles per instruction, and refills of the new lines; at the high end from memory."""
     mean, least, most = counted.instructions
     cpi = host.costs.cpi.in_cycles(host.clock_ghz)
-    memory = host.costs.refill_memory
-    refill = _refill(host).in_cycles(host.clock_ghz)
+    memory = host.costs.refill_memory.in_cycles(host.clock_ghz)
+    refill = host.costs.refill_l2.in_cycles(host.clock_ghz) if host.costs.refill_l2 else memory
     return Quantity(
         value=mean * cpi[1] + (data.value + code.value) * refill[1],
         low=least * cpi[0] + (data.low + code.low) * refill[0],
-        high=most * cpi[2] + (data.high + code.high) * memory.in_cycles(host.clock_ghz)[2],
+        high=most * cpi[2] + (data.high + code.high) * memory[2],
         unit=_UNITS["window_cycles"],
-        tag="estimate" if counted.tag == "measured" else counted.tag,
+        tag=_placed(counted.tag),
         source=(
             f"{mean:g} instructions ({least:g} .. {most:g}: {counted.source}) by the host's cycles per instruction, "
             "and the new lines by its refill, from the next level; high: from memory",
         ),
     )
-
-
-def _refill(host: Host) -> Figure:
-    return host.costs.refill_l2 or host.costs.refill_memory
 
 
 def set_in_window(name: str) -> Quantity:
