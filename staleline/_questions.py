@@ -200,13 +200,15 @@ def risk(
     rate: float | None = None,
     sensitivity: bool = False,
     as_recorded: bool = False,
+    window: str = "between",
     parameters: Mapping[str, float] | None = None,
     what_if: bool = False,
 ) -> Results[Risk]:
     """How often does it bite?  Probabilities of running a wrong unit, per retranslation, as ``staleline risk``.
 
     ``rate``: retranslations per second in place of what the trace's cycles come to.  ``parameters`` set assumptions, as
-    ``{"interrupts": 1000}``.  Columns of one thread and of several differ: a row has None in those of the others.
+    ``{"interrupts": 1000}``.  ``window``: ``cold`` or ``warm`` in place of both as the range.  Columns of one thread
+    and of several differ: a row has None in those of the others.
 
     >>> found = risk("idempotent", host="cortex-a9", scenario="system", trace="user-threads").rows()[0]
     >>> found["long_run_nominal"]
@@ -217,12 +219,14 @@ def risk(
     """
     from bench.check import asked
     from bench.report.risks import RiskReport
-    from bench.risk.pressure import Pressure
+    from bench.risk.pressure import Pressure, separated
     from bench.risk.recorded import RecordedRisk
+    from bench.risk.window import reading_named
 
-    pressure = Pressure().varied(_settings(parameters))
+    of_pressure, of_replay = separated(_settings(parameters))
+    pressure = Pressure(window=reading_named(window)).varied(of_pressure)
     evaluated, names, recorded = asked.strategies(strategies), asked.scenarios(scenario), _trace(trace)
-    assumed = _parameters(None, as_recorded, None)
+    assumed = _parameters(None, as_recorded, None).varied(of_replay)
     models = [
         RecordedRisk(*pair, recorded, pressure, assumed, rate, sensitivity)
         for pair in asked.pairs(asked.hosts(host), translator, what_if)
@@ -280,6 +284,8 @@ _UNITS = {
     **dict.fromkeys(("window", "first", "long_run", "harm"), "per retranslation"),
     **dict.fromkeys(("least", "slices", "greatest"), "probability"),
     **dict.fromkeys(("lines_cleaned", "lines_invalidated", "refills", "line_flushes"), "lines"),
+    "per_execution": "per TB execution",
+    "per_run": "per run of the trace",
     "per_hour": "per hour",
     "writes": "stores",
     "side_bytes": "bytes",

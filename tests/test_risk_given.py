@@ -83,3 +83,20 @@ def test_nothing_to_draw_is_said(tiny_trace: Path, tmp_path: Path, staleline: St
     ran = staleline(*line, "--plot", str(file))
     assert (ran.status, file.exists()) == (2, False)
     assert "no cell in which something can go wrong" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        (("--window", "hot"), "--window: 'hot'; expected one of between, cold, warm"),
+        (("--parameter", "operation=300"), "--parameter: 'operation'; expected one of interrupts"),
+        (("--parameter", "guest_data_lines=0.5"), "--parameter guest_data_lines: '0.5'; expected an integer"),
+        (("--window", "cold", "--per-operation", "drop=0.5"), "--window: does nothing with --per-operation"),
+    ],
+)
+def test_a_window_or_a_quantity_that_is_not_there_is_refused(
+    option: tuple[str, ...], error: str, staleline: Staleline
+) -> None:
+    ran = staleline("risk", "--strategy", "unfixed", *option)
+    assert (ran.status, ran.out) == (2, "")
+    assert error in ran.err

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import msgspec
 import numpy as np
 import pytest
 
 from bench.hosts import host_names, load_host
-from bench.hosts.profile import Cache
+from bench.hosts.profile import Cache, Figure, Length
+from bench.replay.parameters import Parameters
+from bench.replay.quantity import Quantity
 from bench.risk.causes import AT_ONCE
 from bench.risk.evictions import causes_on, gone, happens
-from bench.risk.pressure import Pressure
+from bench.risk.pressure import Pressure, separated
+from bench.risk.risk import window_gaps
+from bench.risk.window import READINGS, Reading, reading_named
+from bench.support.errors import InputError
+from bench.translators.registry import load_translator
 
 SHAPE = load_host("cortex-a9").icache
 
@@ -60,17 +67,98 @@ def test_one_way_and_any_replacement_are_the_same() -> None:
 
 @pytest.mark.parametrize("name", host_names())
 def test_every_shipped_host_has_causes_over_the_whole_range(name: str) -> None:
-    pressure = Pressure()
+    host = load_host(name)
     for end in ("low", "value", "high"):
-        values = {name: getattr(quantity, end) for name, quantity in pressure.quantities.items()}
-        causes = causes_on(load_host(name), values)
+        values = {name: getattr(quantity, end) for name, quantity in Pressure().on(host, "arm").items()}
+        causes = causes_on(host, values, gaps=3)
         assert [cause.name for cause in causes] == ["interrupt", "time slice", "translator", AT_ONCE.name]
         assert 0 < causes[0].probability < 1
 
 
-def test_quantities_are_named_sourced_and_within_their_range() -> None:
-    pressure = Pressure()
-    for quantity in pressure.quantities.values():
+# ------------------------------------------------------------------------------------------------ quantities
+
+
+@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("backend", ["arm", "mips", "ppc", "s390x"])
+@pytest.mark.parametrize("name", host_names())
+def test_quantities_are_sourced_and_never_silently_at_an_end(name: str, backend: str, reading: Reading) -> None:
+    of_risk = Pressure(window=reading).on(load_host(name), backend)
+    for quantity in (*of_risk.values(), *Parameters().quantities.values()):
         assert quantity.low <= quantity.value <= quantity.high
         assert quantity.source
-        assert quantity.tag == "assumed"
+        if quantity.low < quantity.high:
+            assert bool(quantity.at_end) is (quantity.value in (quantity.low, quantity.high))
+
+
+def test_an_end_as_the_value_needs_a_reason() -> None:
+    with pytest.raises(ValueError, match="a reason for an end"):
+        Quantity(1, 1, 2, "cycles", "assumed", ("test",))
+    assert Quantity(1, 1, 2, "cycles", "assumed", ("test",), at_end="why").at_end == "why"
+    with pytest.raises(ValueError, match="a reason for an end"):
+        Quantity(1, 0, 2, "cycles", "assumed", ("test",), at_end="why")
+
+
+def test_the_value_of_a_host_s_figure_is_an_end_only_with_a_note() -> None:
+    silent = [f"{name}: {path}" for name in host_names() for path in silently_at_end(load_host(name))]
+    assert silent == []
+
+
+def silently_at_end(part: object, path: str = "") -> Iterator[str]:
+    """The figures whose value is an end of their range without a note."""
+    if isinstance(part, Figure | Length) and part.low < part.high and part.value in (part.low, part.high):
+        if not part.note:
+            yield path
+    elif isinstance(part, msgspec.Struct):
+        for name in part.__struct_fields__:
+            yield from silently_at_end(getattr(part, name), f"{path}.{name}")
+    elif isinstance(part, dict):
+        for name, one in part.items():
+            yield from silently_at_end(one, f"{path}.{name}")
+
+
+@pytest.mark.parametrize(("backend", "host"), [("arm", "cortex-a9"), ("mips", "mips-24kc"), ("ppc", "ppc-g4")])
+def test_the_window_lies_between_its_two_readings(backend: str, host: str) -> None:
+    between, cold, warm = (Pressure(window=reading).on(load_host(host), backend) for reading in READINGS)
+    for name in ("window_data_lines", "window_code_lines"):
+        assert cold[name].tag == warm[name].tag == "measured"
+        assert between[name].tag == ("estimate" if cold[name].value > warm[name].value else "measured")
+        assert between[name].low == warm[name].value == warm[name].low == warm[name].high
+        assert between[name].high == cold[name].value
+    assert warm["window_cycles"].value < between["window_cycles"].value < cold["window_cycles"].value
+
+
+def test_an_arm_window_brings_no_data_line_that_could_evict_the_branch() -> None:
+    # What is new there are lines of the code buffer, next to the branch's own.
+    assert Pressure().on(load_host("cortex-a9"), "arm")["window_data_lines"].high == 0
+
+
+def test_new_lines_and_time_are_per_window_however_many_operations_it_has() -> None:
+    host = load_host("cortex-a9")
+    values = {**Pressure().values(host, "arm"), "window_data_lines": 1.0}
+    (three,), (six,) = (
+        [cause for cause in causes_on(host, values, gaps=gaps) if cause.name == "translator"] for gaps in (3, 6)
+    )
+    assert 1 - (1 - three.write_back) ** 3 == pytest.approx(1 - (1 - six.write_back) ** 6)
+
+
+@pytest.mark.parametrize(
+    ("host", "translator", "gaps"),
+    [
+        ("cortex-a9", "arm@2010", 3),
+        ("mips-24kc", "mips@2010", 6),
+        ("ppc-g4", "ppc@2010", 4.5),
+        ("cortex-a9", "arm@2011", 1),
+    ],
+)
+def test_the_gaps_of_a_window_are_counted_as_emitted(host: str, translator: str, gaps: float) -> None:
+    assert window_gaps(load_host(host), load_translator(translator))[None] == gaps
+
+
+def test_what_is_set_has_no_range_and_parameters_of_the_replay_are_told_apart() -> None:
+    found = Pressure().varied(["window_data_lines=4"]).on(load_host("cortex-a9"), "arm")["window_data_lines"]
+    assert (found.low, found.value, found.high, found.tag) == (4, 4, 4, "assumed")
+    assert separated(["guest_data_lines=10", "interrupts=5"]) == (["interrupts=5"], ["guest_data_lines=10"])
+    with pytest.raises(InputError, match=r"expected one of interrupts.*guest_data_lines"):
+        Pressure().varied(["operation=300"])
+    with pytest.raises(InputError, match="expected one of between, cold, warm"):
+        reading_named("hot")

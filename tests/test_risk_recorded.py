@@ -150,9 +150,9 @@ def plainly(rows: UnitRows, quiescent: QuiescentStates, matrix: F64, rates: F64,
 )
 def test_it_is_what_plain_matrices_come_to(host: str, name: str, changes: Mapping[str, float]) -> None:
     profile = load_host(host)
-    values = {**Pressure().values, **changes}
+    values = {**Pressure().values(profile, "arm"), **changes}
     model, question = cell("unfixed", host, name=name)
-    causes = causes_on(profile, values, model.scenario.cores, model.scenario.moves)
+    causes = causes_on(profile, values, model.scenario.cores, model.scenario.moves, gaps=3)
     states = QuiescentStates(model, question, always, causes)
     matrix, rates = states.retranslated(causes), rates_on(profile, values, states.maps, moves=states.moves)
     draw = np.random.default_rng(7)
@@ -216,6 +216,16 @@ def test_the_rate_sets_the_clock(trace: Trace) -> None:
     assert figures.per_hour.nominal == pytest.approx(figures.harm.nominal * 10 * 3600)
 
 
+def test_harm_is_the_same_in_every_unit(trace: Trace) -> None:
+    figures = single(on_a9(trace, "unfixed"))
+    for end in ("low", "nominal", "high"):
+        harm, per_execution, per_run = (
+            getattr(one, end) for one in (figures.harm, figures.per_execution, figures.per_run)
+        )
+        assert per_run == pytest.approx(harm * len(trace.retranslations))
+        assert per_execution == pytest.approx(per_run / (trace.length - trace.stopped.size))
+
+
 def test_along_a_trace_without_retranslations_nothing_happens() -> None:
     figures = single(on_a9(load_trace("user-wc"), "unfixed"))
     assert figures.long_run.high == figures.window.high == 0
@@ -225,7 +235,9 @@ def test_along_a_trace_without_retranslations_nothing_happens() -> None:
 def test_the_range_holds_what_each_quantity_does_by_itself(trace: Trace) -> None:
     found = on_a9(trace, "unfixed", sensitivity=True)
     whole = single(found).long_run
-    assert {swing.quantity for swing in found.swings} == set(Pressure().quantities)
+    assert {swing.quantity for swing in found.swings} == {
+        name for name, one in Pressure().on(load_host("cortex-a9"), "arm").items() if one.low < one.high
+    }
     for swing in found.swings:
         for end in (swing.at_low, swing.at_high):
             assert whole.low <= end <= whole.high

@@ -32,7 +32,10 @@ def test_the_exact_figure_is_in_the_interval_as_often_as_it_says(
 ) -> None:
     model, question = cell("unfixed", host, translator, scenario)
     if given is None:
-        causes = causes_on(load_host(host), Pressure().values, model.scenario.cores, model.scenario.moves)
+        profile = load_host(host)
+        causes = causes_on(
+            profile, Pressure().values(profile, "arm"), model.scenario.cores, model.scenario.moves, gaps=3
+        )
     else:
         causes = (Cause("evictions", 1.0, write_back=given[0], drop=given[1]), AT_ONCE)
     exact = Chain(model, question, causes).figures(causes).first

@@ -24,7 +24,7 @@ VERDICTS = {
     "arm-and-mips": "confirmed",
     "debugger": "confirmed",
     "symptom": "confirmed",
-    "rate": "confirmed only if everything that pushes lines out is at its low end",
+    "rate": "confirmed only if it is counted per TB execution, on cortex-a9",
     "flush-cures": "confirmed only if one thread executes",
     "only-overwritten": "confirmed",
     "tb-flush": "refuted",

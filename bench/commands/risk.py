@@ -37,6 +37,15 @@ def risk(
         list[str] | None,
         typer.Option("--parameter", help="Set an assumption: interrupts=1000, tlb_hit=0.9.", metavar="NAME=VALUE"),
     ] = None,
+    window: Annotated[
+        str,
+        typer.Option(
+            "--window",
+            help="What the translator finds in the caches when it begins: nothing (cold), what its run before left "
+            "(warm), or between them, with both as the range.",
+            metavar="between|cold|warm",
+        ),
+    ] = "between",
     plot: Annotated[
         Path | None, typer.Option("--plot", help="With --sensitivity: draw it as svg, png or pdf.", metavar="FILE")
     ] = None,
@@ -69,9 +78,10 @@ def risk(
     from bench.report import charts
     from bench.report.risks import RiskReport
     from bench.risk.given import GivenRisk, Probabilities
-    from bench.risk.pressure import Pressure
+    from bench.risk.pressure import Pressure, separated
     from bench.risk.recorded import RecordedRisk
     from bench.risk.risk import RiskModel
+    from bench.risk.window import reading_named
     from bench.traces.store import load_trace
 
     emit = written.emitter()
@@ -88,6 +98,7 @@ def risk(
     if not simulate:
         refuse_idle(context, ("seed",), "by itself", "--simulate")
     if per_operation:
+        refuse_idle(context, ("window",), "with --per-operation", "one of them")
         if sensitivity or rate is not None or parameter:
             raise InputError(
                 "what is given per operation has no range, rate or parameter",
@@ -95,14 +106,16 @@ def risk(
                 expected="no --sensitivity, --rate or --parameter",
             )
         refuse_idle(context, ("as_recorded",), "with --per-operation", "one of them")
-    pressure, pairs = Pressure().varied(parameter or ()), hosts.pairs()
+    settings_of_pressure, settings_of_replay = separated(parameter or ())
+    pressure = Pressure(window=reading_named(window)).varied(settings_of_pressure)
+    pairs = hosts.pairs()
     names = scenarios_on(scenario or ["system,user"], [host for host, _ in pairs])
     strategies = asked.strategies(some_of(strategy))
     if per_operation:
         probabilities = Probabilities.parsed(names_in(per_operation))
         models: list[RiskModel] = [GivenRisk(*pair, probabilities, simulate, seed) for pair in pairs]
     else:
-        recorded, parameters = load_trace(trace), Parameters(as_recorded=as_recorded)
+        recorded, parameters = load_trace(trace), Parameters(as_recorded=as_recorded).varied(settings_of_replay)
         models = [RecordedRisk(*pair, recorded, pressure, parameters, rate, sensitivity) for pair in pairs]
     results: list[Risk] = []
     with progress_bar("risk", len(pairs) * len(strategies) * len(names)) as progress:

@@ -110,6 +110,8 @@ class Tally:
     ``lookups``      side-table look-ups
     ``decoded``      guest instructions that the look-ups decode
     ``regenerated``  host bytes that the translator generates again
+    ``decoded_again``  host bytes of the whole TBs that it decodes again for that
+    ``restarts``     runs of the translator for that
     ``encoded``      bytes stored in a side table
     """
 
@@ -128,6 +130,8 @@ class Tally:
     lookups: int = 0
     decoded: int = 0
     regenerated: int = 0
+    decoded_again: int = 0
+    restarts: int = 0
     encoded: int = 0
 
     def __add__(self, other: Tally) -> Tally:

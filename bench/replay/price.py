@@ -17,8 +17,9 @@ replay; no price depends on a strategy's name.
             stores to.  The first store takes the line from the instruction caches; later ones before the
             next fetch find no copy.
 ``lookup``  ``Parameters.lookup`` for each guest instruction decoded.
-``translate``  The translator's work: ``Parameters.retranslation`` for each byte generated again, ``encoding``
-            for each byte stored in a side table.
+``translate``  The translator's work: ``Parameters.retranslation`` for each byte generated again, ``front_end`` for
+            each byte of the TBs that this is done for, ``restart`` each time; ``encoding`` for each byte stored in a
+            side table.
 
 A count has the weakest tag of the figures that it is counted from.  It is simulated once, with every assumption at
 its nominal value.  Its range approximates simulations at the ends of their ranges:
@@ -68,6 +69,8 @@ class Prices:
     instruction: Cost
     instruction_bytes: Cost
     retranslation: Cost
+    front_end: Cost
+    restart: Cost
     lookup: Cost
     encoding: Cost
     lengths: Tag
@@ -101,6 +104,8 @@ class Prices:
             instruction=of(costs.cpi),
             instruction_bytes=Cost(length.low, length.value, length.high, length.tag),
             retranslation=of_quantity(parameters.retranslation),
+            front_end=of_quantity(parameters.front_end),
+            restart=of_quantity(parameters.restart),
             lookup=of_quantity(parameters.lookup),
             encoding=of_quantity(parameters.encoding),
             lengths=lengths,
@@ -145,8 +150,16 @@ class Prices:
 
     def translator(self, tally: Tally) -> Cost:
         """Generating code again, and writing side tables."""
-        generated = self._by_length(self.retranslation).times(tally.regenerated)
-        return generated + self.encoding.tagged(self.lengths).times(tally.encoded)
+        return (
+            self._by_length(self.retranslation).times(tally.regenerated)
+            + self._by_length(self.front_end).times(tally.decoded_again)
+            + self.restart.times(tally.restarts)
+            + self.encoding.tagged(self.lengths).times(tally.encoded)
+        )
+
+    def translation(self, host_bytes: float) -> float:
+        """The nominal cycles of the translator for a whole TB of so many bytes."""
+        return self.restart.nominal + (self.retranslation.nominal + self.front_end.nominal) * host_bytes
 
     def caused(self, misses: float, from_memory: float, counted: Tag) -> Cost:
         """The ``refills`` that a strategy causes; they depend on the translator's footprint."""

@@ -10,7 +10,10 @@ from bench.support.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """``value`` within ``low`` .. ``high``, in ``unit``; ``tag`` and ``source`` as in a host profile."""
+    """``value`` within ``low`` .. ``high``, in ``unit``; ``tag`` and ``source`` as in a host profile.
+
+    ``at_end``: why the value is an end of its range, where it is one.
+    """
 
     value: float
     low: float
@@ -18,10 +21,13 @@ class Quantity:
     unit: str
     tag: Tag
     source: tuple[str, ...]
+    at_end: str = ""
 
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high or not self.source:
             raise ValueError(f"a sourced value within its range (found {self.low}, {self.value}, {self.high})")
+        if (self.low < self.high and self.value in (self.low, self.high)) != bool(self.at_end):
+            raise ValueError(f"a reason for an end as the value (found {self.low}, {self.value}, {self.high})")
 
     @property
     def ratios(self) -> tuple[float, float]:
@@ -31,7 +37,8 @@ class Quantity:
     @property
     def described(self) -> str:
         """Value, unit, range, tag and source on one line."""
-        return f"{self.value:g} {self.unit} ({self.low:g}..{self.high:g}), {self.tag}: {'; '.join(self.source)}"
+        why = f"; at an end of its range: {self.at_end}" if self.at_end else ""
+        return f"{self.value:g} {self.unit} ({self.low:g}..{self.high:g}), {self.tag}: {'; '.join(self.source)}{why}"
 
     def given(self, name: str, text: str, most: float, *, whole: bool = False) -> Quantity:
         """The same quantity with the value ``text`` of the parameter ``name``, and no range.
@@ -45,6 +52,7 @@ class Quantity:
             high=value,
             tag="assumed",
             source=("set by the user",),
+            at_end="",
         )
 
 

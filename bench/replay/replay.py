@@ -226,7 +226,8 @@ class _StrategyReplay:
                 np.ones_like(rows),
             )
             if one.stores:
-                total += Tally(regenerated=int(sizes.sum()))
+                whole = int(context.layout.sizes[context.tb[rows]].sum())
+                total += Tally(regenerated=int(sizes.sum()), decoded_again=whole, restarts=rows.size)
         return total
 
     def _tally_elsewhere(self, executions: I64) -> Tally:

@@ -322,13 +322,13 @@ def of_risks(risks: Sequence[Risk], pressure: Pressure) -> list[Chart]:
 
 def tornado(risk: Risk, pressure: Pressure) -> Chart:
     """A bar for each quantity, those that decide on top; one that begins at the left edge begins at 0."""
-    nominal = decided(risk)
+    nominal, quantities = decided(risk), pressure.on(risk.host, risk.backend)
     axis = _Axis.over((nominal, *(end for swing in risk.swings for end in (swing.at_low, swing.at_high))), _NARROW)
     x = axis.channel("low", "wrong executions per retranslation; the line: all quantities at their values", ".0e")
     rises, falls = "rises with the quantity", "falls with the quantity"
     values = []
     for swing in risk.swings:
-        quantity = pressure.quantities[swing.quantity]
+        quantity = quantities[swing.quantity]
         values.append(
             {
                 "quantity": f"{swing.quantity} ({quantity.low:g}..{quantity.high:g})",

@@ -3,8 +3,8 @@
 Three causes on each core.  An *interrupt*, whose handler brings lines of its own.  A *time slice* of other work, with
 the lines that it touches; where a context switch cleans and invalidates everything (``switch_cleans_all``, virtually
 indexed and tagged caches) it empties both caches, which writes back temporary values and, later, heals.  The
-*translator's own work*, always, with the lines that it touches for the first time.  And where the kernel may move the
-thread to another core, a *move*.
+*translator's own work*, always, with the lines that are new to it in the window (``window.py``).  And where the kernel
+may move the thread to another core, a *move*.
 
 In a retranslation each of them occurs or not between two operations (``causes_on``); between retranslations they
 arrive as Poisson processes (``rates_on``).
@@ -49,19 +49,22 @@ def _interruptions(host: Host, values: Mapping[str, float]) -> tuple[_Interrupti
     )
 
 
-def causes_on(host: Host, values: Mapping[str, float], cores: int = 1, moves: bool = False) -> tuple[Cause, ...]:
+def causes_on(
+    host: Host, values: Mapping[str, float], cores: int = 1, moves: bool = False, *, gaps: float
+) -> tuple[Cause, ...]:
     """The causes on a host between two operations; ``values`` by name, as in ``Pressure``.
 
-    ``cores`` of the scenario, and whether its thread ``moves``.  Stores leave their buffer and maintenance completes at
-    once: an operation takes longer than either.
+    ``cores`` of the scenario, and whether its thread ``moves``.  A window has so many ``gaps`` between operations, and
+    its time and new lines are spread evenly over them; operations outside a window are taken to be alike.  Stores leave
+    their buffer and maintenance completes at once: an operation takes longer than either.
     """
-    seconds = values["operation"] / (host.clock_ghz * 1e9)
+    seconds = values["window_cycles"] / gaps / (host.clock_ghz * 1e9)
     causes = [
         Cause(one.name, happens(one.rate * seconds), write_back=one.data, drop=one.code, core=core)
         for core, one in itertools.product(range(cores), _interruptions(host, values))
     ]
-    window = gone(host.dcache, values["window_data_lines"]), gone(host.icache, values["window_code_lines"])
-    causes.append(Cause("translator", 1.0, write_back=window[0], drop=window[1]))
+    data, code = (values[name] / gaps for name in ("window_data_lines", "window_code_lines"))
+    causes.append(Cause("translator", 1.0, write_back=gone(host.dcache, data), drop=gone(host.icache, code)))
     if moves:
         causes.append(Cause("move", happens(values["moves"] * seconds), move=1.0))
     return (*causes, AT_ONCE)

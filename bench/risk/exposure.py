@@ -235,7 +235,7 @@ def _parameters(context: ReplayContext, half: int) -> tuple[SimulationParameters
         translator_data_lines=lines.translator_data_lines,
         guest=lines.guest_data_lines,
         per_byte=prices.executed(1_000_000).nominal / 1_000_000,
-        translator=prices.retranslation.nominal * float(layout.sizes.mean() if layout.sizes.size else 0),
+        translator=prices.translation(float(layout.sizes.mean() if layout.sizes.size else 0)),
         half=half,
     )
     return parameters, memory.guest_data // host.dcache.line

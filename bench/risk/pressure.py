@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bench.hosts.profile import Host
+from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
+from bench.risk.window import NAMES as WINDOW
+from bench.risk.window import Reading, set_in_window, window_on
+from bench.risk.window import described as window_described
 from bench.support.errors import InputError
 
 _MOST = {"tlb_hit": 1}
 """The largest value that makes sense, where it is not 1e9."""
 
 
-def _assumed(numbers: tuple[float, float, float], unit: str, why: str) -> Quantity:
+def _assumed(numbers: tuple[float, float, float], unit: str, why: str, at_end: str = "") -> Quantity:
     low, value, high = numbers
-    return Quantity(value, low, high, unit, "assumed", (f"default of this project; vary it: {why}",))
+    return Quantity(value, low, high, unit, "assumed", (f"default of this project; vary it: {why}",), at_end=at_end)
 
 
 _DEFAULTS = {
@@ -48,21 +53,6 @@ _DEFAULTS = {
         "moves to another core per second",
         "a thread that is hardly ever balanced away, to one that is at every tick of 100 Hz",
     ),
-    "operation": _assumed(
-        (50, 300, 1500),
-        "cycles from one operation to the next",
-        "2,000 cycles per guest instruction regenerated (500 .. 8,000); an access has seven of them",
-    ),
-    "window_code_lines": _assumed(
-        (0, 8, 64),
-        "instruction lines that the translator touches anew between two operations",
-        "it emits the slow path with functions that it has just run for the fast one",
-    ),
-    "window_data_lines": _assumed(
-        (0, 4, 32),
-        "data lines that the translator touches anew between two operations",
-        "operations and relocations are arrays that it goes through in order",
-    ),
     "tlb_hit": _assumed(
         (0.9, 0.98, 0.999),
         "share of the guest's accesses that hit the emulator's TLB",
@@ -72,20 +62,32 @@ _DEFAULTS = {
         (1, 1, 10),
         "times the cycles counted: host instructions, refills and the translator",
         "helpers, devices, data misses and idle time are not in the trace",
+        at_end="what is counted is a lower bound",
     ),
 }
 
 
+REPLAYED = ("guest_data_lines", "translator_code_lines", "translator_data_lines")
+"""The parameters of a replay that the risk depends on too: the exposure is that of a replay."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pressure:
-    """What evicts lines: ``quantities`` by name, each with a default, a unit, a range and a source."""
+    """What evicts lines: quantities by name, each with a default, a unit, a range and a source.
 
-    quantities: Mapping[str, Quantity] = field(default_factory=_DEFAULTS.copy)
+    ``given``: those that are set.  ``window``: which reading of what was counted in the window (``window.py``).
+    """
 
-    @property
-    def values(self) -> dict[str, float]:
+    given: Mapping[str, Quantity] = field(default_factory=dict)
+    window: Reading = "between"
+
+    def on(self, host: Host, backend: str) -> dict[str, Quantity]:
+        """The quantities on a host with a backend (``arm``), by name."""
+        return {**_DEFAULTS, **window_on(host, backend, self.window), **self.given}
+
+    def values(self, host: Host, backend: str) -> dict[str, float]:
         """Their values, by name."""
-        return {name: quantity.value for name, quantity in self.quantities.items()}
+        return {name: quantity.value for name, quantity in self.on(host, backend).items()}
 
     def varied(self, settings: Sequence[str]) -> Pressure:
         """The same with some set: ``interrupts=1000``; what is set has no range.
@@ -95,12 +97,21 @@ class Pressure:
         changes = {}
         for setting in settings:
             name, _, text = setting.partition("=")
-            if name not in self.quantities:
-                raise InputError(repr(name), place="`parameter`", expected=f"one of {', '.join(self.quantities)}")
-            changes[name] = self.quantities[name].given(name, text, _MOST.get(name, 10**9))
-        return Pressure({**self.quantities, **changes})
+            known = (*_DEFAULTS, *WINDOW)
+            if name not in known:
+                raise InputError(repr(name), place="`parameter`", expected=f"one of {', '.join((*known, *REPLAYED))}")
+            changes[name] = (_DEFAULTS.get(name) or set_in_window(name)).given(name, text, _MOST.get(name, 10**9))
+        return Pressure({**self.given, **changes}, self.window)
+
+
+def separated(settings: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Settings of the pressure, and those of ``REPLAYED``."""
+    replayed = [setting for setting in settings if setting.partition("=")[0] in REPLAYED]
+    return [setting for setting in settings if setting not in replayed], replayed
 
 
 def described() -> tuple[tuple[str, str], ...]:
     """What can be varied: each name, and its default with unit, range, tag and source."""
-    return tuple((name, quantity.described) for name, quantity in Pressure().quantities.items())
+    assumed = tuple((name, quantity.described) for name, quantity in _DEFAULTS.items())
+    replayed = tuple((name, f"{Parameters().quantities[name].described}; of the replay") for name in REPLAYED)
+    return (*assumed, *window_described(), *replayed)

@@ -1,4 +1,4 @@
-"""The risk along a recorded execution, with its range over everything that is assumed.
+"""The risk along a recorded execution, with its range over the quantities of ``Pressure``.
 
 For one thread the trace says how long what was written is exposed, and the figures are propagated along it
 (``propagation.py``).  Where two threads run the block the trace says nothing: the figures are those of one
@@ -18,6 +18,7 @@ import numpy as np
 
 from bench.replay.context import ReplayContext
 from bench.replay.parameters import Parameters
+from bench.replay.quantity import Quantity
 from bench.risk.causes import Cause
 from bench.risk.evictions import causes_on, happens, rates_on
 from bench.risk.exposure import Exposure, expose
@@ -25,7 +26,7 @@ from bench.risk.harm import F64, FETCHED, harmful
 from bench.risk.pressure import Pressure
 from bench.risk.propagation import Expected, propagate
 from bench.risk.quiescent import QuiescentStates
-from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, Swing
+from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, Swing, window_gaps
 from bench.support.errors import InputError
 from bench.traces.trace import Trace
 
@@ -69,7 +70,7 @@ class RecordedRisk(RiskModel):
 
     def _values(self, end: str = "value", changed: Values = MappingProxyType({})) -> dict[str, float]:
         """The quantities at their ``value``, ``low`` or ``high``, except those ``changed``."""
-        found = {name: float(getattr(quantity, end)) for name, quantity in self.pressure.quantities.items()}
+        found = {name: float(getattr(quantity, end)) for name, quantity in self._quantities.items()}
         found.update(changed)
         if self.rate is not None and len(self.trace.retranslations):
             counted = self.exposure.cycles / self._hertz
@@ -80,8 +81,17 @@ class RecordedRisk(RiskModel):
     def _hertz(self) -> float:
         return self.host.clock_ghz * 1e9
 
-    def _causes(self, cell: RiskCell, values: Values) -> tuple[Cause, ...]:
-        return causes_on(self.host, values, cell.scenario.cores, cell.scenario.moves)
+    @cached_property
+    def _quantities(self) -> Mapping[str, Quantity]:
+        return self.pressure.on(self.host, self.translator.name)
+
+    @cached_property
+    def _gaps(self) -> Mapping[int | None, float]:
+        return window_gaps(self.host, self.translator)
+
+    def _causes(self, cell: RiskCell, values: Values, offset: int | None = None) -> tuple[Cause, ...]:
+        """The causes between two operations, of the program that follows the unit at ``offset``, or all."""
+        return causes_on(self.host, values, cell.scenario.cores, cell.scenario.moves, gaps=self._gaps[offset])
 
     def _varied(
         self, at: Callable[[Values], Mapping[str, float]], varied: str, *, sensitivity: bool
@@ -90,7 +100,7 @@ class RecordedRisk(RiskModel):
         nominal = at(self._values())
         evaluated = [nominal, *(at(self._values(end)) for end in ("low", "high"))]
         swings = []
-        for name, quantity in self.pressure.quantities.items() if sensitivity else ():
+        for name, quantity in self._quantities.items() if sensitivity else ():
             if quantity.low < quantity.high and not (name == "slowdown" and self.rate is not None):
                 ends = [at(self._values(changed={name: end})) for end in (quantity.low, quantity.high)]
                 swings.append(Swing(name, *(end[varied] for end in ends)))
@@ -104,11 +114,12 @@ class RecordedRisk(RiskModel):
     def _single_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
         offsets = [offset for _, offset in self._context.temporaries(1)]
         parts = {part: offset for part, offset in enumerate(offsets) if offset in cell.concerned}
-        causes = self._causes(cell, self._values())
-        fails = any(cell.quiescent(offset, causes).fails for offset in parts.values())
+        values = self._values()
+        fails = any(cell.quiescent(offset, self._causes(cell, values, offset)).fails for offset in parts.values())
         ranges, swings = self._varied(
             partial(self._along_trace, cell, parts), "long_run", sensitivity=self.sensitivity and fails
         )
+        causes = self._causes(cell, values)
         chain = cell.chain(causes).figures(causes)
         figures = SingleThreaded(
             **ranges, chain_first=chain.first, chain_long_run=chain.long_run, residual=chain.residual
@@ -117,20 +128,24 @@ class RecordedRisk(RiskModel):
 
     def _along_trace(self, cell: RiskCell, parts: Mapping[int, int], values: Values) -> dict[str, float]:
         """The figures of the units at ``parts``: number within their access, and offset."""
-        causes = self._causes(cell, values)
-        found = dict.fromkeys(("window", "first", "long_run", "harm", "per_hour"), 0.0)
-        quiescent = {part: cell.quiescent(offset, causes) for part, offset in parts.items()}
-        if not any(states.fails for states in quiescent.values()) or not self.exposure.retranslations:
-            return found
-        for part, states in quiescent.items():
-            fetched = self._propagated(states, part, causes, values, FETCHED)
-            found["window"] += fetched.window
-            found["first"] += fetched.single
-            found["long_run"] += fetched.whole
-            found["harm"] += self._propagated(states, part, causes, values, harmful(values["tlb_hit"])).whole
+        causes = {part: self._causes(cell, values, offset) for part, offset in parts.items()}
+        quiescent = {part: cell.quiescent(offset, causes[part]) for part, offset in parts.items()}
+        found = dict.fromkeys(("window", "first", "long_run", "harm"), 0.0)
+        if any(states.fails for states in quiescent.values()) and self.exposure.retranslations:
+            for part, states in quiescent.items():
+                fetched = self._propagated(states, part, causes[part], values, FETCHED)
+                found["window"] += fetched.window
+                found["first"] += fetched.single
+                found["long_run"] += fetched.whole
+                found["harm"] += self._propagated(states, part, causes[part], values, harmful(values["tlb_hit"])).whole
+        harm = found["harm"]
         hours = self.exposure.cycles * values["slowdown"] / self._hertz / 3600
-        per_retranslation = {name: value / self.exposure.retranslations for name, value in found.items()}
-        return {**per_retranslation, "per_hour": found["harm"] / hours}
+        return {
+            **{name: value / max(1, self.exposure.retranslations) for name, value in found.items()},
+            "per_execution": harm / max(1, self.trace.length - self.trace.stopped.size),
+            "per_run": harm,
+            "per_hour": harm / hours if harm else 0.0,
+        }
 
     def _propagated(
         self, states: QuiescentStates, part: int, causes: Sequence[Cause], values: Values, harms: F64
@@ -150,6 +165,6 @@ class RecordedRisk(RiskModel):
     def _by_scheduler(self, cell: RiskCell, values: Values) -> dict[str, float]:
         causes = self._causes(cell, values)
         chain = cell.chain(causes)
-        slice_ends = happens(values["slices"] * values["operation"] / self._hertz)
+        slice_ends = happens(values["slices"] * values["window_cycles"] / self._gaps[None] / self._hertz)
         harm = chain.probability(causes, harmful(values["tlb_hit"]), "slices", slice_ends)
         return {**chain.schedulers(causes, slice_ends), "harm": harm}

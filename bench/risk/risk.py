@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from bench.check.cell import hypothetical
 from bench.check.units import concerned_by
 from bench.hosts.profile import Host
+from bench.machine import Kind, environment_steps, finished, initial, program_steps
 from bench.machine.model import Model
 from bench.program.compiler import Compiler
 from bench.risk.causes import Cause, Structure, structure
@@ -59,7 +60,8 @@ class SingleThreaded:
 
     ``window``: temporary values at the point of unification when the retranslation ends.  ``first``: those that the
     next execution fetches, each retranslation by itself from a clean start.  ``long_run``: wrong executions, propagated
-    along the trace.  ``harm``: those that do harm; ``per_hour`` of the execution.  A retranslation rewrites several
+    along the trace.  ``harm``: those that do harm; the same ``per_execution`` of a TB, ``per_run`` of the whole trace,
+    and ``per_hour`` of it.  A retranslation rewrites several
     units: their figures are added, an upper bound of the probability that it goes wrong at all.
     ``chain_first``, ``chain_long_run``: the probabilities for one access, without a trace, where the block runs again
     after one operation; ``residual`` of the latter.
@@ -69,6 +71,8 @@ class SingleThreaded:
     first: Range
     long_run: Range
     harm: Range
+    per_execution: Range
+    per_run: Range
     per_hour: Range
     chain_first: float
     chain_long_run: float
@@ -121,6 +125,11 @@ class Risk:
     swings: tuple[Swing, ...] = ()
     nodes: int = 0
 
+    @property
+    def backend(self) -> str:
+        """The translator's name without its version."""
+        return self.translator.partition("@")[0]
+
 
 class RiskCell:
     """A strategy in a scenario, with the code packed as in the code buffer.
@@ -158,6 +167,41 @@ class RiskCell:
         """The model, whether a unit is fetched with a temporary value, and the harm of that."""
         question = Question("wrong fetch", concerned_by(compiler, "transient"))
         return compiler.model, question, harms_of(compiler, self.translator)
+
+
+def window_gaps(host: Host, translator: Translator) -> dict[int | None, float]:
+    """The gaps between operations in a window as the translator emits it, by the offset of the unit that is followed.
+
+    None: a mean, where all units are followed.  1 without a window.
+    """
+    instance = scenario("system", 1, retranslations=1)
+    assert instance is not None
+    everything = Compiler(Strategy(), translator, host, instance, layout="packed")
+    offsets = concerned_by(everything, "transient")
+    found: dict[int | None, float] = {
+        offset: _temporary(
+            Compiler(Strategy(), translator, host, instance, layout="packed", followed=frozenset({offset})).model,
+            frozenset({offset}),
+        )
+        for offset in offsets
+    }
+    return {**found, None: _temporary(everything.model, offsets) / len(offsets) if offsets else 1.0}
+
+
+def _temporary(model: Model, offsets: frozenset[int]) -> int:
+    """After how many operations of one thread each of these units has a temporary value, added up."""
+    state, found = initial(model), 0
+    while not finished(model, state):
+        state = next(program_steps(model, state)).state
+        for kind in (Kind.DRAIN, Kind.COMPLETE):
+            while pending := next(environment_steps(model, state, (kind,)), None):
+                state = pending.state
+        found += sum(
+            unit.offset in offsets and any(state.memory.data[cell] != model.final[cell] for cell in cells)
+            for units, block in zip(model.unit_at, model.units, strict=True)
+            for unit, cells in zip(units, block, strict=True)
+        )
+    return found
 
 
 @dataclass

@@ -43,7 +43,7 @@ def pressed(host: str, name: str) -> tuple[Cause, ...]:
     profile = load_host(host)
     cast = scenario(name, profile.cores.value, retranslations=1)
     assert cast is not None
-    return causes_on(profile, Pressure().values, cast.cores, cast.moves)
+    return causes_on(profile, Pressure().values(profile, "arm"), cast.cores, cast.moves, gaps=3)
 
 
 CELLS = [
