@@ -23,32 +23,20 @@ KEPT = "what was there before\n"
 
 HOSTS = {
     "type.toml": PROFILE.replace("clock_ghz = 1.2", 'clock_ghz = "fast"'),
-    "unknown.toml": PROFILE.replace("clock_ghz = 1.2", "clock_ghz = 1.2\nclock_mhz = 1200"),
-    "negative.toml": PROFILE.replace("size = ", "size = -", 1),
-    "missing.toml": PROFILE.replace("clock_ghz = 1.2\n", ""),
     "syntax.toml": 'name = "a9"\ntitle = = "x"\n',
-    "nan.toml": PROFILE.replace("clock_ghz = 1.2", "clock_ghz = nan"),
-    "empty.toml": "",
 }
 
 HEADER = "from strategies import *\nfrom strategies.operations import *\n\n\nclass A(Strategy):\n"
 STRATEGIES = {
     "raises": "def publish(self, region):\n        raise ValueError('two\\nlines')",
     "junk": "def publish(self, region):\n        yield 7",
-    "junk_tuple": "def publish(self, region):\n        return (None,)",
-    "forgot": "def publish(self, region):\n        Barrier()\n        yield Sync()",
-    "nothing": "def publish(self, region):\n        pass",
     "takes": "def begin(self, region):\n        return (Acquire('big'),)",
-    "gives": "def begin(self, region):\n        return (Release('big'),)",
     "itself": "def publish(self, region):\n        return (Do('publish', region),)",
     "each_other": "def begin(self, region):\n        return (Do('publish', region),)\n\n"
     "    def publish(self, region):\n        return (Do('begin', region),)",
     "recursive": "def publish(self, region):\n        return self.publish(region)",
     "endless": "def publish(self, region):\n        while True:\n            yield Sync()",
-    "unknown_hook": "def pubish(self, region):\n        return ()",
     "exits": "def publish(self, region):\n        raise SystemExit(0)",
-    "no_argument": "def publish(self):\n        return ()",
-    "needs_argument": "def __init__(self, depth):\n        pass",
     "named_7": "name = 7",
     "named_list": "name = 'a,b'",
 }
@@ -57,10 +45,7 @@ FILES = {
     **HOSTS,
     **{f"{name}.py": f"{HEADER}    {body}\n" for name, body in STRATEGIES.items()},
     "syntax.py": "class A(:\n",
-    "imports.py": "import no_such_module\n",
     "leaves.py": "raise SystemExit(0)\n",
-    "no_class.py": "B = 3\n",
-    "nul.py": "\0",
     "events.bad": "T1 faults\nT1 flies\n",
     "events.far": "# ours\nT9 faults\n",
     "events.none": "# nothing\n",
@@ -80,21 +65,11 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Path:
     compressed = zstandard.compress(LOG)
     damaged = bytearray(whole)
     damaged[len(whole) // 4] ^= 1
-    contents = {
-        "good.trace": whole,
-        "half.trace": whole[: len(whole) // 2],
-        "short.trace": whole[:20],
-        "junk.trace": JUNK,
-        "damaged.trace": bytes(damaged),
-        "latin.toml": b'name = "caf\xe9"\n',
-        "junk.toml": JUNK,
-        "junk.log": JUNK,
-        "events.utf16": "T1 faults\n".encode("utf-16"),
-        "cut.log.zst": compressed[:-5],
-        "wrong.log.gz": compressed[:4] + JUNK,
-        "cut.log.gz": gzip.compress(LOG)[:-9],
-        "whole.log": LOG,
-    }
+    contents = {"good.trace": whole, "half.trace": whole[: len(whole) // 2], "short.trace": whole[:20]}
+    contents |= {"junk.trace": JUNK, "junk.log": JUNK, "damaged.trace": bytes(damaged), "whole.log": LOG}
+    contents |= {"latin.toml": b'name = "caf\xe9"\n', "events.utf16": "T1 faults\n".encode("utf-16")}
+    contents |= {"cut.log.zst": compressed[:-5], "cut.log.gz": gzip.compress(LOG)[:-9]}
+    contents["wrong.log.gz"] = compressed[:4] + JUNK
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     (folder / "folder").mkdir()
@@ -245,14 +220,8 @@ def test_spaces_that_nobody_can_explore(command: str, option: str, words: str, s
         ("nowhere.toml", "nowhere.toml: cannot be read: No such file or directory; expected a host profile"),
         ("./folder", "./folder: cannot be read: Is a directory"),
         ("type.toml", "type.toml: clock_ghz: found 'fast'; expected a number"),
-        ("unknown.toml", "unknown.toml: clock_mhz: unknown key; expected clock_ghz"),
-        ("negative.toml", "negative.toml: icache.size: found -"),
-        ("missing.toml", "missing.toml: clock_ghz: missing; expected this key"),
         ("syntax.toml", "syntax.toml: line 2, column 9: "),
-        ("nan.toml", "nan.toml: clock_ghz: found nan"),
-        ("empty.toml", "empty.toml: name: missing"),
         ("latin.toml", "latin.toml: line 1, column 12: found the byte 0xe9; expected UTF-8 text"),
-        ("junk.toml", "junk.toml: line "),
         ("./good.trace", "./good.trace: line 1, column 1: found the byte 0x93; expected UTF-8 text"),
     ],
 )
@@ -270,27 +239,16 @@ def test_host_profiles(command: str, file: str, words: str, staleline: Staleline
         ("raises.py:B", "raises.py: no class B; expected one of A"),
         ("raises.py:A", "A.publish, line 7: raised ValueError: two lines"),
         ("junk.py:A", "A.publish, line 6: 7 is not an operation"),
-        ("junk_tuple.py:A", "A.publish, line 6: None is not an operation"),
-        ("forgot.py:A", "forgot.py: A.publish, line 7: Barrier() is built and dropped; write yield Barrier()"),
-        ("nothing.py:A", "A.publish, line 6: returns nothing; return a tuple of operations"),
         ("takes.py:A", "A.begin, line 6: takes the lock 'big', and nothing releases it"),
-        ("gives.py:A", "A.begin, line 6: releases the lock 'big', which it does not hold"),
         ("itself.py:A", "A.publish, line 6: runs itself again, without end"),
         ("each_other.py:A", "runs itself again, without end"),
         ("recursive.py:A", "A.publish, line 7: raised RecursionError"),
         ("endless.py:A", "A.publish, line 6: more than 100000 operations; a hook must end"),
-        ("unknown_hook.py:A", "unknown_hook.py: A.pubish, line 6: unknown hook; did you mean publish?"),
         ("exits.py:A", "A.publish, line 7: raised SystemExit"),
-        ("no_argument.py:A", "A.publish, line 6: raised TypeError"),
-        ("needs_argument.py:A", "needs_argument.py:A: TypeError"),
         ("named_7.py:A", "named_7.py: A: name 7; expected letters"),
         ("named_list.py:A", "named_list.py: A: name 'a,b'; expected letters"),
         ("syntax.py:A", "syntax.py: line 1: invalid syntax; expected a Python file"),
-        ("imports.py:A", "imports.py: ModuleNotFoundError: No module named 'no_such_module'"),
         ("leaves.py:A", "leaves.py: SystemExit"),
-        ("no_class.py:A", "no_class.py: no class A"),
-        ("no_class.py:B", "no_class.py:B: not a subclass of staleline.Strategy"),
-        ("nul.py:A", "source code string cannot contain null bytes"),
     ],
 )
 def test_strategy_files(name: str, words: str, staleline: Staleline) -> None:

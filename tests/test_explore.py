@@ -43,14 +43,9 @@ def shipped(strategy: str, host: str, translator: str, name: str, **arguments: i
 @pytest.mark.parametrize(
     ("host", "translator"),
     [
-        ("cortex-a9", "arm@2010"),
-        ("arm926", "arm@2010"),
-        ("z10", "s390x@2010"),
-        ("x86-skylake", "x86-64@2010"),
-        ("mips-24kc", "mips@2010"),
-        ("ultrasparc-2", "sparc@2010"),
-        ("ppc-g5", "ppc64@2010"),
-        ("neoverse-v1", "arm@2010"),
+        *((host, "arm@2010") for host in ("cortex-a9", "arm926", "neoverse-v1")),
+        *(("z10", "s390x@2010"), ("x86-skylake", "x86-64@2010"), ("mips-24kc", "mips@2010")),
+        *(("ultrasparc-2", "sparc@2010"), ("ppc-g5", "ppc64@2010")),
     ],
 )
 def test_both_searches_find_the_same_in_every_shipped_cell(host: str, translator: str) -> None:
@@ -59,12 +54,8 @@ def test_both_searches_find_the_same_in_every_shipped_cell(host: str, translator
             model = shipped(strategy, host, translator, name, flushes=strategy == "flush-on-tb-flush")
             for question in QUESTIONS[:2]:
                 if model is not None:
-                    plain = walk(model, question, max_states=MOST)
-                    assert explore(model, question, max_states=MOST, symmetric=False) == plain, (
-                        strategy,
-                        name,
-                        question,
-                    )
+                    found = explore(model, question, max_states=MOST, symmetric=False)
+                    assert found == walk(model, question, max_states=MOST), (strategy, name, question)
 
 
 @pytest.mark.parametrize("first", range(5_000, 5_100, 25))

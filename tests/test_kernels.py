@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT, program
 from numba.core.caching import UserProvidedCacheLocator
 
 from bench.support import kernels
@@ -95,13 +96,11 @@ def checkout(tmp_path: Path) -> Callable[[], tuple[str, int]]:
     probe.mkdir()
     for name, text in (("__init__", ""), ("constants", CONSTANTS), ("callees", CALLEES), ("answer", PROBE)):
         (probe / f"{name}.py").write_text(text)
-    program = "from bench.probe.answer import answer; print(answer(10), sum(answer.stats.cache_hits.values()))"
+    script = "from bench.probe.answer import answer; print(answer(10), sum(answer.stats.cache_hits.values()))"
 
     def run() -> tuple[str, int]:
-        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-c", program]
-        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-        answer, hits = ended.stdout.split()
+        place = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": ""}
+        answer, hits = program(script=script, environment=place, cwd=tmp_path).out.split()
         return answer, int(hits)
 
     return run
@@ -138,8 +137,7 @@ def test_no_kernel_is_taken_from_the_cache_after_a_change_in_another_file(
     ],
 )
 def test_what_a_kernel_is_compiled_from_is_known(file: str, known: set[str]) -> None:
-    root = Path(__file__).resolve().parents[1]
-    sources = {Path(path).relative_to(root).as_posix() for path in kernels.sources(str(root / "bench" / file))}
+    sources = {Path(path).relative_to(ROOT).as_posix() for path in kernels.sources(str(ROOT / "bench" / file))}
     assert known | {f"bench/{file}", "bench/support/kernels.py", "bench/__init__.py"} <= sources
 
 

@@ -6,8 +6,6 @@ import itertools
 import json
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -15,34 +13,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Staleline
+from conftest import Staleline, program
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VOID = {"meta", "input", "br"}
+Page = tuple[Path, list[dict[str, Any]]]
 STRANGE = "A board </script><b>&\"'"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> tuple[Path, list[dict[str, Any]]]:
+def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Page:
     """The page of two hosts, one with a strange title, and what ``--format json`` says of the same."""
     folder = tmp_path_factory.mktemp("page")
     profile = files("bench.hosts").joinpath("cortex-a9.toml").read_text(encoding="utf-8")
     profile = re.sub(r"(?m)^title = .*$", f"title = '''{STRANGE}'''", profile).replace('"cortex-a9"', '"board"', 1)
     (folder / "board.toml").write_text(profile, encoding="utf-8")
-    words = (
-        "compare",
-        str(tiny_trace),
-        "--host",
-        f"arm926,{folder / 'board.toml'}",
-        "--strategy",
-        "unfixed,idempotent,flush-on-retranslation,stop-the-world-flush",
-    )
+    words = ["compare", str(tiny_trace), "--host", f"arm926,{folder / 'board.toml'}"]
+    words += ["--strategy", "unfixed,idempotent,flush-on-retranslation,stop-the-world-flush"]
     for name in ("html", "json"):
-        subprocess.run(
-            [sys.executable, "-m", "bench", *words, "--format", name, "-o", str(folder / f"page.{name}")],
-            check=True,
-            cwd=Path(__file__).resolve().parents[1],
-        )
+        assert program(*words, "--format", name, "-o", str(folder / f"page.{name}")).status == 0
     return folder / "page.html", json.loads((folder / "page.json").read_text("utf-8"))["results"]
 
 
@@ -76,7 +65,7 @@ class Outline(HTMLParser):
             self.scripts.append(data)
 
 
-def test_it_is_one_well_formed_file_that_leads_nowhere(page: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_it_is_one_well_formed_file_that_leads_nowhere(page: Page) -> None:
     text = page[0].read_text("utf-8")
     outline = Outline()
     outline.feed(text)
@@ -89,7 +78,7 @@ def test_it_is_one_well_formed_file_that_leads_nowhere(page: tuple[Path, list[di
         assert name not in text
 
 
-def test_its_data_is_that_of_the_json(page: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_its_data_is_that_of_the_json(page: Page) -> None:
     outline = Outline()
     outline.feed(page[0].read_text("utf-8"))
     data = json.loads(outline.scripts[0])
@@ -107,16 +96,10 @@ def test_its_data_is_that_of_the_json(page: tuple[Path, list[dict[str, Any]]]) -
     assert linked == {*ids}
 
 
-def test_everything_to_make_it_again_is_there(page: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_everything_to_make_it_again_is_there(page: Page) -> None:
     text = page[0].read_text("utf-8")
-    for said in (
-        "To make it again",
-        "compare ",
-        "seed of random replacement",
-        "retranslations",
-        "costs.lock",
-        "rule E6",
-    ):
+    chosen = ("compare ", "seed of random replacement", "retranslations", "costs.lock", "rule E6")
+    for said in ("To make it again", *chosen):
         assert said in text
 
 
@@ -155,7 +138,7 @@ class Tab:
 
 
 @pytest.fixture
-def opened(page: tuple[Path, list[dict[str, Any]]], chromium: Any, request: pytest.FixtureRequest) -> Iterator[Tab]:
+def opened(page: Page, chromium: Any, request: pytest.FixtureRequest) -> Iterator[Tab]:
     tab = Tab(chromium, page[0], **getattr(request, "param", {}))
     yield tab
     assert tab.wrong == []
@@ -218,7 +201,7 @@ def test_a_verdict_opens_its_counterexample_and_keys_step_through_it(opened: Tab
     assert tab.evaluate("document.activeElement.closest('tr').dataset.host") == "board"
 
 
-def test_the_address_names_the_cell_and_the_step(page: tuple[Path, list[dict[str, Any]]], chromium: Any) -> None:
+def test_the_address_names_the_cell_and_the_step(page: Page, chromium: Any) -> None:
     first = Tab(chromium, page[0])
     first.tab.click("td.fails a >> nth=0")
     first.tab.keyboard.press("ArrowRight")
@@ -267,21 +250,9 @@ CONTRAST = """pairs => {
 def test_light_and_dark_are_readable(opened: Tab) -> None:
     opened.tab.click("td.fails a >> nth=0")
     opened.tab.keyboard.press("End")
-    selectors = [
-        "body",
-        "p.soft",
-        "td.holds",
-        "td.fails a",
-        "thead th button",
-        ".lanes td.wrong",
-        ".lanes td.absent",
-        "a",
-        "figcaption",
-        "#beside h4",
-        ".chart text",
-        ".chart .role-axis-title text",
-        ".chart .role-legend text",
-    ]
+    selectors = ["body", "p.soft", "a", "figcaption", "#beside h4", "td.holds", "td.fails a", "thead th button"]
+    selectors += [".lanes td.wrong", ".lanes td.absent", ".chart text"]
+    selectors += [".chart .role-axis-title text", ".chart .role-legend text"]
     for selector, ratio in zip(selectors, opened.tab.evaluate(CONTRAST, selectors), strict=True):
         assert ratio >= 4.5, selector
 
@@ -353,17 +324,7 @@ def test_on_paper_everything_is_unfolded_and_nothing_is_to_be_clicked(opened: Ta
 
 
 def test_the_compare_command_says_where_it_goes(tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
-    ran = staleline(
-        "compare",
-        str(tiny_trace),
-        "--strategy",
-        "unfixed",
-        "--scenario",
-        "system",
-        "--format",
-        "html",
-        "-o",
-        str(tmp_path / "page.html"),
-    )
+    line = f"compare {tiny_trace} --strategy unfixed --scenario system --format html -o"
+    ran = staleline(line, str(tmp_path / "page.html"))
     assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert (tmp_path / "page.html").read_text("utf-8").startswith("<!DOCTYPE html>")

@@ -37,17 +37,8 @@ def cache(size: int, ways: int, line: int, replacement: str, **more: Any) -> Cac
     kind = DataCache if more else Cache
     if more:
         more |= {"write_tag": "assumed", "write_source": ("test",)}
-    return kind(
-        size=size,
-        ways=ways,
-        line=line,
-        replacement=replacement,
-        tag="assumed",
-        source=("test",),
-        replacement_tag="assumed",
-        replacement_source=("test",),
-        **more,
-    )
+    more |= {"tag": "assumed", "source": ("test",), "replacement_tag": "assumed", "replacement_source": ("test",)}
+    return kind(size=size, ways=ways, line=line, replacement=replacement, **more)
 
 
 def machine(icache: Cache, dcache: Cache, l2: Cache | None, snoop: str = "none") -> Host:
@@ -65,7 +56,10 @@ def packed(sizes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     return np.cumsum(room) - room, lengths
 
 
-def events_of(rows: Iterable[tuple[int, EventKind, int, int]]) -> Events:
+Row = tuple[int, EventKind, int, int]
+
+
+def events_of(rows: Iterable[Row]) -> Events:
     """Events from rows of position, kind, address, count, put in order."""
     ordered = sorted(rows, key=lambda row: row[0])
     position, kind, address, count = (list(column) for column in zip(*ordered, strict=True)) if ordered else ([],) * 4
@@ -283,13 +277,7 @@ class Reference:
             self.touched += 1
 
 
-def reference(
-    host: Host,
-    sizes: Sequence[int],
-    words: Sequence[int],
-    rows: list[tuple[int, EventKind, int, int]],
-    what: CacheParameters,
-) -> Counts:
+def reference(host: Host, sizes: Sequence[int], words: Sequence[int], rows: list[Row], what: CacheParameters) -> Counts:
     """The counts of ``simulate``, the slow way."""
     addresses, lengths = packed(sizes)
     ends = [int(addresses[-1] + lengths[-1])]
@@ -323,9 +311,7 @@ def shapes(draw: st.DrawFn, lines: Sequence[int], data: bool = False) -> Cache:
 
 
 @st.composite
-def replays(
-    draw: st.DrawFn,
-) -> tuple[Host, list[int], list[int], list[tuple[int, EventKind, int, int]], CacheParameters]:
+def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[Row], CacheParameters]:
     """A small host, TBs, executions, events and parameters."""
     lines = [16, 32, 64]
     host = machine(
@@ -358,6 +344,13 @@ def test_every_count_is_that_of_the_plain_reference(replay: Any) -> None:
     assert run(host, sizes, words, events_of(rows), parameters) == reference(*replay)
 
 
+def dense_rows(random: np.random.Generator, count: int, end: int, room: int, shares: list[float] | None) -> list[Row]:
+    """Events of kinds in those shares, on so many bytes."""
+    kinds = random.choice(EventKind, count, p=shares)
+    where = random.integers(-1, end, count), random.integers(0, room, count), random.integers(0, 6, count)
+    return [(int(p), EventKind(k), int(a), int(c)) for p, k, a, c in zip(where[0], kinds, *where[1:], strict=True)]
+
+
 @given(replays(), st.integers(0, 1 << 32))
 @settings(max_examples=100, deadline=None)
 def test_every_count_is_that_of_the_reference_in_dense_streams(replay: Any, seed: int) -> None:
@@ -365,16 +358,7 @@ def test_every_count_is_that_of_the_reference_in_dense_streams(replay: Any, seed
     host, sizes, _, _, parameters = replay
     random = np.random.default_rng(seed)
     words = random.integers(0, len(sizes), 150).tolist()
-    rows = [
-        (int(position), EventKind(kind), int(address), int(count))
-        for position, kind, address, count in zip(
-            random.integers(-1, 150, 150),
-            random.choice(EventKind, 150, p=[0.3, 0.1, 0.3, 0.2, 0.05, 0.05]),
-            random.integers(0, 600, 150),
-            random.integers(0, 6, 150),
-            strict=True,
-        )
-    ]
+    rows = dense_rows(random, 150, 150, 600, [0.3, 0.1, 0.3, 0.2, 0.05, 0.05])
     assert run(host, sizes, words, events_of(rows), parameters) == reference(host, sizes, words, rows, parameters)
 
 
@@ -397,22 +381,12 @@ def test_simulations_side_by_side_are_those_one_by_one(replay: Any, data: st.Dat
     assert together == [run(host, sizes, words, one, parameters) for one in events]
 
 
-def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[tuple[int, EventKind, int, int]]]:
+def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[Row]]:
     """TBs, executions, and events that store, clean and drop the same lines again and again."""
     random = np.random.default_rng(seed)
     sizes = random.integers(1, 300, 20).tolist()
     words = random.integers(0, 20, 400).tolist()
-    rows = [
-        (int(position), EventKind(kind), int(address), int(count))
-        for position, kind, address, count in zip(
-            random.integers(-1, 400, 200),
-            random.integers(0, len(EventKind), 200),
-            random.integers(0, 6000, 200),
-            random.integers(0, 6, 200),
-            strict=True,
-        )
-    ]
-    return sizes, words, rows
+    return sizes, words, dense_rows(random, 200, 400, 6000, None)
 
 
 @pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
@@ -564,29 +538,18 @@ SIMPLE = machine(
 )
 
 
-def test_what_is_stored_and_cleaned_is_counted_once() -> None:
-    rows = [
-        (0, EventKind.STORE, 0, 4),
-        (0, EventKind.STORE, 0, 2),
-        (0, EventKind.CLEAN, 0, 8),
-        (0, EventKind.CLEAN, 0, 8),
-    ]
-    counts = run(SIMPLE, [128], [0], events_of(rows), NOTHING_ELSE)
+def test_what_events_do_is_counted_once_and_the_first_and_the_last_happen() -> None:
+    stores = [(0, EventKind.STORE, 0, 4), (0, EventKind.STORE, 0, 2), *[(0, EventKind.CLEAN, 0, 8)] * 2]
+    counts = run(SIMPLE, [128], [0], events_of(stores), NOTHING_ELSE)
     assert (counts.store_lines, counts.store_misses, counts.cleaned, counts.written_back) == (6, 4, 4, 0)
-
-
-def test_invalidated_lines_are_refilled_and_that_is_the_difference_to_the_baseline() -> None:
     words = [0, 0, 0]
     baseline = run(SIMPLE, [128], words, Events.none(), NOTHING_ELSE)
     counts = run(SIMPLE, [128], words, events_of([(1, EventKind.INVALIDATE, 32, 2)]), NOTHING_ELSE)
-    difference = counts - baseline
+    difference = counts - baseline  # invalidated lines are refilled
     assert (difference.code_misses, difference.code_memory, difference.invalidated) == (2, 0, 2)
     assert difference.executions == difference.code_lines == 0
-
-
-def test_an_event_before_the_first_execution_and_one_after_the_last_happen() -> None:
-    rows = [(-1, EventKind.LOAD, 0, 1), (0, EventKind.INVALIDATE_ALL, 0, 0)]
-    counts = run(SIMPLE, [64], [0], events_of(rows), NOTHING_ELSE)
+    ends = [(-1, EventKind.LOAD, 0, 1), (0, EventKind.INVALIDATE_ALL, 0, 0)]
+    counts = run(SIMPLE, [64], [0], events_of(ends), NOTHING_ELSE)
     assert (counts.load_misses, counts.code_memory, counts.invalidated) == (1, 1, 2)
 
 
@@ -623,25 +586,19 @@ def test_bad_input_is_one_line_that_names_the_place(change: dict[str, Any], mess
         run(SIMPLE, what["sizes"], what["words"], events_of(what["rows"]), NOTHING_ELSE)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_events_out_of_order_are_refused() -> None:
     events = Events(np.array([1, 0]), np.zeros(2, np.uint8), np.zeros(2, np.int64), np.ones(2, np.int64))
     with pytest.raises(InputError, match="event 1: 0; expected ascending positions"):
         run(SIMPLE, [16], [0, 0], events, NOTHING_ELSE)
 
 
-def test_more_ways_than_a_word_orders_are_refused() -> None:
+def test_more_ways_than_a_word_orders_and_parameters_out_of_range_are_refused() -> None:
     host = msgspec.structs.replace(SIMPLE, icache=cache(17 * 32, 17, 32, "lru"))
     with pytest.raises(InputError, match=r"icache.ways: 17 ways, lru; expected at most 16"):
         run(host, [16], [0], Events.none(), NOTHING_ELSE)
-
-
-@pytest.mark.parametrize("name", [counter.name for counter in dataclasses.fields(CacheParameters)])
-@pytest.mark.parametrize("value", [-1, 1 << 64])
-def test_parameters_out_of_range_are_refused(name: str, value: int) -> None:
-    with pytest.raises(InputError, match=f"{name}: {value}; expected 0 .. "):
-        CacheParameters(**{name: value})
+    for parameter in dataclasses.fields(CacheParameters):
+        for value in (-1, 1 << 64):
+            with pytest.raises(InputError, match=f"{parameter.name}: {value}; expected 0 .. "):
+                CacheParameters(**{parameter.name: value})
 
 
 def test_a_sweep_that_would_come_round_is_refused() -> None:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from cells import chain_cell as cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from risk_cells import cell
 
 from bench.machine import Kind, State, environment_steps, finished, initial, program_steps, step
 from bench.machine.model import Model
@@ -219,12 +219,14 @@ def test_it_is_possible_exactly_where_check_finds_a_failure(strategy: str, name:
     assert math.isfinite(answer.rounds) is fails
 
 
-def test_what_is_certain_happens_at_once() -> None:
+def test_what_is_certain_happens_at_once_and_no_chance_is_no_failure() -> None:
     # Every line leaves in every gap: the temporary value is in memory, then the final one is.
     answer = asked(evictions(1, 1), "unfixed")
     assert (answer.first, answer.rounds) == (0, math.inf)
     # Where a write-through store shows it, the instruction line must only leave in time.
     assert asked(evictions(0, 1), "unfixed").first == 0
+    never = asked(evictions(), "unfixed")
+    assert (never.first, never.rounds, never.long_run) == (0, math.inf, 0)
 
 
 @given(st.floats(1e-9, 0.2), st.floats(1e-9, 0.2), st.floats(1.01, 2))
@@ -246,28 +248,15 @@ def test_one_cause_that_pushes_both_out_is_not_two_that_have_nothing_to_do_with_
     assert asked(two, "unfixed").first == pytest.approx(21e-12, rel=1e-4)
 
 
-def test_no_chance_is_no_failure() -> None:
-    answer = asked(evictions(), "unfixed")
-    assert (answer.first, answer.rounds, answer.long_run) == (0, math.inf, 0)
-
-
 # ------------------------------------------------------------------------------------------------ bad input
 
 
-@pytest.mark.parametrize(("name", "value"), [("drop", 1.5), ("write_back", -0.1), ("probability", math.nan)])
-def test_what_is_no_probability_is_refused(name: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"interrupt.{name}: {value}; expected a probability"):
-        Cause("interrupt", **{name: value})
-
-
-def test_several_retranslations_are_refused() -> None:
-    model, question = cell("unfixed", retranslations=2)
+def test_what_is_no_probability_several_retranslations_and_other_causes_are_refused() -> None:
+    for name, value in (("drop", 1.5), ("write_back", -0.1), ("probability", math.nan)):
+        with pytest.raises(InputError, match=f"interrupt.{name}: {value}; expected a probability"):
+            Cause("interrupt", **{name: value})
     with pytest.raises(InputError, match="expected one retranslation by each thread"):
-        Chain(model, question, evictions())
-
-
-def test_causes_that_need_another_structure_are_refused() -> None:
-    model, question = cell("unfixed")
-    chain = Chain(model, question, evictions(drop=0.1))
-    with pytest.raises(InputError, match="other causes"):
+        Chain(*cell("unfixed", retranslations=2), evictions())
+    chain = Chain(*cell("unfixed"), evictions(drop=0.1))
+    with pytest.raises(InputError, match="other causes"):  # they need another structure
         chain.figures(evictions(write_back=0.1))

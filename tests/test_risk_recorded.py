@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
-from risk_cells import cell
+from cells import chain_cell as cell
 
 from bench.hosts import load_host
 from bench.replay.context import ReplayContext

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from risk_cells import cell
+from cells import chain_cell as cell
 
 from bench.hosts import load_host
 from bench.risk.causes import AT_ONCE, Cause
