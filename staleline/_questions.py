@@ -137,13 +137,15 @@ def compare(
     vcpus: int | None = None,
     as_recorded: bool = False,
     parameters: Mapping[str, float] | None = None,
+    over: str | Strategy | type[Strategy] = "unfixed",
     **options: Unpack[Scale],
 ) -> Results[Comparison]:
     """Every strategy's verdicts and costs on each host, as ``staleline compare``.
 
     An answer is one ``Comparison`` for each host and translator; a row is one strategy there: its ``rank`` (1 for the
     cheapest that is right, 0 if it is not known to be right), a verdict for each scenario, ``lasting`` and ``partial``
-    for the other hazards, and the columns of ``replay``.
+    for the other hazards, ``extra`` (what it costs more than ``over``) and the columns of ``replay``.  The answer's
+    ``pairs`` say which of two right ones is cheaper whatever is assumed, or what it is up to.
 
     >>> best = compare(host="arm926", trace="user-wc", scenario="system").rows()[0]
     >>> best["rank"], best["system"]
@@ -157,8 +159,9 @@ def compare(
     chosen = Options(**options)
     assumed = _parameters(vcpus, as_recorded, parameters)
     asked, names, recorded = _strategies(strategies), _scenarios(scenario), _trace(trace)
+    (base,) = _strategies(over)
     found = [
-        compare_on(recorded, one, backend, asked, names, chosen, assumed)
+        compare_on(recorded, one, backend, asked, names, chosen, assumed, over=base)
         for one, backend in _pairs(_hosts(host), translator, chosen.what_if)
     ]
     rows = [
@@ -170,6 +173,7 @@ def compare(
             **{result.scenario: result.verdict for result in row.checks},
             "lasting": row.lasting.verdict if row.lasting else None,
             "partial": row.partial.verdict,
+            **_flat({"extra": row.extra.ends}),
             **_cost_row(row.cost, one.host, one.what_if),
         }
         for one in found
@@ -340,7 +344,7 @@ def _settings(parameters: Mapping[str, float] | None) -> list[str]:
 # --- rows -------------------------------------------------------------------------------------------------------------
 
 _ENDS = ("low", "nominal", "high")
-_COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline")
+_COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code", "overhead", "baseline", "extra")
 _COST_UNITS = {
     **{f"{cost}_{end}": "cycles" for cost in _COSTS for end in _ENDS},
     "writes": "stores",
@@ -375,9 +379,12 @@ def _check_row(one: Checked) -> dict[str, Any]:
 
 
 def _cost_row(cost: Replayed, host: Host, what_if: bool) -> dict[str, Any]:
-    from msgspec import to_builtins
+    from msgspec.structs import asdict as fields_of
 
-    return {**_cell(cost.strategy, host, what_if), **_flat(to_builtins(cost)), "notes": list(cost.notes)}
+    from bench.replay.cost import Cost
+
+    parts = {name: part.ends if isinstance(part, Cost) else part for name, part in fields_of(cost).items()}
+    return {**_cell(cost.strategy, host, what_if), **_flat(parts), "notes": list(cost.notes)}
 
 
 def _risk_row(one: Risk) -> dict[str, Any]:

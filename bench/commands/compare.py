@@ -59,6 +59,9 @@ def compare(
     vcpus: Vcpus = None,
     as_recorded: AsRecorded = False,
     parameter: Varied = None,
+    over: Annotated[
+        str, typer.Option("--over", help="The strategy that extra is counted from.", metavar="STRATEGY")
+    ] = "unfixed",
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Draw the trade-off, parts of costs and prices: svg, png or pdf.", metavar="FILE"),
@@ -127,12 +130,13 @@ def compare(
         for found, _ in pairs:
             refuse_impossible(found, names, options)
     strategies = strategies_named(names_in(strategy))
+    (base,) = strategies_named([over])
     recorded = load_trace(trace)
     results: list[Comparison] = []
     with progress_bar("comparing", len(pairs)) as progress:
         for number, (found, backend) in enumerate(pairs):
             shown = partial(show_share, progress, found.name, number)
-            results.append(compare_on(recorded, found, backend, strategies, names, options, parameters, shown))
+            results.append(compare_on(recorded, found, backend, strategies, names, options, parameters, shown, base))
     if plot is not None:
         charts.write(charts.of_comparisons(results), plot)
     document = CompareReport(results).document()

@@ -60,7 +60,7 @@ class ReplayContext:
             trace.blocks, trace.retranslations, translator.isa, as_recorded=parameters.as_recorded
         )
         lengths: Tag = "measured" if parameters.as_recorded else weakest("estimate", self.layout.scale.tag)
-        self.prices = Prices.on(host, self.isa, parameters, lengths, self.layout.scale)
+        self.prices = Prices.on(host, translator.isa, parameters, lengths, self.layout.scale)
         self.counted = weakest(
             lengths,
             host.icache.tag,

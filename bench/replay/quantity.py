@@ -1,4 +1,4 @@
-"""Sourced quantities of the replay, with range, tag and source."""
+"""Uncertain numbers: named quantities with range, unit, tag and source."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from bench.support.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """``value`` within ``low`` .. ``high``, in ``unit``; ``tag`` and ``source`` as in a host profile."""
+    """``value`` within ``low`` .. ``high``, in ``unit``; ``tag`` and ``source`` as in a host profile.
+
+    Quantities of one ``name`` are one unknown; what holds them by name gives it (``named``).
+    """
 
     value: float
     low: float
@@ -18,10 +21,15 @@ class Quantity:
     unit: str
     tag: Tag
     source: tuple[str, ...]
+    name: str = ""
 
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high or not self.source:
             raise ValueError(f"a sourced value within its range (found {self.low}, {self.value}, {self.high})")
+
+    def named(self, name: str) -> Quantity:
+        """The same quantity under a name."""
+        return replace(self, name=name)
 
     @property
     def ratios(self) -> tuple[float, float]:

@@ -31,7 +31,7 @@ from msgspec import Struct
 
 from bench.hosts.profile import Host
 from bench.replay.context import CacheEffects, ReplayContext
-from bench.replay.cost import Cost
+from bench.replay.cost import Cost, total
 from bench.replay.counts import Counts
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
@@ -112,7 +112,16 @@ def replay(
     executions = np.zeros(len(trace.blocks), np.int64)
     chunks = _reporting(_counting(trace.executions(), executions), progress, trace.length)
     counts = dict(zip(passes, context.simulated(passes, chunks), strict=True))
-    return tuple(one.priced(counts[baseline], counts[one.cache_effects], executions) for one in evaluated)
+    found = [counts[one.cache_effects] for one in evaluated]
+    # Two simulations draw the same victims until they differ: one noise for those that miss as often.
+    names = {
+        (one.code_misses, one.code_memory): strategy.strategy.name
+        for one, strategy in reversed([*zip(found, evaluated, strict=True)])
+    }
+    return tuple(
+        strategy.priced(counts[baseline], one, executions, names[one.code_misses, one.code_memory])
+        for one, strategy in zip(found, evaluated, strict=True)
+    )
 
 
 def _reporting(chunks: Iterable[U32], progress: Progress | None, total: int) -> Iterator[U32]:
@@ -173,16 +182,19 @@ class _StrategyReplay:
             raise StrategyError(f"{place}: returns {found!r}; return a number of bytes, 0 or more")
         return found
 
-    def priced(self, baseline: Counts, counts: Counts, executions: I64) -> Replayed:
-        """The result, from the counts of two simulations and the number of runs of each TB."""
+    def priced(self, baseline: Counts, counts: Counts, executions: I64, simulation: str) -> Replayed:
+        """The result, from the counts of two simulations and the number of runs of each TB.
+
+        ``simulation`` names the second one's sampling noise.
+        """
         context, prices = self.context, self.context.prices
         retranslations, elsewhere = self._tally_retranslations(), self._tally_elsewhere(executions)
         tally = retranslations + elsewhere
         more = counts - baseline
         flush, lock, stop = prices.flush(tally), prices.locks(tally), prices.stops(tally)
-        refill = prices.caused(more.code_misses, more.code_memory, context.counted)
         noise = context.sampling_noise(more)
-        refill = refill.widened(prices.refills(*noise, context.counted))
+        refill = prices.caused(more.code_misses, more.code_memory, context.counted)
+        refill += prices.chance(*noise, context.counted, simulation)
         lookup, translate = prices.lookups(tally), prices.translator(tally)
         store_into_code = prices.stores_into_code(tally)
         executed = int(context.layout.sizes @ executions)
@@ -206,7 +218,7 @@ class _StrategyReplay:
             lookup=lookup,
             translate=translate,
             store_into_code=store_into_code,
-            overhead=sum((refill, lock, stop, lookup, translate, store_into_code), flush),
+            overhead=total((flush, refill, lock, stop, lookup, translate, store_into_code)),
             baseline=prices.executed(executed)
             + prices.refills(baseline.code_misses, baseline.code_memory, context.counted),
             notes=tuple(self._notes(tally, noise, int(executions.sum()))),
