@@ -54,5 +54,6 @@ def replay(
     with progress_bar(f"replaying {recorded.name}", len(pairs)) as progress:
         for number, (found, backend) in enumerate(pairs):
             shown = partial(show_count, progress, found.name, number)
-            results.append(Costs(found, backend, replay_on(recorded, found, backend, strategies, parameters, shown)))
+            rows = replay_on(recorded, found, backend, strategies, parameters, shown)
+            results.append(Costs(found, backend, rows, parameters))
     emit(ReplayReport(results))

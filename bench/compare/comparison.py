@@ -14,7 +14,6 @@ from bench.hosts import Host
 from bench.program.effects import meaning
 from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
-from bench.replay.quantity import Quantity
 from bench.replay.replay import Replayed, replay
 from bench.scenarios import ALONE, LASTING_IN, PARTIAL_IN
 from bench.traces.trace import Trace
@@ -109,13 +108,6 @@ class Comparison:
         """The ranks that follow on each other and whose order is not decided."""
         found = [(one, other, self.order(one[0], other[0])) for one, other in pairwise(self.ranks)]
         return [one for one in found if one[2].order == "undecided"]
-
-    @property
-    def assumptions(self) -> dict[str, Quantity]:
-        """The quantities that the costs are sums of, and the parameters of the replay, by name."""
-        costs = [cost for row in self.rows for cost in (row.cost.overhead, row.cost.baseline)]
-        found = {name: quantity for cost in costs for name, quantity in cost.quantities.items()}
-        return {**{name: one.named(name) for name, one in self.parameters.quantities.items()}, **found}
 
 
 def compare(

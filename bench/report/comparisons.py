@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -106,8 +106,22 @@ def _terms(cost: Replayed) -> list[dict[str, Any]]:
     ]
 
 
-def _quantities(quantities: Mapping[str, Quantity]) -> list[dict[str, Any]]:
-    return [asdict(quantity) for _, quantity in sorted(quantities.items())]
+def _assumptions(host: Host, translator: str, parameters: Parameters, rows: Iterable[Replayed]) -> dict[str, Any]:
+    """The quantities that costs are sums of, and the parameters of the replay."""
+    quantities = {name: quantity.named(name) for name, quantity in parameters.quantities.items()}
+    for row in rows:
+        quantities |= row.overhead.quantities | row.baseline.quantities
+    return {
+        **_of(host, translator),
+        "vcpus": host.cores.value if parameters.vcpus is None else parameters.vcpus,
+        "as_recorded": parameters.as_recorded,
+        "seed": parameters.seed,
+        "quantities": [asdict(quantity) for _, quantity in sorted(quantities.items())],
+    }
+
+
+def _of(host: Host, translator: str) -> dict[str, Any]:
+    return {"host": host.name, "settings": host.derived, "translator": translator}
 
 
 _MEMORY: Column[_Priced] = text_only("memory", lambda line: memory(line.cost.side_bytes), right=True)
@@ -192,6 +206,7 @@ class Costs:
     host: Host
     translator: Translator
     rows: tuple[Replayed, ...]
+    parameters: Parameters
 
     @property
     def what_if(self) -> bool:
@@ -220,19 +235,7 @@ class ReplayReport:
             "schema": SCHEMA,
             "results": [record(_REPLAYED, line) for line in lines],
             "assumptions": [
-                {
-                    "host": costs.host.name,
-                    "settings": costs.host.derived,
-                    "translator": costs.translator.full_name,
-                    "quantities": _quantities(
-                        {
-                            name: quantity
-                            for row in costs.rows
-                            for cost in (row.overhead, row.baseline)
-                            for name, quantity in cost.quantities.items()
-                        }
-                    ),
-                }
+                _assumptions(costs.host, costs.translator.full_name, costs.parameters, costs.rows)
                 for costs in self.results
             ],
         }
@@ -274,17 +277,13 @@ class CompareReport:
             "results": results,
             "pairs": [_pair(one, pair) for one in self.comparisons for pair in one.pairs],
             "assumptions": [
-                {
-                    **_of(one),
-                    "vcpus": one.vcpus,
-                    "as_recorded": one.parameters.as_recorded,
-                    "seed": one.parameters.seed,
-                    "quantities": _quantities(one.assumptions),
-                }
+                _assumptions(one.host, one.translator, one.parameters, [row.cost for row in one.rows])
                 for one in self.comparisons
             ],
         }
-        return found if self.since is None else {**found, "against": self.since.document()}
+        if self.since is None:
+            return found
+        return {**found, "against": self.since.document(), "assumed_otherwise": self.since.assumed}
 
     def rows(self) -> Rows:
         """One row for each strategy and host: verdicts, counts and costs."""
@@ -297,15 +296,11 @@ class CompareReport:
         return "\n\n".join(parts if self.since is None else [*parts, self.since.text(style)])
 
 
-def _of(comparison: Comparison) -> dict[str, Any]:
-    return {"host": comparison.host.name, "settings": comparison.host.derived, "translator": comparison.translator}
-
-
 def _pair(comparison: Comparison, pair: Pair) -> dict[str, Any]:
     """Two strategies that are right, and which is cheaper."""
     deciding = pair.deciding
     return {
-        **_of(comparison),
+        **_of(comparison.host, comparison.translator),
         "trace": comparison.trace,
         "first": pair.first,
         "second": pair.second,
