@@ -383,7 +383,8 @@ def _cost_row(cost: Replayed, host: Host, what_if: bool) -> dict[str, Any]:
 
     from bench.replay.cost import Cost
 
-    parts = {name: part.ends if isinstance(part, Cost) else part for name, part in fields_of(cost).items()}
+    found = {name: value for name, value in fields_of(cost).items() if name != "simulated"}
+    parts = {name: part.ends if isinstance(part, Cost) else part for name, part in found.items()}
     return {**_cell(cost.strategy, host, what_if), **_flat(parts), "notes": list(cost.notes)}
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.compare.order import pair
-from bench.replay.cost import NOTHING, Cost, of_quantity, total
+from bench.replay.cost import Cost, of_quantity, total
 from bench.replay.quantity import Quantity
 
 NAMES = "abcdefg"
@@ -77,7 +77,7 @@ def test_no_draw_contradicts_a_decided_order_and_both_orders_are_seen_of_one_tha
 ) -> None:
     box, one, other = two
     by_name = {"one": one, "other": other}
-    found = pair(("one", one), ("other", other))
+    found = pair("one", "other", other - one)
     first, second = by_name[found.first], by_name[found.second]
     if found.order == "undecided":
         least, greatest = found.difference.least.at, found.difference.greatest.at
@@ -95,7 +95,7 @@ def test_no_draw_contradicts_a_decided_order_and_both_orders_are_seen_of_one_tha
 def test_what_decides_decides(two: tuple[list[Quantity], Cost, Cost], data: st.DataObject) -> None:
     box, one, other = two
     by_name = {"one": one, "other": other}
-    found = pair(("one", one), ("other", other))
+    found = pair("one", "other", other - one)
     deciding = found.deciding
     if deciding is None:
         return
@@ -120,16 +120,16 @@ def test_what_two_costs_share_does_not_count() -> None:
     less = of_quantity(shared).times(1000)
     more = less + of_quantity(lock).times(3)
     assert less.high > more.low
-    found = pair(("more", more), ("less", less))
+    found = pair("more", "less", less - more)
     assert (found.first, found.order) == ("less", "cheaper")
     assert found.difference.ends == {"low": 15, "nominal": 30, "high": 120, "tag": "estimate"}
-    assert pair(("less", less), ("same", less + NOTHING)).order == "equal"
+    assert pair("less", "same", less - less).order == "equal"
 
 
 def test_a_pair_by_hand() -> None:
     encoding = Quantity(10, 3, 30, "cycles per byte", "assumed", ("test",), "encoding")
     work = Quantity(70, 40, 100, "cycles", "assumed", ("test",), "work")
-    found = pair(("table", of_quantity(encoding).times(4)), ("again", of_quantity(work)))
+    found = pair("table", "again", of_quantity(work) - of_quantity(encoding).times(4))
     assert (found.first, found.order) == ("table", "undecided")
     deciding = found.deciding
     assert deciding is not None

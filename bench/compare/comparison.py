@@ -152,7 +152,7 @@ def compare(
         checked = found[number * len(asked) : (number + 1) * len(asked)]
         transient, lasting, partial = checked[: len(scenarios)], checked[len(scenarios) : -1], checked[-1]
         same = tuple(strategy.name for strategy in group[1:])
-        extra = cost.overhead - counted_from.overhead
+        extra = cost.more_than(counted_from)
         rows.append(
             Compared(leader.name, same, tuple(transient), lasting[0] if lasting else None, partial, cost, extra)
         )
@@ -187,4 +187,4 @@ def _pairs(rows: Sequence[Compared]) -> list[Pair]:
 
 
 def _order(one: Compared, other: Compared) -> Pair:
-    return pair((one.strategy, one.cost.overhead), (other.strategy, other.cost.overhead))
+    return pair(one.strategy, other.strategy, other.cost.more_than(one.cost))

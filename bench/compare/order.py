@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.replay.cost import Cost
+from bench.replay.price import is_chance
 from bench.replay.quantity import Quantity
 
 Order = Literal["cheaper", "equal", "undecided"]
@@ -49,14 +50,13 @@ class Pair:
     deciding: Deciding | None
 
 
-def pair(first: tuple[str, Cost], second: tuple[str, Cost]) -> Pair:
-    """The order of two named costs; exchanged if the second is less at the quantities' values."""
-    if second[1].nominal < first[1].nominal:
-        first, second = second, first
-    difference = second[1] - first[1]
+def pair(first: str, second: str, difference: Cost) -> Pair:
+    """The order of two strategies, the second of which costs so much more; exchanged if that is negative."""
+    if difference.nominal < 0:
+        first, second, difference = second, first, difference.times(-1)
     slack = _ROUNDING * max(abs(difference.low), abs(difference.high))
     order: Order = "equal" if not slack else "cheaper" if difference.low >= -slack else "undecided"
-    return Pair(first[0], second[0], difference, order, _deciding(difference) if order == "undecided" else None)
+    return Pair(first, second, difference, order, _deciding(difference) if order == "undecided" else None)
 
 
 def _deciding(difference: Cost) -> Deciding:
@@ -69,8 +69,9 @@ def _deciding(difference: Cost) -> Deciding:
         if flips_at is not None and not quantity.low <= flips_at <= quantity.high:
             flips_at = None
         swing = abs(steep) * (quantity.high - quantity.low)
-        found.append((flips_at is not None, swing, quantity, flips_at, steep))
-    _, _, quantity, flips_at, steep = max(found, key=lambda one: one[:2])
+        # Nobody can set what chance is.
+        found.append((not is_chance(quantity), flips_at is not None, swing, quantity, flips_at, steep))
+    *_, quantity, flips_at, steep = max(found, key=lambda one: one[:3])
     first_below = steep < 0
     return Deciding(
         quantity,

@@ -50,7 +50,12 @@ from bench.replay.plan import Tally
 from bench.replay.quantity import Quantity
 
 CHANCE = "chance"
-"""How the names of quantities begin that are the sampling noise of a simulation, and no assumption."""
+"""How the names of quantities begin that are sampling noise."""
+
+
+def is_chance(quantity: Quantity) -> bool:
+    """Whether it is sampling noise, and no assumption."""
+    return quantity.name.startswith(CHANCE)
 
 
 @dataclass(frozen=True, slots=True)

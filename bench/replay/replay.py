@@ -30,11 +30,12 @@ import numpy as np
 from msgspec import Struct
 
 from bench.hosts.profile import Host
-from bench.replay.context import CacheEffects, ReplayContext
+from bench.replay.context import CacheEffects, ReplayContext, Simulated
 from bench.replay.cost import Cost, total
 from bench.replay.counts import Counts
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
+from bench.replay.price import is_chance
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
@@ -62,6 +63,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
     ``overhead``     the sum of these seven
     ``baseline``     the execution of the TBs' host instructions, and their refills without any retranslation
     ``notes``        caveats of the figures, one sentence each
+    ``simulated``    what a comparison with another strategy needs
     """
 
     strategy: str
@@ -86,6 +88,16 @@ class Replayed(Struct, frozen=True, kw_only=True):
     overhead: Cost
     baseline: Cost
     notes: tuple[str, ...]
+    simulated: Simulated
+
+    def more_than(self, other: Replayed) -> Cost:
+        """What the overhead is more than that of another strategy in the same replay.
+
+        What both pay cancels out, and most of the sampling noise does.
+        """
+        difference = self.overhead - other.overhead
+        counted = (term for term in difference.terms if not any(map(is_chance, term.quantities)))
+        return Cost(tuple(counted)) + self.simulated.chance(other.simulated)
 
 
 def replay(
@@ -222,6 +234,7 @@ class _StrategyReplay:
             baseline=prices.executed(executed)
             + prices.refills(baseline.code_misses, baseline.code_memory, context.counted),
             notes=tuple(self._notes(tally, noise, int(executions.sum()))),
+            simulated=Simulated(more, prices, context.counted, context.replacement),
         )
 
     def _tally_retranslations(self) -> Tally:
