@@ -70,7 +70,7 @@ def test_a_cost_along_a_quantity_is_a_line(
     assert abs(rest.at(values) + slope.at(values) * values.get(name, 0.0) - one.at(values)) < 1e-6
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(_two(), st.randoms(use_true_random=False))
 def test_no_draw_contradicts_a_decided_order_and_both_orders_are_seen_of_one_that_is_not(
     two: tuple[list[Quantity], Cost, Cost], random: Random
