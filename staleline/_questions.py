@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.report.report import Report
     from bench.risk.risk import Risk
     from bench.traces.trace import Trace
+    from strategies.strategy import Strategy
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -127,13 +128,15 @@ def compare(
     vcpus: int | None = None,
     as_recorded: bool = False,
     parameters: Mapping[str, float] | None = None,
+    over: str | Strategy | type[Strategy] = "unfixed",
     **options: Unpack[Scale],
 ) -> Results[Comparison]:
     """Every strategy's verdicts and costs on each host, as ``staleline compare``.
 
     An answer is one ``Comparison`` for each host and translator; a row is one strategy there: its ``rank`` (1 for the
     cheapest that is right, 0 if it is not known to be right), a verdict for each scenario, ``lasting`` and ``partial``
-    for the other hazards, and the columns of ``replay``.
+    for the other hazards, ``extra`` (what it costs more than ``over``) and the columns of ``replay``.  The answer's
+    ``pairs`` say which of two right ones is cheaper whatever is assumed, or what it is up to.
 
     >>> best = compare(host="arm926", trace="user-wc", scenario="system").rows()[0]
     >>> best["rank"], best["system"]
@@ -148,8 +151,9 @@ def compare(
 
     chosen, assumed = Options(**options), _parameters(vcpus, as_recorded, parameters)
     compared, names, recorded = asked.strategies(strategies), asked.scenarios(scenario), _trace(trace)
+    (base,) = asked.strategies(over)
     found = [
-        compare_on(recorded, one, backend, compared, names, chosen, assumed)
+        compare_on(recorded, one, backend, compared, names, chosen, assumed, over=base)
         for one, backend in asked.pairs(asked.hosts(host), translator, chosen.what_if)
     ]
     return Results(found, CompareReport(found))
@@ -184,7 +188,7 @@ def replay(
     assumed = _parameters(vcpus, as_recorded, parameters)
     replayed, recorded = asked.strategies(strategies), _trace(trace)
     found = [
-        Costs(one, backend, replay_on(recorded, one, backend, replayed, assumed))
+        Costs(one, backend, replay_on(recorded, one, backend, replayed, assumed), assumed)
         for one, backend in asked.pairs(asked.hosts(host), translator, what_if)
     ]
     return Results((cost for costs in found for cost in costs.rows), ReplayReport(found))
@@ -258,8 +262,7 @@ def _rows(report: Report) -> list[dict[str, Any]]:
     """The objects of the report's JSON as rows."""
     from msgspec import to_builtins
 
-    (objects,) = (value for value in to_builtins(report.document()).values() if isinstance(value, list))
-    return [dict(_columns(one)) for one in objects]
+    return [dict(_columns(one)) for one in to_builtins(report.document())["results"]]
 
 
 def _columns(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -277,7 +280,7 @@ def _columns(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, list(value) if isinstance(value, tuple) else value
 
 
-_TOLD = ("watched", "consequences", "autopsy", "followed", "sensitivity")
+_TOLD = ("watched", "consequences", "autopsy", "followed", "sensitivity", "terms")
 """What an answer tells beside its figures."""
 
 _UNITS = {

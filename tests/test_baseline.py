@@ -64,7 +64,7 @@ def test_a_run_is_kept_and_compared_with(
     assert "Against first (version " in again.out
     assert ": all 2 rows are the same." in " ".join(again.out.split())
     kept = json.loads((tmp_path / ".staleline" / "first.json").read_text("utf-8"))
-    assert {"version", "commit", "command", "schema", "results"} == {*kept}
+    assert {"version", "commit", "command", "schema", "results", "pairs", "assumptions"} == {*kept}
     for one in kept["results"]:
         one["verdicts"]["system"] = "holds"
         one["overhead"]["nominal"] /= 10
@@ -74,6 +74,29 @@ def test_a_run_is_kept_and_compared_with(
     found = {one["strategy"]: one for one in ran.valid["against"]}
     assert found["unfixed"]["verdicts"]["system"] == {"before": "holds", "now": "fails"}
     assert {one["cost"] for one in found.values()} == {"10x dearer"}
+
+
+def test_a_row_that_is_gone_is_a_failure_unless_it_may_be(
+    tiny_trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleline: Staleline
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", str(tiny_trace), "--strategy", "unfixed", "--scenario", "system"]
+    assert staleline(*words, "--host", "cortex-a9", "--save", "first").status == 0
+    other = [*words, "--host", "arm926", "--against", "first"]
+    assert staleline(*other).status == 1
+    assert staleline(*other, "--allow-missing").status == 0
+    alone = staleline(*words, "--allow-missing")
+    assert (alone.status, alone.out) == (2, "")
+    # A host on which something is set is still that host; what was set, and what else was assumed, is said.
+    changed = ["--set", "icache.line=64", "--parameter", "retranslation=40", "--vcpus", "4"]
+    ran = staleline(*words, "--host", "cortex-a9", *changed, "--against", "first", "--tolerance", "100")
+    assert ran.status == 0
+    text = " ".join(ran.out.split())
+    assert (
+        "Assumed otherwise on cortex-a9 with arm@2010: icache.line=64 is set; vcpus 2 -> 4; retranslation 50 (12..200) "
+        "-> 40." in text
+    )
+    assert "gone" not in text
 
 
 def test_what_changed_is_told_worst_first() -> None:

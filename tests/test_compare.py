@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 from bench.check.cell import Options
 from bench.compare.comparison import Comparison, _ranked, compare
 from bench.hosts import load_host
-from bench.replay.cost import Cost
+from bench.replay.cost import NOTHING, of_quantity
 from bench.replay.parameters import Parameters
+from bench.replay.quantity import Quantity
 from bench.report.comparisons import CompareReport
 from bench.report.costs import cycles, memory, number
 from bench.scenarios import scenario_names
@@ -68,20 +70,51 @@ def test_right_strategies_stand_above_wrong_ones_and_in_the_order_of_their_cost(
     assert sorted(row.strategy for row in rows if row.right) == expected.split()
 
 
-def test_equal_ranks_overlap_and_a_new_rank_does_not(cortex_a9: Comparison) -> None:
-    leader = None
-    for row in (row for row in cortex_a9.rows if row.right):
-        if leader is None or row.rank != leader.rank:
-            assert leader is None or row.cost.overhead.low > leader.cost.overhead.high
-            leader = row
-        else:
-            assert row.cost.overhead.low <= leader.cost.overhead.high
+def test_a_rank_is_shared_by_those_that_cost_the_same_whatever_is_assumed(cortex_a9: Comparison) -> None:
+    right = [row for row in cortex_a9.rows if row.right]
+    for one, other in itertools.combinations(right, 2):
+        assert (one.rank == other.rank) == (cortex_a9.order(one, other).order == "equal")
+    assert [rank[0].rank for rank in cortex_a9.ranks] == sorted({row.rank for row in right})
+
+
+def test_extra_is_counted_from_another_strategy(trace: Trace) -> None:
+    found = [registry.find(name) for name in ("idempotent", "stop-the-world")]
+    host, translator = load_host("cortex-a72", ["costs.lock=10"]), load_translator("aarch64")
+    for over in (None, registry.find("idempotent")):
+        comparison = compare(trace, host, translator, found, ["system"], Options(), Parameters(), over=over)
+        idempotent, stop = comparison.rows
+        assert comparison.over == ("unfixed" if over is None else "idempotent")
+        assert idempotent.extra.ends == {"low": 0, "nominal": 0, "high": 0, "tag": "measured"}
+        assert stop.extra == stop.cost.overhead - idempotent.cost.overhead
+        # Their ranges overlap, by what both do.
+        assert stop.cost.overhead.low < idempotent.cost.overhead.high
+        assert [(pair.first, pair.second, pair.order) for pair in comparison.pairs] == [
+            ("idempotent", "stop-the-world", "cheaper")
+        ]
+
+
+def test_a_flush_is_dearer_than_none_whatever_is_assumed(trace: Trace) -> None:
+    found = [registry.find(name) for name in ("idempotent", "flush-on-retranslation")]
+    host, translator = load_host("cortex-a9"), load_translator("arm")
+    comparison = compare(trace, host, translator, found, ["system"], Options(), Parameters())
+    assert [row.rank for row in comparison.rows] == [1, 2]
+    text = CompareReport([comparison]).text("simple")
+    assert "Cheapest on this trace, whatever is assumed: idempotent." in " ".join(text.split())
+    assert "Undecided" not in text
+
+
+def test_what_an_order_is_up_to_is_said(cortex_a9: Comparison) -> None:
+    (one, other, pair) = cortex_a9.undecided[0]
+    assert (one[0].strategy, other[0].strategy, pair.order) == ("side-table", "idempotent", "undecided")
+    text = " ".join(CompareReport([cortex_a9]).text("simple").split())
+    assert f"Undecided between side-table and {' = '.join(row.strategy for row in other)}: " in text
+    assert pair.deciding is not None
+    assert f"--parameter {pair.deciding.quantity.name}=.. settles it." in text
 
 
 def test_a_cheap_wrong_strategy_is_never_ranked(cortex_a9: Comparison) -> None:
-    free = Cost(0.0, 0.0, 0.0, "measured")
     cheap = [
-        dataclasses.replace(row, cost=msgspec.structs.replace(row.cost, overhead=free)) if not row.right else row
+        dataclasses.replace(row, cost=msgspec.structs.replace(row.cost, overhead=NOTHING)) if not row.right else row
         for row in cortex_a9.rows
     ]
     ranked = _ranked(cheap)
@@ -146,7 +179,7 @@ def test_a_number_is_as_long_as_its_digits(value: float, digits: int) -> None:
 
 @given(st.floats(1, 1e12), st.floats(0, 1), st.floats(1, 50))
 def test_a_printed_range_holds_the_range(nominal: float, low: float, high: float) -> None:
-    cost = Cost(nominal * low, nominal, nominal * high, "estimate")
+    cost = of_quantity(Quantity(nominal, nominal * low, nominal * high, "cycles", "estimate", ("test",), "cost"))
     found = re.fullmatch(r"\S+ \((\S+)\.\.(\S+)\)", cycles(cost))
     if found is None:
         assert cost.low == cost.high
@@ -173,7 +206,8 @@ def test_a_comparison_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, st
     assert file.read_bytes().startswith({"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
     if suffix == "svg":
         texts = [one.text for one in ElementTree.parse(file).iterfind(".//{*}text")]
-        assert {"side-table", "unfixed", "cells where it is right", "line flush"} <= {*texts}
+        assert {"side-table", "unfixed", "cells where it is right"} <= {*texts}
+        assert "line flush" not in texts  # where its price changes nothing
         assert "var(" not in file.read_text("utf-8")
     staleline(f"{line} --plot", str(tmp_path / "plot.gif")).is_refused()
 

@@ -25,6 +25,9 @@ def compare(
     strategy: Strategies = None,
     cells: Scaled,
     assumed: OfReplay,
+    over: Annotated[
+        str, typer.Option("--over", help="The strategy that extra is counted from.", metavar="STRATEGY")
+    ] = "unfixed",
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Draw the trade-off, parts of costs and prices: svg, png or pdf.", metavar="FILE"),
@@ -36,20 +39,21 @@ def compare(
         str | None,
         typer.Option(
             "--against",
-            help="What has changed since a run that was kept; exit 1 if anything got worse.",
+            help="What has changed since a run that was kept; exit 1 if anything got worse or is gone.",
             metavar="NAME",
         ),
     ] = None,
     tolerance: Annotated[
         float, typer.Option("--tolerance", help="With --against: so many times dearer is still the same.")
     ] = 1.02,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="With --against: rows may be gone.")] = False,
     written: Written,
 ) -> None:
     """Compare every strategy and scenario on a host: verdicts, cost and memory in one table.
 
     --format html writes one page for a browser: the table, counterexamples to step through, the trade-off, break-even.
-    Exit status: 0 when the table is there, failing strategies included; 1 if --against finds something worse; 2 for bad
-    input.
+    Exit status: 0 when the table is there, failing strategies included; 1 if --against finds something worse or gone; 2
+    for bad input.
 
     \b
     Example: staleline compare --host cortex-a9,arm926 --format github
@@ -66,7 +70,7 @@ def compare(
 
     emit = written.emitter()
     if against is None:
-        refuse_idle(context, ("tolerance",), "by itself", "--against")
+        refuse_idle(context, ("tolerance", "allow_missing"), "by itself", "--against")
     before = baseline.load(against) if against is not None else None
     if not 1 <= tolerance <= 1e6:
         raise InputError(f"{tolerance:g}", place="--tolerance", expected="a factor from 1 on")
@@ -77,11 +81,12 @@ def compare(
     options, parameters, pairs = cells.options(), assumed.parameters(), cells.pairs()
     names = scenarios_on(cells.scenario, [host for host, _ in pairs], options.cores)
     strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)
+    (base,) = asked.strategies([over])
     results: list[Comparison] = []
     with progress_bar("comparing", len(pairs)) as progress:
         for number, (host, translator) in enumerate(pairs):
             shown = partial(show_share, progress, host.name, number)
-            results.append(compare_on(recorded, host, translator, strategies, names, options, parameters, shown))
+            results.append(compare_on(recorded, host, translator, strategies, names, options, parameters, shown, base))
     if plot is not None:
         charts.write(charts.of_comparisons(results), plot)
     document = CompareReport(results).document()
@@ -90,12 +95,13 @@ def compare(
     since = None
     if before is not None:
         changes = baseline.differences(before.results, baseline.rows_of(document), tolerance)
-        since = Since(before, str(against), changes)
+        others = baseline.other_assumptions(before.assumptions, baseline.assumptions_of(document))
+        since = Since(before, str(against), changes, others)
     if written.format == "html":
         from bench.report.page.build import PageReport
 
         emit(PageReport(results, since, trace=recorded, parameters=parameters))
     else:
         emit(CompareReport(results, since))
-    if since is not None and since.worse:
+    if since is not None and (since.worse or (since.missing and not allow_missing)):
         raise typer.Exit(1)

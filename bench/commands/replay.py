@@ -31,5 +31,5 @@ def replay(
         for number, (host, translator) in enumerate(pairs):
             shown = partial(show_count, progress, host.name, number)
             costs = replay_on(recorded, host, translator, strategies, parameters, shown)
-            results.append(Costs(host, translator, costs))
+            results.append(Costs(host, translator, costs, parameters))
     emit(ReplayReport(results))

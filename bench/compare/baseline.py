@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
+from bench.replay.price import CHANCE
 from bench.support.errors import InputError
 from bench.support.files import refuse_unwritable, replacing
 
@@ -46,8 +47,8 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What it is a row of."""
-        return self.strategy, self.host, self.translator, self.trace, *self.settings
+        """What it is a row of; a host that is derived from another goes by the same name."""
+        return self.strategy, self.host, self.translator, self.trace
 
     @property
     def all_verdicts(self) -> dict[str, str]:
@@ -56,14 +57,37 @@ class Row(msgspec.Struct, frozen=True):
         return {**self.verdicts, **lasting, "partial": self.partial}
 
 
+class Assumption(msgspec.Struct, frozen=True):
+    """A quantity that costs are sums of, as it was then."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str
+
+
+class Assumptions(msgspec.Struct, frozen=True):
+    """What was assumed on a host with a translator."""
+
+    host: str
+    translator: str
+    settings: tuple[str, ...]
+    vcpus: int
+    as_recorded: bool
+    seed: int
+    quantities: tuple[Assumption, ...]
+
+
 class Kept(msgspec.Struct, frozen=True):
-    """A run: what made it, and its rows."""
+    """A run: what made it, its rows, and what was assumed."""
 
     schema: int
     version: str
     commit: str
     command: str
     results: tuple[Row, ...]
+    assumptions: tuple[Assumptions, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +171,49 @@ def load(name: str) -> Kept:
 def rows_of(document: Mapping[str, Any]) -> tuple[Row, ...]:
     """The rows of a document of ``compare --format json``."""
     return msgspec.convert(msgspec.to_builtins(document["results"]), tuple[Row, ...])
+
+
+def assumptions_of(document: Mapping[str, Any]) -> tuple[Assumptions, ...]:
+    """What a document of ``compare --format json`` assumes."""
+    return msgspec.convert(msgspec.to_builtins(document["assumptions"]), tuple[Assumptions, ...])
+
+
+def other_assumptions(before: Sequence[Assumptions], now: Sequence[Assumptions]) -> dict[str, list[str]]:
+    """What was assumed otherwise then, by host and translator: ``lookup 20 -> 40``.
+
+    A quantity that only one of two runs depends on is none: the other has strategies that do without it.
+    """
+    known = {(one.host, one.translator): one for one in before}
+    found = {}
+    for one in now:
+        then = known.get((one.host, one.translator))
+        if then is not None and (changes := list(_changes(then, one))):
+            found[f"{one.host} with {one.translator}"] = changes
+    return found
+
+
+def _changes(then: Assumptions, now: Assumptions) -> Iterator[str]:
+    for setting in then.settings:
+        if setting not in now.settings:
+            yield f"{setting} is no longer set"
+    for setting in now.settings:
+        if setting not in then.settings:
+            yield f"{setting} is set"
+    for name in ("vcpus", "as_recorded", "seed"):
+        before, after = getattr(then, name), getattr(now, name)
+        if before != after:
+            yield f"{name} {before} -> {after}".lower()
+    known = {one.name: one for one in then.quantities}
+    for one in now.quantities:
+        old = known.get(one.name)
+        # Sampling noise is found, not assumed.
+        if old is not None and old != one and not one.name.startswith(CHANCE):
+            yield f"{one.name} {_described(old)} -> {_described(one)}"
+
+
+def _described(one: Assumption) -> str:
+    ends = f" ({one.low:g}..{one.high:g})" if one.low < one.high else ""
+    return f"{one.value:g}{ends}"
 
 
 def differences(before: Sequence[Row], now: Sequence[Row], tolerance: float = 1.02) -> tuple[Difference, ...]:

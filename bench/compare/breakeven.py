@@ -1,6 +1,6 @@
 """For which prices of a line flush, and of a lock, another strategy becomes the cheapest that is right.
 
-An overhead is linear in either price: what it is at the host's price, and so much more for each time that it is paid.
+An overhead is linear in either price, all other quantities at their values.
 """
 
 from __future__ import annotations
@@ -62,21 +62,26 @@ class BreakEven:
 
 
 def break_evens(comparison: Comparison) -> tuple[BreakEven, ...]:
-    """For one host: the price of a line flush and that of a lock; none where no strategy is right."""
+    """For one host: the price of a line flush and that of a lock, where it changes the order of the right ones."""
     host = comparison.host
-    figures: dict[What, Figure] = {"line flush": host.runs_as(comparison.isa).flush.line, "lock": host.costs.lock}
+    isa = comparison.isa if comparison.isa in host.isa else host.main_isa
+    prices: dict[What, tuple[str, Figure]] = {
+        "line flush": (f"isa.{isa}.flush.line", host.isa[isa].flush.line),
+        "lock": ("costs.lock", host.costs.lock),
+    }
     found = []
-    for what, figure in figures.items():
-        here = figure.in_cycles(host.clock_ghz)
-        lines = tuple(_line(row, what, here[1]) for row in comparison.rows if row.right)
-        if lines:
-            found.append(BreakEven(what, here, lines, stretches(lines), crossings(lines)))
+    for what, (name, figure) in prices.items():
+        cycles = host.clock_ghz if figure.unit == "ns" else 1.0
+        lines = tuple(_line(row, name, cycles) for row in comparison.rows if row.right)
+        if crossing := crossings(lines):
+            found.append(BreakEven(what, figure.in_cycles(host.clock_ghz), lines, stretches(lines), crossing))
     return tuple(found)
 
 
-def _line(row: Compared, what: What, price: float) -> Line:
-    slope = row.cost.line_flushes if what == "line flush" else row.cost.locks
-    return Line(row.strategy, row.cost.overhead.nominal - slope * price, slope)
+def _line(row: Compared, name: str, cycles: float) -> Line:
+    """The nominal overhead along a quantity, one unit of which is so many cycles."""
+    rest, slope = row.cost.overhead.along(name)
+    return Line(row.strategy, rest.nominal, slope.nominal / cycles)
 
 
 def stretches(lines: Sequence[Line]) -> tuple[Stretch, ...]:

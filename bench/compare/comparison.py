@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, groupby, pairwise
 
 from bench.check.cell import Checked, Options, hypothetical
 from bench.check.cells import Check, Checking
 from bench.check.units import Hazard
+from bench.compare.order import Pair, pair
 from bench.hosts import Host
 from bench.program.effects import meaning
+from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed, replay
 from bench.scenarios import ALONE, LASTING_IN, PARTIAL_IN
 from bench.traces.trace import Trace
 from bench.translators.translator import Translator
+from strategies import registry
 from strategies.strategy import Strategy
+
+OVER = "unfixed"
+"""What strategies are compared with where nothing else is named."""
 
 Progress = Callable[[str, float], None]
 """Told what is being done, and the share of the whole that is done (0 to 1)."""
@@ -27,8 +34,9 @@ class Compared:
 
     ``same``: other strategies whose operations are the same with this translator.  ``checks``: the transient
     hazard, one per scenario; ``lasting``: the lasting hazard in ``user-both``, None if that was not asked for;
-    ``partial``: the partial hazard, in ``system`` or the first scenario asked for.  ``rank``: 1 for the cheapest
-    that is right, equal ranks where cost ranges overlap; 0 if it is not known to be right.
+    ``partial``: the partial hazard, in ``system`` or the first scenario asked for.  ``extra``: its overhead
+    without that of the strategy that all are compared with.  ``rank``: 1 for the cheapest that is right with every
+    assumption at its value, the same for those that cost the same whatever is assumed; 0 if not known to be right.
     """
 
     strategy: str
@@ -37,7 +45,13 @@ class Compared:
     lasting: Checked | None
     partial: Checked
     cost: Replayed
+    extra: Cost
     rank: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The strategy, and those that do the same."""
+        return self.strategy, *self.same
 
     @property
     def right(self) -> bool:
@@ -65,7 +79,8 @@ class Compared:
 class Comparison:
     """All strategies on one host, in the order of the table: right ones by cost, undecided ones, wrong ones.
 
-    ``isa``: the instruction set that the translator emits.
+    ``isa``: the instruction set that the translator emits.  ``over``: the strategy that ``extra`` is counted from.
+    ``parameters``: those of the replay.  ``pairs``: any two of the right ones, in the order of the table.
     """
 
     host: Host
@@ -74,7 +89,25 @@ class Comparison:
     what_if: bool
     trace: str
     vcpus: int
+    over: str
+    parameters: Parameters
     rows: tuple[Compared, ...]
+    pairs: tuple[Pair, ...]
+
+    @property
+    def ranks(self) -> list[list[Compared]]:
+        """The right ones, those of one rank together."""
+        return [list(group) for rank, group in groupby(self.rows, key=lambda row: row.rank) if rank]
+
+    def order(self, one: Compared, other: Compared) -> Pair:
+        """What is known of two of the right ones."""
+        return next(pair for pair in self.pairs if {pair.first, pair.second} == {one.strategy, other.strategy})
+
+    @property
+    def undecided(self) -> list[tuple[list[Compared], list[Compared], Pair]]:
+        """The ranks that follow on each other and whose order is not decided."""
+        found = [(one, other, self.order(one[0], other[0])) for one, other in pairwise(self.ranks)]
+        return [one for one in found if one[2].order == "undecided"]
 
 
 def compare(
@@ -86,8 +119,13 @@ def compare(
     options: Options,
     parameters: Parameters,
     progress: Progress = lambda text, share: None,
+    over: Strategy | None = None,
 ) -> Comparison:
-    """Check and replay every strategy.  Raises as ``check`` and ``replay`` do."""
+    """Check and replay every strategy; ``over``, by default ``unfixed``, is what their ``extra`` is counted from.
+
+    Raises as ``check`` and ``replay`` do.
+    """
+    base = over or registry.find(OVER)
     groups: dict[object, list[Strategy]] = {}
     for strategy in strategies:
         groups.setdefault(meaning(strategy, translator), []).append(strategy)
@@ -107,14 +145,18 @@ def compare(
             checking.refuse()
             progress(f"replaying {trace.name}", done / max(total, 1))
 
-        costs = replay(trace, host, translator, leaders, parameters, replayed)
+        *costs, counted_from = replay(trace, host, translator, (*leaders, base), parameters, replayed)
         found = checking.results(lambda cell, done, states: progress(f"checking {cell.strategy.name}", 1.0))
     rows = []
     for number, (leader, group, cost) in enumerate(zip(leaders, groups.values(), costs, strict=True)):
         checked = found[number * len(asked) : (number + 1) * len(asked)]
         transient, lasting, partial = checked[: len(scenarios)], checked[len(scenarios) : -1], checked[-1]
         same = tuple(strategy.name for strategy in group[1:])
-        rows.append(Compared(leader.name, same, tuple(transient), lasting[0] if lasting else None, partial, cost))
+        extra = cost.more_than(counted_from)
+        rows.append(
+            Compared(leader.name, same, tuple(transient), lasting[0] if lasting else None, partial, cost, extra)
+        )
+    ranked = _ranked(rows)
     vcpus = parameters.vcpus if parameters.vcpus is not None else host.cores.value
     return Comparison(
         host,
@@ -123,23 +165,26 @@ def compare(
         hypothetical(translator, host),
         trace.name,
         vcpus,
-        tuple(_ranked(rows)),
+        base.name,
+        parameters,
+        tuple(ranked),
+        tuple(_pairs(ranked)),
     )
 
 
 def _ranked(rows: Sequence[Compared]) -> list[Compared]:
-    """Right ones first, by nominal overhead; those whose range reaches down to the group's cheapest share its rank."""
+    """Right ones first, by nominal overhead; those that cost the same whatever is assumed share a rank."""
     order = sorted(rows, key=lambda r: (not r.right, r.wrong, not r.alone, r.cost.overhead.nominal, r.strategy))
     ranked: list[Compared] = []
-    leader: Compared | None = None
     for number, row in enumerate(order, 1):
-        if row.right:
-            if leader is None or row.cost.overhead.low > leader.cost.overhead.high:
-                leader = row
-                rank = number
-            else:
-                rank = ranked[-1].rank
-            ranked.append(replace(row, rank=rank))
-        else:
-            ranked.append(row)
+        same = ranked and _order(ranked[-1], row).order == "equal"
+        ranked.append(replace(row, rank=(ranked[-1].rank if same else number) if row.right else 0))
     return ranked
+
+
+def _pairs(rows: Sequence[Compared]) -> list[Pair]:
+    return [_order(one, other) for one, other in combinations([row for row in rows if row.right], 2)]
+
+
+def _order(one: Compared, other: Compared) -> Pair:
+    return pair(one.strategy, other.strategy, other.cost.more_than(one.cost))

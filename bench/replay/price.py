@@ -11,8 +11,8 @@ replay; no price depends on a strategy's name.
 ``lock``    ``costs.lock``, an uncontended acquire and release, for each acquisition, shared or not.
 ``stop``    The other vCPUs' share, 0 with one vCPU: an acquisition that waits for executors to leave costs
             ``costs.stop`` for each other vCPU, a ``SyncCores`` ``costs.sync_cores`` for each, another
-            exclusive acquisition ``costs.contended`` for each, times the contended share.  At the low end all
-            other vCPUs answer at once.
+            exclusive acquisition ``costs.contended`` for each, times the contended share.  Answers are given one after
+            the other; at the low end of ``answers in turn`` all at once.
 ``store_into_code``  ``costs.store_into_code`` for each line of live code that a retranslation (or another hook)
             stores to.  The first store takes the line from the instruction caches; later ones before the
             next fetch find no copy.
@@ -21,16 +21,21 @@ replay; no price depends on a strategy's name.
             each byte of the TBs that this is done for, ``restart`` each time; ``encoding`` for each byte stored in a
             side table.
 
+Each price is a named quantity of the host (``costs.lock``, as ``--set`` has it) or of the replay's parameters; so a
+cost is a sum of counts times quantities (``cost.py``), and two costs can be compared whatever the quantities are.
+
 A count has the weakest tag of the figures that it is counted from.  It is simulated once, with every assumption at
 its nominal value.  Its range approximates simulations at the ends of their ranges:
 
 * Counts in proportion to the code's length (bytes generated again, lines of a ``Flush`` or a ``Clean``, lines of live
   code stored to, instructions executed, refills) have the range of the host's bytes per recorded byte
-  (``layout.host_scale``).  The partial line at each end of a block, which does not grow with it, is ignored.
+  (``layout.host_scale``): the quantity ``code length``.  The partial line at each end of a block, which does not grow
+  with it, is ignored.
 * The refills that a strategy causes scale with the translator's footprint: with its lines of code, or, on a host with
-  an L2, of code and data together, whichever has the wider range.  The translator cannot displace more than a cache
-  holds, so this range is too wide where its footprint is as large as the cache.  It is too narrow where the footprint
-  hardly displaces lines that are used again.  Lines that a flush itself invalidates do not depend on the footprint.
+  an L2, of code and data together, whichever has the wider range: ``translator footprint``.  The translator cannot
+  displace more than a cache holds, so this range is too wide where its footprint is as large as the cache.  It is too
+  narrow where the footprint hardly displaces lines that are used again.  Lines that a flush itself invalidates do not
+  depend on the footprint.
 * The guest's own data lines only decide which refills come from memory, and have no range here: on the default trace
   and a Cortex-A9 the ends of their range, 10 and 200, make the refills of ``unfixed`` 9 % and 5 % cheaper.
 """
@@ -39,19 +44,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.hosts.profile import Figure, Host, Isa, Tag
-from bench.replay.cost import NOTHING, Cost, of_figure, of_quantity
+from bench.hosts.profile import Figure, Host, Length, Tag
+from bench.replay.cost import NOTHING, Cost, of_figure, of_quantity, total, weakest
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Tally
 from bench.replay.quantity import Quantity
+
+CHANCE = "chance"
+"""How the names of quantities begin that are sampling noise."""
+
+
+def is_chance(quantity: Quantity) -> bool:
+    """Whether it is sampling noise, and no assumption."""
+    return quantity.name.startswith(CHANCE)
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
     """The unit price of each operation, in cycles.
 
-    ``lengths``: the tag of the code lengths that lines are counted from; ``scale``: their range relative to the value
-    (low, high); ``footprint``: the same of the translator's cache footprint.
+    ``call``, ``line``, ``remote``, ``store_into_code``, ``retranslation`` and ``instruction`` (for each byte executed)
+    are those where code has its nominal length; ``scale``: host bytes per recorded byte, which lengths of code are in
+    proportion to; ``lengths``: their tag.  ``footprint``: the translator's cache footprint, as a multiple of the
+    simulated one.  ``stop``, ``sync_cores`` and ``contended`` are for all other vCPUs together.
     ``refill_l2`` is None on a host without an L2.
     """
 
@@ -67,60 +82,69 @@ class Prices:
     refill_l2: Cost | None
     refill_memory: Cost
     instruction: Cost
-    instruction_bytes: Cost
     retranslation: Cost
     front_end: Cost
     restart: Cost
     lookup: Cost
     encoding: Cost
     lengths: Tag
-    scale: tuple[float, float]
-    footprint: tuple[float, float]
+    scale: Quantity
+    footprint: Quantity
     vcpus: int
 
     @classmethod
-    def on(cls, host: Host, isa: Isa, parameters: Parameters, lengths: Tag, scale: Quantity) -> Prices:
+    def on(cls, host: Host, isa: str, parameters: Parameters, lengths: Tag, scale: Quantity) -> Prices:
         """The prices on ``host`` under one of its instruction sets; ``scale``: host bytes per recorded byte."""
 
-        def of(figure: Figure) -> Cost:
-            return of_figure(figure, host.clock_ghz, host.clock_tag)
+        def of(name: str, figure: Figure) -> Cost:
+            return of_figure(name, figure, host.clock_ghz, host.clock_tag)
 
-        costs, length, share = host.costs, isa.instruction_bytes, parameters.contended_share
-        contended = of(costs.contended)
+        costs, own = host.costs, host.runs_as(isa)
+        named = f"isa.{isa if isa in host.isa else host.main_isa}"
+        assumed = {name: quantity.named(name) for name, quantity in parameters.quantities.items()}
+        vcpus = host.cores.value if parameters.vcpus is None else parameters.vcpus
+        others = vcpus - 1
+        code = scale.named("code length")
+
+        def by_length(one: Cost) -> Cost:
+            return one.in_proportion(code).times(1.0, lengths)
+
+        def by_all(one: Cost) -> Cost:
+            return one.by(_in_turn(others)) if others > 1 else one.times(others)
+
         return cls(
-            call=of(isa.flush.call),
-            line=of(isa.flush.line),
-            remote=of(isa.flush.remote),
-            barrier=of_quantity(parameters.barrier),
-            lock=of(costs.lock),
-            contended=Cost(
-                contended.low * share.low, contended.nominal * share.value, contended.high * share.high, contended.tag
-            ).tagged(share.tag),
-            stop=of(costs.stop),
-            sync_cores=of(costs.sync_cores),
-            store_into_code=of(costs.store_into_code),
-            refill_l2=of(costs.refill_l2) if costs.refill_l2 else None,
-            refill_memory=of(costs.refill_memory),
-            instruction=of(costs.cpi),
-            instruction_bytes=Cost(length.low, length.value, length.high, length.tag),
-            retranslation=of_quantity(parameters.retranslation),
-            front_end=of_quantity(parameters.front_end),
-            restart=of_quantity(parameters.restart),
-            lookup=of_quantity(parameters.lookup),
-            encoding=of_quantity(parameters.encoding),
+            call=of(f"{named}.flush.call", own.flush.call),
+            line=by_length(of(f"{named}.flush.line", own.flush.line)),
+            remote=of(f"{named}.flush.remote", own.flush.remote),
+            barrier=of_quantity(assumed["barrier"]),
+            lock=of("costs.lock", costs.lock),
+            contended=by_all(of("costs.contended", costs.contended).by(assumed["contended_share"])),
+            stop=by_all(of("costs.stop", costs.stop)),
+            sync_cores=by_all(of("costs.sync_cores", costs.sync_cores)),
+            store_into_code=by_length(of("costs.store_into_code", costs.store_into_code)),
+            refill_l2=of("costs.refill_l2", costs.refill_l2) if costs.refill_l2 else None,
+            refill_memory=of("costs.refill_memory", costs.refill_memory),
+            instruction=by_length(of("costs.cpi", costs.cpi).by(_instructions(own.instruction_bytes, named))),
+            retranslation=by_length(of_quantity(assumed["retranslation"])),
+            front_end=by_length(of_quantity(assumed["front_end"])),
+            restart=of_quantity(assumed["restart"]),
+            lookup=of_quantity(assumed["lookup"]).times(1.0, lengths),
+            encoding=of_quantity(assumed["encoding"]).times(1.0, lengths),
             lengths=lengths,
-            scale=scale.ratios,
+            scale=code,
             footprint=_footprint(host, parameters),
-            vcpus=host.cores.value if parameters.vcpus is None else parameters.vcpus,
+            vcpus=vcpus,
         )
 
     def flush(self, tally: Tally) -> Cost:
         """Cleaning, invalidating, and waiting for completion."""
-        return (
-            self.call.times(tally.calls)
-            + self._by_length(self.line).times(tally.halves / 2)
-            + self.remote.times(tally.remotes)
-            + self.barrier.times(tally.barriers)
+        return total(
+            (
+                self.call.times(tally.calls),
+                self.line.times(tally.halves / 2),
+                self.remote.times(tally.remotes),
+                self.barrier.times(tally.barriers),
+            )
         )
 
     def locks(self, tally: Tally) -> Cost:
@@ -130,31 +154,26 @@ class Prices:
     def stops(self, tally: Tally) -> Cost:
         """Stopping other vCPUs or waiting for them; 0 without any."""
         return (
-            self._others(self.stop).times(tally.stops)
-            + self._others(self.sync_cores).times(tally.sync_cores)
-            + self._others(self.contended).times(tally.contended)
+            self.stop.times(tally.stops)
+            + self.sync_cores.times(tally.sync_cores)
+            + self.contended.times(tally.contended)
         )
-
-    def _others(self, one: Cost) -> Cost:
-        """The cost for all other vCPUs: in parallel at the low end, else one after the other."""
-        others = self.vcpus - 1
-        return Cost(one.low, one.nominal * others, one.high * others, one.tag) if others else NOTHING
 
     def stores_into_code(self, tally: Tally) -> Cost:
         """Stores to lines that were or may be fetched, without the stores themselves."""
-        return self._by_length(self.store_into_code).times(tally.code_lines)
+        return self.store_into_code.times(tally.code_lines)
 
     def lookups(self, tally: Tally) -> Cost:
         """Looking up the guest state in a side table."""
-        return self.lookup.tagged(self.lengths).times(tally.decoded)
+        return self.lookup.times(tally.decoded)
 
     def translator(self, tally: Tally) -> Cost:
         """Generating code again, and writing side tables."""
         return (
-            self._by_length(self.retranslation).times(tally.regenerated)
-            + self._by_length(self.front_end).times(tally.decoded_again)
+            self.retranslation.times(tally.regenerated)
+            + self.front_end.times(tally.decoded_again)
             + self.restart.times(tally.restarts)
-            + self.encoding.tagged(self.lengths).times(tally.encoded)
+            + self.encoding.times(tally.encoded)
         )
 
     def translation(self, host_bytes: float) -> float:
@@ -163,32 +182,55 @@ class Prices:
 
     def caused(self, misses: float, from_memory: float, counted: Tag) -> Cost:
         """The ``refills`` that a strategy causes; they depend on the translator's footprint."""
-        return self.refills(misses, from_memory, counted).spread(*self.footprint)
+        return self.refills(misses, from_memory, counted).in_proportion(self.footprint)
+
+    def chance(self, misses: float, from_memory: float, counted: Tag, name: str) -> Cost:
+        """The sampling noise in refills, in either direction; one unknown for each ``name``."""
+        most = self.refills(misses, from_memory, counted)
+        if not most.high:
+            return NOTHING
+        source = ("sampling noise of random replacement, three standard deviations",)
+        noise = Quantity(0.0, -most.high, most.high, "cycles", most.tag, source, f"{CHANCE} ({name})")
+        return of_quantity(noise)
 
     def refills(self, misses: float, from_memory: float, counted: Tag) -> Cost:
         """Refills of ``misses`` instruction lines, ``from_memory`` of them not from the L2; ``counted``: their tag."""
-        cost = self.refill_memory.tagged(counted).times(from_memory)
+        cost = self.refill_memory.times(from_memory, counted)
         if self.refill_l2 is not None:
-            cost += self.refill_l2.tagged(counted).times(misses - from_memory)
-        return cost.spread(*self.scale)
+            cost += self.refill_l2.times(misses - from_memory, counted)
+        return cost.in_proportion(self.scale)
 
     def executed(self, host_bytes: int) -> Cost:
         """The execution of ``host_bytes`` bytes of host code without misses; the instruction length has a range."""
-        length = self.instruction_bytes
-        one = self.instruction
-        per_byte = Cost(one.low / length.high, one.nominal / length.nominal, one.high / length.low, one.tag)
-        return self._by_length(per_byte).tagged(length.tag).times(host_bytes)
-
-    def _by_length(self, one: Cost) -> Cost:
-        """The unit price of something that is in proportion to the code's length."""
-        return one.tagged(self.lengths).spread(*self.scale)
+        return self.instruction.times(host_bytes)
 
 
-def _footprint(host: Host, parameters: Parameters) -> tuple[float, float]:
-    """The low and the high end of the translator's cache footprint relative to the simulated one."""
+def _instructions(length: Length, isa: str) -> Quantity:
+    """Instructions per byte."""
+    return Quantity(
+        1 / length.value,
+        1 / length.high,
+        1 / length.low,
+        "instructions per byte",
+        length.tag,
+        length.source,
+        f"1 / {isa}.instruction_bytes",
+    )
+
+
+def _in_turn(others: int) -> Quantity:
+    source = ("the other vCPUs are stopped or waited for one after the other; at the low end all at once",)
+    return Quantity(others, 1, others, "other vCPUs", "assumed", source, "answers in turn")
+
+
+def _footprint(host: Host, parameters: Parameters) -> Quantity:
+    """The translator's cache footprint relative to the simulated one."""
     code, data = parameters.translator_code_lines, parameters.translator_data_lines
     low, high = code.ratios
+    tag = code.tag
     both = code.value + data.value
-    if host.l2 is None or not both:
-        return low, high
-    return min(low, (code.low + data.low) / both), max(high, (code.high + data.high) / both)
+    if host.l2 is not None and both:
+        low, high = min(low, (code.low + data.low) / both), max(high, (code.high + data.high) / both)
+        tag = weakest(tag, data.tag)
+    source = ("translator_code_lines and translator_data_lines",)
+    return Quantity(1.0, low, high, "times the simulated one", tag, source, "translator footprint")

@@ -1,4 +1,4 @@
-"""Sourced quantities of the replay, with range, tag and source."""
+"""Uncertain numbers: named quantities with range, unit, tag and source."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class Quantity:
     """``value`` within ``low`` .. ``high``, in ``unit``; ``tag`` and ``source`` as in a host profile.
 
     ``at_end``: why the value is an end of its range, where it is one.
+    Quantities of one ``name`` are one unknown; what holds them by name gives it (``named``).
     """
 
     value: float
@@ -22,12 +23,17 @@ class Quantity:
     tag: Tag
     source: tuple[str, ...]
     at_end: str = ""
+    name: str = ""
 
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high or not self.source:
             raise ValueError(f"a sourced value within its range (found {self.low}, {self.value}, {self.high})")
         if (self.low < self.high and self.value in (self.low, self.high)) != bool(self.at_end):
             raise ValueError(f"a reason for an end as the value (found {self.low}, {self.value}, {self.high})")
+
+    def named(self, name: str) -> Quantity:
+        """The same quantity under a name."""
+        return replace(self, name=name)
 
     @property
     def ratios(self) -> tuple[float, float]:

@@ -30,11 +30,12 @@ import numpy as np
 from msgspec import Struct
 
 from bench.hosts.profile import Host
-from bench.replay.context import CacheEffects, ReplayContext
-from bench.replay.cost import Cost
+from bench.replay.context import CacheEffects, ReplayContext, Simulated
+from bench.replay.cost import Cost, total
 from bench.replay.counts import Counts
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
+from bench.replay.price import is_chance
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
@@ -62,6 +63,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
     ``overhead``     the sum of these seven
     ``baseline``     the execution of the TBs' host instructions, and their refills without any retranslation
     ``notes``        caveats of the figures, one sentence each
+    ``simulated``    what a comparison with another strategy needs
     """
 
     strategy: str
@@ -86,6 +88,16 @@ class Replayed(Struct, frozen=True, kw_only=True):
     overhead: Cost
     baseline: Cost
     notes: tuple[str, ...]
+    simulated: Simulated
+
+    def more_than(self, other: Replayed) -> Cost:
+        """What the overhead is more than that of another strategy in the same replay.
+
+        What both pay cancels out, and most of the sampling noise does.
+        """
+        difference = self.overhead - other.overhead
+        counted = (term for term in difference.terms if not any(map(is_chance, term.quantities)))
+        return Cost(tuple(counted)) + self.simulated.chance(other.simulated)
 
 
 def replay(
@@ -112,7 +124,16 @@ def replay(
     executions = np.zeros(len(trace.blocks), np.int64)
     chunks = _reporting(_counting(trace.executions(), executions), progress, trace.length)
     counts = dict(zip(passes, context.simulated(passes, chunks), strict=True))
-    return tuple(one.priced(counts[baseline], counts[one.cache_effects], executions) for one in evaluated)
+    found = [counts[one.cache_effects] for one in evaluated]
+    # Two simulations draw the same victims until they differ: one noise for those that miss as often.
+    names = {
+        (one.code_misses, one.code_memory): strategy.strategy.name
+        for one, strategy in reversed([*zip(found, evaluated, strict=True)])
+    }
+    return tuple(
+        strategy.priced(counts[baseline], one, executions, names[one.code_misses, one.code_memory])
+        for one, strategy in zip(found, evaluated, strict=True)
+    )
 
 
 def _reporting(chunks: Iterable[U32], progress: Progress | None, total: int) -> Iterator[U32]:
@@ -173,16 +194,19 @@ class _StrategyReplay:
             raise StrategyError(f"{place}: returns {found!r}; return a number of bytes, 0 or more")
         return found
 
-    def priced(self, baseline: Counts, counts: Counts, executions: I64) -> Replayed:
-        """The result, from the counts of two simulations and the number of runs of each TB."""
+    def priced(self, baseline: Counts, counts: Counts, executions: I64, simulation: str) -> Replayed:
+        """The result, from the counts of two simulations and the number of runs of each TB.
+
+        ``simulation`` names the second one's sampling noise.
+        """
         context, prices = self.context, self.context.prices
         retranslations, elsewhere = self._tally_retranslations(), self._tally_elsewhere(executions)
         tally = retranslations + elsewhere
         more = counts - baseline
         flush, lock, stop = prices.flush(tally), prices.locks(tally), prices.stops(tally)
-        refill = prices.caused(more.code_misses, more.code_memory, context.counted)
         noise = context.sampling_noise(more)
-        refill = refill.widened(prices.refills(*noise, context.counted))
+        refill = prices.caused(more.code_misses, more.code_memory, context.counted)
+        refill += prices.chance(*noise, context.counted, simulation)
         lookup, translate = prices.lookups(tally), prices.translator(tally)
         store_into_code = prices.stores_into_code(tally)
         executed = int(context.layout.sizes @ executions)
@@ -206,10 +230,11 @@ class _StrategyReplay:
             lookup=lookup,
             translate=translate,
             store_into_code=store_into_code,
-            overhead=sum((refill, lock, stop, lookup, translate, store_into_code), flush),
+            overhead=total((flush, refill, lock, stop, lookup, translate, store_into_code)),
             baseline=prices.executed(executed)
             + prices.refills(baseline.code_misses, baseline.code_memory, context.counted),
             notes=tuple(self._notes(tally, noise, int(executions.sum()))),
+            simulated=Simulated(more, prices, context.counted, context.replacement),
         )
 
     def _tally_retranslations(self) -> Tally:

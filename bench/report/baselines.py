@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.compare.baseline import Difference, Kept
@@ -27,16 +27,22 @@ _COLUMNS: tuple[Column[Difference], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """The ``differences`` to a run that was ``kept`` by a ``name``."""
+    """The ``differences`` to a run that was ``kept`` by a ``name``, and what that ``assumed`` otherwise, by host."""
 
     kept: Kept
     name: str
     differences: Sequence[Difference]
+    assumed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def worse(self) -> bool:
         """Whether anything got worse."""
         return any(one.change == "worse" for one in self.differences)
+
+    @property
+    def missing(self) -> bool:
+        """Whether a row is gone."""
+        return any(one.change == "gone" for one in self.differences)
 
     def document(self) -> list[dict[str, Any]]:
         """``against`` in the document of a comparison."""
@@ -50,7 +56,9 @@ class Since:
         )
         kept = self.kept
         title = f"Against {self.name} (version {kept.version}, commit {kept.commit}: {kept.command})"
+        assumed = [fill(f"Assumed otherwise on {where}: {'; '.join(what)}.") for where, what in self.assumed.items()]
         if not changed:
-            return fill(f"{title}: all {len(self.differences)} rows are the same.")
+            return "\n".join((fill(f"{title}: all {len(self.differences)} rows are the same."), *assumed))
         same = len(self.differences) - len(changed)
-        return f"{fill(title)}:\n\n{text_table(_COLUMNS, changed, style)}\n\n{fill(f'{same} other rows are the same.')}"
+        rows = text_table(_COLUMNS, changed, style)
+        return "\n".join((f"{fill(title)}:", "", rows, "", *assumed, fill(f"{same} other rows are the same.")))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-import msgspec
 
 from bench.check.cell import Checked, hypothetical
 from bench.check.command import command
 from bench.compare.comparison import Compared, Comparison
+from bench.compare.order import Pair
 from bench.hosts import Host
+from bench.replay.parameters import Parameters
+from bench.replay.quantity import Quantity
 from bench.replay.replay import Replayed
 from bench.report.baselines import Since
-from bench.report.costs import cycles, memory, share
+from bench.report.costs import cycles, memory, number, share
 from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_only, text_table
 from bench.report.tables import SCHEMA, fill
+from bench.report.tradeoff import PARTS
 from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
 from bench.support.text import listed
 from bench.translators.translator import Translator
@@ -50,7 +52,7 @@ def _count(name: str, heading: str | None = None) -> Column[_Priced]:
 def _cost(name: str, heading: str | None = None) -> Column[_Priced]:
     return Column(
         name,
-        lambda line: msgspec.to_builtins(getattr(line.cost, name)),
+        lambda line: getattr(line.cost, name).ends,
         heading,
         lambda line: cycles(getattr(line.cost, name)),
         right=True,
@@ -85,8 +87,42 @@ _FIGURES: tuple[Column[_Priced], ...] = (
     _cost("store_into_code", "store into code"),
     _cost("overhead", "overhead"),
     _cost("baseline"),
+    Column("terms", lambda line: _terms(line.cost), csv=False),
     Column("notes", lambda line: line.cost.notes, csv=False),
 )
+
+
+def _terms(cost: Replayed) -> list[dict[str, Any]]:
+    """What each part of the costs is a sum of."""
+    return [
+        {
+            "part": part,
+            "coefficient": term.coefficient,
+            "quantities": [quantity.name for quantity in term.quantities],
+            "counted": term.counted,
+        }
+        for part in (*PARTS, "baseline")
+        for term in getattr(cost, part).terms
+    ]
+
+
+def _assumptions(host: Host, translator: str, parameters: Parameters, rows: Iterable[Replayed]) -> dict[str, Any]:
+    """The quantities that costs are sums of, and the parameters of the replay."""
+    quantities = {name: quantity.named(name) for name, quantity in parameters.quantities.items()}
+    for row in rows:
+        quantities |= row.overhead.quantities | row.baseline.quantities
+    return {
+        **_of(host, translator),
+        "vcpus": host.cores.value if parameters.vcpus is None else parameters.vcpus,
+        "as_recorded": parameters.as_recorded,
+        "seed": parameters.seed,
+        "quantities": [asdict(quantity) for _, quantity in sorted(quantities.items())],
+    }
+
+
+def _of(host: Host, translator: str) -> dict[str, Any]:
+    return {"host": host.name, "settings": host.derived, "translator": translator}
+
 
 _MEMORY: Column[_Priced] = text_only("memory", lambda line: memory(line.cost.side_bytes), right=True)
 
@@ -96,13 +132,8 @@ def _compared_columns(rows: Sequence[Compared]) -> tuple[Column[_Line], ...]:
     lasting = "lasting" if rows[0].lasting is not None else None
     partial = "partial" if _leaves_labels(rows) else None
     return (
-        text_only("", _mark),
-        Column(
-            "strategy",
-            lambda line: line.cost.strategy,
-            "strategy",
-            lambda line: " = ".join((line.cost.strategy, *line.row.same)),
-        ),
+        text_only("", lambda line: mark(line.comparison, line.row)),
+        Column("strategy", lambda line: line.cost.strategy, "strategy", lambda line: " = ".join(line.row.names)),
         Column("same", lambda line: line.row.same),
         *_WHERE,
         Column("vcpus", lambda line: line.comparison.vcpus, csv=False),
@@ -118,10 +149,12 @@ def _compared_columns(rows: Sequence[Compared]) -> tuple[Column[_Line], ...]:
             lambda line: _verdict(line.row.lasting) if line.row.lasting else None,
         ),
         Column("partial", lambda line: line.row.partial.verdict, partial, lambda line: _verdict(line.row.partial)),
+        Column("over", lambda line: line.comparison.over, csv=False),
+        Column("extra", lambda line: line.row.extra.ends, "extra", lambda line: cycles(line.row.extra), right=True),
         *(replace(column, heading=None) for column in _FIGURES),
-        text_only("flush each", lambda line: cycles(line.cost.flush, max(line.cost.retranslations, 1)), right=True),
         text_only("overhead", lambda line: cycles(line.cost.overhead), right=True),
         text_only("share", lambda line: share(line.cost.overhead, line.cost.baseline), right=True),
+        text_only("flush each", lambda line: cycles(line.cost.flush, max(line.cost.retranslations, 1)), right=True),
         text_only("stopping others", lambda line: cycles(line.cost.stop), right=True),
         _MEMORY,
     )
@@ -137,12 +170,13 @@ def _scenario(number: int, name: str) -> Column[_Line]:
     )
 
 
-def _mark(line: _Line) -> str:
-    rank = line.row.rank
-    if not rank:
-        return "wrong" if line.row.wrong else "?"
-    tied = sum(other.rank == rank for other in line.comparison.rows) > 1
-    return f"{rank}{'=' if tied else ''}"
+def mark(comparison: Comparison, row: Compared) -> str:
+    """The rank: ``=`` for a tie, ``~`` where the order to the rank before or behind it is not decided."""
+    if not row.rank:
+        return "wrong" if row.wrong else "?"
+    tie = "=" if sum(other.rank == row.rank for other in comparison.rows) > 1 else ""
+    open_ = {rows[0].rank for one, other, _ in comparison.undecided for rows in (one, other)}
+    return f"{row.rank}{tie}{'~' if row.rank in open_ else ''}"
 
 
 def _rows(result: Checked) -> int:
@@ -172,6 +206,7 @@ class Costs:
     host: Host
     translator: Translator
     rows: tuple[Replayed, ...]
+    parameters: Parameters
 
     @property
     def what_if(self) -> bool:
@@ -196,7 +231,14 @@ class ReplayReport:
     def document(self) -> dict[str, Any]:
         """One object for each strategy and host."""
         lines = [line for costs in self.results for line in costs.lines]
-        return {"schema": SCHEMA, "results": [record(_REPLAYED, line) for line in lines]}
+        return {
+            "schema": SCHEMA,
+            "results": [record(_REPLAYED, line) for line in lines],
+            "assumptions": [
+                _assumptions(costs.host, costs.translator.full_name, costs.parameters, costs.rows)
+                for costs in self.results
+            ],
+        }
 
     def rows(self) -> Rows:
         """One row for each strategy and host; costs are nominal, with their low and high ends beside them."""
@@ -230,8 +272,18 @@ class CompareReport:
     def document(self) -> dict[str, Any]:
         """One object for each strategy and host."""
         results = [record(_compared_columns(one.rows), line) for one in self.comparisons for line in _lines(one)]
-        found: dict[str, Any] = {"schema": SCHEMA, "results": results}
-        return found if self.since is None else {**found, "against": self.since.document()}
+        found: dict[str, Any] = {
+            "schema": SCHEMA,
+            "results": results,
+            "pairs": [_pair(one, pair) for one in self.comparisons for pair in one.pairs],
+            "assumptions": [
+                _assumptions(one.host, one.translator, one.parameters, [row.cost for row in one.rows])
+                for one in self.comparisons
+            ],
+        }
+        if self.since is None:
+            return found
+        return {**found, "against": self.since.document(), "assumed_otherwise": self.since.assumed}
 
     def rows(self) -> Rows:
         """One row for each strategy and host: verdicts, counts and costs."""
@@ -242,6 +294,27 @@ class CompareReport:
         """For each host the table, and below it what it says."""
         parts = [_comparison(comparison, style) for comparison in self.comparisons]
         return "\n\n".join(parts if self.since is None else [*parts, self.since.text(style)])
+
+
+def _pair(comparison: Comparison, pair: Pair) -> dict[str, Any]:
+    """Two strategies that are right, and which is cheaper."""
+    deciding = pair.deciding
+    return {
+        **_of(comparison.host, comparison.translator),
+        "trace": comparison.trace,
+        "first": pair.first,
+        "second": pair.second,
+        "order": pair.order,
+        "difference": pair.difference.ends,
+        "deciding": deciding
+        and {
+            "quantity": deciding.quantity.name,
+            "flips_at": deciding.flips_at,
+            "below": pair.first if deciding.first_below else pair.second,
+            "settled_below": deciding.settled_below,
+            "settled_above": deciding.settled_above,
+        },
+    }
 
 
 def _lines(comparison: Comparison) -> list[_Line]:
@@ -275,15 +348,14 @@ def sentences(comparison: Comparison) -> list[str]:
     said = []
     if right:
         said.append(f"{_names(right)} {_verb(right, 'hold')} in {where}.")
-        best = [row for row in right if row.rank == right[0].rank]
-        tie = ", a tie, since their ranges overlap" if len(best) > 1 else ""
         if len(right) > 1:
-            said.append(f"Cheapest on this trace: {_names(best)}{tie}.")
+            said.append(_cheapest(comparison))
     else:
         said.append(f"No strategy holds in {where}.")
-    undecided = [row for row in rows if not row.right and not row.wrong]
-    if undecided:
-        said.append(f"{_names(undecided)}: not decided, a search was cut short; raise --max-states.")
+    said += [open_between(*one) for one in comparison.undecided]
+    cut = [row for row in rows if not row.right and not row.wrong]
+    if cut:
+        said.append(f"{_names(cut)}: not decided, a search was cut short; raise --max-states.")
     wrong = [row for row in rows if row.wrong]
     for holds in dict.fromkeys(row.alone for row in wrong):
         group = [row for row in wrong if row.alone == holds]
@@ -306,9 +378,59 @@ def sentences(comparison: Comparison) -> list[str]:
     return said
 
 
+def _cheapest(comparison: Comparison) -> str:
+    best, *others = comparison.ranks
+    tie = ", a tie" if len(best) > 1 else ""
+    beaten = {pair.second for pair in comparison.pairs if pair.order == "cheaper"}
+    maybe = [row for rank in others for row in rank if row.strategy not in beaten]
+    if not maybe:
+        return f"Cheapest on this trace, whatever is assumed: {_names(best)}{tie}."
+    return (
+        f"Cheapest on this trace with every assumption at its value: {_names(best)}{tie}; "
+        f"{_names(maybe)} may be, within their ranges."
+    )
+
+
+def open_between(first: Sequence[Compared], second: Sequence[Compared], pair: Pair) -> str:
+    """Two ranks whose order is not decided, and what it is up to."""
+    one, other = (" = ".join(name for row in rank for name in row.names) for rank in (first, second))
+    deciding = pair.deciding
+    assert deciding is not None
+    quantity = deciding.quantity
+    below, above = (one, other) if deciding.first_below else (other, one)
+    value, low, high = map(_figure, (quantity.value, quantity.low, quantity.high))
+    what = f"`{quantity.name}`, {value} {quantity.unit} ({low}..{high})"
+    settled = []
+    if deciding.settled_below is not None:
+        settled.append(f"below {_figure(deciding.settled_below)} {below}")
+    if deciding.settled_above is not None:
+        settled.append(f"above {_figure(deciding.settled_above)} {above}")
+    whatever = f"{' and '.join(settled)}, whatever the others are" if settled else ""
+    if deciding.flips_at is None:
+        text = f"no assumption turns that alone; {what} moves it most"
+        text += f": {whatever.replace(',', ' is cheaper,', 1)}" if settled else ""
+    else:
+        text = f"{what}; below {_figure(deciding.flips_at)} {below} is cheaper, with all others at their values"
+        text += f" ({whatever})" if settled else ", and at no value of it whatever they are"
+    return f"Undecided between {one} and {other}: {text}.{_settles(quantity)}"
+
+
+def _figure(value: float) -> str:
+    return number(value) if abs(value) >= 100 else f"{value:.2g}"
+
+
+def _settles(quantity: Quantity) -> str:
+    """The option that sets a quantity, as a sentence."""
+    if quantity.name in Parameters().quantities:
+        return f" --parameter {quantity.name}=.. settles it."
+    if quantity.name.startswith(("costs.", "isa.")):
+        return f" --set {quantity.name}=.. settles it."
+    return ""
+
+
 def _names(rows: Sequence[Compared]) -> str:
     """The strategies of some rows, those that do the same included."""
-    return listed([name for row in rows for name in (row.strategy, *row.same)])
+    return listed([name for row in rows for name in row.names])
 
 
 def _verb(rows: Sequence[Compared], verb: str) -> str:
@@ -322,12 +444,15 @@ def _legend(comparison: Comparison) -> list[str]:
     options = rows[0].checks[0].options
     fails = "FAILS n: the shortest counterexample has n rows. " if any(row.wrong for row in rows) else ""
     lasting = f"Lasting: the lasting hazard, in {LASTING_IN}. " if rows[0].lasting is not None else ""
+    marks = {"=": "=: the same cost, whatever is assumed. ", "~": "~: not decided which of two neighbours is cheaper. "}
+    order = "".join(text for sign, text in marks.items() if any(sign in mark(comparison, row) for row in rows))
     partial = f"Partial: the partial hazard, in {rows[0].partial.scenario}. " if _leaves_labels(rows) else ""
     text = (
         f"{fails}{lasting}{partial}Verdicts: {options.retranslations} retranslations and {options.flushes} tb flushes "
         f"by each thread that faults. Costs are cycles, nominal (lowest..highest), with as many digits as their "
-        f"weakest figure carries ({', '.join(tags)}). Flush each: all flushes, per retranslation. Overhead: all costs "
-        f"over the whole trace, and roughly its share of the baseline, {cycles(first.baseline)} cycles. Stopping "
+        f"weakest figure carries ({', '.join(tags)}). Extra: what it adds to {comparison.over} (--over). Overhead: "
+        f"all costs over the whole trace, and roughly its share of the baseline, {cycles(first.baseline)} cycles. "
+        f"{order}Flush each: all flushes, per retranslation. Stopping "
         f"others: with {comparison.vcpus} vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."
     )
     return [fill(text), *_notes([row.cost for row in comparison.rows])]

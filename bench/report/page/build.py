@@ -25,7 +25,7 @@ from bench.explain.explanation import RunRow
 from bench.replay.parameters import Parameters
 from bench.report import charts
 from bench.report.checks import counterexample, places, verdict
-from bench.report.comparisons import CompareReport, sentences
+from bench.report.comparisons import CompareReport, mark, sentences
 from bench.report.costs import cycles, memory, number, share
 from bench.report.provenance import command_line, commit, installed
 from bench.report.report import settings_of
@@ -94,7 +94,7 @@ def _results(compared: Sequence[Comparison]) -> Iterable[str]:
         *map(_head, ("rank", "strategy", "host", *(["translator"] if _many(compared) else []))),
         *(_head(name, f' data-scenario="{escape(name)}"') for name in scenarios),
         *map(_head, (*(["lasting"] if lasting else []), "partial")),
-        *(_head(name, _NUMBER) for name in ("overhead, cycles", "share", "stopping others", "memory")),
+        *(_head(name, _NUMBER) for name in ("extra, cycles", "overhead, cycles", "share", "stopping others", "memory")),
     ]
     yield '<h2 id="table">Verdicts and costs</h2><div id="filters" class="filters"></div>'
     yield _table(
@@ -145,17 +145,16 @@ def _many(compared: Sequence[Comparison]) -> bool:
 
 
 def _result(comparison: Comparison, row: Compared, *, lasting: bool, translator: bool) -> str:
-    tied = row.rank and sum(other.rank == row.rank for other in comparison.rows) > 1
-    rank = f"{row.rank}{'=' if tied else ''}" if row.rank else "wrong" if row.wrong else "?"
     cost = row.cost
     cells = [
-        f'<td data-sort="{row.rank or 99}">{rank}</td>',
-        f'<th scope="row">{escape(" = ".join((row.strategy, *row.same)))}</th>',
+        f'<td data-sort="{row.rank or 99}">{mark(comparison, row)}</td>',
+        f'<th scope="row">{escape(" = ".join(row.names))}</th>',
         _cell(comparison.host.name),
         *([_cell(comparison.translator)] if translator else []),
         *(_verdict(result) for result in row.checks),
         *([_verdict(row.lasting) if row.lasting is not None else "<td></td>"] if lasting else []),
         _verdict(row.partial),
+        _number(row.extra.nominal, cycles(row.extra)),
         _number(cost.overhead.nominal, cycles(cost.overhead)),
         _number(cost.overhead.nominal / cost.baseline.nominal, share(cost.overhead, cost.baseline)),
         _number(cost.stop.nominal, cycles(cost.stop)),
@@ -229,7 +228,10 @@ def _prices(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>Break-even: for which price does the order of the right strategies change?</h2>"
     for comparison in compared:
         found = break_evens(comparison)
-        if found:
+        if not found:
+            where = f"{comparison.host.name} with {comparison.translator}"
+            yield f"<p>On {escape(where)} no price of a line flush or of a lock changes the order of right ones.</p>"
+        else:
             yield f"<h3>{escape(comparison.host.name)} with {escape(comparison.translator)}</h3>"
             captions = (f"The price of a {one.what}: {told(one)}" for one in found)
             yield _figure(charts.prices(found, comparison.host.name), *captions)
@@ -248,8 +250,6 @@ def told(found: BreakEven) -> str:
             parts.append(f"from {number(stretch.low)} {end} {' = '.join(stretch.cheapest)}")
         text = f"Cheapest that is right, by the price in cycles: {'; '.join(parts)}."
     text += f" On this host it is {here}."
-    if not found.crossings:
-        return f"{text} No two right strategies change places at any price."
     inside = [crossing for crossing in found.crossings if low <= crossing.price <= high]
     said = "; ".join(
         f"{crossing.dearer} becomes dearer than {crossing.cheaper} at {number(crossing.price)}"
