@@ -107,8 +107,7 @@ def risk(
             )
         refuse_idle(context, ("as_recorded",), "with --per-operation", "one of them")
     settings_of_pressure, settings_of_replay = separated(parameter or ())
-    pressure = Pressure(window=reading_named(window)).varied(settings_of_pressure)
-    pairs = hosts.pairs()
+    pressure, pairs = Pressure(window=reading_named(window)).varied(settings_of_pressure), hosts.pairs()
     names = scenarios_on(scenario or ["system,user"], [host for host, _ in pairs])
     strategies = asked.strategies(some_of(strategy))
     if per_operation:

@@ -172,7 +172,16 @@ def of_quantity(quantity: Quantity) -> Cost:
 
 def of_figure(name: str, figure: Figure, clock_ghz: float, clock_tag: Tag) -> Cost:
     """A host's figure in cycles; one in nanoseconds, but nothing, has no better tag than the clock."""
-    quantity = Quantity(figure.value, figure.low, figure.high, figure.unit, figure.tag, figure.source, name)
+    quantity = Quantity.within(
+        figure.value,
+        figure.low,
+        figure.high,
+        figure.unit,
+        figure.tag,
+        figure.source,
+        name,
+        figure.note or "as its profile has it",
+    )
     if figure.unit == "cycles":
         return of_quantity(quantity)
     return of_quantity(quantity).times(clock_ghz, clock_tag if figure.high else "measured")

@@ -190,7 +190,7 @@ class Prices:
         if not most.high:
             return NOTHING
         source = ("sampling noise of random replacement, three standard deviations",)
-        noise = Quantity(0.0, -most.high, most.high, "cycles", most.tag, source, f"{CHANCE} ({name})")
+        noise = Quantity(0.0, -most.high, most.high, "cycles", most.tag, source, name=f"{CHANCE} ({name})")
         return of_quantity(noise)
 
     def refills(self, misses: float, from_memory: float, counted: Tag) -> Cost:
@@ -207,7 +207,7 @@ class Prices:
 
 def _instructions(length: Length, isa: str) -> Quantity:
     """Instructions per byte."""
-    return Quantity(
+    return Quantity.within(
         1 / length.value,
         1 / length.high,
         1 / length.low,
@@ -215,12 +215,14 @@ def _instructions(length: Length, isa: str) -> Quantity:
         length.tag,
         length.source,
         f"1 / {isa}.instruction_bytes",
+        length.note or "as its profile has it",
     )
 
 
 def _in_turn(others: int) -> Quantity:
     source = ("the other vCPUs are stopped or waited for one after the other; at the low end all at once",)
-    return Quantity(others, 1, others, "other vCPUs", "assumed", source, "answers in turn")
+    why = "one after the other is what a loop over them does"
+    return Quantity.within(others, 1, others, "other vCPUs", "assumed", source, "answers in turn", why)
 
 
 def _footprint(host: Host, parameters: Parameters) -> Quantity:
@@ -233,4 +235,5 @@ def _footprint(host: Host, parameters: Parameters) -> Quantity:
         low, high = min(low, (code.low + data.low) / both), max(high, (code.high + data.high) / both)
         tag = weakest(tag, data.tag)
     source = ("translator_code_lines and translator_data_lines",)
-    return Quantity(1.0, low, high, "times the simulated one", tag, source, "translator footprint")
+    why = "the simulated footprint is an end of its range"
+    return Quantity.within(1.0, low, high, "times the simulated one", tag, source, "translator footprint", why)

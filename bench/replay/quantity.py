@@ -31,6 +31,14 @@ class Quantity:
         if (self.low < self.high and self.value in (self.low, self.high)) != bool(self.at_end):
             raise ValueError(f"a reason for an end as the value (found {self.low}, {self.value}, {self.high})")
 
+    @classmethod
+    def within(
+        cls, value: float, low: float, high: float, unit: str, tag: Tag, source: tuple[str, ...], name: str, why: str
+    ) -> Quantity:
+        """A quantity that says ``why`` its value is an end of its range, if it is one."""
+        at_end = why if low < high and value in (low, high) else ""
+        return cls(value, low, high, unit, tag, source, at_end, name)
+
     def named(self, name: str) -> Quantity:
         """The same quantity under a name."""
         return replace(self, name=name)

@@ -266,8 +266,10 @@ def _rate(lab: Lab) -> Facts:
 def _in_each_unit(found: SingleThreaded) -> str:
     """Harm per retranslation, TB execution and boot, each with its range."""
     each = [f"once in {_rarity(getattr(found, name))} {unit}s" for name, unit in list(_UNITS.items())[:2]]
-    run = found.per_run
-    return f"{', '.join(each)}, {run.nominal:.1g} times in the boot ({run.low:.1g} to {run.high:.1g})"
+    run, low, high = (
+        f"{float(f'{value:.1g}'):,g}" for value in (found.per_run.nominal, found.per_run.low, found.per_run.high)
+    )
+    return f"{', '.join(each)}, {run} times in the boot ({low} to {high})"
 
 
 def _rarity(found: Range) -> str:
