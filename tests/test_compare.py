@@ -179,7 +179,7 @@ def test_a_number_is_as_long_as_its_digits(value: float, digits: int) -> None:
 
 @given(st.floats(1, 1e12), st.floats(0, 1), st.floats(1, 50))
 def test_a_printed_range_holds_the_range(nominal: float, low: float, high: float) -> None:
-    cost = of_quantity(Quantity(nominal, nominal * low, nominal * high, "cycles", "estimate", ("test",), "cost"))
+    cost = of_quantity(Quantity.within(nominal, nominal * low, nominal * high, "cycles", "estimate", ("test",), "cost", "drawn so"))
     found = re.fullmatch(r"\S+ \((\S+)\.\.(\S+)\)", cycles(cost))
     if found is None:
         assert cost.low == cost.high

@@ -21,7 +21,7 @@ def _boxes(draw: st.DrawFn) -> list[Quantity]:
     found = []
     for name in NAMES[: draw(st.integers(1, len(NAMES)))]:
         low, value, high = sorted(draw(st.tuples(*[st.integers(0, 40)] * 3)))
-        found.append(Quantity(value, low, high, "cycles", "assumed", ("test",), name))
+        found.append(Quantity.within(value, low, high, "cycles", "assumed", ("test",), name, "drawn so"))
     return found
 
 

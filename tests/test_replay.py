@@ -631,8 +631,10 @@ def test_a_trace_without_executions_costs_nothing() -> None:
 @st.composite
 def _costs(draw: st.DrawFn) -> Cost:
     low, nominal, high = sorted(draw(st.lists(st.integers(0, 10**6), min_size=3, max_size=3)))
-    tag, name = draw(st.sampled_from(get_args(Tag))), draw(st.text())
-    return of_quantity(Quantity(nominal, low, high, "cycles", tag, ("test",), name))
+    tag = draw(st.sampled_from(get_args(Tag)))
+    # Quantities of one name are one unknown.
+    name = f"{tag} {low} {nominal} {high}"
+    return of_quantity(Quantity.within(nominal, low, high, "cycles", tag, ("test",), name, "drawn so"))
 
 
 costs = _costs()

@@ -22,8 +22,8 @@ class Quantity:
     unit: str
     tag: Tag
     source: tuple[str, ...]
-    at_end: str = ""
     name: str = ""
+    at_end: str = ""
 
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high or not self.source:
@@ -37,7 +37,7 @@ class Quantity:
     ) -> Quantity:
         """A quantity that says ``why`` its value is an end of its range, if it is one."""
         at_end = why if low < high and value in (low, high) else ""
-        return cls(value, low, high, unit, tag, source, at_end, name)
+        return cls(value, low, high, unit, tag, source, name, at_end)
 
     def named(self, name: str) -> Quantity:
         """The same quantity under a name."""
