@@ -259,10 +259,11 @@ def _settings(parameters: Mapping[str, float] | None) -> list[str]:
 
 
 def _rows(report: Report) -> list[dict[str, Any]]:
-    """The objects of the report's JSON as rows."""
+    """The objects of the report's JSON, its first list, as rows."""
     from msgspec import to_builtins
 
-    return [dict(_columns(one)) for one in to_builtins(report.document())["results"]]
+    objects = next(value for value in to_builtins(report.document()).values() if isinstance(value, list))
+    return [dict(_columns(one)) for one in objects]
 
 
 def _columns(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -233,8 +233,8 @@ def test_a_bad_event_is_refused_with_file_and_line(tmp_path: Path, staleline: St
     [
         (b"", "no events; expected at least one line such as 'T1 faults'"),
         (b"# nothing\n\n", "no events; expected at least one line such as 'T1 faults'"),
-        (b"T1 faults\n\xff\n", "not UTF-8 text; expected a file of events"),
-        (None, "No such file or directory; expected a file of events, or thread or hidden"),
+        (b"T1 faults\n\xff\n", "line 2, column 1: found the byte 0xff; expected UTF-8 text"),
+        (None, "cannot be read: No such file or directory; expected a file of events, or thread or hidden"),
     ],
     ids=["empty", "comments only", "not text", "missing"],
 )

@@ -23,7 +23,7 @@ from bench.replay.cost import NOTHING, Cost, of_quantity, weakest
 from bench.replay.counts import Counts
 from bench.replay.events import EventKind, Events
 from bench.replay.layout import host_scale
-from bench.replay.parameters import TRANSLATOR_DATA_LINES, Parameters, described
+from bench.replay.parameters import Parameters, described
 from bench.replay.plan import Extent, LineStep, Plan, Tally
 from bench.replay.quantity import Quantity
 from bench.replay.replay import Replayed, replay
@@ -285,7 +285,8 @@ def test_refills_have_the_range_of_the_translators_footprint_unless_it_was_set()
     )
     # Code set, data not: 1024 + 128 lines may be 1024 + 32 .. 1024 + 512, where they share an L2.
     known_code = PLAIN.varied(["translator_code_lines=1024"])
-    half = dataclasses.replace(known_code, translator_data_lines=TRANSLATOR_DATA_LINES)
+    data = Quantity(128, 32, 512, "lines", "assumed", ("test",))
+    half = dataclasses.replace(known_code, translator_data_lines=data)
     low, nominal, high = triple(one("unfixed", both_ran, parameters=half).refill)
     assert (low / nominal, high / nominal) == about(1056 / 1152, 1536 / 1152)
     no_l2 = load_host("arm926", ["icache.replacement=lru"])
@@ -322,12 +323,12 @@ def test_refills_with_the_footprint_at_its_ends_lie_in_the_range() -> None:
         return [result.refill for result in on_a9(trace, names, *settings)]
 
     ranges = refills()
-    for code, data in ((64, 32), (256, 512), (1024, 512)):
+    for code, data in ((221, 90), (369, 293), (690, 293)):
         simulated = refills(code, data)
         for found, at in zip(ranges, simulated, strict=True):
             assert found.low <= at.nominal <= found.high, (code, data)
     # Chance alone would not have had room for the last of these.
-    by_chance = refills(256, 128)
+    by_chance = refills(369, 157)
     assert [cost.nominal for cost in by_chance] == [cost.nominal for cost in ranges]
     assert all(known.high < at.nominal for known, at in zip(by_chance, simulated, strict=True))
 
