@@ -93,8 +93,8 @@ def test_a_row_that_is_gone_is_a_failure_unless_it_may_be(
     assert ran.status == 0
     text = " ".join(ran.out.split())
     assert (
-        "Assumed otherwise on cortex-a9 with arm@2010: icache.line=64 is set; vcpus 2 -> 4; retranslation 32.7 (12..52) "
-        "-> 40." in text
+        "Assumed otherwise on cortex-a9 with arm@2010: icache.line=64 is set; vcpus 2 -> 4; "
+        "retranslation 32.7 (12..52) -> 40." in text
     )
     assert "gone" not in text
 
