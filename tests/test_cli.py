@@ -19,7 +19,7 @@ from conftest import ROOT, SCHEMA, Staleline, program
 from tabulate import tabulate_formats
 
 from bench.hosts.loader import ARCHITECTURES
-from bench.report.tables import fill, table
+from bench.report.tables import FORMATS, STRUCTURED, fill, table
 
 COMMANDS = ("check", "explain", "export", "compare", "replay", "translator", "list", "trace")
 COMMANDS += ("trace import", "trace info", "trace model")
@@ -278,11 +278,11 @@ BARS = {
     **dict.fromkeys(("heavy_grid", "heavy_outline"), "┃"),
     **{f"{kind}_{lines}": "│" for kind in ("fancy", "mixed", "rounded", "simple") for lines in ("grid", "outline")},
     "tsv": "\t",
-    **dict.fromkeys(("html", "unsafehtml", "mediawiki", "plain", "rst", "simple"), ""),
+    **dict.fromkeys(("mediawiki", "plain", "rst", "simple"), ""),
 }
 
 
-@pytest.mark.parametrize("style", sorted(tabulate_formats))
+@pytest.mark.parametrize("style", [style for style in FORMATS if style not in STRUCTURED])
 def test_check_prints_every_format_of_tabulate(style: str, staleline: Staleline) -> None:
     ran = staleline("check unfixed,idempotent --host cortex-a9,arm926 --scenario system --format", style)
     assert (ran.status, ran.err) == (1, "")
@@ -290,11 +290,7 @@ def test_check_prints_every_format_of_tabulate(style: str, staleline: Staleline)
         assert word in ran.out
     lines = ran.out.splitlines()
     assert len(lines) > 30
-    if style in ("html", "unsafehtml"):
-        cells = [len(re.findall(r"<t[dh][ >]", row)) for row in ran.out.split("<tr>")[1:]]
-        assert set(cells) <= {8, 5}
-        assert cells[:5] == [8] * 5
-    elif bar := BARS[style]:
+    if bar := BARS[style]:
         verdicts = [line for line in lines if bar in line and re.search(r"\b(?:fails|holds)\b", line)]
         assert len(verdicts) == 4
         head = next(line for line in lines if "verdict" in line)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT, program
-from numba.core.caching import UserProvidedCacheLocator
+from numba.core.caching import IndexDataCacheFile, UserProvidedCacheLocator
 
 from bench.support import kernels
 from bench.support.kernels import inlined, kernel, lean_kernel
@@ -35,20 +35,22 @@ def _sum_of_twice(values: Any) -> Any:
 @pytest.mark.parametrize("decorator", [kernel, lean_kernel])
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_kernel_runs_with_and_without_a_place_for_its_cache(
-    decorator: Callable[[Any], Any], writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    decorator: Callable[[Any], Any],
+    writable: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     place = tmp_path / "cache"
     if not writable:
         place.write_text("a file where the folder should be")
     monkeypatch.setattr("numba.config.CACHE_DIR", str(place))
     kernels._cache_folder.cache_clear()
-    if writable:
-        compiled = decorator(_sum_of_twice)
-    else:
-        with pytest.warns(RuntimeWarning, match="no folder for compiled kernels can be written"):
-            compiled = decorator(_sum_of_twice)
+    kernels._say_that_nothing_is_kept.cache_clear()
+    compiled, again = decorator(_sum_of_twice), decorator(_sum_of_twice)
     kernels._cache_folder.cache_clear()
-    assert compiled(np.arange(5)) == 20
+    assert compiled(np.arange(5)) == again(np.arange(5)) == 20
+    assert capsys.readouterr().err.count("no folder for compiled kernels can be written") == (not writable)
     assert bool(list(tmp_path.rglob("*.nbc"))) == writable
 
 
@@ -57,11 +59,42 @@ def test_a_kernel_is_not_cached_in_a_place_that_numba_chooses(tmp_path: Path, mo
     monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(UserProvidedCacheLocator, "from_function", lambda function, file: None)
     kernels._cache_folder.cache_clear()
-    with pytest.warns(RuntimeWarning, match="no folder for compiled kernels can be written"):
-        compiled = kernel(_sum_of_twice)
+    compiled = kernel(_sum_of_twice)
     kernels._cache_folder.cache_clear()
     assert compiled(np.arange(5)) == 20
     assert not list(tmp_path.rglob("*.nbc"))
+
+
+@pytest.mark.parametrize("kind", ["*.nbi", "*.nbc"])
+@pytest.mark.parametrize("left", [0, 40])
+def test_a_damaged_cache_is_compiled_anew(
+    kind: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    kernels._cache_folder.cache_clear()
+    assert kernel(_sum_of_twice)(np.arange(5)) == 20
+    (file,) = tmp_path.rglob(kind)
+    file.write_bytes(file.read_bytes()[:left])
+    for hits in (0, 1):
+        compiled: Any = kernel(_sum_of_twice)
+        assert compiled(np.arange(5)) == 20
+        assert sum(compiled.stats.cache_hits.values()) == hits
+    kernels._cache_folder.cache_clear()
+
+
+def test_a_full_disk_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Any, path: str) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", full)
+    kernels._cache_folder.cache_clear()
+    kernels._say_that_nothing_is_kept.cache_clear()
+    assert kernel(_sum_of_twice)(np.arange(5)) == 20
+    assert "compiling anew in every run" in capsys.readouterr().err
+    kernels._cache_folder.cache_clear()
 
 
 CONSTANTS = "FACTOR = 2\n"

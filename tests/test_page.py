@@ -18,7 +18,7 @@ from conftest import Staleline, program
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VOID = {"meta", "input", "br"}
 Page = tuple[Path, list[dict[str, Any]]]
-STRANGE = "A board </script><b>&\"'"
+STRANGE = "A board </script><b>&\"' [[data]] $x$ \x1b[31m\u202e"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,9 @@ def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Page:
     """The page of two hosts, one with a strange title, and what ``--format json`` says of the same."""
     folder = tmp_path_factory.mktemp("page")
     profile = files("bench.hosts").joinpath("cortex-a9.toml").read_text(encoding="utf-8")
-    profile = re.sub(r"(?m)^title = .*$", f"title = '''{STRANGE}'''", profile).replace('"cortex-a9"', '"board"', 1)
+    profile = re.sub(r"(?m)^title = .*$", lambda _: f"title = {json.dumps(STRANGE)}", profile).replace(
+        '"cortex-a9"', '"board"', 1
+    )
     (folder / "board.toml").write_text(profile, encoding="utf-8")
     words = ["compare", str(tiny_trace), "--host", f"arm926,{folder / 'board.toml'}"]
     words += ["--strategy", "unfixed,idempotent,flush-on-retranslation,stop-the-world-flush"]
@@ -72,7 +74,8 @@ def test_it_is_one_well_formed_file_that_leads_nowhere(page: Page) -> None:
     assert outline.open == []
     assert outline.elsewhere == []
     assert STRANGE not in text
-    assert "[[" not in text.split('id="data"')[0].split("</style>")[1]
+    assert not set("\x1b\u202e") & set(text)
+    assert "[[" not in text.replace("[[data]]", "").split('id="data"')[0].split("</style>")[1]
     assert 50_000 < len(text) < 1_000_000
     for name in ("@import", "url(", "fetch(", "XMLHttpRequest"):
         assert name not in text

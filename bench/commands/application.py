@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +29,7 @@ from bench.commands import (
     translator,
 )
 from bench.commands.options import with_options
-from bench.commands.output import discard_output, print_text, refuse
+from bench.commands.output import discard_output, notice, print_text, refuse
 from bench.support.errors import InputError
 
 app = typer.Typer(
@@ -50,8 +52,15 @@ app.add_typer(trace.app, name="trace")
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 
+UNEXPECTED = 70
+"""Exit status if there is no answer for another reason than the input: EX_SOFTWARE of sysexits.h, and no verdict's."""
+
+_TRACEBACK = "STALELINE_TRACEBACK"
+"""The variable of the environment that asks for the traceback of an unexpected error."""
+
+
 def main() -> None:
-    """The command ``staleline``; exits with 0, 1 or 2 (see ``--help`` of the commands)."""
+    """The command ``staleline``; exits with 0, 1 or 2 (see ``--help`` of the commands), or with ``UNEXPECTED``."""
     command = typer.main.get_command(app)
     try:
         code = command.main(standalone_mode=False, default_map=_defaults(command))
@@ -71,9 +80,33 @@ def main() -> None:
     except OSError as error:
         discard_output()
         code = refuse(f"{error.filename}: {error.strerror}" if error.filename else f"{error}")
-    except (KeyboardInterrupt, typer.Abort):
-        code = 128 + 2
+    except (KeyboardInterrupt, typer.Abort) as error:
+        # typer takes the end of a file, wherever it was met, for an interruption.
+        code = _unexpected(error.__context__) if isinstance(error.__context__, EOFError) else 128 + 2
+    except Exception as error:
+        discard_output()
+        code = _unexpected(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unexpected(error: BaseException) -> int:
+    """Say in one line what should not have happened, and how it can be reported."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    if os.environ.get(_TRACEBACK):
+        traceback.print_exception(error)
+    if isinstance(error, MemoryError):
+        notice("no memory is left; there is no answer (a smaller question, or --max-states)")
+    elif isinstance(error, BrokenProcessPool):
+        notice("a process of the search was ended from outside, as when no memory is left; there is no answer")
+    else:
+        *_, last = traceback.extract_tb(error.__traceback__)
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        notice(
+            f"unexpected {type(error).__name__} ({place}): {error}; there is no answer; this is a defect of staleline: "
+            f"please report it with the command, its input and what it prints with {_TRACEBACK}=1"
+        )
+    return UNEXPECTED
 
 
 def _bad_input() -> tuple[type[Exception], ...]:

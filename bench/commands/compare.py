@@ -68,7 +68,7 @@ def compare(
     from bench.report.provenance import command_line, commit, installed
     from bench.traces.store import load_trace
 
-    emit = written.emitter()
+    emit = written.emitter(own=("html",))
     if against is None:
         refuse_idle(context, ("tolerance", "allow_missing"), "by itself", "--against")
     before = baseline.load(against) if against is not None else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from bench.commands.names import names_in, one_of, some_of
 from bench.commands.options import Hosts, OnHosts, Translators, refuse_idle
-from bench.commands.output import print_text
+from bench.commands.output import notice, print_text
 from bench.support.errors import InputError
 
 
@@ -60,7 +59,7 @@ def export(
     if not files:
         raise refused[0]
     for reason in refused:
-        print(f"staleline: n/a: {reason}", file=sys.stderr)
+        notice(f"n/a: {reason}")
     for file in files:
         refuse_unwritable(file)
     for file, text in files.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from bench.commands.names import max_states_of, names_in, some_of
-from bench.commands.output import emitter
+from bench.commands.output import emitter, notice
 from bench.support.errors import InputError
 from bench.traces.shipped import SHIPPED
 
@@ -66,13 +65,16 @@ class Written:
     """How and where the answer is written."""
 
     format: Annotated[
-        str, typer.Option("--format", help="simple, github, html, latex, ... (any of tabulate's), json or csv.")
+        str,
+        typer.Option(
+            "--format", help="simple, github, latex, ... (any of tabulate's), json or csv; compare: html too."
+        ),
     ] = "simple"
     output: Output = None
 
-    def emitter(self) -> Callable[[Report], None]:
-        """What writes a report.  Raises ``InputError``, before the work, if it cannot be written."""
-        return emitter(self.format, self.output)
+    def emitter(self, own: tuple[str, ...] = ()) -> Callable[[Report], None]:
+        """What writes a report, also in formats of its ``own``.  Raises ``InputError``, before the work, if not."""
+        return emitter(self.format, self.output, own=own)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class OnHosts:
         if not found:
             raise InputError(f"no host runs {', '.join(translators or [])}", place="--translator", expected="--what-if")
         if left_out:
-            print(f"staleline: n/a: {', '.join(left_out)}: no translator for it here (--what-if)", file=sys.stderr)
+            notice(f"n/a: {', '.join(left_out)}: no translator for it here (--what-if)")
         return found
 
 

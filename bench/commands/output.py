@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.support.errors import InputError
+from bench.support.text import printable
 
 if TYPE_CHECKING:
     from bench.check.cells import Check
@@ -47,11 +48,11 @@ def progress_bar(what: str, total: float) -> Iterator[Progress]:
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
-        yield lambda text, done: bar.update(task, description=text, completed=done)
+        yield lambda text, done: bar.update(task, description=printable(text), completed=done)
 
 
 def emitter(format: str, output: Path | None, *, own: tuple[str, ...] = ()) -> Callable[[Report], None]:
@@ -74,14 +75,15 @@ def emitter(format: str, output: Path | None, *, own: tuple[str, ...] = ()) -> C
     def write(report: Report) -> None:
         text = rendered(report, format)
         with replacing(output) as file:
-            file.write(f"{text}\n".encode())
+            file.write(f"{printable(text)}\n".encode())
 
     return write
 
 
 def print_text(text: str) -> None:
+    """The text on standard output.  Raises ``InputError`` if it cannot be written."""
     try:
-        print(text, flush=True)
+        print(printable(text), flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -95,10 +97,16 @@ def print_text(text: str) -> None:
         ) from error
 
 
-def refuse(message: str) -> int:
+def notice(text: str) -> None:
+    """One line on standard error."""
     with contextlib.suppress(OSError):
         if sys.stderr is not None:
-            print(f"staleline: {' '.join(message.split())}", file=sys.stderr, flush=True)
+            print(printable(f"staleline: {' '.join(text.split())}"), file=sys.stderr, flush=True)
+
+
+def refuse(message: str) -> int:
+    """One line that says what is wrong; the exit status of bad usage and bad input."""
+    notice(message)
     return 2
 
 

@@ -13,6 +13,7 @@ import msgspec
 from bench.replay.price import CHANCE
 from bench.support.errors import InputError
 from bench.support.files import refuse_unwritable, replacing
+from bench.support.text import encoded
 
 FOLDER = Path(".staleline")
 """Where runs are kept by name, in the current folder."""
@@ -138,7 +139,7 @@ def keep(name: str, document: Mapping[str, Any], *, version: str, commit: str, c
     """Keep the document of ``compare --format json`` by a name."""
     whole = {"version": version, "commit": commit, "command": command, **document}
     with replacing(path_of(name)) as file:
-        file.write(msgspec.json.format(msgspec.json.encode(whole), indent=1) + b"\n")
+        file.write(msgspec.json.format(encoded(whole), indent=1) + b"\n")
 
 
 def load(name: str) -> Kept:

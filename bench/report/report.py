@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from bench.hosts import Target
 from bench.report.tables import Cell, comma_separated, table
+from bench.support.text import encoded
 
 Rows = tuple[Sequence[str], Iterable[Sequence[Cell]]]
 """The header of a table and its rows."""
@@ -37,7 +38,7 @@ def rendered(report: Report, format: str) -> str:
     if format == "json":
         import msgspec
 
-        return msgspec.json.format(msgspec.json.encode(report.document()), indent=2).decode()
+        return msgspec.json.format(encoded(report.document()), indent=2).decode()
     if format == "csv":
         return comma_separated(*report.rows())
     return report.text(format)

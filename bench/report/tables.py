@@ -21,7 +21,10 @@ WIDTH = 110
 _NARROWEST = 40
 
 STRUCTURED = ("json", "csv")
-FORMATS: tuple[str, ...] = (*sorted(tabulate_formats), *STRUCTURED)
+_PAGES = ("html", "unsafehtml")
+"""Formats of tabulate for a part of a page, which no report is: what stands around its tables is plain text."""
+
+FORMATS: tuple[str, ...] = (*sorted({*tabulate_formats} - {*_PAGES}), *STRUCTURED)
 """The formats of every report: those of tabulate, ``json`` and ``csv``."""
 
 

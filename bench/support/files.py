@@ -4,12 +4,13 @@ then whole or not at all."""
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from bench.support.errors import InputError
 
@@ -78,37 +79,73 @@ def replacing(path: Path, *, ordinary: bool = False) -> Iterator[BinaryIO]:
     """
     refuse_unwritable(path, ordinary=ordinary)
     descriptor, target = _descriptor(path), _target(path)
-    try:
-        if descriptor is not None:
-            # Not opened anew: a file that the shell opened goes on from where it is.
-            with os.fdopen(os.dup(descriptor), "wb") as file:
-                yield file
-        elif target.exists() and not target.is_file():
-            with target.open("wb") as file:
-                yield file
-        else:
-            with _appearing(target) as file:
-                yield file
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise InputError(f"{error.strerror or error}", file=str(path), expected="a file that can be written") from error
+    if descriptor is not None:
+        # Not opened anew: a file that the shell opened goes on from where it is.
+        with _blamed_on(path):
+            handle = os.dup(descriptor)
+        with _written(handle, path) as file:
+            yield file
+    elif target.exists() and not target.is_file():
+        with _blamed_on(path):
+            handle = os.open(target, os.O_WRONLY)
+        with _written(handle, path) as file:
+            yield file
+    else:
+        with _appearing(target, path) as file:
+            yield file
 
 
 @contextlib.contextmanager
-def _appearing(target: Path) -> Iterator[BinaryIO]:
+def _appearing(target: Path, path: Path) -> Iterator[BinaryIO]:
     """A file of another name in the same folder, renamed when the block ends."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    with _blamed_on(path):
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}."[:100], dir=target.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with _written(handle, path) as file:
             yield file
-        mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-        os.chmod(name, mode)
-        os.replace(name, target)
+        with _blamed_on(path):
+            mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+            os.chmod(name, mode)
+            os.replace(name, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+@contextlib.contextmanager
+def _blamed_on(path: Path) -> Iterator[None]:
+    """What the system refuses in the block is ``path``'s."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _cannot(error, path) from error
+
+
+def _cannot(error: OSError, path: Path) -> InputError:
+    return InputError(f"{error.strerror or error}", file=str(path), expected="a file that can be written")
+
+
+class _File(io.FileIO):
+    """A file of which a write that fails names ``path``; other errors in the same block are not its own."""
+
+    def __init__(self, handle: int, path: Path) -> None:
+        super().__init__(handle, "wb")
+        self._path = path
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _cannot(error, self._path) from error
+
+
+def _written(handle: int, path: Path) -> BinaryIO:
+    return io.BufferedWriter(_File(handle, path))
 
 
 def _descriptor(path: Path) -> int | None:

@@ -16,13 +16,13 @@ import shutil
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
 from numba.core.event import Event, Listener, register
 
 P = ParamSpec("P")
@@ -88,16 +88,45 @@ cast("Callable[[str, Listener], None]", register)("numba:compile", _Announcement
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     if _config.DISABLE_JIT:
         return function
+    # The dispatcher has no annotations.
+    compiled: Any = numba.njit(nogil=True, **options)(function)
     folder = _cache_folder(function.__code__.co_filename)
+    kept = None
     if folder is not None:
         with _caching_in(folder), contextlib.suppress(RuntimeError):  # numba finds no folder that can be written
-            compiled = numba.njit(cache=True, nogil=True, **options)(function)
-            # numba would take __pycache__ where the folder cannot be written after all.
-            if Path(compiled.stats.cache_path).is_relative_to(folder):
-                return cast("Callable[P, R]", compiled)
-    message = "no folder for compiled kernels can be written: compiling anew in every run"
-    warnings.warn(message, RuntimeWarning, stacklevel=3)
-    return cast("Callable[P, R]", numba.njit(nogil=True, **options)(function))
+            kept = _Kept(function)
+    # numba would take __pycache__ where the folder cannot be written after all.
+    if folder is not None and kept is not None and Path(kept.cache_path).is_relative_to(folder):
+        compiled._cache = kept
+    else:
+        _say_that_nothing_is_kept()
+    return cast("Callable[P, R]", compiled)
+
+
+@cache
+def _say_that_nothing_is_kept() -> None:
+    """Once.  Not a warning, which a setting of Python's may turn into an error."""
+    if sys.stderr is not None:
+        text = "no folder for compiled kernels can be written: compiling anew in every run"
+        print(f"staleline: {text}", file=sys.stderr, flush=True)
+
+
+class _Kept(cast("type[Any]", FunctionCache)):  # type: ignore[misc]
+    """numba's cache, which is only that: what is damaged is compiled anew, what there is no room for is not kept."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # a file that was cut raises whatever unpickling it does
+            with contextlib.suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            _say_that_nothing_is_kept()
 
 
 # --- where compiled kernels are kept ---

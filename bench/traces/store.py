@@ -21,6 +21,7 @@ import zstandard
 
 from bench.support.errors import InputError
 from bench.support.files import replacing
+from bench.support.text import printable
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 from bench.traces.successor import THREADS, UNKNOWN_TB, Decoder, Encoder, Words
 from bench.traces.trace import CHUNK, AccessTag, Blocks, Guest, Mode, Retranslations, Trace
@@ -313,8 +314,10 @@ def _compressor(level: int) -> zstandard.ZstdCompressor:
 
 
 def _header(trace: Trace) -> Header:
-    plain = ("name", "description", "guest", "mode", "access_tag", "length", "threads")
+    plain = ("guest", "mode", "access_tag", "length", "threads")
     return Header(
+        name=printable(trace.name),  # which may be that of a file
+        description=printable(trace.description),
         **{key: getattr(trace, key) for key in plain},
         exceptions=dict(trace.exceptions),
         blocks=len(trace.blocks),

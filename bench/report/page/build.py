@@ -30,6 +30,7 @@ from bench.report.costs import cycles, memory, number, share
 from bench.report.provenance import command_line, commit, installed
 from bench.report.report import settings_of
 from bench.report.tradeoff import PARTS, frontier, points
+from bench.support.text import encoded
 from bench.traces.trace import Trace
 
 _WORDS = {"ok": "ok", "wrong": "\u2717 wrong", "absent": "\u2013"}
@@ -58,7 +59,7 @@ class PageReport(CompareReport):
             "results": "\n".join(_results(compared)),
             "sections": "\n".join(itertools.chain.from_iterable(sections)),
             # Nothing in the data can end the element that it is in.
-            "data": msgspec.json.encode(_data(compared)).decode().replace("<", "\\u003c"),
+            "data": encoded(_data(compared)).decode().replace("<", "\\u003c"),
         }
         return re.sub(r"\[\[(\w+)\]\]", lambda name: parts[name[1]], _file("html")).rstrip("\n")
 
