@@ -78,6 +78,7 @@ def trace_of(
 
 A9_LRU = load_host("cortex-a9", [f"{cache}.replacement=lru" for cache in ("icache", "dcache", "l2")])
 ONE_FAULT = trace_of([0, 1, 0, 1], [0])
+LONGER = trace_of([0, 1, 0, 1, 0, 1, 0, 1, 0], [0])
 
 
 def one(
@@ -179,6 +180,10 @@ def test_a_shared_lock_costs_every_execution_and_its_exclusive_holder_stops_them
     found = one("stop-the-world")
     assert triple(found.lock) == about(5 * 20, 5 * 50, 5 * 200)  # four executions and one retranslation
     assert triple(found.stop) == about(1.2 * (770 + 1000), 1.2 * (8700 + 3000), 1.2 * (28000 + 10000))
+    # Entered by five executions of nine over the two links that the first three made: TB 1 lies behind TB 0.
+    linked = one("stop-the-world", LONGER, parameters=PLAIN.varied(["linked=1"]))
+    assert triple(linked.lock) == about(*(linked.locks * cycles for cycles in (20, 50, 200)))
+    assert (linked.locks, one("stop-the-world", LONGER, parameters=PLAIN.varied(["linked=0"])).locks) == (5, 10)
     four = one("stop-the-world", parameters=dataclasses.replace(PLAIN, vcpus=4))
     # At the low end three others answer at once.
     assert triple(four.stop) == about(1.2 * (770 + 1000), 3 * 1.2 * (8700 + 3000), 3 * 1.2 * (28000 + 10000))
@@ -528,11 +533,11 @@ def test_a_parameter_out_of_range_is_refused() -> None:
 def test_every_parameter_is_described_with_value_unit_range_tag_and_source() -> None:
     texts = dict(described())
     for name, text in texts.items():
-        assert Parameters().varied([f"{name}=1"]) != Parameters() or name in ("seed", "contended_share")
+        other = 0.5 if name in ("contended_share", "linked") else 2
+        assert Parameters().varied([f"{name}={other}"]) != Parameters()
         assert name == "seed" or re.match(
             r"\S+ [a-z].* \(\S+\.\.\S+\), (assumed: default of this project|(estimate|measured): .*)", text
         )
-    assert len(texts) == 11
     assert texts["retranslation"].startswith("32.7 cycles per host byte regenerated (12..52), estimate: ")
 
 
@@ -727,10 +732,10 @@ def test_the_beginning_of_the_recorded_boot() -> None:
         assert result.retranslations == len(trace.retranslations)
         assert 0 < result.overhead.low <= result.overhead.nominal <= result.overhead.high
         assert msgspec.json.decode(msgspec.json.encode(result), type=Replayed) == result
-    # Dearer by what it adds, and by far: every execution takes the lock.
+    # Dearer by what it adds, and by far: every run of linked TBs takes the lock.
     assert found["unfixed"].overhead == found["idempotent"].overhead
     assert found["idempotent"].overhead.nominal < found["flush-on-retranslation"].overhead.nominal
-    assert found["stop-the-world-flush"].overhead.nominal > 10 * found["flush-on-retranslation"].overhead.nominal
+    assert found["stop-the-world-flush"].overhead.nominal > 4 * found["flush-on-retranslation"].overhead.nominal
     # A flush per retranslation, of at least a line each.
     flush = found["flush-on-retranslation"]
     assert flush.lines_cleaned == flush.lines_invalidated >= flush.retranslations

@@ -105,6 +105,7 @@ class Tally:
     ``barriers``     barriers and synchronisations outside such sequences
     ``sync_cores``   synchronisations of all cores
     ``locks``        lock acquisitions
+    ``linked``       those of them around an execution that was entered through a link, where the lock is held
     ``contended``    exclusive acquisitions that do not stop executors
     ``stops``        acquisitions that wait for executors to leave
     ``lookups``      side-table look-ups
@@ -125,6 +126,7 @@ class Tally:
     barriers: int = 0
     sync_cores: int = 0
     locks: int = 0
+    linked: int = 0
     contended: int = 0
     stops: int = 0
     lookups: int = 0

@@ -8,7 +8,8 @@ replay; no price depends on a strategy's name.
             each line cleaned and for each line invalidated, ``remote`` once if an invalidation is broadcast.
             (A flush that only cleans or only invalidates costs all of ``line`` for each.)  Barriers outside
             such a sequence are priced one by one.
-``lock``    ``costs.lock``, an uncontended acquire and release, for each acquisition, shared or not.
+``lock``    ``costs.lock``, an uncontended acquire and release, for each acquisition, shared or not.  What ``enter``
+            takes is taken once for each run of linked blocks (QEMU's ``cpu_exec_start``): ``Parameters.linked``.
 ``stop``    The other vCPUs' share, 0 with one vCPU: an acquisition that waits for executors to leave costs
             ``costs.stop`` for each other vCPU, a ``SyncCores`` ``costs.sync_cores`` for each, another
             exclusive acquisition ``costs.contended`` for each, times the contended share.  Answers are given one after
@@ -82,6 +83,7 @@ class Prices:
     refill_l2: Cost | None
     refill_memory: Cost
     instruction: Cost
+    linked: Quantity
     retranslation: Cost
     front_end: Cost
     restart: Cost
@@ -125,6 +127,7 @@ class Prices:
             refill_l2=of("costs.refill_l2", costs.refill_l2) if costs.refill_l2 else None,
             refill_memory=of("costs.refill_memory", costs.refill_memory),
             instruction=by_length(of("costs.cpi", costs.cpi).by(_instructions(own.instruction_bytes, named))),
+            linked=assumed["linked"],
             retranslation=by_length(of_quantity(assumed["retranslation"])),
             front_end=by_length(of_quantity(assumed["front_end"])),
             restart=of_quantity(assumed["restart"]),
@@ -148,8 +151,8 @@ class Prices:
         )
 
     def locks(self, tally: Tally) -> Cost:
-        """Uncontended lock acquisitions."""
-        return self.lock.times(tally.locks)
+        """Uncontended lock acquisitions: not where a linked block follows under the lock."""
+        return self.lock.times(tally.locks) + self.lock.by(self.linked).times(-tally.linked)
 
     def stops(self, tally: Tally) -> Cost:
         """Stopping other vCPUs or waiting for them; 0 without any."""

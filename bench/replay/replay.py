@@ -10,8 +10,8 @@ with the execution (``kernel.py``), so that refills are counted and not estimate
                   the translator runs.
 ``translate``     Evaluated for each TB translated in the recording.  Every translation is simulated, in the baseline
                   too; only the difference from the base class's ``translate`` is counted and priced.
-``enter``, ``leave``  Evaluated together and priced for every execution.  Their effects on cache lines are priced and
-                  not simulated.
+``enter``, ``leave``  Evaluated together and priced for every execution, their locks for every run of linked blocks
+                  (``bench/traces/links.py``).  Their effects on cache lines are priced and not simulated.
 ``flush_buffer``  Evaluated at each tb flush, with the buffer's used bytes.
 ``side_bytes``    Added up over the TBs between two tb flushes; the maximum is reported.
 
@@ -24,6 +24,7 @@ All recorded threads are replayed as one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -36,6 +37,7 @@ from bench.replay.counts import Counts
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
 from bench.replay.price import is_chance
+from bench.traces.links import linker
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
@@ -56,7 +58,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
                      sampling noise
     ``side_bytes``   the maximum of the memory in side tables
     ``line_flushes``, ``locks``  the number of line flushes (one half where a line is only cleaned or only invalidated)
-                     and of lock acquisitions: the factors of their prices
+                     and of lock acquisitions (``Parameters.linked`` at its value): the factors of their prices
 
     ``flush``, ``lock``, ``stop``, ``lookup``, ``translate``, ``store_into_code`` as in ``price.py``;
     ``refill``       the cost of ``refills``; under random replacement its range includes the sampling noise
@@ -121,8 +123,9 @@ def replay(
     evaluated = [_StrategyReplay(context, strategy) for strategy in strategies]
     baseline = context.baseline
     passes = dict.fromkeys((baseline, *(one.cache_effects for one in evaluated)))
-    executions = np.zeros(len(trace.blocks), np.int64)
-    chunks = _reporting(_counting(trace.executions(), executions), progress, trace.length)
+    executions = Executions.none(trace)
+    in_runs = any(one.executors for one in evaluated)
+    chunks = _reporting(executions.counting(trace, in_runs=in_runs), progress, trace.length)
     counts = dict(zip(passes, context.simulated(passes, chunks), strict=True))
     found = [counts[one.cache_effects] for one in evaluated]
     # Two simulations draw the same victims until they differ: one noise for those that miss as often.
@@ -146,12 +149,29 @@ def _reporting(chunks: Iterable[U32], progress: Progress | None, total: int) -> 
             progress(done, total)
 
 
-def _counting(chunks: Iterable[U32], executions: I64) -> Iterator[U32]:
-    """``chunks``; adds the number of runs of each TB to ``executions``."""
-    for words in chunks:
-        tbs = words[words < STOPPED] & UNKNOWN_TB
-        executions += np.bincount(tbs[tbs < executions.size], minlength=executions.size)
-        yield words
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """The executions of each TB: ``all`` of them, and those that were entered through a link (``linked``)."""
+
+    all: I64
+    linked: I64
+
+    @classmethod
+    def none(cls, trace: Trace) -> Executions:
+        """Nothing counted yet."""
+        return cls(np.zeros(len(trace.blocks), np.int64), np.zeros(len(trace.blocks), np.int64))
+
+    def counting(self, trace: Trace, *, in_runs: bool) -> Iterator[U32]:
+        """The executions of ``trace``, each counted; ``linked`` if ``in_runs``, which takes as long as all the rest."""
+        links = linker(trace)
+        for words in trace.executions():
+            tbs = words[words < STOPPED] & UNKNOWN_TB
+            self.all[:] += np.bincount(tbs[tbs < self.all.size], minlength=self.all.size)
+            if in_runs:
+                links.add(words)
+            yield words
+        if in_runs:
+            self.linked[:] = self.all - links.begun
 
 
 # --- one strategy -------------------------------------------------------------------------------------------------
@@ -194,8 +214,8 @@ class _StrategyReplay:
             raise StrategyError(f"{place}: returns {found!r}; return a number of bytes, 0 or more")
         return found
 
-    def priced(self, baseline: Counts, counts: Counts, executions: I64, simulation: str) -> Replayed:
-        """The result, from the counts of two simulations and the number of runs of each TB.
+    def priced(self, baseline: Counts, counts: Counts, executions: Executions, simulation: str) -> Replayed:
+        """The result, from the counts of two simulations and the executions of each TB.
 
         ``simulation`` names the second one's sampling noise.
         """
@@ -209,7 +229,8 @@ class _StrategyReplay:
         refill += prices.chance(*noise, context.counted, simulation)
         lookup, translate = prices.lookups(tally), prices.translator(tally)
         store_into_code = prices.stores_into_code(tally)
-        executed = int(context.layout.sizes @ executions)
+        executed = int(context.layout.sizes @ executions.all)
+        locks = round(tally.locks - context.parameters.linked.value * tally.linked)
         return Replayed(
             strategy=self.strategy.name,
             host=context.host.name,
@@ -222,7 +243,7 @@ class _StrategyReplay:
             refills=more.code_misses,
             side_bytes=self._peak(),
             line_flushes=tally.halves / 2,
-            locks=tally.locks,
+            locks=locks,
             flush=flush,
             refill=refill,
             lock=lock,
@@ -233,7 +254,7 @@ class _StrategyReplay:
             overhead=total((flush, refill, lock, stop, lookup, translate, store_into_code)),
             baseline=prices.executed(executed)
             + prices.refills(baseline.code_misses, baseline.code_memory, context.counted),
-            notes=tuple(self._notes(tally, noise, int(executions.sum()))),
+            notes=tuple(self._notes(tally, locks, noise, int(executions.all.sum()))),
             simulated=Simulated(more, prices, context.counted, context.replacement),
         )
 
@@ -255,10 +276,10 @@ class _StrategyReplay:
                 total += Tally(regenerated=int(sizes.sum()), decoded_again=whole, restarts=rows.size)
         return total
 
-    def _tally_elsewhere(self, executions: I64) -> Tally:
+    def _tally_elsewhere(self, executions: Executions) -> Tally:
         """The tally of everything but retranslations."""
         context = self.context
-        once = np.zeros_like(executions)
+        once = np.zeros_like(executions.all)
         once[context.translated] = 1
         total = Tally(encoded=int(self.side_bytes @ once))
         for kind, entered, new, base in zip(
@@ -266,7 +287,8 @@ class _StrategyReplay:
         ):
             rows = kind.rows
             at = context.host, context.layout.addresses[rows], context.layout.sizes[rows], context.instructions[rows]
-            total += entered.tally(*at, executions[rows])
+            total += entered.tally(*at, executions.all[rows])
+            total += Tally(linked=entered.fixed.locks * int(executions.linked[rows].sum()))
             if new != base:
                 total += new.tally(*at, once[rows]) + base.tally(*at, once[rows]).times(-1)
         for one, buffer in zip(self.flushes, context.buffers, strict=True):
@@ -280,7 +302,7 @@ class _StrategyReplay:
         np.add.at(kept, self.context.trace.blocks.epoch, self.side_bytes)
         return int(kept.max())
 
-    def _notes(self, tally: Tally, noise: tuple[float, float], executions: int) -> Iterator[str]:
+    def _notes(self, tally: Tally, locks: int, noise: tuple[float, float], executions: int) -> Iterator[str]:
         context = self.context
         layout = context.layout
         if layout.unknown:
@@ -294,8 +316,8 @@ class _StrategyReplay:
             yield "in 2011's system emulation the lock macro was empty: this prices a lock that is there"
         if self.executors:
             yield (
-                f"a lock is taken around each of {executions:,} executions; QEMU's cpu_exec_start is taken around a "
-                f"run of chained TBs, far less often"
+                f"the lock around executions is taken once for each run of linked TBs, some {locks:,} times in "
+                f"{executions:,} executions; --parameter linked=0 takes it around each"
             )
         if not all(self.executors.values()):
             yield "executions hold a lock exclusively: that they wait for each other is not priced"
