@@ -1,6 +1,6 @@
 # make compare: the main table. make check: the linters and the fast tests. make test: all tests. make versions: the fast
 # tests with every Python that is here. make bench: how fast, against peers, which make bench-peers installs. make docs:
-# docs/thread.md anew. All make their own virtual environment first.
+# the documentation as a site, in build/site. make record: what docs/ keeps of the program's answers anew. All make their own virtual environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ BENCH_PYTHON ?= $(shell for python in python3.13 python3.12; do \
 BENCH_VENV := .venv-bench
 BENCH_BIN = $(if $(wildcard $(BENCH_VENV)/installed),$(BENCH_VENV),$(VENV))/bin
 
-.PHONY: compare check test lint versions bench bench-peers docs clean
+.PHONY: compare check test lint versions bench bench-peers docs record clean
 
 compare: $(VENV)/installed
 	$(BIN)/staleline compare
@@ -43,11 +43,15 @@ bench-peers:
 		echo "SPIN is not here and could not be installed; on Debian it is the package spin"
 	touch $(BENCH_VENV)/installed
 
-docs: $(VENV)/installed
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m mkdocs build --quiet --strict
+
+record: $(VENV)/installed-dev
 	$(BIN)/staleline thread --format page --output docs/thread.md
+	$(PYTEST) tests/test_readme.py --record
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist
+	rm -rf $(VENV) $(BENCH_VENV) build .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,13 +1,18 @@
-"""What the README and the guide show is what the program prints.
+"""What the README and the pages of ``docs/`` show is what the program prints.
 
-``pytest tests/test_readme.py --record`` writes it anew.
+``pytest tests/test_readme.py --record`` writes it anew: in the page, or in the file of ``docs/outputs`` that the page
+includes.  A block with a line ``...`` is an excerpt: what stands between such lines is in the output, in that order; it
+is mended by hand.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import sys
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,24 +20,59 @@ import pytest
 from bench.commands.application import main
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "guide.md")
-BLOCK = re.compile(
-    r"^```\n\$ (?P<command>(?:staleline|make compare).*)\n(?P<output>(?:(?!```).*\n)*)```$", re.MULTILINE
-)
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+BLOCK = re.compile(r"^```\n\$ (?P<command>(?:staleline|make compare).*)\n(?P<shown>(?:(?!```).*\n)*)```$", re.MULTILINE)
+INCLUDED = re.compile(r'--8<-- "(.+)"\n')
+LEFT_OUT = "...\n"
 
 
-def blocks() -> list[tuple[str, str]]:
-    """The commands that the pages show, with their output."""
-    texts = (page.read_text(encoding="utf-8") for page in PAGES)
-    return [(found["command"], found["output"]) for text in texts for found in BLOCK.finditer(text)]
+@dataclass(frozen=True)
+class Shown:
+    """A command's output as a page shows it; ``file`` is where it stands."""
+
+    file: Path
+    output: str
+
+    @property
+    def excerpt(self) -> bool:
+        return LEFT_OUT in self.output
+
+    def is_of(self, printed: str) -> bool:
+        if not self.excerpt:
+            return self.output == printed
+        before, *parts = re.split(r"^\.\.\.\n", self.output, flags=re.MULTILINE)
+        at = len(before) if printed.startswith(before) else -1
+        for part in filter(None, parts):
+            found = printed.find(f"\n{part}", at - 1) if at >= 0 else -1
+            at = found + 1 + len(part) if found >= 0 else -1
+        return at >= 0
+
+    def record(self, printed: str, command: str) -> None:
+        if self.file.parent.name == "outputs":
+            self.file.write_text(printed, encoding="utf-8")
+        elif not self.excerpt:
+            text = self.file.read_text(encoding="utf-8")
+            was, now = (f"```\n$ {command}\n{output}```" for output in (self.output, printed))
+            self.file.write_text(text.replace(was, now), encoding="utf-8")
+
+
+@cache
+def shown() -> dict[str, list[Shown]]:
+    """The commands that the pages show, with their outputs."""
+    found: dict[str, list[Shown]] = {}
+    for page in (README, *sorted(DOCS.glob("*.md"))):
+        for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
+            file = INCLUDED.fullmatch(block["shown"])
+            place = DOCS / file[1] if file else page
+            output = place.read_text(encoding="utf-8") if file else block["shown"]
+            found.setdefault(block["command"], []).append(Shown(place, output))
+    return found
 
 
 def printed(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command prints, with the README's example strategy in the current folder."""
-    texts = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    example = re.search(r"^```python\n# mine\.py\n(.*?)^```$", texts, re.DOTALL | re.MULTILINE)
-    assert example is not None
-    (folder / "mine.py").write_text(example[1], encoding="utf-8")
+    """What a command prints, with the examples of the documentation in the current folder."""
+    shutil.copytree(DOCS / "examples", folder / "docs" / "examples")
     monkeypatch.chdir(folder)
     words = ["staleline", "compare"] if command == "make compare" else shlex.split(command)
     monkeypatch.setattr(sys, "argv", words)
@@ -43,17 +83,22 @@ def printed(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys:
 
 
 def test_the_readme_is_a_page() -> None:
-    assert len(PAGES[0].read_text(encoding="utf-8").splitlines()) <= 150
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_the_readme_shows_the_golden_tables_and_the_main_table() -> None:
-    commands = [command for command, _ in blocks()]
+    commands = shown()
     assert "make compare" in commands
     assert len(commands) >= 4
 
 
-@pytest.mark.parametrize("command", [command for command, _ in blocks()])
-def test_the_readme_shows_real_output(
+def test_every_kept_output_is_shown() -> None:
+    used = {one.file for several in shown().values() for one in several}
+    assert {*(DOCS / "outputs").iterdir()} <= used
+
+
+@pytest.mark.parametrize("command", shown())
+def test_the_pages_show_real_output(
     command: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -61,9 +106,18 @@ def test_the_readme_shows_real_output(
     request: pytest.FixtureRequest,
 ) -> None:
     out = printed(command, tmp_path, monkeypatch, capsys)
-    if request.config.getoption("--record"):
-        shown = f"```\n$ {command}\n{dict(blocks())[command]}```"
-        for page in PAGES:
-            text = page.read_text(encoding="utf-8")
-            page.write_text(text.replace(shown, f"```\n$ {command}\n{out}```"), encoding="utf-8")
-    assert out == dict(blocks())[command]
+    for one in shown()[command]:
+        if request.config.getoption("--record"):
+            one.record(out, command)
+        if one.excerpt:
+            assert one.is_of(out), one.file
+        else:
+            assert out == one.output, one.file
+
+
+@pytest.mark.parametrize(
+    ("excerpt", "holds"),
+    [("a\n...\nc\n", True), ("a\n...\nb\nd\n", False), ("...\nc\n...\nb\n", False), ("b\n...\n", False)],
+)
+def test_an_excerpt_is_of_whole_lines_in_order(excerpt: str, holds: bool) -> None:
+    assert Shown(README, excerpt).is_of("a\nb\nc\nd\n") is holds

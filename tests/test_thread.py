@@ -61,7 +61,7 @@ def test_every_claim_is_decided_as_its_history_has_it(name: str, lab: Lab) -> No
 
 
 def test_the_page_is_up_to_date(lab: Lab) -> None:
-    """``make docs`` writes it anew."""
+    """``make record`` writes it anew."""
     found = decide(find_claims([]), lab)
     assert PAGE.read_text(encoding="utf-8") == ThreadReport(found).text("page") + "\n"
     (rate,) = (one.finding for one in found if one.claim.name == LONG)

@@ -54,10 +54,10 @@ def _page(decided: Sequence[Decided]) -> str:
     lines = [
         "# The thread of January 2011, claim by claim",
         "",
-        "Made by `make docs` from what `staleline thread` finds; a test fails when it is out of date. The claims are",
+        "Made by `make record` from what `staleline thread` finds; a test fails when it is out of date. The claims are",
         "those of the mailing-list thread on the patch that became QEMU's commit c69806ab8276, in our words; who made",
         "them is told by role. Every verdict is computed from the models and from recorded executions; what the models",
-        "leave out is in the README.",
+        "leave out is [a page of its own](left-out.md).",
         "",
         _table(decided, "github"),
     ]

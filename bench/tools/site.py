@@ -1,0 +1,174 @@
+"""What MkDocs asks for while it builds the site: the parts of the reference that are made from the code.
+
+A page says ``<!-- made: NAME -->`` where a part of ``PARTS`` goes.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import griffe
+import msgspec
+from msgspec import inspect as types
+
+ROOT = Path(__file__).resolve().parents[2]
+_MADE = re.compile(r"^<!-- made: ([\w -]+) -->$", re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """The page with its parts in place (a hook of MkDocs).  Raises ``KeyError`` for a part that nobody makes."""
+    return _MADE.sub(lambda found: PARTS[found[1]](), markdown)
+
+
+def _commands() -> str:
+    """Every command with its arguments and options, as typer documents them."""
+    arguments = ("-m", "typer", "bench.commands.application", "utils", "docs", "--name", "staleline")
+    text = subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return re.sub(r"^##", "###", "## " + text.partition("\n## ")[2], flags=re.MULTILINE)
+
+
+def _rules() -> str:
+    """The rules of the machine, as they stand at the top of ``bench/machine``."""
+    text = importlib.import_module("bench.machine").__doc__ or ""
+    rules = text[text.index("Rule 1.") : text.index("The rooms:")]
+    return re.sub(r"^Rule (\d+)\. ", r"\1.  ", rules, flags=re.MULTILINE).replace("``", "`")
+
+
+def _api() -> str:
+    """Every public name, with its signature and what it says of itself."""
+    import staleline
+
+    return "\n\n".join(f"::: staleline.{name}" for name in staleline.__all__ if not name.startswith("_"))
+
+
+class Doctests(griffe.Extension):
+    """Shows the examples in docstrings as blocks of code (an extension of griffe, which reads them for the site)."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        if obj.docstring is not None:
+            examples = r"^>>> .*\n(?:.+\n)*"
+            obj.docstring.value = re.sub(
+                examples, "```pycon\n\\g<0>```\n", f"{obj.docstring.value}\n", flags=re.MULTILINE
+            )
+
+
+# --- the keys of TOML files -------------------------------------------------------------------------------------------
+
+
+def _form(path: str, *hidden: str) -> str:
+    """The keys of a file, from the type that it is read into: a table for it, and one for each type of its tables."""
+    module, _, name = path.rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    places: dict[type, list[str]] = {}
+    _collect(types.type_info(kind), "", places)
+    return "\n\n".join(_keys(one, where, hidden) for one, where in places.items())
+
+
+def _collect(info: types.Type, place: str, places: dict[type, list[str]]) -> None:
+    """Where each type of table stands in the file, in the order of the file."""
+    if isinstance(info, types.StructType):
+        places.setdefault(info.cls, []).append(place)
+        for field in info.fields:
+            _collect(field.type, f"{place}.{field.name}".lstrip("."), places)
+    elif isinstance(info, types.DictType):
+        _collect(info.value_type, f"{place}.NAME", places)
+    elif isinstance(info, types.UnionType):
+        for option in info.types:
+            _collect(option, place, places)
+    elif isinstance(info, types.VarTupleType):
+        _collect(info.item_type, f"{place}[]", places)
+
+
+def _keys(kind: type, places: list[str], hidden: tuple[str, ...]) -> str:
+    says = _said(kind)
+    lines = [f"#### {', '.join(f'`{place}`' for place in places)}" if places != [""] else "#### The file itself", ""]
+    lines += [(inspect.getdoc(kind) or "").replace("``", "`"), ""]
+    lines += ["| key | value | default | what it is |", "|---|---|---|---|"]
+    for field in msgspec.structs.fields(kind):
+        if field.name in hidden:
+            continue
+        info = next(one.type for one in _struct(kind).fields if one.name == field.name)
+        default = "" if field.required else _toml(field.default)
+        lines.append(f"| `{field.name}` | {_value(info)} | {default} | {says.get(field.name, '')} |")
+    return "\n".join(lines)
+
+
+def _struct(kind: type) -> types.StructType:
+    info = types.type_info(kind)
+    assert isinstance(info, types.StructType)
+    return info
+
+
+def _said(kind: type) -> dict[str, str]:
+    """What the text below each field says of it, in the type and in those that it is derived from."""
+    found = {}
+    for base in reversed(kind.__mro__):
+        if base.__module__.startswith("bench."):
+            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+            assert isinstance(tree, ast.ClassDef)
+            for one, after in pairwise(tree.body):
+                match one, after:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                        found[name] = " ".join(text.split()).replace("``", "`")
+    return found
+
+
+def _toml(value: object) -> str:
+    """A default as the file would say it; none for what is then not there."""
+    if value is msgspec.NODEFAULT or value is None or value in ("", (), {}) or isinstance(value, msgspec.Struct):
+        return "none"
+    return f"`{json.dumps(value)}`"
+
+
+def _value(info: types.Type) -> str:
+    """The values that a key takes, in words."""
+    return " or ".join(dict.fromkeys(_kinds(info)))
+
+
+def _kinds(info: types.Type) -> Iterator[str]:
+    match info:
+        case types.LiteralType(values=values):
+            yield from (f"`{json.dumps(value)}`" for value in values)
+        case types.IntType() | types.FloatType():
+            word = "integer" if isinstance(info, types.IntType) else "number"
+            ends = (("at least", info.ge), ("above", info.gt), ("at most", info.le), ("below", info.lt))
+            yield " ".join([word, *(f"{text} {end:,g}" for text, end in ends if end is not None)])
+        case types.StrType():
+            yield "text"
+        case types.BoolType():
+            yield "`true` or `false`"
+        case types.NoneType():
+            return
+        case types.UnionType(types=options):
+            for option in options:
+                yield from _kinds(option)
+        case types.VarTupleType(item_type=item):
+            yield f"array: {_value(item)}"
+        case types.DictType(value_type=value):
+            yield f"table of names: {_value(value)}"
+        case types.StructType():
+            yield "table"
+        case _:
+            raise NotImplementedError(info)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "commands": _commands,
+    "rules": _rules,
+    "api": _api,
+    "host": partial(_form, "bench.hosts.profile.Host", "derived", "file"),
+    "protocol": partial(_form, "bench.protocols.document._Document"),
+    "settings": partial(_form, "bench.support.settings.Settings"),
+}
