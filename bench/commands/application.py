@@ -14,6 +14,7 @@ import typer
 
 from bench.commands import (
     bugs,
+    calibrate,
     catalogue,
     check,
     compare,
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 for verb in (
     *(compare.compare, check.check, explain.explain, export.export, minimality.minimality, matrix.matrix),
-    *(replay.replay, risk.risk, thread.thread, bugs.bugs, litmus.litmus, translator.translator),
+    *(replay.replay, risk.risk, thread.thread, bugs.bugs, calibrate.calibrate, litmus.litmus, translator.translator),
 ):
     app.command()(with_options(verb))
 app.command("list")(with_options(catalogue.catalogue))

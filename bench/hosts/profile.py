@@ -248,7 +248,9 @@ class HostCosts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     (absent without an L2); ``refill_memory``: from memory.  ``store_into_code``: the additional cost of a store to a
     line that was or may be fetched (x86: a pipeline clear).  ``lock``: acquire and release of an uncontended lock.
     ``contended``: one contended acquisition.  ``stop``: stop and resume another running core.  ``sync_cores``: one IPI
-    to every other core and back.
+    to every other core and back.  Three may be given in place of the replay's parameters of those names, where they
+    were measured: ``barrier``, ``encoding`` (for each byte of a side table) and ``lookup`` (for each guest instruction
+    decoded from one).
     """
 
     cpi: Figure
@@ -259,6 +261,9 @@ class HostCosts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     contended: Figure
     stop: Figure
     sync_cores: Figure
+    barrier: Figure | None = None
+    encoding: Figure | None = None
+    lookup: Figure | None = None
 
     def __post_init__(self) -> None:
         if self.cpi.unit != "cycles":

@@ -1,7 +1,7 @@
 """The prices of a strategy's operations on a host.
 
 Every figure is the host's (``bench/hosts/profile.py``) or a parameter of the
-replay; no price depends on a strategy's name.
+replay; no price depends on a strategy's name.  A parameter that is given goes before the host's figure.
 
 ``flush``   A ``Flush`` costs ``call`` + lines x ``line`` + ``remote``.  A sequence of a strategy's own ``Clean``,
             ``Invalidate``, ``Barrier`` and ``Sync`` costs the same: ``call`` once, half of ``line`` for
@@ -53,6 +53,9 @@ from bench.replay.quantity import Quantity
 
 CHANCE = "chance"
 """How the names of quantities begin that are sampling noise."""
+
+
+_DEFAULTS = Parameters()
 
 
 def is_chance(quantity: Quantity) -> bool:
@@ -108,6 +111,10 @@ class Prices:
         others = vcpus - 1
         code = scale.named("code length")
 
+        def measured_or_assumed(name: str, figure: Figure | None) -> Cost:
+            given = getattr(parameters, name) is not getattr(_DEFAULTS, name)
+            return of_quantity(assumed[name]) if figure is None or given else of(f"costs.{name}", figure)
+
         def by_length(one: Cost) -> Cost:
             return one.in_proportion(code).times(1.0, lengths)
 
@@ -118,7 +125,7 @@ class Prices:
             call=of(f"{named}.flush.call", own.flush.call),
             line=by_length(of(f"{named}.flush.line", own.flush.line)),
             remote=of(f"{named}.flush.remote", own.flush.remote),
-            barrier=of_quantity(assumed["barrier"]),
+            barrier=measured_or_assumed("barrier", costs.barrier),
             lock=of("costs.lock", costs.lock),
             contended=by_all(of("costs.contended", costs.contended).by(assumed["contended_share"])),
             stop=by_all(of("costs.stop", costs.stop)),
@@ -131,8 +138,8 @@ class Prices:
             retranslation=by_length(of_quantity(assumed["retranslation"])),
             front_end=by_length(of_quantity(assumed["front_end"])),
             restart=of_quantity(assumed["restart"]),
-            lookup=of_quantity(assumed["lookup"]).times(1.0, lengths),
-            encoding=of_quantity(assumed["encoding"]).times(1.0, lengths),
+            lookup=measured_or_assumed("lookup", costs.lookup).times(1.0, lengths),
+            encoding=measured_or_assumed("encoding", costs.encoding).times(1.0, lengths),
             lengths=lengths,
             scale=code,
             footprint=_footprint(host, parameters),

@@ -1,0 +1,1 @@
+"""On silicon: machine code made and executed on this machine, to measure what its operations cost."""

@@ -1,0 +1,104 @@
+"""What the measurements need of an instruction set: encodings, and inline assembly for LLVM."""
+
+from __future__ import annotations
+
+import platform
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.support.errors import InputError
+
+Distances = npt.NDArray[np.int64]
+Encoded = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionSet:
+    """An instruction set that machine code can be made for.
+
+    ``name``: as in host profiles.  ``number(value)``: a function that returns ``value``, 0 to 32767, as bytes;
+    the operand is the first ``patched`` bytes from ``operand`` on, so that storing the same bytes there of another
+    ``number`` replaces the value.  ``jumps(distances)``: branches over so many bytes, each
+    counted from its own address: rows of bytes.  ``back``: the return instruction.  ``chain``: inline assembly of one instruction of one cycle that
+    depends on the one before.  ``sync``: inline assembly that synchronises the context of its core, and
+    ``sync_changes`` the registers that it changes.  ``membarrier``, ``tgkill``: numbers of Linux's system calls.
+    ``profile``: the shipped profile that is nearest to a machine that nothing more is known of.
+    """
+
+    name: str
+    number: Callable[[int], bytes]
+    operand: int
+    patched: int
+    jumps: Callable[[Distances], Encoded]
+    back: bytes
+    chain: str
+    sync: str
+    sync_changes: str
+    membarrier: int
+    tgkill: int
+    profile: str
+
+
+def _x86_number(value: int) -> bytes:
+    return b"\xb8" + struct.pack("<I", value) + b"\xc3"  # mov eax, value; ret
+
+
+def _x86_jumps(distances: Distances) -> Encoded:
+    operands = (distances - 5).astype("<i4").view(np.uint8).reshape(-1, 4)
+    return np.insert(operands, 0, 0xE9, axis=1)  # jmp rel32
+
+
+def _a64_number(value: int) -> bytes:
+    return struct.pack("<II", 0x52800000 | value << 5, 0xD65F03C0)  # movz w0, #value; ret
+
+
+def _a64_jumps(distances: Distances) -> Encoded:
+    words = 0x14000000 | (distances >> 2) & 0x3FFFFFF  # b
+    return words.astype("<u4").view(np.uint8).reshape(-1, 4)
+
+
+_ALL = {
+    "x86_64": InstructionSet(
+        "x86-64",
+        number=_x86_number,
+        operand=1,
+        patched=4,
+        jumps=_x86_jumps,
+        back=b"\xc3",
+        chain="xorq $2, $0",
+        sync="xorl %eax, %eax; xorl %ecx, %ecx; cpuid",
+        sync_changes="~{eax},~{ebx},~{ecx},~{edx}",
+        membarrier=324,
+        tgkill=234,
+        profile="x86-skylake",
+    ),
+    "aarch64": InstructionSet(
+        "aarch64",
+        number=_a64_number,
+        operand=0,
+        patched=4,
+        jumps=_a64_jumps,
+        back=struct.pack("<I", 0xD65F03C0),
+        chain="eor $0, $0, $2",
+        sync="isb",
+        sync_changes="~{memory}",
+        membarrier=283,
+        tgkill=131,
+        profile="cortex-a72",
+    ),
+}
+_ALIASES = {"amd64": "x86_64", "AMD64": "x86_64", "arm64": "aarch64"}
+
+
+def this_instruction_set() -> InstructionSet:
+    """The instruction set of this machine; raises ``InputError`` where no machine code can be made for it."""
+    machine = platform.machine()
+    found = _ALL.get(_ALIASES.get(machine, machine))
+    if found is None:
+        known = " or ".join(one.name for one in _ALL.values())
+        raise InputError(f"this machine is {machine or 'of an unknown kind'}", expected=known)
+    return found

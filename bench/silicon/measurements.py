@@ -1,0 +1,298 @@
+"""What is measured on this machine: for each quantity a loop in machine code, pinned to a core."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import signal
+import statistics
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bench.silicon.instructions import InstructionSet
+from bench.silicon.loops import CHAIN, LOADS, loops, run
+from bench.silicon.native import Memory, Other, address_of, cores, mapped_twice, pinned
+from bench.silicon.side_table import MOST_BYTES, blocks, decode, encode
+from bench.silicon.timing import ELAPSED, OWN_TIME, Effort, Run, Sample, enough, samples, timed
+
+METHODS = {
+    "cycle": "a chain of dependent exclusive ors, one cycle each",
+    "load": "a chain of dependent loads of one word in the first level",
+    "store": "stores to one word, less the loop",
+    "atomic": "atomic additions to one word, sequentially consistent",
+    "barrier": "a full barrier before a load of one word, less the load",
+    "sync": "the instruction that synchronises the context of its core (on x86-64 cpuid), less the loop",
+    "flush call": "__clear_cache over 1 to 512 lines: the intercept of its cost",
+    "flush line": "__clear_cache over 1 to 512 lines: the slope of its cost for each line",
+    "store into own code": "a store to an operand of an instruction and a call of it, less the call and a plain store",
+    "store into others' code": "a store to an operand that another core executes all the time, less a plain store",
+    "lock": "pthread_mutex_lock and _unlock by one thread",
+    "contended lock": "the same by two threads on two cores: elapsed time for each acquisition",
+    "stop": "a signal to a thread that runs on another core, to its return; both poll for each other",
+    "membarrier, others run": "membarrier with SYNC_CORE while a thread of this process runs on another core",
+    "membarrier, others sleep": "membarrier with SYNC_CORE while the other thread of this process sleeps",
+    "mprotect pair": "mprotect of a page of code to writable and back to executable, with a store between",
+    "second mapping": "a store through a second mapping of a page of code and a call of it, less the call",
+    "refill from L2": "branches in random order, one a line, over code that the L2 holds and the L1 does not; less as "
+    "many of them packed into lines that the L1 holds",
+    "refill from memory": "the same over code of twice the size of the last level, 64 MiB at most",
+    "refill from the last level": "the same over code of half the size of the last level, where there is one above the L2",
+    "direct branch": "a chain of 256 direct branches in the first level",
+    "predicted indirect call": "a call through memory that has one target, less a direct call",
+    "mispredicted indirect call": "a call through memory to one of 64 functions at random, less one with one target",
+    "side table, encoding": "SLEB128 deltas of three numbers a guest instruction, 256 made-up blocks: for each byte",
+    "side table, decoding": "the same tables from their start to a random instruction: for each instruction",
+}
+"""The name of every measurement, and how it is made."""
+
+_PAGE = 4096
+_LINES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_TARGETS = 64
+_CALLS = 4096  # the loop goes through a table of so many
+_LONG_ROUNDS = 5  # a third of a second each
+_MOST_CODE = 64 << 20
+_PACKED = 16  # bytes from one branch to the next where a line holds several
+_SYNC_CORE, _REGISTER_SYNC_CORE = 1 << 5, 1 << 6  # MEMBARRIER_CMD_[REGISTER_]PRIVATE_EXPEDITED_SYNC_CORE
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """What the caches of this machine hold, in bytes; ``last``: the last level, or the L2 without one."""
+
+    line: int
+    l1i: int
+    l2: int
+    last: int
+
+
+@dataclass(slots=True)
+class Results:
+    """Samples by name, in nanoseconds, and why a measurement could not be made."""
+
+    samples: dict[str, Sample] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+class Workbench:
+    """Where measurements are made: the thread that enters it stays on its first core."""
+
+    def __init__(self, instructions: InstructionSet, levels: Levels, effort: Effort) -> None:
+        self.instructions, self.levels, self.effort = instructions, levels, effort
+        self.loops = loops(instructions, os.getpid())
+        self.core, *self.others = cores()
+        self.data = Memory(_PAGE)
+        pinned(self.core)
+
+    def run(self, loop: str, a: int = 0, b: int = 0) -> Run:
+        """A loop with its arguments."""
+        return run(self.loops[loop], a, b)
+
+    def samples(self, *runs: Run, waits: bool = False) -> list[Sample]:
+        """A sample of each: the time of this thread, or what a clock shows for one that waits."""
+        return samples(runs, self.effort, ELAPSED if waits else OWN_TIME)
+
+    def beside(self, loop: str, argument: int) -> Other:
+        """Another core that runs a loop until it is left."""
+        self.loops["begin"](0, 0, 0)
+        return Other(
+            self.others[0], lambda: self.loops[loop](0, argument, 0), lambda: self.loops["end"](0, 0, 0)
+        )
+
+    def chain(self, count: int, distance: int, *, shuffled: bool) -> Memory:
+        """Code of ``count`` branches, ``distance`` bytes apart, each to the next in order; the last one returns."""
+        code = Memory(max(count * distance, _PAGE), execute=True)
+        order = np.arange(count)
+        if shuffled:
+            np.random.default_rng(1).shuffle(order[1:])
+        jumps = self.instructions.jumps(np.diff(order) * distance)
+        places = code.bytes[: count * distance].reshape(count, distance)
+        places[order[:-1], : jumps.shape[1]] = jumps
+        code.put(int(order[-1]) * distance, self.instructions.back)
+        return code
+
+    def function(self) -> Memory:
+        """A page of code with one function that returns a number."""
+        code = Memory(_PAGE, execute=True)
+        code.put(0, self.instructions.number(0))
+        return code
+
+
+def _simple(on: Workbench) -> dict[str, Sample]:
+    word = on.data.address
+    on.data.set_word(0, word)  # a chain of loads goes round here
+    chain, load = on.samples(on.run("chain", b=1), on.run("load", word))
+    names = ("empty", "store", "atomic", "read", "barrier", "sync")
+    empty, store, atomic, read, barrier, sync = on.samples(*(on.run(name, word + 64) for name in names))
+    return {
+        "cycle": chain.per(CHAIN),
+        "load": load.per(LOADS),
+        "store": store.minus(empty),
+        "atomic": atomic,
+        "barrier": barrier.minus(read),
+        "sync": sync.minus(empty),
+    }
+
+
+def _flushes(on: Workbench) -> dict[str, Sample]:
+    code = Memory(_LINES[-1] * on.levels.line, execute=True)
+    ends = (code.address + lines * on.levels.line for lines in _LINES)
+    empty, *found = on.samples(on.run("empty"), *(on.run("flush", code.address, end) for end in ends))
+    rounds = zip(*(sample.minus(empty).values for sample in found), strict=True)
+    fits = [statistics.linear_regression(_LINES, costs) for costs in rounds]
+    return {
+        "flush call": Sample(tuple(max(0.0, fit.intercept) for fit in fits)),
+        "flush line": Sample(tuple(max(0.0, fit.slope) for fit in fits)),
+    }
+
+
+def _into_own_code(on: Workbench) -> dict[str, Sample]:
+    code = on.function()
+    operand = code.address + on.instructions.operand
+    call, store, both = on.samples(
+        on.run("call", b=code.address),
+        on.run("patch", on.data.address),
+        on.run("patch_and_call", operand, code.address),
+    )
+    return {"store into own code": both.minus(call).minus(store)}
+
+
+def _branches(on: Workbench) -> dict[str, Sample]:
+    code, same, mixed = Memory(_TARGETS * 64, execute=True), Memory(8 * _CALLS), Memory(8 * _CALLS)
+    for number in range(_TARGETS):
+        code.put(64 * number, on.instructions.number(number))
+    chosen = random.Random(1)
+    for entry in range(_CALLS):
+        same.set_word(8 * entry, code.address)
+        mixed.set_word(8 * entry, code.address + 64 * chosen.randrange(_TARGETS))
+    jumps = on.chain(256, _PACKED, shuffled=False)
+    call, one, many, direct = on.samples(
+        on.run("call", b=code.address),
+        on.run("call_through_memory", same.address),
+        on.run("call_through_memory", mixed.address),
+        on.run("call", b=jumps.address),
+    )
+    return {
+        "refill from the last level": "the same over code of half the size of the last level, where there is one above the L2",
+    "direct branch": direct.per(256),
+        "predicted indirect call": one.minus(call),
+        "mispredicted indirect call": many.minus(one),
+    }
+
+
+def _refills(on: Workbench) -> dict[str, Sample]:
+    levels, found = on.levels, {}
+    sizes = {"refill from L2": levels.l2 // 2, "refill from memory": min(2 * levels.last, _MOST_CODE)}
+    if levels.last >= 4 * levels.l2:
+        sizes["refill from the last level"] = min(levels.last, _MOST_CODE) // 2
+    for name, size in sizes.items():
+        count = size // levels.line
+        few = min(count, levels.l1i // _PACKED // 2)
+        far = on.chain(count, levels.line, shuffled=True)
+        near = on.chain(few, _PACKED, shuffled=True)
+        effort = replace(on.effort, rounds=min(on.effort.rounds, _LONG_ROUNDS))
+        spread, packed = samples((on.run("call", b=far.address), on.run("call", b=near.address)), effort, OWN_TIME)
+        found[name] = spread.per(count).minus(packed.per(few))
+    return found
+
+
+def _side_tables(on: Workbench) -> dict[str, Sample]:
+    rows, first = blocks(256, seed=1)
+    table, places = np.zeros(rows.size * MOST_BYTES, np.uint8), np.zeros(256, np.int64)
+    size = encode(rows, first, table, places, 1)
+    counts = np.random.default_rng(1).integers(1, np.diff(first), endpoint=True)
+    found = np.zeros((256, rows.shape[1]), np.int64)
+    encoding, decoding = on.samples(
+        lambda times: encode(rows, first, table, places, times),
+        lambda times: decode(table, places, counts, found, times),
+    )
+    return {"side table, encoding": encoding.per(size), "side table, decoding": decoding.per(int(counts.sum()))}
+
+
+def _protection(on: Workbench) -> dict[str, Sample]:
+    executed, written = mapped_twice(_PAGE, on.instructions.number(0))
+    own = on.function()
+    call, second, pair = on.samples(
+        on.run("call", b=executed),
+        on.run("patch_and_call", written + on.instructions.operand, executed),
+        on.run("protect", own.address),
+    )
+    return {"second mapping": second.minus(call), "mprotect pair": pair}
+
+
+def _lock(on: Workbench) -> dict[str, Sample]:
+    (free,) = on.samples(on.run("lock", on.data.address + 1024))
+    return {"lock": free}
+
+
+def _contended(on: Workbench) -> dict[str, Sample]:
+    mutex = on.data.address + 1024
+    mine, counted = on.run("lock", mutex), on.loops["counted"]
+    values = []
+    with on.beside("lock_until", mutex):
+        times = enough(mine, on.effort, ELAPSED)
+        for _ in range(on.effort.rounds):
+            before = counted(0, 0, 0)
+            spent = timed(mine, times, ELAPSED) * times
+            values.append(spent / (times + counted(0, 0, 0) - before))
+    return {"contended lock": Sample(tuple(values))}
+
+
+def _into_others_code(on: Workbench) -> dict[str, Sample]:
+    code = on.function()
+    operand = code.address + on.instructions.operand
+    with on.beside("call_until", code.address):
+        store, into = on.samples(on.run("patch", on.data.address), on.run("patch", operand))
+    return {"store into others' code": into.minus(store)}
+
+
+def _stop(on: Workbench) -> dict[str, Sample]:
+    libc = ctypes.CDLL(None)
+    libc.signal.restype = ctypes.c_void_p
+    libc.signal.argtypes = [ctypes.c_int, ctypes.c_void_p]
+    code = on.function()
+    before = libc.signal(signal.SIGUSR2, address_of(on.loops["stopped"]))
+    try:
+        with on.beside("call_until", code.address) as other:
+            (stop,) = on.samples(on.run("stop_other", other.native_id, signal.SIGUSR2), waits=True)
+    finally:
+        libc.signal(signal.SIGUSR2, before)
+    return {"stop": stop}
+
+
+def _membarriers(on: Workbench) -> dict[str, Sample]:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(on.instructions.membarrier, _REGISTER_SYNC_CORE, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "membarrier with SYNC_CORE is refused")
+    asleep = threading.Event()
+    barrier = on.run("membarrier", _SYNC_CORE)
+    with Other(on.others[0], asleep.wait, asleep.set):
+        (sleep,) = on.samples(barrier, waits=True)
+    code = on.function()
+    with on.beside("call_until", code.address):
+        (active,) = on.samples(barrier, waits=True)
+    return {"membarrier, others sleep": sleep, "membarrier, others run": active}
+
+
+_ON_ONE = (_simple, _flushes, _into_own_code, _branches, _refills, _side_tables, _protection, _lock)
+_ON_TWO = (_contended, _into_others_code, _stop, _membarriers)
+COUNT = len(_ON_ONE) + len(_ON_TWO)
+"""The groups of measurements."""
+
+
+def measured(on: Workbench, progress: Callable[[int], object]) -> Results:
+    """All measurements that this machine allows; ``progress`` is told how many groups are done."""
+    results = Results()
+    for number, group in enumerate((*_ON_ONE, *_ON_TWO)):
+        if group in _ON_TWO and not on.others:
+            results.missing[group.__name__.strip("_").replace("_", " ")] = "only one core"
+            continue
+        try:
+            results.samples |= group(on)
+        except OSError as error:
+            results.missing[group.__name__.strip("_").replace("_", " ")] = str(error)
+        progress(number + 1)
+    return results

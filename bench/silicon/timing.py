@@ -1,0 +1,118 @@
+"""Rounds of a measurement, and what they come to."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+_SPREAD = 0.1
+"""Rounds that are further apart than this share of their median, by quartiles, have not settled."""
+_DRIFT = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long is measured: ``rounds`` of about ``seconds`` each."""
+
+    rounds: int
+    seconds: float
+
+
+THOROUGH = Effort(rounds=21, seconds=0.02)
+QUICK = Effort(rounds=9, seconds=0.004)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A quantity in ``unit`` from the rounds ``values``: ``median``, and ``low`` .. ``high`` of the rounds kept.
+
+    A round further than 3 interquartile ranges from the quartiles is an outlier (Tukey's far out), and is counted and
+    left out of the range.  ``settled``: the quartiles are within a tenth of the median, and the two halves of the
+    rounds within a twentieth of each other.
+    """
+
+    values: tuple[float, ...]
+    unit: str = "ns"
+
+    @property
+    def median(self) -> float:
+        """The median of all rounds."""
+        return statistics.median(self.values)
+
+    @property
+    def _quartiles(self) -> tuple[float, float]:
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, high
+
+    @property
+    def kept(self) -> tuple[float, ...]:
+        """The rounds without outliers."""
+        low, high = self._quartiles
+        far = 3 * (high - low)
+        return tuple(value for value in self.values if low - far <= value <= high + far)
+
+    @property
+    def low(self) -> float:
+        """The least round kept."""
+        return min(self.kept)
+
+    @property
+    def high(self) -> float:
+        """The greatest round kept."""
+        return max(self.kept)
+
+    @property
+    def outliers(self) -> int:
+        """The number of rounds left out."""
+        return len(self.values) - len(self.kept)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the rounds agree with each other."""
+        low, high = self._quartiles
+        size = abs(self.median)
+        half = len(self.values) // 2
+        drift = abs(statistics.median(self.values[:half]) - statistics.median(self.values[-half:]))
+        return high - low <= _SPREAD * size and drift <= _DRIFT * size
+
+    def minus(self, other: Sample) -> Sample:
+        """The difference to a control that was measured in the same rounds, at least 0."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Sample(tuple(max(0.0, mine - its) for mine, its in pairs), self.unit)
+
+    def per(self, count: float) -> Sample:
+        """The same for one of ``count``."""
+        return Sample(tuple(value / count for value in self.values), self.unit)
+
+
+Run = Callable[[int], object]
+"""Does something so many times."""
+Clock = Callable[[], int]
+"""Nanoseconds."""
+OWN_TIME: Clock = time.thread_time_ns
+"""The time of this thread: what preempts it does not count, nor what it waits for."""
+ELAPSED: Clock = time.perf_counter_ns
+
+
+def timed(run: Run, count: int, clock: Clock) -> float:
+    """Nanoseconds for each of ``count`` times."""
+    start = clock()
+    run(count)
+    return (clock() - start) / count
+
+
+def enough(run: Run, effort: Effort, clock: Clock) -> int:
+    """How many times fill a round; this warms up too."""
+    count = 1
+    while (spent := timed(run, count, clock) * count) < effort.seconds * 2.5e8:
+        count *= 4
+    return max(1, int(count * effort.seconds * 1e9 / spent))
+
+
+def samples(runs: Sequence[Run], effort: Effort, clock: Clock) -> list[Sample]:
+    """A sample of each, in nanoseconds for one time; their rounds take turns, so that they see the same noise."""
+    counts = [enough(run, effort, clock) for run in runs]
+    rounds = ([timed(run, count, clock) for run, count in zip(runs, counts, strict=True)] for _ in range(effort.rounds))
+    return [Sample(values) for values in zip(*rounds, strict=True)]
