@@ -410,3 +410,33 @@ def test_any_setting_is_taken_or_refused_in_one_line(key: str, value: str) -> No
             load_host("cortex-a9", [setting])
         except InputError as error:
             assert "\n" not in str(error)
+
+
+_LOCK = 'value = 7\nlow = 5\nhigh = 9\nunit = "ns"\ntag = "measured"\nsource = ["a stopwatch"]\n'
+
+
+def test_a_profile_of_ten_lines_has_the_rest_of_its_base(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text(f'name = "mine"\nbase = "neoverse-v1"\ntitle = "Mine"\n\n[costs.lock]\n{_LOCK}')
+    host, base = load_host(str(file)), load_host("neoverse-v1")
+    assert (host.name, host.base, host.costs.lock.value, host.costs.lock.tag) == ("mine", "neoverse-v1", 7, "measured")
+    assert (host.icache, host.coherence, host.isa) == (base.icache, base.coherence, base.isa)
+    assert host.costs.stop == base.costs.stop
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('base = "neoverse-v2"', r"base: unknown profile .neoverse-v2. \(closest: neoverse-v1\)"),
+        ("base = 1", "base: found an integer; expected text"),
+        ('base = "neoverse-v1"\n[icache]\nsize = 1024', "icache: found size without tag and source; expected both"),
+        ('base = "neoverse-v1"\nclock_ghz = 3', "found clock_ghz without clock_tag and clock_source"),
+        ('base = "neoverse-v1"\n[costs.lock]\nvalue = 1', "costs.lock.low: missing"),
+        ('base = "neoverse-v1"\n[costs.lok]\nvalue = 1', "costs.lok: unknown key; expected lock"),
+    ],
+)
+def test_what_a_profile_with_a_base_may_not_leave_out(tmp_path, text, error):
+    file = tmp_path / "mine.toml"
+    file.write_text(f'name = "mine"\ntitle = "Mine"\n{text}\n')
+    with pytest.raises(InputError, match=error):
+        load_host(str(file))

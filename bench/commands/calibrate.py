@@ -34,7 +34,7 @@ def calibrate(
     from bench.silicon.calibration import calibrate as measure
     from bench.silicon.calibration import changes, save
     from bench.silicon.measurements import COUNT
-        from bench.silicon.timing import QUICK, THOROUGH
+    from bench.silicon.timing import QUICK, THOROUGH
     from bench.support.files import refuse_unwritable
 
     emit = emitter(format, None)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from bench.hosts.profile import Architecture, Host, Isa, Target
 from bench.support.errors import InputError
@@ -28,7 +29,7 @@ ARCHITECTURES = {
 their title."""
 
 # The keys that describe facts cannot be set.
-_DESCRIPTION = re.compile(r"(.*_)?(tag|source)|note|name|title|how|derived|file")
+_DESCRIPTION = re.compile(r"(.*_)?(tag|source)|note|name|base|title|how|derived|file")
 _TAGGED_APART = {"replacement": "replacement_", "write": "write_", "write_allocate": "write_", "clock_ghz": "clock_"}
 
 
@@ -42,7 +43,8 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
     """The profile with that name or path, changed by ``settings``.
 
     A string that ends in ``.toml``, contains a path separator or names a file is a path, unless it is the name of a
-    shipped profile.  A setting is ``key=value``.  The key is a dotted path into the profile
+    shipped profile.  What a profile with a ``base`` does not have is that of the shipped profile of this name, with its
+    own tag and source.  A setting is ``key=value``.  The key is a dotted path into the profile
     (``dcache.write_allocate``) or an unambiguous end of one (``write_allocate``); a feature or a figure is set by its
     own name (``coherence.fill=coherent``, ``costs.cpi=1.2``) and then has no range.  A value that is set gets the tag
     ``assumed``, and the profile lists the setting in ``derived``.
@@ -54,7 +56,7 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
         raise InputError(f"{name_or_path} is an architecture, which has no caches and no costs", expected="a host")
     if name_or_path in shipped:
         file = name_or_path + _SUFFIX
-        tree = parse(importlib.resources.files(__package__).joinpath(file).read_bytes(), file, _WHAT)
+        tree = _shipped(name_or_path)
     elif _is_path(name_or_path):
         file = name_or_path
         tree = read(name_or_path, _WHAT)
@@ -63,11 +65,56 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
             f"unknown host {show(name_or_path)}{_closest(name_or_path, shipped)}",
             expected=f"a file ending in {_SUFFIX} or one of {', '.join((*shipped, *ARCHITECTURES))}",
         )
-    refuse_unknown_keys(tree, Host, file, hidden=("derived", "file"))
+    host = _host(tree, file)
     if name_or_path not in shipped:
-        tree["file"] = name_or_path
-    host = _convert(tree, file)
+        host = structs.replace(host, file=name_or_path)
     return _derive(host, settings) if settings else host
+
+
+def host_from(text: str, file: str) -> Host:
+    """The profile that is the text of a file, which errors name.  Raises ``InputError`` for an invalid one."""
+    return _host(parse(text.encode(), file, _WHAT), file)
+
+
+def _host(tree: dict[str, Any], file: str) -> Host:
+    refuse_unknown_keys(tree, Host, file, hidden=("derived", "file"))
+    if isinstance(base := tree.get("base"), str):
+        names = host_names()
+        if base not in names:
+            found = f"unknown profile {show(base)}{_closest(base, names)}"
+            raise InputError(found, file=file, place="base", expected=f"one of {', '.join(names)}")
+        tree = _merged(_shipped(base), tree, file, ())
+    return _convert(tree, file)
+
+
+def _shipped(name: str) -> dict[str, Any]:
+    file = name + _SUFFIX
+    return parse(importlib.resources.files(__package__).joinpath(file).read_bytes(), file, _WHAT)
+
+
+def _merged(base: dict[str, Any], tree: dict[str, Any], file: str, path: tuple[str, ...]) -> dict[str, Any]:
+    """``base`` with what ``tree`` has in its place.
+
+    A figure or a feature, which is a table with a ``value``, takes the place of the whole one.  Of other tables what
+    is given needs its tag and source beside it, since those of the base are about something else.
+    """
+    merged = dict(base)
+    for key, value in tree.items():
+        old = base.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and "value" not in value:
+            merged[key] = _merged(old, value, file, (*path, key))
+            continue
+        merged[key] = value
+        prefix = _TAGGED_APART.get(key, "")
+        missing = [part for part in (f"{prefix}tag", f"{prefix}source") if part in base and part not in tree]
+        if missing and not isinstance(value, dict) and not _DESCRIPTION.fullmatch(key):
+            raise InputError(
+                f"found {key} without {' and '.join(missing)}",
+                file=file,
+                place=".".join(path),
+                expected="both beside it",
+            )
+    return merged
 
 
 def load_target(name_or_path: str, settings: Sequence[str] = ()) -> Target:

@@ -323,10 +323,12 @@ class Architecture(Target, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Host(Target, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A host profile.
 
-    ``clock_ghz``: the core's clock.  ``icache_lines``: the line sizes of the instruction caches of each core, where
+    ``base``: the shipped profile that the keys which are not in the file come from, if any.  ``clock_ghz``: the core's
+    clock.  ``icache_lines``: the line sizes of the instruction caches of each core, where
     cores differ (only ``check`` uses them).
     """
 
+    base: str = ""
     clock_ghz: Annotated[float, Meta(gt=0, le=100)]
     clock_tag: Tag
     clock_source: Sources

@@ -13,7 +13,11 @@ from bench.silicon.timing import Sample
 
 
 def _range(low: float, high: float) -> str:
-    return f"{rounded(low):g}..{rounded(high):g}"
+    return f"{_number(low)}..{_number(high)}"
+
+
+def _number(value: float) -> str:
+    return f"{rounded(value):,.0f}" if value >= 1000 else f"{rounded(value):g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +26,18 @@ class _Row:
     sample: Sample
     clock_ghz: float
 
+    @property
+    def cycles(self) -> float:
+        return self.sample.median * self.clock_ghz
+
 
 _COLUMNS: tuple[Column[_Row], ...] = (
     Column("measurement", lambda r: r.name, "measurement"),
-    Column("ns", lambda r: rounded(r.sample.median), "ns", right=True),
+    Column("ns", lambda r: rounded(r.sample.median), "ns", lambda r: _number(r.sample.median), right=True),
     Column("low", lambda r: rounded(r.sample.low)),
     Column("high", lambda r: rounded(r.sample.high)),
     text_only("range", lambda r: _range(r.sample.low, r.sample.high)),
-    Column("cycles", lambda r: rounded(r.sample.median * r.clock_ghz), "cycles", right=True),
+    Column("cycles", lambda r: rounded(r.cycles), "cycles", lambda r: _number(r.cycles), right=True),
     Column("outliers", lambda r: r.sample.outliers),
     Column("settled", lambda r: r.sample.settled),
     text_only("", lambda r: remark("", r.sample).strip()),
@@ -37,9 +45,9 @@ _COLUMNS: tuple[Column[_Row], ...] = (
 )
 _CHANGES: tuple[Column[Change], ...] = (
     Column("figure", lambda c: c.key, "figure"),
-    Column("here", lambda c: c.now.value, "here, ns", right=True),
+    Column("here", lambda c: c.now.value, "here, ns", lambda c: _number(c.now.value), right=True),
     text_only("range", lambda c: _range(c.now.low, c.now.high)),
-    Column("there", lambda c: rounded(c.then.value), "there, ns", right=True),
+    Column("there", lambda c: rounded(c.then.value), "there, ns", lambda c: _number(c.then.value), right=True),
     text_only("range", lambda c: _range(c.then.low, c.then.high)),
     Column("tag", lambda c: c.then.tag, "tag"),
     Column("apart", lambda c: c.apart),

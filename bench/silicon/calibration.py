@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import tomli_w
 
-from bench.hosts import Figure, Host, load_host
+from bench.hosts import Host, host_from, load_host
+from bench.hosts.profile import Figure
 from bench.silicon.geometry import CacheOf, Machine, this_machine
 from bench.silicon.instructions import InstructionSet, this_instruction_set
 from bench.silicon.measurements import METHODS, Levels, Results, Workbench, measured

@@ -20,13 +20,13 @@ Encoded = npt.NDArray[np.uint8]
 class InstructionSet:
     """An instruction set that machine code can be made for.
 
-    ``name``: as in host profiles.  ``number(value)``: a function that returns ``value``, 0 to 32767, as bytes;
-    the operand is the first ``patched`` bytes from ``operand`` on, so that storing the same bytes there of another
-    ``number`` replaces the value.  ``jumps(distances)``: branches over so many bytes, each
-    counted from its own address: rows of bytes.  ``back``: the return instruction.  ``chain``: inline assembly of one instruction of one cycle that
-    depends on the one before.  ``sync``: inline assembly that synchronises the context of its core, and
-    ``sync_changes`` the registers that it changes.  ``membarrier``, ``tgkill``: numbers of Linux's system calls.
-    ``profile``: the shipped profile that is nearest to a machine that nothing more is known of.
+    ``name``: as in host profiles.  ``number(value)``: a function that returns ``value``, 0 to 32767, as bytes; the
+    ``patched`` bytes from ``operand`` on are what differs from another ``number``.  ``jumps(distances)``: branches over
+    so many bytes, each counted from its own address: rows of bytes.  ``back``: the return instruction.  ``chain``:
+    inline assembly of an instruction of one cycle that depends on the one before.  ``sync``: inline assembly that
+    synchronises the context of its core, and ``sync_changes`` the registers that it changes.  ``membarrier``,
+    ``tgkill``: numbers of Linux's system calls.  ``profile``: the shipped profile that is nearest to a machine that
+    nothing more is known of.
     """
 
     name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from itertools import pairwise
 
 from bench.silicon.instructions import InstructionSet
 from bench.silicon.native import Native, compiled
@@ -119,7 +120,7 @@ def _loop(name: str, body: str) -> str:
 def _dependent(name: str, step: str, start: str, times: int) -> str:
     """A loop of ``times`` steps, each of which makes ``{new}`` from ``{old}``."""
     values = ["%v", *(f"%w{number}" for number in range(times))]
-    steps = (step.format(old=old, new=new, k=k) for k, (old, new) in enumerate(zip(values, values[1:], strict=False)))
+    steps = (step.format(old=old, new=new, k=k) for k, (old, new) in enumerate(pairwise(values)))
     return _LOOP.format(name=name, body="\n  ".join(steps), start=start, value=values[-1])
 
 

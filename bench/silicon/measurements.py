@@ -40,7 +40,7 @@ METHODS = {
     "refill from L2": "branches in random order, one a line, over code that the L2 holds and the L1 does not; less as "
     "many of them packed into lines that the L1 holds",
     "refill from memory": "the same over code of twice the size of the last level, 64 MiB at most",
-    "refill from the last level": "the same over code of half the size of the last level, where there is one above the L2",
+    "refill from the last level": "the same over code of four times the size of the L2, where a greater level has it",
     "direct branch": "a chain of 256 direct branches in the first level",
     "predicted indirect call": "a call through memory that has one target, less a direct call",
     "mispredicted indirect call": "a call through memory to one of 64 functions at random, less one with one target",
@@ -98,9 +98,7 @@ class Workbench:
     def beside(self, loop: str, argument: int) -> Other:
         """Another core that runs a loop until it is left."""
         self.loops["begin"](0, 0, 0)
-        return Other(
-            self.others[0], lambda: self.loops[loop](0, argument, 0), lambda: self.loops["end"](0, 0, 0)
-        )
+        return Other(self.others[0], lambda: self.loops[loop](0, argument, 0), lambda: self.loops["end"](0, 0, 0))
 
     def chain(self, count: int, distance: int, *, shuffled: bool) -> Memory:
         """Code of ``count`` branches, ``distance`` bytes apart, each to the next in order; the last one returns."""
@@ -176,8 +174,7 @@ def _branches(on: Workbench) -> dict[str, Sample]:
         on.run("call", b=jumps.address),
     )
     return {
-        "refill from the last level": "the same over code of half the size of the last level, where there is one above the L2",
-    "direct branch": direct.per(256),
+        "direct branch": direct.per(256),
         "predicted indirect call": one.minus(call),
         "mispredicted indirect call": many.minus(one),
     }
@@ -186,8 +183,8 @@ def _branches(on: Workbench) -> dict[str, Sample]:
 def _refills(on: Workbench) -> dict[str, Sample]:
     levels, found = on.levels, {}
     sizes = {"refill from L2": levels.l2 // 2, "refill from memory": min(2 * levels.last, _MOST_CODE)}
-    if levels.last >= 4 * levels.l2:
-        sizes["refill from the last level"] = min(levels.last, _MOST_CODE) // 2
+    if levels.last >= 8 * levels.l2:
+        sizes["refill from the last level"] = 4 * levels.l2
     for name, size in sizes.items():
         count = size // levels.line
         few = min(count, levels.l1i // _PACKED // 2)

@@ -59,14 +59,12 @@ def decode(table: Table, places: Numbers, counts: Numbers, found: Rows, times: i
                 found[block, column] = 0
             for _row in range(counts[block]):
                 for column in range(found.shape[1]):
-                    value, shift = 0, 0
-                    while True:
-                        byte = np.int64(table[at])
+                    value, shift, byte = 0, 0, 0x80
+                    while byte >= 0x80:
+                        byte = int(table[at])
                         at += 1
                         value |= (byte & 0x7F) << shift
                         shift += 7
-                        if byte < 0x80:
-                            break
                     if byte & 0x40:
                         value -= 1 << shift
                     found[block, column] += value

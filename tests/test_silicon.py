@@ -1,0 +1,161 @@
+"""Machine code on this machine: what it computes, how its time becomes figures, and the profile that is written."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.hosts import load_host
+from bench.silicon import calibration as calibrations
+from bench.silicon.geometry import this_machine
+from bench.silicon.instructions import this_instruction_set
+from bench.silicon.measurements import METHODS, Levels, Results, Workbench, measured
+from bench.silicon.native import Memory, compiled
+from bench.silicon.side_table import MOST_BYTES, blocks, decode, encode
+from bench.silicon.timing import Effort, Sample
+from bench.support.errors import InputError
+
+SHORT = Effort(rounds=3, seconds=2e-4)
+SMALL = Levels(line=64, l1i=16384, l2=65536, last=65536)
+
+_CALLER = """
+define i64 @call(i64 %f) {
+  %p = inttoptr i64 %f to ptr
+  %r = call i32 %p()
+  %w = sext i32 %r to i64
+  ret i64 %w
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def workbench():
+    before = os.sched_getaffinity(0)
+    try:
+        yield Workbench(this_instruction_set(), SMALL, SHORT)
+    except InputError as error:
+        pytest.skip(str(error))
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def test_a_stored_number_is_what_the_code_returns(workbench):
+    instructions = workbench.instructions
+    code = Memory(4096, execute=True)
+    caller = compiled(_CALLER, ("call",), 1)["call"]
+    for value in (0, 1, 77, 32767):
+        place = 64 * (value % 32)
+        code.put(place, instructions.number(value))
+        assert caller(code.address + place) == value
+    # The bytes of another number at the operand are another number.
+    start, end = instructions.operand, instructions.operand + instructions.patched
+    code.put(2048, instructions.number(5))
+    code.put(2048 + start, instructions.number(6)[start:end])
+    assert instructions.number(5)[:start] == instructions.number(6)[:start]
+    if instructions.name == "x86-64":  # elsewhere a store into code needs a flush
+        assert caller(code.address + 2048) == 6
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_chain_of_branches_visits_every_place_and_returns(workbench, shuffled):
+    chain = workbench.chain(100, 64, shuffled=shuffled)
+    filled = chain.bytes.reshape(-1, 64)[:100, 0]
+    assert np.count_nonzero(filled) == 100
+    workbench.loops["call"](1, 0, chain.address)
+
+
+def test_every_method_is_measured_or_said_to_be_missing(workbench):
+    shown = []
+    results = measured(workbench, shown.append)
+    assert {*results.samples} <= {*METHODS}
+    # One core has no second one; caches that hold so little have no last level apart.
+    absent = {*METHODS} - {*results.samples} - {"refill from the last level"}
+    assert bool(absent) == bool(results.missing), (absent, results.missing)
+    assert all(value >= 0 for sample in results.samples.values() for value in sample.values)
+    assert results.samples["load"].median > results.samples["cycle"].median > 0
+    assert shown
+
+
+def _leb_by_the_standard(value: int) -> bytes:
+    """DWARF 5, appendix C: the signed encoding, digit by digit."""
+    size = next(n for n in range(1, 11) if -(1 << (7 * n - 1)) <= value < 1 << (7 * n - 1))
+    digits = [(value >> 7 * place) & 0x7F for place in range(size)]
+    return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
+
+
+@given(st.lists(st.lists(st.integers(-(2**62), 2**62), min_size=2, max_size=2), min_size=1, max_size=6))
+def test_the_side_table_is_that_of_the_standard_and_comes_back(numbers):
+    rows = np.array(numbers, np.int64)
+    first, places = np.array([0, len(rows)]), np.zeros(1, np.int64)
+    table = np.zeros(rows.size * MOST_BYTES, np.uint8)
+    size = encode(rows, first, table, places, 1)
+    deltas = np.diff(rows, axis=0, prepend=np.zeros((1, 2), np.int64))
+    assert table[:size].tobytes() == b"".join(_leb_by_the_standard(int(value)) for value in deltas.flat)
+    for count in range(1, len(rows) + 1):
+        found = np.zeros((1, 2), np.int64)
+        decode(table, places, np.array([count]), found, 1)
+        assert found[0].tolist() == rows[count - 1].tolist()
+
+
+def test_the_blocks_of_the_side_table_are_as_they_are_said_to_be():
+    rows, first = blocks(256, seed=1)
+    assert np.diff(first).min() >= 2 and np.diff(first).max() <= 40
+    host = np.diff(rows[:, 2])
+    assert 30 <= host[host > 0].mean() <= 42
+
+
+@given(st.lists(st.floats(1, 1e6), min_size=3, max_size=30))
+def test_the_range_of_a_sample_holds_its_median(values):
+    sample = Sample(tuple(values))
+    assert sample.low <= sample.median <= sample.high
+    assert sample.outliers == len(values) - len(sample.kept)
+
+
+def test_a_far_round_is_an_outlier_and_drift_has_not_settled():
+    steady = (10.0, 10.1, 9.9, 10.0, 10.2, 9.8, 10.0, 10.1)
+    assert Sample(steady).settled
+    assert (Sample((*steady, 90.0)).outliers, Sample((*steady, 90.0)).high) == (1, 10.2)
+    assert not Sample(tuple(10.0 + step for step in range(8))).settled
+
+
+def _calibration() -> calibrations.Calibration:
+    """A calibration with figures that no machine has."""
+    values = {name: Sample((100.0 + n, 102.0 + n, 101.0 + n)) for n, name in enumerate(METHODS)}
+    values["cycle"] = Sample((0.5, 0.5, 0.5))
+    instructions = this_instruction_set()
+    return calibrations.Calibration(
+        machine=this_machine(0),
+        instructions=instructions,
+        base=load_host(instructions.profile),
+        effort=SHORT,
+        results=Results(values),
+        date=calibrations.datetime.date(2026, 1, 2),
+        noise="",
+    )
+
+
+def test_the_profile_has_what_was_measured_and_the_rest_of_its_base(tmp_path: Path):
+    calibration = _calibration()
+    file = tmp_path / "my.toml"
+    calibrations.save(calibration, "my-machine", file)
+    host, base = load_host(str(file)), calibration.base
+    assert (host.name, host.base, host.clock_ghz, host.clock_tag) == ("my-machine", base.name, 2.0, "measured")
+    assert host.coherence == base.coherence and host.costs.cpi == base.costs.cpi
+    assert host.costs.lock.tag == "measured" and "2026-01-02" in host.costs.lock.source[0]
+    assert host.costs.lock.low <= calibration.results.samples["lock"].median <= host.costs.lock.high
+    # Only what was measured, or read from the kernel, is in the file.
+    assert {"coherence", "isa"}.isdisjoint(tomllib.loads(file.read_text())) or base.main_isa == "aarch64"
+    assert all(not change.apart for change in calibrations.changes(calibration, host))
+    assert any(change.apart for change in calibrations.changes(calibration, base))
+
+
+def test_a_bad_name_is_refused_before_anything_is_written(tmp_path: Path):
+    with pytest.raises(InputError, match="expected letters"):
+        calibrations.save(_calibration(), "my machine", tmp_path / "my.toml")
+    assert not [*tmp_path.iterdir()]
