@@ -78,10 +78,10 @@ def host_from(text: str, file: str) -> Host:
 
 def _host(tree: dict[str, Any], file: str) -> Host:
     refuse_unknown_keys(tree, Host, file, hidden=("derived", "file"))
-    if isinstance(base := tree.get("base"), str):
-        names = host_names()
+    if "base" in tree:
+        base, names = tree["base"], host_names()
         if base not in names:
-            found = f"unknown profile {show(base)}{_closest(base, names)}"
+            found = f"unknown profile {show(base)}{_closest(str(base), names)}"
             raise InputError(found, file=file, place="base", expected=f"one of {', '.join(names)}")
         tree = _merged(_shipped(base), tree, file, ())
     return _convert(tree, file)
