@@ -19,6 +19,7 @@ from bench.machine import caches
 from bench.machine.actions import SyncContext
 from bench.machine.architecture import RULES
 from bench.machine.caches import Caches, Features, HostCaches, Pending
+from bench.machine.opcodes import family
 from bench.machine.state import replaced
 from bench.protocols.document import Document, bug_names, load_bug, read_protocol
 from bench.protocols.host import ProtocolHost, troubles, without
@@ -355,15 +356,27 @@ LESS = {
     ("qemu-2011-arm-retrans", "where no line is written back by itself"): "the host keeps what is temporary to itself",
     ("qemu-2011-arm-retrans", "on a coherent host"): "the host fetches nothing ahead",
     ("felix86-2026-567", ""): "two instructions are kept together by their line, and by nothing in the architecture",
-    ("fex-2025-delink16", "the literal first, and then one word of code"): "the two stores have no barrier in between",
+    ("fex-2025-delink16", ""): "a load is not on the list of what may change while it is executed",
+    (
+        "fex-2025-delink16",
+        "the literal first, and then one word of code",
+    ): "the same; the stores have no barrier between",
+    ("qemu-2022-aarch64-goto_tb", ""): "a load is not on the list",
+    ("qemu-2022-aarch64-goto_tb", "the fix, on a host that fetches ahead"): "a load is not on the list",
+    ("dalvik-2010-2675245", ""): "half of a BL is on no list that is cited here",
+    ("rvvm-2024-linkpatch", "no zero and no flush: either will do"): "the first instruction of the stub is not known",
 }
 """Cases that hold on their host, but on an architecture do not, and why."""
 
+ARCHITECTURE = {"aarch64": "armv8", "arm": "armv8", "thumb": "armv8", "ppc": "power", "x86": "x86-intel"}
+"""Those of instruction sets; the others have the name of theirs."""
 
-@pytest.mark.parametrize("name", bug_names())
+
+@pytest.mark.parametrize("name", [name for name in bug_names() if family(load_bug(name).isa)])
 def test_a_bug_fails_on_its_architecture_and_a_fix_is_guaranteed(name: str) -> None:
     document = load_bug(name)
-    architecture = "riscv" if document.isa.startswith("riscv") else "armv8"
+    isa = family(document.isa)
+    architecture = ARCHITECTURE.get(isa, isa)
     for case in document.cases:
         host = "armv8-dic" if "coherent host" in case.name else architecture
         asked = case.protocol.host

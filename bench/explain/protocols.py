@@ -63,7 +63,7 @@ def _thread_step(lowering: Lowering, before: State, step: Transition) -> str:
     if not operation.observes:
         return operation.text
     observed = digits(step.result, len(operation.names))
-    return f"{operation.text}: {', '.join(lowering.values[value] for value in observed)}"
+    return f"{operation.text}: {', '.join(map(lowering.name, observed))}"
 
 
 def _environment_step(lowering: Lowering, before: State, step: Transition, thread: str) -> str:
@@ -76,7 +76,7 @@ def _environment_step(lowering: Lowering, before: State, step: Transition, threa
     elif event.kind is Kind.DRAIN and not isinstance(model.rules, Rules):
         cells = tuple(put.cell for put in before.memory.buffers[event.core][0].puts)
     units = tuple(dict.fromkeys(lowering.names[cell] for cell in cells))
-    values = tuple(lowering.values[value] for value in observed)
+    values = tuple(map(lowering.name, observed))
     return environment_text(model, before, event, units, thread, values)
 
 

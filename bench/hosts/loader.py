@@ -23,7 +23,12 @@ ARCHITECTURES = {
     "armv8": ("cortex-a72", "ARMv8-A, any implementation"),
     "armv8-idc": ("cortex-a72", "ARMv8-A, any implementation with IDC"),
     "armv8-dic": ("cortex-a72", "ARMv8-A, any implementation with IDC and DIC"),
+    "power": ("ppc-g5", "Power ISA, any implementation"),
     "riscv": ("sifive-u74", "RISC-V, any implementation"),
+    "riscv-ziccif": ("sifive-u74", "RISC-V, any implementation with Ziccif"),
+    "s390": ("z10", "ESA/390 and z/Architecture, any implementation"),
+    "x86-amd": ("x86-skylake", "x86, as AMD's manual has it"),
+    "x86-intel": ("x86-skylake", "x86, as Intel's manual has it"),
 }
 """The architectures, which verdicts accept in place of a host: the profile with their instruction sets and flushes, and
 their title."""

@@ -446,7 +446,8 @@ class StopOthers(Action):
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         places = (program.place(at) for program, at in zip(model.programs, state.places, strict=True))
         others = [place.steps[0].action for other, place in enumerate(places) if other != thread and place.steps]
-        if state.stopper < 0 and all(isinstance(action, PollStop) for action in others):
+        waits = model.memory.stores_wait(state.memory, core)
+        if state.stopper < 0 and not waits and all(isinstance(action, PollStop) for action in others):
             yield state._replace(stopper=thread), 0, None
 
 
@@ -455,7 +456,7 @@ class ResumeOthers(Action):
     """The threads that were stopped go on."""
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
-        if state.stopper == thread:
+        if state.stopper == thread and not model.memory.stores_wait(state.memory, core):
             others = (other for other in range(len(state.running)) if other != core)
             yield _synchronised(model, state, others)._replace(stopper=-1), 0, None
 

@@ -5,13 +5,15 @@ A store that changes no live unit is none here, since lines are no state; the da
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container, Iterable, Iterator
 from typing import TypeAlias
 
 from bench.machine import architecture
 from bench.machine.architecture import AtomicPuts, CleanCell, Histories, InvalidateCell, Rules
-from bench.machine.cells import Cells
+from bench.machine.cells import ANYTHING, Cells
 from bench.machine.memory import MemorySystem, NextUnit, Put, Stored
+from bench.machine.opcodes import is_defined
 from bench.machine.state import Event, Kind
 
 Allowed: TypeAlias = Histories[tuple[int, int], int]
@@ -25,6 +27,8 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         self.cells = cells
         self.rules = rules
         self.fetches_ahead = rules.ahead
+        self._judges = bool(cells.places) and rules.concurrent is not None
+        self._is_defined = functools.cache(self._judged)
 
     def initial(self) -> Allowed:
         cells = self.cells
@@ -72,6 +76,8 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         return not memory.buffers[core]
 
     def synchronise(self, memory: Allowed, core: int) -> Allowed:
+        if self._judges and self.rules.dic:  # elsewhere floors say what a core is synchronised with
+            memory = architecture.refreshed(memory, core)
         return architecture.synchronise(memory, self.rules, core)
 
     def leave(self, memory: Allowed, core: int) -> Allowed:
@@ -94,10 +100,27 @@ class ArchitectureMemory(MemorySystem[Allowed]):
     def fetch(
         self, memory: Allowed, core: int, tb: int, position: int | None
     ) -> Iterator[tuple[Allowed, tuple[int, ...]]]:
+        if self.rules.sees_own and self.stores_wait(memory, core):
+            return
         if position is None:
             yield self.leave(memory, core), ()
-        else:
-            yield from architecture.fetch(memory, self.rules, core, (tb, position), self.cells.units[tb][position])
+            return
+        cells, queue = self.cells.units[tb][position], memory.ahead[core]
+        yield from architecture.fetch(memory, self.rules, core, (tb, position), cells)
+        if not (queue and queue[0][0] == (tb, position)) and self._may_be_anything(memory, core, cells):
+            yield self.leave(memory, core), (ANYTHING,) * len(cells)
+
+    def _may_be_anything(self, memory: Allowed, core: int, cells: tuple[int, ...]) -> bool:
+        """Whether these are cells of an instruction whose change the architecture does not define (rule 8)."""
+        if not self._judges:
+            return False
+        racing = ((cell, architecture.racing(memory, core, cell)) for cell in cells)
+        return any(values and not self._is_defined(cell, frozenset(values)) for cell, values in racing)
+
+    def _judged(self, cell: int, values: frozenset[int]) -> bool:
+        assert self.rules.concurrent is not None
+        address, size = self.cells.places[cell]
+        return is_defined(self.rules.concurrent, map(self.cells.instructions.get, values), address, size)
 
     def environment(
         self, memory: Allowed, kinds: Container[Kind], following: Iterable[NextUnit]
@@ -116,7 +139,10 @@ class ArchitectureMemory(MemorySystem[Allowed]):
             at = position + len(queue)
             if (queue and queue[0][0][0] != tb) or at >= len(self.cells.units[tb]):
                 continue
-            fetched = architecture.fetch_ahead(memory, self.rules, core, (tb, at), self.cells.units[tb][at])
+            cells = self.cells.units[tb][at]
+            fetched = list(architecture.fetch_ahead(memory, self.rules, core, (tb, at), cells))
+            if self._may_be_anything(memory, core, cells):
+                fetched.append(architecture.with_queue(memory, core, (*queue, ((tb, at), (ANYTHING,) * len(cells)))))
             for which, after in enumerate(fetched):
                 yield Event(Kind.AHEAD, core, which, thread, tb), after
 

@@ -19,6 +19,19 @@ Rule 6. **A DMB** lets stores and cleans that come before it become visible befo
     after it.  It orders neither invalidations nor fetches.
 Rule 7. **The fetched-ahead queue** of a core is in order, and survives invalidations and stores; a context
     synchronisation (``ISB``, an exception, its return) empties it.
+Rule 8. **An instruction that changes while it may be executed**, since its core has not been synchronised with the
+    store, is one of the stores that rule 2 lets a fetch return where the architecture defines that
+    (``bench/machine/opcodes.py``), and *anything* where it does not.  Only protocols ask: a strategy is right where
+    no value but the final one can be fetched.
+
+POWER has the same rules (``dcbst``, ``icbi``, ``sync``, ``isync``).  Elsewhere nothing needs to be cleaned:
+
+RISC-V      what a hart has stored or seen is what its ``fence.i`` makes its fetches see.
+s390        stores become visible in order, and a core fetches what it has stored itself; another's store may be
+            missed until the core serialises, in any order (PoP: copies fetched before).
+x86         stores become visible in order, a fetch of what the core stored itself returns the newest, and what was
+            fetched ahead keeps values that another core has stored to since, up to a serialising instruction.  AMD
+            says that fetches are in order; Intel says nothing of them, which rule 8 makes of it.
 """
 
 from __future__ import annotations
@@ -26,10 +39,11 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import Container, Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from bench.machine.memory import Put, V
+from bench.machine.opcodes import Concurrent
 from bench.machine.state import replaced
 from bench.support.errors import InputError
 
@@ -41,13 +55,21 @@ U = TypeVar("U", bound=Hashable)
 class Rules:
     """What an implementation may assume, and mutants of the rules, which a test suite has to tell from them.
 
-    ``idc``, ``dic``: data cleaning, instruction invalidation is not needed (CTR_EL0).  Mutants: ``cleans``: a clean
-    does anything; ``invalidates``: an invalidation does; ``drops``: a context synchronisation empties the queue;
-    ``keeps``: an invalidation leaves it alone; ``stale``: a fetch may return an old store; ``ahead``: there is a queue.
+    ``idc``, ``dic``: data cleaning, instruction invalidation is not needed (CTR_EL0).  ``in_order``: stores of a core
+    become visible in program order.  ``sees_own``: a core's fetches see its own stores.  ``refreshes``: a context
+    synchronisation raises the core's floors to the newest stores.  ``concurrent``: rule 8, None without it.
+
+    Mutants: ``cleans``: a clean does anything; ``invalidates``: an invalidation does; ``drops``: a context
+    synchronisation empties the queue; ``keeps``: an invalidation leaves it alone; ``stale``: a fetch may return an old
+    store; ``ahead``: there is a queue.
     """
 
     idc: bool = False
     dic: bool = False
+    in_order: bool = False
+    sees_own: bool = False
+    refreshes: bool = False
+    concurrent: Concurrent | None = Concurrent.LISTED
     cleans: bool = True
     invalidates: bool = True
     drops: bool = True
@@ -110,11 +132,18 @@ class Histories(NamedTuple, Generic[U, V]):
 ARMV8 = {"armv8": Rules(), "armv8-idc": Rules(idc=True), "armv8-dic": Rules(idc=True, dic=True)}
 """AArch64, with what CTR_EL0 may say: nothing; IDC; IDC and DIC."""
 
-RULES = {**ARMV8, "riscv": Rules(idc=True)}
-"""The architectures that can be asked instead of a host, by name.
+_X86 = Rules(idc=True, dic=True, in_order=True, sees_own=True)
 
-RISC-V: what a hart has stored is what its ``fence.i`` makes its fetches see; there is no cleaning.
-"""
+RULES = {
+    **ARMV8,
+    "power": Rules(),
+    "riscv": Rules(idc=True, concurrent=Concurrent.NEVER),
+    "riscv-ziccif": Rules(idc=True, concurrent=Concurrent.ALIGNED),
+    "s390": Rules(idc=True, in_order=True, sees_own=True, refreshes=True, concurrent=Concurrent.BYTE),
+    "x86-amd": replace(_X86, concurrent=Concurrent.QUADWORD),
+    "x86-intel": replace(_X86, concurrent=Concurrent.NEVER),
+}
+"""The architectures that can be asked instead of a host, by name."""
 
 
 def armv8(name: str) -> Rules:
@@ -182,7 +211,22 @@ def waits(memory: Histories[U, V], core: int, *, stores_only: bool = False, own_
 
 def synchronise(memory: Histories[U, V], rules: Rules, core: int) -> Histories[U, V]:
     """A context synchronisation of a core."""
+    if rules.refreshes:
+        memory = refreshed(memory, core)
     return with_queue(memory, core, ()) if rules.drops and memory.ahead[core] else memory
+
+
+def refreshed(memory: Histories[U, V], core: int) -> Histories[U, V]:
+    """All floors of a core at the newest stores: it is synchronised with all that are visible."""
+    for cell, history in enumerate(memory.history):
+        memory = _raised(memory, core, cell, len(history) - 1)
+    return memory
+
+
+def racing(memory: Histories[U, V], core: int, cell: int) -> tuple[V, ...]:
+    """The values of a cell that the core is not synchronised with, after the one that it is; none if there are none."""
+    history = memory.history[cell][memory.floors[core][cell] :]
+    return history if len(history) > 1 else ()
 
 
 def fetchable(memory: Histories[U, V], rules: Rules, core: int, cell: int) -> tuple[V, ...]:
@@ -235,22 +279,25 @@ def completions(memory: Histories[U, V], rules: Rules) -> Iterator[tuple[int, En
                         InvalidateCell(entry.cell, frozenset({target})),
                         invalidated(_with_buffer(memory, core, after), rules, entry.cell, target),
                     )
-            elif not isinstance(entry, Order) and _may_pass(entry, before):
+            elif not isinstance(entry, Order) and _may_pass(entry, before, rules):
                 there = _with_buffer(memory, core, (*before, *buffer[at + 1 :]))
                 if isinstance(entry, CleanCell):
                     there = _cleaned(there, rules, entry.cell)
                 for put in puts_of(entry):
                     there = _stored(there, put)
+                    if rules.sees_own:
+                        there = with_queue(there, core, ())
+                        there = _raised(there, core, put.cell, len(there.history[put.cell]) - 1)
                 yield core, entry, there
 
 
-def _may_pass(entry: Put[V] | AtomicPuts[V] | CleanCell, before: tuple[Entry[V], ...]) -> bool:
+def _may_pass(entry: Put[V] | AtomicPuts[V] | CleanCell, before: tuple[Entry[V], ...], rules: Rules) -> bool:
     cells = {entry.cell} if isinstance(entry, CleanCell) else {put.cell for put in puts_of(entry)}
     for other in before:
         if isinstance(other, Order):
             if other is not Order.STORES or not isinstance(entry, CleanCell):
                 return False
-        elif any(put.cell in cells for put in puts_of(other)):
+        elif any((rules.in_order and puts_of(entry)) or put.cell in cells for put in puts_of(other)):
             return False
     return True
 
@@ -289,8 +336,13 @@ def invalidated(memory: Histories[U, V], rules: Rules, cell: int, core: int) -> 
         memory = with_queue(memory, core, ())
     if not rules.invalidates or memory.clean[cell] == DATA:
         return memory
-    floor = len(memory.history[cell]) - 1 if rules.idc else memory.clean[cell]
-    floor = max(floor, memory.floors[core][cell])
+    return _raised(memory, core, cell, len(memory.history[cell]) - 1 if rules.idc else memory.clean[cell])
+
+
+def _raised(memory: Histories[U, V], core: int, cell: int, floor: int) -> Histories[U, V]:
+    """The instruction floor of a cell for a core is no lower than ``floor``."""
+    if floor <= memory.floors[core][cell]:
+        return memory
     memory = memory._replace(floors=replaced(memory.floors, core, replaced(memory.floors[core], cell, floor)))
     return _forgotten(memory, cell)
 

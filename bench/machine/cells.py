@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bench.machine.opcodes import Instruction
+
+ANYTHING = (1 << 16) - 1
+"""The value of an instruction that an architecture lets be anything; no value of a protocol has that number."""
 
 Lines = tuple[tuple[int, ...], ...]
 """The cells of each line, by the number of the line."""
@@ -17,7 +23,8 @@ class Cells:
     unit in memory order.
 
     Of a protocol: ``warm``, if instruction lines are present at the start; ``mmu_off``, cores with their MMU off, as
-    bits, which fetch ``coherency``, the value of each cell at the point of coherency.
+    bits, which fetch ``coherency``, the value of each cell at the point of coherency.  ``places``: address and size of
+    each cell in bytes; ``instructions``: what the values are, as far as it is known.
     """
 
     final: tuple[int, ...]
@@ -29,3 +36,5 @@ class Cells:
     warm: bool = False
     mmu_off: int = 0
     coherency: tuple[int, ...] = ()
+    places: tuple[tuple[int, int], ...] = ()
+    instructions: Mapping[int, Instruction] = field(default_factory=dict)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from bench.machine.actions import FetchUnit
+from bench.machine.actions import ExecuteUnits, FetchUnit
 from bench.machine.memory import NextUnit
-from bench.machine.model import Model
+from bench.machine.model import Action, Automaton, Model
 from bench.machine.scheduling import moved, switched
 from bench.machine.state import Event, Kind, State, StateOf, Transition, TransitionOf, replaced
 from bench.scenarios import Role
@@ -65,9 +65,16 @@ def _taken(model: Model, state: State, core: int, thread: int, number: int) -> I
     for which, (after, result, wrong) in enumerate(step.action.taken(model, state, core, thread)):
         place = step.after(result)
         after = after._replace(places=replaced(after.places, thread, place))
-        if isinstance(step.action, FetchUnit) and program.place(place).inside is None:
+        if _jumps(program, step.action, place):
             after = after._replace(memory=model.memory.leave(after.memory, core))
         yield TransitionOf(Event(Kind.PROGRAM, core, which, thread, number), after, wrong, result)
+
+
+def _jumps(program: Automaton, action: Action, place: int) -> bool:
+    """Whether a fetch that led to ``place`` makes control leave the block, or jump over units that follow (rule 4)."""
+    if isinstance(action, FetchUnit):
+        return program.place(place).inside is None
+    return isinstance(action, ExecuteUnits) and program.place(place).inside != (action.tb, action.position + 1)
 
 
 # --- Steps of the environment (rule 2) ------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from bench import known_bugs
+from bench.machine.opcodes import FAMILIES, KINDS, Instruction, family, read_instruction
 from bench.protocols.host import PLAIN, ProtocolHost
 from bench.protocols.operations import WORD, parsed
 from bench.protocols.protocol import Address, Protocol, Thread, refuse_impossible
@@ -55,6 +57,7 @@ class _Case(msgspec.Struct, frozen=True):
     layout: dict[str, int | _Alias] = {}
     init: dict[str, str] = {}
     coherency: dict[str, str] = {}
+    instructions: dict[str, str] = {}
     mmu_off: tuple[int, ...] = ()
     flags: dict[str, int] = {}
     allowed: dict[str, tuple[str, ...]] = {}
@@ -103,7 +106,7 @@ class Document:
     cases: tuple[ProtocolCase, ...]
 
 
-_MERGED = ("host", "threads", "flags")
+_MERGED = ("host", "threads", "flags", "instructions")
 """Tables of which a case names only what differs; the others it says whole."""
 
 
@@ -152,10 +155,12 @@ def _document(tree: dict[str, Any], file: str, name: str) -> Document:
                 checked({key: some[key] for key in _Case.__struct_fields__ if key in some}, _Case, file),
                 file,
                 f"case {case!r}" if case else "",
+                table.isa,
             ),
         )
         for case, (some, expected) in trees.items()
     ]
+    _refuse_idle_instructions(cases, file)
     return Document(
         name, table.summary, table.project, table.year, table.isa, table.links, table.mechanism, table.fix, tuple(cases)
     )
@@ -170,7 +175,33 @@ def _changed(tree: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def _protocol(table: _Case, file: str, place: str) -> Protocol:
+def _refuse_idle_instructions(cases: Sequence[ProtocolCase], file: str) -> None:
+    values = {value for case in cases for value in case.protocol.values}
+    for name in {name: None for case in cases for name in case.protocol.instructions}:
+        if name not in values:
+            near = difflib.get_close_matches(name, values, 1) or sorted(values)
+            raise InputError(
+                "a value that nothing stores", file=file, place=f"instructions.{name}", expected=", ".join(near)
+            )
+
+
+def _instructions(table: _Case, isa: str, refuse: Callable[[str, str, str], InputError]) -> dict[str, Instruction]:
+    """What the values of a case are as instructions."""
+    if table.instructions and not family(isa):
+        raise refuse(f"isa = {isa!r}", "instructions", f"isa = one that begins with {', '.join(FAMILIES)}")
+    found = {}
+    for value, text in table.instructions.items():
+        read = read_instruction(family(isa), text)
+        if read is None:
+            expected = (
+                f"its encoding in hexadecimal, as the manual writes it, or one of {', '.join(KINDS[family(isa)])}"
+            )
+            raise refuse(f"{text!r}", f"instructions.{value}", expected)
+        found[value] = read
+    return found
+
+
+def _protocol(table: _Case, file: str, place: str, isa: str) -> Protocol:
     def refuse(found: str, where: str, expected: str) -> InputError:
         return InputError(found, file=file, place=": ".join(part for part in (place, where) if part), expected=expected)
 
@@ -208,6 +239,7 @@ def _protocol(table: _Case, file: str, place: str) -> Protocol:
         for name in getattr(table, key):
             if name not in addresses:
                 raise refuse(f"no unit {name!r}", key, f"one of {', '.join(addresses)}")
+    instructions = _instructions(table, isa, refuse)
     for name in table.allowed:
         if name not in table.threads:
             raise refuse(f"no thread {name!r}", "allowed", f"one of {', '.join(table.threads)}")
@@ -244,6 +276,7 @@ def _protocol(table: _Case, file: str, place: str) -> Protocol:
         flags=table.flags,
         coherency=table.coherency,
         mmu_off=frozenset(table.mmu_off),
+        instructions=instructions,
     )
     refuse_impossible(protocol, file, place)
     return protocol

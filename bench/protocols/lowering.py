@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bench.machine import actions
-from bench.machine.cells import Cells
+from bench.machine.cells import ANYTHING, Cells
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Does, Label, Model, Place, Step
+from bench.machine.opcodes import DEFAULT_SIZE
 from bench.program.layout import CacheLines
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Protocol, Thread
@@ -19,6 +20,9 @@ from bench.scenarios import Role, Scenario
 from strategies.operations import Scope
 
 _WHOLE = (1 << 16) - 1
+
+UNDEFINED = "anything"
+"""What an instruction is of whose change an architecture says nothing."""
 
 _BARE: dict[str, Action] = {
     "dsb": actions.DataBarrier(),
@@ -68,7 +72,7 @@ class ThreadProgram:
 
     def observed(self, number: int) -> tuple[str, ...]:
         """What was observed on the way to a place."""
-        return tuple(self.lowering.values[value] for value in self._keys[number][1])
+        return tuple(map(self.lowering.name, self._keys[number][1]))
 
     def _build(self, at: int, observed: tuple[int, ...]) -> Place:
         operations = self.thread.operations
@@ -85,11 +89,11 @@ class ThreadProgram:
 
         def then(result: int) -> int:
             values = actions.digits(result, count)
-            names = tuple(self.lowering.values[value] for value in values)
+            names = tuple(map(self.lowering.name, values))
             return self.at(at + 1 + operation.skip(names), (*observed, *values))
 
         def wrong(result: int) -> bool:
-            return not self._is_allowed(then(result))
+            return ANYTHING in actions.digits(result, count) or not self._is_allowed(then(result))
 
         action = (
             actions.ExecuteUnits(self.number, following, wrong)
@@ -115,8 +119,7 @@ class Lowering:
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
         host = protocol.host
-        stored = (value for thread in protocol.threads for operation in thread.operations for value in operation.values)
-        self.values = list(dict.fromkeys((*protocol.initial.values(), *protocol.coherency.values(), *stored)))
+        self.values = protocol.values
         self._value = {value: number for number, value in enumerate(self.values)}
         self._flags = list(protocol.flags)
         self._locks = list(
@@ -146,6 +149,10 @@ class Lowering:
                 warm=True,
                 mmu_off=sum(1 << core for core in protocol.mmu_off),
                 coherency=tuple(self._value[coherency[name]] for name in self.names),
+                places=tuple((protocol.addresses[name].physical, self._size(name)) for name in self.names),
+                instructions={
+                    self._value[value]: read for value, read in protocol.instructions.items() if value in self._value
+                },
             ),
             rules=host.rules,
             scenario=Scenario("protocol", host.cores, (Role.RETRANSLATOR,) * len(protocol.threads), False, 0, 0, 0),
@@ -156,6 +163,15 @@ class Lowering:
             starts=tuple(program.at(0, ()) for program in self.programs),
             flags=tuple(protocol.flags.values()),
         )
+
+    def name(self, value: int) -> str:
+        """What a value is called."""
+        return UNDEFINED if value == ANYTHING else self.values[value]
+
+    def _size(self, name: str) -> int:
+        """Bytes of a unit: as many as what is there at the start has."""
+        first = self.protocol.instructions.get(self.protocol.initial[name])
+        return first.size if first is not None else DEFAULT_SIZE
 
     def _cell_names(self) -> list[str]:
         """One name for each cell; an alias has one of its own only where it has an instruction line of its own."""

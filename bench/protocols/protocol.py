@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from bench.machine.opcodes import Instruction
 from bench.protocols.host import ProtocolHost
 from bench.protocols.operations import Operation
 from bench.support.errors import InputError
@@ -34,7 +35,7 @@ class Protocol:
 
     ``initial``: the value of each unit at the start, in memory, on the data side and in the instruction caches;
     ``coherency``: what it is at the point of coherency, from which the cores ``mmu_off`` fetch.  ``flags`` with their
-    values at the start.
+    values at the start.  ``instructions``: what values are, where it is said; an architecture asks.
     """
 
     host: ProtocolHost
@@ -44,6 +45,13 @@ class Protocol:
     flags: Mapping[str, int] = field(default_factory=dict)
     coherency: Mapping[str, str] = field(default_factory=dict)
     mmu_off: frozenset[int] = frozenset()
+    instructions: Mapping[str, Instruction] = field(default_factory=dict)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Every value that a unit can have, without repetition: at the start first."""
+        stored = (value for thread in self.threads for operation in thread.operations for value in operation.values)
+        return tuple(dict.fromkeys((*self.initial.values(), *self.coherency.values(), *stored)))
 
     def omitting(self, thread: int, operations: frozenset[int]) -> Protocol:
         """The same, but a thread leaves some of its operations out.  Jumps reach as far as they did."""

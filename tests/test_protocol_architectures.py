@@ -1,0 +1,220 @@
+"""Protocols on architectures: what each manual says of code that changes while it may run, and mutants of the rules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Staleline
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.machine.architecture import RULES, Rules
+from bench.protocols.document import read_protocol
+from bench.protocols.protocol import Protocol
+from bench.protocols.verification import verify
+
+TEXT = '''
+isa = "{isa}"
+flags = {{go = 0}}
+layout = {{A = {address}, B = 16}}
+init = {{A = "old", B = "one"}}
+instructions = {{{instructions}}}
+allowed = {{T{observer} = [{allowed}]}}
+threads.T0 = {{does = """{writer}"""}}
+threads.T1 = {{core = 1, does = """{reader}"""}}
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("protocols")
+
+
+def protocol(
+    folder: Path,
+    writer: str,
+    reader: str,
+    allowed: str = '"old", "new"',
+    *,
+    isa: str = "aarch64",
+    instructions: str = "",
+    address: int = 0,
+    observer: int = 1,
+) -> Protocol:
+    """Two threads: T0 and T1 do that, their operations with semicolons between."""
+    text = TEXT.format(
+        isa=isa,
+        instructions=instructions,
+        address=address,
+        allowed=allowed,
+        observer=observer,
+        writer="\n".join(writer.split("; ")),
+        reader="\n".join(reader.split("; ")),
+    )
+    file = folder / "mine.toml"
+    file.write_text(text, encoding="utf-8")
+    return read_protocol(str(file)).cases[0].protocol
+
+
+def verdict(asked: Protocol, rules: Rules | str, most: int = 100_000) -> str:
+    rules = RULES[rules] if isinstance(rules, str) else rules
+    return verify(replace(asked, host=replace(asked.host, rules=rules)), max_states=most).verdict
+
+
+# ------------------------------------------------------------------------------------- what changes while it may run
+
+B_TO_B = 'old = "14000001", new = "14000100"'
+B_TO_LDR = 'old = "14000001", new = "58000010"'
+JMP = 'old = "e900000000", new = "e910000000"'
+BRCL = 'old = "c0f400000000", new = "c0f400000010"'
+NOP_TO_JAL = 'old = "00000013", new = "0040006f"'
+
+RACES = [  # one store, and another core executes it: old or new, or anything
+    ("armv8", "aarch64", B_TO_B, 0, "holds"),
+    ("armv8-dic", "aarch64", B_TO_B, 0, "holds"),
+    ("armv8", "aarch64", B_TO_LDR, 0, "fails"),
+    ("armv8-idc", "aarch64", B_TO_LDR, 0, "fails"),
+    ("armv8-dic", "aarch64", B_TO_LDR, 0, "fails"),  # coherent caches do not help
+    ("armv8", "aarch64", "", 0, "fails"),  # nothing is known of the values
+    ("armv8", "arm", 'old = "ea000001", new = "e320f000"', 0, "holds"),
+    ("armv8", "armv7 Thumb-2", 'old = "e7fe", new = "bf00"', 0, "holds"),
+    ("armv8", "armv7 Thumb-2", 'old = "f000b800", new = "f000b801"', 0, "fails"),
+    ("power", "ppc64", 'old = "nop", new = "b"', 0, "holds"),
+    ("power", "ppc64", 'old = "7fe903a6", new = "48000010"', 0, "fails"),
+    ("x86-amd", "x86", JMP, 3, "holds"),
+    ("x86-amd", "x86", 'old = "e900000000", new = "e910203040"', 5, "fails"),
+    ("x86-intel", "x86", JMP, 3, "fails"),
+    ("s390", "s390x", BRCL, 2, "holds"),
+    ("s390", "s390x", 'old = "c0f400000000", new = "c0f400001010"', 2, "fails"),
+    ("riscv", "riscv64", NOP_TO_JAL, 0, "fails"),
+    ("riscv-ziccif", "riscv64", NOP_TO_JAL, 0, "holds"),
+    ("riscv-ziccif", "riscv64", NOP_TO_JAL, 2, "fails"),
+]
+
+
+@pytest.mark.parametrize(("host", "isa", "instructions", "address", "expected"), RACES)
+def test_a_change_while_it_may_run_is_what_the_manual_defines(
+    host: str, isa: str, instructions: str, address: int, expected: str, folder: Path
+) -> None:
+    asked = protocol(folder, "store A new", "execute A", isa=isa, instructions=instructions, address=address)
+    assert verdict(asked, host) == expected
+    assert verdict(asked, replace(RULES[host], concurrent=None)) == "holds"  # the rule off
+
+
+ARM = "store A new; clean A; dsb; invalidate A; dsb; set go 1"
+SYNCHRONISED = [  # the documented way for an instruction that is on no list
+    *((host, ARM, "wait go 1; isb; execute A") for host in ("armv8", "armv8-idc", "armv8-dic", "power")),
+    *((host, "store A new; set go 1", "wait go 1; isb; execute A") for host in ("x86-amd", "x86-intel", "s390")),
+    ("armv8-dic", "store A new; dsb; set go 1", "wait go 1; isb; execute A"),
+    *((host, "store A new; set go 1", "wait go 1; fence.i; execute A") for host in ("riscv", "riscv-ziccif")),
+]
+
+
+@pytest.mark.parametrize(("host", "writer", "reader"), SYNCHRONISED)
+def test_what_is_synchronised_is_new_whatever_it_is(host: str, writer: str, reader: str, folder: Path) -> None:
+    assert verdict(protocol(folder, writer, reader, '"new"'), host) == "holds"
+    unsynchronised = reader.replace("isb; ", "").replace("fence.i; ", "")
+    assert verdict(protocol(folder, writer, unsynchronised, '"new"'), host) == "fails"
+
+
+def test_anything_is_named_where_it_is_executed(folder: Path, staleline: Staleline) -> None:
+    protocol(folder, "store A new", "execute A", instructions=B_TO_LDR)
+    ran = staleline("check", str(folder / "mine.toml"), "--host", "armv8")
+    assert ran.status == 1
+    assert "execute A: anything (wrong)" in ran.out
+    for change, message in (
+        (("58000010", "5800001"), "instructions.new: '5800001'; expected its encoding in hexadecimal"),
+        (
+            ('isa = "aarch64"', 'isa = "mips"'),
+            "instructions: isa = 'mips'; expected isa = one that begins with aarch64",
+        ),
+        (("new = ", "knew = "), "instructions.knew: a value that nothing stores; expected new"),
+    ):
+        file = folder / "bad.toml"
+        file.write_text((folder / "mine.toml").read_text("utf-8").replace(*change), encoding="utf-8")
+        staleline("check", str(file)).is_refused(str(file), message)
+
+
+# ------------------------------------------------------------------------------------------------ order, and own stores
+
+BOTH = 'old = "90", new = "f4", one = "90", two = "f4"'
+IN_ORDER = '"old one", "old two", "new two"'
+ANY_ORDER = IN_ORDER + ', "new one"'
+
+
+def test_two_stores_are_fetched_in_order_where_the_architecture_says_so(folder: Path) -> None:
+    writer, reader = "store A new; store B two", "execute B; execute A"
+    allowed = '"one old", "one new", "two new"'
+    for host, isa in (("x86-amd", "x86"), ("armv8-dic", "aarch64")):
+        code = BOTH if isa == "x86" else 'old = "b", new = "nop", one = "b", two = "nop"'
+        asked = protocol(folder, writer, reader, allowed, isa=isa, instructions=code)
+        assert verdict(asked, host) == ("holds" if isa == "x86" else "fails")
+    asked = protocol(folder, writer, reader, allowed, isa="x86", instructions=BOTH)
+    assert verdict(asked, replace(RULES["x86-amd"], in_order=False)) == "fails"
+    # AMD: two instructions A B that become A' B' may run as A B', never as A' B.
+    asked = protocol(folder, "store A new, B two", "execute A; execute B", IN_ORDER, isa="x86", instructions=BOTH)
+    assert verdict(asked, "x86-amd") == "holds"
+    assert verdict(
+        protocol(folder, "store A new, B two", "execute A; execute B", '"old one", "new two"'), "x86-amd"
+    ) == ("fails")
+    # s390 fetches copies in any order until it serialises.
+    code = 'old = "0700", new = "0701", one = "0700", two = "0701"'
+    for allowed, expected in ((IN_ORDER, "fails"), (ANY_ORDER, "holds")):
+        asked = protocol(
+            folder, "store A new; store B two", "execute A; execute B", allowed, isa="s390x", instructions=code
+        )
+        assert verdict(asked, "s390") == expected
+
+
+@pytest.mark.parametrize("host", ["x86-amd", "x86-intel", "s390"])
+def test_a_core_executes_what_it_has_stored_itself(host: str, folder: Path) -> None:
+    asked = protocol(folder, "store A new; execute A", "execute B", '"new"', observer=0)
+    assert verdict(asked, host) == "holds"
+    assert verdict(asked, replace(RULES[host], sees_own=False)) == "fails"
+    assert verdict(asked, "riscv") == "fails"
+
+
+def test_serialisation_is_what_refreshes_a_core_of_s390(folder: Path) -> None:
+    asked = protocol(folder, "store A new; set go 1", "wait go 1; isb; execute A", '"new"')
+    assert verdict(asked, replace(RULES["s390"], refreshes=False)) == "fails"
+
+
+# ---------------------------------------------------------------------------------------- weaker and stronger
+
+STRONGER = (("armv8", "armv8-idc", "armv8-dic"), ("riscv", "riscv-ziccif"), ("x86-intel", "x86-amd"))
+WRITER = st.lists(
+    st.sampled_from(
+        ["store A new", "store A old", "store B two", "clean A", "invalidate A", "dsb", "fence", "fence.i"]
+    ),
+    max_size=4,
+)
+READER = st.lists(st.sampled_from(["execute A", "execute B", "isb", "fence.i", "wait go 1"]), max_size=2)
+
+
+@settings(max_examples=20, deadline=None)
+@given(WRITER, READER, st.sampled_from(["b", "other", "nop"]), st.sampled_from(["new", "old"]), st.data())
+def test_what_holds_on_a_weaker_architecture_holds_on_a_stronger(
+    folder: Path, writer: list[str], reader: list[str], kind: str, last: str, data: st.DataObject
+) -> None:
+    reader = [*dict.fromkeys(reader), "execute A"]
+    sequences = data.draw(st.sampled_from(['"{0}"', '"old", "new"'])).format(last)
+    observed = [f'{before}{end}"' for end in sequences.replace('"', "").split(", ") for before in _before(reader)]
+    code = f'old = "{kind}", new = "{kind}"' if {"old", "new"} <= {w.split()[-1] for w in writer} | {"old"} else ""
+    asked = protocol(
+        folder, "; ".join([*writer, "set go 1"]), "; ".join(reader), ", ".join(observed), instructions=code
+    )
+    for family in STRONGER:
+        found = [one for host in family if (one := verdict(asked, host, 2_000)) != "bounded"]
+        assert found == sorted(found), family  # "fails" before "holds"
+
+
+def _before(reader: list[str]) -> list[str]:
+    """What may be observed before the last operation, for an ``allowed`` sequence to begin with: anything."""
+    found = ['"']
+    for operation in reader[:-1]:
+        if operation.startswith("execute"):
+            values = ("old", "new") if operation.endswith("A") else ("one", "two")
+            found = [f"{before}{value} " for before in found for value in values]
+    return found
