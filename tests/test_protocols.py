@@ -235,7 +235,7 @@ host = {{fetches_ahead = {ahead}}}
 layout = {{A = {first}, B = {second}}}
 init = {{A = "a", B = "b"}}
 allowed = {{T1 = ["a b", "c d"]}}
-threads.T0 = {{does = "store A c, B d\nclean A\nclean B\ndsb"}}
+threads.T0 = {{core = 0, does = "store A c, B d\nclean A\nclean B\ndsb"}}
 threads.T1 = {{core = 1, does = "execute A+B"}}
 """
 
@@ -250,6 +250,7 @@ SPIN = r"""
 layout = {A = 0}
 init = {A = "old"}
 flags = {go = 0}
+allowed = {T0 = ["*"]}
 threads.T0 = {does = "wait go 1\nexecute A"}
 """
 
@@ -305,20 +306,37 @@ def test_a_protocol_of_ones_own_is_checked(tmp_path: Path, staleline: Staleline)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("store A new", "stroe A new"), "threads.T0, line 1: no operation 'stroe'; expected one of store, load,"),
-        (("store A new", "store A"), "threads.T0, line 1: found 'store A'; expected store UNIT VALUE"),
-        (("clean A", "clean Z"), "threads.T0: 'clean Z': no unit 'Z'; expected one of A ([layout])"),
+        (("store A new", "stroe A new"), "line 13: threads.T0.does: no operation 'stroe'; expected store UNIT VALUE"),
+        (("store A new", "exec A"), "line 13: threads.T0.does: no operation 'exec'; expected execute UNIT"),
+        (("store A new", "zap A"), "no operation 'zap'; expected one of store, load,"),
+        (("store A new", "store A"), "line 13: threads.T0.does: found 'store A'; expected store UNIT VALUE"),
+        (("clean A", "clean Z"), "line 14: threads.T0.does: 'clean Z': no unit 'Z'; expected one of A ([layout])"),
         (("clean A", "set go 1"), "no flag 'go'; expected a flag in [flags]"),
-        (("clean A", "migrate 1"), "threads.T0: 'migrate 1': core 1 of 1; expected a core that there is"),
+        (("clean A", "migrate 1"), "line 14: threads.T0.does: 'migrate 1': core 1 of 1; expected 0 to 0"),
+        (("clean A", "unlock m"), "line 14: threads.T0.does: 'unlock m' without 'lock m' before it"),
+        (("clean A", "execute A old:1\nlock m\nunlock m"), "line 16: threads.T0.does: 'unlock m' without 'lock m'"),
+        (("clean A", "resume-others"), "'resume-others' without 'stop-others' before it"),
         (("execute A", "execute A new:3"), "new:3; expected at most 0 operations after it"),
-        (('A = "old"', 'B = "old"'), "init: no unit 'B'; expected one of A"),
-        (("A = 0", "A = -1"), "layout.A: -1; expected 0 .. 1048575"),
+        (("execute A", "execute A nwe:1\nisb"), "'nwe', which nothing stores or initialises; expected new"),
+        (('A = "old"', 'B = "old"'), "line 6: init.B: no unit 'B'; expected one of A"),
+        (('A = "old"', "A = 3"), "line 6: init.A: found 3; expected text"),
+        (("A = 0", "A = -1"), "line 3: layout.A: -1; expected 0 .. 1048575"),
         (("[threads.T0]", "[threads.T0]\ncore = 9"), "host.cores: 10; expected at most 8, and no less than 1"),
-        (("[host]", "[host]\ncores = 1\n[threads.T1]\ncore = 1\ndoes = 'isb'\n[host.x]"), "host.x: unknown key"),
-        (('icache = "pipt"', 'icache = "virtual"'), "host.icache: found 'virtual'; expected pipt, vipt"),
+        (("[threads.T0]", '[threads.T0]\ncore = "x"'), "line 12: threads.T0.core: found 'x'; expected an integer"),
+        (("[threads.T0]", "[threads.T1]\ncore = 1\ndoes = 'isb'\n[threads.T0]"), "T0.core: missing; expected the core"),
+        (("[host]", "[host]\n[host.x]"), "line 8: host.x: unknown key"),
+        (('icache = "pipt"', 'icache = "virtual"'), "line 8: host.icache: found 'virtual'; expected pipt, vipt"),
         (('icache = "pipt"', "instruction_line = 48"), "host.instruction_line: 48; expected a power of two"),
-        (("[allowed]", "[alowed]"), "alowed: unknown key; expected allowed"),
-        (("T0 = [", "T9 = ["), "allowed: no thread 'T9'; expected one of T0"),
+        (('icache = "pipt"', "instruction_line = [64, 32]"), "host.instruction_line: 2 line sizes; expected one, or"),
+        (("[host]\nicache", '[host]\nname = "x"\nicache'), "line 8: host.name: unknown key; expected one of cores,"),
+        (("[allowed]", "[alowed]"), "line 9: alowed: unknown key; expected allowed"),
+        (('[allowed]\nT0 = ["new"]', ""), "allowed: nothing that is observed; expected what a thread may execute"),
+        (("T0 = [", "T9 = ["), "line 10: allowed.T9: no thread 'T9'; expected one of T0"),
+        (('["new"]', '"new"'), "line 10: allowed.T0: found 'new'; expected an array"),
+        (('["new"]', '["nwe"]'), "allowed.T0: 'nwe', which nothing stores or initialises; expected new, or * for any"),
+        (('["new"]', '["new new"]'), "allowed.T0: 2 values: 'new new'; expected 1, as T0 observes"),
+        (('["new"]', "[]"), "allowed.T0: no sequence; expected at least one"),
+        (("execute A", "isb"), "allowed.T0: T0 executes and loads nothing"),
         (("[layout]", "[layout"), "; expected TOML"),
     ],
 )
@@ -328,6 +346,119 @@ def test_bad_protocols_are_refused_in_one_line(
     file = tmp_path / "mine.toml"
     file.write_text(MINE.replace(*change), encoding="utf-8")
     staleline("check", str(file)).is_refused(str(file), message)
+
+
+CASES_OF_MINE = """
+[[cases]]
+name = "as it was"
+without = ["T1"]
+{more}
+[cases.threads.T0]
+core = 0
+does = "execute A"
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("allow = 3", "cases[0].allow: unknown key; expected allowed"),
+        ('expects = "fails"', "cases[0].expects: unknown key; expected expect"),
+        ("[cases.host]\nhosts = 3", "cases[0].host.hosts: unknown key"),
+        ("[cases.allowed]", "case 'as it was': allowed: nothing that is observed"),
+        ("[cases.init]\nA = 'older'", "line 10: allowed.T0: 'new', which nothing stores or initialises"),
+        ("[cases.threads.T2]\ndoes = 'isb'", "case 'as it was': threads.T2.core: missing"),
+        (
+            "[cases.threads.T2]\ncore = 1\ndoes = 'zap'",
+            "line 26: case 'as it was': threads.T2.does: no operation 'zap'",
+        ),
+        ("[[cases]]\nname = 'as it was'", "cases[1].name: the name 'as it was' twice"),
+        ("[[cases]]\nname = 'x'\nof = 'y'", "cases[1].of: no case 'y' before it"),
+        ("[[cases]]\nname = 'x'\nhost = 'nosuch'", "case 'x': host: unknown host 'nosuch'"),
+        ("[[cases]]\nname = 'x'\nwithout = ['T9']", "cases[1].without: no thread 'T9'; expected one of T0"),
+    ],
+)
+def test_bad_cases_are_refused_in_one_line(more: str, message: str, tmp_path: Path, staleline: Staleline) -> None:
+    file = tmp_path / "mine.toml"
+    text = MINE if "older" not in more else MINE.replace("store A new", "isb")
+    file.write_text(text + CASES_OF_MINE.replace('without = ["T1"]\n', "").format(more=more), encoding="utf-8")
+    staleline("check", str(file)).is_refused(str(file), message)
+
+
+def test_a_case_leaves_out_a_thread_and_has_an_architecture_or_a_cold_cache(tmp_path: Path) -> None:
+    text = """
+layout = {A = 0}
+init = {A = "old"}
+host = {fetches_ahead = false, prefetches = false}
+allowed = {T0 = ["new"], T1 = ["*"]}
+threads.T0 = {core = 0, does = "store A new\\nclean A\\ndsb\\nexecute A"}
+threads.T1 = {core = 1, does = "execute A"}
+cases = [
+  {name = "cold", instruction_cache = "cold", without = ["T1"]},
+  {name = "cold, in the end", of = "cold", threads = {T0 = {core = 0, does = "store A new\\nexecute A"}}},
+  {name = "on riscv", of = "cold", host = "riscv"},
+]
+"""
+    found = document(tmp_path, text).cases
+    assert [len(case.protocol.threads) for case in found] == [2, 1, 1, 1]
+    assert [verify(case.protocol).verdict for case in found] == ["fails", "holds", "fails", "fails"]
+    assert found[3].protocol.host.rules == RULES["riscv"]
+    assert [case.own_host for case in found] == [False, False, False, True]
+
+
+SPELLED = {
+    "DC CVAU A": "clean A",
+    "dcbst A": "clean A",
+    "ic ivau A": "invalidate A",
+    "icbi A": "invalidate A",
+    "IC IALLUIS": "invalidate-all",
+    "ic iallu": "invalidate-all local",
+    "DSB ISH": "dsb",
+    "sync": "dsb",
+    "dmb ishst": "fence",
+    "ISB": "isb",
+    "isync": "isb",
+    "fence i": "fence.i",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLED)
+def test_the_spellings_of_assemblers_are_accepted(spelling: str, tmp_path: Path) -> None:
+    def read(text: str) -> Any:
+        return document(tmp_path, MINE.replace("clean A", text)).cases[0].protocol.threads[0].operations[1]
+
+    assert replace(read(spelling), text="") == replace(read(SPELLED[spelling]), text="")
+
+
+def test_an_answer_counts_its_cases_names_lines_and_marks_cases_about_another_host(
+    tmp_path: Path, staleline: Staleline
+) -> None:
+    file = tmp_path / "mine.toml"
+    other = '\n[[cases]]\nname = "coherent"\n[cases.host]\nfill = "coherent"\nsnoop = "all"\n'
+    file.write_text(MINE + other, encoding="utf-8")
+    ran = staleline("check", str(file))
+    assert "T0: clean A, dsb (line 15), invalidate A, dsb (line 17), isb." in ran.out
+    assert ran.out.endswith("2 of 2 cases came out as expected.\n")
+    file.write_text(
+        MINE.replace("isb\n", "")
+        + other.replace("[cases.host]", 'expect = "holds"\n[cases.host]\nfetches_ahead = false')
+    )
+    ran = staleline("check", str(file))
+    assert (ran.status, ran.out.endswith("1 of 2 cases came out as expected.\n")) == (1, True)
+    file.write_text(MINE + other.replace("[cases.host]", 'expect = "fails"\n[cases.host]'), encoding="utf-8")
+    ran = staleline("check", str(file), "--host", "cortex-a72")
+    assert ran.status == 0
+    assert "coherent: holds, of which nothing is expected: the case is about another host (" in ran.out
+
+
+def test_who_is_moved_to_a_busy_core_is_told_by_whom(tmp_path: Path) -> None:
+    text = SPIN.replace("wait go 1", "migrate 1").replace("threads.T0 = {", "threads.T0 = {core = 0, ")
+    text += 'threads.T1 = {core = 1, does = "wait go 1"}\n'
+    rows = counterexample(verify(document(tmp_path, text).cases[0].protocol))
+    assert [row.what for row in rows][-2:] == [
+        "waits for ever: migrate 1 (core 1 runs T1)",
+        "waits for ever: wait go 1",
+    ]
 
 
 def test_an_unknown_bug_and_a_mixed_check_are_refused(staleline: Staleline) -> None:

@@ -35,7 +35,7 @@ def omissions(
         return check(strategy, translator, host, scenario, options).verdict == "holds"
 
     holding = [name for name in scenarios if holds(strategy, name)]
-    without = ((strategy.name, (text,), left) for text, left in _without(strategy, translator))
+    without = ((Omission(strategy.name, (text,)), left) for text, left in _without(strategy, translator))
     return omitted_in_turn(without, holding, holds) if holding else ()
 
 

@@ -134,18 +134,15 @@ def _in_flags(text: str, command: Any) -> str:
 _CONFIGURED = ("compare", "check", "explain", "replay", "risk")
 """The commands whose defaults a project can set."""
 
-_CONFIGURES = re.compile(rb'(?m)^\s*\[\s*tool\s*\.\s*"?staleline')
-
 
 def _defaults(command: Any) -> dict[str, dict[str, Any]]:
     """The defaults of commands that ``[tool.staleline]`` of a pyproject.toml sets."""
     here = Path.cwd()
-    files = (folder / "pyproject.toml" for folder in (here, *here.parents))
-    if not any(_CONFIGURES.search(file.read_bytes()) for file in files if file.is_file()):
+    if not any((folder / "pyproject.toml").is_file() for folder in (here, *here.parents)):
         return {}  # what reads them takes a while to load
-    from bench.support.settings import defaults, nearest
+    from bench.support.settings import nearest
 
-    values = defaults(nearest(here))
+    values = nearest(here)
     if "strategy" in values:
         values["strategies"] = values["strategy"]
     return {

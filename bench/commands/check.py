@@ -46,7 +46,7 @@ def check(
     if any(map(is_protocol, named)):
         if not all(map(is_protocol, named)):
             raise InputError("a protocol beside a strategy", place="check", expected="protocols alone")
-        idle = {one.name for one in fields(cells)} - {"host", "settings", "max_states"}
+        idle = {one.name for one in fields(cells)} - {"host", "settings", "max_states", "configured"}
         refuse_idle(context, idle, "for a protocol", "--host, --set and --max-states at most")
         found = _protocols(named, cells)
         emit(found)
@@ -64,7 +64,8 @@ def _protocols(files: list[str], cells: OfCells) -> ProtocolReport:
     from bench.protocols.verification import MOST_STATES
     from bench.report.protocols import ProtocolReport
 
-    hosts = cells.targets() if cells.host or cells.settings else []
+    asked = (cells.host and "host" not in cells.configured) or cells.settings
+    hosts = cells.targets() if asked else []  # what the project sets is no other host than the file's
     documents = [read_protocol(file) for file in files]
     if hosts:
         documents = [moved(document, one) for document in documents for one in hosts]

@@ -79,7 +79,7 @@ class Written:
 
 @dataclass(frozen=True)
 class OnHosts:
-    """Hosts and their translators."""
+    """Hosts and their translators; ``configured``: which options have what the project sets."""
 
     host: Hosts = None
     translator: Translators = None
@@ -87,6 +87,7 @@ class OnHosts:
     what_if: Annotated[
         bool, typer.Option("--what-if", help="Allow a translator on a host that does not run what it emits.")
     ] = False
+    configured: frozenset[str] = frozenset()
 
     def pairs(self) -> list[tuple[Host, Translator]]:
         """The hosts and, for each, the translators.  Raises ``InputError`` for one that it does not run."""
@@ -111,11 +112,14 @@ class OnHosts:
         return some_of(self.host or [DEFAULT_HOST]) or list(host_names())
 
     def _paired(self, targets: Iterable[_Target]) -> list[tuple[_Target, Translator]]:
-        """Of ``--host all`` those are left out, and named on stderr, that do not run the translators."""
+        """Of ``--host all``, and of those that the project sets, such are left out as do not run the translators.
+
+        They are named on stderr.
+        """
         from bench.check import asked
 
         translators = names_in(self.translator) or None
-        if self.host != ["all"]:
+        if self.host != ["all"] and "host" not in self.configured:
             return asked.pairs(targets, translators, self.what_if)
         found: list[tuple[_Target, Translator]] = []
         left_out = []
@@ -219,33 +223,57 @@ def scenarios_on(named: list[str] | None, hosts: Iterable[Target], cores: int = 
     return names
 
 
+_CONTEXT = "context"
+_CONFIGURED = "configured"
+
+
 def with_options(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb as typer takes it: each group among its parameters is replaced by the options that it consists of."""
+    """The verb as typer takes it: each group among its parameters is replaced by the options that it consists of.
+
+    An error about what the project sets says where that is.
+    """
     signature = inspect.signature(verb, eval_str=True)
     groups: dict[str, Any] = {
         name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)
     }
-    parameters: list[inspect.Parameter] = []
+    parameters = [inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
     for name, one in signature.parameters.items():
         if name in groups:
             hints = get_type_hints(groups[name], include_extras=True)
             parameters += [
                 inspect.Parameter(each.name, one.KEYWORD_ONLY, default=each.default, annotation=hints[each.name])
                 for each in fields(groups[name])
+                if each.name != _CONFIGURED
             ]
-        else:
+        elif name != _CONTEXT:
             parameters.append(one.replace(kind=one.KEYWORD_ONLY))
 
     @functools.wraps(verb)
     def command(**values: Any) -> None:
+        context: typer.Context = values[_CONTEXT] if _CONTEXT in signature.parameters else values.pop(_CONTEXT)
+        configured = {name: values[name] for name in _named(context, "DEFAULT_MAP")}
+        values[_CONFIGURED] = frozenset(configured)
         made = {
-            name: group(**{each.name: values.pop(each.name) for each in fields(group)})
-            for name, group in groups.items()
+            name: group(**{each.name: values[each.name] for each in fields(group)}) for name, group in groups.items()
         }
-        verb(**values, **made)
+        own = {name: value for name, value in values.items() if name in signature.parameters}
+        try:
+            verb(**own, **made)
+        except InputError as error:
+            raise _with_origin(error, configured) from error
 
     command.__dict__["__signature__"] = signature.replace(parameters=parameters)
     return command
+
+
+def _with_origin(error: InputError, configured: dict[str, Any]) -> InputError:
+    """The error; if it is about something that the project sets, with where that is."""
+    text = str(error)
+    for name, value in configured.items():
+        said = value if isinstance(value, list) else [value]
+        if f"--{name.replace('_', '-')}" in text or f"`{name}`" in text or any(str(one) in text for one in said):
+            return InputError(f"{text} (tool.staleline.{name} in pyproject.toml)")
+    return error
 
 
 # --- which were given -------------------------------------------------------------------------------------------------
@@ -253,10 +281,14 @@ def with_options(verb: Callable[..., None]) -> Callable[..., None]:
 
 def given(context: typer.Context) -> dict[str, str]:
     """The parameters that were given on the command line, each with its flag, or in capitals."""
+    return _named(context, "COMMANDLINE")
+
+
+def _named(context: typer.Context, whence: str) -> dict[str, str]:
     found = {}
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
-        if parameter.name is not None and source is not None and source.name == "COMMANDLINE":
+        if parameter.name is not None and source is not None and source.name == whence:
             option = parameter.param_type_name == "option"
             found[parameter.name] = max(parameter.opts, key=len) if option else parameter.name.upper()
     return found

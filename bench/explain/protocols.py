@@ -45,6 +45,10 @@ def counterexample(verified: Verified) -> tuple[ProtocolRow, ...]:
             steps = program.place(before.places[program.number]).steps
             if steps:
                 waits = f"waits for ever: {steps[0].label.name}"
+                operation = program.operation(before.places[program.number])
+                there = before.running[operation.number] if operation.verb == "migrate" else -1
+                if there >= 0:
+                    waits += f" (core {operation.number} runs {verified.protocol.threads[there].name})"
                 rows.append(ProtocolRow(thread.name, waits, *_contents(lowering, before), wrong=True))
     return tuple(rows)
 

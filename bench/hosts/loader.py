@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from bench.hosts.profile import Architecture, Host, Isa, Target
+from bench.hosts.profile import Architecture, Host, Target
 from bench.support.errors import InputError
-from bench.support.toml import checked, parse, read, refuse_unknown_keys, show
+from bench.support.toml import Source, checked, parse, read, show
 
 _SUFFIX = ".toml"
 _WHAT = "a host profile"
@@ -60,66 +60,65 @@ def load_host(name_or_path: str, settings: Sequence[str] = ()) -> Host:
     if name_or_path in ARCHITECTURES:
         raise InputError(f"{name_or_path} is an architecture, which has no caches and no costs", expected="a host")
     if name_or_path in shipped:
-        file = name_or_path + _SUFFIX
-        tree = _shipped(name_or_path)
+        host = _host(*_shipped(name_or_path))
     elif _is_path(name_or_path):
-        file = name_or_path
-        tree = read(name_or_path, _WHAT)
+        host = structs.replace(_host(*read(name_or_path, _WHAT)), file=name_or_path)
     else:
         raise InputError(
             f"unknown host {show(name_or_path)}{_closest(name_or_path, shipped)}",
             expected=f"a file ending in {_SUFFIX} or one of {', '.join((*shipped, *ARCHITECTURES))}",
         )
-    host = _host(tree, file)
-    if name_or_path not in shipped:
-        host = structs.replace(host, file=name_or_path)
     return _derive(host, settings) if settings else host
 
 
 def host_from(text: str, file: str) -> Host:
     """The profile that is the text of a file, which errors name.  Raises ``InputError`` for an invalid one."""
-    return _host(parse(text.encode(), file, _WHAT), file)
+    return _host(*parse(text.encode(), file, _WHAT))
 
 
-def _host(tree: dict[str, Any], file: str) -> Host:
-    refuse_unknown_keys(tree, Host, file, hidden=("derived", "file"))
+def _host(tree: dict[str, Any], source: Source) -> Host:
+    for key in ("derived", "file"):
+        if key in tree:
+            raise source.refuse("unknown key", (key,), "a profile without it: it is set by what reads the profile")
+    base: dict[str, Any] = {}
     if "base" in tree:
-        base, names = tree["base"], host_names()
-        if base not in names:
-            found = f"unknown profile {show(base)}{_closest(str(base), names)}"
-            raise InputError(found, file=file, place="base", expected=f"one of {', '.join(names)}")
-        tree = _merged(_shipped(base), tree, file, ())
-    return _convert(tree, file)
+        named, names = tree["base"], host_names()
+        if named not in names:
+            found = f"unknown profile {show(named)}{_closest(str(named), names)}"
+            raise source.refuse(found, ("base",), f"one of {', '.join(names)}")
+        base, _ = _shipped(named)
+    host: Host = checked(_merged(base, tree), Host, source)
+    _refuse_untagged(base, tree, source, ())
+    return host
 
 
-def _shipped(name: str) -> dict[str, Any]:
+def _shipped(name: str) -> tuple[dict[str, Any], Source]:
     file = name + _SUFFIX
     return parse(importlib.resources.files(__package__).joinpath(file).read_bytes(), file, _WHAT)
 
 
-def _merged(base: dict[str, Any], tree: dict[str, Any], file: str, path: tuple[str, ...]) -> dict[str, Any]:
-    """``base`` with what ``tree`` has in its place.
+def _in_base(old: Any, value: Any) -> bool:
+    """Whether a table takes the place of only a part of the base's: a figure or a feature takes that of the whole."""
+    return isinstance(value, dict) and isinstance(old, dict) and "value" not in value
 
-    A figure or a feature, which is a table with a ``value``, takes the place of the whole one.  Of other tables what
-    is given needs its tag and source beside it, since those of the base are about something else.
-    """
-    merged = dict(base)
+
+def _merged(base: dict[str, Any], tree: dict[str, Any]) -> dict[str, Any]:
+    """``base`` with what ``tree`` has in its place."""
+    return base | {
+        key: _merged(base[key], value) if _in_base(base.get(key), value) else value for key, value in tree.items()
+    }
+
+
+def _refuse_untagged(base: dict[str, Any], tree: dict[str, Any], source: Source, path: tuple[str, ...]) -> None:
+    """What is given in the place of a base's needs its tag and source: those of the base are about something else."""
     for key, value in tree.items():
-        old = base.get(key)
-        if isinstance(value, dict) and isinstance(old, dict) and "value" not in value:
-            merged[key] = _merged(old, value, file, (*path, key))
+        if _in_base(base.get(key), value):
+            _refuse_untagged(base[key], value, source, (*path, key))
             continue
-        merged[key] = value
         prefix = _TAGGED_APART.get(key, "")
         missing = [part for part in (f"{prefix}tag", f"{prefix}source") if part in base and part not in tree]
         if missing and not isinstance(value, dict) and not _DESCRIPTION.fullmatch(key):
-            raise InputError(
-                f"found {key} without {' and '.join(missing)}",
-                file=file,
-                place=".".join(path),
-                expected="both beside it",
-            )
-    return merged
+            raise source.refuse(f"found {key} without {' and '.join(missing)}", (*path, key), "both beside it")
 
 
 def load_target(name_or_path: str, settings: Sequence[str] = ()) -> Target:
@@ -144,16 +143,6 @@ def _is_path(text: str) -> bool:
     return "\0" not in text and os.path.isfile(text)
 
 
-def _convert(tree: dict[str, Any], file: str, strict: bool = True) -> Host:
-    """The profile in ``tree``; errors name ``file``."""
-    # First one by one: in a table of tables msgspec does not name the table with the error.
-    sets = tree.get("isa")
-    for name, table in sets.items() if isinstance(sets, dict) else ():
-        checked(table, Isa, file, ("isa", name), strict)
-    host: Host = checked(tree, Host, file, (), strict)
-    return host
-
-
 def _derive(host: Host, settings: Sequence[str]) -> Host:
     """``host`` with every ``key=value`` applied; only the result is validated."""
     tree: dict[str, Any] = msgspec.to_builtins(host)
@@ -167,7 +156,9 @@ def _derive(host: Host, settings: Sequence[str]) -> Host:
         derived.append(f"{path}={text}")
     tree["derived"] = derived
     # Not strict: the strings are converted to the types of their fields.
-    return _convert(tree, " ".join(f"`settings` {setting}" for setting in settings), strict=False)
+    source = Source(" ".join(f"`settings` {setting}" for setting in settings))
+    changed: Host = checked(tree, Host, source, strict=False)
+    return changed
 
 
 def _set(tree: dict[str, Any], path: Sequence[str], text: str) -> None:

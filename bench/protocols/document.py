@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.resources
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +11,14 @@ from typing import Any, Literal
 import msgspec
 
 from bench import known_bugs
+from bench.hosts import load_target
 from bench.machine.opcodes import FAMILIES, KINDS, Instruction, family, read_instruction
-from bench.protocols.host import PLAIN, ProtocolHost
-from bench.protocols.operations import WORD, parsed
-from bench.protocols.protocol import Address, Protocol, Thread, refuse_impossible
+from bench.protocols.host import PLAIN, ProtocolHost, protocol_host
+from bench.protocols.operations import parsed
+from bench.protocols.protocol import Address, Protocol, Thread
+from bench.protocols.refusals import refuse_impossible
 from bench.support.errors import InputError
-from bench.support.toml import checked, parse, read, refuse_unknown_keys
+from bench.support.toml import Source, checked, dotted, parse, read
 
 _WHAT = "a protocol"
 _SUFFIX = ".toml"
@@ -25,7 +26,7 @@ _SUFFIX = ".toml"
 Expected = Literal["holds", "fails"]
 
 
-class _Host(msgspec.Struct, frozen=True):
+class _Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cores: int | None = None
     instruction_line: int | tuple[int, ...] = 64
     data_line: int = 64
@@ -40,20 +41,21 @@ class _Host(msgspec.Struct, frozen=True):
     write_allocate: bool = True
 
 
-class _Alias(msgspec.Struct, frozen=True):
+class _Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: int
     alias: str
 
 
-class _Thread(msgspec.Struct, frozen=True):
+class _Thread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     does: str
-    core: int = 0
+    core: int | None = None
 
 
-class _Case(msgspec.Struct, frozen=True):
+class _Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can differ from case to case."""
 
-    host: _Host = _Host()
+    host: str | _Host = _Host()
+    instruction_cache: Literal["warm", "cold"] = "warm"
     layout: dict[str, int | _Alias] = {}
     init: dict[str, str] = {}
     coherency: dict[str, str] = {}
@@ -64,13 +66,14 @@ class _Case(msgspec.Struct, frozen=True):
     threads: dict[str, _Thread] = {}
 
 
-class _Named(_Case, frozen=True):
+class _Named(_Case, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     of: str = ""
+    without: tuple[str, ...] = ()
     expect: Expected = "holds"
 
 
-class _Document(_Case, frozen=True):
+class _Document(_Case, frozen=True, forbid_unknown_fields=True):
     summary: str = ""
     project: str = ""
     year: int = 0
@@ -84,11 +87,15 @@ class _Document(_Case, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ProtocolCase:
-    """A protocol, the name of the case (empty: what the file itself says), and the verdict that is ``expected``."""
+    """A protocol, the name of the case (empty: what the file itself says), and the verdict ``expected``, if any is.
+
+    ``own_host``: the case says something of its host that the file itself does not.
+    """
 
     name: str
-    expected: Expected
+    expected: Expected | None
     protocol: Protocol
+    own_host: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,7 @@ _MERGED = ("host", "threads", "flags", "instructions")
 
 def read_protocol(path: str) -> Document:
     """The document in a file.  Raises ``InputError``."""
-    return _document(read(path, _WHAT), path, Path(path).name.removesuffix(_SUFFIX))
+    return _document(*read(path, _WHAT), Path(path).name.removesuffix(_SUFFIX))
 
 
 def is_protocol(name: str) -> bool:
@@ -131,64 +138,101 @@ def load_bug(name: str) -> Document:
     if name not in bug_names():
         raise InputError(f"no bug {name!r}", expected=f"one of {', '.join(bug_names())}")
     file = name + _SUFFIX
-    return _document(parse(importlib.resources.files(known_bugs).joinpath(file).read_bytes(), file, _WHAT), file, name)
+    return _document(*parse(importlib.resources.files(known_bugs).joinpath(file).read_bytes(), file, _WHAT), name)
 
 
-def _document(tree: dict[str, Any], file: str, name: str) -> Document:
-    refuse_unknown_keys(tree, _Document, file)
-    table: _Document = checked(tree, _Document, file)
-    trees: dict[str, tuple[Mapping[str, Any], Expected]] = {"": (tree, table.expect)}
-    for number, (case, raw) in enumerate(zip(table.cases, tree.get("cases", ()), strict=True)):
-        place = f"cases[{number}]"
-        if not case.name or case.name in trees:
-            found = f"the name {case.name!r}{' twice' * (case.name in trees and bool(case.name))}"
-            raise InputError(found, file=file, place=place, expected="a name of its own")
-        if case.of not in trees:
-            known = ", ".join(map(repr, trees))
-            raise InputError(f"no case {case.of!r} before it", file=file, place=f"{place}.of", expected=known)
-        trees[case.name] = _changed(trees[case.of][0], raw), case.expect
-    cases = [
-        ProtocolCase(
-            case,
-            expected,
-            _protocol(
-                checked({key: some[key] for key in _Case.__struct_fields__ if key in some}, _Case, file),
-                file,
-                f"case {case!r}" if case else "",
-                table.isa,
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A case as a whole: its ``tree``, and ``where`` in the file parts of it stand that are not the file's own."""
+
+    name: str
+    source: Source
+    tree: Mapping[str, Any]
+    where: Mapping[tuple[str, ...], tuple[str, ...]]
+    expected: Expected
+
+    def refuse(self, found: str, steps: tuple[str, ...], expected: str, line: int = 0) -> InputError:
+        """The error at a key of the case, or in that line of the file."""
+        called = f"case {self.name!r}: {dotted(steps)}" if self.name else dotted(steps)
+        return self.source.refuse(found, self.at(steps), expected, line=line, called=called)
+
+    def at(self, steps: tuple[str, ...]) -> tuple[str, ...]:
+        """The key path in the file."""
+        for length in range(len(steps), 0, -1):
+            if steps[:length] in self.where:
+                return (*self.where[steps[:length]], *steps[length:])
+        return steps
+
+    def changed(self, name: str, raw: Mapping[str, Any], here: tuple[str, ...], expected: Expected) -> _Whole:
+        """The case that is this one with what ``raw`` changes, which stands at ``here`` in the file."""
+        tree, where = dict(self.tree), dict(self.where)
+        for key, value in raw.items():
+            if key not in _Case.__struct_fields__:
+                continue
+            before = tree.get(key, {})
+            if key in _MERGED and isinstance(value, dict) and isinstance(before, dict):
+                tree[key] = {**before, **value}
+                where.update({(key, name): (*here, key, name) for name in value})
+            else:
+                tree[key] = value
+                where = {steps: at for steps, at in where.items() if steps[0] != key}
+                where[(key,)] = (*here, key)
+        for thread in raw.get("without", ()):
+            if thread not in tree.get("threads", {}):
+                known = ", ".join(tree.get("threads", {}))
+                raise self.source.refuse(f"no thread {thread!r}", (*here, "without"), f"one of {known}")
+            for key in ("threads", "allowed"):
+                tree[key] = {other: one for other, one in tree.get(key, {}).items() if other != thread}
+        return _Whole(name, self.source, tree, where, expected)
+
+    def thread(self, table: _Case, name: str) -> Thread:
+        """The thread of that name.  Raises ``InputError``."""
+        thread, place = table.threads[name], ("threads", name, "does")
+        if thread.core is None and len(table.threads) > 1:
+            raise self.refuse("missing", ("threads", name, "core"), "the core that the thread is on")
+        at = self.at(place)
+        return Thread(
+            name,
+            thread.core or 0,
+            parsed(
+                thread.does,
+                lambda number: self.source.line_of_text(at, number),
+                lambda found, line, expected: self.refuse(found, place, expected, line),
             ),
+            tuple(tuple(sequence.split()) for sequence in table.allowed[name]) if name in table.allowed else None,
         )
-        for case, (some, expected) in trees.items()
+
+
+def _document(tree: dict[str, Any], source: Source, name: str) -> Document:
+    table: _Document = checked(tree, _Document, source)
+    own = {key: tree[key] for key in _Case.__struct_fields__ if key in tree}
+    wholes = {"": _Whole("", source, own, {}, table.expect)}
+    for number, (case, raw) in enumerate(zip(table.cases, tree.get("cases", ()), strict=True)):
+        here = ("cases", str(number))
+        if not case.name or case.name in wholes:
+            found = f"the name {case.name!r}{' twice' * (case.name in wholes and bool(case.name))}"
+            raise source.refuse(found, (*here, "name"), "a name of its own")
+        if case.of not in wholes:
+            raise source.refuse(f"no case {case.of!r} before it", (*here, "of"), ", ".join(map(repr, wholes)))
+        wholes[case.name] = wholes[case.of].changed(case.name, raw, here, case.expect)
+    made = [(whole, *_made(whole, table.isa)) for whole in wholes.values()]
+    values = tuple(dict.fromkeys(value for _, _, protocol in made for value in protocol.values))
+    for whole, _, protocol in made:
+        refuse_impossible(protocol, values, whole.refuse)
+    cases = [
+        ProtocolCase(whole.name, whole.expected, protocol, case.host != made[0][1].host)
+        for whole, case, protocol in made
     ]
-    _refuse_idle_instructions(cases, file)
     return Document(
         name, table.summary, table.project, table.year, table.isa, table.links, table.mechanism, table.fix, tuple(cases)
     )
 
 
-def _changed(tree: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
-    """A case as a whole, from the one that it is a case of and what it changes."""
-    whole = dict(tree)
-    for key in _Case.__struct_fields__:
-        if key in by:
-            whole[key] = {**whole.get(key, {}), **by[key]} if key in _MERGED else by[key]
-    return whole
-
-
-def _refuse_idle_instructions(cases: Sequence[ProtocolCase], file: str) -> None:
-    values = {value for case in cases for value in case.protocol.values}
-    for name in {name: None for case in cases for name in case.protocol.instructions}:
-        if name not in values:
-            near = difflib.get_close_matches(name, values, 1) or sorted(values)
-            raise InputError(
-                "a value that nothing stores", file=file, place=f"instructions.{name}", expected=", ".join(near)
-            )
-
-
-def _instructions(table: _Case, isa: str, refuse: Callable[[str, str, str], InputError]) -> dict[str, Instruction]:
+def _instructions(table: _Case, isa: str, whole: _Whole) -> dict[str, Instruction]:
     """What the values of a case are as instructions."""
     if table.instructions and not family(isa):
-        raise refuse(f"isa = {isa!r}", "instructions", f"isa = one that begins with {', '.join(FAMILIES)}")
+        expected = f"isa = one that begins with {', '.join(FAMILIES)}"
+        raise whole.refuse(f"isa = {isa!r}", ("instructions",), expected)
     found = {}
     for value, text in table.instructions.items():
         read = read_instruction(family(isa), text)
@@ -196,87 +240,70 @@ def _instructions(table: _Case, isa: str, refuse: Callable[[str, str, str], Inpu
             expected = (
                 f"its encoding in hexadecimal, as the manual writes it, or one of {', '.join(KINDS[family(isa)])}"
             )
-            raise refuse(f"{text!r}", f"instructions.{value}", expected)
+            raise whole.refuse(f"{text!r}", ("instructions", value), expected)
         found[value] = read
     return found
 
 
-def _protocol(table: _Case, file: str, place: str, isa: str) -> Protocol:
-    def refuse(found: str, where: str, expected: str) -> InputError:
-        return InputError(found, file=file, place=": ".join(part for part in (place, where) if part), expected=expected)
-
-    host = table.host
-    lines = host.instruction_line if isinstance(host.instruction_line, tuple) else (host.instruction_line,)
-    cores = host.cores if host.cores is not None else 1 + max((t.core for t in table.threads.values()), default=0)
-    for key, size in (*(("instruction_line", line) for line in lines), ("data_line", host.data_line)):
-        if not 4 <= size <= 4096 or size & (size - 1):
-            raise refuse(f"{size}", f"host.{key}", "a power of two, 4 to 4096 bytes")
-    if not lines:
-        raise refuse("an empty array", "host.instruction_line", "bytes, of every core or of each")
-    for key, number, most in (("cores", cores, 8), ("store_buffer", host.store_buffer, 8)):
-        if not (key == "cores") <= number <= most:
-            raise refuse(f"{number}", f"host.{key}", f"at most {most}, and no less than {int(key == 'cores')}")
-    for key in ("layout", "init", "coherency", "flags"):
-        for name in getattr(table, key):
-            if not WORD.fullmatch(name):
-                raise refuse(f"the name {name!r}", key, "a word")
+def _made(whole: _Whole, isa: str) -> tuple[_Case, Protocol]:
+    """A case and its protocol, of which only what it consists of has been checked."""
+    table: _Case = msgspec.convert(whole.tree, _Case)  # of parts that were checked
+    for name in table.allowed:
+        if name not in table.threads:
+            raise whole.refuse(f"no thread {name!r}", ("allowed", name), f"one of {', '.join(table.threads)}")
+    threads = tuple(whole.thread(table, name) for name in table.threads)
     addresses: dict[str, Address] = {}
+    initial = dict(table.init)
     for name, at in table.layout.items():
-        number = at if isinstance(at, int) else at.at
-        if not 0 <= number < 1 << 20:
-            raise refuse(f"{number}", f"layout.{name}", "0 .. 1048575, in bytes")
         if isinstance(at, int):
             addresses[name] = Address(at, at)
         elif at.alias in addresses:
             addresses[name] = Address(at.at, addresses[at.alias].physical)
+            if at.alias in initial:
+                initial.setdefault(name, initial[at.alias])
         else:
-            raise refuse(f"an alias of {at.alias!r}", f"layout.{name}", "a unit above it")
-    initial = dict(table.init)
-    for name, at in table.layout.items():
-        if not isinstance(at, int):
-            initial.setdefault(name, initial.get(at.alias, ""))
-    for key in ("init", "coherency"):
-        for name in getattr(table, key):
-            if name not in addresses:
-                raise refuse(f"no unit {name!r}", key, f"one of {', '.join(addresses)}")
-    instructions = _instructions(table, isa, refuse)
-    for name in table.allowed:
-        if name not in table.threads:
-            raise refuse(f"no thread {name!r}", "allowed", f"one of {', '.join(table.threads)}")
-    threads = tuple(
-        Thread(
-            name,
-            thread.core,
-            parsed(thread.does, file, ": ".join(part for part in (place, f"threads.{name}") if part)),
-            tuple(tuple(sequence.split()) for sequence in table.allowed[name]) if name in table.allowed else None,
-        )
-        for name, thread in table.threads.items()
-    )
+            raise whole.refuse(f"an alias of {at.alias!r}", ("layout", name), "a unit above it")
     protocol = Protocol(
-        host=ProtocolHost(
-            rules=replace(
-                PLAIN,
-                fill=host.fill,
-                snoop=host.snoop,
-                fetches_ahead=host.fetches_ahead,
-                store_buffer=host.store_buffer,
-                write_allocate=host.write_allocate,
-                maintenance_at_once=host.maintenance == "at once",
-            ),
-            cores=cores,
-            instruction_lines=lines,
-            data_line=host.data_line,
-            evicts=host.evicts,
-            prefetches=host.prefetches,
-            icache=host.icache,
-        ),
+        host=_host(table, threads, whole),
         addresses=addresses,
         initial=initial,
         threads=threads,
         flags=table.flags,
         coherency=table.coherency,
         mmu_off=frozenset(table.mmu_off),
-        instructions=instructions,
+        instructions=_instructions(table, isa, whole),
+        warm=table.instruction_cache == "warm",
     )
-    refuse_impossible(protocol, file, place)
-    return protocol
+    return table, protocol
+
+
+def _host(table: _Case, threads: Iterable[Thread], whole: _Whole) -> ProtocolHost:
+    host = table.host
+    needed = 1 + max((thread.core for thread in threads), default=0)
+    if isinstance(host, str):
+        try:
+            found = protocol_host(load_target(host))
+        except InputError as error:
+            raise whole.refuse(error.message, ("host",), error.expected or "a host or an architecture") from None
+        if found.cores < needed:
+            raise whole.refuse(f"{needed} cores", ("host",), f"at most {found.cores}, which {host} has")
+        return replace(found, cores=needed, instruction_lines=found.instruction_lines[:needed])
+    return ProtocolHost(
+        rules=replace(
+            PLAIN,
+            fill=host.fill,
+            snoop=host.snoop,
+            fetches_ahead=host.fetches_ahead,
+            store_buffer=host.store_buffer,
+            write_allocate=host.write_allocate,
+            maintenance_at_once=host.maintenance == "at once",
+        ),
+        cores=host.cores if host.cores is not None else needed,
+        instruction_lines=(
+            host.instruction_line if isinstance(host.instruction_line, tuple) else (host.instruction_line,)
+        ),
+        data_line=host.data_line,
+        evicts=host.evicts,
+        prefetches=host.prefetches,
+        icache=host.icache,
+    )

@@ -104,13 +104,9 @@ class ThreadProgram:
 
     def _is_allowed(self, number: int) -> bool:
         """Whether what was observed can still become, or where nothing more will be is, an allowed sequence."""
-        if self.thread.allowed is None:
-            return True
         at, _ = self._keys[number]
-        observed = self.observed(number)
-        if not any(operation.observes for operation in self.thread.operations[at:]):
-            return observed in self.thread.allowed
-        return any(sequence[: len(observed)] == observed for sequence in self.thread.allowed)
+        finished = not any(operation.observes for operation in self.thread.operations[at:])
+        return self.thread.allows(self.observed(number), finished=finished)
 
 
 class Lowering:
@@ -146,7 +142,7 @@ class Lowering:
                 iline_of=tuple(known.of for known in self._ilines),
                 iline_cells=tuple(known.cells for known in self._ilines),
                 units=tuple(self._executed(thread) for thread in protocol.threads),
-                warm=True,
+                warm=protocol.warm,
                 mmu_off=sum(1 << core for core in protocol.mmu_off),
                 coherency=tuple(self._value[coherency[name]] for name in self.names),
                 places=tuple((protocol.addresses[name].physical, self._size(name)) for name in self.names),

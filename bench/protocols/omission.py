@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -11,21 +11,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Omission:
-    """``operations`` of a strategy, or of a thread of a protocol, left out together.
+    """``operations`` of a strategy, or of a thread of a protocol (in those ``lines`` of its file), left out together.
 
     ``breaks``: the scenarios, or cases, that hold with them and not without.
     """
 
     of: str
     operations: tuple[str, ...]
-    breaks: tuple[str, ...]
+    lines: tuple[int, ...] = ()
+    breaks: tuple[str, ...] = ()
 
 
 def omitted_in_turn(
-    without: Iterable[tuple[str, tuple[str, ...], T]], holding: Sequence[str], holds: Callable[[T, str], bool]
+    without: Iterable[tuple[Omission, T]], holding: Sequence[str], holds: Callable[[T, str], bool]
 ) -> tuple[Omission, ...]:
-    """What breaks of what is ``holding``: ``without`` gives owner, operations and what is left without them."""
+    """What breaks of what is ``holding``: ``without`` gives what is left out, and what is left without it."""
     return tuple(
-        Omission(of, operations, tuple(name for name in holding if not holds(left, name)))
-        for of, operations, left in without
+        replace(omission, breaks=tuple(name for name in holding if not holds(left, name))) for omission, left in without
     )

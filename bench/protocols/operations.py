@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from bench.support.errors import InputError
 
@@ -11,7 +13,8 @@ from bench.support.errors import InputError
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What a thread does: a ``verb`` of ``FORMS``, and as it has them ``names`` of units, flags or locks, ``values``,
-    a ``number``, and for ``execute`` how many operations to ``skip`` for a value.  ``text``: as it was written."""
+    a ``number``, and for ``execute`` how many operations to ``skip`` for a value.  ``text``: as it was written, in that
+    ``line`` of its file (0: in none)."""
 
     verb: str
     text: str
@@ -20,6 +23,7 @@ class Operation:
     number: int = 0
     skips: tuple[tuple[str, int], ...] = ()
     word: str = ""
+    line: int = field(default=0, compare=False)
 
     @property
     def observes(self) -> bool:
@@ -96,33 +100,76 @@ _FORMS = {
 """What follows the verb."""
 
 
-def parsed(text: str, file: str, place: str) -> tuple[Operation, ...]:
-    """The operations in a text, without empty lines and what follows a ``#``.  Raises ``InputError``."""
+_SPELLINGS = tuple(
+    (re.compile(written, re.IGNORECASE), meant)
+    for written, meant in (
+        (r"(?:dc cvau|dcbst)\b", "clean"),
+        (r"(?:ic ivau|icbi)\b", "invalidate"),
+        (r"ic ialluis", "invalidate-all"),
+        (r"ic iallu", "invalidate-all local"),
+        (r"dsb(?: sy| ish)?|(?:hw)?sync", "dsb"),
+        (r"dmb(?: ishst| ish| sy)?|fence rw,rw", "fence"),
+        (r"isync", "isb"),
+        (r"fence i", "fence.i"),
+    )
+)
+"""What assemblers of AArch64, POWER and RISC-V call an operation."""
+
+_NICKNAMES = {"st": "store", "str": "store", "write": "store", "ld": "load", "ldr": "load", "read": "load"}
+_NICKNAMES |= {"fetch": "execute", "run": "execute", "flush": "clean", "inval": "invalidate", "eieio": "fence"}
+
+Refuse = Callable[[str, int, str], InputError]
+"""The error with what was found, in which line of the file (0: unknown), and what was expected."""
+
+
+def parsed(text: str, line_of: Callable[[int], int], refuse: Refuse) -> tuple[Operation, ...]:
+    """The operations in a text, without empty lines and what follows a ``#``.
+
+    ``line_of``: the line of the file that a line of the text is.  Raises what ``refuse`` makes.
+    """
     found = []
     for number, line in enumerate(text.splitlines(), 1):
-        said = line.partition("#")[0].strip()
+        said = " ".join(line.partition("#")[0].split())
         if said:
-            found.append(_operation(said, file, f"{place}, line {number}"))
+            found.append(_operation(said, line_of(number), refuse))
     return tuple(found)
 
 
-def _operation(text: str, file: str, place: str) -> Operation:
-    verb, *rest = text.replace(",", " , ").split()
+def _operation(text: str, line: int, refuse: Refuse) -> Operation:
+    verb, *rest = _as_meant(text).replace(",", " , ").split()
     if verb not in FORMS:
-        raise InputError(f"no operation {verb!r}", file=file, place=place, expected=f"one of {', '.join(FORMS)}")
+        raise refuse(f"no operation {text.split()[0]!r}", line, _nearest(verb))
     found = re.fullmatch(_FORMS[verb], " ".join(rest))
     said = found.groupdict(default="") if found is not None else {}
     pairs = [pair.split() for pair in said.get("pairs", "").split(" , ") if pair]
     names = [said[key] for key in ("name", "other") if said.get(key)] + [name for name, _ in pairs]
     if found is None or (pairs and len({*names}) < len(names)):
-        raise InputError(f"found {text!r}", file=file, place=place, expected=FORMS[verb])
+        raise refuse(f"found {text!r}", line, FORMS[verb])
     skips = (skip.partition(":") for skip in said.get("skips", "").split())
     return Operation(
         verb,
-        " ".join(text.split()),
+        text,
         tuple(names),
         tuple(value for _, value in pairs),
         int(said.get("number", 0)),
         tuple((value, int(number)) for value, _, number in skips),
         said.get("word", ""),
+        line,
     )
+
+
+def _as_meant(text: str) -> str:
+    """The operation in this project's words, if an assembler's were used."""
+    for written, meant in _SPELLINGS:
+        found = written.match(text)
+        if found is not None and text[found.end() :][:1] in ("", " "):
+            return meant + text[found.end() :]
+    verb, _, rest = text.partition(" ")
+    return f"{verb.lower()} {rest}"
+
+
+def _nearest(verb: str) -> str:
+    """The forms of the operation that was meant, or else all verbs."""
+    known = _NICKNAMES.get(verb)
+    near = [known] if known else difflib.get_close_matches(verb, FORMS, 1)
+    return FORMS[near[0]] if near else f"one of {', '.join(FORMS)}"

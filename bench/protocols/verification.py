@@ -13,7 +13,7 @@ from bench.protocols.host import ProtocolHost, troubles, without
 from bench.protocols.lowering import Lowering
 from bench.protocols.omission import Omission, omitted_in_turn
 from bench.protocols.operations import Operation
-from bench.protocols.protocol import Protocol
+from bench.protocols.protocol import Protocol, Thread
 from bench.search.outcome import Outcome
 from bench.search.question import Question
 from bench.search.walk import walk
@@ -84,11 +84,16 @@ def necessities(case: ProtocolCase) -> tuple[Omission, ...]:
     """Each operation of a case that holds, if it only orders or maintains, left out in turn."""
     protocol = case.protocol
     without = (
-        (thread.name, tuple(thread.operations[at].text for at in sorted(some)), protocol.omitting(number, some))
+        (_omission(thread, sorted(some)), protocol.omitting(number, some))
         for number, thread in enumerate(protocol.threads)
         for some in _removable(thread.operations)
     )
     return omitted_in_turn(without, (case.name,), lambda left, name: verify(left).verdict == "holds")
+
+
+def _omission(thread: Thread, some: Sequence[int]) -> Omission:
+    left_out = [thread.operations[at] for at in some]
+    return Omission(thread.name, tuple(one.text for one in left_out), tuple(one.line for one in left_out))
 
 
 def _removable(operations: Sequence[Operation]) -> list[frozenset[int]]:

@@ -55,7 +55,11 @@ class ProtocolReport:
 
     def text(self, style: str) -> str:
         """Each protocol in full."""
-        return "\n\n".join(_document(one, style) for one in self.found)
+        parts = [_document(one, style) for one in self.found]
+        cases = [case for one in self.found for case in one.cases]
+        if len(cases) > 1:
+            parts.append(f"{_as_expected(cases)} of {len(cases)} cases came out as expected.")
+        return "\n\n".join(parts)
 
 
 class BugsReport(ProtocolReport):
@@ -118,6 +122,8 @@ def _document(one: VerifiedDocument, style: str) -> str:
 def _case(case: VerifiedCase, style: str) -> str:
     name = case.case.name or "as written"
     unexpected = "" if case.as_expected else f", but is expected to be {case.case.expected!r}"
+    if case.case.expected is None:
+        unexpected = ", of which nothing is expected: the case is about another host"
     parts = [f"{name}: {_verdict(case)}{unexpected} ({case.states:,} states)"]
     if case.rows:
         cores = range(len(case.rows[0].code))
@@ -159,11 +165,14 @@ def _needs(case: VerifiedCase) -> str:
 
 
 def _left(case: VerifiedCase, *, necessary: bool) -> str:
-    """The operations that are, or are not, necessary: of one thread after the other."""
+    """The operations that are, or are not, necessary: of one thread after the other, with lines where two are alike."""
     texts: dict[str, list[str]] = {}
+    known = [(one.of, one.operations) for one in case.necessities]
     for one in case.necessities:
         if bool(one.breaks) is necessary:
-            texts.setdefault(one.of, []).append(" with ".join(one.operations))
+            alike = known.count((one.of, one.operations)) > 1
+            line = f" (line {', '.join(map(str, one.lines))})" if alike and any(one.lines) else ""
+            texts.setdefault(one.of, []).append(" with ".join(one.operations) + line)
     return "; ".join(f"{thread}: {', '.join(some)}" for thread, some in texts.items())
 
 
@@ -173,7 +182,7 @@ def _object(one: VerifiedDocument) -> dict[str, Any]:
 
 
 def _necessity(one: Omission) -> dict[str, Any]:
-    return {"thread": one.of, "operations": one.operations, "necessary": bool(one.breaks)}
+    return {"thread": one.of, "operations": one.operations, "lines": one.lines, "necessary": bool(one.breaks)}
 
 
 def _row(row: ProtocolRow) -> dict[str, Any]:

@@ -10,6 +10,7 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str, *, file: str = "", place: str = "", expected: str = "") -> None:
+        self.message = message
         self.file = file
         self.place = place
         self.expected = expected

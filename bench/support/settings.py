@@ -1,52 +1,96 @@
-"""What a project always asks for: ``[tool.staleline]`` of the nearest ``pyproject.toml``."""
+"""What a project always asks for: ``[tool.staleline]`` of its ``pyproject.toml``."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from bench.support.toml import checked, read, refuse_unknown_keys
+from bench.support.files import read_bytes
+from bench.support.toml import Source, checked, parse
 
-_FILE = "pyproject.toml"
-_WHAT = "a pyproject.toml"
+FILE = "pyproject.toml"
+
+_REPOSITORY = (".git", ".hg", ".jj", ".svn")
+"""What is in the folder that a project begins at."""
+
+_Names = tuple[Annotated[str, Meta(min_length=1)], ...]
 
 
-class Settings(msgspec.Struct, frozen=True):
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Each is the default of the option of that name; what is not said is as without a file.
 
     ``tolerance``: how many times dearer something may become before ``compare --against`` takes it for worse.
     """
 
-    host: tuple[str, ...] = ()
-    translator: tuple[str, ...] = ()
-    strategy: tuple[str, ...] = ()
-    scenario: tuple[str, ...] = ()
-    format: str | None = None
-    max_states: int | None = None
-    tolerance: float | None = None
+    host: _Names | None = None
+    translator: _Names | None = None
+    strategy: _Names | None = None
+    scenario: _Names | None = None
+    format: Annotated[str, Meta(min_length=1)] | None = None
+    max_states: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+    tolerance: Annotated[float, Meta(ge=1, le=1e6)] | None = None
 
 
-def nearest(folder: Path) -> Settings:
-    """Those of the first ``pyproject.toml`` upwards that has any.  Raises ``InputError`` for a bad one."""
-    for here in (folder, *folder.parents):
-        file = here / _FILE
+def nearest(folder: Path) -> dict[str, Any]:
+    """The settings of the project that ``folder`` is in, by the name of the option; paths as from the working folder.
+
+    They are those of the first ``pyproject.toml`` upwards that has any, no further than the folder of a repository
+    and, where there is none, than the first ``pyproject.toml``.  One that belongs to another user is not read.
+    Raises ``InputError`` for a bad one.
+    """
+    above = (folder, *folder.parents)
+    root = next((at for at in above if any((at / name).exists() for name in _REPOSITORY)), None)
+    for here in above:
+        file = here / FILE
         if file.is_file():
-            tree = read(str(file), _WHAT).get("tool", {})
-            if isinstance(tree, dict) and "staleline" in tree:
-                return _settings(tree["staleline"], str(file))
-    return Settings()
+            if _is_strangers(file):
+                return {}
+            found = _settings(read_bytes(str(file), f"a {FILE}"), file)
+            if found is not None or root is None:
+                return found or {}
+        if here == root:
+            break
+    return {}
 
 
-def _settings(tree: Any, file: str) -> Settings:
-    if isinstance(tree, dict):
-        refuse_unknown_keys(tree, Settings, file)
-    found: Settings = checked(tree, Settings, file, ("tool", "staleline"))
-    return found
+def _is_strangers(file: Path) -> bool:
+    return hasattr(os, "getuid") and file.stat().st_uid not in (os.getuid(), 0)
 
 
-def defaults(settings: Settings) -> dict[str, Any]:
-    """Those that are set, by the name of the option."""
-    found = msgspec.to_builtins(settings)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items() if value}
+def _settings(data: bytes, file: Path) -> dict[str, Any] | None:
+    """The settings in a file; None if it has none."""
+    if b"staleline" not in data:
+        return None
+    tree, source = parse(data, str(file), f"a {FILE}")
+    tool = tree.get("tool")
+    if not isinstance(tool, dict) or "staleline" not in tool:
+        return None
+    place = ("tool", "staleline")
+    found: Settings = checked(tool["staleline"], Settings, source, place)
+    values = {key: value for key, value in msgspec.to_builtins(found).items() if value is not None}
+    for key, resolved in (("host", _host), ("strategy", _strategy)):
+        if key in values:
+            values[key] = [resolved(name, file, source, (*place, key)) for name in values[key]]
+    return values
+
+
+def _host(name: str, file: Path, source: Source, place: tuple[str, ...]) -> str:
+    """A profile in a file is named from the folder of the ``pyproject.toml``."""
+    return os.path.relpath(file.parent / name) if name.endswith(".toml") or os.sep in name else name
+
+
+def _strategy(name: str, file: Path, source: Source, place: tuple[str, ...]) -> str:
+    """The same; what is executed lies below that folder."""
+    path, parted, of = name.rpartition(".py:")
+    if not parted:
+        return name
+    where = (file.parent / f"{path}.py").resolve()
+    if not where.is_relative_to(file.parent.resolve()):
+        raise source.refuse(
+            f"found {name!r}", place, f"a file below {file.parent}: others are named on the command line"
+        )
+    return f"{os.path.relpath(where)}:{of}"
