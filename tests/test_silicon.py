@@ -16,7 +16,7 @@ from bench.silicon import calibration as calibrations
 from bench.silicon.geometry import this_machine
 from bench.silicon.instructions import this_instruction_set
 from bench.silicon.measurements import METHODS, Levels, Results, Workbench, measured
-from bench.silicon.native import Memory, compiled
+from bench.silicon.native import Memory, chain, compiled
 from bench.silicon.side_table import MOST_BYTES, blocks, decode, encode
 from bench.silicon.timing import Effort, Sample
 from bench.support.errors import InputError
@@ -64,10 +64,10 @@ def test_a_stored_number_is_what_the_code_returns(workbench):
 
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_chain_of_branches_visits_every_place_and_returns(workbench, shuffled):
-    chain = workbench.chain(100, 64, shuffled=shuffled)
-    filled = chain.bytes.reshape(-1, 64)[:100, 0]
+    branches = chain(workbench.instructions, 100, 64, shuffled=shuffled)
+    filled = branches.bytes.reshape(-1, 64)[:100, 0]
     assert np.count_nonzero(filled) == 100
-    workbench.loops["call"](1, 0, chain.address)
+    workbench.loops["call"](1, 0, branches.address)
 
 
 def test_every_method_is_measured_or_said_to_be_missing(workbench):

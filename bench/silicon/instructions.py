@@ -20,11 +20,14 @@ Encoded = npt.NDArray[np.uint8]
 class InstructionSet:
     """An instruction set that machine code can be made for.
 
-    ``name``: as in host profiles.  ``number(value)``: a function that returns ``value``, 0 to 32767, as bytes; the
+    ``name``: as in host profiles.  ``number(value)``: a function that returns ``value`` (``number_of``) as bytes; the
     ``patched`` bytes from ``operand`` on are what differs from another ``number``.  ``jumps(distances)``: branches over
     so many bytes, each counted from its own address: rows of bytes.  ``back``: the return instruction.  ``chain``:
     inline assembly of an instruction of one cycle that depends on the one before.  ``sync``: inline assembly that
-    synchronises the context of its core, and ``sync_changes`` the registers that it changes.  ``membarrier``,
+    synchronises the context of its core, and ``sync_changes`` the registers that it changes.  ``barrier``, ``clean``,
+    ``invalidate``: inline assembly, the last two of the line of an address, or empty where the hardware does it.
+    ``repeats``: what ``number`` is made of, so that each half of it tells it from others; ``shift``: where it lies in
+    the operand.  ``membarrier``,
     ``tgkill``: numbers of Linux's system calls.  ``profile``: the shipped profile that is nearest to a machine that
     nothing more is known of.
     """
@@ -38,9 +41,24 @@ class InstructionSet:
     chain: str
     sync: str
     sync_changes: str
+    barrier: str
+    clean: str
+    invalidate: str
+    pause: str
+    repeats: int
+    shift: int
     membarrier: int
     tgkill: int
     profile: str
+
+    def number_of(self, value: int) -> int:
+        """The number that a function returns for a value, 0 to 32767."""
+        return value * self.repeats
+
+    def operand_of(self, number: int) -> int:
+        """The operand of a function that returns a number, as the integer that a store puts there."""
+        code = self.number(number)[self.operand : self.operand + self.patched]
+        return int.from_bytes(code, "little")
 
 
 def _x86_number(value: int) -> bytes:
@@ -72,6 +90,12 @@ _ALL = {
         chain="xorq $2, $0",
         sync="xorl %eax, %eax; xorl %ecx, %ecx; cpuid",
         sync_changes="~{eax},~{ebx},~{ecx},~{edx}",
+        barrier="mfence",
+        clean="",
+        invalidate="",
+        pause="pause",
+        repeats=0x10001,
+        shift=0,
         membarrier=324,
         tgkill=234,
         profile="x86-skylake",
@@ -86,6 +110,12 @@ _ALL = {
         chain="eor $0, $0, $2",
         sync="isb",
         sync_changes="~{memory}",
+        barrier="dsb ish",
+        clean="dc cvau, $0",
+        invalidate="ic ivau, $0",
+        pause="yield",
+        repeats=1,
+        shift=5,
         membarrier=283,
         tgkill=131,
         profile="cortex-a72",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable
 from itertools import pairwise
 
 from bench.silicon.instructions import InstructionSet
 from bench.silicon.native import Native, compiled
+
+SYNC_CORE, REGISTER_SYNC_CORE = 1 << 5, 1 << 6
+"""MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, and the command that a process has to give once before."""
 
 _LOOP = """
 define i64 @{name}(i64 %n, i64 %a, i64 %b) {{
@@ -166,3 +170,10 @@ def loops(instructions: InstructionSet, process: int) -> dict[str, Native]:
 def run(loop: Native, a: int = 0, b: int = 0) -> Callable[[int], object]:
     """A loop with its two arguments given."""
     return lambda count: loop(count, a, b)
+
+
+def register_membarrier(instructions: InstructionSet) -> None:
+    """Let this process use ``membarrier`` with SYNC_CORE.  Raises ``OSError`` where the kernel refuses."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(instructions.membarrier, REGISTER_SYNC_CORE, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "the kernel refuses membarrier with SYNC_CORE")

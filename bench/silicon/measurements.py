@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bench.silicon.instructions import InstructionSet
-from bench.silicon.loops import CHAIN, LOADS, loops, run
-from bench.silicon.native import Memory, Other, address_of, cores, mapped_twice, pinned
+from bench.silicon.loops import CHAIN, LOADS, SYNC_CORE, loops, register_membarrier, run
+from bench.silicon.native import Memory, Other, address_of, chain, cores, mapped_twice, pinned
 from bench.silicon.side_table import MOST_BYTES, blocks, decode, encode
 from bench.silicon.timing import ELAPSED, OWN_TIME, Effort, Run, Sample, enough, samples, timed
 
@@ -56,7 +56,6 @@ _CALLS = 4096  # the loop goes through a table of so many
 _LONG_ROUNDS = 5  # a third of a second each
 _MOST_CODE = 64 << 20
 _PACKED = 16  # bytes from one branch to the next where a line holds several
-_SYNC_CORE, _REGISTER_SYNC_CORE = 1 << 5, 1 << 6  # MEMBARRIER_CMD_[REGISTER_]PRIVATE_EXPEDITED_SYNC_CORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +99,6 @@ class Workbench:
         self.loops["begin"](0, 0, 0)
         return Other(self.others[0], lambda: self.loops[loop](0, argument, 0), lambda: self.loops["end"](0, 0, 0))
 
-    def chain(self, count: int, distance: int, *, shuffled: bool) -> Memory:
-        """Code of ``count`` branches, ``distance`` bytes apart, each to the next in order; the last one returns."""
-        code = Memory(max(count * distance, _PAGE), execute=True)
-        order = np.arange(count)
-        if shuffled:
-            np.random.default_rng(1).shuffle(order[1:])
-        jumps = self.instructions.jumps(np.diff(order) * distance)
-        places = code.bytes[: count * distance].reshape(count, distance)
-        places[order[:-1], : jumps.shape[1]] = jumps
-        code.put(int(order[-1]) * distance, self.instructions.back)
-        return code
-
     def function(self) -> Memory:
         """A page of code with one function that returns a number."""
         code = Memory(_PAGE, execute=True)
@@ -122,11 +109,11 @@ class Workbench:
 def _simple(on: Workbench) -> dict[str, Sample]:
     word = on.data.address
     on.data.set_word(0, word)  # a chain of loads goes round here
-    chain, load = on.samples(on.run("chain", b=1), on.run("load", word))
+    steps, load = on.samples(on.run("chain", b=1), on.run("load", word))
     names = ("empty", "store", "atomic", "read", "barrier", "sync")
     empty, store, atomic, read, barrier, sync = on.samples(*(on.run(name, word + 64) for name in names))
     return {
-        "cycle": chain.per(CHAIN),
+        "cycle": steps.per(CHAIN),
         "load": load.per(LOADS),
         "store": store.minus(empty),
         "atomic": atomic,
@@ -166,7 +153,7 @@ def _branches(on: Workbench) -> dict[str, Sample]:
     for entry in range(_CALLS):
         same.set_word(8 * entry, code.address)
         mixed.set_word(8 * entry, code.address + 64 * chosen.randrange(_TARGETS))
-    jumps = on.chain(256, _PACKED, shuffled=False)
+    jumps = chain(on.instructions, 256, _PACKED, shuffled=False)
     call, one, many, direct = on.samples(
         on.run("call", b=code.address),
         on.run("call_through_memory", same.address),
@@ -188,8 +175,8 @@ def _refills(on: Workbench) -> dict[str, Sample]:
     for name, size in sizes.items():
         count = size // levels.line
         few = min(count, levels.l1i // _PACKED // 2)
-        far = on.chain(count, levels.line, shuffled=True)
-        near = on.chain(few, _PACKED, shuffled=True)
+        far = chain(on.instructions, count, levels.line, shuffled=True)
+        near = chain(on.instructions, few, _PACKED, shuffled=True)
         effort = replace(on.effort, rounds=min(on.effort.rounds, _LONG_ROUNDS))
         spread, packed = samples((on.run("call", b=far.address), on.run("call", b=near.address)), effort, OWN_TIME)
         found[name] = spread.per(count).minus(packed.per(few))
@@ -261,11 +248,9 @@ def _stop(on: Workbench) -> dict[str, Sample]:
 
 
 def _membarriers(on: Workbench) -> dict[str, Sample]:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.syscall(on.instructions.membarrier, _REGISTER_SYNC_CORE, 0, 0) < 0:
-        raise OSError(ctypes.get_errno(), "membarrier with SYNC_CORE is refused")
+    register_membarrier(on.instructions)
     asleep = threading.Event()
-    barrier = on.run("membarrier", _SYNC_CORE)
+    barrier = on.run("membarrier", SYNC_CORE)
     with Other(on.others[0], asleep.wait, asleep.set):
         (sleep,) = on.samples(barrier, waits=True)
     code = on.function()

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bench.silicon.instructions import InstructionSet
 from bench.support.errors import InputError
 
 Native = Callable[..., int]
@@ -138,3 +139,16 @@ class Other:
     def __exit__(self, *_: object) -> None:
         self._stop()
         self._thread.join()
+
+
+def chain(instructions: InstructionSet, count: int, distance: int, *, shuffled: bool) -> Memory:
+    """Code of ``count`` branches, ``distance`` bytes apart, each to the next in order; the last one returns."""
+    code = Memory(count * distance, execute=True)
+    order = np.arange(count)
+    if shuffled:
+        np.random.default_rng(1).shuffle(order[1:])
+    jumps = instructions.jumps(np.diff(order) * distance)
+    places = code.bytes[: count * distance].reshape(count, distance)
+    places[order[:-1], : jumps.shape[1]] = jumps
+    code.put(int(order[-1]) * distance, instructions.back)
+    return code
