@@ -25,6 +25,7 @@ from bench.commands import (
     minimality,
     replay,
     risk,
+    run,
     thread,
     trace,
     translator,
@@ -43,7 +44,16 @@ app = typer.Typer(
 )
 for verb in (
     *(compare.compare, check.check, explain.explain, export.export, minimality.minimality, matrix.matrix),
-    *(replay.replay, risk.risk, thread.thread, bugs.bugs, calibrate.calibrate, litmus.litmus, translator.translator),
+    *(
+        replay.replay,
+        risk.risk,
+        thread.thread,
+        bugs.bugs,
+        calibrate.calibrate,
+        run.run,
+        litmus.litmus,
+        translator.translator,
+    ),
 ):
     app.command()(with_options(verb))
 app.command("list")(with_options(catalogue.catalogue))

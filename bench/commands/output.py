@@ -29,6 +29,10 @@ def show_count(progress: Progress, name: str, before: int, done: int, total: int
     progress(name, before + done / max(total, 1))
 
 
+def show_seconds(progress: Progress, name: str, before: float, seconds: float) -> None:
+    progress(name, before + seconds)
+
+
 def show_states(progress: Progress, cell: Check, before: int, states: int) -> None:
     text = f"{cell.strategy.name}, {cell.scenario}"
     progress(f"{text}: {states:,} states" if states else text, before)

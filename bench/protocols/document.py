@@ -122,6 +122,11 @@ def read_protocol(path: str) -> Document:
     return _document(*read(path, _WHAT), Path(path).name.removesuffix(_SUFFIX))
 
 
+def document_from(text: str, name: str) -> Document:
+    """The document of that name with the text of a file.  Raises ``InputError``."""
+    return _document(parse(text.encode(), name, _WHAT), name, name)
+
+
 def is_protocol(name: str) -> bool:
     """Whether an argument names a protocol, and not a strategy."""
     return name.endswith(_SUFFIX)

@@ -56,13 +56,18 @@ class Verified:
 def verify(protocol: Protocol, *, max_states: int = MOST_STATES) -> Verified:
     """Search every interleaving of a protocol's threads and its host."""
     lowering = Lowering(protocol)
-    host = protocol.host
-    takes = ((Kind.FILL, host.prefetches), (Kind.WRITE_BACK, host.evicts))
-    without = {kind for kind, may in takes if not may}
-    if isinstance(host.rules, Features) and not host.rules.fetches_ahead:
-        without.add(Kind.AHEAD)
-    question = Question("wrong fetch", None, frozenset(without))
+    question = Question("wrong fetch", None, absent_steps(protocol.host))
     return Verified(protocol, lowering, walk(lowering.model, question, max_states=max_states))
+
+
+def absent_steps(host: ProtocolHost) -> frozenset[Kind]:
+    """The steps of the environment that a host does not take."""
+    takes = (
+        (Kind.FILL, host.prefetches),
+        (Kind.WRITE_BACK, host.evicts),
+        (Kind.AHEAD, not isinstance(host.rules, Features) or host.rules.fetches_ahead),
+    )
+    return frozenset(kind for kind, may in takes if not may)
 
 
 def needed_features(protocol: Protocol) -> tuple[tuple[str, ...], ...]:

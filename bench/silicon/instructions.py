@@ -51,6 +51,11 @@ class InstructionSet:
     tgkill: int
     profile: str
 
+    def targets(self, processor: str) -> tuple[str, ...]:
+        """The shipped profile and the architecture that are nearest to a ``processor``, as it calls itself."""
+        vendor = "x86-amd" if "AMD" in processor else "x86-intel"
+        return self.profile, vendor if self.name == "x86-64" else "armv8"
+
     def number_of(self, value: int) -> int:
         """The number that a function returns for a value, 0 to 32767."""
         return value * self.repeats

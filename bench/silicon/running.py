@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.protocols.protocol import Protocol
-from bench.silicon.instructions import this_instruction_set
+from bench.silicon.instructions import InstructionSet, this_instruction_set
 from bench.silicon.loops import register_membarrier
 from bench.silicon.native import Memory, Native, address_of, chain, compiled, cores, pinned
-from bench.silicon.threads import ALIGNED, PRESSURES, SKIPPED, STUCK, Instances, Placement
+from bench.silicon.threads import ALIGNED, PRESSURES, SKIPPED, STUCK, STUCK_TEXT, Instances, Placement
 
 Observed: TypeAlias = tuple[tuple[str, ...], ...]
 """What each thread observed, in order."""
@@ -69,12 +69,16 @@ def run(
     effort: Effort,
     placement: Placement = ALIGNED,
     progress: Callable[[float], object] = lambda seconds: None,
+    instructions: InstructionSet | None = None,
 ) -> Histogram:
     """Run a protocol in child processes; a child that crashes is an outcome, and another takes its place.
 
+    ``instructions``: those of this machine by default.
+
     Raises ``InputError`` for what cannot be executed here.
     """
-    instances = Instances(protocol, this_instruction_set(), placement)
+    instructions = instructions or this_instruction_set()
+    instances = Instances(protocol, instructions, placement)
     total, start, seed = Histogram(), time.monotonic(), effort.seed
     context = multiprocessing.get_context("spawn")
     while (left := effort.seconds - (time.monotonic() - start)) > 0:
@@ -84,7 +88,7 @@ def run(
         here, there = context.Pipe(duplex=False)
         fault, faulting = context.Pipe(duplex=False)
         child = context.Process(
-            target=_child, args=(protocol, Effort(left, count, seed), placement, there, faulting), daemon=True
+            target=_child, args=(instances, Effort(left, count, seed), there, faulting), daemon=True
         )
         child.start()
         there.close()
@@ -145,12 +149,10 @@ def _handle(number: int, handler: Native, flags: int) -> None:
         raise OSError(ctypes.get_errno(), f"sigaction of signal {number}")
 
 
-def _child(protocol: Protocol, effort: Effort, placement: Placement, pipe: Connection, fault: Connection) -> None:
+def _child(instances: Instances, effort: Effort, pipe: Connection, fault: Connection) -> None:
     """Run batches and send a histogram after each, until the time or the instances are over."""
-    instructions = this_instruction_set()
-    instances = Instances(protocol, instructions, placement)
     with contextlib.suppress(OSError):
-        register_membarrier(instructions)
+        register_membarrier(instances.instructions)
     handlers = compiled(_HANDLERS.format(descriptor=fault.fileno()), ("fault", "nothing"), 3)
     for number in _FATAL:
         _handle(number, handlers["fault"], _SA_SIGINFO | _SA_RESETHAND)
@@ -240,7 +242,7 @@ class _Batches:
 
     def _named(self, part: npt.NDArray[np.int64], observations: int) -> tuple[str, ...]:
         if STUCK in part:
-            return ("stuck",)
+            return (STUCK_TEXT,)
         meanings = self.instances.meanings
         return tuple(meanings.get(int(value), f"0x{int(value):x}") for value in part[:observations] if value != SKIPPED)
 

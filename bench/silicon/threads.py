@@ -23,6 +23,8 @@ _SLOT = 16
 
 SKIPPED, STUCK = -1, -2
 """What is recorded for an observation that was jumped over, and for a wait that did not end."""
+STUCK_TEXT = "stuck"
+"""What a thread has observed that waits for ever."""
 
 _NEEDS_KERNEL = ("irq-off", "irq-on", "defer", "mmu-on")
 _STEPS_OF_A_WAIT = 1 << 22
@@ -206,6 +208,8 @@ class Placement:
 
 
 ALIGNED, UNALIGNED, SPLIT = map(Placement, ("aligned", "unaligned", "split"))
+PLACEMENTS = {one.name: one for one in (ALIGNED, UNALIGNED, SPLIT)}
+"""Every placement by name; operands of a fixed-width instruction set are always aligned."""
 
 
 class Instances:
@@ -216,6 +220,8 @@ class Instances:
     """
 
     def __init__(self, protocol: Protocol, instructions: InstructionSet, placement: Placement) -> None:
+        if placement is not ALIGNED and not instructions.operand:
+            raise InputError(placement.name, place="`place`", expected=f"aligned: {instructions.name} has no other")
         self.protocol, self.instructions = protocol, instructions
         stored = (value for thread in protocol.threads for each in thread.operations for value in each.values)
         names = dict.fromkeys((*protocol.initial.values(), *stored))

@@ -1,0 +1,111 @@
+"""``staleline run``."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.commands.names import names_in, one_of, some_of
+from bench.commands.options import Output
+from bench.commands.output import emitter, progress_bar, show_seconds
+
+if TYPE_CHECKING:
+    from bench.hosts import Host
+    from bench.protocols.protocol import Protocol
+
+
+def run(
+    what: Annotated[
+        list[str], typer.Argument(help="Protocols (my_protocol.toml) and strategies.", metavar="PROTOCOL|STRATEGY,...")
+    ],
+    *,
+    scenario: Annotated[str, typer.Option("--scenario", help="Of strategies: system or user.")] = "user",
+    translator: Annotated[
+        str, typer.Option("--translator", help="Of strategies: whose temporary branch is stored.")
+    ] = "arm@2010",
+    host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host",
+            help="What is seen is set against these; default: the nearest to this machine.",
+            metavar="NAME,...",
+        ),
+    ] = None,
+    seconds: Annotated[float, typer.Option("--seconds", help="How long each protocol runs.", min=0.1)] = 10.0,
+    instances: Annotated[int | None, typer.Option("--instances", help="Instances of each, at most.", min=1)] = None,
+    place: Annotated[
+        str, typer.Option("--place", help="Operands: aligned, unaligned, or split over two lines.")
+    ] = "aligned",
+    seed: Annotated[int, typer.Option("--seed", help="Of delays and pressure.", min=0)] = 1,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Write what was seen, for check --seen.", metavar="FILE")
+    ] = None,
+    format: Annotated[
+        str, typer.Option("--format", help="simple, json, csv, litmus, ... (any of tabulate's).")
+    ] = "simple",
+    output: Output = None,
+) -> None:
+    """What happens here? Execute protocols and strategies on this machine, in threads that are pinned to cores.
+
+    Each outcome stands beside what the model of the host, and the architecture, allow. Exits with 1 if one was seen
+    that they forbid. A strategy's writes are those of --translator, in the instructions of this machine.
+
+    \b
+    Example: staleline run unfixed,global-lock --seconds 20
+    """
+    from bench.hosts import load_host, load_target
+    from bench.report.report import rendered
+    from bench.report.runs import LITMUS, Executed, RunReport
+    from bench.silicon.geometry import this_machine
+    from bench.silicon.instructions import this_instruction_set
+    from bench.silicon.native import cores
+    from bench.silicon.outcomes import allowed
+    from bench.silicon.running import Effort
+    from bench.silicon.running import run as execute
+    from bench.silicon.threads import PLACEMENTS
+    from bench.support.files import refuse_unwritable, replacing
+
+    emit = emitter(format, output, own=(LITMUS,))
+    if save is not None:
+        refuse_unwritable(save, ordinary=True)
+    placement = PLACEMENTS[one_of("--place", place, tuple(PLACEMENTS))]
+    instructions, machine = this_instruction_set(), this_machine(cores()[0])
+    targets = [load_target(name) for name in some_of(host) or instructions.targets(machine.processor)]
+    protocols = _protocols(names_in(what), scenario, translator, load_host(instructions.profile))
+    executed: list[Executed] = []
+    with progress_bar("running", seconds * len(protocols)) as progress:
+        for number, (name, protocol) in enumerate(protocols):
+            begin = seconds * number
+            shown = partial(show_seconds, progress, name, begin)
+            seen = execute(protocol, Effort(seconds, instances, seed), placement, shown)
+            may = (allowed(protocol, target) for target in targets)
+            executed.append(Executed(name, protocol, seen, tuple(each for each in may if each is not None)))
+    report = RunReport(machine, executed)
+    if save is not None:
+        with replacing(save, ordinary=True) as file:
+            file.write(f"{rendered(report, 'json')}\n".encode())
+    emit(report)
+    if any(each.contradicted for each in executed):
+        raise typer.Exit(1)
+
+
+def _protocols(names: list[str], scenario: str, translator: str, host: Host) -> list[tuple[str, Protocol]]:
+    """The protocols of files, each case by its name, and those of strategies."""
+    from bench.check import asked
+    from bench.check.export import as_protocol
+    from bench.protocols.document import document_from, is_protocol, read_protocol
+    from bench.translators.registry import load_translator
+
+    found: list[tuple[str, Protocol]] = []
+    for name in names:
+        if is_protocol(name):
+            document = read_protocol(name)
+        else:
+            (strategy,) = asked.strategies(name)
+            text = as_protocol(strategy, load_translator(translator), host, scenario)
+            document = document_from(text, f"{strategy.name}, {scenario}")
+        found += [(f"{document.name}{f', {case.name}' if case.name else ''}", case.protocol) for case in document.cases]
+    return found

@@ -1,0 +1,226 @@
+"""Protocols and strategies executed on this machine."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from bench.check import asked
+from bench.check.export import as_protocol
+from bench.hosts import load_host, load_target
+from bench.protocols.document import document_from
+from bench.protocols.verification import verify
+from bench.report.report import rendered
+from bench.report.runs import Executed, RunReport
+from bench.silicon.geometry import this_machine
+from bench.silicon.instructions import this_instruction_set
+from bench.silicon.native import cores
+from bench.silicon.outcomes import Allowed, allowed, outcomes
+from bench.silicon.running import Effort, Histogram, run
+from bench.silicon.threads import ALIGNED, SPLIT, STUCK_TEXT, UNALIGNED, Instances
+from bench.support.errors import InputError
+from bench.translators.registry import load_translator
+
+X86 = platform.machine() == "x86_64"
+
+pytestmark = pytest.mark.skipif(
+    not X86 or len(cores()) < 2, reason="runs machine code of x86-64 on two cores, which are not here"
+)
+
+RACE = """
+[layout]
+A = 0
+[init]
+A = "final"
+[allowed]
+T1 = ["final final"]
+[threads.T0]
+does = '''
+store A temporary
+store A final
+'''
+[threads.T1]
+core = 1
+does = '''
+execute A
+execute A
+'''
+"""
+
+
+def _protocol(text):
+    return document_from(text, "test").cases[0].protocol
+
+
+def _strategy(name):
+    (strategy,) = asked.strategies(name)
+    text = as_protocol(strategy, load_translator("arm@2010"), load_host("x86-skylake"), "user")
+    return _protocol(text)
+
+
+def _until_seen(protocol, wanted, placement=ALIGNED, seconds=20.0):
+    """Batches until an outcome is seen for which ``wanted`` is true, for a bounded time."""
+    total = Histogram()
+    for seed in range(1, 40):
+        total.add(run(protocol, Effort(seconds / 10, 20_000, seed), placement))
+        if any(wanted(one) for one in total.outcomes) or total.crashes:
+            return total
+    pytest.fail(f"not seen: {total.outcomes}")
+
+
+def test_the_other_thread_runs_the_temporary_branch_where_nothing_stops_it():
+    # Between the two stores lies a slow instruction, so that the other thread comes in time.
+    protocol = _protocol(RACE.replace("store A final", "isb\nstore A final"))
+    seen = _until_seen(protocol, lambda outcome: "temporary" in outcome[1])
+    may = allowed(protocol, load_target("x86-skylake"))
+    assert all(may.allows(outcome) for outcome in seen.outcomes)
+    assert not seen.crashes
+
+
+def test_stopped_threads_never_run_it():
+    seen = run(_strategy("stop-the-world"), Effort(20.0, 20_000))
+    assert {"temporary" in outcome[1] for outcome in seen.outcomes} == {False}
+    assert seen.instances == 20_000 and seen.outcomes.total() == 20_000
+
+
+def test_an_operand_over_two_lines_is_torn_and_an_aligned_one_is_not():
+    text = RACE.replace("store A temporary\n", "store A other\n").replace("store A final\n", "store A third\n")
+    whole = {"final", "other", "third"}
+
+    def torn(outcome):
+        return not {*outcome[1]} <= whole
+
+    assert not any(map(torn, run(_protocol(text), Effort(10.0, 40_000), ALIGNED).outcomes))
+    seen = _until_seen(_protocol(text), torn, SPLIT, seconds=30.0)
+    assert any(value.startswith("0x") for outcome in seen.outcomes for value in outcome[1] if torn(outcome))
+
+
+def test_every_operation_does_what_it_says_in_one_thread():
+    # Nobody else runs: what each thread observes is decided, as the model has it.
+    text = """
+[layout]
+A = 0
+B = 16
+C = 64
+[init]
+A = "a"
+B = "b"
+C = "c"
+[flags]
+go = 0
+[allowed]
+T0 = ["a a2 b c2 c2"]
+T1 = ["c2"]
+[threads.T0]
+does = '''
+lock m
+execute A a:1
+execute B
+store A a2
+clean A
+dsb
+invalidate A
+fence
+isb
+membarrier
+execute A
+unlock m
+lock m shared
+load B
+unlock m
+store C c2
+set go 1
+execute C
+load C
+poll-stop
+'''
+[threads.T1]
+core = 1
+does = '''
+wait go 1
+isb
+stop-others
+execute C
+resume-others
+'''
+"""
+    protocol = _protocol(text)
+    seen = run(protocol, Effort(20.0, 3000))
+    assert seen.outcomes == Counter({(("a", "a2", "b", "c2", "c2"), ("c2",)): 3000})
+    assert outcomes(protocol, seen, ())[0].right
+
+
+def test_a_wait_that_does_not_end_is_an_outcome():
+    text = RACE.replace("[threads.T0]", "[flags]\ngo = 0\n[threads.T0]").replace("store A temporary", "wait go 1")
+    protocol = _protocol(text)
+    seen = run(protocol, Effort(30.0, 2))
+    assert {outcome[0] for outcome in seen.outcomes} == {(STUCK_TEXT,)}
+    may = allowed(protocol, load_target("x86-skylake"))
+    assert all(may.allows(outcome) for outcome in seen.outcomes)
+
+
+def _illegal(number):
+    return b"\x0f\x0b" + bytes([number & 0xFF])  # ud2
+
+
+def test_a_child_that_crashes_is_an_outcome_with_its_place():
+    broken = replace(this_instruction_set(), number=_illegal)
+    seen = run(_protocol(RACE), Effort(3.0, 1), instructions=broken)
+    assert {*seen.crashes} == {"SIGILL at A"} and not seen.outcomes
+    report = RunReport(this_machine(cores()[0]), [Executed("test", _protocol(RACE), seen, ())])
+    assert "ended by SIGILL at A" in report.text("simple") and report.executed[0].wrong
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (("store A temporary", "irq-off"), "irq-off; expected operations of a program"),
+        (("store A temporary", "fence.i"), "fence.i; expected operations of this machine"),
+        (("execute A\nexecute A", "execute A+A"), "expected one unit"),
+        (("A = 0", "A = 0\nB = { at = 64, alias = 'A' }"), "B is a second mapping"),
+    ],
+)
+def test_what_cannot_be_executed_is_refused(change, error):
+    with pytest.raises(InputError, match=error.replace("+", r"\+").replace("(", r"\(")):
+        run(_protocol(RACE.replace(*change)), Effort(1.0, 1))
+
+
+@pytest.mark.parametrize("placement", [ALIGNED, UNALIGNED, SPLIT])
+def test_operands_lie_as_they_are_placed(placement):
+    instances = Instances(_protocol(RACE), this_instruction_set(), placement)
+    operand = instances.at["A"] + instances.instructions.operand
+    expected = {"aligned": (True, True), "unaligned": (False, True), "split": (False, False)}[placement.name]
+    assert (operand % 4 == 0, operand // 64 == (operand + 3) // 64) == expected
+
+
+def test_what_the_model_allows_is_what_its_verdict_says():
+    for text in (RACE, RACE.replace("store A temporary\n", "")):
+        protocol = _protocol(text)
+        host = load_target("x86-skylake")
+        may = allowed(protocol, host)
+        right = all(one.right for one in outcomes(protocol, Histogram(), (may,)))
+        from bench.check.protocols import moved
+
+        document = moved(document_from(text, "test"), host)
+        assert (verify(document.cases[0].protocol).verdict == "holds") == right
+
+
+def test_seen_and_forbidden_is_said_in_every_form():
+    protocol = _protocol(RACE)
+    seen = Histogram(
+        Counter({((), ("final", "temporary")): 3, ((), ("final", "final")): 7}), instances=10, seconds=1e-3
+    )
+    target = Allowed("here", frozenset({((), ("final", "final"))}), anything=False)
+    report = RunReport(this_machine(cores()[0]), [Executed("race", protocol, seen, (target,))])
+    assert report.executed[0].contradicted and report.executed[0].wrong == 3
+    assert "seen, FORBIDDEN" in report.text("simple") and "SEEN AND FORBIDDEN" in report.text("simple")
+    document = json.loads(rendered(report, "json"))
+    assert document["protocols"][0]["outcomes"][1]["here"] == "forbidden"
+    assert "seen, forbidden" in rendered(report, "csv")
+    text = report.text("litmus")
+    assert "Histogram (2 states)" in text and "Positive: 3, Negative: 7" in text
+    assert "3       *>T1: final temporary;" in text and "Observation race Sometimes 3 7" in text
