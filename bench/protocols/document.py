@@ -124,7 +124,7 @@ def read_protocol(path: str) -> Document:
 
 def document_from(text: str, name: str) -> Document:
     """The document of that name with the text of a file.  Raises ``InputError``."""
-    return _document(parse(text.encode(), name, _WHAT), name, name)
+    return _document(*parse(text.encode(), name, _WHAT), name)
 
 
 def is_protocol(name: str) -> bool:
