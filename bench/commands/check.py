@@ -1,19 +1,25 @@
-"""``staleline check``: verdicts on strategies, and on protocols in files."""
+"""``staleline check``: verdicts on strategies, on sites, and on protocols in files."""
 
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.commands.cells import check_cells, right
-from bench.commands.names import max_states_of, names_in, some_of
+from bench.commands.names import kind_of, max_states_of, names_in, some_of
 from bench.commands.options import OfCells, Strategies, Written, given, refuse_idle
+from bench.commands.output import progress_bar, show_done
 from bench.support.errors import InputError
 
 if TYPE_CHECKING:
+    from bench.check.sites import SiteVerdict
+    from bench.hosts import Target
     from bench.report.protocols import ProtocolReport
+    from bench.report.sites import SitesReport
+    from bench.sites.site import Site
 
 
 def check(
@@ -21,7 +27,9 @@ def check(
     *,
     strategy: Annotated[
         list[str] | None,
-        typer.Argument(help="Strategies, or protocols in .toml files; default: all strategies.", metavar="STRATEGY"),
+        typer.Argument(
+            help="Strategies, or sites, or protocols in .toml files; default: all strategies.", metavar="STRATEGY"
+        ),
     ] = None,
     strategies: Strategies = None,
     cells: OfCells,
@@ -34,27 +42,69 @@ def check(
     \b
     Example: staleline check unfixed --host cortex-a9 --scenario system --start fault
     Also: staleline check my_protocol.toml --host cortex-a72
+    Also: staleline check my_site.toml --scenario unlink
     """
     from bench.check import asked
-    from bench.protocols.document import is_protocol
     from bench.report.checks import CheckReport
 
     emit = written.emitter()
     if strategy and "strategies" not in given(context):
         strategies = None  # a project's default
     named = names_in([*(strategy or []), *(strategies or [])])
-    if any(map(is_protocol, named)):
-        if not all(map(is_protocol, named)):
-            raise InputError("a protocol beside a strategy", place="check", expected="protocols alone")
-        idle = {one.name for one in fields(cells)} - {"host", "settings", "max_states", "configured"}
-        refuse_idle(context, idle, "for a protocol", "--host, --set and --max-states at most")
-        found = _protocols(named, cells)
+    kinds = {kind_of(name) for name in named}
+    if len(kinds) > 1:
+        raise InputError(f"a {sorted(kinds)[0]} beside a {sorted(kinds)[1]}", place="check", expected="one kind alone")
+    if kinds in ({"protocol"}, {"site"}):
+        (kind,) = kinds
+        used = {"host", "settings", "max_states", *(("scenario", "cores", "what_if") if kind == "site" else ())}
+        idle = {one.name for one in fields(cells)} - used - {"configured"}
+        refuse_idle(context, idle, f"for a {kind}", f"{', '.join(f'`{name}`' for name in sorted(used))} at most")
+        found = _sites(named, cells) if kind == "site" else _protocols(named, cells)
         emit(found)
         raise typer.Exit(0 if found.as_expected else 1)
     results = check_cells(asked.strategies(some_of(named)), cells, cells.options())
     emit(CheckReport(results))
     if not right(results):
         raise typer.Exit(1)
+
+
+def _sites(names: list[str], cells: OfCells) -> SitesReport:
+    """Sites, on every host that runs their instructions, or on some."""
+    from bench.check.sites import MOST_STATES, refuse_others, runs, targets_of, verify_site
+    from bench.report.sites import SitesReport
+    from bench.sites.reader import load_site
+    from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario
+
+    scenarios = names_in(cells.scenario) or list(SCENARIOS)
+    for scenario in scenarios:
+        refuse_unknown_scenario(scenario)
+    if cells.cores < 2:
+        raise InputError(str(cells.cores), place="`cores`", expected="at least 2: a linker and an executor")
+    most = max_states_of(cells.max_states, MOST_STATES)
+    asked: list[tuple[Site, Target]] = []
+    for site in map(load_site, names):
+        named = (cells.host and "host" not in cells.configured) or cells.settings
+        targets = cells.targets() if named else targets_of(site)
+        if not targets:
+            raise InputError(f"no host runs {site.isa}", file=site.file, place="isa", expected="`host` with `what_if`")
+        for target in targets:
+            if cells.host == ["all"] and not runs(site, target):
+                continue
+            if not cells.what_if:
+                refuse_others(site, target)
+            asked.append((site, target))
+    found: list[SiteVerdict] = []
+    with progress_bar("checking", len(asked)) as progress:
+        for number, (site, target) in enumerate(asked):
+            found += verify_site(
+                site,
+                target,
+                scenarios,
+                executors=cells.cores - 1,
+                max_states=most,
+                progress=partial(show_done, progress, number),
+            )
+    return SitesReport(found)
 
 
 def _protocols(files: list[str], cells: OfCells) -> ProtocolReport:

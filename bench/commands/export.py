@@ -15,29 +15,42 @@ from bench.support.errors import InputError
 
 def export(
     context: typer.Context,
-    strategy: Annotated[list[str], typer.Argument(help="Strategies.", metavar="STRATEGY")],
+    strategy: Annotated[list[str], typer.Argument(help="Strategies, or one site.", metavar="STRATEGY")],
     litmus: Annotated[
-        Path,
+        Path | None,
         typer.Option("--litmus", help="Write litmus tests for herd7 and litmus7 to this folder.", metavar="FOLDER"),
-    ],
+    ] = None,
+    protocol: Annotated[bool, typer.Option("--protocol", help="Print the scenarios of a site as a protocol.")] = False,
     host: Hosts = None,
     translator: Translators = None,
     scenario: Annotated[
         list[str] | None,
-        typer.Option("--scenario", help="system, user, user-both; default: all three.", metavar="NAME,..."),
+        typer.Option(
+            "--scenario",
+            help="system, user, user-both; link, unlink, relink, ... of a site; default: all.",
+            metavar="NAME,...",
+        ),
     ] = None,
 ) -> None:
-    """Write what other tools read: a litmus test of each strategy, translator and scenario.
+    """Write what other tools read: a litmus test of each strategy, translator and scenario; a site as a protocol.
 
-    Prints the files. What cannot be said in a litmus test is named on stderr; if nothing can, the exit status is 2.
+    --litmus prints the files. What cannot be said in a litmus test is named on stderr; if nothing can, the exit status
+    is 2.
 
     \b
     Example: staleline export unfixed,idempotent --litmus .
+    Also: staleline export --protocol word-or-slot-aarch64 --scenario far
     """
     from bench.check import asked
     from bench.check.export import SCENARIOS, as_litmus
     from bench.support.files import refuse_unwritable, replacing
 
+    if protocol:
+        refuse_idle(context, ("litmus", "translator"), "with --protocol", "a site, --host and --scenario")
+        print_text(_protocol(names_in(strategy), names_in(host), names_in(scenario)))
+        return
+    if litmus is None:
+        raise InputError("nothing to write", place="export", expected="--litmus FOLDER or --protocol")
     if not litmus.is_dir():
         raise InputError("is no folder", file=str(litmus), expected="a folder to write litmus tests in")
     strategies = asked.strategies(some_of(strategy))
@@ -66,3 +79,23 @@ def export(
         with replacing(file) as stream:
             stream.write(text.encode())
     print_text("\n".join(map(str, files)))
+
+
+def _protocol(sites: list[str], hosts: list[str], scenarios: list[str]) -> str:
+    """The scenarios of one site on one host, as a protocol."""
+    from bench.check.sites import refuse_others, targets_of
+    from bench.hosts import load_target
+    from bench.sites.export import as_protocol
+    from bench.sites.reader import load_site
+    from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario
+
+    if len(sites) != 1 or len(hosts) > 1:
+        raise InputError("several", place="export --protocol", expected="one site, on one host")
+    for name in scenarios:
+        refuse_unknown_scenario(name)
+    site = load_site(sites[0])
+    host = load_target(hosts[0]) if hosts else next(iter(targets_of(site)), None)
+    if host is None:
+        raise InputError(f"no host runs {site.isa}", file=site.file, place="isa", expected="`host`")
+    refuse_others(site, host)
+    return as_protocol(site, host, scenarios or SCENARIOS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from bench.support.errors import InputError
 
@@ -22,6 +22,18 @@ def some_of(values: Iterable[str] | None) -> list[str] | None:
     """The same; None for ``all``, and where nothing is named."""
     names = names_in(values)
     return None if names in ([], ["all"]) else names
+
+
+def kind_of(name: str) -> Literal["strategy", "site", "protocol"]:
+    """What an argument names: a site by its name or its file, a protocol by its file, else a strategy."""
+    from bench.sites.reader import is_site, library
+    from bench.support.toml import read
+
+    if name in library():
+        return "site"
+    if not name.endswith(".toml"):
+        return "strategy"
+    return "site" if is_site(read(name, "a site or a protocol")[0]) else "protocol"
 
 
 def one_of(place: str, value: object, known: tuple[_Known, ...]) -> _Known:

@@ -9,6 +9,7 @@ from bench.explain.run import environment_text, line_cells
 from bench.machine import Kind, State, Transition, initial
 from bench.machine.actions import digits
 from bench.machine.architecture import Rules, fetchable
+from bench.machine.cells import NEVER_FETCHED
 from bench.protocols.lowering import Lowering
 from bench.protocols.verification import Verified
 
@@ -118,5 +119,7 @@ def _code(lowering: Lowering, state: State, core: int, cell: int) -> str:
         may = fetchable(state.memory, model.rules, core, cell)
         return "|".join(lowering.values[value] for value in may)
     line = model.cells.iline_of[core][cell]
+    if line == NEVER_FETCHED:
+        return ABSENT
     held = state.memory.icache[core][line]
     return ABSENT if held is None else lowering.values[held[model.cells.iline_cells[core][line].index(cell)]]

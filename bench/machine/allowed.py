@@ -136,13 +136,18 @@ class ArchitectureMemory(MemorySystem[Allowed]):
     def _ahead(self, memory: Allowed, following: Iterable[NextUnit]) -> Iterator[tuple[Event, Allowed]]:
         for core, thread, tb, position in following:
             queue = memory.ahead[core]
-            at = position + len(queue)
-            if (queue and queue[0][0][0] != tb) or at >= len(self.cells.units[tb]):
+            if queue and queue[0][0][0] != tb:
                 continue
+            stale = bool(queue) and queue[0][0][1] != position  # a jump leaves the run
+            at = position if stale else position + len(queue)
+            if at == len(self.cells.units[tb]):
+                continue
+            there = self.leave(memory, core) if stale else memory
             cells = self.cells.units[tb][at]
-            fetched = list(architecture.fetch_ahead(memory, self.rules, core, (tb, at), cells))
-            if self._may_be_anything(memory, core, cells):
-                fetched.append(architecture.with_queue(memory, core, (*queue, ((tb, at), (ANYTHING,) * len(cells)))))
+            fetched = list(architecture.fetch_ahead(there, self.rules, core, (tb, at), cells))
+            if self._may_be_anything(there, core, cells):
+                queue = there.ahead[core]
+                fetched.append(architecture.with_queue(there, core, (*queue, ((tb, at), (ANYTHING,) * len(cells)))))
             for which, after in enumerate(fetched):
                 yield Event(Kind.AHEAD, core, which, thread, tb), after
 

@@ -162,7 +162,7 @@ class HostCaches(MemorySystem[Caches]):
         """A store reaches the data side."""
         for put in stored.puts:
             memory = self._own(memory, core, self.cells.dline_of[put.cell], put)
-            memory = self._snoop(memory, core, tuple((line_of[put.cell],) for line_of in self.cells.iline_of))
+            memory = self._snoop(memory, core, self.cells.ilines_of(put.cell))
         for line in stored.dlines:
             memory = self._own(memory, core, line, None)
         return self._snoop(memory, core, stored.ilines)
@@ -326,7 +326,7 @@ class HostCaches(MemorySystem[Caches]):
         queue = memory.ahead[core]
         if queue is not None and queue[0] != tb:
             return None
-        held = queue[2] if queue is not None else ()
+        held = queue[2] if queue is not None and queue[1] == position else ()  # a jump leaves the run
         at = position + len(held)
         if at == len(self.cells.units[tb]):
             return None

@@ -10,6 +10,9 @@ from bench.machine.opcodes import Instruction
 ANYTHING = (1 << 16) - 1
 """The value of an instruction that an architecture lets be anything; no value of a protocol has that number."""
 
+NEVER_FETCHED = -1
+"""The instruction line of a cell on a core that never fetches it."""
+
 Lines = tuple[tuple[int, ...], ...]
 """The cells of each line, by the number of the line."""
 
@@ -19,8 +22,8 @@ class Cells:
     """The cells, the lines that they lie in, and the units that are made of them.
 
     ``final``: the final value of each cell, which it has at the start.  ``dline_of``, ``iline_of[core]``: the line of
-    each cell; ``dline_cells``, ``iline_cells[core]``: the cells of each line.  ``units[tb]``: the cells of each live
-    unit in memory order.
+    each cell, or ``NEVER_FETCHED``; ``dline_cells``, ``iline_cells[core]``: the cells of each line.  ``units[tb]``: the
+    cells of each live unit in memory order.
 
     Of a protocol: ``warm``, if instruction lines are present at the start; ``mmu_off``, cores with their MMU off, as
     bits, which fetch ``coherency``, the value of each cell at the point of coherency.  ``places``: address and size of
@@ -38,3 +41,7 @@ class Cells:
     coherency: tuple[int, ...] = ()
     places: tuple[tuple[int, int], ...] = ()
     instructions: Mapping[int, Instruction] = field(default_factory=dict)
+
+    def ilines_of(self, cell: int) -> tuple[tuple[int, ...], ...]:
+        """The instruction line of a cell on each core, if any."""
+        return tuple((of[cell],) if of[cell] != NEVER_FETCHED else () for of in self.iline_of)

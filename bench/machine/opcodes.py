@@ -145,6 +145,14 @@ def read_instruction(isa: str, text: str) -> Instruction | None:
     return instruction(isa, b"".join(half[::-1] for half in halves))
 
 
+def written(one: Instruction) -> str:
+    """An instruction as ``read_instruction`` reads it."""
+    if not one.code:
+        return one.kind
+    words = one.isa in ("aarch64", "arm", "riscv") or (one.isa == "thumb" and len(one.code) == 2)
+    return (one.code[::-1] if words else one.code).hex()
+
+
 def is_defined(concurrent: Concurrent, values: Iterable[Instruction | None], address: int, size: int) -> bool:
     """Whether the architecture says that what is fetched is one of the ``values`` between which an instruction changes.
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bench.machine import actions
-from bench.machine.cells import ANYTHING, Cells
+from bench.machine.caches import Features
+from bench.machine.cells import ANYTHING, NEVER_FETCHED, Cells, Lines
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Does, Label, Model, Place, Step
 from bench.machine.opcodes import DEFAULT_SIZE
-from bench.program.layout import CacheLines
+from bench.program.layout import CacheLines, Span
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Protocol, Thread
 from bench.scenarios import Role, Scenario
@@ -129,8 +130,7 @@ class Lowering:
         self.names = self._cell_names()
         self.cells = {name: self._cells(name) for name in protocol.addresses}
         self._dlines = CacheLines([protocol.addresses[name].physical for name in self.names], host.data_line)
-        at = [self._fetched_at(name) for name in self.names]
-        self._ilines = [CacheLines(at, host.instruction_line(core)) for core in range(host.cores)]
+        self._ilines = [self._instruction_lines(core) for core in range(host.cores)]
         self.programs = tuple(ThreadProgram(self, number, thread) for number, thread in enumerate(protocol.threads))
         initial = tuple(self._value[protocol.initial[name]] for name in self.names)
         coherency = {**protocol.initial, **protocol.coherency}
@@ -139,8 +139,8 @@ class Lowering:
                 final=initial,
                 dline_of=self._dlines.of,
                 dline_cells=self._dlines.cells,
-                iline_of=tuple(known.of for known in self._ilines),
-                iline_cells=tuple(known.cells for known in self._ilines),
+                iline_of=tuple(of for _, of, _ in self._ilines),
+                iline_cells=tuple(cells for _, _, cells in self._ilines),
                 units=tuple(self._executed(thread) for thread in protocol.threads),
                 warm=protocol.warm,
                 mmu_off=sum(1 << core for core in protocol.mmu_off),
@@ -196,6 +196,27 @@ class Lowering:
             if operation.verb == "execute"
         )
 
+    def _instruction_lines(self, core: int) -> tuple[CacheLines, tuple[int, ...], Lines]:
+        """The lines of a core's instruction cache, each cell's line, the cells of each.
+
+        On a host only lines with what a thread fetches there: what else is in the cache changes nothing.
+        """
+        threads = [
+            thread
+            for thread in self.protocol.threads
+            if core in (thread.core, *(one.number for one in thread.operations if one.verb == "migrate"))
+        ]
+        fetched = {cell for thread in threads for unit in self._executed(thread) for cell in unit}
+        if not isinstance(self.protocol.host.rules, Features):
+            fetched = {*range(len(self.names))}
+        cells = sorted(fetched)
+        known = CacheLines(
+            [self._fetched_at(self.names[cell]) for cell in cells], self.protocol.host.instruction_line(core)
+        )
+        lines = dict(zip(cells, known.of, strict=True))
+        of = tuple(lines.get(cell, NEVER_FETCHED) for cell in range(len(self.names)))
+        return known, of, tuple(tuple(cells[at] for at in line) for line in known.cells)
+
     def load(self, name: str) -> actions.LoadUnit:
         """The load of a unit."""
         cell = self.cells[name][0]
@@ -225,11 +246,12 @@ class Lowering:
                 return actions.CleanLine(self._data_line(operation.names[0]))
             case "invalidate":
                 at = self._fetched_at(operation.names[0])
-                return actions.InvalidateLines(
-                    tuple((known.number(at),) for known in self._ilines), _scope(operation), False
-                )
+                lines = tuple(known.touched([Span(at, 1)]) for known, _, _ in self._ilines)
+                return actions.InvalidateLines(lines, _scope(operation), False)
             case "invalidate-all":
-                return actions.InvalidateLines(tuple(known.all for known in self._ilines), _scope(operation), False)
+                return actions.InvalidateLines(
+                    tuple(known.all for known, _, _ in self._ilines), _scope(operation), False
+                )
             case "ipi":
                 return actions.InterruptCores(lines=operation.word == "fence.i", own=False)
             case "migrate":

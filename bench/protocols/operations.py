@@ -13,8 +13,8 @@ from bench.support.errors import InputError
 @dataclass(frozen=True, slots=True)
 class Operation:
     """What a thread does: a ``verb`` of ``FORMS``, and as it has them ``names`` of units, flags or locks, ``values``,
-    a ``number``, and for ``execute`` how many operations to ``skip`` for a value.  ``text``: as it was written, in that
-    ``line`` of its file (0: in none)."""
+    a ``number``, and of what observes how many operations to ``skip`` for a value.  ``text``: as it was written, in
+    that ``line`` of its file (0: in none)."""
 
     verb: str
     text: str
@@ -37,7 +37,7 @@ class Operation:
 
 FORMS = {
     "store": "store UNIT VALUE [, UNIT VALUE ...]",
-    "load": "load UNIT",
+    "load": "load UNIT [VALUE:SKIPPED ...]",
     "clean": "clean UNIT",
     "invalidate": "invalidate UNIT [local]",
     "invalidate-all": "invalidate-all [local]",
@@ -77,6 +77,7 @@ FORMS = {
 ``stop-others``    waits until every other thread is at a ``poll-stop``, or done, and keeps it there
 ``execute``        fetches a unit and executes it; for that VALUE so many operations are jumped over; two units
                    with a + are decoded together
+``load``           the same of data: its value, and for that VALUE so many operations are jumped over
 """
 
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.'-]*")
@@ -84,9 +85,10 @@ WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.'-]*")
 _NAME = rf"(?P<name>{WORD.pattern})"
 _NUMBER = r"(?P<number>[0-9]{1,6})"
 _PAIR = rf"{WORD.pattern} {WORD.pattern}"
+_SKIPS = rf"(?P<skips>(?: {WORD.pattern}:[0-9]{{1,6}})*)"
 _FORMS = {
     **dict.fromkeys(FORMS, ""),
-    **dict.fromkeys(("load", "clean", "unlock"), _NAME),
+    **dict.fromkeys(("clean", "unlock"), _NAME),
     **dict.fromkeys(("set", "wait"), f"{_NAME} {_NUMBER}"),
     "store": rf"(?P<pairs>{_PAIR}(?: , {_PAIR})*)",
     "invalidate": rf"{_NAME}(?: (?P<word>local))?",
@@ -95,7 +97,8 @@ _FORMS = {
     "defer": r"(?P<word>fence\.i)",
     "migrate": _NUMBER,
     "lock": rf"{_NAME}(?: (?P<word>shared))?",
-    "execute": rf"{_NAME}(?:\+(?P<other>{WORD.pattern})|(?P<skips>(?: {WORD.pattern}:[0-9]{{1,6}})*))",
+    "load": rf"{_NAME}{_SKIPS}",
+    "execute": rf"{_NAME}(?:\+(?P<other>{WORD.pattern})|{_SKIPS})",
 }
 """What follows the verb."""
 

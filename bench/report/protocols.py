@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from bench.check.protocols import VerifiedCase, VerifiedDocument
-from bench.explain.protocols import ProtocolRow
+from bench.explain.protocols import ABSENT, ProtocolRow
 from bench.protocols.omission import Omission
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, Cell, fill, table
@@ -28,7 +28,7 @@ _COLUMNS: tuple[Column[_Case], ...] = (
     Column("states", lambda of: of[1].states),
     Column("needs", lambda of: _needs(of[1]) if of[1].needs is not None else None, json=False),
     Column("spared", lambda of: _left(of[1], necessary=False), json=False),
-    Column("counterexample", lambda of: [_row(row) for row in of[1].rows], csv=False),
+    Column("counterexample", lambda of: [row_object(row) for row in of[1].rows], csv=False),
     Column("needs", lambda of: of[1].needs, csv=False),
     Column("necessities", lambda of: [_necessity(one) for one in of[1].necessities], csv=False),
 )
@@ -126,13 +126,7 @@ def _case(case: VerifiedCase, style: str) -> str:
         unexpected = ", of which nothing is expected: the case is about another host"
     parts = [f"{name}: {_verdict(case)}{unexpected} ({case.states:,} states)"]
     if case.rows:
-        cores = range(len(case.rows[0].code))
-        headers = ("step", "by", "what happens", "data side", "memory", *(f"icache {core}" for core in cores))
-        rows: list[Sequence[Cell]] = [
-            (number, row.actor, f"{row.what}{' (wrong)' * row.wrong}", *map(_held, (row.data, row.memory, *row.code)))
-            for number, row in enumerate(case.rows, 1)
-        ]
-        parts.append(table(headers, rows, style))
+        parts.append(steps_table(case.rows, style))
     if case.needs is not None:
         parts.append(fill(f"It needs {_needs(case)}."))
     if case.necessities:
@@ -146,6 +140,22 @@ def _case(case: VerifiedCase, style: str) -> str:
         )
         parts += [fill(f"Holds without any one of {spared}.")] if spared else []
     return "\n\n".join(parts)
+
+
+def steps_table(steps: Sequence[ProtocolRow], style: str) -> str:
+    """A counterexample; a core whose instruction cache never has anything in it has no column."""
+    cores = [core for core in range(len(steps[0].code)) if any({*row.code[core].values()} != {ABSENT} for row in steps)]
+    headers = ("step", "by", "what happens", "data side", "memory", *(f"icache {core}" for core in cores))
+    rows: list[Sequence[Cell]] = [
+        (
+            number,
+            row.actor,
+            f"{row.what}{' (wrong)' * row.wrong}",
+            *map(_held, (row.data, row.memory, *(row.code[core] for core in cores))),
+        )
+        for number, row in enumerate(steps, 1)
+    ]
+    return table(headers, rows, style)
 
 
 def _verdict(case: VerifiedCase) -> str:
@@ -185,5 +195,6 @@ def _necessity(one: Omission) -> dict[str, Any]:
     return {"thread": one.of, "operations": one.operations, "lines": one.lines, "necessary": bool(one.breaks)}
 
 
-def _row(row: ProtocolRow) -> dict[str, Any]:
+def row_object(row: ProtocolRow) -> dict[str, Any]:
+    """A step of a counterexample as JSON has it."""
     return {name: getattr(row, name) for name in ("actor", "what", "data", "memory", "code", "wrong")}

@@ -1,0 +1,163 @@
+"""Sites checked: a verdict for each scenario on each host and architecture."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from bench.explain.protocols import ProtocolRow, counterexample
+from bench.hosts import Host, Target, host_names, load_target
+from bench.hosts.loader import ARCHITECTURES
+from bench.protocols.verification import Verified, verify
+from bench.sites.paths import at_rest
+from bench.sites.scenarios import Trial, trials
+from bench.sites.site import NEAR, STUB, Site
+from bench.sites.wording import told, way
+from bench.support.errors import InputError
+
+MOST_STATES = 200_000
+
+FAILURES = {
+    "X": "a mixture: neither the old target nor the new one",
+    "U2": "the old target after quiescence",
+    "U3": "memory that is used again",
+    "L2": "a target that is not complete",
+    "never linked": "a linked site leads to its stub",
+    "deadlock": "somebody waits for ever",
+}
+
+
+@dataclass(frozen=True)
+class SiteVerdict:
+    """The verdict on a site in a scenario on a host, or an architecture.
+
+    ``failure``: one of ``FAILURES``; ``of``: the case of the scenario that fails, ``why``: where the counterexample
+    leads, ``rows``: the counterexample.  ``synchronised``: it holds, but only where executors synchronise their context
+    at quiescence; ``rows`` then show what happens where they do not.  ``states``: those of all searches.
+    """
+
+    site: Site
+    target: Target
+    scenario: str
+    verdict: str
+    failure: str = ""
+    of: str = ""
+    why: str = ""
+    synchronised: bool = False
+    states: int = 0
+    rows: tuple[ProtocolRow, ...] = ()
+
+    @property
+    def rests_on(self) -> str:
+        """What a failure rests on: caches that one can point at, or what an architecture allows."""
+        return "caches" if isinstance(self.target, Host) else "architecture"
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the one that the site expects (holds, if it says nothing)."""
+        return self.verdict in ("n/a", self.site.expect.get(self.scenario, "holds"))
+
+
+def targets_of(site: Site) -> list[Target]:
+    """Every shipped host and architecture that runs its instructions."""
+    found = [load_target(name) for name in (*host_names(), *ARCHITECTURES)]
+    return [target for target in found if runs(site, target)]
+
+
+def runs(site: Site, target: Target) -> bool:
+    """Whether the target runs the instructions of a site."""
+    return any(isa in target.isa for isa in site.instructions.hosts)
+
+
+def refuse_others(site: Site, target: Target) -> None:
+    """Raise ``InputError`` if the target does not run the site's instructions."""
+    if not runs(site, target):
+        raise InputError(
+            f"{site.name} is for {site.isa}, which {target.name} does not run",
+            place="`host`",
+            expected=" or ".join(one.name for one in targets_of(site)) or "--what-if",
+        )
+
+
+def verify_site(
+    site: Site,
+    target: Target,
+    scenarios: Iterable[str],
+    *,
+    executors: int = 1,
+    max_states: int = MOST_STATES,
+    progress: Callable[[str], None] = lambda text: None,
+) -> list[SiteVerdict]:
+    """The verdict of each scenario."""
+    found = []
+    for scenario in scenarios:
+        progress(f"{site.name} on {target.name}: {scenario}")
+        found.append(_verdict(site, target, scenario, executors, max_states))
+    return found
+
+
+def _verdict(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> SiteVerdict:
+    tried = [trials(site, target, scenario, synchronised=one, executors=executors) for one in (False, True)]
+    plain = SiteVerdict(site, target, scenario, "n/a")
+    if not tried[0]:
+        return plain
+    if NEAR in site.states and at_rest(site, NEAR).arrives == STUB and scenario == "link":
+        return replace(plain, verdict="fails", failure="never linked", why=way(site, at_rest(site, NEAR)))
+    states, bounded = 0, False
+    relies: SiteVerdict | None = None
+    for without, with_it in zip(*tried, strict=True):
+        found = verify(without.protocol, max_states=max_states)
+        states += found.outcome.states
+        if found.verdict == "fails" and without.synchronised is not None:
+            relies = relies or _failed(plain, without, found)
+            found, without = verify(with_it.protocol, max_states=max_states), with_it
+            states += found.outcome.states
+        if found.verdict == "fails":
+            return replace(_failed(plain, without, found), states=states)
+        bounded = bounded or found.verdict == "bounded"
+    verdict = "bounded" if bounded else "holds"
+    if relies is not None:
+        return replace(relies, verdict=verdict, failure="", synchronised=True, states=states)
+    return replace(plain, verdict=verdict, states=states)
+
+
+def _failed(plain: SiteVerdict, trial: Trial, found: Verified) -> SiteVerdict:
+    failure, why = _told(plain.site, trial, found)
+    rows = tuple(_row(plain.site, row) for row in counterexample(found))
+    return replace(plain, verdict="fails", failure=failure, of=trial.of, why=why, rows=rows)
+
+
+def _told(site: Site, trial: Trial, found: Verified) -> tuple[str, str]:
+    """What a counterexample fails by, and where its last execution leads."""
+    if found.outcome.failure == "deadlock":
+        return "deadlock", FAILURES["deadlock"]
+    last = found.outcome.run[-1]
+    observed = found.lowering.programs[last.event.thread].observed(last.state.places[last.event.thread])
+    for failure, why in _failures(site, trial, observed):
+        return failure, why
+    return "X", f"{observed[-1]}: the architecture does not say what is fetched"
+
+
+def _failures(site: Site, trial: Trial, observed: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each way to go on from what was observed, with what is wrong about it."""
+    for ways in itertools.product(*(run.execution.paths for run in trial.runs)):
+        values = tuple(itertools.chain.from_iterable(path.values for path in ways))
+        if values[: len(observed)] != tuple(observed):
+            continue
+        wrong = [(run.failure(path), path) for run, path in zip(trial.runs, ways, strict=True) if run.failure(path)]
+        failure, path = wrong[0] if wrong else ("U2", ways[-1])
+        yield failure, way(site, path)
+
+
+def _row(site: Site, row: ProtocolRow) -> ProtocolRow:
+    def held(values: dict[str, str]) -> dict[str, str]:
+        return {name: told(site, value, disassemble=False) for name, value in values.items()}
+
+    return replace(
+        row,
+        what=told(site, row.what, disassemble=True),
+        data=held(row.data),
+        memory=held(row.memory),
+        code=tuple(map(held, row.code)),
+    )

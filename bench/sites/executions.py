@@ -1,0 +1,70 @@
+"""An execution of a site as operations of a protocol: observations in order, and jumps over those that do not come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.sites.paths import Observation, Path, value_name
+from bench.sites.site import Site
+from bench.support.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """``paths`` that an execution can take, and ``observations`` of all of them in order."""
+
+    site: Site
+    paths: tuple[Path, ...]
+    observations: tuple[Observation, ...]
+
+    def lines(self, inside: dict[int, Sequence[str]] | None = None) -> list[str]:
+        """The operations, one on a line; ``inside``: more of them, before the observation of that number."""
+        more = inside or {}
+        blocks: list[list[str]] = []
+        for number in range(len(self.observations)):
+            between = self.site.executor.between if number else ()
+            blocks.append([*between, *more.get(number, ()), ""])
+        sizes = [len(block) for block in blocks]
+        for number, observation in enumerate(self.observations):
+            blocks[number][-1] = self._line(number, observation, sizes)
+        return [*self.site.executor.before, *(line for block in blocks for line in block), *self.site.executor.after]
+
+    def _line(self, number: int, observation: Observation, sizes: Sequence[int]) -> str:
+        verb = "load" if observation.loads else "execute"
+        skips = []
+        for values, following in self._following(observation).items():
+            skipped = sum(sizes[number + 1 : following])
+            if skipped and len(values) > 1:
+                raise InputError(
+                    f"a way on from {'+'.join(observation.words)} that depends on both",
+                    file=self.site.file,
+                    place="words",
+                    expected="one way on from an instruction that lies in several words that change",
+                )
+            if skipped:
+                skips.append(f"{value_name(observation.words[0], values[0])}:{skipped}")
+        return " ".join((verb, "+".join(observation.words), *skips))
+
+    def _following(self, observation: Observation) -> dict[tuple[str, ...], int]:
+        """For the values of an observation the number of the next one, which must be the same on all paths."""
+        found: dict[tuple[str, ...], int] = {}
+        for path in self.paths:
+            for at, (seen, values) in enumerate(path.observed):
+                if seen == observation:
+                    rest = path.observed[at + 1 :]
+                    following = self.observations.index(rest[0][0]) if rest else len(self.observations)
+                    if found.setdefault(values, following) != following:
+                        raise InputError(
+                            f"a way on from {'+'.join(observation.words)} that depends on what was before",
+                            file=self.site.file,
+                            place="words",
+                            expected="one way on for each value of a word",
+                        )
+        return found
+
+
+def execution(site: Site, paths: Sequence[Path]) -> Execution:
+    """The execution that may take these paths."""
+    observations = sorted({observation for path in paths for observation, _ in path.observed})
+    return Execution(site, tuple(paths), tuple(observations))

@@ -1,0 +1,374 @@
+"""The scenarios that a site is tried in, each as protocols.
+
+An executor runs the site while the linker works, and once more after *quiescence*: the linker's flag, and with it or
+without it a context synchronisation.  Correct means:
+
+X   never a mixture: an execution arrives at a target of the scenario, with the registers that the target relies on
+U2  after quiescence never the old target
+U3  never reused memory: whoever was led to the old target finds its old code there
+L2  whoever is led to a new target finds its new code there
+
+A stub that is still fetched after a link is right, only slow.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bench.hosts import Target
+from bench.machine.opcodes import Instruction, family, instruction
+from bench.protocols.host import ProtocolHost, protocol_host
+from bench.protocols.operations import parsed
+from bench.protocols.protocol import Address, Protocol, Thread
+from bench.protocols.refusals import refuse_impossible
+from bench.sites.executions import Execution, execution
+from bench.sites.paths import Path, on_into, paths, value_name
+from bench.sites.site import CODE, FAR, FAR2, NEAR, NEAR2, NEW, OLD, STUB, TRAP, Site
+from bench.support.errors import InputError
+
+SCENARIOS = ("link", "unlink", "relink", "far", "publish", "reuse", "interrupted", "twice")
+
+_CODE_AT = 0x10000
+_QUIET = "quiet"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution: the targets that it ``accepts``, and the code there that it accepts to find, where it looks."""
+
+    execution: Execution
+    accepts: frozenset[str]
+    finds: frozenset[str] = frozenset()
+
+    def failure(self, path: Path) -> str:
+        """What is wrong with a way through it, or an empty string."""
+        if path.arrives is None:
+            return "X"
+        if path.arrives not in self.accepts:
+            return "U2" if path.arrives in (NEAR, FAR) else "X"
+        if path.code and path.code not in self.finds:
+            return "L2" if path.code == OLD else "U3"
+        return ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A protocol of a scenario: ``of``: which case of it; ``runs``: those of each executor.
+
+    ``synchronised``: with a context synchronisation at quiescence; None where quiescence has no part in it.
+    """
+
+    scenario: str
+    of: str
+    protocol: Protocol
+    runs: tuple[Run, ...]
+    synchronised: bool | None
+
+
+def trials(site: Site, target: Target, scenario: str, *, synchronised: bool, executors: int = 1) -> tuple[Trial, ...]:
+    """The protocols of a scenario on a host or an architecture; none where the site has not the states for it."""
+    return tuple(_SCENARIOS[scenario](_Setting(site, target, scenario, synchronised, executors)))
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """A site on a target, in a scenario."""
+
+    site: Site
+    target: Target
+    scenario: str
+    synchronised: bool
+    executors: int
+
+    def has(self, *states: str) -> bool:
+        return all(state in self.site.states for state in states)
+
+    # --- what threads do ------------------------------------------------------------------------------------------
+
+    def patched(self, lines: Iterable[str], state: str) -> list[str]:
+        """The operations that take the site to a state, as operations of protocols."""
+        return [done for line in lines for done in self._lowered(line, state)]
+
+    def linked(self, state: str) -> list[str]:
+        return self.patched(self.site.does.link, state)
+
+    def unlinked(self) -> list[str]:
+        return self.patched(self.site.does.unlink, STUB)
+
+    def written(self) -> list[str]:
+        """New code at the target, published."""
+        return [f"store {CODE} {value_name(CODE, NEW)}", *self.patched(self.site.does.publish, NEAR)]
+
+    def _lowered(self, line: str, state: str) -> Iterator[str]:
+        verb, _, rest = line.partition(" ")
+        if verb == "flush":
+            yield from flush(self.target, self.site, rest.strip())
+        elif verb == "store":
+            yield "store " + ", ".join(self._stored(part.split(), state) for part in rest.split(","))
+        elif len(rest.split()) != 1 or rest.strip() in self.changing or rest.strip() not in self._words:
+            yield line  # and nothing at all for the maintenance of what never changes
+
+    @property
+    def _words(self) -> set[str]:
+        return {word.name for word in self.site.words}
+
+    @property
+    def changing(self) -> set[str]:
+        return {*(word.name for word in self.site.words if not word.is_constant), CODE}
+
+    def _stored(self, part: Sequence[str], state: str) -> str:
+        name, value = part[0], part[1] if len(part) > 1 else state
+        return f"{name} {value_name(name, self.site.word(name).value(value))}"
+
+    # --- what executors may come to -------------------------------------------------------------------------------
+
+    def execution(self, *states: str, into: str = "") -> Execution:
+        """An execution of the site while it is in any of the states, and in between, and on ``into`` a target."""
+        stored = [line for line in (*self.site.does.link, *self.site.does.unlink) if line.startswith("store ")]
+        named = [part.split() for line in stored for part in line.removeprefix("store ").split(",")]
+        values = {
+            word.name: tuple(
+                dict.fromkeys(
+                    word.value(value)
+                    for value in (*states, *(part[1] for part in named if len(part) > 1 and part[0] == word.name))
+                )
+            )
+            for word in self.site.words
+            if not word.is_constant
+        }
+        ways = paths(self.site, values)
+        return execution(self.site, on_into(ways, into, _CODE_AT) if into else ways)
+
+    def accepting(self, execution: Execution, *targets: str, finds: Iterable[str] = ()) -> Run:
+        return Run(execution, frozenset({*targets, TRAP}), frozenset(finds))
+
+    # --- protocols ------------------------------------------------------------------------------------------------
+
+    def waited(self, flags: Sequence[str] = (_QUIET,)) -> list[str]:
+        """Quiescence, as an executor sees it."""
+        synchronise = [self.site.instructions.synchronise] if self.synchronised else []
+        return [*(f"wait {flag} 1" for flag in flags), *synchronise]
+
+    def _instructions(self, values: Iterable[str]) -> dict[str, Instruction]:
+        """What the values of words are as instructions."""
+        isa = family(self.site.isa)
+        return {
+            value_name(word.name, value): instruction(isa, code)
+            for word in self.site.words
+            if not word.is_data and isa
+            for value, code in word.values.items()
+            if value_name(word.name, value) in values
+        }
+
+    def trial(
+        self,
+        of: str,
+        start: str,
+        linkers: Sequence[Sequence[str]],
+        runs: Sequence[Run],
+        *,
+        inside: Mapping[int, Sequence[str]] | None = None,
+        between: Sequence[str] | None = None,
+        allows: Callable[[Sequence[Path]], bool] = lambda run: True,
+        quiescent: bool = True,
+        late: bool = False,
+    ) -> Trial:
+        """A trial that begins in a state.  ``inside``: what interrupts the first run, before the observation of that
+        number.  ``between``: what comes between the runs.  ``allows``: whether ways through them go together.
+        ``late``: the first run comes after quiescence."""
+        flags = [f"{_QUIET}{number or ''}" for number in range(len(linkers))]
+        does = [[*lines, f"set {flag} 1"] for lines, flag in zip(linkers, flags, strict=True)]
+        executed = self.waited(flags) if late else []
+        for number, run in enumerate(runs):
+            if number:
+                executed += self.waited(flags) if between is None else between
+            executed += run.execution.lines(dict(inside or {}) if not number else None)
+        allowed = tuple(
+            dict.fromkeys(
+                tuple(itertools.chain.from_iterable(path.values for path in ways))
+                for ways in itertools.product(*(run.execution.paths for run in runs))
+                if allows(ways) and not any(run.failure(path) for run, path in zip(runs, ways, strict=True))
+            )
+        )
+
+        def refuse(found: str, steps: object = (), expected: str = "", line: int = 0) -> InputError:
+            place = f"{self.scenario}, {of}"
+            return InputError(found, file=self.site.file, place=place, expected=expected)
+
+        names = [
+            f"{who}{number + 1 if number else ''}"
+            for who, many in (("linker", len(linkers)), ("executor", self.executors))
+            for number in range(many)
+        ]
+        cores = min(self.target.cores.value, len(names))
+        threads = tuple(
+            Thread(
+                name,
+                number % cores,
+                parsed(
+                    "\n".join(does[number] if number < len(linkers) else executed),
+                    lambda line: 0,
+                    lambda found, line, expected: refuse(found, expected=expected),
+                ),
+                None if number < len(linkers) else allowed,
+            )
+            for number, name in enumerate(names)
+        )
+        used = {name for thread in threads for operation in thread.operations for name in operation.names}
+        units = [word for word in self.site.words if not word.is_constant and word.name in used]
+        addresses = {word.name: Address(word.at, word.at) for word in units}
+        initial = {word.name: value_name(word.name, word.value(start)) for word in units}
+        if CODE in used:
+            addresses[CODE] = Address(_CODE_AT, _CODE_AT)
+            initial[CODE] = value_name(CODE, OLD)
+        protocol = Protocol(
+            host=with_cores(protocol_host(self.target), cores),
+            addresses=addresses,
+            initial=initial,
+            threads=threads,
+            flags=dict.fromkeys(flags, 0),
+        )
+        protocol = replace(protocol, instructions=self._instructions(protocol.values))
+        refuse_impossible(protocol, protocol.values, refuse)
+        return Trial(self.scenario, of, protocol, tuple(runs), self.synchronised if quiescent else None)
+
+
+def with_cores(host: ProtocolHost, cores: int) -> ProtocolHost:
+    """So many of its cores."""
+    return replace(host, cores=cores, instruction_lines=host.instruction_lines[:cores])
+
+
+def flush(target: Target, site: Site, unit: str) -> list[str]:
+    """What the flush of a unit is on a target, as operations of a protocol."""
+    recipe = target.runs_as(next((isa for isa in site.instructions.hosts if isa in target.isa), site.isa)).flush
+    if recipe.by == "nobody" or (unit != CODE and site.word(unit).is_constant):
+        return []
+    if site.isa == "riscv64":
+        return ["fence.i", *(["fence", "ipi fence.i"] if recipe.invalidate == "broadcast" else [])]
+    found = [f"clean {unit}"] if recipe.clean else []
+    found.append("dsb")
+    if recipe.invalidate != "none":
+        scope = " local" if recipe.invalidate == "local" else ""
+        found += [f"invalidate-all{scope}" if recipe.whole_icache else f"invalidate {unit}{scope}", "dsb"]
+    found += ["isb"] if recipe.sync else []
+    return [*found, "ipi isb"] if recipe.remote_sync else found
+
+
+def _link(setting: _Setting) -> Iterator[Trial]:
+    if setting.has(NEAR):
+        ways = setting.execution(STUB, NEAR)
+        run = setting.accepting(ways, STUB, NEAR)
+        yield setting.trial("stub to near", STUB, [setting.linked(NEAR)], [run, run])
+
+
+def _unlink(setting: _Setting) -> Iterator[Trial]:
+    if setting.has(NEAR):
+        ways = setting.execution(STUB, NEAR)
+        runs = [setting.accepting(ways, STUB, NEAR), setting.accepting(ways, STUB)]
+        yield setting.trial("near to stub", NEAR, [setting.unlinked()], runs)
+
+
+def _changed(setting: _Setting, old: str, new: str) -> Trial:
+    """From one target to another: unlinked, and linked."""
+    ways = setting.execution(old, STUB, new)
+    runs = [setting.accepting(ways, old, STUB, new), setting.accepting(ways, STUB, new)]
+    return setting.trial(f"{old} to {new}", old, [[*setting.unlinked(), *setting.linked(new)]], runs)
+
+
+def _relink(setting: _Setting) -> Iterator[Trial]:
+    if setting.has(NEAR, NEAR2):
+        yield _changed(setting, NEAR, NEAR2)
+
+
+def _far(setting: _Setting) -> Iterator[Trial]:
+    if not setting.has(FAR):
+        return
+    ways = setting.execution(STUB, FAR)
+    run = setting.accepting(ways, STUB, FAR)
+    yield setting.trial("stub to far", STUB, [setting.linked(FAR)], [run, run])
+    yield setting.trial("far to stub", FAR, [setting.unlinked()], [run, setting.accepting(ways, STUB)])
+    if setting.has(NEAR):
+        yield _changed(setting, NEAR, FAR)
+        yield _changed(setting, FAR, NEAR)
+    if setting.has(FAR2):
+        yield _changed(setting, FAR, FAR2)
+
+
+def _publish(setting: _Setting) -> Iterator[Trial]:
+    if setting.has(NEAR):
+        run = setting.accepting(setting.execution(STUB, NEAR, into=NEAR), STUB, NEAR, finds={NEW})
+        linker = [*setting.written(), *setting.linked(NEAR)]
+        yield setting.trial("new code", STUB, [linker], [run], quiescent=False)
+
+
+def _reuse(setting: _Setting) -> Iterator[Trial]:
+    if not setting.has(NEAR):
+        return
+    ways = setting.execution(STUB, NEAR, into=NEAR)
+    retired = [*setting.unlinked(), *setting.site.does.retire, *setting.written()]
+    led = setting.accepting(ways, STUB, NEAR, finds={OLD})
+    yield setting.trial("new code where the target was", NEAR, [retired], [led], quiescent=False)
+    either, anew = replace(led, finds=frozenset({OLD, NEW})), replace(led, finds=frozenset({NEW}))
+    yield setting.trial("and linked again", NEAR, [[*retired, *setting.linked(NEAR)]], [either, anew])
+
+
+def _interrupted(setting: _Setting) -> Iterator[Trial]:
+    """Stopped before an observation: a handler of the same thread, or another thread, patches meanwhile."""
+    changes = [
+        ("unlink", NEAR, (STUB,)),
+        ("relink", NEAR, (STUB, NEAR2)),
+        ("far unlink", FAR, (STUB,)),
+        ("far relink", FAR, (STUB, FAR2)),
+    ]
+    returns = list(setting.site.instructions.returns)
+    for name, old, states in changes:
+        if not setting.has(old, *states):
+            continue
+        ways = setting.execution(old, *states)
+        patching = [*setting.unlinked(), *(setting.linked(states[-1]) if len(states) > 1 else [])]
+        first, last = setting.accepting(ways, old, *states), setting.accepting(ways, *{STUB, states[-1]})
+        for number in range(len(ways.observations)):
+            at = f"stopped {'at' if not number else 'inside'} {'+'.join(ways.observations[number].words)}"
+
+            def stopped_there(
+                run: Sequence[Path], number: int = number, ways: Execution = ways, old: str = old
+            ) -> bool:
+                """Who was not stopped, since the site was left before, may still be led to the old target."""
+                seen = {observation for observation, _ in run[0].observed}
+                return ways.observations[number] not in seen or run[1].arrives != old
+
+            if number:
+                inside = {number: [f"wait {_QUIET} 1", *returns]}
+                yield setting.trial(f"{name}, {at}", old, [patching], [first], inside=inside, quiescent=False)
+            after = replace(last, accepts=last.accepts | ({old} if number else frozenset()))
+            yield setting.trial(
+                f"{name} by a handler, {at}",
+                old,
+                [],
+                [first, after],
+                inside={number: [*patching, *returns]},
+                between=[],
+                allows=stopped_there,
+                quiescent=False,
+            )
+
+
+def _twice(setting: _Setting) -> Iterator[Trial]:
+    """Executors run the site afterwards: what they meet meanwhile they meet in the other scenarios too."""
+    if setting.has(NEAR, NEAR2):
+        run = setting.accepting(setting.execution(STUB, NEAR, NEAR2), STUB, NEAR, NEAR2)
+        linkers = [setting.linked(NEAR), setting.linked(NEAR2)]
+        yield setting.trial("near and near2", STUB, linkers, [run], late=True)
+
+
+_SCENARIOS: Mapping[str, Callable[[_Setting], Iterator[Trial]]] = dict(
+    zip(SCENARIOS, (_link, _unlink, _relink, _far, _publish, _reuse, _interrupted, _twice), strict=True)
+)
+
+
+def refuse_unknown_scenario(name: str) -> None:
+    """Raise ``InputError`` for a name that is no scenario's."""
+    if name not in SCENARIOS:
+        raise InputError(repr(name), place="`scenario`", expected=" or ".join(SCENARIOS))

@@ -1,0 +1,201 @@
+"""Sites: encodings against a disassembler, ways through a site, verdicts as published, files that are wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import capstone  # type: ignore[import-untyped]
+import pytest
+from conftest import Staleline
+
+from bench.check.sites import SiteVerdict, verify_site
+from bench.hosts import load_target
+from bench.protocols.document import read_protocol
+from bench.protocols.verification import verify
+from bench.sites.instructions import INSTRUCTION_SETS
+from bench.sites.paths import at_rest, paths
+from bench.sites.reader import library, load_site, parsed_site
+from bench.sites.scenarios import trials
+from bench.sites.site import NEAR, STUB, Site
+from bench.sites.wording import disassembled
+from bench.support.errors import InputError
+from bench.support.toml import parse
+
+MINIMAL = """
+isa = "aarch64"
+
+[targets]
+stub = 4
+near = 0x1000
+
+[words]
+exit = { at = 0, stub = 0x14000001, near = 0x14000400 }
+
+[does]
+link = "store exit; flush exit"
+unlink = "store exit; flush exit"
+"""
+
+
+def site(text: str) -> Site:
+    return parsed_site(*parse(text.encode(), "mine.toml", "a site"))
+
+
+def verdict(name: str, host: str, scenario: str) -> SiteVerdict:
+    (found,) = verify_site(load_site(name), load_target(host), [scenario])
+    return found
+
+
+# --------------------------------------------------------------------------------------------------- encodings
+
+BRANCHES = {
+    "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM, ["14000400", "17fffffe", "94000003", "58000210"]),
+    "arm": (capstone.CS_ARCH_ARM, capstone.CS_MODE_ARM, ["ea0003fe", "eaffffff"]),
+    "riscv64": (capstone.CS_ARCH_RISCV, capstone.CS_MODE_RISCV64, ["0000106f", "ffdff06f", "7fe0006f"]),
+    "mips": (capstone.CS_ARCH_MIPS, capstone.CS_MODE_MIPS32 | capstone.CS_MODE_BIG_ENDIAN, ["08000400"]),
+    "ppc": (capstone.CS_ARCH_PPC, capstone.CS_MODE_32 | capstone.CS_MODE_BIG_ENDIAN, ["48001000", "4bfffff8"]),
+    "sparc": (capstone.CS_ARCH_SPARC, capstone.CS_MODE_BIG_ENDIAN | capstone.CS_MODE_V9, ["40000400", "10800400"]),
+    "x86": (capstone.CS_ARCH_X86, capstone.CS_MODE_64, ["e9fb0f0000", "e9fbffffff", "eb10"]),
+    "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN, ["c0f400000800", "c0f4fffffffe"]),
+}
+
+
+@pytest.mark.parametrize("isa", BRANCHES)
+def test_a_branch_leads_where_a_disassembler_says(isa: str) -> None:
+    architecture, mode, encodings = BRANCHES[isa]
+    known, at = INSTRUCTION_SETS[isa], 0x2000
+    for text in encodings:
+        code = bytes.fromhex(text)
+        if known.byteorder == "little" and len(code) == 4:
+            code = code[::-1]
+        effect = known.effect(code, at)
+        (found,) = capstone.Cs(architecture, mode).disasm_lite(code, at, 1)
+        number = int(re.search(r"(-?)(?:0x)?([0-9a-f]+)\)?$", found[3]).group(2), 16)  # type: ignore[union-attr]
+        number *= -1 if "-" in found[3] else 1
+        reached = effect.to if effect.to is not None else effect.sets[0][1].plus  # type: ignore[union-attr]
+        assert reached == number + (at if isa == "riscv64" else 0), found  # of RISC-V it prints the distance
+        assert effect.length == found[1]
+
+
+@pytest.mark.parametrize("name", library())
+def test_each_state_of_a_shipped_site_leads_to_its_target(name: str) -> None:
+    """A field of an encoding that is off by a bit leads elsewhere."""
+    one = load_site(name)
+    for state in one.states:
+        path = at_rest(one, state)
+        assert (path.arrives == state) is (one.expect.get("link", "holds") == "holds" or state == STUB), (
+            state,
+            path.outcome,
+        )
+
+
+def test_halves_of_two_addresses_lead_nowhere() -> None:
+    pair = load_site("patch-pair-aarch64")
+    mixed = paths(pair, {"first": ("far",), "second": ("far", "far2")})
+    assert [path.outcome for path in mixed] == ["leads to far", "leads to 0x20000020, which is no target"]
+    assert disassembled(pair, pair.word("second").values["far"], 4) == "add x30, x30, #0x10"
+
+
+# ---------------------------------------------------------------------------------------------------- verdicts
+
+
+def test_a_patched_branch_holds_and_needs_synchronisation_only_where_it_is_taken_away() -> None:
+    assert not verdict("patch-flush-aarch64", "cortex-a72", "link").synchronised
+    unlinked = verdict("patch-flush-aarch64", "cortex-a72", "unlink")
+    assert (unlinked.verdict, unlinked.synchronised, unlinked.why) == ("holds", True, "b #0x1000: leads to near")
+
+
+def test_a_pair_that_one_store_replaces_fails_a_thread_between_them() -> None:
+    """QEMU d59d83a1."""
+    found = verdict("patch-pair-aarch64", "cortex-a72", "far")
+    assert (found.verdict, found.failure, found.rests_on) == ("fails", "X", "caches")
+    assert "adrp x30, #0x20000000; nop; br x30: leads to 0x20000000" in found.why
+    assert [row.actor for row in found.rows if row.actor != "environment"] == ["linker", "executor", "executor"]
+
+
+def test_memory_that_is_used_again_at_once_is_run() -> None:
+    assert verdict("patch-flush-aarch64", "armv8", "reuse").failure == "U3"
+
+
+def test_several_executors_find_what_one_finds() -> None:
+    (found,) = verify_site(load_site("patch-flush-aarch64"), load_target("neoverse-v1"), ["unlink"], executors=2)
+    assert (found.verdict, found.synchronised) == ("holds", True)
+    assert {row.actor for row in found.rows} >= {"linker", "executor"}
+
+
+def test_a_scenario_that_the_site_has_no_states_for_is_none() -> None:
+    (found,) = verify_site(site(MINIMAL), load_target("armv8"), ["far"])
+    assert (found.verdict, found.as_expected) == ("n/a", True)
+
+
+def test_a_site_that_is_exported_has_the_same_verdicts(tmp_path: Path, staleline: Staleline) -> None:
+    exported = staleline("export --protocol patch-pair-aarch64 --host neoverse-v1 --scenario link,interrupted")
+    file = tmp_path / "exported.toml"
+    file.write_text(exported.out, encoding="utf-8")
+    one = load_site("patch-pair-aarch64")
+    tried = [
+        trial
+        for scenario in ("link", "interrupted")
+        for trial in trials(one, load_target("neoverse-v1"), scenario, synchronised=True)
+    ]
+    written = read_protocol(str(file)).cases
+    assert [verify(case.protocol).outcome.verdict for case in written] == [
+        verify(trial.protocol).outcome.verdict for trial in tried
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- command line
+
+
+def test_check_of_a_site_says_what_goes_wrong_in_its_own_words(tmp_path: Path, staleline: Staleline) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(MINIMAL, encoding="utf-8")
+    ran = staleline(f"check {file} --host cortex-a72,armv8 --scenario link,unlink,reuse")
+    assert ran.status == 1
+    assert "4 of 6 as expected, but not reuse on cortex-a72, reuse on armv8." in " ".join(ran.out.split())
+    assert "store exit stub (b #4)" in ran.out
+    assert (
+        staleline(f"check {file} --host cortex-a72 --scenario link --format json").valid["sites"][0]["verdict"]
+        == "holds"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('isa = "aarch64"', 'isa = "vax"', "line 2: isa: 'vax'; expected one of aarch64, arm"),
+        ("near = 0x1000", "nearby = 0x1000", "line 6: targets.nearby: 'nearby'; expected near"),
+        ("stub = 0x14000001, ", "", "words.exit.stub: missing"),
+        ("at = 0, ", "", "words.exit.at: missing; expected an address"),
+        ("0x14000400", '"1400"', "words.exit: 2 and 4 bytes; expected one size"),
+        ("flush exit", "flsh exit", "line 12: does.link: no operation 'flsh'; expected flush"),
+        ("store exit;", "store exot;", "line 12: does.link: 'exot'; expected exit"),
+        ("[does]", "[dose]", "dose: unknown key; expected does"),
+        ("0x14000400 }", "0x14000000 }", "words: a branch back to 0x0; expected branches forward"),
+        ("unlink = ", 'retires = ""\nunlink = ', "does.retires: unknown key; expected retire"),
+    ],
+)
+def test_a_site_that_is_wrong_is_refused_with_the_place(
+    old: str, new: str, words: str, tmp_path: Path, staleline: Staleline
+) -> None:
+    file = tmp_path / "mine.toml"
+    assert old in MINIMAL
+    file.write_text(MINIMAL.replace(old, new), encoding="utf-8")
+    staleline(f"check {file} --host armv8 --scenario link").is_refused("mine.toml: ", words)
+
+
+def test_a_site_runs_where_its_instructions_run(staleline: Staleline) -> None:
+    staleline("check patch-flush-aarch64 --host x86-skylake").is_refused("patch-flush-aarch64 is for aarch64", "--host")
+
+
+def test_what_is_expected_to_fail_is_no_surprise() -> None:
+    failing = site(f'{MINIMAL}\n[expect]\nreuse = "fails"\n')
+    (found,) = verify_site(failing, load_target("armv8"), ["reuse"])
+    assert (found.verdict, found.as_expected) == ("fails", True)
+    assert NEAR in failing.states
+
+
+def test_a_value_that_a_word_has_not_is_refused() -> None:
+    with pytest.raises(InputError, match=r"line 13: does\.unlink: 'far'; expected one of stub, near"):
+        site(MINIMAL.replace('unlink = "store exit;', 'unlink = "store exit far;'))
