@@ -39,6 +39,7 @@ A = "final"
 [allowed]
 T1 = ["final final"]
 [threads.T0]
+core = 0
 does = '''
 store A temporary
 store A final
@@ -116,6 +117,7 @@ go = 0
 T0 = ["a a2 b c2 c2"]
 T1 = ["c2"]
 [threads.T0]
+core = 0
 does = '''
 lock m
 execute A a:1
