@@ -31,7 +31,7 @@ SLOW = {
     for name in (
         "architecture autopsy cli cli_bad_input compare explore golden_check kernels layouts litmus machine_reference "
         "matrix minimality package page partial protocols python qemu_log readme replay replay_kernel risk_chain "
-        "risk_given risk_recorded risk_simulation schedule suite thread traces units verdicts"
+        "risk_given risk_recorded risk_simulation schedule silicon silicon_run suite thread traces units verdicts"
     ).split()
 }
 """The files whose tests have the marker ``slow``: they search, replay, start processes or compile for long."""

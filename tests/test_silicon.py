@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
+from conftest import SCHEMA
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.hosts import load_host
+from bench.report.calibrations import CalibrationReport
+from bench.report.report import rendered
 from bench.silicon import calibration as calibrations
 from bench.silicon.geometry import this_machine
 from bench.silicon.instructions import this_instruction_set
@@ -159,3 +165,11 @@ def test_a_bad_name_is_refused_before_anything_is_written(tmp_path: Path):
     with pytest.raises(InputError, match="expected letters"):
         calibrations.save(_calibration(), "my machine", tmp_path / "my.toml")
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_report_says_what_is_noisy_and_what_is_apart(tmp_path: Path):
+    report = CalibrationReport.with_base(replace(_calibration(), noise="other work"))
+    jsonschema.validate(json.loads(rendered(report, "json")), SCHEMA)
+    text = report.text("simple")
+    assert "This machine is noisy: other work" in text and "ranges apart" in text
+    assert "store into own code" in rendered(report, "csv")

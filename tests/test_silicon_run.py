@@ -7,7 +7,9 @@ import platform
 from collections import Counter
 from dataclasses import replace
 
+import jsonschema
 import pytest
+from conftest import SCHEMA
 
 from bench.check import asked
 from bench.check.export import as_protocol
@@ -221,8 +223,26 @@ def test_seen_and_forbidden_is_said_in_every_form():
     assert report.executed[0].contradicted and report.executed[0].wrong == 3
     assert "seen, FORBIDDEN" in report.text("simple") and "SEEN AND FORBIDDEN" in report.text("simple")
     document = json.loads(rendered(report, "json"))
-    assert document["protocols"][0]["outcomes"][1]["here"] == "forbidden"
+    assert document["executed"][0]["outcomes"][1]["here"] == "forbidden"
     assert "seen, forbidden" in rendered(report, "csv")
     text = report.text("litmus")
     assert "Histogram (2 states)" in text and "Positive: 3, Negative: 7" in text
     assert "3       *>T1: final temporary;" in text and "Observation race Sometimes 3 7" in text
+
+
+def test_what_was_run_stands_beside_the_verdict(tmp_path, monkeypatch, staleline):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "race.toml").write_text(RACE)
+    assert staleline("run race.toml,unfixed --instances 500 --seconds 60 --format csv --save seen.json").status == 0
+    saved = json.loads((tmp_path / "seen.json").read_text())
+    jsonschema.validate(saved, SCHEMA)
+    assert [one["name"] for one in saved["executed"]] == ["race", "unfixed, user"]
+    checked = staleline("check race.toml --seen seen.json --format json").valid
+    assert checked["protocols"][0]["cases"][0]["seen"]["instances"] == 500
+    cells = staleline(
+        "check unfixed --host x86-skylake --what-if --translator arm@2010 --seen seen.json --format json"
+    ).valid
+    assert {cell["scenario"]: bool(cell["seen"]) for cell in cells["results"]}["user"]
+    assert "of 500" in staleline("check race.toml --seen seen.json").out
+    (tmp_path / "seen.json").write_text('{"schema": 1}')
+    staleline("check race.toml --seen seen.json").is_refused("seen.json", "machine")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bench.hosts import Target
     from bench.report.protocols import ProtocolReport
     from bench.report.sites import SitesReport
+    from bench.silicon.seen import Seen
     from bench.sites.site import Site
 
 
@@ -33,6 +35,9 @@ def check(
     ] = None,
     strategies: Strategies = None,
     cells: OfCells,
+    seen: Annotated[
+        Path | None, typer.Option("--seen", help="What `run --save` wrote, as a column.", metavar="FILE")
+    ] = None,
     written: Written,
 ) -> None:
     """Is it right? Search every behaviour that the host allows, and show the shortest counterexample.
@@ -46,8 +51,10 @@ def check(
     """
     from bench.check import asked
     from bench.report.checks import CheckReport
+    from bench.silicon.seen import load_seen
 
     emit = written.emitter()
+    ran = load_seen(str(seen)) if seen is not None else None
     if strategy and "strategies" not in given(context):
         strategies = None  # a project's default
     named = names_in([*(strategy or []), *(strategies or [])])
@@ -56,14 +63,16 @@ def check(
         raise InputError(f"a {sorted(kinds)[0]} beside a {sorted(kinds)[1]}", place="check", expected="one kind alone")
     if kinds in ({"protocol"}, {"site"}):
         (kind,) = kinds
+        if kind == "site" and seen is not None:
+            raise InputError("--seen with a site", expected="strategies or protocols, which `run` executes")
         used = {"host", "settings", "max_states", *(("scenario", "cores", "what_if") if kind == "site" else ())}
         idle = {one.name for one in fields(cells)} - used - {"configured"}
         refuse_idle(context, idle, f"for a {kind}", f"{', '.join(f'`{name}`' for name in sorted(used))} at most")
-        found = _sites(named, cells) if kind == "site" else _protocols(named, cells)
+        found = _sites(named, cells) if kind == "site" else _protocols(named, cells, ran)
         emit(found)
         raise typer.Exit(0 if found.as_expected else 1)
     results = check_cells(asked.strategies(some_of(named)), cells, cells.options())
-    emit(CheckReport(results))
+    emit(CheckReport(results, seen=ran))
     if not right(results):
         raise typer.Exit(1)
 
@@ -107,7 +116,7 @@ def _sites(names: list[str], cells: OfCells) -> SitesReport:
     return SitesReport(found)
 
 
-def _protocols(files: list[str], cells: OfCells) -> ProtocolReport:
+def _protocols(files: list[str], cells: OfCells, seen: Seen | None) -> ProtocolReport:
     """The protocols in files, on the hosts that they say or on others."""
     from bench.check.protocols import moved, verify_document
     from bench.protocols.document import read_protocol
@@ -120,4 +129,4 @@ def _protocols(files: list[str], cells: OfCells) -> ProtocolReport:
     if hosts:
         documents = [moved(document, one) for document in documents for one in hosts]
     most = max_states_of(cells.max_states, MOST_STATES)
-    return ProtocolReport([verify_document(one, explained=True, max_states=most) for one in documents])
+    return ProtocolReport([verify_document(one, explained=True, max_states=most) for one in documents], seen)

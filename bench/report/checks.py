@@ -13,8 +13,10 @@ from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Word
 from bench.explain.follow import Followed
 from bench.report import autopsies
 from bench.report.report import Column, Rows, attributes, flat_rows, record, settings_of, text_table
+from bench.report.seen import seen_columns
 from bench.report.tables import SCHEMA, Cell, fill, table
 from bench.search.outcome import Outcome
+from bench.silicon.seen import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +28,36 @@ class CheckReport:
 
     results: Sequence[Checked]
     in_depth: bool = False
+    seen: Seen | None = None
+
+    @property
+    def _columns(self) -> tuple[Column[Checked], ...]:
+        return (*_COLUMNS, *seen_columns(self.seen, _run_as))
 
     def document(self) -> dict[str, Any]:
         """One object for each cell."""
-        return {"schema": SCHEMA, "results": [{**record(_COLUMNS, one), **_looked_into(one)} for one in self.results]}
+        return {
+            "schema": SCHEMA,
+            "results": [{**record(self._columns, one), **_looked_into(one)} for one in self.results],
+        }
 
     def rows(self) -> Rows:
         """One row for each cell."""
-        return flat_rows(_COLUMNS, self.results)
+        return flat_rows(self._columns, self.results)
 
     def text(self, style: str) -> str:
         """A table of verdicts, then for each failing cell its counterexample, and the command that shows it."""
         if self.in_depth or len(self.results) == 1:
             return "\n\n".join(_cell(result, style) for result in self.results)
         shown = [result for result in self.results if result.verdict in ("fails", "bounded")]
-        return "\n\n".join((text_table(_COLUMNS, self.results, style), *(_cell(result, style) for result in shown)))
+        return "\n\n".join(
+            (text_table(self._columns, self.results, style), *(_cell(result, style) for result in shown))
+        )
+
+
+def _run_as(result: Checked) -> tuple[str, str]:
+    """What `run` calls a cell."""
+    return result.strategy, result.scenario
 
 
 def verdict(result: Checked) -> str:

@@ -10,7 +10,9 @@ from bench.check.protocols import VerifiedCase, VerifiedDocument
 from bench.explain.protocols import ABSENT, ProtocolRow
 from bench.protocols.omission import Omission
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
+from bench.report.seen import seen_columns
 from bench.report.tables import SCHEMA, Cell, fill, table
+from bench.silicon.seen import Seen
 
 _BUG = "bug"
 """The case of a published bug that is the bug; the case without a name is the fix."""
@@ -39,6 +41,7 @@ class ProtocolReport:
     """The answers about protocols, each with all its cases and their counterexamples."""
 
     found: Sequence[VerifiedDocument]
+    seen: Seen | None = None
 
     @property
     def as_expected(self) -> bool:
@@ -47,15 +50,16 @@ class ProtocolReport:
 
     def document(self) -> dict[str, Any]:
         """One object for each protocol."""
-        return {"schema": SCHEMA, "protocols": [_object(one) for one in self.found]}
+        return {"schema": SCHEMA, "protocols": [_object(one, self.seen) for one in self.found]}
 
     def rows(self) -> Rows:
         """One row for each case."""
-        return flat_rows(_COLUMNS, [(one, case) for one in self.found for case in one.cases])
+        columns = (*_COLUMNS, *_seen_columns(self.seen))
+        return flat_rows(columns, [(one, case) for one in self.found for case in one.cases])
 
     def text(self, style: str) -> str:
         """Each protocol in full."""
-        parts = [_document(one, style) for one in self.found]
+        parts = [_document(one, style, self.seen) for one in self.found]
         cases = [case for one in self.found for case in one.cases]
         if len(cases) > 1:
             parts.append(f"{_as_expected(cases)} of {len(cases)} cases came out as expected.")
@@ -108,14 +112,26 @@ _LEGEND = (
 )
 
 
-def _document(one: VerifiedDocument, style: str) -> str:
+def _names(one: VerifiedDocument, case: VerifiedCase) -> tuple[str, str]:
+    """What `run` calls a case: its file, without the host that it was moved to, and its own name."""
+    return one.document.name.partition(" on ")[0], case.case.name
+
+
+def _seen_columns(seen: Seen | None) -> tuple[Column[_Case], ...]:
+    return seen_columns(seen, lambda of: _names(*of))
+
+
+def _document(one: VerifiedDocument, style: str, seen: Seen | None) -> str:
     document = one.document
     title = f"{document.name}: {document.summary}" if document.summary else document.name
     about = ", ".join(str(part) for part in (document.project, document.year, document.isa) if part)
     parts = [f"{title} ({about})" if about else title]
     parts += [fill(text) for text in (document.mechanism, document.fix and f"Fix: {document.fix}") if text]
     parts += ["\n".join(document.links)] if document.links else []
-    parts += [_case(case, style) for case in one.cases]
+    for case in one.cases:
+        parts.append(_case(case, style))
+        if seen is not None and (count := seen.of(*_names(one, case))) is not None:
+            parts.append(fill(f"Seen on {seen.machine}: wrong in {count.text} instances."))
     return "\n\n".join(parts)
 
 
@@ -186,9 +202,10 @@ def _left(case: VerifiedCase, *, necessary: bool) -> str:
     return "; ".join(f"{thread}: {', '.join(some)}" for thread, some in texts.items())
 
 
-def _object(one: VerifiedDocument) -> dict[str, Any]:
+def _object(one: VerifiedDocument, seen: Seen | None) -> dict[str, Any]:
     found = {field.name: getattr(one.document, field.name) for field in fields(one.document)}
-    return {**found, "cases": [record(_COLUMNS, (one, case)) for case in one.cases]}
+    columns = (*_COLUMNS, *_seen_columns(seen))
+    return {**found, "cases": [record(columns, (one, case)) for case in one.cases]}
 
 
 def _necessity(one: Omission) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class RunReport:
                 "kernel": self.machine.kernel,
                 "cores": self.machine.cores,
             },
-            "protocols": [
+            "executed": [
                 {
                     "name": each.name,
                     "instances": each.histogram.instances,
