@@ -677,11 +677,15 @@ class Reference:
             held = bytes(newest[self.index[address]] for address in self._addresses(unit))
             value = int.from_bytes(held, self.byteorder)
         for line in sorted({address // self.host.dcache.line for address in self._addresses(unit)} & set(self.dbytes)):
-            if world.get(("dirty", line), core) != core and self.host.coherence.dirty_transfer.value == "memory":
-                self._publish(world, line)
-                del world["dirty", line]
-            self._hold(world, line, core)
+            self._take(world, core, line)
         return value
+
+    def _take(self, world: World, core: int, line: int) -> None:
+        """A core's cache takes a data line, to read it."""
+        if world.get(("dirty", line), core) != core and self.host.coherence.dirty_transfer.value == "memory":
+            self._publish(world, line)
+            del world["dirty", line]
+        self._hold(world, line, core)
 
     # --- fetches (rules 3, 4, 7) ---
 
@@ -738,6 +742,10 @@ class Reference:
             for core in self.cores:
                 if ("held", line, core) in world and world.get(("dirty", line)) != core:
                     yield Move(cost, _without(world, ("held", line, core)), f"evict clean {line} of {core}")
+                elif ("held", line, core) not in world and not self.host.dcache.write_allocate:
+                    after = dict(world)
+                    self._take(after, core, line)
+                    yield Move(cost, after, f"load {line} into {core}")
         if self.host.coherence.fetches_ahead.value:
             yield from self._fetches_ahead(world)
         for core in self.cores:

@@ -200,6 +200,17 @@ def test_a_store_takes_the_line_from_the_other_cores_caches() -> None:
 # --- rule 2: the environment ---
 
 
+def test_any_data_line_may_be_loaded_where_stores_do_not_allocate_and_then_they_hit() -> None:
+    start = told(spoil(A), settings=NO_ALLOCATE)
+    assert start.after(Kind.LOAD).steps().where == ((0,), (A.final,))
+    assert not start.after(Kind.LOAD).possible(Kind.LOAD)
+    assert start.after(Kind.LOAD).after(Kind.WRITE_BACK).steps().where == ((-1,), (WRONG,))
+    dirty = told(op.Load(A), spoil(A), settings=(*NO_ALLOCATE, "dirty_transfer=memory"), **MIGRATES).steps(2)
+    assert dirty.after(Kind.LOAD, core=1).where == ((-1,), (WRONG,))
+    for settings in ((), ("write_allocate=false", "write=through")):
+        assert not told(spoil(A), settings=settings).possible(Kind.LOAD)
+
+
 def test_the_environment_may_write_back_and_drop_a_dirty_line() -> None:
     dirty = told(spoil(A)).steps()
     assert dirty.after(Kind.WRITE_BACK).state.memory[3:7] == ((WRONG,), (-1,), (0,), (WRONG,))

@@ -106,8 +106,8 @@ class _Course:
     def environment(self, event: Event) -> None:
         """The environment does the same, if it can; lines that are no state here do not matter."""
         cells = self._model.cells
-        lines = cells.dline_cells if event.kind is Kind.WRITE_BACK else cells.iline_cells[event.core]
-        if event.kind in (Kind.WRITE_BACK, Kind.DROP, Kind.FILL) and event.line >= len(lines):
+        lines = cells.dline_cells if event.kind in (Kind.WRITE_BACK, Kind.LOAD) else cells.iline_cells[event.core]
+        if event.kind in (Kind.WRITE_BACK, Kind.DROP, Kind.FILL, Kind.LOAD) and event.line >= len(lines):
             return
         if event.kind is Kind.AHEAD and event.detail >= len(self._model.units):
             return

@@ -157,6 +157,9 @@ class CacheExplainer(Explainer):
             case Kind.FILL:
                 holds = self._holds(self._fills(after), at)
                 return (f"an instruction line may be filled at any time, from {self.source}, which holds {holds}",)
+            case Kind.LOAD:
+                causes = "other code, a neighbour of the line, speculation"
+                return f"any data line may be loaded at any time ({causes}); the next store hits, and stays there", memory
             case Kind.AHEAD:
                 queue = after.memory.ahead[event.core]
                 assert queue is not None

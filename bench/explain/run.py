@@ -91,7 +91,7 @@ def line_cells(model: Model, event: Event) -> tuple[int, ...]:
             return model.cells.iline_cells[event.core][event.line]
         case Kind.COMPLETE if event.detail:
             return model.cells.iline_cells[event.detail - 1][event.line]
-        case Kind.WRITE_BACK | Kind.COMPLETE:
+        case Kind.WRITE_BACK | Kind.LOAD | Kind.COMPLETE:
             return model.cells.dline_cells[event.line]
     return ()
 
@@ -119,6 +119,8 @@ def environment_text(
             return f"instruction line{of}{on} is dropped"
         case Kind.FILL:
             return f"instruction line{of}{on} is filled"
+        case Kind.LOAD:
+            return f"{core} loads the data line{of}" if named else f"{core} loads a data line"
         case Kind.AHEAD:
             values = f": {', '.join(observed)}" if observed else ""
             return f"{core} fetches{' ' * bool(named)}{named} ahead{values}"

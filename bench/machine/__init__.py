@@ -9,7 +9,8 @@ Rule 1. **Stores** go to the storing core's data line, which that core then owns
     read-modify-write) allocates.  A dirty line that another core takes moves
     from cache to cache, or reaches memory too (``dirty_transfer``).
 Rule 2. **The environment** may at any time: write back and drop a data line; drop
-    an instruction line; fill one; fetch a unit ahead, on a host that does; drain the
+    an instruction line; fill one; load a data line into a cache whose stores do not allocate
+    (the next one hits); fetch a unit ahead, on a host that does; drain the
     oldest store of a store buffer; complete pending maintenance; switch threads
     on a core that several share; move a thread, where the scenario says so.  A
     switch or a move waits for the old core's maintenance and stores, and

@@ -206,14 +206,18 @@ class HostCaches(MemorySystem[Caches]):
                     if put.cell == cell:
                         held = put.onto(held)
             value |= held
-        owner, copies, pou = memory.owner, memory.copies, memory.memory
         for line in lines:
-            if owner[line] not in (-1, core) and self.features.dirty_transfer == "memory":
-                pou = _copy(pou, memory.data, self.cells.dline_cells[line])
-                owner = replaced(owner, line, -1)
-            if self.features.keeps_copies:
-                copies = replaced(copies, line, copies[line] | 1 << core)
-        return memory._replace(owner=owner, copies=copies, memory=pou), value
+            memory = self._allocate(memory, core, line)
+        return memory, value
+
+    def _allocate(self, memory: Caches, core: int, line: int) -> Caches:
+        """A load, of the program or of anything else, brings a data line into a core's cache."""
+        if memory.owner[line] not in (-1, core) and self.features.dirty_transfer == "memory":
+            pou = _copy(memory.memory, memory.data, self.cells.dline_cells[line])
+            memory = memory._replace(memory=pou, owner=replaced(memory.owner, line, -1))
+        if self.features.keeps_copies:
+            memory = memory._replace(copies=replaced(memory.copies, line, memory.copies[line] | 1 << core))
+        return memory
 
     def stores_wait(self, memory: Caches, core: int) -> bool:
         return bool(memory.buffers[core])
@@ -360,6 +364,11 @@ class HostCaches(MemorySystem[Caches]):
                 for number, held in enumerate(lines):
                     if (held is None) is absent:
                         yield Event(kind, core, number)
+        if self.features.keeps_copies:
+            for core in cores:
+                for line, copies in enumerate(memory.copies):
+                    if memory.owner[line] != core and not copies >> core & 1:
+                        yield Event(Kind.LOAD, core, line)
         if self.fetches_ahead:
             for core, thread, tb, _ in following:
                 yield Event(Kind.AHEAD, core, 0, thread, tb)
@@ -379,6 +388,9 @@ class HostCaches(MemorySystem[Caches]):
                 return _drop(memory, core, line) if memory.icache[core][line] is not None else None
             case Kind.FILL:
                 return self._fill(memory, core, line) if memory.icache[core][line] is None else None
+            case Kind.LOAD:
+                held = memory.owner[line] == core or memory.copies[line] >> core & 1
+                return None if held or not self.features.keeps_copies else self._allocate(memory, core, line)
             case Kind.AHEAD:
                 found = (one for one in following if one[:3] == (core, event.thread, event.detail))
                 return next((self._fetch_ahead(memory, one) for one in found), None)

@@ -200,6 +200,7 @@ class Cut:
                 yield from self._scheduled(slot.at, value)
             case "line":
                 yield from self._evictions(slot.at, value)
+                yield from self._loaded(slot.at, value)
             case "icache" if value is None:
                 yield Local(Event(Kind.FILL, slot.at, slot.line), None, (self._fill(slot.at, slot.line),))
             case "icache":
@@ -362,6 +363,13 @@ class Cut:
             if core == owner or copies >> core & 1:
                 part = self._own(("evict", core, line), Slot("line", line))
                 yield Local(Event(Kind.WRITE_BACK, core, line), None, (part,))
+
+    def _loaded(self, line: int, value: Any) -> Iterator[Local]:
+        """Cores that do not hold a line load it, where that matters."""
+        owner, copies, *_ = value
+        for core in range(self.model.scenario.cores) if self.features.keeps_copies else ():
+            if core != owner and not copies >> core & 1:
+                yield Local(Event(Kind.LOAD, core, line), None, (self._own(("load", core, line), Slot("line", line)),))
 
     def _scheduled(self, core: int, thread: int) -> Iterator[Local]:
         """A switch to another thread, or a move to another core."""

@@ -17,12 +17,13 @@ class Kind(enum.IntEnum):
     WRITE_BACK = 0
     DROP = 1
     FILL = 2
-    AHEAD = 3
-    DRAIN = 4
-    COMPLETE = 5
-    SWITCH = 6
-    MOVE = 7
-    PROGRAM = 8
+    LOAD = 3
+    AHEAD = 4
+    DRAIN = 5
+    COMPLETE = 6
+    SWITCH = 7
+    MOVE = 8
+    PROGRAM = 9
 
 
 class Event(NamedTuple):

@@ -9,7 +9,7 @@ from bench.machine import Kind, Model, Transition, lasting
 
 Failure = Literal["wrong fetch", "lasting"]
 
-UNSEEN = frozenset({Kind.WRITE_BACK, Kind.DROP, Kind.FILL, Kind.AHEAD})
+UNSEEN = frozenset({Kind.WRITE_BACK, Kind.DROP, Kind.FILL, Kind.LOAD, Kind.AHEAD})
 """The steps of the environment that neither the data side nor a waiting thread can notice.
 
 They move values from the data side to the point of unification and to instruction caches and queues.  Loads read the

@@ -115,7 +115,7 @@ class Relation:
         self._steps: dict[tuple[int, Numbers], tuple[LocalStep, ...]] = {}
         self._counting = question.cells(model)
         self._without = question.without
-        kinds = {"line": {Kind.WRITE_BACK}, "icache": {Kind.DROP, Kind.FILL}, "ahead": {Kind.AHEAD}}
+        kinds = {"line": {Kind.WRITE_BACK, Kind.LOAD}, "icache": {Kind.DROP, Kind.FILL}, "ahead": {Kind.AHEAD}}
         self.drivers = tuple(
             driver
             for driver in self.cut.drivers
