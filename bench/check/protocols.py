@@ -15,6 +15,7 @@ from bench.machine.caches import Features
 from bench.protocols.document import Document, ProtocolCase
 from bench.protocols.host import protocol_host
 from bench.protocols.omission import Omission
+from bench.protocols.refusals import refuse_missing
 from bench.protocols.verification import MOST_STATES, necessities, needed_features, on, verify
 from bench.support.errors import InputError
 from bench.support.processors import processors
@@ -73,12 +74,18 @@ def verify_document(document: Document, *, explained: bool, max_states: int = MO
 
 
 def moved(document: Document, host: Target) -> Document:
-    """The same document on another host, named after both.  Raises ``InputError`` where that has too few cores.
+    """The same document on another host, named after both.
 
-    Of a case that says something of its host by itself, nothing is expected on another.
+    Raises ``InputError`` where that has too few cores, or no such operation.  Of a case that says something of its host by itself, nothing is expected on another.
     """
+
+
+    def refuse(found: str, steps: tuple[str, ...], expected: str, line: int) -> InputError:
+        return InputError(found, place=f"{document.name} on {host.name}, line {line}", expected=expected)
+
     cases = []
     for case in document.cases:
+        refuse_missing(case.protocol, host.isa, refuse)
         protocol = on(case.protocol, protocol_host(host))
         if protocol is None:
             raise InputError(

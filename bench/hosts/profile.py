@@ -170,6 +170,15 @@ class Entries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     note: str = ""
 
 
+class Interrupts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An interrupt to other cores and the stores before it: it waits for them, or may overtake them."""
+
+    value: Literal["overtake", "wait"]
+    tag: Tag
+    source: Sources
+    note: str = ""
+
+
 class Cores(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The number of cores of a typical machine of this kind."""
 
@@ -186,6 +195,7 @@ class Coherence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ``checks_pipeline``: stores are checked against the pipeline (x86, z), so that there is no such queue.
     ``switch_cleans_all``: a context switch or a migration cleans and invalidates all caches (VIVT hosts).
     ``store_buffer``: the entries of the FIFO store buffer that ``check`` explores.
+    ``interrupts``: absent where nothing is documented; then they may overtake stores, as on RISC-V.
     """
 
     fill: Fill
@@ -195,6 +205,7 @@ class Coherence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     checks_pipeline: Switch
     switch_cleans_all: Switch
     store_buffer: Entries
+    interrupts: Interrupts | None = None
 
     def __post_init__(self) -> None:
         if self.fetches_ahead.value and self.checks_pipeline.value:

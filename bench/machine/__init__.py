@@ -28,10 +28,10 @@ Rule 5. **Maintenance** (clean, invalidate) is pending until a barrier of the
     order; a broadcast invalidation completes core by core.
 Rule 6. **The store buffer** is first in, first out.  Loads of its core see it; a store
     reaches the data side, and snoops, when it drains; a clean completes only
-    after the older stores to its line.  A barrier, an interrupt to other cores (it is
-    sent behind the stores before it), acquiring and releasing a lock, stopping threads and
-    letting them go, a switch and a move wait until it is empty; a context synchronisation
-    does not.  On hosts that check the pipeline a fetch waits for the core's own buffered
+    after the older stores to its line.  A barrier, acquiring and releasing a lock, stopping
+    threads and letting them go, a switch and a move wait until it is empty; a context
+    synchronisation does not, nor does an interrupt to other cores unless the host says so
+    (``interrupts``).  On hosts that check the pipeline a fetch waits for the core's own buffered
     stores.  A store to a line that is no state takes no entry.
 Rule 7. **An execution** fetches the units of its path in program order; a fetch that
     misses fills the line in the same step.  It is wrong if it fetches a unit with

@@ -382,13 +382,17 @@ class EndTranslation(CompiledAction):
 
 @dataclass(frozen=True, slots=True)
 class InterruptCores(Action):
-    """Every other core, or with ``own`` every core, synchronises; with ``lines`` it drops its instruction cache too."""
+    """Every other core synchronises; with ``lines`` it drops its instruction cache too.
+
+    ``own``: so does this core, and it waits for its stores, as membarrier has it (a full barrier on every core).
+    """
 
     lines: bool
     own: bool
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
-        if state.masked & ~(1 << core) or model.memory.stores_wait(state.memory, core):
+        waits = self.own or model.interrupts_wait
+        if state.masked & ~(1 << core) or (waits and model.memory.stores_wait(state.memory, core)):
             return
         reached = (other for other in range(len(state.running)) if self.own or other != core)
         yield _synchronised(model, state, reached, lines=self.lines), 0, None

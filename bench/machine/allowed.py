@@ -128,10 +128,20 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         if Kind.AHEAD in kinds:
             yield from self._ahead(memory, following)
         completions = (
-            (_event(core, entry, number), after)
+            (_event(core, entry, number), self._seen_by_itself(core, entry, after))
             for number, (core, entry, after) in enumerate(architecture.completions(memory, self.rules))
         )
         yield from sorted((step for step in completions if step[0].kind in kinds), key=lambda step: step[0])
+
+    def _seen_by_itself(self, core: int, entry: object, memory: Allowed) -> Allowed:
+        """After a store of a core that fetches what it has stored itself: also what it has fetched ahead is anew."""
+        if not self.rules.sees_own or not isinstance(entry, (Put, AtomicPuts)):
+            return memory
+        cells = {put.cell for put in architecture.puts_of(entry) if not put.alias}
+        for cell in sorted(cells):
+            memory = architecture.seen_by_itself(memory, core, cell)
+        ahead = {cell for (tb, position), _ in memory.ahead[core] for cell in self.cells.units[tb][position]}
+        return self.leave(memory, core) if cells & ahead else memory
 
     def _ahead(self, memory: Allowed, following: Iterable[NextUnit]) -> Iterator[tuple[Event, Allowed]]:
         for core, thread, tb, position in following:

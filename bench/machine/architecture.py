@@ -24,7 +24,10 @@ Rule 8. **An instruction that changes while it may be executed**, since its core
     (``bench/machine/opcodes.py``), and *anything* where it does not.  Only protocols ask: a strategy is right where
     no value but the final one can be fetched.
 
-POWER has the same rules (``dcbst``, ``icbi``, ``sync``, ``isync``).  Elsewhere nothing needs to be cleaned:
+Arm's instruction caches may be virtually indexed (VIPT): an invalidation reaches the address that it names, and no
+other of the same memory.  x86 compares stores with what was fetched ahead by their linear address (Intel SDM volume 3,
+11.6).  POWER has the rules of Arm (``dcbst``, ``icbi``, ``sync``, ``isync``) for blocks of storage, whatever their
+addresses.  Elsewhere nothing needs to be cleaned:
 
 RISC-V      what a hart has stored or seen is what its ``fence.i`` makes its fetches see.
 s390        stores become visible in order, and a core fetches what it has stored itself; another's store may be
@@ -56,8 +59,9 @@ class Rules:
     """What an implementation may assume, and mutants of the rules, which a test suite has to tell from them.
 
     ``idc``, ``dic``: data cleaning, instruction invalidation is not needed (CTR_EL0).  ``in_order``: stores of a core
-    become visible in program order.  ``sees_own``: a core's fetches see its own stores.  ``refreshes``: a context
-    synchronisation raises the core's floors to the newest stores.  ``concurrent``: rule 8, None without it.
+    become visible in program order.  ``sees_own``: a core's fetches see its own stores, but for those
+    to another address of the same memory.  ``refreshes``: a context synchronisation raises the core's floors to the
+    newest stores.  ``aliases``: another address of the same memory may be stale by itself.  ``concurrent``: rule 8, None without it.
 
     Mutants: ``cleans``: a clean does anything; ``invalidates``: an invalidation does; ``drops``: a context
     synchronisation empties the queue; ``keeps``: an invalidation leaves it alone; ``stale``: a fetch may return an old
@@ -68,6 +72,7 @@ class Rules:
     dic: bool = False
     in_order: bool = False
     sees_own: bool = False
+    aliases: bool = True
     refreshes: bool = False
     concurrent: Concurrent | None = Concurrent.LISTED
     cleans: bool = True
@@ -136,9 +141,9 @@ _X86 = Rules(idc=True, dic=True, in_order=True, sees_own=True)
 
 RULES = {
     **ARMV8,
-    "power": Rules(),
-    "riscv": Rules(idc=True, concurrent=Concurrent.NEVER),
-    "riscv-ziccif": Rules(idc=True, concurrent=Concurrent.ALIGNED),
+    "power": Rules(aliases=False),
+    "riscv": Rules(idc=True, aliases=False, concurrent=Concurrent.NEVER),
+    "riscv-ziccif": Rules(idc=True, aliases=False, concurrent=Concurrent.ALIGNED),
     "s390": Rules(idc=True, in_order=True, sees_own=True, refreshes=True, concurrent=Concurrent.BYTE),
     "x86-amd": replace(_X86, concurrent=Concurrent.QUADWORD),
     "x86-intel": replace(_X86, concurrent=Concurrent.NEVER),
@@ -285,9 +290,6 @@ def completions(memory: Histories[U, V], rules: Rules) -> Iterator[tuple[int, En
                     there = _cleaned(there, rules, entry.cell)
                 for put in puts_of(entry):
                     there = _stored(there, put)
-                    if rules.sees_own:
-                        there = with_queue(there, core, ())
-                        there = _raised(there, core, put.cell, len(there.history[put.cell]) - 1)
                 yield core, entry, there
 
 
@@ -337,6 +339,11 @@ def invalidated(memory: Histories[U, V], rules: Rules, cell: int, core: int) -> 
     if not rules.invalidates or memory.clean[cell] == DATA:
         return memory
     return _raised(memory, core, cell, len(memory.history[cell]) - 1 if rules.idc else memory.clean[cell])
+
+
+def seen_by_itself(memory: Histories[U, V], core: int, cell: int) -> Histories[U, V]:
+    """A core has stored to a cell, and its fetches see that."""
+    return _raised(memory, core, cell, len(memory.history[cell]) - 1)
 
 
 def _raised(memory: Histories[U, V], core: int, cell: int, floor: int) -> Histories[U, V]:

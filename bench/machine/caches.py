@@ -20,6 +20,7 @@ class Features:
     """What the machine asks of a host, in the words of its profile (``bench/hosts/profile.py``).
 
     ``store_buffer`` in entries.  ``maintenance_at_once``: a clean or an invalidation completes when it is issued.
+    ``interrupts``: whether an interrupt to other cores waits for the stores before it, or may overtake them.
     """
 
     fill: Literal["pou", "coherent"]
@@ -32,6 +33,7 @@ class Features:
     write_through: bool
     write_allocate: bool
     maintenance_at_once: bool = False
+    interrupts: Literal["overtake", "wait"] = "overtake"
 
     @property
     def keeps_copies(self) -> bool:
@@ -52,6 +54,7 @@ def features_of(host: Host) -> Features:
         store_buffer=coherence.store_buffer.value,
         write_through=host.dcache.write == "through",
         write_allocate=host.dcache.write_allocate,
+        interrupts=coherence.interrupts.value if coherence.interrupts is not None else "overtake",
     )
 
 

@@ -16,11 +16,15 @@ V = TypeVar("V", bound=Hashable)
 
 
 class Put(NamedTuple, Generic[V]):
-    """A store to a cell: of all of it, or of the bits in ``mask`` of a number."""
+    """A store to a cell: of all of it, or of the bits in ``mask`` of a number.
+
+    ``alias``: the store was to another virtual address of the same memory.
+    """
 
     cell: int
     value: V
     mask: int | None = None
+    alias: bool = False
 
     def onto(self, old: V) -> V:
         """What it makes of the value that was there."""

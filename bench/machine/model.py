@@ -158,6 +158,11 @@ class Model:
         return self.rules
 
     @property
+    def interrupts_wait(self) -> bool:
+        """Whether an interrupt to other cores waits for the stores before it: on no architecture by itself."""
+        return isinstance(self.rules, Features) and self.rules.interrupts == "wait"
+
+    @property
     def final(self) -> tuple[int, ...]:
         """The final value of each cell."""
         return self.cells.final

@@ -16,7 +16,7 @@ from bench.machine.opcodes import FAMILIES, KINDS, Instruction, family, read_ins
 from bench.protocols.host import PLAIN, ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
-from bench.protocols.refusals import refuse_impossible
+from bench.protocols.refusals import refuse_impossible, refuse_missing
 from bench.support.errors import InputError
 from bench.support.toml import Source, checked, dotted, parse, read
 
@@ -39,6 +39,11 @@ class _Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     maintenance: Literal["pending", "at once"] = "pending"
     icache: Literal["pipt", "vipt"] = "pipt"
     write_allocate: bool = True
+    write: Literal["back", "through"] = "back"
+    dirty_transfer: Literal["cache", "memory"] = "cache"
+    checks_pipeline: bool = False
+    switch_cleans_all: bool = False
+    interrupts: Literal["overtake", "wait"] = "overtake"
 
 
 class _Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -222,8 +227,10 @@ def _document(tree: dict[str, Any], source: Source, name: str) -> Document:
         wholes[case.name] = wholes[case.of].changed(case.name, raw, here, case.expect)
     made = [(whole, *_made(whole, table.isa)) for whole in wholes.values()]
     values = tuple(dict.fromkeys(value for _, _, protocol in made for value in protocol.values))
-    for whole, _, protocol in made:
+    for whole, case, protocol in made:
         refuse_impossible(protocol, values, whole.refuse)
+        sets = load_target(case.host).isa if isinstance(case.host, str) else (table.isa,)
+        refuse_missing(protocol, sets, whole.refuse)
     cases = [
         ProtocolCase(whole.name, whole.expected, protocol, case.host != made[0][1].host)
         for whole, case, protocol in made
@@ -301,6 +308,11 @@ def _host(table: _Case, threads: Iterable[Thread], whole: _Whole) -> ProtocolHos
             fetches_ahead=host.fetches_ahead,
             store_buffer=host.store_buffer,
             write_allocate=host.write_allocate,
+            write_through=host.write == "through",
+            dirty_transfer=host.dirty_transfer,
+            checks_pipeline=host.checks_pipeline,
+            switch_cleans_all=host.switch_cleans_all,
+            interrupts=host.interrupts,
             maintenance_at_once=host.maintenance == "at once",
         ),
         cores=host.cores if host.cores is not None else needed,

@@ -52,18 +52,13 @@ class ProtocolHost:
 
 
 def protocol_host(target: Target) -> ProtocolHost:
-    """A host, or an architecture, with all its cores, as far as a protocol speaks of it."""
+    """A host, or an architecture, with all its cores and all that its profile says of its memory."""
     rules = rules_of(target)
     if isinstance(rules, Features):
-        rules = replace(
-            PLAIN,
-            fill=rules.fill,
-            snoop=rules.snoop,
-            fetches_ahead=rules.fetches_ahead,
-            store_buffer=rules.store_buffer,
-            write_allocate=rules.write_allocate,
-        )
-    virtual = isinstance(target, Host) and target.icache.indexing.startswith("VI")
+        assert isinstance(target, Host)
+        virtual = target.icache.indexing.startswith("VI")
+    else:
+        virtual = rules.aliases
     return ProtocolHost(
         rules=rules,
         cores=target.cores.value,
@@ -78,6 +73,12 @@ class MemoryFeature(NamedTuple):
 
     present: Mapping[str, Any]
     absent: Mapping[str, Any]
+
+
+def _with_ordered_interrupts(host: ProtocolHost) -> ProtocolHost:
+    """Where no store is buffered they overtake none."""
+    buffers = isinstance(host.rules, Features) and host.rules.store_buffer
+    return host.with_rules(interrupts="wait") if buffers else host
 
 
 def _without_evictions(host: ProtocolHost) -> ProtocolHost:
@@ -97,6 +98,7 @@ HOST_FEATURES: dict[str, MemoryFeature | Callable[[ProtocolHost], ProtocolHost]]
     "write-back at any time": _without_evictions,
     "speculative fill": lambda host: replace(host, prefetches=False),
     "fetched-ahead queue": MemoryFeature({"fetches_ahead": True}, {"fetches_ahead": False}),
+    "interrupts that overtake stores": _with_ordered_interrupts,
     "store buffer": MemoryFeature({"store_buffer": 1}, {"store_buffer": 0}),
     "pending maintenance": MemoryFeature({"maintenance_at_once": False}, {"maintenance_at_once": True}),
     "line sizes that differ": lambda host: replace(host, instruction_lines=(min(host.instruction_lines),)),

@@ -237,9 +237,9 @@ class Lowering:
         match operation.verb:
             case "store":
                 puts = tuple(
-                    Put(cell, self._value[value], _WHOLE)
+                    Put(cell, self._value[value], _WHOLE, alias=number > 0)
                     for name, value in zip(operation.names, operation.values, strict=True)
-                    for cell in self.cells[name]
+                    for number, cell in enumerate(self.cells[name])
                 )
                 return actions.IssueStore(Stored(puts))
             case "clean":

@@ -80,6 +80,28 @@ FORMS = {
 ``load``           the same of data: its value, and for that VALUE so many operations are jumped over
 """
 
+_FENCE_I = "fence.i, and ipi fence.i or membarrier for the other cores"
+_FLUSH = "clean, dsb, invalidate, dsb and isb"
+_COHERENT = "nothing: caches are coherent; isb is the serialising instruction"
+_NONE = {
+    "riscv": {
+        **dict.fromkeys(("clean", "invalidate", "invalidate-all", "isb"), _FENCE_I),
+        **{"dsb": "fence", "ipi isb": "ipi fence.i"},
+    },
+    **dict.fromkeys(
+        ("aarch64", "arm", "thumb", "ppc"),
+        {"fence.i": _FLUSH, "ipi fence.i": f"{_FLUSH}, and ipi isb", "defer": f"{_FLUSH}, and ipi isb"},
+    ),
+    **dict.fromkeys(
+        ("x86", "s390"),
+        {
+            **dict.fromkeys(("clean", "invalidate", "invalidate-all"), _COHERENT),
+            **{"dsb": "fence", "fence.i": "isb", "ipi fence.i": "ipi isb", "defer": "ipi isb"},
+        },
+    ),
+}
+"""The operations that an instruction set does not have, and what there is in their place."""
+
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.'-]*")
 
 _NAME = rf"(?P<name>{WORD.pattern})"
@@ -120,6 +142,14 @@ _SPELLINGS = tuple(
 
 _NICKNAMES = {"st": "store", "str": "store", "write": "store", "ld": "load", "ldr": "load", "read": "load"}
 _NICKNAMES |= {"fetch": "execute", "run": "execute", "flush": "clean", "inval": "invalidate", "eieio": "fence"}
+
+
+
+def instead(operation: Operation, isa: str) -> str:
+    """What an instruction set (``bench/machine/opcodes.py``) has in place of an operation; empty if it has that."""
+    has_not = _NONE.get(isa, {})
+    return has_not.get(f"{operation.verb} {operation.word}") or has_not.get(operation.verb, "")
+
 
 Refuse = Callable[[str, int, str], InputError]
 """The error with what was found, in which line of the file (0: unknown), and what was expected."""

@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NoReturn
 
-from bench.protocols.operations import WORD, Operation
+from bench.machine.opcodes import family
+from bench.protocols.operations import WORD, Operation, instead
 from bench.protocols.protocol import ANY, Protocol, Thread
 from bench.support.errors import InputError
 
@@ -41,6 +42,17 @@ def refuse_impossible(protocol: Protocol, values: Collection[str], refuse: Refus
             f"what a thread may execute or load: a sequence of values, {ANY} for any",
             0,
         )
+
+
+def refuse_missing(protocol: Protocol, sets: Iterable[str], refuse: Refuse) -> None:
+    """Raise what ``refuse`` makes of the first operation that none of the instruction sets has."""
+    isas = {family(isa) for isa in sets}
+    for thread in protocol.threads:
+        for operation in thread.operations:
+            expected = [instead(operation, isa) for isa in sorted(isas)]
+            if expected and all(expected):
+                found = f"{operation.text!r}, which {' and '.join(sorted(isas))} does not have"
+                raise refuse(found, ("threads", thread.name, "does"), expected[0], operation.line)
 
 
 def _refuse_host(protocol: Protocol, refuse: Refuse) -> None:
