@@ -76,9 +76,9 @@ def verify_document(document: Document, *, explained: bool, max_states: int = MO
 def moved(document: Document, host: Target) -> Document:
     """The same document on another host, named after both.
 
-    Raises ``InputError`` where that has too few cores, or no such operation.  Of a case that says something of its host by itself, nothing is expected on another.
+    Of a case that says something of its host by itself, nothing is expected on another.  Raises ``InputError`` where
+    that has too few cores, or no such operation.
     """
-
 
     def refuse(found: str, steps: tuple[str, ...], expected: str, line: int) -> InputError:
         return InputError(found, place=f"{document.name} on {host.name}, line {line}", expected=expected)

@@ -159,7 +159,10 @@ class CacheExplainer(Explainer):
                 return (f"an instruction line may be filled at any time, from {self.source}, which holds {holds}",)
             case Kind.LOAD:
                 causes = "other code, a neighbour of the line, speculation"
-                return f"any data line may be loaded at any time ({causes}); the next store hits, and stays there", memory
+                return (
+                    f"any data line may be loaded at any time ({causes}); the next store hits, and stays there",
+                    memory,
+                )
             case Kind.AHEAD:
                 queue = after.memory.ahead[event.core]
                 assert queue is not None

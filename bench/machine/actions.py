@@ -208,6 +208,8 @@ class SyncContext(CompiledAction):
     name = "this core is synchronised"
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if model.serialises and model.memory.stores_wait(state.memory, core):
+            return
         yield state._replace(memory=model.memory.synchronise(state.memory, core)), 0, None
 
     def footprint(self, cut: Cut, taking: Taking) -> Footprint:

@@ -32,7 +32,8 @@ addresses.  Elsewhere nothing needs to be cleaned:
 RISC-V      what a hart has stored or seen is what its ``fence.i`` makes its fetches see.
 s390        stores become visible in order, and a core fetches what it has stored itself; another's store may be
             missed until the core serialises, in any order (PoP: copies fetched before).
-x86         stores become visible in order, a fetch of what the core stored itself returns the newest, and what was
+x86         stores become visible in order, a fetch of what the core stored itself returns the newest (a
+            serialising instruction waits for the stores before it, as on s390), and what was
             fetched ahead keeps values that another core has stored to since, up to a serialising instruction.  AMD
             says that fetches are in order; Intel says nothing of them, which rule 8 makes of it.
 """
@@ -61,7 +62,8 @@ class Rules:
     ``idc``, ``dic``: data cleaning, instruction invalidation is not needed (CTR_EL0).  ``in_order``: stores of a core
     become visible in program order.  ``sees_own``: a core's fetches see its own stores, but for those
     to another address of the same memory.  ``refreshes``: a context synchronisation raises the core's floors to the
-    newest stores.  ``aliases``: another address of the same memory may be stale by itself.  ``concurrent``: rule 8, None without it.
+    newest stores.  ``aliases``: another address of the same memory may be stale by itself.
+    ``concurrent``: rule 8, None without it.
 
     Mutants: ``cleans``: a clean does anything; ``invalidates``: an invalidation does; ``drops``: a context
     synchronisation empties the queue; ``keeps``: an invalidation leaves it alone; ``stale``: a fetch may return an old

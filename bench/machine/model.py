@@ -163,6 +163,11 @@ class Model:
         return isinstance(self.rules, Features) and self.rules.interrupts == "wait"
 
     @property
+    def serialises(self) -> bool:
+        """Whether a context synchronisation waits for the stores before it too, as on x86 and s390."""
+        return isinstance(self.rules, Rules) and self.rules.sees_own
+
+    @property
     def final(self) -> tuple[int, ...]:
         """The final value of each cell."""
         return self.cells.final

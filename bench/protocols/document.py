@@ -227,9 +227,9 @@ def _document(tree: dict[str, Any], source: Source, name: str) -> Document:
         wholes[case.name] = wholes[case.of].changed(case.name, raw, here, case.expect)
     made = [(whole, *_made(whole, table.isa)) for whole in wholes.values()]
     values = tuple(dict.fromkeys(value for _, _, protocol in made for value in protocol.values))
-    for whole, case, protocol in made:
+    for whole, one, protocol in made:
         refuse_impossible(protocol, values, whole.refuse)
-        sets = load_target(case.host).isa if isinstance(case.host, str) else (table.isa,)
+        sets = load_target(one.host).isa if isinstance(one.host, str) else (table.isa,)
         refuse_missing(protocol, sets, whole.refuse)
     cases = [
         ProtocolCase(whole.name, whole.expected, protocol, case.host != made[0][1].host)

@@ -82,23 +82,22 @@ FORMS = {
 
 _FENCE_I = "fence.i, and ipi fence.i or membarrier for the other cores"
 _FLUSH = "clean, dsb, invalidate, dsb and isb"
+_OTHERS = f"{_FLUSH}, and ipi isb for the other cores"
 _COHERENT = "nothing: caches are coherent; isb is the serialising instruction"
+_RISCV = dict.fromkeys(("clean", "invalidate", "invalidate-all", "isb"), _FENCE_I)
+_RISCV |= {"dsb": "fence", "ipi isb": "ipi fence.i"}
+_MAINTAINED = {"fence.i": _FLUSH, "ipi fence.i": _OTHERS, "defer": _OTHERS}
+_HARDWARE = dict.fromkeys(("clean", "invalidate", "invalidate-all"), _COHERENT)
+_HARDWARE |= {"dsb": "fence", "fence.i": "isb", "ipi fence.i": "ipi isb", "defer": "ipi isb"}
+
 _NONE = {
-    "riscv": {
-        **dict.fromkeys(("clean", "invalidate", "invalidate-all", "isb"), _FENCE_I),
-        **{"dsb": "fence", "ipi isb": "ipi fence.i"},
-    },
-    **dict.fromkeys(
-        ("aarch64", "arm", "thumb", "ppc"),
-        {"fence.i": _FLUSH, "ipi fence.i": f"{_FLUSH}, and ipi isb", "defer": f"{_FLUSH}, and ipi isb"},
-    ),
-    **dict.fromkeys(
-        ("x86", "s390"),
-        {
-            **dict.fromkeys(("clean", "invalidate", "invalidate-all"), _COHERENT),
-            **{"dsb": "fence", "fence.i": "isb", "ipi fence.i": "ipi isb", "defer": "ipi isb"},
-        },
-    ),
+    "riscv": _RISCV,
+    "aarch64": _MAINTAINED,
+    "arm": _MAINTAINED,
+    "thumb": _MAINTAINED,
+    "ppc": _MAINTAINED,
+    "x86": _HARDWARE,
+    "s390": _HARDWARE,
 }
 """The operations that an instruction set does not have, and what there is in their place."""
 
@@ -142,7 +141,6 @@ _SPELLINGS = tuple(
 
 _NICKNAMES = {"st": "store", "str": "store", "write": "store", "ld": "load", "ldr": "load", "read": "load"}
 _NICKNAMES |= {"fetch": "execute", "run": "execute", "flush": "clean", "inval": "invalidate", "eieio": "fence"}
-
 
 
 def instead(operation: Operation, isa: str) -> str:

@@ -1,0 +1,197 @@
+"""Rules of the machine that protocols alone show, each with a protocol that fails for it and a mutant without it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Staleline
+
+from bench.hosts import load_target
+from bench.machine.architecture import RULES
+from bench.machine.caches import features_of
+from bench.machine.state import Kind
+from bench.protocols.document import read_protocol
+from bench.protocols.host import ProtocolHost, protocol_host
+from bench.protocols.protocol import Protocol
+from bench.protocols.verification import necessities, needed_features, verify
+from bench.search.question import Question
+from bench.search.walk import walk
+
+
+def case(tmp_path: Path, text: str) -> Protocol:
+    """The protocol in a text, whose operations have semicolons between."""
+    file = tmp_path / "mine.toml"
+    file.write_text(text.replace("; ", "\\n"), encoding="utf-8")
+    return read_protocol(str(file)).cases[0].protocol
+
+
+def verdict(protocol: Protocol, host: ProtocolHost | str | None = None) -> str:
+    if isinstance(host, str):
+        host = protocol_host(load_target(host))
+    if host is not None:
+        protocol = replace(protocol, host=replace(host, cores=protocol.host.cores))
+    return verify(protocol).verdict
+
+
+# -------------------------------------------------------------------------------------- any data line may be loaded
+
+UNCLEANED = """
+layout = {A = 0}
+init = {A = "old"}
+allowed = {T0 = ["new"]}
+threads.T0 = {does = "store A new; dsb; invalidate A; dsb; isb; execute A"}
+"""
+
+
+@pytest.mark.parametrize("host", ["cortex-a8", "arm926"])
+def test_a_store_hits_where_something_else_has_loaded_the_line(host: str, tmp_path: Path) -> None:
+    asked = case(tmp_path, UNCLEANED)
+    assert verdict(asked, host) == "fails"
+    asked = replace(asked, host=protocol_host(load_target(host)))
+    without = Question("wrong fetch", None, frozenset({Kind.LOAD}))
+    found = verify(asked)
+    assert walk(found.lowering.model, without, max_states=100_000).verdict == "holds"  # the rule off
+    cleaned = case(tmp_path, UNCLEANED.replace("new; dsb", "new; clean A; dsb"))
+    assert verdict(cleaned, host) == "holds"
+
+
+# ------------------------------------------------------------------------------ interrupts do not wait for stores
+
+INTERRUPT = """
+layout = {A = 0}
+init = {A = "old"}
+flags = {go = 0}
+host = {store_buffer = 1, fill = "coherent"}
+allowed = {T1 = ["new"]}
+threads.T0 = {core = 0, does = "store A new; ipi fence.i; set go 1"}
+threads.T1 = {core = 1, does = "wait go 1; execute A"}
+"""
+
+
+@pytest.mark.parametrize("host", [None, "riscv", "riscv-ziccif"])
+def test_an_interrupt_overtakes_the_stores_before_it(host: str | None, tmp_path: Path) -> None:
+    assert verdict(case(tmp_path, INTERRUPT), host) == "fails"
+    for orders in ("fence; ipi fence.i", "fence; ipi fence.i; fence"):
+        asked = case(tmp_path, INTERRUPT.replace("ipi fence.i", orders))
+        assert verdict(asked, host) == "holds"
+    assert verdict(case(tmp_path, INTERRUPT.replace('"coherent"', '"coherent", interrupts = "wait"'))) == "holds"
+
+
+def test_a_membarrier_is_a_full_barrier_and_an_interrupt_needs_one(tmp_path: Path) -> None:
+    for operation, expected in (("membarrier", "holds"), ("ipi isb", "fails"), ("fence; ipi isb", "holds")):
+        text = INTERRUPT.replace("ipi fence.i", operation).replace(
+            "store_buffer = 1", 'store_buffer = 1, snoop = "all"'
+        )
+        assert verdict(case(tmp_path, text)) == expected
+    assert ("interrupts that overtake stores",) in needed_features(case(tmp_path, INTERRUPT))
+    case(tmp_path, INTERRUPT.replace("ipi", "fence; ipi"))
+    (fenced,) = read_protocol(str(tmp_path / "mine.toml")).cases
+    (one,) = (one for one in necessities(fenced) if one.operations == ("fence",))
+    assert one.breaks == ("",)
+
+
+# --------------------------------------------------------------------------------------------------------- aliases
+
+ALIAS = """
+layout = {A = 0, U = {at = 8192, alias = "A"}}
+init = {A = "old"}
+allowed = {T0 = ["new"]}
+threads.T0 = {does = "store A new; clean A; dsb; invalidate A; dsb; isb; execute U"}
+"""
+
+
+@pytest.mark.parametrize("host", ["armv8", "armv8-idc", "armv8-dic", "power"])
+def test_an_invalidation_of_arm_reaches_the_address_that_it_names(host: str, tmp_path: Path) -> None:
+    asked = case(tmp_path, ALIAS)
+    assert verdict(asked, host) == ("fails" if host in ("armv8", "armv8-idc") else "holds")
+    assert verdict(asked, replace(protocol_host(load_target(host)), icache="pipt")) == "holds"  # the rule off
+    assert verdict(case(tmp_path, ALIAS.replace("invalidate A", "invalidate U")), host) == "holds"
+
+
+def test_x86_compares_a_store_with_what_was_fetched_ahead_by_its_address(tmp_path: Path) -> None:
+    text = ALIAS.replace("clean A; dsb; invalidate A; dsb; isb; ", "")
+    for host in ("x86-amd", "x86-intel", "s390"):
+        assert verdict(case(tmp_path, text), host) == "fails"
+        assert verdict(case(tmp_path, text.replace("execute U", "execute A")), host) == "holds"
+        assert verdict(case(tmp_path, text.replace("execute U", "isb; execute U")), host) == "holds"
+
+
+# ------------------------------------------------------------------------------ what a host documents is what is used
+
+
+def test_a_protocol_on_a_host_has_all_that_the_host_documents(tmp_path: Path) -> None:
+    for name in ("x86-skylake", "arm926", "itanium2", "cortex-a9", "z10"):
+        target = load_target(name)
+        assert protocol_host(target).rules == features_of(target)
+    settings = ("fill=pou", "snoop=none", "fetches_ahead=false", "write=through")
+    through = load_target("cortex-a9", settings)
+    assert verdict(case(tmp_path, UNCLEANED), protocol_host(through)) == "holds"
+    back = load_target("cortex-a9", (*settings[:3], "write=back"))
+    assert verdict(case(tmp_path, UNCLEANED), protocol_host(back)) == "fails"
+    own = UNCLEANED.replace("threads", 'host = {write = "through"}\nthreads')
+    assert verdict(case(tmp_path, own)) == "holds"
+
+
+STORED = """
+layout = {A = 0}
+init = {A = "old"}
+host = {store_buffer = 1, fill = "coherent", snoop = "all", fetches_ahead = false, checks_pipeline = CHECKS}
+allowed = {T0 = ["new"]}
+threads.T0 = {does = "store A new; execute A"}
+"""
+
+
+def test_a_fetch_waits_for_the_stores_of_its_core_where_the_pipeline_is_checked(tmp_path: Path) -> None:
+    for checks, expected in (("true", "holds"), ("false", "fails")):
+        assert verdict(case(tmp_path, STORED.replace("CHECKS", checks))) == expected
+
+
+# -------------------------------------------------------------------------------- jumps over what was fetched ahead
+
+JUMP = """
+layout = {N0 = 0, N1 = 64, N2 = 128}
+init = {N0 = "x", N1 = "y", N2 = "z"}
+allowed = {T1 = ["x z y"]}
+threads.T1 = {does = "execute N0 x:1; execute N1; execute N2; execute N1"}
+"""
+
+
+def test_a_jump_empties_the_queue(tmp_path: Path) -> None:
+    for text in (JUMP, JUMP.replace('; execute N1"', '"').replace("x z y", "x z")):
+        asked = case(tmp_path, text)
+        assert verdict(asked) == "holds"
+        for host in RULES:
+            assert verdict(asked, host) == "holds", host
+
+
+# --------------------------------------------------------------------------------- what an instruction set has not
+
+MISSING = [
+    ("clean A", "riscv", "fence.i, and ipi fence.i or membarrier for the other cores"),
+    ("invalidate A local", "riscv", "fence.i"),
+    ("dsb", "sifive-u74", "fence"),
+    ("isb", "riscv-ziccif", "fence.i"),
+    ("ipi isb", "riscv", "ipi fence.i"),
+    ("fence.i", "armv8", "clean, dsb, invalidate, dsb and isb"),
+    ("ipi fence.i", "cortex-a72", "clean, dsb, invalidate, dsb and isb, and ipi isb for the other cores"),
+    ("fence.i", "power", "clean, dsb, invalidate, dsb and isb"),
+    ("clean A", "x86-amd", "nothing: caches are coherent; isb is the serialising instruction"),
+    ("dsb", "z10", "fence"),
+]
+
+
+@pytest.mark.parametrize(("operation", "host", "instead"), MISSING)
+def test_an_operation_that_an_instruction_set_does_not_have_is_refused(
+    operation: str, host: str, instead: str, tmp_path: Path, staleline: Staleline
+) -> None:
+    text = UNCLEANED.replace("dsb; invalidate A; dsb; isb", operation).replace("T0 = {", "T0 = {core = 0, ", 1)
+    text = text.replace("allowed = {T0 = {core = 0, ", "allowed = {T0 = ")
+    file = tmp_path / "mine.toml"
+    file.write_text(text.replace("; ", "\\n"), encoding="utf-8")
+    message = f"{operation!r}, which "
+    staleline("check", str(file), "--host", host).is_refused(message, f"expected {instead}")
+    if host == "riscv":
+        file.write_text(f'isa = "riscv64"\n{text}'.replace("; ", "\\n"), encoding="utf-8")
+        staleline("check", str(file)).is_refused(str(file), message, f"expected {instead}")
