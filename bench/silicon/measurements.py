@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.silicon.instructions import InstructionSet
 from bench.silicon.loops import CHAIN, LOADS, SYNC_CORE, loops, register_membarrier, run
-from bench.silicon.native import Memory, Other, address_of, chain, cores, mapped_twice, pinned
+from bench.silicon.native import Memory, Other, address_of, chain, cores, kept_on, mapped_twice
 from bench.silicon.side_table import MOST_BYTES, blocks, decode, encode
 from bench.silicon.timing import ELAPSED, OWN_TIME, Effort, Run, Sample, enough, samples, timed
 
@@ -77,14 +77,13 @@ class Results:
 
 
 class Workbench:
-    """Where measurements are made: the thread that enters it stays on its first core."""
+    """Where measurements are made, by a thread that stays on ``core``; the others are for second threads."""
 
     def __init__(self, instructions: InstructionSet, levels: Levels, effort: Effort) -> None:
         self.instructions, self.levels, self.effort = instructions, levels, effort
         self.loops = loops(instructions, os.getpid())
         self.core, *self.others = cores()
         self.data = Memory(_PAGE)
-        pinned(self.core)
 
     def run(self, loop: str, a: int = 0, b: int = 0) -> Run:
         """A loop with its arguments."""
@@ -267,6 +266,11 @@ COUNT = len(_ON_ONE) + len(_ON_TWO)
 
 def measured(on: Workbench, progress: Callable[[int], object]) -> Results:
     """All measurements that this machine allows; ``progress`` is told how many groups are done."""
+    with kept_on(on.core):
+        return _measured(on, progress)
+
+
+def _measured(on: Workbench, progress: Callable[[int], object]) -> Results:
     results = Results()
     for number, group in enumerate((*_ON_ONE, *_ON_TWO)):
         if group in _ON_TWO and not on.others:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import mmap
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,17 @@ def cores() -> tuple[int, ...]:
 def pinned(core: int) -> None:
     """Keep the calling thread on a core."""
     os.sched_setaffinity(0, {core})
+
+
+@contextlib.contextmanager
+def kept_on(core: int) -> Iterator[None]:
+    """Keep the calling thread on a core, until the block ends."""
+    before = os.sched_getaffinity(0)
+    pinned(core)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Other:

@@ -157,7 +157,7 @@ def _child(instances: Instances, effort: Effort, pipe: Connection, fault: Connec
     for number in _FATAL:
         _handle(number, handlers["fault"], _SA_SIGINFO | _SA_RESETHAND)
     _handle(signal.SIGALRM, handlers["nothing"], _SA_RESTART)
-    batches = _Batches(instances, effort.seed)
+    batches = Batches(instances, effort.seed)
     pipe.send(batches.code.address)
     signal.setitimer(signal.ITIMER_REAL, _INTERRUPTS, _INTERRUPTS)
     start, left = time.monotonic(), effort.instances
@@ -167,7 +167,7 @@ def _child(instances: Instances, effort: Effort, pipe: Connection, fault: Connec
         left = None if left is None else left - count
 
 
-class _Batches:
+class Batches:
     """The memory of a batch, and its threads."""
 
     def __init__(self, instances: Instances, seed: int) -> None:
@@ -187,18 +187,13 @@ class _Batches:
         self.cores = cores()
         self.pool = ThreadPoolExecutor(self.threads)
         self.random = np.random.default_rng(seed)
+        self.idle = np.zeros(BATCH, np.int64)
         self.batches = 0
 
     def run(self, count: int) -> Histogram:
         """Run so many instances, with threads on other cores than the last time."""
-        self.code.bytes[:] = self.start
-        self.data.bytes[:] = 0
-        for name, value in self.instances.protocol.flags.items():
-            self.data.bytes.view(np.int64).reshape(BATCH, -1)[:, self.instances.words[name] // 8] = value
-        self.flush(self.code.address, self.code.address + self.code.size)
+        self.reset()
         words = [self._words(count) for _ in range(self.threads)]
-        for result in self.results:
-            result.fill(SKIPPED)
         start = time.perf_counter()
         running = [self.pool.submit(self._thread, number, count, words[number]) for number in range(self.threads)]
         for one in running:
@@ -206,6 +201,22 @@ class _Batches:
         seconds = time.perf_counter() - start
         self.batches += 1
         return Histogram(self._counted(count), Counter(), count, seconds)
+
+    def reset(self) -> None:
+        """Make all instances anew."""
+        self.code.bytes[:] = self.start
+        self.data.bytes[:] = 0
+        for name, value in self.instances.protocol.flags.items():
+            self.data.bytes.view(np.int64).reshape(BATCH, -1)[:, self.instances.words[name] // 8] = value
+        self.flush(self.code.address, self.code.address + self.code.size)
+        for result in self.results:
+            result.fill(SKIPPED)
+
+    def alone(self) -> None:
+        """Run the one thread of all instances here, without delay or pressure."""
+        (function,) = self.functions
+        addresses = (self.code.address, self.data.address, self.results[0].ctypes.data, self.idle.ctypes.data)
+        function(BATCH, *addresses, self.filling.address, self.chasing.address, self.filling.size)
 
     def _words(self, count: int) -> npt.NDArray[np.int64]:
         """What a thread does before each instance: each pressure at one in four, and a delay that is mostly short."""
