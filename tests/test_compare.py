@@ -212,7 +212,7 @@ def test_a_comparison_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, st
     assert file.read_bytes().startswith({"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
     if suffix == "svg":
         texts = [one.text for one in ElementTree.parse(file).iterfind(".//{*}text")]
-        assert {"side-table", "unfixed", "cells where it is right"} <= {*texts}
+        assert {"side-table", "unfixed", "holds everywhere", "fails: system"} <= {*texts}
         assert "line flush" not in texts  # where its price changes nothing
         assert "var(" not in file.read_text("utf-8")
     staleline(f"{line} --plot", str(tmp_path / "plot.gif")).is_refused()
@@ -221,7 +221,7 @@ def test_a_comparison_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, st
 def test_where_charts_cannot_be_drawn_the_extra_is_named(
     tiny_trace: Path, tmp_path: Path, staleline: Staleline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.report.charts.installed", lambda: False)
+    monkeypatch.setattr("bench.report.charts.drawing.installed", lambda: False)
     line = f"compare {tiny_trace} --host arm926 --strategy unfixed --scenario system"
     missing = "vl-convert-python is not installed; expected pip install 'staleline[plot]'"
     staleline(f"{line} --plot", str(tmp_path / "plot.svg")).is_refused(missing)

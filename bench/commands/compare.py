@@ -62,8 +62,9 @@ def compare(
     from bench.check import asked
     from bench.compare import baseline
     from bench.compare.comparison import compare as compare_on
-    from bench.report import charts
     from bench.report.baselines import Since
+    from bench.report.charts import drawing
+    from bench.report.charts.comparisons import of_comparisons
     from bench.report.comparisons import CompareReport
     from bench.report.provenance import command_line, commit, installed
     from bench.traces.store import load_trace
@@ -77,7 +78,7 @@ def compare(
     if save is not None:
         baseline.refuse_unkeepable(save)
     if plot is not None:
-        charts.refuse_undrawable(plot)
+        drawing.refuse_undrawable(plot)
     options, parameters, pairs = cells.options(), assumed.parameters(), cells.pairs()
     names = scenarios_on(cells.scenario, [host for host, _ in pairs], options.cores)
     strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)
@@ -88,7 +89,7 @@ def compare(
             shown = partial(show_share, progress, host.name, number)
             results.append(compare_on(recorded, host, translator, strategies, names, options, parameters, shown, base))
     if plot is not None:
-        charts.write(charts.of_comparisons(results), plot)
+        drawing.write(of_comparisons(results), plot)
     document = CompareReport(results).document()
     if save is not None:
         baseline.keep(save, document, version=installed(), commit=commit(), command=command_line())

@@ -75,7 +75,8 @@ def risk(
     """
     from bench.check import asked
     from bench.replay.parameters import Parameters
-    from bench.report import charts
+    from bench.report.charts import drawing
+    from bench.report.charts.risks import of_risks
     from bench.report.risks import RiskReport
     from bench.risk.given import GivenRisk, Probabilities
     from bench.risk.pressure import Pressure, separated
@@ -88,7 +89,7 @@ def risk(
     if plot is not None:
         if not sensitivity:
             raise InputError("no sensitivity to draw", place="--plot", expected="--sensitivity")
-        charts.refuse_undrawable(plot)
+        drawing.refuse_undrawable(plot)
     if simulate and not (per_operation and 2 <= simulate <= 10**8 and seed >= 0):
         raise InputError(
             f"{simulate}, seed {seed}",
@@ -124,5 +125,5 @@ def risk(
                     progress(f"{model.host.name}: {one.name}, {name}", len(results))
                     results.append(model.evaluate(one, name))
     if plot is not None:
-        charts.write(charts.of_risks(results, pressure), plot)
+        drawing.write(of_risks(results, pressure), plot)
     emit(RiskReport(results, pressure))

@@ -15,10 +15,9 @@ from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.replay.replay import Replayed
 from bench.report.baselines import Since
-from bench.report.costs import cycles, memory, number, share
+from bench.report.costs import PARTS, cycles, memory, number, share
 from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_only, text_table
 from bench.report.tables import SCHEMA, fill
-from bench.report.tradeoff import PARTS
 from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
 from bench.support.text import listed
 from bench.translators.translator import Translator

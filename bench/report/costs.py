@@ -7,6 +7,9 @@ from math import ceil, floor, log10
 
 from bench.replay.cost import Cost
 
+PARTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code")
+"""What an overhead is the sum of."""
+
 _DIGITS = {"measured": 3, "documented": 2, "estimate": 1, "assumed": 1}
 _NOTHING = 1e-9  # of a cycle
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

@@ -8,7 +8,8 @@ import importlib.resources
 import itertools
 import platform
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from html import escape
 from operator import attrgetter
 from typing import Any
@@ -23,13 +24,15 @@ from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
 from bench.explain.explanation import RunRow
 from bench.replay.parameters import Parameters
-from bench.report import charts
+from bench.report.charts import drawing
+from bench.report.charts.comparisons import changing, parts, prices, tradeoff
+from bench.report.charts.drawing import Chart
+from bench.report.charts.marks import NARROW, WIDE, Frame
 from bench.report.checks import counterexample, places, verdict
 from bench.report.comparisons import CompareReport, mark, sentences
-from bench.report.costs import cycles, memory, number, share
+from bench.report.costs import PARTS, cycles, memory, number, share
 from bench.report.provenance import command_line, commit, installed
 from bench.report.report import settings_of
-from bench.report.tradeoff import PARTS, frontier, points
 from bench.support.text import encoded
 from bench.traces.trace import Trace
 
@@ -131,13 +134,16 @@ def _folded(summary: str, *inside: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>{''.join(inside)}</details>"
 
 
-def _figure(chart: charts.Chart, *captions: str) -> str:
-    """A chart that scrolls by itself where it is wider than the page; what to install where it cannot be drawn."""
+def _figure(draw: Callable[[Frame], Chart], *captions: str) -> str:
+    """A chart for wide and for narrow screens, of which one is shown; what to install where it cannot be drawn."""
     said = f"<figcaption>{''.join(f'<p>{escape(text)}</p>' for text in captions)}</figcaption>" if captions else ""
-    if not charts.installed():
-        return f'<figure><p class="soft">Not drawn: needs {charts.INSTALL}.</p>{said}</figure>'
-    name = f'tabindex="0" role="group" aria-label="{escape(chart["title"])}"'
-    return f'<figure><div class="chart" {name}>{charts.as_svg(chart)}</div>{said}</figure>'
+    if not drawing.installed():
+        return f'<figure><p class="soft">Not drawn: needs {drawing.INSTALL}.</p>{said}</figure>'
+    drawn = "".join(
+        f'<div class="chart {kind}">{drawing.as_svg(draw(frame))}</div>'
+        for kind, frame in (("wide", WIDE), ("narrow", NARROW))
+    )
+    return f"<figure>{drawn}{said}</figure>"
 
 
 def _many(compared: Sequence[Comparison]) -> bool:
@@ -190,52 +196,44 @@ def _quoted(part: str) -> str:
 
 
 def _tradeoff(compared: Sequence[Comparison]) -> Iterable[str]:
-    found = points(compared)
-    best = frontier(found)
-    yield "<h2>Where it is right against what it costs: up and to the right is better</h2>"
-    yield _figure(
-        charts.tradeoff(found),
-        "A cell is a host and translator with a scenario or a hazard. Cost: overhead over the baseline, the mean over "
-        "the hosts, with its range as a bar. Filled, and on the dashed line: the frontier, of which nothing is both "
-        "cheaper and right in more cells.",
-    )
-    rows = (
-        _line(
-            point.strategy,
-            _cell(f"{100 * point.nominal:.2g} % ({100 * point.low:.2g}..{100 * point.high:.2g})"),
-            _cell(f"{point.right} of {point.of}"),
-            _cell("yes" if point in best else "no"),
+    yield "<h2>Right or wrong, and what it costs</h2>"
+    for comparison in compared:
+        yield _where(comparison)
+        yield _figure(
+            partial(tradeoff, comparison),
+            f"Cost: the cycles beyond those of {comparison.over}, as a share of the baseline at its nominal value; a "
+            f"mark is nominal, its bar goes from the lowest to the highest. Left of 0 it is cheaper.",
         )
-        for point in found
-    )
-    heads = map(_head, ("strategy", "share of the baseline", "right in", "frontier"))
-    yield _folded("The same as a table", _table(heads, rows))
+
+
+def _where(comparison: Comparison) -> str:
+    return f"<h3>{escape(comparison.host.name)} with {escape(comparison.translator)}</h3>"
 
 
 def _parts(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>What the overhead is made of</h2>"
     for comparison in compared:
-        yield f"<h3>{escape(comparison.host.name)} with {escape(comparison.translator)}</h3>"
-        yield _figure(charts.parts(comparison))
+        yield _where(comparison)
+        yield _figure(partial(parts, comparison))
         rows = (
             _line(row.strategy, *(_number(cost.nominal, cycles(cost)) for cost in attrgetter(*PARTS)(row.cost)))
             for row in comparison.rows
         )
         heads = (_head("strategy"), *(_head(part.replace("_", " "), _NUMBER) for part in PARTS))
-        yield _folded("The same as a table, with ranges", _table(heads, rows))
+        yield _folded("The same with ranges", _table(heads, rows))
 
 
 def _prices(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>Break-even: for which price does the order of the right strategies change?</h2>"
     for comparison in compared:
+        yield _where(comparison)
+        if drawn := changing(comparison):
+            yield _figure(partial(prices, drawn, comparison))
         found = break_evens(comparison)
+        for one in found:
+            yield f"<p>The price of a {escape(one.what)}: {escape(told(one))}</p>"
         if not found:
-            where = f"{comparison.host.name} with {comparison.translator}"
-            yield f"<p>On {escape(where)} no price of a line flush or of a lock changes the order of right ones.</p>"
-        else:
-            yield f"<h3>{escape(comparison.host.name)} with {escape(comparison.translator)}</h3>"
-            captions = (f"The price of a {one.what}: {told(one)}" for one in found)
-            yield _figure(charts.prices(found, comparison.host.name), *captions)
+            yield "<p>No price of a line flush or of a lock changes the order of right ones.</p>"
 
 
 def told(found: BreakEven) -> str:

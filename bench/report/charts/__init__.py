@@ -1,0 +1,1 @@
+"""Pictures for the page and for files: a Vega-Lite description each."""

@@ -1,0 +1,209 @@
+"""The pictures of a comparison: right or wrong against cost, the parts of costs, prices at which the order changes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from bench.compare.breakeven import BreakEven, break_evens
+from bench.compare.comparison import Compared, Comparison
+from bench.report.charts.drawing import Chart
+from bench.report.charts.marks import (
+    CROSS,
+    SAID,
+    WIDE,
+    Axis,
+    Frame,
+    Kind,
+    kinds,
+    labels,
+    layer,
+    of_name,
+    of_number,
+    row_chart,
+)
+from bench.report.costs import PARTS, cycles, number
+
+
+def of_comparisons(comparisons: Sequence[Comparison]) -> list[Chart]:
+    """For each host the trade-off, the parts of costs, and the prices at which the order changes."""
+    charts = []
+    for comparison in comparisons:
+        if comparison.rows:
+            charts += [tradeoff(comparison, WIDE), parts(comparison, WIDE)]
+            if found := changing(comparison):
+                charts.append(prices(found, comparison, WIDE))
+    return charts
+
+
+def _where(comparison: Comparison) -> str:
+    what_if = ", hypothetical" if comparison.what_if else ""
+    return f"{comparison.host.name} with {comparison.translator}{what_if}"
+
+
+# --- right or wrong, against cost -------------------------------------------------------------------------------------
+
+HOLDS, FAILS, OPEN = "holds everywhere", "fails", "not decided"
+
+_VERDICTS = {HOLDS: Kind("var(--a)", "circle"), FAILS: Kind("var(--e)", CROSS), OPEN: Kind("var(--f)", "diamond")}
+
+
+def failing(row: Compared) -> str:
+    """Where a strategy fails, or is not decided; empty if it holds everywhere."""
+    verdict = "fails" if row.wrong else "bounded"
+    transient = [result.scenario for result in row.checks if result.verdict == verdict]
+    if len(transient) > 1 and len(transient) == sum(result.verdict != "n/a" for result in row.checks):
+        transient = ["every scenario"]
+    hazards = {"lasting": row.lasting, "partial": row.partial}
+    others = [name for name, result in hazards.items() if result is not None and result.verdict == verdict]
+    return ", ".join((*transient, *others))
+
+
+def tradeoff(comparison: Comparison, frame: Frame) -> Chart:
+    """What each strategy costs more than the one that is compared with, and whether it is right."""
+    values = []
+    ends: list[float] = []
+    for place, row in enumerate(comparison.rows):
+        percent = 100 / row.cost.baseline.nominal
+        low, nominal, high = (end * percent for end in (row.extra.low, row.extra.nominal, row.extra.high))
+        ends += (low, nominal, high)
+        kind = HOLDS if row.right else FAILS if row.wrong else OPEN
+        said = f"{' = '.join(row.names)}: {kind} {failing(row)}".rstrip()
+        values.append(
+            {
+                "row": place,
+                "low": low,
+                "nominal": nominal,
+                "high": high,
+                "kind": kind,
+                "said": f"{said}; {cycles(row.extra)} cycles more than {comparison.over}",
+            }
+        )
+    axis = Axis.over(ends, frame.width)
+    x = axis.channel("nominal", f"extra cycles over {comparison.over}, in % of the baseline", "~r")
+    named = [(" = ".join(row.names), _note(row)) for row in comparison.rows]
+    shown = {kind: style for kind, style in _VERDICTS.items() if any(value["kind"] == kind for value in values)}
+
+    def layers(y: Chart, middle: Chart) -> Iterable[Chart]:
+        yield layer("rule", {"color": "var(--soft)", "opacity": 0.6}, [{"nominal": 0}], x=x)
+        range_ = {"strokeWidth": 3, "opacity": 0.45, "strokeCap": "round", **middle}
+        colour = kinds(shown, 3)["color"]
+        yield layer("rule", range_, values, x={**x, "field": "low"}, x2={"field": "high"}, y=y, color=colour)
+        yield layer(
+            "point",
+            {"filled": True, "size": 110, "opacity": 1, **middle},
+            values,
+            x=x,
+            y=y,
+            description=SAID,
+            **kinds(shown, 3),
+        )
+
+    return {"title": f"Right or wrong, and what it costs: {_where(comparison)}", **row_chart(frame, named, layers)}
+
+
+def _note(row: Compared) -> str:
+    where = failing(row)
+    return "holds" if not where else f"fails: {where}" if row.wrong else f"not decided: {where}"
+
+
+# --- the parts of costs -----------------------------------------------------------------------------------------------
+
+
+def parts(comparison: Comparison, frame: Frame) -> Chart:
+    """A cell for each part of each overhead, with its cycles, the darker the more."""
+    rows = comparison.rows
+    shown = [part for part in (*PARTS, "overhead") if any(getattr(row.cost, part).nominal for row in rows)]
+    sizes = [abs(size) for row in rows for part in shown if (size := getattr(row.cost, part).nominal)] or [1.0]
+    least, most = math.log10(max(min(sizes), max(sizes) / 1e6)), math.log10(max(sizes))
+    values = []
+    for place, row in enumerate(rows):
+        for part in shown:
+            cost = getattr(row.cost, part)
+            shade = (math.log10(max(abs(cost.nominal), 10**least)) - least) / (most - least or 1) if cost.nominal else 0
+            values.append(
+                {
+                    "row": place,
+                    "part": _part(part),
+                    "shade": 0.06 + 0.4 * shade if cost.nominal else 0,
+                    "text": number(cost.nominal, 1) if cost.nominal else "0",
+                    "said": f"{row.strategy}, {_part(part)}: {cycles(cost)} cycles",
+                }
+            )
+    head = {
+        "orient": "top",
+        "labelAngle": 0 if frame.beside else -40,
+        "domain": False,
+        "ticks": False,
+        "labelOverlap": False,
+    }
+    x = of_name(
+        "part",
+        axis={**head, "title": "cycles over the whole trace, nominal"},
+        scale={"paddingInner": 0.04, "paddingOuter": 0},
+    )
+
+    def layers(y: Chart, middle: Chart) -> Iterable[Chart]:
+        shade = of_number("shade", scale=None, legend=None)
+        yield layer(
+            "rect", {"color": "var(--a)", "height": 22, **middle}, values, x=x, y=y, opacity=shade, description=SAID
+        )
+        yield layer("text", {"baseline": "middle", **middle}, values, x=x, y=y, text=of_name("text"))
+
+    named = [(" = ".join(row.names), "") for row in rows]
+    return {"title": f"What the overhead is made of: {_where(comparison)}", **row_chart(frame, named, layers)}
+
+
+def _part(name: str) -> str:
+    return "sum" if name == "overhead" else name.replace("_", " ")
+
+
+# --- prices at which the order changes --------------------------------------------------------------------------------
+
+_STEP = 130
+
+
+def changing(comparison: Comparison) -> tuple[BreakEven, ...]:
+    """The prices that change which of the right strategies is the cheapest."""
+    return tuple(found for found in break_evens(comparison) if len(found.stretches) > 1)
+
+
+def prices(found: Sequence[BreakEven], comparison: Comparison, frame: Frame) -> Chart:
+    """For each price an axis with who is cheapest where, and the host's own price on it."""
+    axis = Axis.over((price for one in found for price in (*one.here, *_edges(one), 3 * _edges(one)[-1])), frame.width)
+    here, stretches, edges, texts = [], [], [], []
+    for row, one in enumerate(found):
+        low, nominal, high = one.here
+        said = f"{one.what} on this host: {number(nominal)} cycles ({number(low)}..{number(high)})"
+        here.append({"what": one.what, "low": low, "nominal": nominal, "high": high, "said": said})
+        middle = (row + 0.5) * _STEP
+        for stretch in one.stretches:
+            end = axis.high if stretch.high is None else stretch.high
+            cheapest = " = ".join(stretch.cheapest)
+            said = f"{one.what} from {number(stretch.low)} cycles: {cheapest}"
+            stretches.append({"what": one.what, "low": stretch.low, "high": end, "said": said})
+            texts.append(((axis.pixel(stretch.low) + axis.pixel(end)) / 2, middle - 26, cheapest, -1))
+        for edge in _edges(one):
+            edges.append({"what": one.what, "low": edge})
+            texts.append((axis.pixel(edge), middle + 24, number(edge), 1))
+        texts.append((axis.pixel(nominal), middle + 40, f"this host: {number(nominal)} cycles", 1))
+    x = axis.channel("low", "price in cycles", "~s")
+    to = {"field": "high"}
+    return {
+        "title": f"Who is cheapest of those that are right, for which price: {_where(comparison)}",
+        "width": frame.width,
+        "height": _STEP * len(found),
+        "data": {"values": here},
+        "encoding": {"x": x, "y": of_name("what", scale={"type": "band", "padding": 0})},
+        "layer": [
+            layer("bar", {"color": "var(--mark)", "opacity": 0.3, "size": 34}, x2=to, description=SAID),
+            layer("tick", {"color": "var(--mark)", "size": 34, "thickness": 2}, x={**x, "field": "nominal"}),
+            layer("rule", {"color": "var(--soft)"}, stretches, x2=to, description=SAID),
+            layer("tick", {"color": "var(--text)", "size": 30}, edges),
+            labels(texts, frame.width),
+        ],
+    }
+
+
+def _edges(found: BreakEven) -> list[float]:
+    return [stretch.high for stretch in found.stretches if stretch.high is not None]
