@@ -7,13 +7,14 @@ exploration and never has to be copied.
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from strategies.foreign import foreign
 from strategies.operations import Load, Operation
-from strategies.strategy import HOOKS, Strategy, StrategyError, hook_at, place_of, refuse_foreign
+from strategies.strategy import HOOKS, Strategy, StrategyError, place_of, refuse_foreign
+from strategies.writes import Block
 
 LONGEST = 100_000
 """Operations of one hook, at most: a hook that yields for ever is found out, not waited for."""
@@ -21,6 +22,10 @@ LONGEST = 100_000
 MOST_LOADS = 8
 """Loads of one hook, at most.  Every combination of their results is tried, three of each or more; and a hook that
 loads until it likes the result is found out."""
+
+
+MOST_BYTES = 1 << 30
+"""Memory beside one block, at most: more than there is beside all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +82,32 @@ def _asked(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...
     return first
 
 
+def side_bytes(strategy: Strategy, tb: Block) -> int:
+    """The bytes that a strategy keeps beside a block.  Raises ``StrategyError`` as ``ask``, and for what is no size."""
+    place = place_of(strategy, "side_bytes")
+    with foreign(f"{place}: raised"):
+        found: object = strategy.side_bytes(tb)
+        again: object = strategy.side_bytes(tb)
+    if type(found) is not int or not 0 <= found <= MOST_BYTES:
+        raise StrategyError(f"{place}: returns {found!r}; return a number of bytes, 0 to {MOST_BYTES}")
+    if found != again:
+        raise StrategyError(f"{place}: asked twice, it gave {found} and {again!r}; it must be pure")
+    return found
+
+
 def _run(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...]) -> Stretch:
     place = place_of(strategy, hook)
+    with foreign(f"{place}: raised"):
+        return _answered(getattr(strategy, hook)(argument), history, place)
+    raise AssertionError  # what is raised inside is raised on
+
+
+def _answered(answer: Any, history: tuple[int, ...], place: str) -> Stretch:
+    if isinstance(answer, tuple):
+        return Stretch(answer, ended=True)
+    pending = list(reversed(history))
+    asked: list[Operation] = []
     try:
-        answer = getattr(strategy, hook)(argument)
-        if isinstance(answer, tuple):
-            return Stretch(answer, ended=True)
-        pending = list(reversed(history))
-        asked: list[Operation] = []
         operation = next(answer)
         for _ in range(LONGEST):
             refuse_foreign(operation, place)
@@ -101,14 +124,4 @@ def _run(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...])
         if pending:
             raise StrategyError(f"{place}: asked again, it loads less often; a hook must be pure") from None
         return Stretch(tuple(asked), ended=True)
-    except StrategyError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise StrategyError(f"{_raised_at(error) or place}: raised {type(error).__name__}: {error}") from error
     raise StrategyError(f"{place}: more than {LONGEST} operations; a hook must end")
-
-
-def _raised_at(error: BaseException) -> str | None:
-    """``Class.hook, line N`` of the innermost hook that an exception came through."""
-    places = [hook_at(frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    return next(filter(None, reversed(places)), None)

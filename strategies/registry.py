@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from strategies import retranslation
+from strategies.foreign import foreign
 from strategies.strategy import Strategy, StrategyError
 
 GROUP = "staleline.strategies"
@@ -35,10 +36,8 @@ def installed() -> dict[str, type[Strategy]]:
     """Strategies of other installed packages, by name; their entry points are in the group ``staleline.strategies``."""
     found: dict[str, type[Strategy]] = {}
     for point in entry_points(group=GROUP):
-        try:
+        with foreign(f"entry point {point.name} = {point.value}:"):
             cls = point.load()
-        except (Exception, SystemExit) as error:
-            raise StrategyError(f"entry point {point.name} = {point.value}: {type(error).__name__}: {error}") from error
         found[_strategy(cls, f"entry point {point.name} = {point.value}").name] = cls
     return found
 
@@ -82,14 +81,13 @@ def _from_file(path: str, name: str) -> Strategy:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with foreign(f"{path}:"):
+            spec.loader.exec_module(module)
     except StrategyError as error:
-        raise StrategyError(f"{path}: {error}") from error
-    except SyntaxError as error:
-        line = f"line {error.lineno}: " if error.lineno else ""
-        raise StrategyError(f"{path}: {line}{error.msg}; expected a Python file") from error
-    except (Exception, SystemExit) as error:
-        raise StrategyError(f"{path}: {type(error).__name__}: {error}") from error
+        if isinstance(error.__cause__, SyntaxError):
+            line = f"line {error.__cause__.lineno}: " if error.__cause__.lineno else ""
+            raise StrategyError(f"{path}: {line}{error.__cause__.msg}; expected a Python file") from error
+        raise error if Path(path).name in str(error) else StrategyError(f"{path}: {error}") from error
     if not hasattr(module, name):
         own = [key for key, value in vars(module).items() if _is_strategy(value) and value.__module__ == module_name]
         raise StrategyError(f"{path}: no class {name}; expected one of {', '.join(own) or 'its Strategy subclasses'}")
@@ -100,10 +98,21 @@ def _from_file(path: str, name: str) -> Strategy:
 
 
 def _made(cls: type[Strategy], place: str) -> Strategy:
-    try:
-        return cls()
-    except (Exception, SystemExit) as error:
-        raise StrategyError(f"{place}: {type(error).__name__}: {error}; expected a class that takes nothing") from error
+    """A strategy of the class.  Raises ``StrategyError`` if it cannot be made, or goes by the name of another."""
+    with foreign(f"{place}:", "a class that takes nothing"):
+        made = cls()
+    refuse_name(made)
+    return made
+
+
+def refuse_name(strategy: Strategy) -> None:
+    """Raise ``StrategyError`` for a strategy that goes by the name of one that is shipped."""
+    other = shipped().get(strategy.name, type(strategy))
+    if other is not type(strategy):
+        raise StrategyError(
+            f"{reference(strategy)}: called {strategy.name!r}, as a strategy that is shipped; expected another "
+            f'class name, or name = "..." in it'
+        )
 
 
 def _is_strategy(value: object) -> TypeGuard[type[Strategy]]:

@@ -13,12 +13,13 @@ import ast
 import difflib
 import functools
 import inspect
+import os
 import re
 import sys
 import textwrap
 from collections.abc import Callable, Generator
 from types import FrameType, FunctionType
-from typing import Any, ClassVar, get_args, get_type_hints
+from typing import Any, ClassVar, Self, get_args, get_type_hints
 
 from strategies.operations import OPERATIONS, Do, Flush, Hook, Load, Operation, Store
 from strategies.writes import Block, Buffer, Form, Region, Write
@@ -97,6 +98,15 @@ class Strategy:
             raise StrategyError(f"{place}: sets self.{name}; a hook must be pure: keep no state on self")
         super().__setattr__(name, value)
 
+    def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
+        # Here, since @dataclass defines both behind the class.
+        if cls.__eq__ is not object.__eq__ or cls.__hash__ is not object.__hash__:
+            raise StrategyError(
+                f"{cls.__name__}: defines == or hash (@dataclass does); a strategy is "
+                f"only equal to itself: @dataclass(eq=False)"
+            )
+        return super().__new__(cls)
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         own = vars(cls)
@@ -106,16 +116,22 @@ class Strategy:
             raise StrategyError(f"{cls.__name__}: name {cls.name!r}; expected letters, digits, '-', '_', '.' and '+'")
         if "summary" not in own:
             cls.summary = (inspect.getdoc(cls) or "").partition("\n")[0] if own.get("__doc__") else ""
+        if not isinstance(cls.summary, str):
+            raise StrategyError(f"{cls.__name__}: summary {cls.summary!r}; expected text")
         for name, member in list(own.items()):
             function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
             if isinstance(function, FunctionType) and not name.startswith("_"):
                 _refuse_unknown(cls, name, function)
-                if name in HOOKS:
-                    if function is not member:
-                        kind = type(member).__name__
-                        raise StrategyError(f"{_place(cls, name, function)}: is a {kind}; write a plain method")
-                    _refuse_dropped(cls, name, function)
-                    setattr(cls, name, _checked(cls, name, function))
+            if name not in _METHODS:
+                continue
+            place = _place(cls, name, function) if isinstance(function, FunctionType) else f"{cls.__name__}.{name}"
+            asynchronous = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+            if function is not member or not isinstance(function, FunctionType) or asynchronous:
+                kind = "async" if asynchronous else f"a {type(member).__name__}"
+                raise StrategyError(f"{place}: is {kind}; write a plain method")
+            if name in HOOKS:
+                _refuse_dropped(cls, name, function)
+                setattr(cls, name, _checked(cls, name, function))
 
 
 HOOKS = ("translate", "retranslate", "begin", "emit", "publish", "enter", "leave", "flush_buffer")
@@ -135,12 +151,26 @@ def place_of(strategy: Strategy | type[Strategy], hook: str) -> str:
 @functools.lru_cache
 def _defined(cls: Any, hook: str) -> str:
     bases = [base for base in cls.__mro__ if hook in vars(base) and base is not Strategy] or [Strategy]
-    first, *above = (_place(base, hook, inspect.unwrap(vars(base)[hook])) for base in bases)
+    functions = [inspect.unwrap(vars(base)[hook]) for base in bases]
+    above = [
+        f"{base.__name__}.{hook}, line {function.__code__.co_firstlineno}"
+        for base, function in zip(bases[1:], functions[1:], strict=True)
+    ]
+    first = _place(bases[0], hook, functions[0])
     return f"{first} (super: {'; '.join(above)})" if above else first
 
 
 def _place(cls: type, hook: str, function: Callable[..., Any]) -> str:
-    return f"{cls.__name__}.{hook}, line {function.__code__.co_firstlineno}"
+    code = function.__code__
+    return f"{_shown(code.co_filename)}{cls.__name__}.{hook}, line {code.co_firstlineno}"
+
+
+def _shown(file: str) -> str:
+    """The file in front of a place, from the working folder where it lies below it; nothing where there is none."""
+    if file.startswith("<"):
+        return ""
+    near = os.path.relpath(file) if os.path.splitdrive(file)[0] == os.path.splitdrive(os.getcwd())[0] else file
+    return f"{file if near.startswith('..') else near}: "
 
 
 def _refuse_unknown(cls: type, name: str, function: FunctionType) -> None:
@@ -176,7 +206,10 @@ def _refuse_dropped(cls: type, hook: str, function: FunctionType) -> None:
             line = function.__code__.co_firstlineno + node.lineno - 1
             word = "yield" if operation else "yield from"
             text = ast.unparse(call)
-            raise StrategyError(f"{cls.__name__}.{hook}, line {line}: {text} is built and dropped; write {word} {text}")
+            file = _shown(function.__code__.co_filename)
+            raise StrategyError(
+                f"{file}{cls.__name__}.{hook}, line {line}: {text} is built and dropped; write {word} {text}"
+            )
 
 
 def _handed_on(tree: ast.AST) -> set[str]:
@@ -293,7 +326,7 @@ def hook_at(frame: FrameType, line: int) -> str | None:
     if code.co_name not in HOOKS or not isinstance(owner, Strategy):
         return None
     name = code.co_qualname.rpartition(".")[0].rpartition(".")[2] or type(owner).__name__
-    return f"{name}.{code.co_name}, line {line}"
+    return f"{_shown(code.co_filename)}{name}.{code.co_name}, line {line}"
 
 
 for _hook in HOOKS:  # the base class's own hooks answer under the same rules

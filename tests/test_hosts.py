@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bench.hosts
+from bench.check import asked
 from bench.hosts import Host, host_names, load_host
 from bench.hosts.profile import Figure
 from bench.support.errors import InputError
@@ -440,3 +441,11 @@ def test_what_a_profile_with_a_base_may_not_leave_out(tmp_path, text, error):
     file.write_text(f'name = "mine"\ntitle = "Mine"\n{text}\n')
     with pytest.raises(InputError, match=error):
         load_host(str(file))
+
+
+def test_two_hosts_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(A9.replace("clock_ghz = 1.2", "clock_ghz = 1.3"), encoding="utf-8")
+    assert [one.name for one in asked.targets([str(file)])] == ["cortex-a9"]
+    with pytest.raises(InputError, match=r"mine\.toml: name: two hosts called 'cortex-a9'; expected a name of its own"):
+        asked.targets(["cortex-a9", str(file)])

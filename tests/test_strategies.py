@@ -15,7 +15,9 @@ from cells import cell
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.check import asked
 from bench.check.cell import Checked
+from bench.program.effects import meaning
 from bench.translators.registry import load_translator, translator_names
 from strategies import registry, retranslation
 from strategies.evaluation import ask
@@ -682,6 +684,52 @@ def test_a_bad_file_is_refused_in_one_line_that_names_it(bad: str, tmp_path: Pat
         registry.find(f"{path}:Mine")
     assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
+
+
+ODD = {
+    "publish = property(lambda self: ())": "A.publish: is a property; write a plain method",
+    "publish = partialmethod(lambda self, r: ())": "A.publish: is a partialmethod; write a plain method",
+    "publish = print": "A.publish: is a builtin_function_or_method; write a plain method",
+    "publish = 3": "A.publish: is a int; write a plain method",
+    "side_bytes = 3": "A.side_bytes: is a int; write a plain method",
+    "async def publish(self, region): return ()": "A.publish, line 6: is async; write a plain method",
+    "async def publish(self, region): yield 1": "A.publish, line 6: is async; write a plain method",
+    "summary = 3": "A: summary 3; expected text",
+    "__hash__ = None": "A: defines == or hash (@dataclass does)",
+    "def __eq__(self, other): return True": "A: defines == or hash (@dataclass does)",
+    "def publish(self, region): raise BaseException('x')": "mine.py: A.publish, line 6: raised BaseException: x",
+    "def publish(self, region): raise GeneratorExit": "mine.py: A.publish, line 6: raised GeneratorExit",
+    "def side_bytes(self, tb): raise ValueError('x')": "mine.py: A.side_bytes, line 6: raised ValueError: x",
+    "def side_bytes(self, tb): return 2**63": "A.side_bytes, line 6: returns 9223372036854775808; return a number of",
+    "def side_bytes(self, tb): return -1": "A.side_bytes, line 6: returns -1; return a number of bytes, 0 to",
+    "def side_bytes(self, tb): return True": "A.side_bytes, line 6: returns True; return a number of bytes, 0 to",
+    "def side_bytes(self, tb): return next(COUNT)": "A.side_bytes, line 6: asked twice, it gave 0 and 1; it must be",
+    "name = 'unfixed'": "mine.py:A: called 'unfixed', as a strategy that is shipped",
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_class_is_refused_with_its_place(odd: str, tmp_path: Path) -> None:
+    head = "from functools import partialmethod\nfrom itertools import count\nfrom staleline import Strategy\n"
+    (tmp_path / "mine.py").write_text(f"{head}COUNT = count()\nclass A(Strategy):\n    {odd}\n")
+    with pytest.raises(StrategyError, match=re.escape(ODD[odd])):
+        meaning(registry.find(f"{tmp_path}/mine.py:A"), ARM)
+
+
+def test_two_strategies_of_one_name_are_refused(tmp_path: Path) -> None:
+    for file in ("one.py", "two.py"):
+        (tmp_path / file).write_text("from staleline import Strategy\nclass A(Strategy):\n    pass\n")
+    both = [f"{tmp_path}/{file}:A" for file in ("one.py", "two.py")]
+    with pytest.raises(StrategyError, match=r"two\.py:A: two strategies called 'a'; expected name"):
+        asked.strategies(both)
+
+
+def test_what_a_strategy_prints_is_no_part_of_an_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "from staleline import Strategy\nprint('file')\nclass A(Strategy):\n    def publish(self, region):\n"
+    (tmp_path / "mine.py").write_text(f"{text}        print('hook')\n        return ()\n")
+    assert checked(registry.find(f"{tmp_path}/mine.py:A")).verdict == "fails"
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.splitlines()[:2]) == ("", ["file", "hook"])
 
 
 Install = Callable[[str, str], None]

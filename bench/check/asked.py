@@ -12,7 +12,7 @@ from bench.support.errors import InputError
 from bench.translators.registry import default_translator, load_translator
 from bench.translators.translator import Translator
 from strategies import registry
-from strategies.strategy import Strategy
+from strategies.strategy import Strategy, StrategyError
 
 T = TypeVar("T")
 AnyTarget = TypeVar("AnyTarget", bound=Target)
@@ -33,22 +33,48 @@ def _found(given: Any, kind: Any, load: Callable[[str], T]) -> list[T]:
 
 
 def strategies(given: Strategies | None) -> list[Strategy]:
-    """The strategies, all of them by default; a class stands for what it makes."""
+    """The strategies, all of them by default; a class stands for what it makes.
+
+    Raises ``StrategyError`` for two of one name: nothing could tell their rows apart.
+    """
     if given is None:
         given = registry.names()
     several = [given] if isinstance(given, str | type | Strategy) else given
     made = [one() if isinstance(one, type) and issubclass(one, Strategy) else one for one in several]
-    return _found(made, Strategy, registry.find)
+    found = _found(made, Strategy, registry.find)
+    known: dict[str, Strategy] = {}
+    for one in found:
+        registry.refuse_name(one)
+        other = known.setdefault(one.name, one)
+        if other is not one and type(other) is not type(one):
+            both = f"{registry.reference(other)} and {registry.reference(one)}"
+            raise StrategyError(f'{both}: two strategies called {one.name!r}; expected name = "..." in one of them')
+    return found
 
 
 def hosts(given: Hosts, settings: Iterable[str] = ()) -> list[Host]:
     """The hosts; ``settings`` derive those that are named."""
-    return _found(given, Host, lambda name: load_host(name, tuple(settings)))
+    return _apart(_found(given, Host, lambda name: load_host(name, tuple(settings))))
 
 
 def targets(given: Targets, settings: Iterable[str] = ()) -> list[Target]:
     """The hosts and architectures; ``settings`` derive those that are named."""
-    return _found(given, Target, lambda name: load_target(name, tuple(settings)))
+    return _apart(_found(given, Target, lambda name: load_target(name, tuple(settings))))
+
+
+def _apart(found: list[AnyTarget]) -> list[AnyTarget]:
+    """The same.  Raises ``InputError`` for two hosts of one name: nothing could tell their rows apart."""
+    known: dict[str, Target] = {}
+    for one in found:
+        other = known.setdefault(one.name, one)
+        if other != one:
+            raise InputError(
+                f"two hosts called {one.name!r}",
+                file=one.file or other.file or "",
+                place="name",
+                expected="a name of its own",
+            )
+    return found
 
 
 def pairs(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.translators.translator import Code, Translator
-from strategies.evaluation import Stretch, ask
+from strategies.evaluation import Stretch, ask, side_bytes
 from strategies.operations import Acquire, Clean, Do, Flush, Invalidate, Load, Operation, Release, Store
 from strategies.strategy import Strategy, StrategyError, place_of
 from strategies.writes import Block, Buffer, Region, Unit
@@ -54,7 +54,7 @@ def meaning(strategy: Strategy, translator: Translator) -> Tree:
         ("translate", code.whole),
         ("flush_buffer", Buffer(code.size, (code.whole,))),
     )
-    memory = tuple(strategy.side_bytes(Block(10, length, 2)) for length in (100, 400, 1000))
+    memory = tuple(side_bytes(strategy, Block(10, length, 2)) for length in (100, 400, 1000))
     return (*(tree(strategy, hook, argument) for hook, argument in hooks), memory)
 
 

@@ -41,8 +41,9 @@ from bench.traces.links import linker
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
-from strategies.strategy import Strategy, StrategyError, place_of
-from strategies.writes import Block, Region
+from strategies.evaluation import side_bytes
+from strategies.strategy import Strategy
+from strategies.writes import Region
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the executions replayed so far, and those to replay in all."""
@@ -201,18 +202,7 @@ class _StrategyReplay:
     def _side_bytes(self) -> I64:
         """The side-table bytes of each TB."""
         blocks, kind = self.context.sizes
-        return np.array([self._kept(block) for block in blocks], np.int64)[kind]
-
-    def _kept(self, block: Block) -> int:
-        """The side-table bytes of one TB."""
-        place = place_of(self.strategy, "side_bytes")
-        try:
-            found: object = self.strategy.side_bytes(block)
-        except Exception as error:
-            raise StrategyError(f"{place}: raised {type(error).__name__}: {error}") from error
-        if not isinstance(found, int) or found < 0:
-            raise StrategyError(f"{place}: returns {found!r}; return a number of bytes, 0 or more")
-        return found
+        return np.array([side_bytes(self.strategy, block) for block in blocks], np.int64)[kind]
 
     def priced(self, baseline: Counts, counts: Counts, executions: Executions, simulation: str) -> Replayed:
         """The result, from the counts of two simulations and the executions of each TB.
