@@ -19,7 +19,7 @@ from bench.protocols.verification import verify
 TEXT = '''
 isa = "{isa}"
 flags = {{go = 0}}
-layout = {{A = {address}, B = 16, C = 32, D = 48}}
+layout = {{A = {address}, B = {other}, C = 32, D = 48}}
 init = {{A = "old", B = "one", C = "new", D = "two"}}
 instructions = {{{instructions}}}
 allowed = {{T{observer} = [{allowed}]}}
@@ -42,6 +42,7 @@ def protocol(
     isa: str = "aarch64",
     instructions: str = "",
     address: int = 0,
+    other: int = 16,
     observer: int = 1,
 ) -> Protocol:
     """Two threads: T0 and T1 do that, their operations with semicolons between."""
@@ -49,6 +50,7 @@ def protocol(
         isa=isa,
         instructions=instructions,
         address=address,
+        other=other,
         allowed=allowed,
         observer=observer,
         writer="\n".join(writer.split("; ")),
@@ -155,12 +157,15 @@ def test_two_stores_are_fetched_in_order_where_the_architecture_says_so(folder: 
         assert verdict(asked, host) == ("holds" if isa == "x86" else "fails")
     asked = protocol(folder, writer, reader, allowed, isa="x86", instructions=BOTH)
     assert verdict(asked, replace(RULES["x86-amd"], in_order=False)) == "fails"
-    # AMD: two instructions A B that become A' B' may run as A B', never as A' B.
-    asked = protocol(folder, "store A new, B two", "execute A; execute B", IN_ORDER, isa="x86", instructions=BOTH)
-    assert verdict(asked, "x86-amd") == "holds"
-    assert verdict(
-        protocol(folder, "store A new, B two", "execute A; execute B", '"old one", "new two"'), "x86-amd"
-    ) == ("fails")
+    # AMD: two instructions A B in one quadword that become A' B' may run as A B', never as A' B.
+    for other, allowed, expected in (
+        (4, IN_ORDER, "holds"),
+        (4, '"old one", "new two"', "fails"),
+        (16, IN_ORDER, "fails"),  # in two quadwords, which no store is atomic in
+    ):
+        writer, reader = "store A new, B two", "execute A; execute B"
+        asked = protocol(folder, writer, reader, allowed, isa="x86", instructions=BOTH, other=other)
+        assert verdict(asked, "x86-amd") == expected
     # s390 fetches copies in any order until it serialises.
     code = 'old = "0700", new = "0701", one = "0700", two = "0701"'
     for allowed, expected in ((IN_ORDER, "fails"), (ANY_ORDER, "holds")):

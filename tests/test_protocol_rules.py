@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from conftest import Staleline
 
+from bench.explain.protocols import counterexample
 from bench.hosts import load_target
+from bench.machine.actions import StopAnywhere, StopOthers
 from bench.machine.architecture import RULES
 from bench.machine.caches import features_of
 from bench.machine.state import Kind
 from bench.protocols.document import read_protocol
 from bench.protocols.host import ProtocolHost, protocol_host
+from bench.protocols.lowering import Lowering
 from bench.protocols.protocol import Protocol
 from bench.protocols.verification import necessities, needed_features, verify
 from bench.search.question import Question
@@ -195,3 +198,100 @@ def test_an_operation_that_an_instruction_set_does_not_have_is_refused(
     if host == "riscv":
         file.write_text(f'isa = "riscv64"\n{text}'.replace("; ", "\\n"), encoding="utf-8")
         staleline("check", str(file)).is_refused(str(file), message, f"expected {instead}")
+
+
+# ------------------------------------------------------------------------- what lies in two lines is not stored at once
+
+CROSSING = """
+isa = "x86"
+layout = {A = AT}
+init = {A = "old"}
+instructions = {old = "e900000000", new = "e911223344"}
+host = {fill = "coherent", snoop = "all", fetches_ahead = false}
+allowed = {T1 = ["old", "new"]}
+threads.T0 = {core = 0, does = "store A new"}
+threads.T1 = {core = 1, does = "OBSERVES A"}
+"""
+
+
+@pytest.mark.parametrize("observes", ["execute", "load"])
+@pytest.mark.parametrize(("at", "expected"), [(0, "holds"), (59, "holds"), (61, "fails"), (62, "fails"), (63, "holds")])
+def test_an_instruction_in_two_lines_is_torn_unless_one_of_them_does_not_change(
+    observes: str, at: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = case(tmp_path, CROSSING.replace("AT", str(at)).replace("OBSERVES", observes))
+    assert verdict(asked) == expected
+    if expected == "fails":
+        assert counterexample(verify(asked))[-1].what == f"{observes} A: torn"
+        monkeypatch.setattr(Lowering, "_atomic", 4096)  # the rule off
+        assert verdict(asked) == "holds"
+
+
+BOTH = """
+layout = {A = 0, B = AT}
+init = {A = "a", B = "b"}
+host = {fill = "coherent", snoop = "all", fetches_ahead = false}
+allowed = {T1 = ["a b", "c d", "a d"]}
+threads.T0 = {core = 0, does = "store A c, B d"}
+threads.T1 = {core = 1, does = "load A; load B"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "host", "expected"),
+    [
+        (4, None, "holds"),
+        (64, None, "fails"),
+        (8, "armv8-dic", "holds"),
+        (16, "armv8-dic", "fails"),
+        (8, "x86-amd", "fails"),
+    ],
+)
+def test_units_are_stored_at_once_where_one_line_or_the_architecture_has_them(
+    at: int, host: str | None, expected: str, tmp_path: Path
+) -> None:
+    assert verdict(case(tmp_path, BOTH.replace("AT", str(at))), host) == expected
+
+
+def test_a_clean_and_an_invalidation_are_of_all_that_a_unit_lies_in(tmp_path: Path) -> None:
+    flush = "store A new; clean A; dsb; invalidate A; dsb; isb; execute A"
+    text = UNCLEANED.replace("store A new; dsb; invalidate A; dsb; isb; execute A", flush)
+    assert verdict(case(tmp_path, text.replace("A = 0", "A = 62"))) == "holds"
+    for left in ("clean A; ", "invalidate A; "):
+        assert verdict(case(tmp_path, text.replace("A = 0", "A = 62").replace(left, ""))) == "fails"
+
+
+# ------------------------------------------------------------------------------------- threads that stop anywhere
+
+STOPPED = """
+layout = {W0 = 0, W1 = 4}
+init = {W0 = "nop0", W1 = "nop1"}
+host = {fill = "coherent", snoop = "all", fetches_ahead = false}
+allowed = {T1 = ["nop0 nop1", "auipc jalr"]}
+threads.T0 = {core = 0, does = "STOP; store W0 auipc; store W1 jalr; resume-others"}
+threads.T1 = {core = 1, does = "poll-stop; execute W0; execute W1"}
+"""
+
+
+def test_a_thread_that_is_stopped_between_two_words_goes_on_in_the_other_sequence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The question about ftrace of 2025-07-30: stop_machine does not make two words one."""
+    assert verdict(case(tmp_path, STOPPED.replace("STOP", "stop-others"))) == "holds"
+    anywhere = case(tmp_path, STOPPED.replace("STOP", "stop-anywhere"))
+    assert verdict(anywhere) == "fails"
+    rows = [row.what for row in counterexample(verify(anywhere))]
+    assert rows[-3:] == ["store W1 jalr", "resume-others", "execute W1: jalr"]
+    polls = case(tmp_path, STOPPED.replace("STOP", "stop-others"))
+    monkeypatch.setattr(StopOthers, "taken", StopAnywhere.taken)
+    assert verdict(polls) == "fails"  # the rule of polls off
+
+
+def test_nobody_steps_while_stopped_and_who_masks_interrupts_is_not_stopped(tmp_path: Path) -> None:
+    text = STOPPED.replace("STOP", "stop-anywhere").replace("poll-stop; execute W0; ", "")
+    alone = text.replace('"nop0 nop1", "auipc jalr"', '"nop1", "jalr"')
+    torn = alone.replace("store W1 jalr", "store W1 half; store W1 jalr")
+    assert verdict(case(tmp_path, torn)) == "holds"
+    assert verdict(case(tmp_path, torn.replace("stop-anywhere; ", "").replace("; resume-others", ""))) == "fails"
+    masked = STOPPED.replace("STOP", "stop-anywhere").replace("poll-stop", "irq-off").replace('W1"}', 'W1; irq-on"}')
+    assert verdict(case(tmp_path, masked)) == "holds"

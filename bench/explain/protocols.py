@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from bench.explain.explanation import ENVIRONMENT
 from bench.explain.run import environment_text, line_cells
 from bench.machine import Kind, State, Transition, initial
-from bench.machine.actions import digits
 from bench.machine.architecture import Rules, fetchable
 from bench.machine.cells import NEVER_FETCHED
 from bench.protocols.lowering import Lowering
@@ -67,7 +66,7 @@ def _thread_step(lowering: Lowering, before: State, step: Transition) -> str:
     operation = lowering.programs[step.event.thread].operation(before.places[step.event.thread])
     if not operation.observes:
         return operation.text
-    observed = digits(step.result, len(operation.names))
+    observed = lowering.observed(operation, step.result)
     return f"{operation.text}: {', '.join(map(lowering.name, observed))}"
 
 

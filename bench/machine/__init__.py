@@ -44,9 +44,9 @@ Rule 9. **A core whose MMU is off** fetches from the point of coherency (PoC), u
     protocol turns it on.
 Rule 10. **An interrupt** of other cores waits until they take it: a core that has interrupts
     off does not, and if it waits for the sender neither gets on.  Taking it
-    synchronises the core's context.  A thread that has **stopped** all others lets nobody
-    pass a poll; what they go on with is fetched anew, since they return from an
-    exception.
+    synchronises the core's context.  A thread that has **stopped** all others, at polls or wherever
+    they are, lets nobody take a step; what they go on with is fetched anew, since they
+    return from an exception.
 
 What is left out: clean data lines where stores allocate (a clean line and no line
 are the same there), data memory weaker than the store buffer, branch prediction

@@ -114,15 +114,19 @@ class ExecuteUnits(Action):
 
 @dataclass(frozen=True, slots=True)
 class ObserveUnit(Action):
-    """Load a unit of a protocol; the result is its value.  ``at``: thread and operation, which names a wrong one."""
+    """Load a unit of a protocol, part by part; the result has their values as digits.  ``at``: thread and operation,
+    which names a wrong one."""
 
-    load: LoadUnit
+    parts: tuple[LoadUnit, ...]
     at: tuple[int, int]
     wrong: Verdict
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
-        for after, result, _ in self.load.taken(model, state, core, thread):
-            yield after, result, self.at if self.wrong(result) else None
+        result = 0
+        for number, part in enumerate(self.parts):
+            ((state, value, _),) = part.taken(model, state, core, thread)
+            result += value * RADIX**number
+        yield state, result, self.at if self.wrong(result) else None
 
 
 # --- Maintenance and barriers ---------------------------------------------------------------------------------------
@@ -454,6 +458,15 @@ class StopOthers(Action):
         others = [place.steps[0].action for other, place in enumerate(places) if other != thread and place.steps]
         waits = model.memory.stores_wait(state.memory, core)
         if state.stopper < 0 and not waits and all(isinstance(action, PollStop) for action in others):
+            yield state._replace(stopper=thread), 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class StopAnywhere(Action):
+    """All other threads stop where they are, between any two steps: a signal, preemption, the kernel's stop_machine."""
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if state.stopper < 0 and not state.masked & ~(1 << core) and not model.memory.stores_wait(state.memory, core):
             yield state._replace(stopper=thread), 0, None
 
 

@@ -63,6 +63,8 @@ class Rules:
     become visible in program order.  ``sees_own``: a core's fetches see its own stores, but for those
     to another address of the same memory.  ``refreshes``: a context synchronisation raises the core's floors to the
     newest stores.  ``aliases``: another address of the same memory may be stale by itself.
+    ``atomic``: a store is single-copy atomic inside so many aligned bytes (Arm: 16 with LSE2; POWER, s390: a
+    quadword; x86: 8, all that every processor has; RISC-V: XLEN).
     ``concurrent``: rule 8, None without it.
 
     Mutants: ``cleans``: a clean does anything; ``invalidates``: an invalidation does; ``drops``: a context
@@ -75,6 +77,7 @@ class Rules:
     in_order: bool = False
     sees_own: bool = False
     aliases: bool = True
+    atomic: int = 16
     refreshes: bool = False
     concurrent: Concurrent | None = Concurrent.LISTED
     cleans: bool = True
@@ -139,13 +142,13 @@ class Histories(NamedTuple, Generic[U, V]):
 ARMV8 = {"armv8": Rules(), "armv8-idc": Rules(idc=True), "armv8-dic": Rules(idc=True, dic=True)}
 """AArch64, with what CTR_EL0 may say: nothing; IDC; IDC and DIC."""
 
-_X86 = Rules(idc=True, dic=True, in_order=True, sees_own=True)
+_X86 = Rules(idc=True, dic=True, in_order=True, sees_own=True, atomic=8)
 
 RULES = {
     **ARMV8,
     "power": Rules(aliases=False),
-    "riscv": Rules(idc=True, aliases=False, concurrent=Concurrent.NEVER),
-    "riscv-ziccif": Rules(idc=True, aliases=False, concurrent=Concurrent.ALIGNED),
+    "riscv": Rules(idc=True, aliases=False, atomic=8, concurrent=Concurrent.NEVER),
+    "riscv-ziccif": Rules(idc=True, aliases=False, atomic=8, concurrent=Concurrent.ALIGNED),
     "s390": Rules(idc=True, in_order=True, sees_own=True, refreshes=True, concurrent=Concurrent.BYTE),
     "x86-amd": replace(_X86, concurrent=Concurrent.QUADWORD),
     "x86-intel": replace(_X86, concurrent=Concurrent.NEVER),

@@ -13,6 +13,9 @@ ANYTHING = (1 << 16) - 1
 NEVER_FETCHED = -1
 """The instruction line of a cell on a core that never fetches it."""
 
+TORN = ANYTHING - 1
+"""The value of an instruction of which parts are those of different ones."""
+
 Lines = tuple[tuple[int, ...], ...]
 """The cells of each line, by the number of the line."""
 

@@ -51,7 +51,7 @@ def finished(model: Model, state: State) -> bool:
 def program_steps(model: Model, state: State) -> Iterator[Transition]:
     """Every step that some thread can take now, by core and then in the order of its place."""
     for core, thread in enumerate(state.running):
-        if thread >= 0:
+        if thread >= 0 and state.stopper in (-1, thread):
             for number in range(len(model.programs[thread].place(state.places[thread]).steps)):
                 yield from _taken(model, state, core, thread, number)
 
@@ -103,7 +103,7 @@ def step(model: Model, state: State, event: Event) -> Transition | None:
     after: State | None
     match event.kind:
         case Kind.PROGRAM:
-            if state.running[event.core] != event.thread:
+            if state.running[event.core] != event.thread or state.stopper not in (-1, event.thread):
                 return None
             taken = _taken(model, state, event.core, event.thread, event.detail)
             return next((one for one in taken if one.event == event), None)

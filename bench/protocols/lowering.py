@@ -1,16 +1,20 @@
 """A protocol -> the model that the machine runs.
 
-A unit is a cell; under an alias, where the instruction cache is indexed virtually, a second one that is stored together
-with it.  What a thread executes in order is a block of its own: what it has fetched ahead is a run of it.
+A unit is a cell, or one for each line of the host that it lies in: no store to two lines is atomic, nor is a fetch.
+Under an alias, where the instruction cache is indexed virtually, there is a second cell that is stored together with
+the first.  What a thread executes in order is a block of its own: what it has fetched ahead is a run of it.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bench.machine import actions
 from bench.machine.caches import Features
-from bench.machine.cells import ANYTHING, NEVER_FETCHED, Cells, Lines
+from bench.machine.cells import ANYTHING, NEVER_FETCHED, TORN, Cells, Lines
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Does, Label, Model, Place, Step
 from bench.machine.opcodes import DEFAULT_SIZE
@@ -25,6 +29,9 @@ _WHOLE = (1 << 16) - 1
 UNDEFINED = "anything"
 """What an instruction is of whose change an architecture says nothing."""
 
+_UNSAID = {ANYTHING: UNDEFINED, TORN: "torn"}
+"""What values are called that no store has: that one, and one of parts of different values."""
+
 _BARE: dict[str, Action] = {
     "dsb": actions.DataBarrier(),
     "isb": actions.SyncContext(),
@@ -37,8 +44,19 @@ _BARE: dict[str, Action] = {
     "irq-on": actions.MaskInterrupts(False),
     "stop-others": actions.StopOthers(),
     "poll-stop": actions.PollStop(),
+    "stop-anywhere": actions.StopAnywhere(),
     "resume-others": actions.ResumeOthers(),
 }
+
+
+_Key = tuple[int, tuple[int, ...], frozenset[int]]
+
+
+class Part(NamedTuple):
+    """What of a unit lies in one line: from which byte of it on."""
+
+    unit: str
+    offset: int
 
 
 @dataclass
@@ -49,13 +67,13 @@ class ThreadProgram:
     number: int
     thread: Thread
     role: Role = Role.RETRANSLATOR
-    _numbers: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
-    _keys: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    _numbers: dict[_Key, int] = field(default_factory=dict)
+    _keys: list[_Key] = field(default_factory=list)
     _places: dict[int, Place] = field(default_factory=dict)
 
-    def at(self, operation: int, observed: tuple[int, ...]) -> int:
-        """The number of a place."""
-        key = operation, observed
+    def at(self, operation: int, observed: tuple[int, ...], done: frozenset[int] = frozenset()) -> int:
+        """The number of a place: the next operation, what was observed, and what of the operation is done."""
+        key = operation, observed, done
         if key not in self._numbers:
             self._numbers[key] = len(self._keys)
             self._keys.append(key)
@@ -75,7 +93,7 @@ class ThreadProgram:
         """What was observed on the way to a place."""
         return tuple(map(self.lowering.name, self._keys[number][1]))
 
-    def _build(self, at: int, observed: tuple[int, ...]) -> Place:
+    def _build(self, at: int, observed: tuple[int, ...], done: frozenset[int]) -> Place:
         operations = self.thread.operations
         following = sum(operation.verb == "execute" for operation in operations[:at])
         inside = self.number, following
@@ -84,34 +102,40 @@ class ThreadProgram:
         operation = operations[at]
         label = Label(Does.OPERATION, name=operation.text)
         if not operation.observes:
-            action = self.lowering.action(operation)
-            return Place((Step(action, label, self.at(at + 1, observed)),), inside, False, False, False)
-        count = len(operation.names)
+            some = self.lowering.doing(operation)
+            steps = []
+            for number, action in enumerate(some):
+                if number not in done:
+                    now = done | {number}
+                    then_at = self.at(at, observed, now) if len(now) < len(some) else self.at(at + 1, observed)
+                    steps.append(Step(action, label, then_at))
+            return Place(tuple(steps), inside, False, False, False)
 
         def then(result: int) -> int:
-            values = actions.digits(result, count)
+            values = self.lowering.observed(operation, result)
             names = tuple(map(self.lowering.name, values))
             return self.at(at + 1 + operation.skip(names), (*observed, *values))
 
         def wrong(result: int) -> bool:
-            return ANYTHING in actions.digits(result, count) or not self._is_allowed(then(result))
+            values = self.lowering.observed(operation, result)
+            return ANYTHING in values or TORN in values or not self._is_allowed(then(result))
 
         action = (
             actions.ExecuteUnits(self.number, following, wrong)
             if operation.verb == "execute"
-            else actions.ObserveUnit(self.lowering.load(operation.names[0]), (self.number, at), wrong)
+            else actions.ObserveUnit(self.lowering.loads(operation.names[0]), (self.number, at), wrong)
         )
         return Place((Step(action, label, then),), inside, False, False, False)
 
     def _is_allowed(self, number: int) -> bool:
         """Whether what was observed can still become, or where nothing more will be is, an allowed sequence."""
-        at, _ = self._keys[number]
+        at, _, _ = self._keys[number]
         finished = not any(operation.observes for operation in self.thread.operations[at:])
         return self.thread.allows(self.observed(number), finished=finished)
 
 
 class Lowering:
-    """``model``, the lowered protocol; ``values`` by number, ``cells`` of each unit, ``names`` of each cell."""
+    """``model``, the lowered protocol; ``values`` by number; ``parts`` and ``names`` of each cell."""
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
@@ -127,12 +151,14 @@ class Lowering:
                 if operation.verb in ("lock", "unlock")
             )
         )
-        self.names = self._cell_names()
-        self.cells = {name: self._cells(name) for name in protocol.addresses}
-        self._dlines = CacheLines([protocol.addresses[name].physical for name in self.names], host.data_line)
+        self._sizes = {name: self._size(name) for name in protocol.addresses}
+        self.parts = self._cell_parts()
+        self.names = [f"{unit}+{offset}" if offset else unit for unit, offset in self.parts]
+        self._at = [protocol.addresses[unit].physical + offset for unit, offset in self.parts]
+        self._dlines = CacheLines(self._at, host.data_line)
         self._ilines = [self._instruction_lines(core) for core in range(host.cores)]
         self.programs = tuple(ThreadProgram(self, number, thread) for number, thread in enumerate(protocol.threads))
-        initial = tuple(self._value[protocol.initial[name]] for name in self.names)
+        initial = tuple(self._value[protocol.initial[unit]] for unit, _ in self.parts)
         coherency = {**protocol.initial, **protocol.coherency}
         self.model = Model(
             cells=Cells(
@@ -144,8 +170,8 @@ class Lowering:
                 units=tuple(self._executed(thread) for thread in protocol.threads),
                 warm=protocol.warm,
                 mmu_off=sum(1 << core for core in protocol.mmu_off),
-                coherency=tuple(self._value[coherency[name]] for name in self.names),
-                places=tuple((protocol.addresses[name].physical, self._size(name)) for name in self.names),
+                coherency=tuple(self._value[coherency[unit]] for unit, _ in self.parts),
+                places=tuple((at, self._sizes[unit]) for at, (unit, _) in zip(self._at, self.parts, strict=True)),
                 instructions={
                     self._value[value]: read for value, read in protocol.instructions.items() if value in self._value
                 },
@@ -162,36 +188,81 @@ class Lowering:
 
     def name(self, value: int) -> str:
         """What a value is called."""
-        return UNDEFINED if value == ANYTHING else self.values[value]
+        return _UNSAID.get(value) or self.values[value]
+
+    def observed(self, operation: Operation, result: int) -> tuple[int, ...]:
+        """The value of each unit that an operation observes, from what it observes of their parts."""
+        counts = [len(self._cells(name)) for name in operation.names]
+        digits = iter(actions.digits(result, sum(counts)))
+        return tuple(
+            self._joined(name, tuple(itertools.islice(digits, count)))
+            for name, count in zip(operation.names, counts, strict=True)
+        )
+
+    def _joined(self, name: str, values: tuple[int, ...]) -> int:
+        """The value of a unit, of whose parts those are the values."""
+        if len({*values}) == 1:
+            return values[0]
+        if ANYTHING in values:
+            return ANYTHING
+        offsets = [self.parts[cell].offset for cell in self._cells(name)]
+        codes = [self._code(value) for value in values]
+        spans = list(zip(offsets, (*offsets[1:], None), strict=True))
+        mixed = b"".join(code[slice(*span)] for code, span in zip(codes, spans, strict=True))
+        same = (value for value in range(len(self.values)) if self._code(value) == mixed)
+        return next(same, TORN) if all(codes) else TORN
+
+    def _code(self, value: int) -> bytes:
+        read = self.protocol.instructions.get(self.values[value])
+        return read.code if read is not None else b""
 
     def _size(self, name: str) -> int:
-        """Bytes of a unit: as many as what is there at the start has."""
-        first = self.protocol.instructions.get(self.protocol.initial[name])
-        return first.size if first is not None else DEFAULT_SIZE
+        """Bytes of a unit: as many as the longest value that it has, but no more than up to the next unit."""
+        addresses, known = self.protocol.addresses, self.protocol.instructions
+        here = addresses[name].physical
+        values = {
+            self.protocol.initial[name],
+            *(
+                value
+                for thread in self.protocol.threads
+                for operation in thread.operations
+                for unit, value in zip(operation.names, operation.values, strict=False)
+                if addresses[unit].physical == here
+            ),
+        }
+        longest = max(known[value].size if value in known else DEFAULT_SIZE for value in values)
+        return min((longest, *(one.physical - here for one in addresses.values() if one.physical > here)))
 
-    def _cell_names(self) -> list[str]:
-        """One name for each cell; an alias has one of its own only where it has an instruction line of its own."""
-        found: list[str] = []
+    def _cell_parts(self) -> list[Part]:
+        """One for each cell; an alias has its own only where it has an instruction line of its own."""
+        found: list[Part] = []
         taken: set[int] = set()
         for name, address in self.protocol.addresses.items():
             if self.protocol.host.icache == "vipt" or address.physical not in taken:
-                found.append(name)
                 taken.add(address.physical)
+                ends = range(self._sizes[name]) if isinstance(self.protocol.host.rules, Features) else (0,)
+                found += [Part(name, at) for at in ends if not (at and (address.physical + at) % self._atomic)]
         return found
 
+    @property
+    def _atomic(self) -> int:
+        """Aligned bytes inside which a store is atomic: the shortest line of a host."""
+        host = self.protocol.host
+        if isinstance(host.rules, Features):
+            return min(host.data_line, *host.instruction_lines)
+        return host.rules.atomic
+
     def _cells(self, name: str) -> tuple[int, ...]:
-        """The cell of a unit first, and then those that are the same memory."""
-        address = self.protocol.addresses[name]
-        same = [
-            number
-            for number, other in enumerate(self.names)
-            if self.protocol.addresses[other].physical == address.physical
-        ]
-        return tuple(sorted(same, key=lambda number: self.names[number] != name))
+        """The cells that a fetch or a load of a unit reads, in the order of its parts."""
+        own = tuple(cell for cell, part in enumerate(self.parts) if part.unit == name)
+        here = self.protocol.addresses[name].physical
+        return own or tuple(
+            cell for cell, (unit, _) in enumerate(self.parts) if self.protocol.addresses[unit].physical == here
+        )
 
     def _executed(self, thread: Thread) -> tuple[tuple[int, ...], ...]:
         return tuple(
-            tuple(self.cells[name][0] for name in operation.names)
+            tuple(cell for name in operation.names for cell in self._cells(name))
             for operation in thread.operations
             if operation.verb == "execute"
         )
@@ -210,43 +281,53 @@ class Lowering:
         if not isinstance(self.protocol.host.rules, Features):
             fetched = {*range(len(self.names))}
         cells = sorted(fetched)
-        known = CacheLines(
-            [self._fetched_at(self.names[cell]) for cell in cells], self.protocol.host.instruction_line(core)
-        )
+        known = CacheLines([self._fetched_at(cell) for cell in cells], self.protocol.host.instruction_line(core))
         lines = dict(zip(cells, known.of, strict=True))
         of = tuple(lines.get(cell, NEVER_FETCHED) for cell in range(len(self.names)))
         return known, of, tuple(tuple(cells[at] for at in line) for line in known.cells)
 
-    def load(self, name: str) -> actions.LoadUnit:
-        """The load of a unit."""
-        cell = self.cells[name][0]
-        return actions.LoadUnit((cell,), (self._data_line(name),))
+    def loads(self, name: str) -> tuple[actions.LoadUnit, ...]:
+        """The loads of the parts of a unit."""
+        return tuple(actions.LoadUnit((cell,), (self._dlines.of[cell],)) for cell in self._cells(name))
 
-    def _data_line(self, name: str) -> int:
-        return self._dlines.number(self.protocol.addresses[name].physical)
-
-    def _fetched_at(self, name: str) -> int:
+    def _fetched_at(self, cell: int) -> int:
         """The address that indexes the instruction cache."""
-        address = self.protocol.addresses[name]
-        return address.virtual if self.protocol.host.icache == "vipt" else address.physical
+        unit, offset = self.parts[cell]
+        address = self.protocol.addresses[unit]
+        return offset + (address.virtual if self.protocol.host.icache == "vipt" else address.physical)
 
-    def action(self, operation: Operation) -> Action:
-        """What an operation that observes nothing is to the machine."""
+    def doing(self, operation: Operation) -> tuple[Action, ...]:
+        """What an operation that observes nothing is to the machine: all of these, in any order."""
+        match operation.verb:
+            case "store":
+                return tuple(actions.IssueStore(Stored(puts)) for puts in self._stored(operation))
+            case "clean":
+                lines = dict.fromkeys(self._dlines.of[cell] for cell in self._cells(operation.names[0]))
+                return tuple(map(actions.CleanLine, lines))
+        return (self._action(operation),)
+
+    def _stored(self, operation: Operation) -> Iterator[tuple[Put[int], ...]]:
+        """The single-copy atomic stores that a store is, each as its puts."""
+        puts: dict[int, list[Put[int]]] = {}
+        for name, value in zip(operation.names, operation.values, strict=True):
+            mine, here = self._cells(name), self.protocol.addresses[name].physical
+            aliases = [
+                cell
+                for cell, (unit, _) in enumerate(self.parts)
+                if cell not in mine and self.protocol.addresses[unit].physical == here
+            ]
+            for cell in (*mine, *aliases):
+                put = Put(cell, self._value[value], _WHOLE, alias=cell not in mine)
+                puts.setdefault(self._at[cell] // self._atomic, []).append(put)
+        yield from map(tuple, puts.values())
+
+    def _action(self, operation: Operation) -> Action:
         if operation.verb in _BARE:
             return _BARE[operation.verb]
         match operation.verb:
-            case "store":
-                puts = tuple(
-                    Put(cell, self._value[value], _WHOLE, alias=number > 0)
-                    for name, value in zip(operation.names, operation.values, strict=True)
-                    for number, cell in enumerate(self.cells[name])
-                )
-                return actions.IssueStore(Stored(puts))
-            case "clean":
-                return actions.CleanLine(self._data_line(operation.names[0]))
             case "invalidate":
-                at = self._fetched_at(operation.names[0])
-                lines = tuple(known.touched([Span(at, 1)]) for known, _, _ in self._ilines)
+                spans = [Span(self._fetched_at(cell), 1) for cell in self._cells(operation.names[0])]
+                lines = tuple(known.touched(spans) for known, _, _ in self._ilines)
                 return actions.InvalidateLines(lines, _scope(operation), False)
             case "invalidate-all":
                 return actions.InvalidateLines(

@@ -57,6 +57,7 @@ FORMS = {
     "irq-off": "irq-off",
     "irq-on": "irq-on",
     "stop-others": "stop-others",
+    "stop-anywhere": "stop-anywhere",
     "poll-stop": "poll-stop",
     "resume-others": "resume-others",
     "execute": "execute UNIT [VALUE:SKIPPED ...] or execute UNIT+UNIT",
@@ -75,6 +76,7 @@ FORMS = {
 ``migrate``        the thread goes on on another core, as the kernel moves it
 ``mmu-on``         this core fetches through its caches and the point of unification from now on
 ``stop-others``    waits until every other thread is at a ``poll-stop``, or done, and keeps it there
+``stop-anywhere``  every other thread stops where it is, between any two operations, as a signal or stop_machine does it
 ``execute``        fetches a unit and executes it; for that VALUE so many operations are jumped over; two units
                    with a + are decoded together
 ``load``           the same of data: its value, and for that VALUE so many operations are jumped over

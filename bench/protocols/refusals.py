@@ -20,8 +20,8 @@ MOST_ENTRIES = 8
 Refuse = Callable[[str, tuple[str, ...], str, int], InputError]
 """The error with what was found, the key path, what was expected, and the line of the file (0: that of the key)."""
 
-_PAIRS = {"unlock": "lock", "resume-others": "stop-others", "irq-on": "irq-off"}
-"""What undoes something, and what has to be done before."""
+_PAIRS = {"unlock": ("lock",), "resume-others": ("stop-others", "stop-anywhere"), "irq-on": ("irq-off",)}
+"""What undoes something, and what has to be done before: one of these."""
 
 
 def refuse_impossible(protocol: Protocol, values: Collection[str], refuse: Refuse) -> None:
@@ -172,16 +172,16 @@ def _refuse_unpaired(thread: Thread, refuse: Refuse) -> None:
     done: list[set[frozenset[tuple[str, ...]]]] = [set() for _ in range(len(thread.operations) + 1)]
     done[0].add(frozenset())
     for number, operation in enumerate(thread.operations):
-        first = _PAIRS.get(operation.verb)
+        firsts = {(verb, *operation.names) for verb in _PAIRS.get(operation.verb, ())}
         for held in done[number]:
             now = held
-            if first is not None:
-                if (first, *operation.names) not in held:
-                    needed = " ".join((first, *operation.names))
-                    found = f"{operation.text!r} without {needed!r} before it"
+            if firsts:
+                if not held & firsts:
+                    needed = " or ".join(" ".join((verb, *operation.names)) for verb in _PAIRS[operation.verb])
+                    found = f"{operation.text!r} without {needed} before it"
                     raise refuse(found, ("threads", thread.name, "does"), needed, operation.line)
-                now = held - {(first, *operation.names)}
-            elif operation.verb in _PAIRS.values():
+                now = held - firsts
+            elif any(operation.verb in verbs for verbs in _PAIRS.values()):
                 now = held | {(operation.verb, *operation.names)}
             for after in _following(number, operation):
                 if after < len(done):

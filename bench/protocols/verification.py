@@ -35,7 +35,7 @@ _MAINTENANCE = (
 )
 """Operations that can be left out by themselves."""
 
-_TOGETHER = (("lock", "unlock"), ("irq-off", "irq-on"), ("stop-others", "resume-others"))
+_TOGETHER = (("lock", "unlock"), ("irq-off", "irq-on"), ("stop-others", "stop-anywhere", "resume-others"))
 """Those that make sense only together."""
 
 
