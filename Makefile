@@ -1,6 +1,7 @@
 # make compare: the main table. make check: the linters and the fast tests. make test: all tests. make versions: the fast
-# tests with every Python that is here. make bench: how fast, against peers, which make bench-peers installs. make docs:
-# the documentation as a site, in build/site. make record: what docs/ keeps of the program's answers anew. All make their own virtual environment first.
+# tests with every Python that is here. make aarch64: the tests of machine code on AArch64, emulated. make bench: how
+# fast, against peers, which make bench-peers installs. make docs: the documentation as a site, in build/site. make
+# record: what docs/ keeps of the program's answers anew. All make their own virtual environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ BENCH_PYTHON ?= $(shell for python in python3.13 python3.12; do \
 BENCH_VENV := .venv-bench
 BENCH_BIN = $(if $(wildcard $(BENCH_VENV)/installed),$(BENCH_VENV),$(VENV))/bin
 
-.PHONY: compare check test lint versions bench bench-peers docs record clean
+.PHONY: compare check test lint versions aarch64 bench bench-peers docs record clean
 
 compare: $(VENV)/installed
 	$(BIN)/staleline compare
@@ -32,6 +33,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+aarch64: $(VENV)/installed-dev
+	bench/tools/aarch64.sh $(BIN)/python
 
 bench: $(if $(wildcard $(BENCH_VENV)/installed),,$(VENV)/installed-dev)
 	$(BENCH_BIN)/python -m pytest bench/suite --benchmark-quiet

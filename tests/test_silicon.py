@@ -68,8 +68,8 @@ def test_a_stored_number_is_what_the_code_returns(workbench):
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_chain_of_branches_visits_every_place_and_returns(workbench, shuffled):
     branches = chain(workbench.instructions, 100, 64, shuffled=shuffled)
-    filled = branches.bytes.reshape(-1, 64)[:100, 0]
-    assert np.count_nonzero(filled) == 100
+    filled = branches.bytes.reshape(-1, 64)[:100].any(axis=1)
+    assert filled.all()
     workbench.loops["call"](1, 0, branches.address)
 
 

@@ -23,6 +23,7 @@ from bench.silicon.instructions import InstructionSet, this_instruction_set
 from bench.silicon.loops import register_membarrier
 from bench.silicon.native import Memory, Native, address_of, chain, compiled, cores, pinned
 from bench.silicon.threads import ALIGNED, PRESSURES, SKIPPED, STUCK, STUCK_TEXT, Instances, Placement
+from bench.support.errors import InputError
 
 Observed: TypeAlias = tuple[tuple[str, ...], ...]
 """What each thread observed, in order."""
@@ -79,6 +80,7 @@ def run(
     """
     instructions = instructions or this_instruction_set()
     instances = Instances(protocol, instructions, placement)
+    _refuse_machine(protocol, instructions)
     total, start, seed = Histogram(), time.monotonic(), effort.seed
     context = multiprocessing.get_context("spawn")
     while (left := effort.seconds - (time.monotonic() - start)) > 0:
@@ -112,6 +114,19 @@ def run(
             raise RuntimeError(f"a child of the run ended with exit status {child.exitcode}")
         seed += 1
     return total
+
+
+def _refuse_machine(protocol: Protocol, instructions: InstructionSet) -> None:
+    """Raise ``InputError`` for what this kernel does not let a program do."""
+    Memory(1, execute=True)
+    for thread in protocol.threads:
+        for operation in thread.operations:
+            if operation.verb in ("membarrier", "ipi"):
+                try:
+                    register_membarrier(instructions)
+                except OSError as error:
+                    place = f"threads.{thread.name}: {operation.text}"
+                    raise InputError(f"{error.strerror}", place=place, expected="Linux 4.16 or later") from None
 
 
 # What a signal that ends the child leaves behind: the address that it is about.  The kernel has put its own handler
@@ -151,7 +166,7 @@ def _handle(number: int, handler: Native, flags: int) -> None:
 
 def _child(instances: Instances, effort: Effort, pipe: Connection, fault: Connection) -> None:
     """Run batches and send a histogram after each, until the time or the instances are over."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the parent has refused what needs it
         register_membarrier(instances.instructions)
     handlers = compiled(_HANDLERS.format(descriptor=fault.fileno()), ("fault", "nothing"), 3)
     for number in _FATAL:
