@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Staleline
@@ -14,7 +15,7 @@ from bench.compare.baseline import Cost, Kept, Row, differences
 from bench.report.baselines import Since
 
 
-def row(nominal: float = 100.0, strategy: str = "unfixed", partial: str = "holds", **verdicts: str) -> Row:
+def row(nominal: float = 100.0, strategy: str = "unfixed", partial: Any = "holds", **verdicts: Any) -> Row:
     cost = Cost(nominal, nominal, nominal)
     return Row(strategy, "cortex-a9", "arm@2010", "tiny", (), {"system": "holds", **verdicts}, None, partial, cost)
 
@@ -35,6 +36,10 @@ def row(nominal: float = 100.0, strategy: str = "unfixed", partial: str = "holds
         (row(), row(partial="bounded"), "worse", "same"),
         (row(user="n/a"), row(user="holds"), "same", "same"),
         (row(system="fails", user="holds"), row(user="fails"), "worse", "same"),
+        (row(), row(user="fails"), "new", "same"),
+        (row(), row(50, user="fails"), "better", "2x cheaper"),
+        (row(user="fails"), row(), "gone", "same"),
+        (row(user="fails"), row(system="fails"), "worse", "same"),
     ],
 )
 def test_a_verdict_counts_before_any_price(before: Row, now: Row, change: str, words: str) -> None:
@@ -97,6 +102,25 @@ def test_a_row_that_is_gone_is_a_failure_unless_it_may_be(
         "retranslation 32.7 (12..52) -> 40." in text
     )
     assert "gone" not in text
+
+
+def test_other_scenarios_and_sizes_are_told(
+    tiny_trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleline: Staleline
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = f"compare {tiny_trace} --strategy unfixed --scenario"
+    assert staleline(f"{line} system --save first").status == 0
+    ran = staleline(f"{line} system,user --retranslations 1 --against first --format json")
+    assert ran.status == 0
+    (found,) = ran.valid["against"]
+    assert (found["change"], found["verdicts"]["user"]) == ("new", {"before": "absent", "now": "fails"})
+    assert ran.document["assumed_otherwise"] == {"cortex-a9 with arm@2010": ["retranslations 2 -> 1"]}
+    gone = staleline(f"{line} user --against first")
+    assert gone.status == 1
+    assert "system fails -> absent" in gone.out
+    kept = Path(".staleline/first.json")
+    kept.write_text(kept.read_text("utf-8").replace('"fails"', '"fials"', 1), encoding="utf-8")
+    staleline(f"{line} system --against first").is_refused("Invalid enum value 'fials'")
 
 
 def test_what_changed_is_told_worst_first() -> None:

@@ -52,6 +52,7 @@ FILES = {
     "text.log": "hello\nworld\n",
     "empty": "",
     "kept": KEPT,
+    "one.litmus": "AArch64 one\n{}\n P0 ;\n NOP ;\nexists true\n",
 }
 
 
@@ -417,8 +418,39 @@ def test_what_was_there_stays_when_the_work_fails(command: str, staleline: Stale
 
 def test_a_log_is_not_replaced_by_its_own_trace(staleline: Staleline) -> None:
     for output in ("whole.log", "./whole.log", str(Path.cwd() / "whole.log")):
-        refused = "whole.log: is the log itself; expected another"
+        refused = "whole.log: is read, and would be lost; expected another file to write"
         staleline("trace import whole.log -o", output).is_refused(refused)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "check raises.py:A -o raises.py",
+        "check unfixed --host type.toml -o ./type.toml",
+        "compare good.trace -o good.trace",
+        "compare --host cortex-a9,type.toml --plot type.toml",
+        "trace info good.trace -o good.trace",
+        "trace model --like good.trace -o good.trace",
+        "litmus one.litmus -o one.litmus",
+        "litmus . -o one.litmus",
+        "explain unfixed --follow events.bad -o events.bad",
+    ],
+)
+def test_what_is_read_is_not_written(line: str, staleline: Staleline) -> None:
+    staleline(line).is_refused("is read, and would be lost; expected another file to write")
+
+
+@pytest.mark.parametrize("line", ["-o x.svg --plot ./x.svg", "-o .staleline/x.json --save x"])
+def test_two_answers_are_not_written_to_one_file(line: str, staleline: Staleline) -> None:
+    staleline(f"compare good.trace {line}").is_refused("is written twice; expected two files")
+
+
+def test_a_folder_called_as_a_shipped_trace_is_not_in_its_way(place: Path, staleline: Staleline) -> None:
+    (place / "user-wc").mkdir()
+    try:
+        assert "user-wc" in staleline("trace info user-wc").out
+    finally:
+        (place / "user-wc").rmdir()
 
 
 # --- the streams of the process ---

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.check.export import SCENARIOS, as_litmus
+from bench.litmus.files import named
 from bench.litmus.instructions import FORMS, UNDEFINED, UnknownInstructionError, decode, encode, instruction_text, parse
 from bench.litmus.reader import read_litmus
 from bench.litmus.run import LitmusResult, run
-from bench.machine.architecture import ARMV8, Rules
+from bench.machine.architecture import ARMV8, Rules, armv8
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 from strategies.registry import find
@@ -332,8 +334,52 @@ def test_what_a_litmus_test_cannot_say_is_named(tmp_path: Path, staleline: Stale
         ("--litmus none", "none: is no folder"),
         ("--litmus . --scenario migrate", "--scenario: 'migrate'; expected system or user or user-both"),
         ("--litmus . --host arm926 --translator arm", "--host: does nothing with --translator"),
-        ("", "Missing option '--litmus'"),
+        ("", "nothing to write; expected --litmus FOLDER"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(words: str, message: str, staleline: Staleline) -> None:
     staleline(f"export unfixed {words}").is_refused(message)
+
+
+ODD = {
+    "{0:X1=010;}": "line 2, column 7: found '010'; expected a number, -9223372036854775808 to 18446744073709551615,",
+    "{0:X1=" + "9" * 5000 + ";}": f"found '{'9' * 40}...'; expected a number",
+    "{0:X1=18446744073709551616;}": "found '18446744073709551616'; expected a number",
+    "{0:X1=1; 0:X1=2;}": "line 2, column 10: 0:X1 twice; expected an initial value once",
+    "{x=1; x=2;}": "line 2, column 7: [x] twice; expected an initial value once",
+    "{0:X1=1;} MOV W0,#4294967297": "no form 'MOV W0,#4294967297'; expected an instruction that is known",
+    "{} UDF #65536": "no form 'UDF #65536'",
+    "{} MOV X0,#010": "no form 'MOV X0,#010'",
+    "{} NOP " + "(" * 5000 + "true" + ")" * 5000: "found '('; expected at most 100 levels of brackets",
+    "{} NOP " + "~" * 5000 + "true": "found '~'; expected at most 100 levels of brackets",
+    "{} NOP " + "true => " * 5000 + "true": "found 'true'; expected at most 100 levels of brackets",
+    "{9:X0=1;}": "line 2, column 2: found '9'; expected a thread, 0 to 0",
+}
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_a_number_that_does_not_fit_and_a_condition_too_deep_are_refused(odd: str) -> None:
+    initial, _, rest = odd.partition("}")
+    instruction, condition = (rest.strip() or "NOP").split()[0], "true"
+    if rest.strip():
+        words = rest.strip().split(" ", 1)
+        instruction, condition = (words[0], words[1]) if words[0] == "NOP" else (rest.strip(), "true")
+    with pytest.raises(InputError, match=re.escape(ODD[odd])):
+        read_litmus(f"AArch64 t\n{initial}}}\n P0 ;\n {instruction} ;\nexists {condition}\n", "t")
+
+
+def test_a_long_condition_and_a_negative_value_are_read(tmp_path: Path) -> None:
+    text = "AArch64 t\n{0:X1=-1;}\n P0 ;\n NOP ;\nexists " + " /\\ ".join(["0:X1=-1"] * 5000)
+    assert run(read_litmus(text, "t"), armv8("armv8")).validated
+
+
+def test_lists_are_read_once_however_deep_and_empty_ones_refused(tmp_path: Path, staleline: Staleline) -> None:
+    (tmp_path / "t.litmus").write_text("AArch64 t\n{}\n P0 ;\n NOP ;\nexists true\n")
+    for number in range(1500):
+        (tmp_path / f"@{number}").write_text(f"@{number + 1}\n@{number + 1}\n")
+    (tmp_path / "@1500").write_text("t.litmus\n@1500\n")
+    assert list(named([str(tmp_path / "@0")])) == [str(tmp_path / "t.litmus")]
+    (tmp_path / "@none").write_text("@none\n")
+    staleline("litmus", str(tmp_path / "@none")).is_refused("no tests; expected a test of AArch64")
+    (tmp_path / "@null").write_bytes(b"a\0b\n")
+    staleline("litmus", str(tmp_path / "@null")).is_refused("a null byte in a name")

@@ -50,6 +50,7 @@ def litmus(
     from bench.litmus.run import MOST_STATES, run
     from bench.machine.architecture import armv8
     from bench.report.litmus import HERD, LitmusReport, TimedResult
+    from bench.support.files import refuse_overwriting
 
     emit = emitter(format, output, own=(HERD,))
     if host is not None:
@@ -59,6 +60,9 @@ def litmus(
     found: list[TimedResult] = []
     refused = 0
     files = list(named(test))
+    if not files:
+        raise InputError("no tests", place="FILE", expected="a test of AArch64, a folder of them, or a list of them")
+    refuse_overwriting([output] if output is not None else [], files)
     with progress_bar("testing", len(files)) as progress:
         for number, file in enumerate(files):
             progress(file, number)

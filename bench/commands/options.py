@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -14,6 +14,7 @@ import typer
 from bench.commands.names import max_states_of, names_in, some_of
 from bench.commands.output import emitter, notice
 from bench.support.errors import InputError
+from bench.support.files import refuse_overwriting
 from bench.traces.shipped import SHIPPED
 
 if TYPE_CHECKING:
@@ -258,12 +259,32 @@ def with_options(verb: Callable[..., None]) -> Callable[..., None]:
         }
         own = {name: value for name, value in values.items() if name in signature.parameters}
         try:
+            _refuse_overwriting(values)
             verb(**own, **made)
         except InputError as error:
             raise _with_origin(error, configured) from error
 
     command.__dict__["__signature__"] = signature.replace(parameters=parameters)
     return command
+
+
+def _refuse_overwriting(values: Mapping[str, Any]) -> None:
+    """Raise ``InputError`` for a file among the values that is read and written, or written twice."""
+    outputs = [value for value in values.values() if isinstance(value, Path)]
+    if values.get("save"):
+        from bench.compare.baseline import path_of
+
+        outputs.append(path_of(values["save"]))
+    if outputs:
+        texts = [text for value in values.values() for text in (value if isinstance(value, list) else [value])]
+        names = [name.strip() for text in texts if isinstance(text, str) for name in (text, *text.split(","))]
+        refuse_overwriting(outputs, [part for name in names for part in (name, _file_of_class(name), name[1:])])
+
+
+def _file_of_class(name: str) -> str:
+    """``path/to/file.py`` of ``path/to/file.py:Class``."""
+    path, parted, _ = name.rpartition(".py:")
+    return f"{path}.py" if parted else ""
 
 
 def _with_origin(error: InputError, configured: dict[str, Any]) -> InputError:

@@ -11,7 +11,6 @@ import typer
 from bench.commands.names import one_of
 from bench.commands.options import Trace, Written, with_options
 from bench.commands.output import print_text
-from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE
 
 app = typer.Typer(help="Import a QEMU log, show what a trace holds, draw a modelled workload.", rich_markup_mode=None)
@@ -21,6 +20,7 @@ _QUANTILES = "MIN,MEDIAN,P90,MAX"
 
 
 @app.command("import")
+@with_options
 def import_trace(
     log: Annotated[str, typer.Argument(help="A QEMU log, plain, .gz, .xz or .zst, or - for standard input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .trace file to write.")],
@@ -39,8 +39,6 @@ def import_trace(
     from bench.traces.trace import MODES
 
     refuse_unwritable(output, ordinary=True)
-    if log != "-" and output.exists() and Path(log).exists() and output.samefile(log):
-        raise InputError("is the log itself", file=str(output), expected="another file")
     emulation = one_of("--mode", mode, MODES) if mode is not None else None
     trace = import_log(log, output, name=name, mode=emulation)
     print_text(TraceReport(info(trace), trace).text("simple"))

@@ -12,7 +12,7 @@ import msgspec
 
 from bench.replay.price import CHANCE
 from bench.support.errors import InputError
-from bench.support.files import refuse_unwritable, replacing
+from bench.support.files import read_bytes, refuse_unwritable, replacing
 from bench.support.text import encoded
 
 FOLDER = Path(".staleline")
@@ -22,6 +22,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+@-]{0,63}")
 _MOST_BYTES = 64 << 20
 _ORDER = {"fails": 0, "bounded": 1, "holds": 2}
 
+ABSENT = "absent"
+"""In place of a verdict that was not asked for."""
+
+Verdict = Literal["holds", "fails", "bounded", "n/a"]
 Change = Literal["worse", "better", "same", "gone", "new"]
 
 
@@ -41,9 +45,9 @@ class Row(msgspec.Struct, frozen=True):
     translator: str
     trace: str
     settings: tuple[str, ...]
-    verdicts: dict[str, str]
-    lasting: str | None
-    partial: str
+    verdicts: dict[str, Verdict]
+    lasting: Verdict | None
+    partial: Verdict
     overhead: Cost
 
     @property
@@ -69,7 +73,7 @@ class Assumption(msgspec.Struct, frozen=True):
 
 
 class Assumptions(msgspec.Struct, frozen=True):
-    """What was assumed on a host with a translator."""
+    """What was assumed on a host with a translator; ``search``: the size of the scenarios that were searched."""
 
     host: str
     translator: str
@@ -78,6 +82,7 @@ class Assumptions(msgspec.Struct, frozen=True):
     as_recorded: bool
     seed: int
     quantities: tuple[Assumption, ...]
+    search: dict[str, int] = {}
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -93,7 +98,10 @@ class Kept(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What became of a row: of each of its verdicts (before, now) that changed, and of its cost in ``words``."""
+    """What became of a row: of each of its verdicts (before, now) that changed, and of its cost in ``words``.
+
+    A verdict that only one of the two runs asked for is ``ABSENT`` from the other.
+    """
 
     row: Row
     verdicts: Mapping[str, tuple[str, str]]
@@ -102,17 +110,20 @@ class Difference:
 
     @property
     def change(self) -> Change:
-        """Worse if anything is; a verdict counts before any price."""
+        """Worse if anything is; a verdict counts before any price, and one that is gone before one that is new."""
         found = {_verdict_change(*both) for both in self.verdicts.values()}
         if self.cost in ("gone", "new"):
             return self.cost
-        for change in ("worse", "better"):
+        changes: tuple[Change, ...] = ("worse", "gone", "better")
+        for change in changes:
             if change in found:
                 return change
-        return self.cost
+        return "new" if "new" in found and self.cost == "same" else self.cost
 
 
 def _verdict_change(before: str, now: str) -> Change:
+    if ABSENT in (before, now):
+        return "new" if before == ABSENT else "gone"
     if before not in _ORDER or now not in _ORDER:
         return "same"
     return "worse" if _ORDER[now] < _ORDER[before] else "better"
@@ -156,10 +167,7 @@ def load(name: str) -> Kept:
                 if known
                 else "a file, or a run that was kept with `save`",
             )
-    try:
-        data = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else b""
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=name, expected="a run kept with `save`") from None
+    data = read_bytes(str(path), "a run kept with `save`", _MOST_BYTES)
     try:
         found = msgspec.json.decode(data, type=Kept)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -200,6 +208,9 @@ def _changes(then: Assumptions, now: Assumptions) -> Iterator[str]:
     for setting in now.settings:
         if setting not in then.settings:
             yield f"{setting} is set"
+    for name, size in now.search.items():
+        if then.search.get(name, size) != size:
+            yield f"{name} {then.search[name]} -> {size}"
     for name in ("vcpus", "as_recorded", "seed"):
         before, after = getattr(then, name), getattr(now, name)
         if before != after:
@@ -233,12 +244,9 @@ def differences(before: Sequence[Row], now: Sequence[Row], tolerance: float = 1.
 
 
 def _difference(before: Row, now: Row, tolerance: float) -> Difference:
-    then = before.all_verdicts
-    changed = {
-        name: (then[name], verdict)
-        for name, verdict in now.all_verdicts.items()
-        if name in then and then[name] != verdict
-    }
+    then, here = before.all_verdicts, now.all_verdicts
+    both = {name: (then.get(name, ABSENT), here.get(name, ABSENT)) for name in {**here, **then}}
+    changed = {name: (one, other) for name, (one, other) in both.items() if one != other}
     return Difference(now, changed, *_cost(before.overhead, now.overhead, tolerance))
 
 

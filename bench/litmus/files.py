@@ -14,19 +14,25 @@ def text_of(path: str) -> str:
     return decoded(read_bytes(path, "a litmus test"), path)
 
 
-def named(arguments: Iterable[str], within: frozenset[Path] = frozenset()) -> Iterator[str]:
+def named(arguments: Iterable[str]) -> Iterator[str]:
     """The test files that arguments name.
 
     An argument is a file, a folder (all ``.litmus`` files below it), or a list ``@FILE`` as in herd: one argument on
-    each line, relative to the folder of the list.  Raises ``InputError``.
+    each line, relative to the folder of the list.  A list that is named again is not read again.  Raises
+    ``InputError``.
     """
-    for argument in arguments:
+    lists: set[Path] = set()
+    pending = [*arguments][::-1]
+    while pending:
+        argument = pending.pop()
+        if "\0" in argument:
+            raise InputError("a null byte in a name", file=argument.replace("\0", "?"), expected="a litmus test")
         path = Path(argument)
         if path.name.startswith("@"):
-            if path.resolve() in within:
-                raise InputError("a list that contains itself", file=argument, expected="tests")
-            lines = (line.partition("#")[0].strip() for line in text_of(argument).splitlines())
-            yield from named((str(path.parent / line) for line in lines if line), within | {path.resolve()})
+            if path.resolve() not in lists:
+                lists.add(path.resolve())
+                lines = (line.partition("#")[0].strip() for line in text_of(argument).splitlines())
+                pending += [str(path.parent / line) for line in lines if line][::-1]
         elif path.is_dir():
             found = sorted(map(str, path.rglob("*.litmus")))
             if not found:

@@ -89,9 +89,12 @@ def _wide(text: str) -> Register:
 
 def _number(text: str) -> int:
     found = _NUMBER.fullmatch(text)
-    if not found:
+    if not found or len(text) > 24:  # no number of 64 bits is longer
         raise UnknownInstructionError(text)
-    return int(found[1], 0)
+    try:
+        return int(found[1], 0)
+    except ValueError:  # a leading zero, which is octal to some
+        raise UnknownInstructionError(text) from None
 
 
 def _register_or_number(text: str) -> Operand:
@@ -99,10 +102,10 @@ def _register_or_number(text: str) -> Operand:
 
 
 def _target(text: str) -> LabelOperand:
-    if found := _DOTTED.fullmatch(text):
+    if len(text) <= 24 and (found := _DOTTED.fullmatch(text)):
         return _distance(int(found[1]), text)
-    if found := _NUMBER.fullmatch(text):
-        return _distance(int(found[1], 0), text)
+    if _NUMBER.fullmatch(text):
+        return _distance(_number(text), text)
     if not _LABEL.fullmatch(text):
         raise UnknownInstructionError(text)
     return LabelOperand(text)
@@ -183,8 +186,17 @@ def parse(text: str) -> LitmusInstruction:
         name, parts = "b.cond", [name[2:], *parts]
     for form in FORMS.get(name, ()):
         if len(form) == len(parts):
-            return LitmusInstruction(name, tuple(operand(part) for operand, part in zip(form, parts, strict=True)))
+            operands = tuple(operand(part) for operand, part in zip(form, parts, strict=True))
+            if _fit(name, operands):
+                return LitmusInstruction(name, operands)
     raise UnknownInstructionError(text.strip())
+
+
+def _fit(name: str, operands: tuple[Operand, ...]) -> bool:
+    """Whether the numbers among the operands fit into what the instruction has room for, or into its register."""
+    bits = 64 if operands and isinstance(operands[0], Register) and operands[0].wide else 32
+    least, most = (0, 0xFFFF) if name in ("movz", "udf") else (-1 << bits - 1, (1 << bits) - 1)
+    return all(least <= operand <= most for operand in operands if isinstance(operand, int))
 
 
 # --- encoding -----------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ column for each thread and for each fault handler), and a condition.  Every erro
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.litmus.condition import (
@@ -22,6 +22,7 @@ from bench.litmus.condition import (
     Proposition,
     Quantifier,
     ThreadRegister,
+    observable_text,
 )
 from bench.litmus.instructions import LabelOperand, LitmusInstruction, UnknownInstructionError, assemble, parse
 from bench.litmus.tokens import Tokens, place
@@ -30,6 +31,7 @@ from bench.support.errors import InputError
 
 _MOST_CHARACTERS = 1 << 20
 _MOST_THREADS = 8
+_DEEPEST = 100
 _COMMENT = re.compile(r"\(\*.*?\*\)", re.DOTALL)
 _HEADER = re.compile(r"\s*([A-Za-z]\w*)\s*=\s*(.*?)\s*")
 _LABELS = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*:")
@@ -234,8 +236,11 @@ class _Reader:
             if tokens.peek().kind == "word" and tokens.peek(1).text == "[":
                 self._array(tokens, memory)
             else:
+                at = tokens.peek().at
                 where = self._place(tokens)
                 value = self._value(tokens) if tokens.took("=") else 0
+                if where in registers or where in memory:
+                    raise self._refuse(at, f"{observable_text(where)} twice", "an initial value once")
                 if isinstance(where, ThreadRegister):
                     registers[where] = value
                 else:
@@ -247,10 +252,8 @@ class _Reader:
     def _array(self, tokens: Tokens, memory: dict[DataAddress, Value]) -> None:
         name = tokens.next().text
         tokens.take("[")
-        self._arrays[name] = count = int(tokens.take_kind("number", "the length of an array").text, 0)
+        self._arrays[name] = count = tokens.take_number("the length of an array", 1, 64)
         tokens.take("]")
-        if not 0 < count <= 64:
-            tokens.refuse("an array of 1 to 64")
         if tokens.took("="):
             tokens.take("{")
             for number in range(count):
@@ -262,27 +265,27 @@ class _Reader:
     def _place(self, tokens: Tokens) -> ThreadRegister | DataAddress:
         """Parse a register of a thread, or a location."""
         if tokens.peek().kind == "number":
-            thread = tokens.next()
+            thread = tokens.take_number("a thread", 0, len(self._labels) - 1)
             tokens.take(":")
             register = tokens.take_kind("word", "a register")
             found = re.fullmatch(r"[XWxw](\d{1,2})", register.text)
-            if not found or int(found[1]) > 30 or not 0 <= int(thread.text, 0) < len(self._labels):
-                raise self._refuse(register.at, f"{thread.text}:{register.text}", "a register X0 .. X30 of a thread")
-            return ThreadRegister(int(thread.text, 0), int(found[1]))
+            if not found or int(found[1]) > 30:
+                raise self._refuse(register.at, f"{thread}:{register.text}", "a register X0 .. X30 of a thread")
+            return ThreadRegister(thread, int(found[1]))
         bracket = tokens.took("[")
         name = tokens.take_kind("word", "a register or a location").text
         offset = 0
         if bracket and tokens.took("["):
-            offset = 4 * int(tokens.take_kind("number", "an index").text, 0)
+            offset = 4 * tokens.take_number("an index", 0, 63)
             tokens.take("]")
         if bracket:
             tokens.take("]")
         return DataAddress(name, offset)
 
     def _value(self, tokens: Tokens) -> Value:
+        if tokens.peek().kind == "number":
+            return tokens.take_number("a number", -1 << 63, (1 << 64) - 1) & 0xFFFF_FFFF_FFFF_FFFF
         token = tokens.next()
-        if token.kind == "number":
-            return int(token.text, 0) & 0xFFFF_FFFF_FFFF_FFFF
         if token.kind == "word":
             thread = re.fullmatch(r"P\d{1,2}", token.text)
             if (thread or token.text in ("instr", "label")) and tokens.took(":"):
@@ -340,25 +343,31 @@ class _Reader:
             tokens.refuse(r"/\ or \/, or the end")
         return Condition(quantifier, proposition, tuple(shown))
 
-    def _either(self, tokens: Tokens) -> Proposition:
-        found = self._both(tokens)
+    def _either(self, tokens: Tokens, depth: int = 0) -> Proposition:
+        parts = [self._both(tokens, depth)]
         while tokens.took("\\/"):
-            found = Or(found, self._both(tokens))
+            parts.append(self._both(tokens, depth))
+        found = _joined(Or, parts)
         if tokens.took("=>"):
-            return Or(Not(found), self._either(tokens))
+            return Or(Not(found), self._either(tokens, self._deeper(tokens, depth)))
         return found
 
-    def _both(self, tokens: Tokens) -> Proposition:
-        found = self._atom(tokens)
+    def _both(self, tokens: Tokens, depth: int) -> Proposition:
+        parts = [self._atom(tokens, depth)]
         while tokens.took("/\\"):
-            found = And(found, self._atom(tokens))
-        return found
+            parts.append(self._atom(tokens, depth))
+        return _joined(And, parts)
 
-    def _atom(self, tokens: Tokens) -> Proposition:
+    def _deeper(self, tokens: Tokens, depth: int) -> int:
+        if depth == _DEEPEST:
+            tokens.refuse(f"at most {_DEEPEST} levels of brackets, negations and implications")
+        return depth + 1
+
+    def _atom(self, tokens: Tokens, depth: int) -> Proposition:
         if tokens.took("~") or tokens.took("not"):
-            return Not(self._atom(tokens))
+            return Not(self._atom(tokens, self._deeper(tokens, depth)))
         if tokens.took("("):
-            found = self._either(tokens)
+            found = self._either(tokens, self._deeper(tokens, depth))
             tokens.take(")")
             return found
         for word in ("true", "false"):
@@ -382,6 +391,14 @@ class _Reader:
             tokens.next()
         tokens.take(")")
         return Fault(int(thread.text[1:]), label)
+
+
+def _joined(kind: Callable[[Proposition, Proposition], Proposition], parts: Sequence[Proposition]) -> Proposition:
+    """The parts joined as a tree of little depth, which means the same, and is written the same, as a long one."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return kind(_joined(kind, parts[:middle]), _joined(kind, parts[middle:]))
 
 
 def _skip_type(tokens: Tokens) -> None:

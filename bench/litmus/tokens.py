@@ -17,6 +17,9 @@ _TOKEN = re.compile(
 )
 
 
+_MOST_DIGITS = 40
+
+
 class Token(NamedTuple):
     """A token of ``kind`` string, number, word, sign, or ``end`` after the last; ``at``: its position in the text."""
 
@@ -76,6 +79,18 @@ class Tokens:
         """Consume the token ``text``.  Raises ``InputError`` if the next token is another one."""
         if not self.took(text):
             self.refuse(repr(text))
+
+    def take_number(self, expected: str, least: int, most: int) -> int:
+        """Consume a number between ``least`` and ``most``.  Raises ``InputError`` for anything else."""
+        token = self.take_kind("number", expected)
+        # Longer ones Python refuses to read; a leading zero is octal to some and decimal to others.
+        digits = token.text.lstrip("-")
+        leading = digits.startswith("0") and digits.isdecimal() and len(digits) > 1
+        if len(digits) > _MOST_DIGITS or leading or not least <= int(token.text, 0) <= most:
+            found = token.text if len(token.text) <= _MOST_DIGITS else f"{token.text[:_MOST_DIGITS]}..."
+            zero = ", without a leading zero" * leading
+            self._refuse(token.at, repr(found), f"{expected}, {least} to {most}{zero}")
+        return int(token.text, 0)
 
     def take_kind(self, kind: str, expected: str) -> Token:
         """Consume a token of that kind.  Raises ``InputError`` if the next token is of another kind."""

@@ -105,6 +105,10 @@ def _terms(cost: Replayed) -> list[dict[str, Any]]:
     ]
 
 
+_SIZES = ("cores", "tbs", "retranslations", "flushes", "max_states")
+"""The options that scale a search."""
+
+
 def _assumptions(host: Host, translator: str, parameters: Parameters, rows: Iterable[Replayed]) -> dict[str, Any]:
     """The quantities that costs are sums of, and the parameters of the replay."""
     quantities = {name: quantity.named(name) for name, quantity in parameters.quantities.items()}
@@ -276,7 +280,10 @@ class CompareReport:
             "results": results,
             "pairs": [_pair(one, pair) for one in self.comparisons for pair in one.pairs],
             "assumptions": [
-                _assumptions(one.host, one.translator, one.parameters, [row.cost for row in one.rows])
+                {
+                    **_assumptions(one.host, one.translator, one.parameters, [row.cost for row in one.rows]),
+                    "search": {name: getattr(one.rows[0].checks[0].options, name) for name in _SIZES},
+                }
                 for one in self.comparisons
             ],
         }

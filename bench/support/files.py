@@ -8,7 +8,7 @@ import io
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,16 +21,16 @@ _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
 _MOST_BYTES = 1 << 20
 
 
-def read_bytes(path: str, what: str) -> bytes:
-    """The bytes of a file, which is ``what`` (as "a host profile").  Raises ``InputError``."""
+def read_bytes(path: str, what: str, most: int = _MOST_BYTES) -> bytes:
+    """The bytes of a file of at most so many, which is ``what`` (as "a host profile").  Raises ``InputError``."""
     try:
         with Path(path).open("rb") as stream:
-            data = stream.read(_MOST_BYTES + 1)
+            data = stream.read(most + 1)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot be read: {reason}", file=path, expected=what) from None
-    if len(data) > _MOST_BYTES:
-        raise InputError(f"found more than {_MOST_BYTES} bytes", file=path, expected=what)
+    if len(data) > most:
+        raise InputError(f"found more than {most} bytes", file=path, expected=what)
     return data
 
 
@@ -67,6 +67,19 @@ def refuse_unwritable(path: Path, *, ordinary: bool = False) -> None:
         raise InputError("no such folder", file=str(folder), expected="a folder to write in")
     if not os.access(target if target.exists() else folder, os.W_OK) or not (special or os.access(folder, os.W_OK)):
         raise InputError("permission denied", file=str(path), expected="a file that may be written")
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
+    """Raise ``InputError`` for a file that is to be written and is read too, or is to be written twice."""
+    read = [Path(name) for name in inputs if name and "\0" not in name and os.path.isfile(name)]
+    written: set[str] = set()
+    for path in outputs:
+        if path.is_file() and any(path.samefile(other) for other in read):
+            raise InputError("is read, and would be lost", file=str(path), expected="another file to write")
+        target = os.path.realpath(path)
+        if target in written and (path.is_file() or not path.exists()):
+            raise InputError("is written twice", file=str(path), expected="two files")
+        written.add(target)
 
 
 @contextlib.contextmanager

@@ -137,7 +137,7 @@ def load_trace(trace: str | os.PathLike[str]) -> Trace:
     """
     path = Path(trace)
     name = os.fspath(trace)
-    if name in SHIPPED and not path.exists():
+    if name in SHIPPED and not path.is_file():
         return shipped_trace(name)
     return _read(path, str(path))
 
