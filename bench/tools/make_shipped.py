@@ -58,7 +58,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.support.errors import InputError
-from bench.traces.guest_accesses import parse_instruction
+from bench.traces.guests import parse_instruction
 from bench.traces.log_input import read_log
 from bench.traces.qemu_log import import_log
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
@@ -214,10 +214,11 @@ def _disassembly(folder: Path, patterns: tuple[str, ...]) -> dict[int, int]:
         for block in read_log(str(log), lambda _: None):
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:
+                address, _, code = line.partition(b":  ")
                 if line.startswith(b"IN:"):
                     inside = True
-                elif inside and (read := parse_instruction(line)) is not None:
-                    accesses[read.address] = read.accesses
+                elif inside and (read := parse_instruction(code, "arm")) is not None:
+                    accesses[int(address, 16)] = read.accesses
                 else:
                     inside = False
     return accesses

@@ -25,13 +25,15 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from bench.support.errors import InputError
 from bench.support.kernels import kernel
 from bench.traces.successor import STOPPED, THREADS, Words
-from bench.traces.trace import I64, U32, U64, Trace
+from bench.traces.trace import I64, U32, U64, Guest, Links, Trace
 
 Isa = Literal["arm", "a64", "rv64"]
 """The guest instruction sets whose last instructions ``Exits.of_text`` reads."""
-U8 = npt.NDArray[np.uint8]
+ISAS: Final[dict[Guest, Isa]] = {"arm": "arm", "aarch64": "a64", "riscv64": "rv64"}
+"""The instruction sets of guests."""
 Flags = npt.NDArray[np.bool_]
 
 PAGE: Final = 4096
@@ -153,27 +155,6 @@ class Exits:
 # --- links ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Links in the order in which they were made: arrays of equal length.
-
-    ``position``  index of the execution of ``target`` that made the link (it came through the main loop)
-    ``source``, ``slot``, ``target``  the exit and the block that it was linked to
-    ``thread``    the thread that made it
-    ``uses``      executions that were entered through it
-    """
-
-    position: I64
-    source: U32
-    slot: U8
-    target: U32
-    thread: U8
-    uses: I64
-
-    def __len__(self) -> int:
-        return self.position.size
-
-
 class Linker:
     """Derives the links of an execution that is given in pieces (``add``).
 
@@ -280,8 +261,16 @@ def _link(
 
 
 def linker(trace: Trace) -> Linker:
-    """A linker for the executions of ``trace``, whose blocks come without their last instructions."""
+    """A linker for the executions of ``trace``: by the exits of its blocks if it has them, else by their lengths.
+
+    Raises ``InputError`` if the executions entered through a link are missing.
+    """
+    if trace.links is not None:
+        found = "a recording with linking on, without the executions entered through a link"
+        raise InputError(found, file=trace.name, expected="one with -d nochain")
     blocks = trace.blocks
     exits = Exits.of_lengths(blocks.guest_pc, blocks.guest_bytes, system=trace.mode == "system")
+    if trace.exits is not None:
+        exits = Exits(exits.pc, trace.exits, exits.target)
     abandoned = np.concatenate((trace.retranslations.position, trace.io_recompiles)) + 1
-    return Linker(exits, np.unique(np.concatenate((trace.flushes, abandoned))))
+    return Linker(exits, np.unique(np.concatenate((trace.flushes, abandoned, trace.interruptions))))

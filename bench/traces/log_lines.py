@@ -16,6 +16,8 @@ from bench.traces.log_kernel import SLACK
 LONGEST_LINE: Final = 1 << 20
 """The maximum length in bytes of a line, its newline included, and of a block."""
 
+_TAIL: Final = 1 << 12
+"""Where the end of a block of lines is looked for first, in bytes."""
 _BUFFERS: Final = 3  # one is scanned, one is filled, and one waits
 
 Lines = tuple[bytearray, int]
@@ -24,7 +26,8 @@ Lines = tuple[bytearray, int]
 def whole_lines(log: str, progress: Callable[[int], None]) -> Iterator[Lines]:
     """The decompressed ``log`` as ``(buffer, end)``: ``buffer[:end]`` are complete lines, valid until the next pair.
 
-    ``SLACK`` bytes follow ``end``.  Bytes after the last newline are dropped.  If a line is longer than
+    ``SLACK`` bytes follow ``end``.  No pair but the last ends within a translation (lines up to an empty one) of less
+    than ``LONGEST_LINE`` bytes.  Bytes after the last newline are dropped.  If a line is longer than
     ``LONGEST_LINE``, the last pair has ``end`` 0.  ``progress`` and errors: see ``LogBytes``; an error is raised after
     the lines before it.
     """
@@ -47,7 +50,7 @@ def cut(readinto: Callable[[memoryview], int]) -> Iterator[Lines]:
         while size := readinto(memoryview(buffer)[filled:LONGEST_LINE]):
             filled += size
             if filled == LONGEST_LINE:
-                end = buffer.rfind(b"\n", 0, filled) + 1
+                end = _between(buffer, filled)
                 yield buffer, end
                 if not end:
                     return
@@ -60,6 +63,17 @@ def cut(readinto: Callable[[memoryview], int]) -> Iterator[Lines]:
         yield buffer, end
     if failure is not None:
         raise failure
+
+
+def _between(buffer: bytearray, filled: int) -> int:
+    """The last place in ``buffer[:filled]`` where a line begins and no translation is left open; 0 without one."""
+    for begin in (filled - _TAIL, 0):
+        end = max(
+            buffer.rfind(b"\nTrace ", max(begin, 0), filled) + 1, buffer.rfind(b"\n\n", max(begin, 0), filled) + 2
+        )
+        if end > 1:
+            return end
+    return buffer.rfind(b"\n", 0, filled) + 1
 
 
 def ahead(lines: Iterator[Lines]) -> Iterator[Lines]:

@@ -1,29 +1,48 @@
-"""The state of a log scan: the arrays of ``bench.traces.log_kernel``, and access to them."""
+"""The state of a log scan: the executions so far (``bench.traces.log_kernel``), the code buffer, the TBs.
+
+The host address of a translation shows two events:
+
+* An address below the latest one: the code buffer was flushed.  In system emulation with several CPUs, each of which
+  has its own part of the buffer, this holds only if the address overlaps a live TB.
+* The address of the latest TB, which never ran: that TB was translated twice and discarded.
+"""
 
 from __future__ import annotations
+
+import enum
+from array import array
+from bisect import bisect_left
 
 import numpy as np
 
 from bench.traces import log_kernel as k
+from bench.traces.log_blocks import GuestCode, HostCode
 from bench.traces.log_kernel import I64, Stop
-from bench.traces.successor import THREADS, Words
-from bench.traces.trace import Blocks, Guest
+from bench.traces.successor import THREADS, UNKNOWN_TB, Words
+from bench.traces.trace import Blocks
 
-_GUESTS: dict[Guest, int] = {"arm": k.ARM, "mips": k.MIPS}
 _STOPS = tuple(Stop)
 # Executions per buffer: few enough to stay in the cache.
 _ROOM = 1 << 16
+_SIGN = 1 << 63
+
+
+class Placed(enum.Enum):
+    """What the host address of a TB shows."""
+
+    AFTER = enum.auto()  # nothing
+    FLUSHED = enum.auto()  # the code buffer was flushed before
+    DISCARDED = enum.auto()  # the latest TB was discarded
 
 
 class Scanner:
-    """A scan: the TBs so far, the buffered executions, the current block."""
+    """A scan: the TBs so far, the buffered executions, the code buffer."""
 
     def __init__(self) -> None:
-        self._text = bytearray(k.SLACK)
-        self._data = np.frombuffer(self._text, np.uint8)
+        self._data = np.zeros(k.SLACK, np.uint8)
         self._end = 0
         self._state = np.zeros(k.STATE, np.int64)
-        self._state[k.LATEST_START] = -1
+        self._state[k.RAN] = -1
         # A memoryview is faster than an array for single numbers.
         self._numbers = self._state.data
         self._table = np.zeros((1 << 12, 2), np.int64)
@@ -31,84 +50,54 @@ class Scanner:
         self._memo[:, k.TAG] = -1
         self._texts = np.zeros((k.MEMO_ROWS, k.TEXT_COLUMNS), np.uint8)
         self._tb = np.zeros((1 << 10, k.TB_COLUMNS), np.int64)
-        self._chunk = np.zeros((4 * k.MOST_CHUNKS, 3), np.int64)
-        self._live = np.zeros((1 << 10, 2), np.int64)
-        self._pool = np.zeros((1 << 10, 2), np.int64)
-        self._pending = np.zeros((k.MOST_PENDING, 3), np.int64)
-        self._known = np.zeros((k.KNOWN_ROWS, k.KNOWN_COLUMNS), np.int64)
-        self._learnt = 0
         self._words = np.zeros(_ROOM, np.uint32)
         self._last = np.full((THREADS, 3), -1, np.int64)
         self._lasts = self._last.data
         self._watched = np.zeros(THREADS, np.bool_)
         self._watching: set[int] = set()
+        # The live TBs by address, and the address of the latest one.
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._latest = -1
+        self._epoch = 0
+        self._rows = array("Q")  # of each TB what ``Blocks`` has, in its order
+        # Of each TB the first of its guest instructions, of them the address and the accesses so far; the first of those
+        # with host code, of them the address as printed and where the code is.
+        self._firsts = array("Q")
+        self._addresses = array("Q")
+        self._so_far = array("Q")
+        self._marked = array("Q")
+        self._offsets = array("Q")
+        self.lasts: list[bytes] = []
+        """The text of each TB's last instruction."""
+        self.system = False
+        """Whether the log is one of system emulation, in which each CPU has its own part of the code buffer."""
 
     def feed(self, data: bytearray, end: int) -> None:
         """Set the next input, the complete lines ``data[:end]``; ``SLACK`` bytes must follow."""
-        self._text = data
         self._data = np.frombuffer(data, np.uint8)
         self._end = end
         self._numbers[k.AT] = 0
 
     def scan(self) -> Stop:
         """Scan until the caller has to act."""
-        while True:
-            stop = k.scan(
-                self._data,
-                self._end,
-                self._state,
-                self._table,
-                self._memo,
-                self._texts,
-                self._tb,
-                self._chunk,
-                self._live,
-                self._pool,
-                self._pending,
-                self._known,
-                self._words,
-                self._last,
-                self._watched,
-            )
-            if stop != Stop.GROW:
-                return _STOPS[stop]
-            self._grow()
+        arrays = self._state, self._table, self._memo, self._texts, self._tb, self._words, self._last, self._watched
+        while (stop := k.scan(self._data, self._end, *arrays)) == Stop.GROW:
+            self._grow_table()
+            return self.scan()
+        return _STOPS[stop]
 
-    def _grow(self) -> None:
-        """Double the tables that are full."""
-        state = self._state
-        if 2 * (state[k.ENTRIES] + 1) > len(self._table):
-            bigger = np.zeros((2 * len(self._table), 2), np.int64)
-            k.rehash(self._table, bigger)
-            self._table = bigger
-        if state[k.TBS] == len(self._tb):
-            self._tb = _doubled(self._tb)
-        if state[k.CHUNKS] + k.MOST_CHUNKS > len(self._chunk):
-            self._chunk = _doubled(self._chunk)
-        if state[k.LIVE] == len(self._live):
-            self._live = _doubled(self._live)
-        if state[k.POOL] == len(self._pool):
-            self._pack_pool()
-
-    def _pack_pool(self) -> None:
-        """Remove IN blocks whose host code was read; double the pool if it stays more than half full."""
-        state, pending = self._state, self._pending[: self._state[k.PENDING]]
-        parts = [self._pool[first : first + count] for first, count, _ in pending]
-        parts.append(self._pool[state[k.FIRST] : state[k.POOL]])
-        ends = np.cumsum([len(part) for part in parts])
-        pending[:, k.PENDING_FIRST] = ends[:-1] - pending[:, k.PENDING_COUNT]
-        state[k.FIRST], state[k.POOL] = ends[-1] - len(parts[-1]), ends[-1]
-        packed = np.zeros((len(self._pool) * (2 if 2 * ends[-1] > len(self._pool) else 1), 2), np.int64)
-        np.concatenate(parts, out=packed[: ends[-1]])
-        self._pool = packed
+    def _grow_table(self) -> None:
+        bigger = np.zeros((2 * len(self._table), 2), np.int64)
+        k.rehash(self._table, bigger)
+        self._table = bigger
 
     # --- position ---
 
     @property
-    def line(self) -> bytes:
-        """The next line, without its newline."""
-        start = self._numbers[k.AT]
-        return bytes(self._text[start : self._text.index(b"\n", start)])
+    def at(self) -> int:
+        """The index of the next line in the input."""
+        return self._numbers[k.AT]
 
     @property
     def line_number(self) -> int:
@@ -171,85 +160,111 @@ class Scanner:
     # --- translations ---
 
     @property
-    def system(self) -> bool:
-        """Whether the log is one of system emulation, in which each CPU has its own part of the code buffer."""
-        return bool(self._numbers[k.SYSTEM])
-
-    @system.setter
-    def system(self, system: bool) -> None:
-        self._numbers[k.SYSTEM] = system
-
-    @property
-    def in_guest_code(self) -> bool:
-        """Whether the scan is inside an IN block."""
-        return self._numbers[k.BLOCK] == k.IN_GUEST
-
-    @property
-    def guest_code(self) -> tuple[int, int]:
-        """The guest address of the current IN block (-1 if it has no instruction yet), and its bytes so far."""
-        first, end, size = (self._numbers[i] for i in (k.FIRST, k.POOL, k.GUEST_BYTES_SO_FAR))
-        return (int(self._pool[first, k.GUEST_ADDRESS]) if end > first else -1), size
-
-    def add_instruction(self, guest: Guest, address: int, size: int, accesses: int) -> None:
-        """Add an instruction of ``size`` bytes to the current IN block."""
-        self._numbers[k.GUEST] = _GUESTS[guest]
-        if self._numbers[k.POOL] == len(self._pool):
-            self._grow()
-        k.add_instruction(self._state, self._pool, address, size, accesses)
-
-    def learn(self, text: bytes, accesses: int | None) -> None:
-        """Let the scan parse instructions with this text or mnemonic by itself.
-
-        ``accesses`` is ``None`` for a mnemonic whose accesses depend on the operands.
-        """
-        if 0 < len(text) <= k.LONGEST_KEY and 2 * self._learnt < k.KNOWN_ROWS:
-            data = np.frombuffer(bytearray(text + bytes(8)), np.uint8)
-            self._learnt += k.learn(data, len(text), self._known, k.BY_OPERANDS if accesses is None else accesses)
-
-    def begin_prologue(self, size: int) -> None:
-        """Begin the prologue, ``size`` bytes of code, with the next line."""
-        k.begin_block(self._state, size, k.IN_PROLOGUE)
-
-    @property
-    def odd(self) -> tuple[int, int]:
-        """The guest address of the host code at which ``UNTRANSLATED`` or ``BAD_CHUNK`` stopped, and that of its TB."""
-        return self._numbers[k.ODD_GUEST] & (1 << 64) - 1, self._numbers[k.ODD_PC] & (1 << 64) - 1
-
-    @property
     def tbs(self) -> int:
         """The number of TBs so far."""
-        return self._numbers[k.TBS]
+        return len(self._firsts) // 2
+
+    def tb_at(self, address: int) -> int:
+        """The TB translated latest to the host address; ``UNKNOWN_TB`` without one."""
+        return k.row_at(self._table, address)
+
+    def add_tb(self, host: HostCode, guest: GuestCode, offsets: bool) -> Placed:
+        """Add a TB.  ``offsets``: the host code names offsets in the page, as it does where mappings share TBs.
+
+        Raises ``LookupError`` with the guest address of host code that is no instruction of ``guest``.
+        """
+        pc = guest.addresses[0]
+        mask = 0xFFF if offsets else -1
+        expected = {address & mask for address in guest.addresses} if offsets else set(guest.addresses)
+        if not expected.issuperset(host.marked):
+            raise LookupError(next(marked for marked in host.marked if marked not in expected))
+        placed = self._place(host.start, host.start + host.size)
+        row = self.tbs
+        if row == len(self._tb):
+            self._tb = np.concatenate((self._tb, np.zeros_like(self._tb)))
+        if 2 * (self._numbers[k.ENTRIES] + 1) > len(self._table):
+            self._grow_table()
+        self._tb[row] = host.start, _signed(pc), mask, -1, -1
+        self._numbers[k.ENTRIES] += k.place(self._table, host.start, row)
+        born = self.executions
+        self._rows.extend(
+            (host.size, host.fast, pc, guest.size, len(guest.addresses), guest.so_far[-1], self._epoch, born)
+        )
+        self._firsts.extend((len(self._addresses), len(self._marked)))
+        self._addresses.extend(guest.addresses)
+        self._so_far.extend(guest.so_far)
+        self._marked.extend(host.marked)
+        self._offsets.extend(host.offsets)
+        self.lasts.append(guest.last)
+        return placed
+
+    def _place(self, start: int, end: int) -> Placed:
+        """Record the address of a TB (see the module docstring)."""
+        starts, ends = self._starts, self._ends
+        placed = Placed.AFTER
+        at = len(starts)
+        if start <= self._latest or (at and start < ends[-1]):
+            at = bisect_left(starts, start)
+            free = (not at or ends[at - 1] <= start) and (at == len(starts) or starts[at] >= end)
+            if start == self._latest and self._numbers[k.RAN] < self.tbs - 1:
+                placed = Placed.DISCARDED
+                del starts[at], ends[at]
+            elif not (self.system and free and len(self.threads) > 1):
+                placed = Placed.FLUSHED
+                at = 0
+                starts.clear()
+                ends.clear()
+                self._epoch += 1
+                self._table[:, k.ROW] = UNKNOWN_TB
+                self._memo[:, k.TAG] = -1
+        starts.insert(at, start)
+        ends.insert(at, end)
+        self._latest = start
+        return placed
 
     def rewritten(self, tb: int, pc: int) -> tuple[int, int]:
         """The host bytes to the end of the load or store at ``pc``, and the accesses in them; -1, -1 without one."""
-        first = self._tb[tb, k.CHUNK]
-        end = self._tb[tb + 1, k.CHUNK] if tb + 1 < self.tbs else self._state[k.CHUNKS]
-        chunks = self._chunk[first:end]
-        offset = pc - int(self._tb[tb, k.PC])
-        row = int(np.searchsorted(chunks[:, k.OFFSET], offset))
-        if row == len(chunks) or chunks[row, k.OFFSET] != offset:
-            return -1, -1
-        before = chunks[row - 1, k.SO_FAR] if row else 0
-        if chunks[row, k.SO_FAR] == before:
-            return -1, -1
-        return int(chunks[row, k.CHUNK_END]), int(chunks[row, k.SO_FAR])
+        ends = *self._firsts[2 * tb + 2 : 2 * tb + 4], len(self._addresses), len(self._marked)
+        guest, host = (range(self._firsts[2 * tb + i], ends[i]) for i in range(2))
+        mask = int(self._tb[tb, k.PC_MASK]) & 0xFFFF_FFFF_FFFF_FFFF
+        # The instructions with host code are a part of all, in order.
+        at, before = iter(guest), 0
+        for row in host:
+            for i in at:
+                if self._addresses[i] & mask == self._marked[row]:
+                    break
+            so_far = self._so_far[i]
+            if self._addresses[i] == pc:
+                end = self._offsets[row + 1] if row + 1 in host else self._rows[8 * tb + 1]
+                return (end, so_far) if so_far > before else (-1, -1)
+            before = so_far
+        return -1, -1
 
     def blocks(self) -> Blocks:
         """The table of TBs."""
-        tb = self._tb[: self.tbs]
+        rows = np.array(self._rows, np.uint64).reshape(-1, 8)
+        host, fast, pc, size, instructions, accesses, epoch, born = (column.copy() for column in rows.T)
+        counts = (column.astype(np.uint32) for column in (host, fast))
         return Blocks(
-            host_bytes=tb[:, k.HOST_BYTES].astype(np.uint32),
-            fast_bytes=tb[:, k.FAST_BYTES].astype(np.uint32),
-            guest_pc=tb[:, k.PC].astype(np.uint64),
-            guest_bytes=tb[:, k.GUEST_BYTES].astype(np.uint32),
-            instructions=tb[:, k.INSTRUCTIONS].astype(np.uint32),
-            accesses=tb[:, k.ACCESSES].astype(np.uint32),
-            epoch=tb[:, k.BORN_EPOCH].astype(np.uint32),
-            born=tb[:, k.BORN].copy(),
+            *counts,
+            pc,
+            size.astype(np.uint32),
+            instructions.astype(np.uint32),
+            accesses.astype(np.uint32),
+            epoch.astype(np.uint32),
+            born.astype(np.int64),
         )
 
+    @property
+    def cflags(self) -> I64:
+        """The compilation flags of each TB, of its latest ``Trace`` line; -1 if it never ran."""
+        return self._tb[: self.tbs, k.CFLAGS].copy()
 
-def _doubled(array: I64) -> I64:
-    bigger = np.zeros((2 * len(array), *array.shape[1:]), np.int64)
-    bigger[: len(array)] = array
-    return bigger
+    @property
+    def flags(self) -> I64:
+        """What names each TB beside its address and its compilation flags; -1 if it never ran."""
+        return self._tb[: self.tbs, k.FLAGS].copy()
+
+
+def _signed(address: int) -> int:
+    return address - (1 << 64) if address >= _SIGN else address

@@ -1,16 +1,23 @@
-"""Importing the log of an unpatched QEMU: ``-d exec,nochain,int,in_asm,out_asm`` and two trace events.
+"""Importing the log of an unpatched QEMU: ``-d exec,in_asm,out_asm``, better with ``nochain``, ``int`` and two events.
 
-The line formats are those of QEMU 7.2.  The log is ambiguous in these cases:
+The line formats are those of QEMU 7.0 to 10.0; lines of other options are counted by name.  With linking on (without
+``nochain``) only the executions that are not entered through a link are in the log, and its links.
+
+The log is ambiguous in these cases:
 
 * A ``Stopped execution`` line names no thread.  A thread prints it before its next ``Trace`` line, so it refers to the
   last ``Trace`` line of a thread, at that host address.  Of several such threads it is the one that executes next.
+* A ``Linking`` line names no thread either.  Its thread is that of the next ``Trace`` line of the target.
 * Signal lines name ``env``, not the thread.  An env's thread is the one whose ``Trace`` line precedes most of the env's
   lines.
-* Host addresses show flushes and discarded TBs (``bench.traces.log_kernel``).
-* The log does not contain the faulting instruction.  For an ARM data abort from user mode it is at the PC of the next
-  return to user mode, if that is a load or store of the TB; for MIPS at the PC of the exception.  Otherwise, and in
-  user emulation, the rewritten length is unknown.  (Another process may return to the same TB first: compared with the
-  running process, 4,291 of 4,292 known cases were right in two recordings.)
+* Host addresses show flushes and discarded TBs (``bench.traces.log_scan``).
+* The guest shows in the syntax of its instructions only (``bench.traces.guests``).
+* For an ARM data abort the log does not contain the faulting instruction.  From user mode it is at the PC of the next
+  return to user mode, if that is a load or store of the TB.  (Another process may return to the same TB first: compared
+  with the running process, 4,291 of 4,292 known cases were right in two recordings.)  The other guests' lines name it.
+  Where it is unknown, and in user emulation, the rewritten length is.
+* s390x does not tell a fault of an instruction fetch from that of a load or store: it is one of these if the address is
+  that of a load or store of the TB.  Of x86 exceptions only page faults are known to come from an access.
 """
 
 from __future__ import annotations
@@ -31,51 +38,94 @@ from typing import Final
 import numpy as np
 
 from bench.support.errors import InputError
-from bench.traces.guest_accesses import by_operands, parse_instruction
+from bench.traces.guests import GUESTS
+from bench.traces.links import ISAS, Exits
+from bench.traces.log_blocks import ANY_ADDRESS, BlockError, GuestCode, GuestReader, block_size, check_open, host_code
 from bench.traces.log_kernel import Stop
 from bench.traces.log_lines import LONGEST_LINE, whole_lines
-from bench.traces.log_scan import Scanner
+from bench.traces.log_scan import Placed, Scanner
 from bench.traces.store import LEVEL, TraceWriter, load_trace, writing
 from bench.traces.successor import THREADS, UNKNOWN_TB, Words
-from bench.traces.trace import Guest, Mode, Retranslations, Trace
+from bench.traces.trace import I64, U64, Guest, Links, Mode, Retranslations, Trace
 
 _SEPARATOR: Final = b"----------------"
 _OPTIONS: Final = "a line of QEMU's -d exec,nochain,int,in_asm,out_asm"
+_TRACE: Final = "Trace THREAD: 0xHOST [cs_base/pc/flags/cflags] SYMBOL"
 _HEX: Final = rb"0x([0-9a-f]{1,16})"
 _NUMBER: Final = rb"(\d{1,9})"
+_ADDRESS: Final = rb"([0-9a-f]{8,16})"
 
 _STOPPED = re.compile(rb"Stopped execution of TB chain before " + _HEX + rb" \[[0-9a-f]+\] ?[^\n]*")
-_OUT = re.compile(rb"OUT: \[size=" + _NUMBER + rb"\]")
-_PROLOGUE = re.compile(rb"PROLOGUE: \[size=" + _NUMBER + rb"\]")
+_LINKING = re.compile(
+    rb"Linking TBs " + _HEX + rb"(?: \[[0-9a-f]+\])? index ([01]) -> " + _HEX + rb"(?: \[[0-9a-f]+\])?"
+)
 _EXCEPTION = re.compile(rb"Taking exception " + _NUMBER + rb" \[([^\]\n]+)\] on CPU " + _NUMBER)
 _LEVELS = re.compile(rb"\.\.\.from EL([0-3]) to EL[0-3]")
+_LINK_REGISTER = re.compile(rb"\.\.\.with ELR " + _HEX)
 _RETURN = re.compile(rb"Exception return from AArch32 \w+ to (\w+) PC " + _HEX)
 _QUEUED = re.compile(rb"user_queue_signal env=" + _HEX + rb" signal " + _NUMBER)
 _HANDLED = re.compile(rb"user_handle_signal env=" + _HEX + rb" signal " + _NUMBER)
 _MIPS_ENTER = re.compile(
-    rb"(?:mips: )?mips_cpu_do_interrupt enter: PC ([0-9a-f]{8,16}) EPC [0-9a-f]{8,16} ([^\n]+) exception"
+    rb"(?:mips: )?mips_cpu_do_interrupt enter: PC " + _ADDRESS + rb" EPC [0-9a-f]{8,16} ([^\n]+) exception"
 )
 _MIPS_REGISTERS = re.compile(rb" {4}S [0-9a-f]{8} C [0-9a-f]{8} A ([0-9a-f]{8,16}) D [0-9a-f]{8,16}")
-_WITHOUT_MEANING = re.compile(
+_RISCV = re.compile(
+    rb"riscv_cpu_do_interrupt: hart:"
+    + _NUMBER
+    + rb", async:([01]), cause:[0-9a-f]+, epc:"
+    + _HEX
+    + rb", tval:"
+    + _HEX
+    + rb", desc=(\w+)"
+)
+_PPC = re.compile(rb"Raise exception at " + _ADDRESS + rb" => (?:([\w-]+) \(\d+\) error=|([0-9a-f]{8}) \()[0-9a-f]+\)?")
+_S390 = re.compile(rb"do_program_interrupt: code=0x([0-9a-f]{1,4}) ilen=(\d) psw: [0-9a-f]{1,16} ([0-9a-f]{1,16})")
+_X86 = re.compile(
+    rb" *\d+: v=([0-9a-f]{2}) e=[0-9a-f]{4} i=[01] cpl=[0-3] IP=[0-9a-f]{4}:" + _ADDRESS + rb" pc=[0-9a-f]{8,16}"
+    rb" SP=[0-9a-f]{4}:[0-9a-f]{8,16} (?:CR2=" + _ADDRESS + rb"|.*)"
+)
+_DETAILS = re.compile(
     rb"\.\.\.(?:with|as|to|handling) [^\n]*"
     rb"|Exception return from AArch(?:32|64) [^\n]*"
     rb"|(?:mips: )?(?:do_raise_exception_err: |mips_cpu_do_interrupt: PC )[^\n]*"
-    rb"|Linking TBs " + _HEX + rb" index [01] -> " + _HEX
+)
+# A line that is needed can directly follow an unfinished one of strace or of the guest.
+_GLUED = re.compile(
+    rb"(?<=.)(?:Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/[0-9a-f]+/[0-9a-f]+/[0-9a-f]+\][^\"]*|OUT: \[size=\d+\]|IN: ?|IN: [^ \"]+"
+    rb"|-{16}|Stopped execution of TB chain before 0x[0-9a-f]+ \[[^\"]*|Linking TBs 0x[0-9a-f]+ [^\"]*"
+    rb"|user_\w+_signal env=0x[0-9a-f]+ signal \d+)$"
+)
+# What is left of a damaged line that is needed.
+_REMAINS = re.compile(
+    rb"(?:^|[^(,\"])0x[0-9a-f]+ \[[0-9a-f]+/[0-9a-f]+|-> 0x[0-9a-f]+$|-- guest addr 0x|: \[size=\d|^0x[0-9a-f]{8,16}:  "
+    rb"|TB chain before|^-{5,}$"
 )
 _STRACE = re.compile(rb"\d+ [a-z_]\w*\([^\n]*|(?:\d+ )? ?= -?[\w][^\n]*")
-# The line of another thread can directly follow an unfinished line of strace.
-_GLUED = re.compile(
-    rb"(?<=\))(?:Trace \d+: 0x|OUT: \[size=|IN: ?|-{16}$|Stopped execution of TB chain before 0x"
-    rb"|user_\w+_signal env=0x)"
-)
+_WORDS = re.compile(rb"(?<![\w-])(?![0-9a-f]+(?!\w))[A-Za-z_]\w{2,23}(?: [A-Za-z_]\w{2,23}){0,2}(?!\w)")
+_MOST_NAMES: Final = 64
+_OTHERS: Final = "others"
 
-# Signals that a load or store of generated code raises: SIGBUS, SIGSEGV (guest numbers: 7 or 10, 11).
-_FAULT_SIGNALS: Final = {"arm": frozenset((7, 11)), "mips": frozenset((10, 11))}
 _ARM_NAMES: Final = {"undefined-instruction": "undef", "hypervisor-call": "hvc"}
 _MIPS_FAULTS: Final = frozenset(
     ("tlb-load", "tlb-store", "tlb-modify", "address-error-load", "address-error-store", "data-bus-error")
 )
+_PPC_FAULTS: Final = {b"DSI": "dsi", b"DSEG": "dseg", b"ALIGN": "align"}
+_PPC_NUMBERS: Final = {2: b"DSI", 5: b"ALIGN", 65: b"DSEG"}
+# Program interruptions of translations keep the address of the instruction, the others that of the next one.
+_S390_TRANSLATION: Final = frozenset((0x10, 0x11, 0x38, 0x39, 0x3A, 0x3B))
+_S390_ACCESS: Final = frozenset((0x04, 0x05))
+_X86_PAGE_FAULT: Final = b"0e"
 _SPACES = re.compile(rb"[\W_]+")
+
+# cflags of QEMU 7.2, include/exec/exec-all.h: at most so many instructions (CF_COUNT_MASK), unless they are those of
+# cpu_io_recompile (CF_LAST_IO); no exit is patched (CF_NO_GOTO_TB).
+_COUNTED: Final = 0x1FF
+_IO_RECOMPILED: Final = 0x8000
+_NO_LINKS: Final = 0x200
+_MOST_PENDING: Final = 128
+"""IN blocks whose host code is not printed yet: one per thread, and more where one overflowed the buffer."""
+_KERNEL: Final = {"mips": 0x8000_0000, "x86-64": None}
+"""Where a guest's kernel begins; the top half of the addresses by default, not known where user programs run there."""
 
 
 @dataclass(slots=True)
@@ -100,37 +150,48 @@ class _Signal:
 
 
 class _Importer:
-    def __init__(self, log: str, writer: TraceWriter) -> None:
+    def __init__(self, log: str, writer: TraceWriter, guest: Guest | None, strict: bool) -> None:
         self._log = "standard input" if log == "-" else log
         self._writer = writer
+        self._strict = strict
         self._scanner = Scanner()
+        self._guests = GuestReader(guest)
+        self._text = bytearray()
+        self._end = 0
+        self._cut = False  # a block has no end so far
+        self._separated = False  # the line before an IN block was read
         self._whole = False  # the log holds the run from its beginning
-        self._guest: Guest | None = None
+        self._pending: list[GuestCode] = []
         self._flushes = array("q")
         self._discarded = array("q")
         self._stopped = array("q")
         self._open_stops: list[dict[int, int]] = []
         self._io_recompiles = array("q")
+        self._between = array("q")  # positions of other events between executions
         self._exceptions: Counter[str] = Counter()
         self._faults: list[_Fault] = []
         self._level_of: _Fault | None = None
         self._waiting: _Fault | None = None
         self._mips: tuple[int, str, _Fault | None] | None = None
         self._signals: list[_Signal] = []
+        self._links: list[tuple[int, int, int, int, int]] = []  # position, source, slot, target, thread
+        self._open_links: list[tuple[int, int, int, int, int]] = []
+        self._unread: Counter[str] = Counter()
         handlers: tuple[tuple[bytes, Callable[[bytes], None]], ...] = (
             (b"Stopped execution", self._stop),
-            (_SEPARATOR, self._separator),
-            (b"IN:", self._begin_in),
-            (b"OUT:", self._begin_out),
-            (b"PROLOGUE:", self._begin_prologue),
+            (b"Linking TBs", self._link),
             (b"Taking exception", self._exception),
             (b"...from", self._level),
+            (b"...with ELR", self._link_register),
             (b"Exception return", self._return),
             (b"cpu_io_recompile: ", self._io_recompile),
             (b"user_queue_signal", self._queue_signal),
             (b"user_handle_signal", self._handle_signal),
             (b"mips", self._mips_enter),
             (b"    S ", self._mips_registers),
+            (b"riscv_cpu_do_interrupt", self._riscv),
+            (b"Raise exception at", self._ppc),
+            (b"do_program_interrupt", self._s390),
         )
         # Indexed by the first three bytes.
         self._handlers = {
@@ -142,8 +203,8 @@ class _Importer:
     def read(self, blocks: Iterable[tuple[bytearray, int]]) -> None:
         """Import the ``whole_lines`` of a log."""
         for data, end in blocks:
-            if not end:
-                raise self._error(f"a line of more than {LONGEST_LINE} bytes", _OPTIONS)
+            if self._cut or not end:
+                raise self._error(f"a line or a translation of more than {LONGEST_LINE} bytes", _OPTIONS)
             self._lines(data, end)
         # The rest is a truncated last line: QEMU was stopped, or the disk was full.
         self._write()
@@ -151,51 +212,67 @@ class _Importer:
     def _lines(self, data: bytearray, end: int) -> None:
         scanner = self._scanner
         scanner.feed(data, end)
+        self._text, self._end = data, end
         while (stop := scanner.scan()) is not Stop.END:
             if stop is Stop.LINE:
-                self._other_line(scanner.line)
+                self._other_lines()
+                if self._cut:
+                    return
             elif stop is Stop.FULL:
                 self._write()
-            elif stop is Stop.FLUSHED:
-                self._flushes.append(scanner.executions)
-            elif stop is Stop.DISCARDED:
-                self._discarded.append(scanner.executions)
             elif stop is Stop.WATCHED:
                 self._settle_stops(scanner.latest_thread)
-            elif stop is Stop.PROLOGUE:
-                scanner.expect_all()
-                self._whole = True
             else:
                 raise self._bad(stop)
 
-    def _other_line(self, line: bytes) -> None:
-        """Process a line that the scanner does not parse, and skip it."""
-        glued = None
-        if self._scanner.in_guest_code:
-            self._guest_line(line)
-        else:
-            glued = self._line(line)
-        if glued is None:
-            self._scanner.skip(len(line) + 1)
-        else:
-            # The rest of a glued line is a line of its own.
-            self._scanner.skip(glued, lines=0)
+    def _other_lines(self) -> None:
+        """Process the lines to the next ``Trace`` line."""
+        scanner, text, end = self._scanner, self._text, self._end
+        while (at := scanner.at) < end and not self._cut:
+            if text.startswith(b"IN:", at) or text.startswith(b"OUT:", at) or text.startswith(b"PROLOGUE:", at):
+                self._block(at)
+            elif text.startswith(b"Trace ", at):
+                return
+            else:
+                line = bytes(text[at : text.index(b"\n", at)])
+                if line == _SEPARATOR:
+                    self._separated = True
+                glued = None if line == _SEPARATOR else self._line(line)
+                # The rest of a glued line is a line of its own.
+                scanner.skip(len(line) + 1 if glued is None else glued, lines=glued is None)
 
     def _line(self, line: bytes) -> int | None:
-        """Process a line.  Returns the start of a line that follows an unfinished line of strace, else None."""
+        """Process a line.  Returns the start of a line that follows an unfinished one that is not needed, else None."""
         for start, handler in self._handlers.get(line[:3], ()):
             if line.startswith(start):
                 handler(line)
                 return None
-        if not line or _WITHOUT_MEANING.fullmatch(line):
+        if not line or _DETAILS.fullmatch(line):
             return None
+        if b": v=" in line[:24] and (match := _X86.fullmatch(line)):
+            self._x86(match)
+            return None
+        if glued := _GLUED.search(line):
+            line = line[: glued.start()]
+        elif _REMAINS.search(line):
+            raise self._error(_shown(line), _OPTIONS)
+        if self._strict:
+            raise self._error(_shown(line), _OPTIONS)
+        self._unread[self._name(line)] += 1
+        return glued.start() if glued else None
+
+    def _name(self, line: bytes) -> str:
+        """What a line that is not needed is called: its first words, without numbers."""
         if _STRACE.fullmatch(line):
-            glued = _GLUED.search(line)
-            return glued.start() if glued else None
-        raise self._error(_shown(line), _OPTIONS)
+            return "strace"
+        words = _WORDS.search(line)
+        name = words[0].decode("ascii") if words else "numbers"
+        return name if name in self._unread or len(self._unread) < _MOST_NAMES else _OTHERS
 
     def _write(self) -> None:
-        self._writer.add(self._scanner.take())
+        words = self._scanner.take()
+        self._settle_links(words)
+        self._writer.add(words)
 
     def _matched(self, pattern: re.Pattern[bytes], line: bytes, expected: str) -> re.Match[bytes]:
         match = pattern.fullmatch(line)
@@ -203,67 +280,104 @@ class _Importer:
             raise self._error(_shown(line), expected)
         return match
 
-    def _error(self, found: str, expected: str) -> InputError:
-        return InputError(found, file=self._log, place=f"line {self._scanner.line_number}", expected=expected)
+    def _error(self, found: str, expected: str, after: int = 0) -> InputError:
+        place = f"line {self._scanner.line_number + after}"
+        return InputError(found, file=self._log, place=place, expected=expected)
 
     def _bad(self, stop: Stop) -> InputError:
-        guest, pc = self._scanner.odd
-        if stop is Stop.UNTRANSLATED:
-            return self._error(f"host code for guest address {guest:#x}", "an IN block of that address before it")
-        if stop is Stop.BAD_CHUNK:
-            return self._error(f"host code for guest address {guest:#x}", f"an instruction of the TB at {pc:#x}")
-        if stop is Stop.TOO_MANY:
-            return self._error("more TBs than a trace holds", f"at most {UNKNOWN_TB - 1}")
         expected = {
-            Stop.BAD_TRACE: "Trace THREAD: 0xHOST [cs_base/pc/flags/cflags] SYMBOL",
+            Stop.BAD_TRACE: _TRACE,
             Stop.BAD_THREAD: "a thread number of at most 127",
             Stop.BAD_PC: "the guest address of the TB that was translated to this host address",
             Stop.UNKNOWN_ADDRESS: "the host address of a TB translated before, as this log begins with the prologue",
-            Stop.BAD_HOST_LINE: "the next line of an OUT block, with an ascending address inside the block",
         }[stop]
-        return self._error(_shown(self._scanner.line), expected)
+        at = self._scanner.at
+        return self._error(_shown(bytes(self._text[at : self._text.index(b"\n", at)])), expected)
 
     # --- translation ---
 
-    def _separator(self, line: bytes) -> None:
-        raise self._error(_shown(line), _SEPARATOR.decode())
+    def _block(self, at: int) -> None:
+        """Process a block: lines up to an empty one."""
+        end = self._text.find(b"\n\n", at, self._end)
+        self._cut = end < 0
+        block = bytes(self._text[at : self._end - 1 if self._cut else end])
+        try:
+            if self._cut:
+                check_open(block)
+                return
+            if block.startswith(b"IN:"):
+                if not self._separated:
+                    raise BlockError(0, f"{_SEPARATOR.decode()} before it")
+                self._separated = False
+                del self._pending[: -_MOST_PENDING + 1]
+                self._pending.append(self._guests.read(block))
+            elif block.startswith(b"OUT:"):
+                self._translated(block)
+            else:
+                block_size(block)
+                if self._scanner.executions or self._scanner.tbs:
+                    raise BlockError(0, "the log of one run of QEMU", "a second prologue")
+                self._scanner.expect_all()
+                self._whole = True
+        except BlockError as error:
+            line = [*block.split(b"\n"), b"", b""][error.line]
+            raise self._error(error.found or _shown(line), error.expected, error.line) from None
+        self._scanner.skip(end + 2 - at, block.count(b"\n") + 2)
 
-    def _begin_in(self, line: bytes) -> None:
-        raise self._error(_shown(line), f"{_SEPARATOR.decode()} before it")
-
-    def _guest_line(self, line: bytes) -> None:
-        """Parse a line of an ``IN`` block for the scanner, and teach it the instruction."""
-        first, so_far = self._scanner.guest_code
-        if not line:
-            raise self._error("an IN block without instructions", "a guest instruction")
-        read = parse_instruction(line)
-        if read is None:
-            raise self._error(_shown(line), "an instruction of a 32-bit ARM or MIPS guest, as -d in_asm prints it")
-        self._guest = self._guest or read.guest
-        if read.guest != self._guest:
-            raise self._error(_shown(line), f"a guest instruction of {self._guest}, as before")
-        if first >= 0 and read.address != first + so_far:
-            raise self._error(_shown(line), f"the guest address {first + so_far:#x}")
-        self._scanner.add_instruction(read.guest, read.address, read.size, read.accesses)
-        mnemonic = read.text[: read.mnemonic]
-        if by_operands(read.guest, mnemonic):
-            self._scanner.learn(mnemonic, None)
-            if read.text != mnemonic:
-                self._scanner.learn(read.text, read.accesses)
+    def _translated(self, block: bytes) -> None:
+        """Make a TB of an ``OUT`` block and its ``IN`` block."""
+        host = host_code(block)
+        marked = host.marked[0]
+        lines = block.count(b"\n") + 2
+        for which in range(len(self._pending) - 1, -1, -1):
+            guest = self._pending[which]
+            pc = guest.addresses[0]
+            if pc in (marked, ANY_ADDRESS) or pc & 0xFFF == marked:
+                break
         else:
-            self._scanner.learn(mnemonic, read.accesses)
+            raise BlockError(lines, "an IN block of that address before it", f"host code for guest address {marked:#x}")
+        if pc == ANY_ADDRESS:
+            guest = GuestCode([pc := marked], guest.so_far, guest.size, guest.last)
+        if self._scanner.tbs >= UNKNOWN_TB:
+            raise BlockError(lines, f"at most {UNKNOWN_TB - 1}", "more TBs than a trace holds")
+        # Only system emulation with position-independent TBs prints offsets.
+        offsets = pc != marked
+        self._scanner.system |= offsets
+        try:
+            placed = self._scanner.add_tb(host, guest, offsets)
+        except LookupError as error:
+            found = f"host code for guest address {error.args[0]:#x}"
+            raise BlockError(lines, f"an instruction of the TB at {pc:#x}", found) from None
+        if placed is Placed.FLUSHED:
+            self._flushes.append(self._scanner.executions)
+        elif placed is Placed.DISCARDED:
+            self._discarded.append(self._scanner.executions)
+        # IN blocks before the latest were printed again or discarded.
+        if which == len(self._pending) - 1:
+            self._pending.clear()
+        else:
+            del self._pending[which]
 
-    def _begin_out(self, line: bytes) -> None:
-        self._matched(_OUT, line, "OUT: [size=BYTES]")
-        raise self._error("a block of 0 bytes", "its length in bytes")
+    # --- links ---
 
-    def _begin_prologue(self, line: bytes) -> None:
-        if self._scanner.executions or self._scanner.tbs:
-            raise self._error("a second prologue", "the log of one run of QEMU")
-        size = int(self._matched(_PROLOGUE, line, "PROLOGUE: [size=BYTES]")[1])
-        if size == 0:
-            raise self._error("a block of 0 bytes", "its length in bytes")
-        self._scanner.begin_prologue(size)
+    def _link(self, line: bytes) -> None:
+        match = self._matched(_LINKING, line, "Linking TBs 0xHOST index SLOT -> 0xHOST")
+        source, target = (self._scanner.tb_at(int(address, 16)) for address in (match[1], match[3]))
+        if self._whole and UNKNOWN_TB in (source, target):
+            raise self._error(_shown(line), "the host addresses of TBs translated before")
+        thread = self._scanner.latest_thread
+        self._open_links.append((self._scanner.executions, source, int(match[2]), target, thread))
+
+    def _settle_links(self, words: Words) -> None:
+        """Set the threads of links whose target is executed next."""
+        base = self._scanner.executions - words.size
+        for position, source, slot, target, thread in self._open_links:
+            near = words[max(position - base, 0) :][:64]
+            same = np.flatnonzero((near & np.uint32(UNKNOWN_TB)) == target)
+            if same.size:
+                thread = int(near[same[0]] >> np.uint32(24)) & 0x7F
+            self._links.append((position, source, slot, target, thread))
+        self._open_links.clear()
 
     # --- events ---
 
@@ -297,10 +411,8 @@ class _Importer:
 
     def _exception(self, line: bytes) -> None:
         match = self._matched(_EXCEPTION, line, "Taking exception NUMBER [NAME] on CPU CPU")
-        self._scanner.system = True
         name = _slug(match[2])
-        name = _ARM_NAMES.get(name, name)
-        self._exceptions[name] += 1
+        self._interrupted(name := _ARM_NAMES.get(name, name))
         self._level_of = None
         if name == "data-abort":
             # QEMU numbers CPUs as Trace lines do.
@@ -317,16 +429,30 @@ class _Importer:
             raise self._error(f"a fault on CPU {thread}", "a Trace line of that CPU before it")
         return None
 
+    def _interrupted(self, name: str) -> None:
+        """Count an exception, which only system emulation logs."""
+        self._scanner.system = True
+        self._exceptions[name] += 1
+        self._between.append(self._scanner.executions)
+
     def _level(self, line: bytes) -> None:
         level = self._matched(_LEVELS, line, "...from ELx to ELy")[1]
+        if self._level_of is not None and level == b"0":
+            self._waiting = self._level_of
+
+    def _link_register(self, line: bytes) -> None:
+        """The return address of an exception that AArch64 takes: that of the faulting instruction."""
+        match = self._matched(_LINK_REGISTER, line, "...with ELR 0xADDRESS")
         fault, self._level_of = self._level_of, None
-        if fault is not None and level == b"0":
-            self._waiting = fault
+        if fault is not None:
+            self._waiting = None
+            self._know(fault, int(match[1], 16))
 
     def _return(self, line: bytes) -> None:
+        self._between.append(self._scanner.executions)
         match = _RETURN.fullmatch(line)
         if match is None:
-            self._matched(_WITHOUT_MEANING, line, "Exception return from AArch32 MODE to MODE PC 0xADDRESS")
+            self._matched(_DETAILS, line, "Exception return from AArch32 MODE to MODE PC 0xADDRESS")
             return
         if match[1] == b"usr":
             fault, self._waiting = self._waiting, None
@@ -347,9 +473,8 @@ class _Importer:
     def _mips_enter(self, line: bytes) -> None:
         match = _MIPS_ENTER.fullmatch(line)
         if match is None:
-            self._matched(_WITHOUT_MEANING, line, "mips_cpu_do_interrupt enter: PC ADDRESS EPC ADDRESS NAME exception")
+            self._matched(_DETAILS, line, "mips_cpu_do_interrupt enter: PC ADDRESS EPC ADDRESS NAME exception")
             return
-        self._scanner.system = True
         self._mips = int(match[1], 16), _slug(match[2]), self._fault(self._scanner.latest_thread)
 
     def _mips_registers(self, line: bytes) -> None:
@@ -358,10 +483,47 @@ class _Importer:
             raise self._error(_shown(line), "mips_cpu_do_interrupt enter: ... before it")
         pc, name, fault = self._mips
         self._mips = None
-        self._exceptions[name] += 1
+        self._interrupted(name)
         # A fault of an instruction fetch has the PC as bad address and restores no state.
         if fault is not None and name in _MIPS_FAULTS and int(match[1], 16) != pc:
             self._know(fault, pc)
+            self._faults.append(fault)
+
+    def _riscv(self, line: bytes) -> None:
+        expected = "riscv_cpu_do_interrupt: hart:CPU, async:0, cause:C, epc:0xPC, tval:0xADDRESS, desc=NAME"
+        match = self._matched(_RISCV, line, expected)
+        name = match[5].decode()
+        self._interrupted(name.replace("_", "-"))
+        if match[2] == b"0" and ("load" in name or "store" in name):
+            self._fault_at(int(match[3], 16), int(match[1]))
+
+    def _ppc(self, line: bytes) -> None:
+        match = self._matched(_PPC, line, "Raise exception at PC => NAME (NUMBER) error=CODE")
+        name = match[2] or _PPC_NUMBERS.get(int(match[3], 16), b"vector-" + match[3].lstrip(b"0"))
+        self._interrupted(_slug(name))
+        if name in _PPC_FAULTS:
+            self._fault_at(int(match[1], 16))
+
+    def _s390(self, line: bytes) -> None:
+        match = self._matched(_S390, line, "do_program_interrupt: code=0xCODE ilen=BYTES psw: MASK ADDRESS")
+        code, pc = int(match[1], 16) & 0x7F, int(match[3], 16)
+        self._interrupted(f"program-{code:02x}")
+        if code in _S390_TRANSLATION or code in _S390_ACCESS:
+            self._fault_at(pc if code in _S390_TRANSLATION else pc - int(match[2]), only_accesses=True)
+
+    def _x86(self, match: re.Match[bytes]) -> None:
+        self._interrupted("page-fault" if match[1] == _X86_PAGE_FAULT else f"vector-{match[1].decode()}")
+        # The fault of an instruction fetch has the PC as bad address.
+        if match[1] == _X86_PAGE_FAULT and match[3] is not None and int(match[3], 16) != int(match[2], 16):
+            self._fault_at(int(match[2], 16))
+
+    def _fault_at(self, pc: int, thread: int | None = None, *, only_accesses: bool = False) -> None:
+        """A fault of the instruction at ``pc``; with ``only_accesses`` only if that is a load or store of the TB."""
+        fault = self._fault(self._scanner.latest_thread if thread is None else thread)
+        if fault is None:
+            return
+        self._know(fault, pc)
+        if fault.rewritten >= 0 or not only_accesses or fault.tb == UNKNOWN_TB:
             self._faults.append(fault)
 
     def _queue_signal(self, line: bytes) -> None:
@@ -386,24 +548,29 @@ class _Importer:
 
     def trace(self, name: str, description: str, mode: Mode | None) -> Trace:
         executions = self._scanner.executions
-        if not executions or self._guest is None:
-            missing = "Trace lines (-d exec,nochain)" if self._guest else "translations (-d in_asm,out_asm)"
+        guest = self._guests.guest
+        if not executions or not self._scanner.tbs or guest is None:
+            missing = "Trace lines (-d exec,nochain)" if self._scanner.tbs else "translations (-d in_asm,out_asm)"
+            if self._pending and not self._scanner.tbs:
+                missing = "host code (-d out_asm)"
             raise self._error("the end of the log", f"{missing} before it")
-        self._settle_signals(self._guest)
+        self._settle_signals(guest)
         # Stops that are ambiguous at the end of the log refer to the latest execution, like most.
         while self._open_stops:
             candidates = self._open_stops[0]
             self._settle_stops(max(candidates, key=candidates.__getitem__))
         faults = sorted(self._faults, key=lambda fault: fault.position)
-        stopped = np.sort(np.array(self._stopped, np.int64))
         blocks = self._scanner.blocks()
-        kernel = self._guest == "mips" and bool((blocks.guest_pc & np.uint64(0x8000_0000)).any())
+        begin = _KERNEL.get(guest, 1 << 63)
+        kernel = begin is not None and bool((blocks.guest_pc >= np.uint64(begin)).any())
+        mode = mode or ("system" if self._scanner.system or kernel else "user")
+        cflags = self._scanner.cflags
         return Trace(
             name=name,
             description=description,
-            guest=self._guest,
-            mode=mode or ("system" if self._scanner.system or kernel else "user"),
-            access_tag="measured",
+            guest=guest,
+            mode=mode,
+            access_tag=GUESTS[guest].tag,
             length=executions,
             threads=len(self._scanner.threads),
             blocks=blocks,
@@ -414,12 +581,39 @@ class _Importer:
                 rewritten_bytes=np.array([fault.rewritten for fault in faults], np.int32),
                 accesses=np.array([fault.accesses for fault in faults], np.int32),
             ),
-            stopped=stopped,
+            stopped=np.sort(np.array(self._stopped, np.int64)),
             flushes=np.array(self._flushes, np.int64),
             discarded=np.array(self._discarded, np.int64),
             io_recompiles=np.array(self._io_recompiles, np.int64),
             exceptions=MappingProxyType(dict(self._exceptions)),
+            interruptions=np.unique(np.array(self._between, np.int64)),
+            exits=self._exits(guest, mode, cflags),
+            links=self._recorded_links(bool(((cflags >= 0) & (cflags & _NO_LINKS == 0)).any())),
+            unread=MappingProxyType(dict(self._unread)),
             source=_WrittenExecutions(),
+        )
+
+    def _exits(self, guest: Guest, mode: Mode, cflags: I64) -> U64 | None:
+        """The exits of the blocks by their last instructions, if these are known for the guest."""
+        if guest not in ISAS:
+            return None
+        blocks = self._scanner.blocks()
+        cut_short = (mode == "system") & (cflags >= 0) & (cflags & _COUNTED > 0) & (cflags & _IO_RECOMPILED == 0)
+        last = (text.decode("ascii", "replace") for text in self._scanner.lasts)
+        return Exits.of_text(ISAS[guest], blocks.guest_pc, blocks.guest_bytes, last, cut_short=cut_short).address
+
+    def _recorded_links(self, linking: bool) -> Links | None:
+        """The links that the log names, if linking was on."""
+        if not linking and not self._links:
+            return None
+        position, source, slot, target, thread = np.array(self._links, np.int64).reshape(-1, 5).T
+        return Links(
+            position=position,
+            source=source.astype(np.uint32),
+            slot=slot.astype(np.uint8),
+            target=target.astype(np.uint32),
+            thread=thread.astype(np.uint8),
+            uses=np.full(position.size, -1, np.int64),
         )
 
     def _settle_signals(self, guest: Guest) -> None:
@@ -428,7 +622,7 @@ class _Importer:
         for (env, thread), _ in sorted(votes.items(), key=lambda vote: vote[1]):
             owners[env] = thread
         for signal in self._signals:
-            if signal.raised in _FAULT_SIGNALS[guest]:
+            if signal.raised in GUESTS[guest].signals:
                 owner = owners[signal.env]
                 thread = owner if owner in signal.last else signal.guess
                 self._faults.append(_Fault(*signal.last[thread], thread))
@@ -458,20 +652,22 @@ def import_log(
     name: str | None = None,
     description: str | None = None,
     mode: Mode | None = None,
+    guest: Guest | None = None,
+    strict: bool = False,
     level: int = LEVEL,
 ) -> Trace:
     """Read a QEMU log and write it as a ``.trace`` file.
 
     ``log`` is a file, plain or compressed with gzip, xz or zstd (recognised by its content), or ``-`` for standard
     input.  It is read once, in bounded memory except for the tables of TBs and events.  A truncated last line is
-    ignored.  ``name`` defaults to the log's file name, ``mode`` to the mode that the log shows; ``level`` is the zstd
-    level.  The file ``output`` is written completely or not at all.  Returns the trace.
+    ignored.  ``name`` defaults to the log's file name, ``mode`` and ``guest`` to what the log shows; ``strict`` refuses
+    lines that the import does not need; ``level`` is the zstd level.  The file ``output`` is written completely or not at all.  Returns the trace.
 
     Raises ``InputError`` with file and line for anything that is not such a log.
     """
     title = name or ("stdin" if log == "-" else Path(log).name.partition(".")[0])
     with writing(output, level=level) as writer, _progress(log) as progress:
-        importer = _Importer(log, writer)
+        importer = _Importer(log, writer, guest, strict)
         importer.read(whole_lines(log, progress))
         writer.finish(importer.trace(title, description or f"QEMU log {Path(log).name}", mode))
     return load_trace(output)

@@ -24,7 +24,7 @@ from bench.support.files import replacing
 from bench.support.text import printable
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 from bench.traces.successor import THREADS, UNKNOWN_TB, Decoder, Encoder, Words
-from bench.traces.trace import CHUNK, AccessTag, Blocks, Guest, Mode, Retranslations, Trace
+from bench.traces.trace import CHUNK, AccessTag, Blocks, Guest, Links, Mode, Retranslations, Trace
 
 MAGIC: Final = b"\x93STALE\r\n"
 VERSION: Final = 1
@@ -54,11 +54,18 @@ _RETRANSLATIONS: Final = {
     "rewritten_bytes": ("<i4", False),
     "accesses": ("<i4", False),
 }
-_POSITIONS: Final = ("stopped", "flushes", "discarded", "io_recompiles")
+_POSITIONS: Final = ("stopped", "flushes", "discarded", "io_recompiles", "interruptions")
+_LINKS: Final = {
+    "position": ("<i8", True),
+    "source": ("<u4", False),
+    "slot": ("<u1", False),
+    "target": ("<u4", False),
+    "thread": ("<u1", False),
+}
 
 
-class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The JSON header of a file: all scalars, and the lengths of the arrays."""
+class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """The JSON header of a file: all scalars, and the lengths of the arrays.  ``links``: -1 if linking was off."""
 
     name: str
     description: str
@@ -74,6 +81,10 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     flushes: int
     discarded: int
     io_recompiles: int
+    interruptions: int = 0
+    exits: int = 0
+    links: int = -1
+    unread: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +207,18 @@ def _read(place: Path | Traversable, name: str) -> Trace:
         retranslations=Retranslations(**{column: columns[f"retranslations.{column}"] for column in _RETRANSLATIONS}),
         **{column: columns[column] for column in _POSITIONS},
         exceptions=MappingProxyType(header.exceptions),
+        exits=np.stack((columns["exits.0"], columns["exits.1"]), axis=1) if header.exits else None,
+        links=None if header.links < 0 else _links(columns),
+        unread=MappingProxyType(header.unread),
         source=_StoredExecutions(place, name, _PRELUDE.size, executions, header.length, header.blocks),
     )
     _check(trace, name)
     return trace
+
+
+def _links(columns: Mapping[str, npt.NDArray[Any]]) -> Links:
+    found = {column: columns[f"links.{column}"] for column in _LINKS}
+    return Links(**found, uses=np.full(found["position"].size, -1, np.int64))
 
 
 def _kind_of(start: bytes) -> str:
@@ -239,8 +258,18 @@ def _check(trace: Trace, name: str) -> None:
         "retranslations.thread": bool((restores.thread < THREADS).all()),
         "retranslations.rewritten_bytes": bool((restores.rewritten_bytes >= -1).all()),
         "retranslations.accesses": bool((restores.accesses >= -1).all()),
+        "interruptions": ascending(trace.interruptions, length + 1, strict=False),
+        "exits": trace.exits is None or len(trace.exits) == len(blocks),
         "exceptions": all(count >= 0 for count in trace.exceptions.values()),
     }
+    if (links := trace.links) is not None:
+        ends = links.source, links.target
+        rules["links.position"] = ascending(links.position, length + 1, strict=False)
+        rules["links.slot"] = bool((links.slot <= 1).all())
+        rules["links.thread"] = bool((links.thread < THREADS).all())
+        rules["links.source, links.target"] = all(
+            bool(((rows < len(blocks)) | (rows == UNKNOWN_TB)).all()) for rows in ends
+        )
     for place, holds in rules.items():
         if not holds:
             raise _damaged(name, place, "values out of range or order", "those of docs/trace-format.md")
@@ -323,6 +352,9 @@ def _header(trace: Trace) -> Header:
         blocks=len(trace.blocks),
         retranslations=len(trace.retranslations),
         **{column: getattr(trace, column).size for column in _POSITIONS},
+        exits=0 if trace.exits is None else len(trace.exits),
+        links=-1 if trace.links is None else len(trace.links),
+        unread=dict(trace.unread),
     )
 
 
@@ -334,13 +366,23 @@ def _layout(header: Header) -> Iterator[tuple[str, np.dtype[Any], bool, int]]:
         yield f"retranslations.{column}", np.dtype(code), differences, header.retranslations
     for column in _POSITIONS:
         yield column, np.dtype("<i8"), True, getattr(header, column)
+    for slot in ("0", "1"):
+        yield f"exits.{slot}", np.dtype("<u8"), True, header.exits
+    for column, (code, differences) in _LINKS.items():
+        yield f"links.{column}", np.dtype(code), differences, max(header.links, 0)
 
 
 def _packed(trace: Trace) -> Iterator[bytes]:
     """The bytes of every column as byte planes: all lowest bytes, then all second ones, ..."""
     for column, code, differences, _ in _layout(_header(trace)):
         owner, _, name = column.rpartition(".")
-        values = np.asarray(getattr(getattr(trace, owner) if owner else trace, name)).astype(code)
+        if owner == "exits":
+            columns = trace.exits if trace.exits is not None else np.empty((0, 2), np.uint64)
+            values = columns[:, int(name)].astype(code)
+        elif owner == "links" and trace.links is None:
+            values = np.empty(0, code)
+        else:
+            values = np.asarray(getattr(getattr(trace, owner) if owner else trace, name)).astype(code)
         if differences:
             values = np.diff(values, prepend=values.dtype.type(0))
         yield values.view(np.uint8).reshape(-1, code.itemsize).T.tobytes()

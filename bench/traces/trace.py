@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from bench.traces.successor import STOPPED, Words
 
-Guest = Literal["arm", "mips"]
+Guest = Literal["arm", "aarch64", "riscv64", "x86-64", "ppc64", "s390x", "mips", "mips64"]
+GUEST_NAMES: tuple[Guest, ...] = ("arm", "aarch64", "riscv64", "x86-64", "ppc64", "s390x", "mips", "mips64")
 Mode = Literal["system", "user"]
 MODES: tuple[Mode, ...] = ("system", "user")
 AccessTag = Literal["measured", "estimate", "assumed"]
 
+U8 = npt.NDArray[np.uint8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 U32 = npt.NDArray[np.uint32]
@@ -82,6 +84,27 @@ class Retranslations:
 
 
 @dataclass(frozen=True, slots=True)
+class Links:
+    """Links in the order in which they were made: arrays of equal length.
+
+    ``position``  index of the execution of ``target`` that made the link (it came through the main loop)
+    ``source``, ``slot``, ``target``  the exit and the block that it was linked to
+    ``thread``    the thread that made it
+    ``uses``      executions that were entered through it; -1: not known
+    """
+
+    position: I64
+    source: U32
+    slot: U8
+    target: U32
+    thread: U8
+    uses: I64
+
+    def __len__(self) -> int:
+        return self.position.size
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """A recorded (or modelled) execution of translated code.
 
@@ -99,6 +122,11 @@ class Trace:
     ``discarded``       positions at which a TB that was translated twice was discarded, ascending
     ``io_recompiles``   positions of executions that were abandoned for a recompilation at an I/O access, ascending
     ``exceptions``      number of guest exceptions by kind
+    ``interruptions``   positions of exceptions and returns from them, ascending
+    ``exits``           two columns, a row per TB: the guest address that its exit 0 and 1 leads to
+                        (``bench.traces.links``); ``None`` if the recording has no text of the instructions
+    ``links``           the links as recorded, if linking was on: then the executions entered through one are missing
+    ``unread``          lines of the log that the import did not need, by name
     """
 
     name: str
@@ -116,6 +144,10 @@ class Trace:
     io_recompiles: I64
     source: Executions = field(repr=False)
     exceptions: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    interruptions: I64 = field(default_factory=lambda: np.empty(0, np.int64))
+    exits: U64 | None = None
+    links: Links | None = None
+    unread: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
     def executions(self) -> Iterator[Words]:
         """The executions in order, in new arrays of at most ``CHUNK`` little-endian u32 words.

@@ -1,0 +1,257 @@
+"""The translations in a QEMU log: ``IN`` blocks (guest code) and ``OUT`` blocks (host code)."""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+from bench.traces.guests import Instruction, guests_of, parse_instruction
+from bench.traces.trace import Guest
+
+_SIZE = re.compile(rb"\w+: \[size=(\d{1,9})\]")
+_MARK: Final = rb"\n  -- guest addr 0x([0-9a-f]{1,16})"
+_FIRST = re.compile(rb"[^\n]*" + _MARK + rb" \+ tb prologue\n0x([0-9a-f]{1,16}):")
+_MARKS = re.compile(_MARK + rb"\n0x([0-9a-f]{1,16}):")
+# The first instruction may have no host code: the next one's mark follows its own.
+_EMPTY = re.compile(_MARK + rb" \+ tb prologue(?:" + _MARK + rb")+(?=\n0x)")
+_SLOW = re.compile(rb"\n  -- tb slow paths \+ alignment\n0x([0-9a-f]{1,16}):")
+_DATA = re.compile(rb"\n  data: \[size=(\d{1,9})\]\n0x([0-9a-f]{1,16}):")
+_HOST_LINE = re.compile(rb"0x([0-9a-f]{1,16}):.*", re.DOTALL)
+_MARK_LINE = re.compile(
+    rb"  -- guest addr 0x[0-9a-f]{1,16}(?P<first> \+ tb prologue)?|  -- tb (?P<slow>slow) paths \+ alignment"
+    rb"|  data: \[size=(?P<data>\d{1,9})\]"
+)
+_GUEST_LINES = re.compile(rb"\n0x([0-9a-f]{8,16}):  (.*)")
+_GUEST_LINE = re.compile(rb"0x([0-9a-f]{8,16}):  (.*)", re.DOTALL)
+_NOTES = re.compile(rb"(?:Priv|Function): .*")  # of RISC-V
+_FOREIGN = re.compile(rb"\n(?!0x|  (?:-- |data: )|(?:Priv|Function): ).")
+_MOST_KNOWN: Final = 1 << 16
+_INSTRUCTION: Final = "an instruction of the guest, as -d in_asm prints it"
+_NEXT: Final = "the next line of an OUT block, with an ascending address inside the block"
+
+ANY_ADDRESS: Final = -1
+"""The address of an instruction that an EXECUTE of s390x runs: QEMU prints the instruction, not where it is."""
+# Left-aligned; the length follows from the first two bits.
+_EXECUTE = re.compile(rb"IN: EXECUTE ([0-9a-f]{16})")
+
+
+class BlockError(Exception):
+    """Line ``line`` of a block (from 0) is not what it should be; an empty ``found`` stands for the line itself."""
+
+    def __init__(self, line: int, expected: str, found: str = "") -> None:
+        super().__init__(expected)
+        self.line = line
+        self.expected = expected
+        self.found = found
+
+
+# --- host code ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HostCode:
+    """An ``OUT`` block.
+
+    ``start``, ``size``  host address and bytes of the code, slow paths and constants included
+    ``fast``             bytes before them
+    ``marked``, ``offsets``  for each guest instruction with host code its address as printed, and where that code is
+    """
+
+    start: int
+    size: int
+    fast: int
+    marked: list[int]
+    offsets: list[int]
+
+
+def block_size(text: bytes) -> int:
+    """The bytes of the ``OUT`` block or the prologue whose first line begins ``text``.  Raises ``BlockError``."""
+    line = text.partition(b"\n")[0]
+    match = _SIZE.fullmatch(line)
+    if match is None:
+        raise BlockError(0, f"{line[: line.find(b':')].decode()}: [size=BYTES]")
+    if not int(match[1]):
+        raise BlockError(0, "its length in bytes", "a block of 0 bytes")
+    return int(match[1])
+
+
+def check_open(text: bytes) -> None:
+    """Check that a block at the end of a log, which breaks off, has no foreign line.  Raises ``BlockError``."""
+    if foreign := _FOREIGN.search(text):
+        expected = _INSTRUCTION if text.startswith(b"IN:") else _NEXT
+        raise BlockError(text.count(b"\n", 0, foreign.start() + 1), expected)
+
+
+def host_code(text: bytes) -> HostCode:
+    """Parse an ``OUT`` block, without its blank line.  Raises ``BlockError``."""
+    size = block_size(text)
+    if b" + tb prologue\n  " in text:
+        text = _EMPTY.sub(rb"\n  -- guest addr 0x\2 + tb prologue", text)
+    first = _FIRST.match(text)
+    marks = _MARKS.findall(text)
+    slow, data = _SLOW.search(text), _DATA.search(text)
+    others = text.count(b"\n  ")
+    in_order = first is not None and others == 1 + len(marks) + (slow is not None) + (data is not None)
+    # Every line is one of host code or one of those.
+    if first is None or not in_order or text.count(b"\n0x") + others != text.count(b"\n"):
+        raise BlockError(_first_bad(text, size), _NEXT)
+    start = int(first[2], 16)
+    offsets = [0, *[int(host, 16) - start for _, host in marks]]
+    ends = offsets + [int(match[match.lastindex or 1], 16) - start for match in (slow, data) if match]
+    constants = int(data[1]) if data else 0
+    if ends[-1] >= size or constants > size or not all(map(operator.lt, ends, ends[1:])):
+        raise BlockError(_first_bad(text, size), _NEXT)
+    fast = int(slow[1], 16) - start if slow else size - constants
+    return HostCode(start, size, fast, [int(first[1], 16), *[int(guest, 16) for guest, _ in marks]], offsets)
+
+
+def _first_bad(text: bytes, size: int) -> int:
+    """The number of the first line of an ``OUT`` block that is out of order; the line after it if the end is."""
+    start = latest = -1
+    seen: set[str] = set()
+    code = True  # the line before is one of host code
+    lines = text.split(b"\n")
+    for number, line in enumerate(lines[1:], 1):
+        if host := _HOST_LINE.fullmatch(line):
+            address = int(host[1], 16)
+            start = address if start < 0 else start
+            if not seen or not latest < address - start < size:
+                return number
+            latest, code = address - start, True
+            continue
+        mark = _MARK_LINE.fullmatch(line)
+        if mark is None:
+            return number
+        kind = mark.lastgroup or "mark"
+        if (kind == "first") == bool(seen) or not code or kind in seen & {"slow", "data"}:
+            return number
+        if kind in ("first", "mark") and seen & {"slow", "data"} or int(mark["data"] or 0) > size:
+            return number
+        seen.add(kind)
+        code = False
+    return len(lines)
+
+
+# --- guest code -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GuestCode:
+    """An ``IN`` block: the guest address of each instruction, the accesses so far at its end, and the bytes of all.
+
+    ``last``  the text of the last instruction, spaces squeezed
+    """
+
+    addresses: list[int]
+    so_far: list[int]
+    size: int
+    last: bytes
+
+
+class GuestReader:
+    """Parses ``IN`` blocks, and finds out which guest they are of."""
+
+    def __init__(self, guest: Guest | None = None) -> None:
+        """``guest``: what the instructions are of, if that is known."""
+        self._guest = guest
+        self._candidates: set[Guest] | None = None
+        self._wide = False
+        self._known: dict[bytes, Instruction] = {}
+
+    @property
+    def guest(self) -> Guest | None:
+        """The guest, as far as its instructions show it; the first of several that have all of them."""
+        if self._guest == "mips" and self._wide:
+            return "mips64"
+        return self._guest or (min(self._candidates) if self._candidates else None)
+
+    def read(self, text: bytes) -> GuestCode:
+        """Parse an ``IN`` block, without its blank line, from the line ``IN:`` on.  Raises ``BlockError``."""
+        quick = self._read_known(text)
+        if quick is not None:
+            return quick
+        head, *lines = text.split(b"\n")
+        if not lines and (execute := _EXECUTE.match(head)):
+            return GuestCode([ANY_ADDRESS], [0], (2, 4, 4, 6)[int(execute[1][:1], 16) >> 2], b"")
+        addresses: list[int] = []
+        so_far: list[int] = []
+        accesses = size = 0
+        first = -1
+        last = b""
+        for number, line in enumerate(lines, 1):
+            address_text, _, code = line.partition(b":  ")
+            instruction = self._known.get(code)
+            if instruction is None:
+                match = _GUEST_LINE.fullmatch(line)
+                if match is None:
+                    if _NOTES.fullmatch(line):
+                        continue
+                    raise BlockError(number, _INSTRUCTION)
+                instruction = self._learn(match[2], number)
+                if len(match[1]) > 8 and int(match[1], 16) >> 32:
+                    self._wide = True
+            try:
+                address = int(address_text, 16)
+            except ValueError:
+                raise BlockError(number, _INSTRUCTION) from None
+            if first < 0:
+                first = address
+            if address != first + size:
+                raise BlockError(number, f"the guest address {first + size:#x}")
+            size += instruction.size
+            if instruction.text:
+                accesses += instruction.accesses
+                addresses.append(address)
+                so_far.append(accesses)
+                last = instruction.text
+        if not addresses:
+            raise BlockError(1, "a guest instruction", "an IN block without instructions")
+        return GuestCode(addresses, so_far, size, last)
+
+    def _read_known(self, text: bytes) -> GuestCode | None:
+        """The same for lines that are known, one for each instruction; ``None`` if some are not."""
+        lines = _GUEST_LINES.findall(text)
+        if not lines or len(lines) != text.count(b"\n"):
+            return None
+        try:
+            known = [self._known[code] for _, code in lines]
+        except KeyError:
+            return None
+        addresses = [int(address, 16) for address, _ in lines]
+        ends = list(accumulate([instruction.size for instruction in known], initial=addresses[0]))
+        last = known[-1].text
+        if addresses != ends[:-1] or not all(instruction.text for instruction in known):
+            return None
+        so_far = list(accumulate([instruction.accesses for instruction in known]))
+        return GuestCode(addresses, so_far, ends[-1] - ends[0], last)
+
+    def _learn(self, code: bytes, number: int) -> Instruction:
+        """Parse an instruction, and narrow down the guest by it."""
+        found = self._guest
+        if found is None:
+            possible = dict(guests_of(code))
+            if "mips" in possible:
+                possible.pop("mips64")
+            candidates = set(possible) if self._candidates is None else self._candidates & set(possible)
+            if not candidates:
+                raise BlockError(number, _INSTRUCTION)
+            own = [guest for guest in candidates if possible[guest]]
+            self._candidates = candidates
+            if len(candidates) == 1 or len(own) == 1:
+                self._guest = found = own[0] if len(own) == 1 else candidates.pop()
+            else:
+                found = min(candidates)
+        instruction = parse_instruction(code, found)
+        if instruction is None:
+            expected = (
+                f"a guest instruction of {self._guest}, as before" if self._guest and self._known else _INSTRUCTION
+            )
+            raise BlockError(number, expected)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        if self._guest is not None:
+            self._known[code] = instruction
+        return instruction
