@@ -3,8 +3,8 @@
 The number of accesses is that of the memory operations that QEMU's front end emits inline for the instruction
 (``target/*/translate.c`` of QEMU 7.2): one per register that ``ldm``, ``ldp``, ``lmg`` and similar instructions move,
 two for a store-exclusive (the compare and the store) and for a read and a write of one place, two for 16 bytes.
-Accesses of a helper (MIPS ``swl``, s390x ``mvc``) are not generated code and do not count.  For ARM and MIPS the
-counts were compared with the slow paths that QEMU emitted; for the others they are estimates.
+Accesses of a helper (MIPS ``swl``, s390x ``mvc``) are not generated code and do not count.  For ARM,
+AArch64, RISC-V and MIPS the counts are those of the slow paths that QEMU emitted; for the others they are estimates.
 """
 
 from __future__ import annotations
@@ -42,11 +42,6 @@ def _line(opcode: bytes, gap: bytes = b"[ \t]*") -> re.Pattern[bytes]:
     return re.compile(
         rb"(?P<opcode>" + opcode + rb")(?P<mnemonic>[.a-z(][.\w()-]*)(?P<gap>" + gap + rb")(?P<operands>[^\n]*)"
     )
-
-
-def _memory(pattern: bytes) -> Callable[[bytes], bool]:
-    compiled = re.compile(pattern)
-    return lambda text: compiled.fullmatch(text) is not None
 
 
 # --- 32-bit ARM, in capstone's syntax (``ldm``, ``{r0, r4}``) -------------------------------------------------------
@@ -113,6 +108,7 @@ _A64_PAIR = re.compile(rb"(?:ldn?p|stn?p|ldpsw|ldxp|ldaxp)")
 _A64_TWO = re.compile(
     rb"stl?xr[bh]?|(?:swp|cas|ld(?:add|clr|eor|set|[su]max|[su]min)|st(?:add|clr|eor|set))[alp]*[bh]?"
 )
+_A64_PAIR_TWO = re.compile(rb"stl?xp|caspa?l?")
 _A64_VECTORS = re.compile(rb"(?:ld|st)([1-4])(r?)")
 _A64_ARRANGED = re.compile(rb"v\d+\.(\d+)[bhsd]")
 
@@ -120,6 +116,10 @@ _A64_ARRANGED = re.compile(rb"v\d+\.(\d+)[bhsd]")
 @functools.lru_cache(maxsize=1 << 14)
 def aarch64_accesses(mnemonic: bytes, operands: bytes) -> int:
     """The number of accesses of an AArch64 instruction; a 128-bit register moves as two."""
+    if mnemonic == b".byte":
+        # capstone does not know the unprivileged loads and stores (ldtr, sttr).
+        opcode = int.from_bytes(bytes(int(byte, 16) for byte in operands.split(b",")), "little")
+        return int(opcode & 0x3B20_0C00 == 0x3800_0800)
     wide = 2 if operands.startswith(b"q") else 1
     if _A64_ONE.fullmatch(mnemonic):
         return wide
@@ -127,8 +127,9 @@ def aarch64_accesses(mnemonic: bytes, operands: bytes) -> int:
         return 2 * wide
     if _A64_TWO.fullmatch(mnemonic):
         return 2
-    if mnemonic in (b"stxp", b"stlxp", b"casp", b"caspa", b"caspl", b"caspal"):
-        return 4
+    if _A64_PAIR_TWO.fullmatch(mnemonic):
+        # A pair of 64-bit registers is a helper's.
+        return 2 if operands.startswith(b"w") and b", w" in operands else 0
     if vectors := _A64_VECTORS.fullmatch(mnemonic):
         listed = operands[: operands.find(b"}")]
         if vectors[2] or listed.endswith(b"]") or b"}[" in operands:
@@ -141,8 +142,8 @@ def aarch64_accesses(mnemonic: bytes, operands: bytes) -> int:
 
 # --- RISC-V, in the syntax of QEMU's disassembler -------------------------------------------------------------------
 
-_RV_ONE = re.compile(rb"(?:l[bhwd]u?|s[bhwd]|f[ls][hwd]|lr\.[wd](?:\.aq|\.rl|\.aqrl)?)")
-_RV_TWO = re.compile(rb"(?:sc|amo\w+)\.[wd](?:\.\w+)?")
+_RV_ONE = re.compile(rb"(?:l[bhwd]u?|s[bhwd]|f[ls][hwd]|lr\.[wd](?:\.aq)?(?:\.rl)?)")
+_RV_TWO = re.compile(rb"(?:sc|amo\w+)\.[wd](?:\.aq)?(?:\.rl)?")
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -161,9 +162,10 @@ _X86_MEMORY = re.compile(
 _X86_NONE = re.compile(rb"lea[lwq]?|nop[lwq]?|prefetch\w*|invlpg|clflush\w*|bnd.*|fx\w+|xsave\w*|xrstor\w*|endbr64")
 _X86_STACK = re.compile(rb"(?:push|pop|call|ret|leave)[wlq]?")
 _X86_READ_WRITE = re.compile(
-    rb"(?:lock )?(?:add|adc|sub|sbb|and|or|xor|inc|dec|neg|not|sh[lr]d?|sa[lr]|ro[lr]|rc[lr]|xchg|xadd|cmpxchg|bt[crs])[bwlq]?"
+    rb"(?:add|adc|sub|sbb|and|or|xor|inc|dec|neg|not|sh[lr]d?|sa[lr]|ro[lr]|rc[lr]|xchg|xadd|cmpxchg|bt[crs])[bwlq]?"
 )
 _X86_STRINGS: Final = {b"movs": 2, b"cmps": 2, b"stos": 1, b"lods": 1, b"scas": 1, b"ins": 1, b"outs": 1}
+_X86_STRING = re.compile(rb"\(%[re][sd]i\)")
 _X86_WIDE = re.compile(rb"v?mov(?:[au]p[sd]|dq[au]|ntdq|ntp[sd])|v?(?:p|and|or|xor)\w+|lddqu")
 
 
@@ -172,13 +174,12 @@ def x86_accesses(mnemonic: bytes, operands: bytes) -> int:
     """The number of accesses of an x86-64 instruction; a 128-bit operand moves as two."""
     if mnemonic in (b"rep", b"repe", b"repne", b"repz", b"repnz", b"lock", b"bnd", b"notrack"):
         mnemonic, _, operands = operands.partition(b" ")
-    if string := _X86_STRINGS.get(mnemonic[:-1]):
-        # movsd, movsb also name SSE and sign-extending moves, with registers of their own.
-        if b"(%rsi" in operands or b"(%rdi" in operands or not operands:
-            return string
+    # movsd, movsb also name SSE and sign-extending moves, with operands of their own.
+    if (string := _X86_STRINGS.get(mnemonic[:-1])) and (_X86_STRING.search(operands) or not operands):
+        return string
     if _X86_NONE.fullmatch(mnemonic):
         return 0
-    memory = len(_X86_MEMORY.findall(operands)) > 0
+    memory = _X86_MEMORY.search(operands)
     stack = int(_X86_STACK.fullmatch(mnemonic) is not None)
     if not memory:
         return stack
@@ -264,8 +265,8 @@ GUESTS: Final[Mapping[Guest, GuestKind]] = MappingProxyType(
         "arm": GuestKind(
             _line(rb"(?:[0-9a-f]{8}|[0-9a-f]{4}(?: [0-9a-f]{4})?) +"),
             re.compile(
-                rb"[a-z][\w.]* .*(?:\b(?:r\d+|s[bl]|ip|fp)\b.*(?:[#\[]|\b(?:sp|lr|pc|s[bl]|ip|fp)\b)|\{(?:r\d|s[bl]|lr|fp|ip|[dqs]\d))"
-                rb".*|(?:bx|blx|pop|push)\b.*"
+                rb"[a-z][\w.]* .*(?:\b(?:r\d+|s[bl]|ip|fp)\b.*(?:[#\[]|\b(?:sp|lr|pc|s[bl]|ip|fp)\b)"
+                rb"|\{(?:r\d|s[bl]|lr|fp|ip|[dqs]\d)).*|(?:bx|blx|pop|push)\b.*"
             ),
             arm_accesses,
             tag="measured",
@@ -274,11 +275,13 @@ GUESTS: Final[Mapping[Guest, GuestKind]] = MappingProxyType(
             _line(_WORD),
             re.compile(rb"(?!bl?\b).*(?:\b[wx](?:\d+|zr)\b|\bv\d+\.|#0x.*\bq\d).*|(?:ret|nop)"),
             aarch64_accesses,
+            tag="measured",
         ),
         "riscv64": GuestKind(
             _line(rb"(?:[0-9a-f]{8}|[0-9a-f]{4}) {6,}"),
             re.compile(rb"[a-z][\w.]* +(?:zero|ra|sp|gp|tp|f?[ast]\d+)(?:,\S+)* *(?:#.*)?"),
             riscv_accesses,
+            tag="measured",
         ),
         "x86-64": GuestKind(
             _line(rb"[0-9a-f]{2}(?: [0-9a-f]{2})* {2,}"),
@@ -288,8 +291,8 @@ GUESTS: Final[Mapping[Guest, GuestKind]] = MappingProxyType(
         "ppc64": GuestKind(
             _line(_WORD),
             re.compile(
-                rb".*-?(?:0x)?[0-9a-f]+\(r\d+\)|(?:m[ft]\w+|blrl?|bctrl?|li|lis|stdu|addis|cmpl?[wd]i?|mr|ori|xori|extsw|sldi|rldic\w*|std) .*"
-                rb"|blr|bctrl?"
+                rb".*[0-9a-f]\(r\d+\)|blr|bctrl?"
+                rb"|(?:m[ft]\w+|lis?|std|stdu|addis|cmpl?[wd]i?|mr|x?ori|extsw|sldi|rldic\w*) .*"
             ),
             ppc_accesses,
         ),
@@ -315,7 +318,7 @@ class Instruction:
 
 
 def parse_instruction(code: bytes, guest: Guest) -> Instruction | None:
-    """The instruction ``code``, the text after the address and ``:  ``; ``None`` if a guest of this kind has none such."""
+    """The instruction ``code`` (the text after the address and ``:  ``); ``None`` if it is none of ``guest``."""
     kind = GUESTS[guest]
     match = kind.line.fullmatch(code)
     if match is None:

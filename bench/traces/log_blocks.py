@@ -128,7 +128,9 @@ def _first_bad(text: bytes, size: int) -> int:
         kind = mark.lastgroup or "mark"
         if (kind == "first") == bool(seen) or not code or kind in seen & {"slow", "data"}:
             return number
-        if kind in ("first", "mark") and seen & {"slow", "data"} or int(mark["data"] or 0) > size:
+        if kind in ("first", "mark") and seen & {"slow", "data"}:
+            return number
+        if int(mark["data"] or 0) > size:
             return number
         seen.add(kind)
         code = False

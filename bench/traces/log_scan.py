@@ -61,8 +61,8 @@ class Scanner:
         self._latest = -1
         self._epoch = 0
         self._rows = array("Q")  # of each TB what ``Blocks`` has, in its order
-        # Of each TB the first of its guest instructions, of them the address and the accesses so far; the first of those
-        # with host code, of them the address as printed and where the code is.
+        # Of each TB the first of its guest instructions, of them the address and the accesses so far; the first of
+        # those with host code, of them the address as printed and where the code is.
         self._firsts = array("Q")
         self._addresses = array("Q")
         self._so_far = array("Q")

@@ -91,7 +91,7 @@ _DETAILS = re.compile(
 )
 # A line that is needed can directly follow an unfinished one of strace or of the guest.
 _GLUED = re.compile(
-    rb"(?<=.)(?:Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/[0-9a-f]+/[0-9a-f]+/[0-9a-f]+\][^\"]*|OUT: \[size=\d+\]|IN: ?|IN: [^ \"]+"
+    rb"(?<=.)(?:Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/[0-9a-f]+/[0-9a-f]+/[0-9a-f]+\][^\"]*|OUT: \[size=\d+\]|IN: ?[^ \"]*"
     rb"|-{16}|Stopped execution of TB chain before 0x[0-9a-f]+ \[[^\"]*|Linking TBs 0x[0-9a-f]+ [^\"]*"
     rb"|user_\w+_signal env=0x[0-9a-f]+ signal \d+)$"
 )
@@ -661,7 +661,8 @@ def import_log(
     ``log`` is a file, plain or compressed with gzip, xz or zstd (recognised by its content), or ``-`` for standard
     input.  It is read once, in bounded memory except for the tables of TBs and events.  A truncated last line is
     ignored.  ``name`` defaults to the log's file name, ``mode`` and ``guest`` to what the log shows; ``strict`` refuses
-    lines that the import does not need; ``level`` is the zstd level.  The file ``output`` is written completely or not at all.  Returns the trace.
+    lines that the import does not need; ``level`` is the zstd level.  The file ``output`` is written completely or not
+    at all.  Returns the trace.
 
     Raises ``InputError`` with file and line for anything that is not such a log.
     """
