@@ -260,6 +260,7 @@ def test_a_distribution_leaves_out_what_is_unknown() -> None:
 def test_info_has_the_keys_that_are_promised() -> None:
     found = msgspec.json.decode(msgspec.json.encode(info(SMALL)))
     counts = "executions stopped tbs threads flushes discarded retranslations io_recompiles exceptions".split()
+    counts += ["links", "unread"]
     assert list(found) == ["schema", "trace", *counts, "tb_bytes", "rewritten_bytes", "reexecution_tbs"]
     assert (found["executions"], found["stopped"], found["tbs"], found["threads"]) == (92, 1, 8, 2)
     assert found["rewritten_bytes"] == {"min": 0, "median": 0.0, "p90": 0.0, "max": 0, "unknown": 1}
@@ -450,7 +451,7 @@ def changed(**values: Any) -> ModelParameters:
         changed(threads=4, thread_executions=1000),
         changed(tb_bytes=Quantiles(min=16, median=100, p90=200, max=1000)),
         changed(reexecution_tbs=Quantiles(min=1, median=10, p90=20, max=100)),
-        changed(flushes=2),
+        changed(flushes=2, linked_share=0.4),
     ],
 )
 def test_a_model_has_the_statistics_it_was_given(parameters: ModelParameters) -> None:
@@ -459,7 +460,7 @@ def test_a_model_has_the_statistics_it_was_given(parameters: ModelParameters) ->
         assert getattr(found, exact) == getattr(parameters, exact), exact
     shares = {"tbs": 0.001, "faults_per_million": 0.01, "concentration": 0.05, "working_set": 0.1, "fast_share": 0.05}
     shares |= {"bytes_per_instruction": 0.1, "bytes_per_access": 0.1, "thread_executions": 0.01}
-    shares |= {"rewritten_bytes.median": 0.02, "rewritten_bytes.p90": 0.02}
+    shares |= {"linked_share": 0.15, "rewritten_bytes.median": 0.02, "rewritten_bytes.p90": 0.02}
     shares |= {"reexecution_tbs.median": 0.15, "reexecution_tbs.p90": 0.25}
     if parameters.tb_bytes == PARAMETERS.tb_bytes:
         # A TB is at least as long as what is rewritten of it, which small TBs cannot be.

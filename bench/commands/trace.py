@@ -26,8 +26,15 @@ def import_trace(
     output: Annotated[Path, typer.Option("--output", "-o", help="The .trace file to write.")],
     name: Annotated[str | None, typer.Option("--name", help="The trace's name; default: the log's.")] = None,
     mode: Annotated[str | None, typer.Option("--mode", help="system or user; default: what the log shows.")] = None,
+    guest: Annotated[
+        str | None, typer.Option("--guest", help="The guest; default: what its instructions show.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse lines that are not needed.")] = False,
 ) -> None:
     """Read what QEMU printed with -d exec,nochain,in_asm,out_asm,... and write a compact trace.
+
+    \b
+    Lines of other options are counted by name. Without nochain there are links in place of what runs through them.
 
     \b
     Example: staleline trace import boot.log.zst -o boot.trace
@@ -36,11 +43,12 @@ def import_trace(
     from bench.support.files import refuse_unwritable
     from bench.traces.info import info
     from bench.traces.qemu_log import import_log
-    from bench.traces.trace import MODES
+    from bench.traces.trace import GUEST_NAMES, MODES
 
     refuse_unwritable(output, ordinary=True)
     emulation = one_of("--mode", mode, MODES) if mode is not None else None
-    trace = import_log(log, output, name=name, mode=emulation)
+    kind = one_of("--guest", guest, GUEST_NAMES) if guest is not None else None
+    trace = import_log(log, output, name=name, mode=emulation, guest=kind, strict=strict)
     print_text(TraceReport(info(trace), trace).text("simple"))
 
 
@@ -84,6 +92,7 @@ class Measures:
     ] = None
     threads: Annotated[str | None, typer.Option(help="Guest threads.", metavar=_N)] = None
     flushes: Annotated[str | None, typer.Option(help="Tb flushes.", metavar=_N)] = None
+    linked_share: Annotated[str | None, typer.Option(help="Share of executions entered by a link.", metavar=_N)] = None
 
 
 @app.command("model")

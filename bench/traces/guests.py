@@ -110,7 +110,7 @@ _A64_TWO = re.compile(
 )
 _A64_PAIR_TWO = re.compile(rb"stl?xp|caspa?l?")
 _A64_VECTORS = re.compile(rb"(?:ld|st)([1-4])(r?)")
-_A64_ARRANGED = re.compile(rb"v\d+\.(\d+)[bhsd]")
+_A64_ARRANGED = re.compile(rb"v\d+\.(\d+)([bhsd])")
 
 
 @functools.lru_cache(maxsize=1 << 14)
@@ -134,9 +134,9 @@ def aarch64_accesses(mnemonic: bytes, operands: bytes) -> int:
         listed = operands[: operands.find(b"}")]
         if vectors[2] or listed.endswith(b"]") or b"}[" in operands:
             return int(vectors[1])
-        lanes = [int(lane) for lane in _A64_ARRANGED.findall(listed)]
+        lanes = [(int(count), 8 << b"bhsd".index(size)) for count, size in _A64_ARRANGED.findall(listed)]
         # ld1 and st1 move whole 64-bit halves, the others each element.
-        return sum(2 if lane in (16, 8, 4, 2) else 1 for lane in lanes) if vectors[1] == b"1" else sum(lanes)
+        return sum(count * bits // 64 if vectors[1] == b"1" else count for count, bits in lanes)
     return 0
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from bench.support.kernels import kernel
+from bench.traces.links import linker
 from bench.traces.successor import STOPPED, Words
-from bench.traces.trace import I64, Trace
+from bench.traces.trace import I64, Links, Trace
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +28,22 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int
 
 
+class LinkInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """Exits of TBs that were linked to TBs.
+
+    ``known``    how: ``recorded`` (in the log), ``derived`` (from the executions and the text of the last
+                 instructions), ``estimated`` (from the executions and the lengths of the TBs)
+    ``made``     links
+    ``ended``    those that a tb flush or another link of the same exit ended (an invalidation alone is not seen)
+    ``entered``  executions entered through a link, ``None`` if these are missing (``recorded``)
+    """
+
+    known: Literal["recorded", "derived", "estimated"]
+    made: int
+    ended: int
+    entered: int | None
+
+
 class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
     """The statistics of a trace; ``msgspec.json.encode`` gives the JSON of ``trace info --format json``.
 
@@ -31,6 +51,8 @@ class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
     ``stopped``          TB executions that were announced and did not run
     ``tbs``              TBs translated; ``threads``, ``flushes``, ``discarded`` as in ``Trace``
     ``retranslations``   state restores, without ``io_recompiles``
+    ``links``            links between TBs
+    ``unread``           lines of the log that the import did not need, by name
     ``tb_bytes``         host bytes per TB, as recorded
     ``rewritten_bytes``  host bytes from the TB's start to the end of the faulting operation, per retranslation
     ``reexecution_tbs``  executions until the same TB runs again in any thread (1: the next one), per
@@ -48,6 +70,8 @@ class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
     retranslations: int
     io_recompiles: int
     exceptions: dict[str, int]
+    links: LinkInfo
+    unread: dict[str, int]
     tb_bytes: Distribution
     rewritten_bytes: Distribution
     reexecution_tbs: Distribution
@@ -56,6 +80,8 @@ class TraceInfo(msgspec.Struct, frozen=True, kw_only=True):
 def info(trace: Trace) -> TraceInfo:
     """The statistics of ``trace``; reads all its executions once (raises ``InputError`` where they are damaged)."""
     rewritten = trace.retranslations.rewritten_bytes
+    derived = linker(trace) if trace.links is None else None
+    distances = reexecution(trace, derived.add if derived else None)
     return TraceInfo(
         trace=trace.name,
         executions=trace.length - trace.stopped.size,
@@ -67,9 +93,26 @@ def info(trace: Trace) -> TraceInfo:
         retranslations=len(trace.retranslations),
         io_recompiles=trace.io_recompiles.size,
         exceptions=dict(sorted(trace.exceptions.items())),
+        links=_link_info(trace, derived.links if derived else trace.links),
+        unread=dict(trace.unread),
         tb_bytes=distribution(trace.blocks.host_bytes),
         rewritten_bytes=distribution(rewritten),
-        reexecution_tbs=distribution(reexecution(trace)),
+        reexecution_tbs=distribution(distances),
+    )
+
+
+def _link_info(trace: Trace, links: Links | None) -> LinkInfo:
+    assert links is not None
+    flushed = np.searchsorted(trace.flushes, links.position, "right") < trace.flushes.size
+    # A TB has an id of its own after a tb flush: another link of the same exit follows an unlink.
+    exits = links.source.astype(np.int64) * 2 + links.slot
+    last = np.zeros(len(links), np.bool_)
+    last[len(links) - 1 - np.unique(exits[::-1], return_index=True)[1]] = True
+    return LinkInfo(
+        known="recorded" if trace.links is not None else "derived" if trace.exits is not None else "estimated",
+        made=len(links),
+        ended=int((flushed | ~last).sum()),
+        entered=None if trace.links is not None else int(links.uses.sum()),
     )
 
 
@@ -88,10 +131,10 @@ def distribution(values: npt.NDArray[np.integer]) -> Distribution:
     )
 
 
-def reexecution(trace: Trace) -> I64:
+def reexecution(trace: Trace, also: Callable[[Words], None] | None = None) -> I64:
     """For each retranslation, the executions until its TB runs again (1: the next one); -1 if it never does.
 
-    Stopped executions count in the distance, but not as runs.
+    Stopped executions count in the distance, but not as runs.  ``also`` gets the executions too.
     """
     restores = trace.retranslations
     rows = int(restores.tb.max(initial=0)) + 1
@@ -103,6 +146,8 @@ def reexecution(trace: Trace) -> I64:
     for words in trace.executions():
         done = _reexecution(words, base, restores.position, first, following, distance, done)
         base += words.size
+        if also is not None:
+            also(words)
     return distance
 
 

@@ -242,17 +242,16 @@ class Scanner:
 
     def blocks(self) -> Blocks:
         """The table of TBs."""
-        rows = np.array(self._rows, np.uint64).reshape(-1, 8)
-        host, fast, pc, size, instructions, accesses, epoch, born = (column.copy() for column in rows.T)
-        counts = (column.astype(np.uint32) for column in (host, fast))
+        host, fast, pc, size, instructions, accesses, epoch, born = np.array(self._rows, np.uint64).reshape(-1, 8).T
         return Blocks(
-            *counts,
-            pc,
-            size.astype(np.uint32),
-            instructions.astype(np.uint32),
-            accesses.astype(np.uint32),
-            epoch.astype(np.uint32),
-            born.astype(np.int64),
+            host_bytes=host.astype(np.uint32),
+            fast_bytes=fast.astype(np.uint32),
+            guest_pc=pc.copy(),
+            guest_bytes=size.astype(np.uint32),
+            instructions=instructions.astype(np.uint32),
+            accesses=accesses.astype(np.uint32),
+            epoch=epoch.astype(np.uint32),
+            born=born.astype(np.int64),
         )
 
     @property
