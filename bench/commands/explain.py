@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +36,10 @@ def explain(
     autopsy: Annotated[
         bool, typer.Option("--autopsy", help="Execute what the run ends with (needs staleline[autopsy]).")
     ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Draw the run, with what the caches hold: svg, png or pdf.", metavar="FILE"),
+    ] = None,
     cells: OfCells,
     written: Written,
 ) -> None:
@@ -45,18 +50,25 @@ def explain(
     \b
     Example: staleline explain unfixed --scenario user --follow thread
     Also: staleline explain unfixed --scenario system --against side-table
+    Also: staleline explain flush-on-retranslation --scenario user --plot run.svg
     """
     from bench.check import asked
     from bench.explain.follow import load_events
+    from bench.report.charts import drawing
+    from bench.report.charts.runs import of_runs
     from bench.report.checks import CheckReport
 
     emit = written.emitter()
     if against:
-        refuse_idle(context, ("follow", "autopsy"), "with --against", "one of them")
+        refuse_idle(context, ("follow", "autopsy", "plot"), "with --against", "one of them")
+    if plot is not None:
+        drawing.refuse_undrawable(plot)
     events = load_events(follow) if follow is not None else ()
     options = cells.options(follow=events, follow_source=follow or "", autopsy=autopsy)
     others = asked.strategies(some_of(against)) if against else []
     results = check_cells(asked.strategies(some_of(strategy)), cells, options)
+    if plot is not None:
+        drawing.write(of_runs(results), plot)
     emit(_schedules(results, others) if against else CheckReport(results, in_depth=True))
     if not right(results):
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.explain.allowed import AllowedExplainer
-from bench.explain.explanation import Explanation, Word
+from bench.explain.explanation import Explanation, Value, Word
 from bench.explain.run import (
     KERNEL_MOVES,
     TIME_SLICES,
@@ -116,13 +116,16 @@ class CacheExplainer(Explainer):
             return self._cached(state, core), "its instruction cache still holds the line"
         return self._fills(state), f"the instruction line is absent, so that it is filled from {self.source}"
 
-    def supplied(self, state: State) -> tuple[tuple[str, ...], str]:
+    def supplied(self, state: State) -> tuple[tuple[Value, ...], Value | None]:
         """What each core would fetch as the watched unit, and the newest value of it."""
         if self.at is None:
-            return ("",) * self.model.scenario.cores, ""
+            return (), None
         supplies = (self._supplies(state, core, self.at)[0] for core in range(self.model.scenario.cores))
-        newest = self.instruction(state.memory.data, self.at)
-        return tuple(self.instruction(values, self.at) for values in supplies), newest
+        *fetched, newest = (
+            Value(self.instruction(values, self.at), self.is_final(values, self.cells))
+            for values in (*supplies, state.memory.data)
+        )
+        return tuple(fetched), newest
 
     def fetched(self, last: Move, at: At) -> int | None:
         """The wrong value of a unit that the last step fetched."""

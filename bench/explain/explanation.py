@@ -15,14 +15,22 @@ ENVIRONMENT = "environment"
 
 
 @dataclass(frozen=True, slots=True)
+class Value:
+    """A value of the watched unit, as an instruction, and whether it is the final one."""
+
+    text: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RunRow:
     """One row: one environment step, the adjacent steps of one thread with one label, or one execution of a block.
 
     ``actor``: a thread's name, or ``environment``.  ``because``: why it can, as a sentence.  The words are those of the
     watched unit after the row: ``icache`` and ``ahead`` (units fetched ahead) for each core, ``buffer`` (store buffers)
     for each core, ``dcache`` and ``memory`` (the PoU).  ``steps`` is how many steps of the machine the row takes.
-    ``fetches``: what each core would fetch as the unit now, as an instruction; ``reads``: what a debugger reads there.
-    Empty on an architecture.
+    ``fetches``: what each core would fetch as the unit now; ``reads``: what a debugger reads there.  Not known on an
+    architecture, or where no unit is live.
     """
 
     actor: str
@@ -35,8 +43,8 @@ class RunRow:
     dcache: Word
     memory: Word
     steps: int
-    fetches: tuple[str, ...] = ()
-    reads: str = ""
+    fetches: tuple[Value, ...] = ()
+    reads: Value | None = None
 
     @property
     def of_environment(self) -> bool:

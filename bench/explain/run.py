@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bench.explain import wording
 from bench.explain.events import ThreadStep
-from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Watched, Word
+from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Value, Watched, Word
 from bench.machine import Event, Kind, Model, State, Transition, actions, initial
 from bench.machine.architecture import Rules
 from bench.machine.memory import Put
@@ -195,9 +195,9 @@ class Explainer(abc.ABC):
         """The newest value of each cell on the data side."""
         return self.model.memory.newest(state.memory)
 
-    def supplied(self, state: State) -> tuple[tuple[str, ...], str]:
+    def supplied(self, state: State) -> tuple[tuple[Value, ...], Value | None]:
         """What each core would fetch as the watched unit, and the newest value of it; if memory says."""
-        return (), ""
+        return (), None
 
     note = ""
     """What is to be said of any run."""

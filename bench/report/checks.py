@@ -70,6 +70,18 @@ def verdict(result: Checked) -> str:
     return text
 
 
+def cell_title(result: Checked) -> str:
+    """What a cell is of, in words."""
+    cell = f"{result.strategy} on {result.host.name} with {result.translator}"
+    return f"{cell}, {result.scenario}, {result.options.hazard} hazard"
+
+
+def watched_text(explanation: Explanation | None) -> str:
+    """Which unit the rows follow, in words; empty if none."""
+    watched = explanation.watched if explanation is not None else None
+    return f"The caches as they hold {watched.name}, {watched.instruction}" if watched is not None else ""
+
+
 def counterexample(result: Checked) -> tuple[RunRow, ...]:
     """The rows of the counterexample; none if there is none."""
     if result.explanation is None or result.verdict != "fails" or result.followed is not None:
@@ -173,9 +185,10 @@ def row_object(row: RunRow) -> dict[str, Any]:
     for name, words in (("icache", row.icache), ("ahead", row.ahead), ("buffer", row.buffer)):
         for core, word in enumerate(words):
             found[name if len(words) == 1 else f"{name}{core}"] = word
-    for core, instruction in enumerate(row.fetches):
-        found["fetches" if len(row.fetches) == 1 else f"fetches{core}"] = instruction
-    return found | {name: getattr(row, name) for name in ("reads", "dcache", "memory", "steps", "because")}
+    for core, value in enumerate(row.fetches):
+        found["fetches" if len(row.fetches) == 1 else f"fetches{core}"] = value.text
+    found["reads"] = row.reads.text if row.reads is not None else ""
+    return found | {name: getattr(row, name) for name in ("dcache", "memory", "steps", "because")}
 
 
 def _states(outcome: Outcome) -> str:
@@ -236,16 +249,16 @@ def _followed_lines(result: Checked, followed: Followed) -> list[str]:
 
 
 def _explained(explanation: Explanation, style: str) -> list[str]:
-    rows, watched, lines = explanation.rows, explanation.watched, []
+    rows, lines = explanation.rows, []
     if rows:
-        if watched is not None:
-            lines.append(f"The caches as they hold {watched.name}, {watched.instruction}:")
+        if text := watched_text(explanation):
+            lines.append(f"{text}:")
         told = len({row.actor for row in rows} - {ENVIRONMENT}) > 1
         columns: dict[str, Iterable[Cell]] = {
             "": range(1, len(rows) + 1),
             **({"actor": [row.actor for row in rows]} if told else {}),
             "operation": [row.operation for row in rows],
-            **{_PLACES[place].format(core).rstrip(): words for place, core, words in places(rows)},
+            **dict(zip(place_names(rows), (words for _, _, words in places(rows)), strict=True)),
         }
         lines += ["", table(list(columns), zip(*columns.values(), strict=True), style, right=(0,)), ""]
         lines += [fill(row.because, first=f"{number:>3}. ", rest=" " * 5) for number, row in enumerate(rows, 1)]
@@ -274,3 +287,8 @@ def places(rows: Sequence[RunRow]) -> Iterator[tuple[str, str, Sequence[Word]]]:
             yield from ((place, str(core) if len(cores) > 1 else "", words) for core, words in enumerate(cores))
     yield "dcache", "", [row.dcache for row in rows]
     yield "memory", "", [row.memory for row in rows]
+
+
+def place_names(rows: Sequence[RunRow]) -> list[str]:
+    """What those places are called."""
+    return [_PLACES[place].format(core).rstrip() for place, core, _ in places(rows)]

@@ -22,13 +22,14 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
-from bench.explain.explanation import RunRow
+from bench.explain.explanation import RunRow, Word
 from bench.replay.parameters import Parameters
+from bench.replay.replay import Replayed
 from bench.report.charts import drawing
 from bench.report.charts.comparisons import changing, parts, prices, tradeoff
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import NARROW, WIDE, Frame
-from bench.report.checks import counterexample, places, verdict
+from bench.report.checks import cell_title, counterexample, places, verdict, watched_text
 from bench.report.comparisons import CompareReport, mark, sentences
 from bench.report.costs import PARTS, cycles, memory, number, share
 from bench.report.provenance import command_line, commit, installed
@@ -51,7 +52,7 @@ class PageReport(CompareReport):
         compared = [comparison for comparison in self.comparisons if comparison.rows]
         title = "Staleline: " + ", ".join(dict.fromkeys(f"{one.host.name} with {one.translator}" for one in compared))
         sections = (
-            *(_tradeoff(compared), _parts(compared), _prices(compared), _counterexamples(compared)),
+            *(_words(compared), _tradeoff(compared), _parts(compared), _prices(compared), _counterexamples(compared)),
             _reproduce(compared, self.trace, self.parameters),
         )
         parts = {
@@ -80,7 +81,13 @@ def _summary(compared: Sequence[Comparison]) -> Iterable[str]:
         text = f"{host} with {comparison.translator}, replaying {comparison.trace}."
         if comparison.what_if:
             text += f" Hypothetical: {comparison.host.name} does not run what {comparison.translator} emits."
-        yield f"<p><strong>{escape(text)}</strong> {escape(' '.join(sentences(comparison)))}</p>"
+        yield f"<p>{escape(text)}</p>"
+
+
+def _words(compared: Sequence[Comparison]) -> Iterable[str]:
+    yield "<h2>In words</h2>"
+    for comparison in compared:
+        yield f"{_where(comparison)}<ul>{''.join(f'<li>{escape(text)}</li>' for text in sentences(comparison))}</ul>"
 
 
 def _id(result: Checked) -> str:
@@ -91,22 +98,88 @@ def _id(result: Checked) -> str:
 # --- the table ------------------------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of the main table: its ``cell`` is attributes and HTML; ``head`` are those of its heading."""
+
+    name: str
+    cell: Callable[[Comparison, Compared], tuple[str, str]]
+    head: str = ""
+
+    def of(self, comparison: Comparison, row: Compared) -> str:
+        """The cell, which says what it is of where a row is shown as a card."""
+        attributes, inside = self.cell(comparison, row)
+        kind, scope = ("th", ' scope="row"') if self.name == "strategy" else ("td", "")
+        return f'<{kind}{scope} data-label="{escape(self.name)}"{attributes}>{inside}</{kind}>'
+
+
+def _columns(compared: Sequence[Comparison]) -> Iterator[_Column]:
+    rows = [row for one in compared for row in one.rows]
+    yield _Column("rank", _rank)
+    yield _Column("strategy", lambda _, row: ("", escape(" = ".join(row.names))))
+    if len({one.host.name for one in compared}) > 1:
+        yield _Column("host", lambda one, _: ("", escape(one.host.name)))
+    if len({one.translator for one in compared}) > 1:
+        yield _Column("translator", lambda one, _: ("", escape(one.translator)))
+    yield from (_scenario(place, result.scenario) for place, result in enumerate(rows[0].checks))
+    if any(row.lasting is not None for row in rows):
+        yield _Column("lasting", lambda _, row: _verdict(row.lasting))
+    if any(row.partial.verdict not in ("holds", "n/a") for row in rows):
+        yield _Column("partial", lambda _, row: _verdict(row.partial))
+    yield _cost("extra, cycles", lambda row: (row.extra.nominal, cycles(row.extra)))
+    yield _cost("overhead, cycles", lambda row: (row.cost.overhead.nominal, cycles(row.cost.overhead)))
+    yield _cost("share", lambda row: _share(row.cost))
+    yield _cost("memory", lambda row: (row.cost.side_bytes, memory(row.cost.side_bytes)))
+
+
+def _scenario(place: int, name: str) -> _Column:
+    head = f' data-scenario="{escape(name)}"'
+    return _Column(name, lambda _, row: _verdict(row.checks[place]), head)
+
+
+def _cost(name: str, of: Callable[[Compared], tuple[float, str]]) -> _Column:
+    def cell(_: Comparison, row: Compared) -> tuple[str, str]:
+        value, text = of(row)
+        return f'{_NUMBER} data-sort="{value}"', escape(text)
+
+    return _Column(name, cell, _NUMBER)
+
+
+def _share(cost: Replayed) -> tuple[float, str]:
+    return cost.overhead.nominal / cost.baseline.nominal, share(cost.overhead, cost.baseline)
+
+
+def _rank(comparison: Comparison, row: Compared) -> tuple[str, str]:
+    kind = "holds" if row.right else "fails" if row.wrong else "absent"
+    return f' class="{kind}" data-sort="{row.rank or 99}"', mark(comparison, row)
+
+
+def _verdict(result: Checked | None) -> tuple[str, str]:
+    if result is None:
+        return "", ""
+    rows = counterexample(result)
+    if rows:
+        name = "/".join(_quoted(part) for part in _id(result).split("/"))
+        return f' class="fails" data-sort="{len(rows)}"', f'<a href="#{name}/1">FAILS {len(rows)}</a>'
+    kind = result.verdict if result.verdict in ("holds", "fails") else "absent"
+    return f' class="{kind}" data-sort="{0 if kind == "holds" else 99}"', escape(verdict(result))
+
+
 def _results(compared: Sequence[Comparison]) -> Iterable[str]:
-    scenarios = [result.scenario for result in compared[0].rows[0].checks]
-    lasting = any(row.lasting is not None for one in compared for row in one.rows)
-    heads = [
-        *map(_head, ("rank", "strategy", "host", *(["translator"] if _many(compared) else []))),
-        *(_head(name, f' data-scenario="{escape(name)}"') for name in scenarios),
-        *map(_head, (*(["lasting"] if lasting else []), "partial")),
-        *(_head(name, _NUMBER) for name in ("extra, cycles", "overhead, cycles", "share", "stopping others", "memory")),
-    ]
-    yield '<h2 id="table">Verdicts and costs</h2><div id="filters" class="filters"></div>'
+    columns = [*_columns(compared)]
+    yield '<h2>Verdicts and costs</h2><div id="filters" class="filters"></div>'
     yield _table(
-        heads,
-        (_result(one, row, lasting=lasting, translator=_many(compared)) for one in compared for row in one.rows),
+        (_head(column.name, column.head) for column in columns),
+        (
+            f'<tr data-host="{escape(one.host.name)}" data-translator="{escape(one.translator)}">'
+            f"{''.join(column.of(one, row) for column in columns)}</tr>"
+            for one in compared
+            for row in one.rows
+        ),
+        name="Verdicts and costs",
         attributes=' id="results" tabindex="-1"',
-        caption="Costs are nominal (lowest..highest) over the whole trace. A verdict that FAILS opens its shortest "
-        "counterexample, of so many rows.",
+        caption="FAILS opens the shortest counterexample, of so many rows. Costs: over the whole trace, nominal "
+        "(lowest..highest).",
     )
 
 
@@ -123,11 +196,12 @@ def _cell(text: str) -> str:
     return f"<td>{escape(text)}</td>"
 
 
-def _table(heads: Iterable[str], rows: Iterable[str], *, attributes: str = "", caption: str = "") -> str:
+def _table(heads: Iterable[str], rows: Iterable[str], *, name: str, attributes: str = "", caption: str = "") -> str:
     """A table that scrolls by itself where it is wider than the page; ``heads`` and ``rows`` in HTML."""
     said = f"<caption>{escape(caption)}</caption>" if caption else ""
     inside = f"{said}<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'<div class="scroll"><table{attributes}>{inside}</table></div>'
+    around = f'class="scroll" tabindex="0" role="group" aria-label="{escape(name)}"'
+    return f"<div {around}><table{attributes}>{inside}</table></div>"
 
 
 def _folded(summary: str, *inside: str) -> str:
@@ -146,45 +220,11 @@ def _figure(draw: Callable[[Frame], Chart], *captions: str) -> str:
     return f"<figure>{drawn}{said}</figure>"
 
 
-def _many(compared: Sequence[Comparison]) -> bool:
-    """Whether there are several translators to tell apart."""
-    return len({one.translator for one in compared}) > 1
-
-
-def _result(comparison: Comparison, row: Compared, *, lasting: bool, translator: bool) -> str:
-    cost = row.cost
-    cells = [
-        f'<td data-sort="{row.rank or 99}">{mark(comparison, row)}</td>',
-        f'<th scope="row">{escape(" = ".join(row.names))}</th>',
-        _cell(comparison.host.name),
-        *([_cell(comparison.translator)] if translator else []),
-        *(_verdict(result) for result in row.checks),
-        *([_verdict(row.lasting) if row.lasting is not None else "<td></td>"] if lasting else []),
-        _verdict(row.partial),
-        _number(row.extra.nominal, cycles(row.extra)),
-        _number(cost.overhead.nominal, cycles(cost.overhead)),
-        _number(cost.overhead.nominal / cost.baseline.nominal, share(cost.overhead, cost.baseline)),
-        _number(cost.stop.nominal, cycles(cost.stop)),
-        _number(cost.side_bytes, memory(cost.side_bytes)),
-    ]
-    of = f'data-host="{escape(comparison.host.name)}" data-translator="{escape(comparison.translator)}"'
-    return f"<tr {of}>{''.join(cells)}</tr>"
-
-
 _NUMBER = ' class="number"'
 
 
 def _number(value: float, text: str) -> str:
     return f'<td{_NUMBER} data-sort="{value}">{escape(text)}</td>'
-
-
-def _verdict(result: Checked) -> str:
-    rows = counterexample(result)
-    if rows:
-        name = "/".join(_quoted(part) for part in _id(result).split("/"))
-        return f'<td class="fails" data-sort="{len(rows)}"><a href="#{name}/1">FAILS {len(rows)}</a></td>'
-    kind = result.verdict if result.verdict in ("holds", "fails") else "absent"
-    return f'<td class="{kind}" data-sort="{0 if kind == "holds" else 99}">{escape(verdict(result))}</td>'
 
 
 def _quoted(part: str) -> str:
@@ -220,7 +260,8 @@ def _parts(compared: Sequence[Comparison]) -> Iterable[str]:
             for row in comparison.rows
         )
         heads = (_head("strategy"), *(_head(part.replace("_", " "), _NUMBER) for part in PARTS))
-        yield _folded("The same with ranges", _table(heads, rows))
+        where = f"Parts of the overhead on {comparison.host.name} with {comparison.translator}"
+        yield _folded("The same with ranges", _table(heads, rows, name=where))
 
 
 def _prices(compared: Sequence[Comparison]) -> Iterable[str]:
@@ -266,23 +307,14 @@ def _failing(compared: Sequence[Comparison]) -> list[Checked]:
     return [result for one in compared for row in one.rows for result in row.every if counterexample(result)]
 
 
-def _title(result: Checked) -> str:
-    cell = f"{result.strategy} on {result.host.name} with {result.translator}"
-    return f"{cell}, {result.scenario}, {result.options.hazard} hazard"
-
-
-def _watched(result: Checked) -> str:
-    watched = result.explanation.watched if result.explanation is not None else None
-    return f"The caches as they hold {watched.name}, {watched.instruction}." if watched is not None else ""
-
-
 def _counterexamples(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>Counterexamples, as tables</h2>"
     for result in _failing(compared):
         rows = counterexample(result)
         held = [(place, core, words) for place, core, words in places(rows) if place not in ("ahead", "buffer")]
         names = (f"{place} {core}".rstrip() for place, core, _ in held)
-        again = f'<p class="soft">{escape(_watched(result))} Again: <code>{escape(command(result))}</code></p>'
+        said = f"{watched_text(result.explanation)}. Again: "
+        again = f'<p class="soft">{escape(said)}<code>{escape(command(result))}</code></p>'
         lines = (
             _line(
                 at,
@@ -292,8 +324,8 @@ def _counterexamples(compared: Sequence[Comparison]) -> Iterable[str]:
             )
             for at, (row, *words) in enumerate(zip(rows, *(words for _, _, words in held), strict=True), 1)
         )
-        heads = map(_head, ("", "actor", "operation", *names))
-        yield _folded(f"{_title(result)}: {len(rows)} rows", again, _table(heads, lines))
+        heads = map(_head, ("row", "actor", "operation", *names))
+        yield _folded(f"{cell_title(result)}: {len(rows)} rows", again, _table(heads, lines, name=cell_title(result)))
 
 
 def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
@@ -307,8 +339,8 @@ def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
         "cells": [
             {
                 "id": _id(result),
-                "title": _title(result),
-                "watched": _watched(result),
+                "title": cell_title(result),
+                "watched": f"{watched_text(result.explanation)}.",
                 "lanes": list(_lanes(counterexample(result))),
                 "steps": list(_steps(counterexample(result))),
             }
@@ -335,20 +367,23 @@ _LANES = {
 
 
 def _steps(rows: Sequence[RunRow]) -> Iterator[dict[str, Any]]:
-    """Each row as a sentence, and what would be read of the unit then: where, what, and a remark."""
+    """Each row as a sentence, and what would be read of the unit then."""
     for at, row in enumerate(rows, 1):
-        beside = [
-            [
-                f"Core {core} would fetch" if len(row.fetches) > 1 else "The core would fetch",
-                text,
-                "" if text == row.reads else "not what a debugger reads",
-            ]
-            for core, text in enumerate(row.fetches)
-        ]
         yield {
             "text": f"Step {at} of {len(rows)}, {row.actor}: {row.operation}. {row.because}",
-            "beside": [*beside, ["A debugger reads", row.reads, ""]],
+            "beside": [*_beside(row)],
         }
+
+
+def _beside(row: RunRow) -> Iterator[tuple[str, str, Word, str]]:
+    """Who would read the unit, what, whether that is the final value, and a remark."""
+    if row.reads is None:
+        return
+    for core, value in enumerate(row.fetches):
+        who = f"Core {core} would fetch" if len(row.fetches) > 1 else "The core would fetch"
+        remark = "" if value == row.reads else "not what a debugger reads"
+        yield who, value.text, "ok" if value.final else "wrong", remark
+    yield "A debugger reads", row.reads.text, "ok" if row.reads.final else "wrong", ""
 
 
 # --- to make it again -------------------------------------------------------------------------------------------------
@@ -368,11 +403,13 @@ def _reproduce(compared: Sequence[Comparison], trace: Trace, parameters: Paramet
     yield _table(
         map(_head, ("what", "which")),
         (_line(name, f'<td class="code">{escape(value)}</td>') for name, value in facts.items()),
+        name="To make it again",
     )
     for comparison in {one.host.name: one for one in compared}.values():
         heads = map(_head, ("figure", "value", "tag", "source"))
         rows = (_line(name, *map(_cell, texts)) for name, *texts in _figures(msgspec.to_builtins(comparison.host), ""))
-        yield _folded(f"{comparison.host.name}: every figure with its tag and source", _table(heads, rows))
+        title = f"{comparison.host.name}: every figure with its tag and source"
+        yield _folded(title, _table(heads, rows, name=title))
 
 
 def _digest(trace: Trace) -> str:

@@ -47,6 +47,7 @@
     by("count").textContent = `${shown} of ${body.rows.length} rows`;
   };
   for (const [key, values] of Object.entries(data.filters)) {
+    if (values.length < 2) continue;
     const label = make("label", key[0].toUpperCase() + key.slice(1));
     const select = make("select", undefined, { id: `filter-${key}` });
     select.append(make("option", "all", { value: "" }), ...values.map((value) => make("option", value, { value })));
@@ -88,10 +89,11 @@
     }
     by("lanes").replaceChildren(lanes);
     by("because").textContent = steps[step].text;
-    by("beside").replaceChildren(...steps[step].beside.map(([name, code, remark]) => {
+    by("beside").replaceChildren(...steps[step].beside.map(([name, code, word, remark]) => {
       const box = make("div");
-      box.append(make("h4", name), make("span", code, { class: "code" }));
-      if (remark) box.append(make("span", ` (${remark})`, { class: "wrong" }));
+      const said = { ok: "the final value", wrong: "\u2717 not the final value" }[word];
+      box.append(make("h3", name), make("p", code, { class: "code" }), make("span", said, { class: `word ${word}` }));
+      if (remark) box.append(make("span", `, ${remark}`, { class: "soft" }));
       return box;
     }));
     by("slider").max = String(steps.length);
