@@ -49,7 +49,7 @@ def test_a_run_is_drawn(tmp_path: Path, staleline: Staleline) -> None:
     assert [text for text in texts if text in ("icache0", "icache1", "dcache", "mem/L2")] == [*texts_of(ran.out)]
     assert texts.count("\u2717 wrong") == len(re.findall(r"\bwrong\b", ran.out))
     assert "branch is written with a temporary target" in texts
-    nothing = "`plot`: no run; expected a cell with a counterexample, or events that happen"
+    nothing = "--plot: no run; expected a cell with a counterexample, or events that happen"
     staleline("explain idempotent --scenario system --plot", str(file)).is_refused(nothing)
 
 

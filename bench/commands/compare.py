@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.names import some_of
+from bench.commands.names import one_of, some_of
 from bench.commands.options import OfReplay, Scaled, Strategies, Trace, Written, refuse_idle, scenarios_on
 from bench.commands.output import progress_bar, show_share
 from bench.support.errors import InputError
@@ -31,6 +31,10 @@ def compare(
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Draw the trade-off, parts of costs and prices: svg, png or pdf.", metavar="FILE"),
+    ] = None,
+    charts: Annotated[
+        list[str] | None,
+        typer.Option("--charts", help="With --plot: only trade-off, parts or prices.", metavar="NAME,..."),
     ] = None,
     save: Annotated[
         str | None, typer.Option("--save", help="Keep this run by a name (in .staleline).", metavar="NAME")
@@ -64,7 +68,7 @@ def compare(
     from bench.compare.comparison import compare as compare_on
     from bench.report.baselines import Since
     from bench.report.charts import drawing
-    from bench.report.charts.comparisons import of_comparisons
+    from bench.report.charts.comparisons import CHARTS, of_comparisons
     from bench.report.comparisons import CompareReport
     from bench.report.provenance import command_line, commit, installed
     from bench.traces.store import load_trace
@@ -77,8 +81,11 @@ def compare(
         raise InputError(f"{tolerance:g}", place="--tolerance", expected="a factor from 1 on")
     if save is not None:
         baseline.refuse_unkeepable(save)
-    if plot is not None:
+    if plot is None:
+        refuse_idle(context, ("charts",), "by itself", "--plot")
+    else:
         drawing.refuse_undrawable(plot)
+    drawn = [one_of("--charts", name, CHARTS) for name in some_of(charts) or CHARTS]
     options, parameters, pairs = cells.options(), assumed.parameters(), cells.pairs()
     names = scenarios_on(cells.scenario, [host for host, _ in pairs], options.cores)
     strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)
@@ -89,7 +96,7 @@ def compare(
             shown = partial(show_share, progress, host.name, number)
             results.append(compare_on(recorded, host, translator, strategies, names, options, parameters, shown, base))
     if plot is not None:
-        drawing.write(of_comparisons(results), plot)
+        drawing.write(of_comparisons(results, drawn), plot)
     document = CompareReport(results).document()
     if save is not None:
         baseline.keep(save, document, version=installed(), commit=commit(), command=command_line())

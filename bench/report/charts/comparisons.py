@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
 from bench.report.charts.drawing import Chart
-from bench.report.charts.marks import (
-    CROSS,
-    SAID,
-    WIDE,
-    Axis,
-    Frame,
-    Kind,
-    kinds,
-    labels,
-    layer,
-    of_name,
-    of_number,
-    row_chart,
-)
+from bench.report.charts.marks import CROSS, SAID, WIDE, Axis, Frame, Kind, kinds, layer, of_name, of_number, row_chart
 from bench.report.costs import PARTS, cycles, number
+from bench.support.errors import InputError
+
+CHARTS = ("trade-off", "parts", "prices")
 
 
-def of_comparisons(comparisons: Sequence[Comparison]) -> list[Chart]:
-    """For each host the trade-off, the parts of costs, and the prices at which the order changes."""
+def of_comparisons(comparisons: Sequence[Comparison], wanted: Collection[str] = CHARTS) -> list[Chart]:
+    """For each host the wanted ones of ``CHARTS``.  Raises ``InputError`` where nothing can be drawn."""
     charts = []
     for comparison in comparisons:
-        if comparison.rows:
-            charts += [tradeoff(comparison, WIDE), parts(comparison, WIDE)]
-            if found := changing(comparison):
-                charts.append(prices(found, comparison, WIDE))
+        if "trade-off" in wanted:
+            charts.append(tradeoff(comparison, WIDE))
+        if "parts" in wanted:
+            charts.append(parts(comparison, WIDE))
+        if "prices" in wanted:
+            charts += [prices(found, comparison, WIDE) for found in changing(comparison)]
+    if not charts:
+        raise InputError("no price at which the cheapest changes", place="`plot`", expected="another chart")
     return charts
 
 
@@ -132,7 +126,7 @@ def parts(comparison: Comparison, frame: Frame) -> Chart:
             )
     head = {
         "orient": "top",
-        "labelAngle": 0 if frame.beside else -40,
+        "labelAngle": 0 if frame.beside else -90,
         "domain": False,
         "ticks": False,
         "labelOverlap": False,
@@ -160,50 +154,40 @@ def _part(name: str) -> str:
 
 # --- prices at which the order changes --------------------------------------------------------------------------------
 
-_STEP = 130
-
 
 def changing(comparison: Comparison) -> tuple[BreakEven, ...]:
     """The prices that change which of the right strategies is the cheapest."""
     return tuple(found for found in break_evens(comparison) if len(found.stretches) > 1)
 
 
-def prices(found: Sequence[BreakEven], comparison: Comparison, frame: Frame) -> Chart:
-    """For each price an axis with who is cheapest where, and the host's own price on it."""
-    axis = Axis.over((price for one in found for price in (*one.here, *_edges(one), 3 * _edges(one)[-1])), frame.width)
-    here, stretches, edges, texts = [], [], [], []
-    for row, one in enumerate(found):
-        low, nominal, high = one.here
-        said = f"{one.what} on this host: {number(nominal)} cycles ({number(low)}..{number(high)})"
-        here.append({"what": one.what, "low": low, "nominal": nominal, "high": high, "said": said})
-        middle = (row + 0.5) * _STEP
-        for stretch in one.stretches:
-            end = axis.high if stretch.high is None else stretch.high
-            cheapest = " = ".join(stretch.cheapest)
-            said = f"{one.what} from {number(stretch.low)} cycles: {cheapest}"
-            stretches.append({"what": one.what, "low": stretch.low, "high": end, "said": said})
-            texts.append(((axis.pixel(stretch.low) + axis.pixel(end)) / 2, middle - 26, cheapest, -1))
-        for edge in _edges(one):
-            edges.append({"what": one.what, "low": edge})
-            texts.append((axis.pixel(edge), middle + 24, number(edge), 1))
-        texts.append((axis.pixel(nominal), middle + 40, f"this host: {number(nominal)} cycles", 1))
-    x = axis.channel("low", "price in cycles", "~s")
+def prices(found: BreakEven, comparison: Comparison, frame: Frame) -> Chart:
+    """For each stretch of a price who is the cheapest that is right; behind them, the host's own price."""
+    low, nominal, high = found.here
+    last = found.stretches[-1].low
+    axis = Axis.over((low, high, 3 * last, *(stretch.low for stretch in found.stretches)), frame.width)
+    values, named = [], []
+    for place, stretch in enumerate(found.stretches):
+        name, end = " = ".join(stretch.cheapest), "on" if stretch.high is None else f"to {number(stretch.high)}"
+        note = f"from {number(stretch.low)} {end}"
+        high_end = axis.high if stretch.high is None else stretch.high
+        values.append({"row": place, "low": stretch.low, "high": high_end, "said": f"{name}: {note} cycles"})
+        named.append((name, note))
+    x = axis.channel("low", f"price of a {found.what} in cycles\nshaded: here, {_range(found)}", ",~r")
     to = {"field": "high"}
+
+    def layers(y: Chart, middle: Chart) -> Iterable[Chart]:
+        here = [{"low": low, "high": high, "nominal": nominal}]
+        yield layer("rect", {"color": "var(--mark)", "opacity": 0.2}, here, x=x, x2=to)
+        yield layer("rule", {"color": "var(--mark)", "strokeWidth": 2}, here, x={**x, "field": "nominal"})
+        bar = {"color": "var(--a)", "height": 12, **middle}
+        yield layer("bar", bar, values, x=x, x2=to, y=y, description=SAID)
+
     return {
-        "title": f"Who is cheapest of those that are right, for which price: {_where(comparison)}",
-        "width": frame.width,
-        "height": _STEP * len(found),
-        "data": {"values": here},
-        "encoding": {"x": x, "y": of_name("what", scale={"type": "band", "padding": 0})},
-        "layer": [
-            layer("bar", {"color": "var(--mark)", "opacity": 0.3, "size": 34}, x2=to, description=SAID),
-            layer("tick", {"color": "var(--mark)", "size": 34, "thickness": 2}, x={**x, "field": "nominal"}),
-            layer("rule", {"color": "var(--soft)"}, stretches, x2=to, description=SAID),
-            layer("tick", {"color": "var(--text)", "size": 30}, edges),
-            labels(texts, frame.width),
-        ],
+        "title": f"The cheapest that is right, by the price of a {found.what}: {_where(comparison)}",
+        **row_chart(frame, named, layers),
     }
 
 
-def _edges(found: BreakEven) -> list[float]:
-    return [stretch.high for stretch in found.stretches if stretch.high is not None]
+def _range(found: BreakEven) -> str:
+    low, nominal, high = found.here
+    return f"{number(nominal)} ({number(low)}..{number(high)})" if low < high else number(nominal)

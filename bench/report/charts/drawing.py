@@ -29,7 +29,7 @@ _CONFIG = {
     "background": None,
     "axis": {**_TEXT, "titleFontSize": SIZE, "titleFontWeight": "normal", "gridColor": "var(--line)"},
     "legend": {**_TEXT, "orient": "top"},
-    "title": {"color": "var(--text)", "fontSize": 15, "anchor": "start", "frame": "bounds", "offset": 12},
+    "title": {"color": "var(--text)", "fontSize": 15, "anchor": "start", "frame": "group", "offset": 12},
     "text": {"color": "var(--text)", "fontSize": SIZE},
     "view": {"stroke": None},
     "concat": {"spacing": 40},

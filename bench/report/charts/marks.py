@@ -80,10 +80,10 @@ class Axis:
         kind = {"type": "symlog", "constant": self.unit} if self.unit else {"type": "linear"}
         marked = {"values": self.ticks(room)} if self.unit else {"tickCount": 5}
         sides = ", to both sides of 0" if self.low < 0 < self.high else ""
-        titles = [title, f"logarithmic from {self.unit:,.12g} on{sides}"] if self.unit else title
+        scaled = [f"logarithmic from {self.unit:,.12g} on{sides}"] if self.unit else []
         axis = {**marked, "labelExpr": f"format(datum.value, '{form}')", "labelFlush": False, "labelOverlap": False}
         scale = {**kind, "domain": [self.low, self.high], "nice": False, "zero": False}
-        return of_number(field, title=titles, axis=axis, scale=scale)
+        return of_number(field, title=[*title.split("\n"), *scaled], axis=axis, scale=scale)
 
 
 def layer(mark: str, style: Chart, values: Iterable[Chart] | None = None, **channels: Any) -> Chart:
@@ -151,22 +151,3 @@ def row_chart(
         for field, style in (("name", name), ("note", note))
     ]
     return {"width": frame.width, "height": {"step": step}, "layer": [*layers(place, {"yOffset": below / 2}), *texts]}
-
-
-def labels(wanted: Iterable[tuple[float, float, str, int]], width: float) -> Chart:
-    """Texts, each as near to where it is wanted as it can be without covering another; left out if that is too far.
-
-    ``wanted``: pixels from the left and the top, the text, and the direction in which it gives way: -1 up, 1 down.
-    """
-    placed: list[tuple[float, float, str]] = []
-    for x, y, text, way in wanted:
-        half = len(text) * CHARACTER / 2
-        x = max(min(x, width - half), half)
-        near = [top for left, top, other in placed if abs(x - left) < half + len(other) * CHARACTER / 2]
-        tops = (y + way * moved for moved in range(3 * _LINE))
-        free = next((y for y in tops if all(abs(y - top) >= _LINE for top in near)), None)
-        if free is not None:
-            placed.append((x, free, text))
-    values = ({"x": x, "y": y, "text": text} for x, y, text in placed)
-    x_channel, y_channel = (of_number(field, scale=None, axis=None) for field in "xy")
-    return layer("text", {"baseline": "middle"}, values, x=x_channel, y=y_channel, text=of_name("text"))

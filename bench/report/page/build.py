@@ -268,8 +268,7 @@ def _prices(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>Break-even: for which price does the order of the right strategies change?</h2>"
     for comparison in compared:
         yield _where(comparison)
-        if drawn := changing(comparison):
-            yield _figure(partial(prices, drawn, comparison))
+        yield from (_figure(partial(prices, one, comparison)) for one in changing(comparison))
         found = break_evens(comparison)
         for one in found:
             yield f"<p>The price of a {escape(one.what)}: {escape(told(one))}</p>"
