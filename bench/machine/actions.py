@@ -326,7 +326,7 @@ class WaitFlag(Action):
     value: int
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
-        if state.flags[self.flag] == self.value:
+        if state.flags[self.flag] == self.value and state.stopper in (-1, thread):
             yield state, 0, None
 
 
@@ -451,13 +451,14 @@ class PollStop(Action):
 
 @dataclass(frozen=True, slots=True)
 class StopOthers(Action):
-    """Wait until all other threads are at a poll, or done; they stay there."""
+    """Wait until all other threads are at a poll, wait for a flag or to stop others, or are done; they stay there."""
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         places = (program.place(at) for program, at in zip(model.programs, state.places, strict=True))
         others = [place.steps[0].action for other, place in enumerate(places) if other != thread and place.steps]
         waits = model.memory.stores_wait(state.memory, core)
-        if state.stopper < 0 and not waits and all(isinstance(action, PollStop) for action in others):
+        stopped = all(isinstance(action, PollStop | WaitFlag | StopOthers) for action in others)
+        if state.stopper < 0 and not waits and stopped:
             yield state._replace(stopper=thread), 0, None
 
 

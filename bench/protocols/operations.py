@@ -32,7 +32,7 @@ class Operation:
 
     def skip(self, values: tuple[str, ...]) -> int:
         """How many operations are jumped over when those values were fetched."""
-        return dict(self.skips).get(values[0], 0) if len(values) == 1 else 0
+        return dict(self.skips).get("+".join(values), 0)
 
 
 FORMS = {
@@ -60,7 +60,7 @@ FORMS = {
     "stop-anywhere": "stop-anywhere",
     "poll-stop": "poll-stop",
     "resume-others": "resume-others",
-    "execute": "execute UNIT [VALUE:SKIPPED ...] or execute UNIT+UNIT",
+    "execute": "execute UNIT [VALUE:SKIPPED ...] or execute UNIT+UNIT [VALUE+VALUE:SKIPPED ...]",
 }
 """Every operation as it is written.
 
@@ -75,7 +75,7 @@ FORMS = {
 ``defer``          every other core does that when a thread next moves to it
 ``migrate``        the thread goes on on another core, as the kernel moves it
 ``mmu-on``         this core fetches through its caches and the point of unification from now on
-``stop-others``    waits until every other thread is at a ``poll-stop``, or done, and keeps it there
+``stop-others``    waits until every other thread is at a ``poll-stop`` or a ``wait``, or done, and keeps it there
 ``stop-anywhere``  every other thread stops where it is, between any two operations, as a signal or stop_machine does it
 ``execute``        fetches a unit and executes it; for that VALUE so many operations are jumped over; two units
                    with a + are decoded together
@@ -108,7 +108,7 @@ WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.'-]*")
 _NAME = rf"(?P<name>{WORD.pattern})"
 _NUMBER = r"(?P<number>[0-9]{1,6})"
 _PAIR = rf"{WORD.pattern} {WORD.pattern}"
-_SKIPS = rf"(?P<skips>(?: {WORD.pattern}:[0-9]{{1,6}})*)"
+_SKIPS = rf"(?P<skips>(?: {WORD.pattern}(?:\+{WORD.pattern})?:[0-9]{{1,6}})*)"
 _FORMS = {
     **dict.fromkeys(FORMS, ""),
     **dict.fromkeys(("clean", "unlock"), _NAME),
@@ -121,7 +121,7 @@ _FORMS = {
     "migrate": _NUMBER,
     "lock": rf"{_NAME}(?: (?P<word>shared))?",
     "load": rf"{_NAME}{_SKIPS}",
-    "execute": rf"{_NAME}(?:\+(?P<other>{WORD.pattern})|{_SKIPS})",
+    "execute": rf"{_NAME}(?:\+(?P<other>{WORD.pattern}))?{_SKIPS}",
 }
 """What follows the verb."""
 

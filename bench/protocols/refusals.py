@@ -161,8 +161,11 @@ def _refuse_operation(
         if len({one.core for one in protocol.threads}) < len(protocol.threads):
             wrong("threads share a core", "a core of its own for every thread, where one is moved")
     for value, skipped in operation.skips:
-        if value not in values:
-            wrong(f"{value!r}, which nothing stores or initialises", _nearest(value, values))
+        for one in value.split("+"):
+            if one not in values:
+                wrong(f"{one!r}, which nothing stores or initialises", _nearest(one, values))
+        if value.count("+") != len(operation.names) - 1:
+            wrong(f"{value}:{skipped}", "as many values as units")
         if number + 1 + skipped > len(thread.operations):
             wrong(f"{value}:{skipped}", f"at most {len(thread.operations) - number - 1} operations after it")
 

@@ -113,5 +113,5 @@ def _distinct(found: Sequence[SiteVerdict]) -> list[tuple[SiteVerdict, list[str]
 
 def _what(one: SiteVerdict) -> str:
     means = FAILURES.get(one.failure, "")
-    allowed = "" if one.rests_on == "caches" else ", which the architecture allows"
+    allowed = {"architecture": ", which the architecture allows", "list": ", by a list"}.get(one.rests_on, "")
     return f"fails {one.failure}{f', {means}' if means and means != one.failure else ''}{allowed}"

@@ -34,16 +34,9 @@ class Execution:
         verb = "load" if observation.loads else "execute"
         skips = []
         for values, following in self._following(observation).items():
-            skipped = sum(sizes[number + 1 : following])
-            if skipped and len(values) > 1:
-                raise InputError(
-                    f"a way on from {'+'.join(observation.words)} that depends on both",
-                    file=self.site.file,
-                    place="words",
-                    expected="one way on from an instruction that lies in several words that change",
-                )
-            if skipped:
-                skips.append(f"{value_name(observation.words[0], values[0])}:{skipped}")
+            if skipped := sum(sizes[number + 1 : following]):
+                named = map(value_name, observation.words, values)
+                skips.append(f"{'+'.join(named)}:{skipped}")
         return " ".join((verb, "+".join(observation.words), *skips))
 
     def _following(self, observation: Observation) -> dict[tuple[str, ...], int]:

@@ -7,6 +7,7 @@ where it really leads.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -94,16 +95,41 @@ class _Walk:
 def paths(site: Site, values: Mapping[str, Sequence[str]]) -> tuple[Path, ...]:
     """Every way through a site whose words may have those ``values`` (of words that can change, by name)."""
     registers = {RETURN_ADDRESS: site.targets[STUB], **site.registers}
-    return tuple(_onwards(site, values, _Walk(site.entry, tuple(registers.items()), Path())))
+    found = tuple(_onwards(site, values, _Walk(site.entry, tuple(registers.items()), Path())))
+    together: dict[int, tuple[str, ...]] = {}
+    for path in found:
+        for observation, _ in path.observed:
+            if not observation.loads:
+                together[observation.at] = max(together.get(observation.at, ()), observation.words, key=len)
+    return tuple(whole for path in found for whole in _fetched_whole(path, values, together))
+
+
+def _fetched_whole(
+    path: Path, values: Mapping[str, Sequence[str]], together: Mapping[int, tuple[str, ...]]
+) -> Iterator[Path]:
+    """The same with all words that are fetched at an address where some instruction there is longer than this one."""
+    for number, (observation, held) in enumerate(path.observed):
+        words = observation.words if observation.loads else together[observation.at]
+        if len(words) > len(observation.words):
+            whole = replace(observation, words=words)
+            for more in itertools.product(*(values[word] for word in words[len(observation.words) :])):
+                observed = (*path.observed[:number], (whole, (*held, *more)), *path.observed[number + 1 :])
+                yield from _fetched_whole(replace(path, observed=observed), values, together)
+            return
+    yield path
 
 
 def on_into(ways: Sequence[Path], target: str, at: int) -> tuple[Path, ...]:
     """The same ways, but those that lead to the target go on into its code, old or new, which lies there."""
     there = Observation(at, False, (CODE,))
+    last = {path.observed[-1] for path in ways if path.target == target and path.observed}
+    # A mixture that ends as a way to the target does cannot be told from it there, and is wrong already.
     return tuple(
-        replace(path, code=code, observed=(*path.observed, (there, (code,)))) if code else path
+        replace(path, code=code if path.target == target else "", observed=(*path.observed, (there, (code,))))
+        if code
+        else path
         for path in ways
-        for code in ((OLD, NEW) if path.target == target else ("",))
+        for code in ((OLD, NEW) if path.target == target or {*path.observed[-1:]} & last else ("",))
     )
 
 

@@ -33,7 +33,7 @@ class _Does(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     link: str
     unlink: str
     publish: str = f"flush {CODE}"
-    retire: str = ""
+    retire: str | None = None
 
 
 class _Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,7 +111,7 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
             raise source.refuse(repr(scenario), ("expect", scenario), _nearest(scenario, SCENARIOS))
     by_name = {word.name: word for word in words}
     does, around = (
-        [reading.lines(getattr(said, key), (of, key), by_name) for key in said.__struct_fields__]
+        [reading.lines(getattr(said, key) or "", (of, key), by_name) for key in said.__struct_fields__]
         for of, said in (("does", table.does), ("executor", table.executor))
     )
     return Site(
@@ -131,6 +131,7 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
         registers=table.registers,
         relies=table.relies,
         expect=table.expect,
+        reuses=table.does.retire is not None,
     )
 
 

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.hosts import Target
+from bench.machine.caches import Features
 from bench.machine.opcodes import Instruction, family, instruction
 from bench.protocols.host import ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
-from bench.protocols.refusals import refuse_impossible
+from bench.protocols.refusals import MOST_ENTRIES, refuse_impossible
 from bench.sites.executions import Execution, execution
 from bench.sites.paths import Path, on_into, paths, value_name
 from bench.sites.site import CODE, FAR, FAR2, NEAR, NEAR2, NEW, OLD, STUB, TRAP, Site
@@ -151,6 +152,22 @@ class _Setting:
         synchronise = [self.site.instructions.synchronise] if self.synchronised else []
         return [*(f"wait {flag} 1" for flag in flags), *synchronise]
 
+    def _possible(self, runs: Sequence[Run], start: str, patching: Iterable[str]) -> list[Run]:
+        """The same runs without the ways for which there is a value that nothing stores."""
+        values = {value_name(word.name, word.value(start)) for word in self.site.words} | {value_name(CODE, OLD)}
+        for line in patching:
+            if line.startswith("store "):
+                values |= {part.split()[1] for part in line.removeprefix("store ").split(",")}
+        return [
+            replace(
+                run,
+                execution=execution(
+                    self.site, [path for path in run.execution.paths if values.issuperset(path.values)]
+                ),
+            )
+            for run in runs
+        ]
+
     def _instructions(self, values: Iterable[str]) -> dict[str, Instruction]:
         """What the values of words are as instructions."""
         isa = family(self.site.isa)
@@ -180,18 +197,18 @@ class _Setting:
         ``late``: the first run comes after quiescence."""
         flags = [f"{_QUIET}{number or ''}" for number in range(len(linkers))]
         does = [[*lines, f"set {flag} 1"] for lines, flag in zip(linkers, flags, strict=True)]
+        any_runs, runs = (
+            runs,
+            self._possible(runs, start, [*itertools.chain(*linkers), *itertools.chain(*(inside or {}).values())]),
+        )
         executed = self.waited(flags) if late else []
         for number, run in enumerate(runs):
             if number:
                 executed += self.waited(flags) if between is None else between
             executed += run.execution.lines(dict(inside or {}) if not number else None)
-        allowed = tuple(
-            dict.fromkeys(
-                tuple(itertools.chain.from_iterable(path.values for path in ways))
-                for ways in itertools.product(*(run.execution.paths for run in runs))
-                if allows(ways) and not any(run.failure(path) for run, path in zip(runs, ways, strict=True))
-            )
-        )
+        right = _right(runs, allows)
+        # Where nothing right can be observed, what would be says how far all is well.
+        allowed = right or _right(any_runs, allows)
 
         def refuse(found: str, steps: object = (), expected: str = "", line: int = 0) -> InputError:
             place = f"{self.scenario}, {of}"
@@ -231,12 +248,26 @@ class _Setting:
             flags=dict.fromkeys(flags, 0),
         )
         protocol = replace(protocol, instructions=self._instructions(protocol.values))
-        refuse_impossible(protocol, protocol.values, refuse)
+        if right:
+            refuse_impossible(protocol, protocol.values, refuse)
         return Trial(self.scenario, of, protocol, tuple(runs), self.synchronised if quiescent else None)
 
 
+def _right(runs: Sequence[Run], allows: Callable[[Sequence[Path]], bool]) -> tuple[tuple[str, ...], ...]:
+    """What may be observed."""
+    return tuple(
+        dict.fromkeys(
+            tuple(itertools.chain.from_iterable(path.values for path in ways))
+            for ways in itertools.product(*(run.execution.paths for run in runs))
+            if allows(ways) and not any(run.failure(path) for run, path in zip(runs, ways, strict=True))
+        )
+    )
+
+
 def with_cores(host: ProtocolHost, cores: int) -> ProtocolHost:
-    """So many of its cores."""
+    """So many of its cores, each with as many entries of a store buffer as a protocol may have."""
+    if isinstance(host.rules, Features):  # no thread of a trial has more stores
+        host = host.with_rules(store_buffer=min(host.rules.store_buffer, MOST_ENTRIES))
     return replace(host, cores=cores, instruction_lines=host.instruction_lines[:cores])
 
 
@@ -304,7 +335,7 @@ def _publish(setting: _Setting) -> Iterator[Trial]:
 
 
 def _reuse(setting: _Setting) -> Iterator[Trial]:
-    if not setting.has(NEAR):
+    if not setting.has(NEAR) or not setting.site.reuses:
         return
     ways = setting.execution(STUB, NEAR, into=NEAR)
     retired = [*setting.unlinked(), *setting.site.does.retire, *setting.written()]
@@ -315,7 +346,12 @@ def _reuse(setting: _Setting) -> Iterator[Trial]:
 
 
 def _interrupted(setting: _Setting) -> Iterator[Trial]:
-    """Stopped before an observation: a handler of the same thread, or another thread, patches meanwhile."""
+    """Stopped before an observation: a handler of the same thread, or another thread, patches meanwhile.
+
+    Not where whoever patches first waits for all others.
+    """
+    if {"stop-others", "stop-anywhere"} & {*setting.site.does.link, *setting.site.does.unlink}:
+        return
     changes = [
         ("unlink", NEAR, (STUB,)),
         ("relink", NEAR, (STUB, NEAR2)),

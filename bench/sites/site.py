@@ -72,7 +72,8 @@ class Executor:
 @dataclass(frozen=True)
 class Site:
     """A site file.  ``targets``: addresses by name; ``words`` in order of their addresses; ``registers``: what some
-    hold where an execution begins; ``relies``: those that must hold the address of the target where it arrives."""
+    hold where an execution begins; ``relies``: those that must hold the address of the target where it arrives;
+    ``reuses``: it says how a target is retired."""
 
     name: str
     file: str
@@ -90,6 +91,7 @@ class Site:
     registers: Mapping[str, int] = field(default_factory=dict)
     relies: tuple[str, ...] = ()
     expect: Mapping[str, Expected] = field(default_factory=dict)
+    reuses: bool = False
 
     @property
     def instructions(self) -> InstructionSet:

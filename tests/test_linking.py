@@ -1,0 +1,93 @@
+"""The linking library: verdicts as they are pinned, published bugs found by search (docs/linking.md says which were
+expected, and why some are otherwise)."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.check.sites import SiteVerdict, verify_site
+from bench.hosts import load_target
+from bench.sites.reader import load_site
+
+PINNED = """
+patch-flush-arm        cortex-a9     unlink       holds q
+patch-flush-aarch64    armv8         relink       holds q
+patch-flush-aarch64    neoverse-v1   link         holds
+patch-flush-ppc        power         unlink       holds q
+patch-flush-riscv64    sifive-u74    unlink       holds
+patch-flush-riscv64    riscv         unlink       X
+patch-flush-riscv64    riscv-ziccif  unlink       holds
+patch-local-riscv64    sifive-u74    unlink       holds q
+patch-unflushed-arm    cortex-a9     link         holds
+patch-unflushed-arm    cortex-a9     unlink       U2
+patch-unflushed-aarch64 armv8        unlink       U2
+patch-unflushed-aarch64 armv8-dic    unlink       holds q
+patch-unflushed-ppc    ppc-g4        unlink       U2
+patch-lazily-aarch64   armv8         relink       holds q
+patch-or-arm           cortex-a9     link         never linked
+patch-pair-aarch64     armv8-dic     far          X
+patch-quad-aarch64     armv8         link         X
+patch-words-ppc        power         far          X
+slot-arm               cortex-a9     unlink       holds
+slot-riscv64           riscv         unlink       holds
+slot-aarch64           armv8         publish      L2
+slot-aarch64           neoverse-v1   publish      L2
+slot-sync-core-aarch64 armv8         publish      holds
+word-or-slot-arm       cortex-a9     unlink       holds q
+word-or-slot-aarch64   cortex-a72    link         holds
+word-or-slot-aarch64   armv8         link         holds
+word-or-slot-ppc64     power         unlink       holds q
+preload-slot-ppc64     ppc-g5        link         X
+aligned-disp-x86       x86-skylake   unlink       holds
+aligned-disp-x86       x86-amd       unlink       holds q
+aligned-disp-x86       x86-intel     link         X
+unaligned-disp-x86     x86-amd       link         X
+unaligned-disp-x86     x86-skylake   link         X
+unaligned-disp-s390x   z10           link         X
+int3-x86               x86-amd       link         holds
+aligned-disp-s390x     z10           unlink       holds
+aligned-disp-s390x     s390          link         X
+mask-flip-s390x        s390          unlink       holds
+sync-core-aarch64      armv8         unlink       holds
+stop-at-poll-aarch64   armv8         link         holds
+reuse-at-once-aarch64  cortex-a72    reuse        U3
+reuse-quiesce-aarch64  cortex-a72    reuse        U3
+reuse-quiesce-isb-aarch64 armv8 reuse        holds
+"""
+
+
+def verdict(name: str, host: str, scenario: str) -> SiteVerdict:
+    (found,) = verify_site(load_site(name), load_target(host), [scenario])
+    return found
+
+
+@pytest.mark.parametrize("line", PINNED.strip().splitlines(), ids=lambda line: "-".join(line.split()[:3]))
+def test_verdicts_of_the_library_are_pinned(line: str) -> None:
+    name, host, scenario, expected = line.split(maxsplit=3)
+    found = verdict(name, host, scenario)
+    text = found.failure if found.verdict == "fails" else found.verdict + " q" * found.synchronised
+    assert text == expected.strip(), found.why
+
+
+PUBLISHED = {
+    "d59d83a1": ("patch-pair-aarch64", "cortex-a72", "far", "X", "adrp x30, #0x20000000; nop; br x30"),
+    "736a1588": ("preload-slot-ppc64", "power", "link", "X", "r31 holds"),
+    "unlink of 2022-09": ("patch-quad-unlink-ppc64", "ppc-g5", "unlink", "U2", "b 0x1000: leads to near"),
+    "b and ldr": ("word-or-slot-aarch64", "armv8", "far", "X", "the list of Arm ARM B2.2.5"),
+    "stop_machine": ("stop-anywhere-riscv64", "sifive-u74", "link", "X", "nop; jalr t0, t0, 0: leads nowhere"),
+    "FEX 547135dc": ("thunk-547135dc-aarch64", "cortex-a72", "far", "X", "leads to 0x30, which is no target"),
+}
+
+
+@pytest.mark.parametrize("bug", PUBLISHED)
+def test_a_published_bug_is_found_by_search(bug: str) -> None:
+    name, host, scenario, failure, why = PUBLISHED[bug]
+    found = verdict(name, host, scenario)
+    assert (found.verdict, found.failure) == ("fails", failure)
+    assert why in found.why
+
+
+def test_halves_of_two_targets_are_found_where_a_thread_sleeps_between_them() -> None:
+    """QEMU 709bcd7d: LoongArch is on no shipped host, so on a coherent one of another kind."""
+    (found,) = verify_site(load_site("patch-pair-loongarch64"), load_target("z10"), ["far"])
+    assert (found.verdict, found.failure) == ("fails", "X")
