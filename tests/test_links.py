@@ -125,6 +125,8 @@ def test_without_the_text_all_links_are_found_and_few_others(shared: Path, name:
         ("a64", "ret", (None, None)),
         ("a64", "isb", (0x1008, None)),
         ("a64", "mov w0, w28", (None, 0x1008)),
+        ("a64", "b #0x10?0", (None, None)),
+        ("rv64", "j 56 # 0x10?0", (None, None)),
         ("rv64", "beqz a5,56 # 0x1040", (0x1040, 0x1008)),
         ("rv64", "j 56 # 0x1040", (0x1040, None)),
         ("rv64", "jalr ra,a5,0", (None, None)),

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from bench.traces.trace import AccessTag, Guest
 
@@ -308,8 +308,7 @@ GUESTS: Final[Mapping[Guest, GuestKind]] = MappingProxyType(
 _CONTINUED = re.compile(rb"[0-9a-f]{2}(?: [0-9a-f]{2})* *")
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(NamedTuple):
     """An instruction as ``-d in_asm`` prints it after its address; ``text`` is empty in a second line of one (x86)."""
 
     size: int

@@ -66,12 +66,21 @@ _RV64_LEAVES = re.compile(
 )
 
 
+_ADDRESS = re.compile(r"#?0x([0-9a-f]{1,16})")
+
+
+def _address(operand: str) -> int | None:
+    """The address that an operand gives; ``None`` if it is none, as in a damaged line."""
+    match = _ADDRESS.fullmatch(operand)
+    return int(match[1], 16) if match else None
+
+
 def _arm(text: str, following: int) -> _Addresses:
     mnemonic, _, operands = text.partition(" ")
     text = f"{mnemonic.removesuffix('.w').removesuffix('.n')} {operands}".strip()
     if direct := _ARM_DIRECT.fullmatch(text):
         condition, target, compared = direct.groups()
-        return int(target or compared, 16), following if condition or compared else None
+        return _address(target or compared), following if condition or compared else None
     if leaves := _ARM_INDIRECT.fullmatch(text) or _ARM_LEAVES.fullmatch(text):
         return None, following if any(leaves.groups()) else None
     return None, following
@@ -80,9 +89,9 @@ def _arm(text: str, following: int) -> _Addresses:
 def _a64(text: str, following: int) -> _Addresses:
     mnemonic, _, operands = text.partition(" ")
     if mnemonic in ("b", "bl"):
-        return int(operands.removeprefix("#"), 16), None
+        return _address(operands), None
     if two := _A64_TWO_WAYS.fullmatch(text):
-        return following, int(two[1], 16)
+        return following, _address(two[1])
     if mnemonic in ("isb", "sb"):
         return following, None
     return None, None if _A64_LEAVES.fullmatch(mnemonic) else following
@@ -92,9 +101,9 @@ def _rv64(text: str, following: int) -> _Addresses:
     mnemonic, _, operands = text.partition(" ")
     _, comment, target = operands.partition("# ")
     if comment and mnemonic in ("j", "jal"):
-        return int(target, 16), None
+        return _address(target), None
     if comment and mnemonic.startswith("b"):
-        return int(target, 16), following
+        return _address(target), following
     return None if _RV64_LEAVES.fullmatch(mnemonic) else following, None
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import operator
 import re
-from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 from bench.traces.guests import Instruction, guests_of, parse_instruction
 from bench.traces.trace import Guest
@@ -51,8 +50,7 @@ class BlockError(Exception):
 # --- host code ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class HostCode:
+class HostCode(NamedTuple):
     """An ``OUT`` block.
 
     ``start``, ``size``  host address and bytes of the code, slow paths and constants included
@@ -140,8 +138,7 @@ def _first_bad(text: bytes, size: int) -> int:
 # --- guest code -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class GuestCode:
+class GuestCode(NamedTuple):
     """An ``IN`` block: the guest address of each instruction, the accesses so far at its end, and the bytes of all.
 
     ``last``  the text of the last instruction, spaces squeezed

@@ -301,6 +301,7 @@ class _Importer:
         end = self._text.find(b"\n\n", at, self._end)
         self._cut = end < 0
         block = bytes(self._text[at : self._end - 1 if self._cut else end])
+        lines = block.count(b"\n") + 2
         try:
             if self._cut:
                 check_open(block)
@@ -312,7 +313,7 @@ class _Importer:
                 del self._pending[: -_MOST_PENDING + 1]
                 self._pending.append(self._guests.read(block))
             elif block.startswith(b"OUT:"):
-                self._translated(block)
+                self._translated(block, lines)
             else:
                 block_size(block)
                 if self._scanner.executions or self._scanner.tbs:
@@ -322,13 +323,12 @@ class _Importer:
         except BlockError as error:
             line = [*block.split(b"\n"), b"", b""][error.line]
             raise self._error(error.found or _shown(line), error.expected, error.line) from None
-        self._scanner.skip(end + 2 - at, block.count(b"\n") + 2)
+        self._scanner.skip(end + 2 - at, lines)
 
-    def _translated(self, block: bytes) -> None:
+    def _translated(self, block: bytes, lines: int) -> None:
         """Make a TB of an ``OUT`` block and its ``IN`` block."""
         host = host_code(block)
         marked = host.marked[0]
-        lines = block.count(b"\n") + 2
         for which in range(len(self._pending) - 1, -1, -1):
             guest = self._pending[which]
             pc = guest.addresses[0]
