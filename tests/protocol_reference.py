@@ -1,0 +1,792 @@
+"""A second reading of the rules for protocols: brute force, to compare the checker with.
+
+It shares with the checker only what both are given, a parsed ``Protocol``.  The memory of a host is bytes: a value of
+which no encoding is known has bytes of its own, and what is fetched is a value if its bytes are those of one.  On an
+architecture a unit has all the values that were ever visible, by number, and nothing is forgotten.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from bench.protocols.operations import Operation
+from bench.protocols.protocol import Protocol
+
+World = dict[tuple[Any, ...], Any]
+"""The facts that hold; an absent key is an absent line, an empty queue or buffer, a free lock."""
+
+LISTED = {
+    "aarch64": {"b", "bl", "b.cond", "cbz", "cbnz", "tbz", "tbnz", "nop", "isb", "brk", "svc", "hvc", "smc"},
+    "ppc": {"b", "nop"},
+}
+RELAXED = ("armv8", "armv8-idc", "armv8-dic", "power", "riscv", "riscv-ziccif")
+OWN_STORES_SEEN = ("x86-intel", "x86-amd", "s390")
+NO_CLEANS = ("armv8-idc", "armv8-dic", "riscv", "riscv-ziccif", *OWN_STORES_SEEN)
+NEWEST_FETCHED = ("armv8-dic", "x86-intel", "x86-amd")
+SERIALISED = (*NEWEST_FETCHED, "s390")
+EIGHT_BYTES = ("riscv", "riscv-ziccif", "x86-intel", "x86-amd")
+
+
+class Move(NamedTuple):
+    """A step: the world after it, whether a thread took it, and whether it is wrong."""
+
+    world: World
+    what: str
+    by_thread: bool = False
+    wrong: bool = False
+
+
+class Place(NamedTuple):
+    """Where a thread is: its next operation, which parts of it are done, and what it has observed."""
+
+    at: int = 0
+    done: frozenset[int] = frozenset()
+    observed: tuple[str, ...] = ()
+
+
+class Answer(NamedTuple):
+    verdict: str
+    failure: str = ""
+    length: int = 0
+    run: tuple[str, ...] = ()
+
+
+class TooLarge(Exception):
+    """The space has more states than the caller wanted to see."""
+
+
+@dataclass
+class Reference:
+    """The rules for one protocol; ``architecture``: its name, or empty for the caches of the protocol's host."""
+
+    protocol: Protocol
+    architecture: str = ""
+    code: dict[str, bytes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        protocol = self.protocol
+        self.code = {}
+        for number, value in enumerate(protocol.values):
+            known = protocol.instructions.get(value)
+            self.code[value] = known.code if known is not None and known.code else bytes([0xA0 + number]) * 4
+        self.units = [*protocol.addresses]
+        physical = sorted({address.physical for address in protocol.addresses.values()})
+        self.size: dict[str, int] = {}
+        for unit in self.units:
+            here = protocol.addresses[unit].physical
+            stored = [
+                value
+                for thread in protocol.threads
+                for one in thread.operations
+                if one.verb == "store"
+                for name, value in zip(one.names, one.values, strict=True)
+                if protocol.addresses[name].physical == here
+            ]
+            longest = max(len(self.code[value]) for value in (protocol.initial[unit], *stored))
+            self.size[unit] = min([longest, *(other - here for other in physical if other > here)])
+        self.virtual = protocol.host.icache == "vipt"
+        self.cores = range(protocol.host.cores)
+        self.paths = [[one.names for one in thread.operations if one.verb == "execute"] for thread in protocol.threads]
+        self.memory = Allowed(self) if self.architecture else Caches(self)
+
+    # --- addresses ---
+
+    def bytes_of(self, unit: str) -> list[int]:
+        """The physical addresses of a unit's bytes."""
+        here = self.protocol.addresses[unit].physical
+        return list(range(here, here + self.size[unit]))
+
+    def fetched_at(self, unit: str) -> list[int]:
+        """The addresses by which the instruction cache knows them."""
+        where = self.protocol.addresses[unit]
+        here = where.virtual if self.virtual else where.physical
+        return list(range(here, here + self.size[unit]))
+
+    # --- threads ---
+
+    def start(self) -> World:
+        world: World = {("at", number): Place() for number in range(len(self.protocol.threads))}
+        for number, thread in reversed(list(enumerate(self.protocol.threads))):
+            world["on", thread.core] = number
+        for flag, value in self.protocol.flags.items():
+            world["flag", flag] = value
+        self.memory.begin(world)
+        return world
+
+    def is_done(self, world: World, thread: int) -> bool:
+        return bool(world["at", thread].at == len(self.protocol.threads[thread].operations))
+
+    def position(self, thread: int, at: int) -> int:
+        """How many executions come before an operation."""
+        return sum(one.verb == "execute" for one in self.protocol.threads[thread].operations[:at])
+
+    def thread_steps(self, world: World) -> Iterator[Move]:
+        for core in self.cores:
+            thread = world.get(("on", core))
+            if thread is None or self.is_done(world, thread) or world.get(("stopper",), thread) != thread:
+                continue
+            operation = self.protocol.threads[thread].operations[world["at", thread].at]
+            for move in self._step(world, core, thread, operation):
+                yield move._replace(what=f"{self.protocol.threads[thread].name}: {move.what}", by_thread=True)
+
+    def _step(self, world: World, core: int, thread: int, operation: Operation) -> Iterator[Move]:
+        place: Place = world["at", thread]
+        if operation.verb in ("execute", "load"):
+            number = self.position(thread, place.at)
+            if operation.verb == "load":
+                found = [(dict(world), (self.memory.load(world, core, operation.names[0]),))]
+                self.memory.loaded(found[0][0], core, operation.names[0])
+            else:
+                found = list(self.memory.fetch(world, core, thread, number))
+            for after, values in found:
+                skip = dict(operation.skips).get(values[0], 0) if len(values) == 1 else 0
+                now = Place(place.at + 1 + skip, frozenset(), (*place.observed, *values))
+                after["at", thread] = now
+                if operation.verb == "execute" and self.position(thread, now.at) != number + 1:
+                    after.pop(("ahead", core), None)
+                yield Move(after, f"{operation.text}: {values}", wrong=self._is_wrong(thread, now))
+            return
+        parts = self.memory.parts(operation)
+        for number, part in enumerate(parts):
+            if number in place.done:
+                continue
+            after = dict(world)
+            done = place.done | {number}
+            after["at", thread] = (
+                place._replace(done=done)
+                if len(done) < len(parts)
+                else Place(place.at + 1, frozenset(), place.observed)
+            )
+            if self._does(after, core, thread, operation, part):
+                yield Move(after, f"{operation.text} {part}")
+
+    def _is_wrong(self, thread: int, place: Place) -> bool:
+        told = self.protocol.threads[thread]
+        if {"anything", "torn"} & {*place.observed}:
+            return True
+        if told.allowed is None:
+            return False
+        ended = not any(one.verb in ("execute", "load") for one in told.operations[place.at :])
+        return not any(
+            len(place.observed) <= len(some)
+            and (not ended or len(some) == len(place.observed))
+            and all(one in (value, "*") for value, one in zip(place.observed, some, strict=False))
+            for some in told.allowed
+        )
+
+    def _does(self, world: World, core: int, thread: int, operation: Operation, part: Any) -> bool:
+        """Do what observes nothing; False if it must wait."""
+        waiting, pending = self.memory.stores_wait(world, core), self.memory.maintains(world, core)
+        others = [other for other in self.cores if other != core]
+        name = operation.names[0] if operation.names else ""
+        match operation.verb:
+            case "store":
+                return self.memory.store(world, core, part)
+            case "clean":
+                self.memory.clean(world, core, part)
+            case "invalidate" | "invalidate-all":
+                reached = [core] if operation.word == "local" else list(self.cores)
+                self.memory.invalidate(world, core, reached, name)
+            case "dsb":
+                return not waiting and not pending
+            case "fence":
+                return not waiting
+            case "isb":
+                if self.memory.serialises and waiting:
+                    return False
+                self.memory.synchronise(world, core)
+            case "fence.i":
+                self.memory.refetch(world, core)
+                return not waiting
+            case "membarrier":
+                for other in self.cores:
+                    self.memory.synchronise(world, other)
+                return not waiting and not any(("masked", other) in world for other in others)
+            case "ipi":
+                for other in others:
+                    (self.memory.refetch if operation.word == "fence.i" else self.memory.synchronise)(world, other)
+                ordered = self.memory.interrupts_wait and waiting
+                return not ordered and not any(("masked", other) in world for other in others)
+            case "set":
+                world["flag", name] = operation.number
+                return not waiting
+            case "wait":
+                return bool(world["flag", name] == operation.number)
+            case "lock" | "unlock":
+                return not waiting and self._lock(world, thread, operation)
+            case "irq-off":
+                world["masked", core] = True
+            case "irq-on":
+                world.pop(("masked", core), None)
+            case "poll-stop":
+                return world.get(("stopper",), thread) == thread
+            case "stop-others" | "stop-anywhere":
+                if ("stopper",) in world or waiting:
+                    return False
+                world["stopper",] = thread
+                if operation.verb == "stop-anywhere":
+                    return not any(("masked", other) in world for other in others)
+                return all(self._polls(world, other) for other in range(len(self.protocol.threads)) if other != thread)
+            case "resume-others":
+                if world.get(("stopper",)) != thread or waiting:
+                    return False
+                del world["stopper",]
+                for other in others:
+                    self.memory.synchronise(world, other)
+        return True
+
+    def _polls(self, world: World, thread: int) -> bool:
+        if self.is_done(world, thread):
+            return True
+        return self.protocol.threads[thread].operations[world["at", thread].at].verb == "poll-stop"
+
+    def _lock(self, world: World, thread: int, operation: Operation) -> bool:
+        key = ("lock", operation.names[0])
+        holders: frozenset[tuple[int, bool]] = world.pop(key, frozenset())
+        if operation.verb == "lock":
+            shared = operation.word == "shared"
+            if holders and not (shared and all(also for _, also in holders)):
+                return False
+            holders |= {(thread, shared)}
+        else:
+            holders = frozenset(held for held in holders if held[0] != thread)
+        if holders:
+            world[key] = holders
+        return True
+
+    # --- the environment ---
+
+    def environment_steps(self, world: World) -> Iterator[Move]:
+        yield from self.memory.environment(world)
+        for core in self.cores:
+            current = world.get(("on", core))
+            if current is None or self.memory.stores_wait(world, core) or self.memory.maintains(world, core):
+                continue
+            for thread, told in enumerate(self.protocol.threads):
+                if told.core == core and thread != current and not self.is_done(world, thread):
+                    after = dict(world)
+                    self.memory.switch(after, core)
+                    after["on", core] = thread
+                    yield Move(after, f"core {core} switches to {told.name}")
+
+    def following(self, world: World, core: int) -> tuple[int, tuple[str, ...]] | None:
+        """The position and the units that a core would fetch ahead next."""
+        thread = world.get(("on", core))
+        if thread is None or self.is_done(world, thread):
+            return None
+        at = self.position(thread, world["at", thread].at) + len(world.get(("ahead", core), ()))
+        return (at, self.paths[thread][at]) if at < len(self.paths[thread]) else None
+
+    # --- the search ---
+
+    def explore(self, most: int) -> Answer:
+        """Breadth first over all interleavings; raises ``TooLarge`` beyond ``most`` states."""
+        start = self.start()
+        parents: dict[frozenset[Any], tuple[frozenset[Any], str] | None] = {frozenset(start.items()): None}
+        layer, depth, witness = [start], 0, False
+        while layer:
+            following: list[World] = []
+            failures: list[tuple[int, str, frozenset[Any], str]] = []
+            for world in layer:
+                here = frozenset(world.items())
+                stuck = True
+                for move in itertools.chain(self.environment_steps(world), self.thread_steps(world)):
+                    stuck = stuck and not move.by_thread
+                    if move.wrong:
+                        failures.append((depth + 1, "wrong fetch", here, move.what))
+                    there = frozenset(move.world.items())
+                    if there not in parents:
+                        parents[there] = (here, move.what)
+                        following.append(move.world)
+                if all(self.is_done(world, thread) for thread in range(len(self.protocol.threads))):
+                    witness = True
+                elif stuck and self._is_dead(world):
+                    failures.append((depth, "deadlock", here, "deadlock"))
+                if len(parents) > most:
+                    raise TooLarge
+            if failures:
+                length, failure, last, what = min(failures, key=lambda found: found[0])
+                run = [what]
+                while (step := parents[last]) is not None:
+                    last, what = step
+                    run.append(what)
+                return Answer("fails", failure, length, tuple(reversed(run)))
+            layer, depth = following, depth + 1
+        return Answer("holds") if witness else Answer("fails", "vacuous")
+
+    def _is_dead(self, world: World) -> bool:
+        seen, reached = {frozenset(world.items())}, [world]
+        while reached:
+            now = reached.pop()
+            if next(self.thread_steps(now), None) is not None:
+                return False
+            for move in self.environment_steps(now):
+                if frozenset(move.world.items()) not in seen:
+                    seen.add(frozenset(move.world.items()))
+                    reached.append(move.world)
+        return True
+
+
+class Caches:
+    """The memory of a host, byte by byte."""
+
+    serialises = False
+
+    def __init__(self, of: Reference) -> None:
+        self.of = of
+        self.host = of.protocol.host
+        self.rules: Any = of.protocol.host.rules
+        self.addresses = sorted({address for unit in of.units for address in of.bytes_of(unit)})
+        self.shortest = min(self.host.data_line, *self.host.instruction_lines)
+        self.interrupts_wait = self.rules.interrupts == "wait"
+        self.copies = not self.rules.write_through and not self.rules.write_allocate
+        # By core: the lines with bytes that some thread fetches there, each as (virtual, physical) addresses.
+        self.lines: dict[int, dict[int, list[tuple[int, int]]]] = {core: {} for core in of.cores}
+        for thread, told in enumerate(of.protocol.threads):
+            for unit in itertools.chain.from_iterable(of.paths[thread]):
+                size = self.host.instruction_lines[told.core % len(self.host.instruction_lines)]
+                for virtual, physical in zip(of.fetched_at(unit), of.bytes_of(unit), strict=True):
+                    line = self.lines[told.core].setdefault(virtual // size, [])
+                    if (virtual, physical) not in line:
+                        line.append((virtual, physical))
+
+    def begin(self, world: World) -> None:
+        held = {}
+        for unit in self.of.units:
+            code = self.of.code[self.of.protocol.initial[unit]]
+            held.update(zip(self.of.bytes_of(unit), code, strict=False))
+        world["newest",] = world["pou",] = tuple(sorted(held.items()))
+        for core, lines in self.lines.items():
+            for line in lines if self.of.protocol.warm else ():
+                self._fill(world, core, line)
+
+    def _dline(self, address: int) -> int:
+        return address // self.host.data_line
+
+    def parts(self, operation: Operation) -> list[Any]:
+        """The steps that an operation is, in any order."""
+        if operation.verb == "store":
+            groups: dict[int, dict[int, int]] = {}
+            for unit, value in zip(operation.names, operation.values, strict=True):
+                for address, byte in zip(self.of.bytes_of(unit), self.of.code[value], strict=False):
+                    groups.setdefault(address // self.shortest, {})[address] = byte
+            return [tuple(sorted(group.items())) for group in groups.values()]
+        if operation.verb == "clean":
+            return sorted({self._dline(address) for address in self.of.bytes_of(operation.names[0])})
+        return [None]
+
+    # --- stores and loads ---
+
+    def stores_wait(self, world: World, core: int) -> bool:
+        return ("buffer", core) in world
+
+    def maintains(self, world: World, core: int) -> bool:
+        return ("pending", core) in world
+
+    def store(self, world: World, core: int, stored: tuple[tuple[int, int], ...]) -> bool:
+        if not self.rules.store_buffer:
+            self._reach(world, core, stored)
+            return True
+        older = world.get(("buffer", core), ())
+        world["buffer", core] = (*older, stored)
+        return len(older) < self.rules.store_buffer
+
+    def _reach(self, world: World, core: int, stored: tuple[tuple[int, int], ...]) -> None:
+        line = self._dline(stored[0][0])
+        hit = world.get(("dirty", line)) == core or ("held", line, core) in world
+        stays = hit or self.rules.write_allocate
+        if world.get(("dirty", line), core) != core:
+            if self.rules.dirty_transfer == "memory" or not stays:
+                self._publish(world, line)
+            del world["dirty", line]
+        world["newest",] = tuple(sorted({**dict(world["newest",]), **dict(stored)}.items()))
+        for other in self.of.cores:
+            world.pop(("held", line, other), None)
+        if stays and self.copies:
+            world["held", line, core] = True
+        if stays and not self.rules.write_through:
+            world["dirty", line] = core
+        else:
+            self._publish(world, line)
+        changed = {address for address, _ in stored}
+        for other, lines in self.lines.items():
+            if self.rules.snoop == "all" or (self.rules.snoop == "others" and other != core):
+                for number, held in lines.items():
+                    if changed & {physical for _, physical in held}:
+                        world.pop(("fetched", other, number), None)
+
+    def _publish(self, world: World, line: int) -> None:
+        newest = dict(world["newest",])
+        pou = {address: newest[address] if self._dline(address) == line else byte for address, byte in world["pou",]}
+        world["pou",] = tuple(sorted(pou.items()))
+
+    def load(self, world: World, core: int, unit: str) -> str:
+        held = dict(world["newest",])
+        for stored in world.get(("buffer", core), ()):
+            held.update(stored)
+        return self._value(unit, bytes(held[address] for address in self.of.bytes_of(unit)))
+
+    def _value(self, unit: str, held: bytes) -> str:
+        return next((value for value, code in self.of.code.items() if code[: self.of.size[unit]] == held), "torn")
+
+    def loaded(self, world: World, core: int, unit: str) -> None:
+        for line in sorted({self._dline(address) for address in self.of.bytes_of(unit)}):
+            self._take(world, core, line)
+
+    def _take(self, world: World, core: int, line: int) -> None:
+        if world.get(("dirty", line), core) != core and self.rules.dirty_transfer == "memory":
+            self._publish(world, line)
+            del world["dirty", line]
+        if self.copies:
+            world["held", line, core] = True
+
+    # --- maintenance ---
+
+    def clean(self, world: World, core: int, line: int) -> None:
+        older = world.get(("buffer", core), ())
+        waits = max((n for n, stored in enumerate(older, 1) if self._dline(stored[0][0]) == line), default=0)
+        if self.rules.maintenance_at_once and not waits:
+            self._written(world, line)
+        else:
+            self._pend(world, core, ("clean", line, waits))
+
+    def _pend(self, world: World, core: int, what: tuple[str, int, int]) -> None:
+        world["pending", core] = world.get(("pending", core), frozenset()) | {what}
+
+    def _written(self, world: World, line: int) -> None:
+        if ("dirty", line) in world:
+            self._publish(world, line)
+            del world["dirty", line]
+
+    def invalidate(self, world: World, core: int, reached: list[int], unit: str) -> None:
+        for other in reached:
+            size = self.host.instruction_lines[other % len(self.host.instruction_lines)]
+            named = {address // size for address in self.of.fetched_at(unit)} if unit else {*self.lines[other]}
+            for line in named & {*self.lines[other]}:
+                if self.rules.maintenance_at_once:
+                    world.pop(("fetched", other, line), None)
+                else:
+                    self._pend(world, core, ("invalidate", line, other))
+
+    # --- fetches ---
+
+    def synchronise(self, world: World, core: int) -> None:
+        world.pop(("ahead", core), None)
+
+    def refetch(self, world: World, core: int) -> None:
+        self.synchronise(world, core)
+        for line in self.lines[core]:
+            world.pop(("fetched", core, line), None)
+
+    def switch(self, world: World, core: int) -> None:
+        self.synchronise(world, core)
+        if self.rules.switch_cleans_all:
+            for line in {self._dline(address) for address in self.addresses}:
+                if world.get(("dirty", line)) == core:
+                    self._written(world, line)
+                world.pop(("held", line, core), None)
+            self.refetch(world, core)
+
+    def _fill(self, world: World, core: int, line: int) -> None:
+        source = dict(world["newest" if self.rules.fill == "coherent" else "pou",])
+        held = {virtual: source[physical] for virtual, physical in self.lines[core][line]}
+        world["fetched", core, line] = tuple(sorted(held.items()))
+
+    def _read(self, world: World, core: int, units: tuple[str, ...]) -> tuple[str, ...]:
+        size = self.host.instruction_lines[core % len(self.host.instruction_lines)]
+        values = []
+        for unit in units:
+            held = []
+            for address in self.of.fetched_at(unit):
+                if ("fetched", core, address // size) not in world:
+                    self._fill(world, core, address // size)
+                held.append(dict(world["fetched", core, address // size])[address])
+            values.append(self._value(unit, bytes(held)))
+        return tuple(values)
+
+    def fetch(self, world: World, core: int, thread: int, at: int) -> Iterator[tuple[World, tuple[str, ...]]]:
+        if self.rules.checks_pipeline and ("buffer", core) in world:
+            return
+        after = dict(world)
+        queue = after.pop(("ahead", core), ())
+        if queue:
+            if queue[1:]:
+                after["ahead", core] = queue[1:]
+            yield after, queue[0]
+        else:
+            yield after, self._read(after, core, self.of.paths[thread][at])
+
+    # --- the environment ---
+
+    def environment(self, world: World) -> Iterator[Move]:
+        for line in {self._dline(address) for address in self.addresses}:
+            yield from self._data_line(world, line)
+        for core, lines in self.lines.items():
+            for line in lines:
+                after = dict(world)
+                if after.pop(("fetched", core, line), None) is None:
+                    if not self.host.prefetches:
+                        continue
+                    self._fill(after, core, line)
+                yield Move(after, f"fill or drop {line} of {core}")
+            coming = self.of.following(world, core) if self.rules.fetches_ahead else None
+            if coming is not None:
+                after = dict(world)
+                after["ahead", core] = (*after.get(("ahead", core), ()), self._read(after, core, coming[1]))
+                yield Move(after, f"core {core} fetches {coming[1]} ahead")
+            yield from self._under_way(world, core)
+
+    def _data_line(self, world: World, line: int) -> Iterator[Move]:
+        if self.host.evicts and ("dirty", line) in world:
+            after = dict(world)
+            after.pop(("held", line, world["dirty", line]), None)
+            self._written(after, line)
+            yield Move(after, f"write back {line}")
+        for core in self.of.cores if self.copies else ():
+            after = dict(world)
+            if ("held", line, core) not in world:
+                self._take(after, core, line)
+                yield Move(after, f"core {core} loads {line}")
+            elif self.host.evicts and world.get(("dirty", line)) != core:
+                del after["held", line, core]
+                yield Move(after, f"core {core} drops {line}")
+
+    def _under_way(self, world: World, core: int) -> Iterator[Move]:
+        if ("buffer", core) in world:
+            after = dict(world)
+            oldest, *younger = after.pop(("buffer", core))
+            if younger:
+                after["buffer", core] = tuple(younger)
+            for kind, line, number in after.pop(("pending", core), ()):
+                self._pend(after, core, (kind, line, max(0, number - 1) if kind == "clean" else number))
+            self._reach(after, core, oldest)
+            yield Move(after, f"drain {oldest} of {core}")
+        for done in world.get(("pending", core), ()):
+            kind, line, number = done
+            if kind == "clean" and number:
+                continue
+            after = dict(world)
+            left = after.pop(("pending", core)) - {done}
+            if left:
+                after["pending", core] = left
+            if kind == "clean":
+                self._written(after, line)
+            else:
+                after.pop(("fetched", number, line), None)
+            yield Move(after, f"complete {done} of {core}")
+
+
+class Allowed:
+    """What an architecture allows, unit by unit; of each its values from the start on, by number."""
+
+    def __init__(self, of: Reference) -> None:
+        self.of = of
+        self.name = of.architecture
+        self.serialises = self.name in OWN_STORES_SEEN
+        self.interrupts_wait = False
+        self.line = of.protocol.host.data_line
+        # An alias that the instruction cache does not tell apart is the same unit.
+        self.unit_of: dict[str, str] = {}
+        first: dict[int, str] = {}
+        for unit, address in of.protocol.addresses.items():
+            self.unit_of[unit] = unit if of.virtual else first.setdefault(address.physical, unit)
+        self.units = [*dict.fromkeys(self.unit_of.values())]
+
+    def begin(self, world: World) -> None:
+        for unit in self.units:
+            world["values", unit] = (self.of.protocol.initial[unit],)
+            world["clean", unit] = 0
+            for core in self.of.cores:
+                world["floor", core, unit] = 0
+
+    def parts(self, operation: Operation) -> list[Any]:
+        if operation.verb == "clean":
+            return [operation.names[0]]
+        if operation.verb != "store":
+            return [None]
+        block = 8 if self.name in EIGHT_BYTES else 16
+        groups: dict[int, list[tuple[str, str, bool]]] = {}
+        for name, value in zip(operation.names, operation.values, strict=True):
+            here = self.of.protocol.addresses[name].physical
+            for unit in self.units:
+                if self.of.protocol.addresses[unit].physical == here:
+                    groups.setdefault(here // block, []).append((unit, value, unit == self.unit_of[name]))
+        return [tuple(group) for group in groups.values()]
+
+    def stores_wait(self, world: World, core: int) -> bool:
+        return any(kind == "put" for kind, _ in world.get(("buffer", core), ()))
+
+    def maintains(self, world: World, core: int) -> bool:
+        return any(kind != "put" for kind, _ in world.get(("buffer", core), ()))
+
+    def _issue(self, world: World, core: int, *entries: Any) -> None:
+        if entries:
+            world["buffer", core] = (*world.get(("buffer", core), ()), *entries)
+
+    def store(self, world: World, core: int, stored: Any) -> bool:
+        self._issue(world, core, ("put", stored))
+        return True
+
+    def load(self, world: World, core: int, name: str) -> str:
+        unit = self.unit_of[name]
+        value: str = world["values", unit][-1]
+        for kind, what in world.get(("buffer", core), ()):
+            for other, stored, _ in what if kind == "put" else ():
+                if other == unit:
+                    value = stored
+        return value
+
+    def loaded(self, world: World, core: int, name: str) -> None:
+        pass
+
+    def clean(self, world: World, core: int, name: str) -> None:
+        line = self.of.protocol.addresses[name].physical // self.line
+        same = [unit for unit in self.units if self.of.protocol.addresses[unit].physical // self.line == line]
+        self._issue(world, core, *(("clean", unit) for unit in same))
+
+    def invalidate(self, world: World, core: int, reached: list[int], name: str) -> None:
+        named = self.units
+        if name:
+            line = self.of.fetched_at(name)[0] // self.line
+            named = [unit for unit in self.units if self.of.fetched_at(unit)[0] // self.line == line]
+        self._issue(world, core, *(("drop", (unit, frozenset(reached))) for unit in named))
+
+    # --- floors ---
+
+    def _raise(self, world: World, core: int, unit: str, to: int) -> None:
+        world["floor", core, unit] = max(to, world["floor", core, unit])
+
+    def _newest(self, world: World, unit: str) -> int:
+        return len(world["values", unit]) - 1
+
+    def _invalidated(self, world: World, core: int, unit: str) -> None:
+        self._raise(world, core, unit, self._newest(world, unit) if self.name in NO_CLEANS else world["clean", unit])
+
+    def synchronise(self, world: World, core: int) -> None:
+        world.pop(("ahead", core), None)
+        for unit in self.units if self.name in SERIALISED else ():
+            self._raise(world, core, unit, self._newest(world, unit))
+
+    switch = synchronise
+
+    def refetch(self, world: World, core: int) -> None:
+        self.synchronise(world, core)
+        for unit in self.units:
+            self._invalidated(world, core, unit)
+
+    # --- fetches ---
+
+    def _fetched(self, world: World, core: int, units: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        options, undefined = [], False
+        for name in units:
+            unit = self.unit_of[name]
+            unsynchronised = world["values", unit][world["floor", core, unit] :]
+            options.append(
+                unsynchronised[-1:] if self.name in NEWEST_FETCHED else tuple(dict.fromkeys(reversed(unsynchronised)))
+            )
+            undefined = undefined or (len(unsynchronised) > 1 and not self._says(unit, {*unsynchronised}))
+        yield from itertools.product(*options)
+        if undefined:
+            yield ("anything",) * len(units)
+
+    def _says(self, unit: str, values: set[str]) -> bool:
+        """Whether the architecture says what a unit that changes between these values is."""
+        address = self.of.protocol.addresses[unit].physical
+        known = [self.of.protocol.instructions.get(value) for value in values]
+        if self.name == "x86-amd":
+            size = self.of.size[unit]
+            changed = range(size)
+            if None not in known and all(one.code for one in known) and len({len(one.code) for one in known}) == 1:  # type: ignore[union-attr]
+                changed = [n for n in range(size) if len({one.code[n] for one in known}) > 1]  # type: ignore[union-attr, assignment]
+            return len({(address + byte) // 8 for byte in changed}) <= 1
+        if None in known or self.name in ("x86-intel", "riscv"):
+            known_sizes = {4 if one is None else one.size for one in known}
+            return self.name == "riscv-ziccif" and known_sizes == {4} and address % 4 == 0
+        some = [one for one in known if one is not None]
+        if self.name == "riscv-ziccif":
+            (size, *more) = {one.size for one in some}
+            return not more and size in (2, 4) and address % size == 0
+        if self.name == "s390":
+            codes = {one.code for one in some}
+            lengths = {len(code) for code in codes}
+            return (
+                len(lengths) == 1
+                and b"" not in codes
+                and sum(len({*held}) > 1 for held in zip(*codes, strict=True)) <= 1
+            )
+        return address % 4 == 0 and all(one.kind in LISTED.get(one.isa, ()) for one in some)
+
+    def fetch(self, world: World, core: int, thread: int, at: int) -> Iterator[tuple[World, tuple[str, ...]]]:
+        if self.serialises and self.stores_wait(world, core):
+            return
+        queue = world.get(("ahead", core), ())
+        found = [queue[0]] if queue else list(self._fetched(world, core, self.of.paths[thread][at]))
+        for values in found:
+            after = dict(world)
+            after.pop(("ahead", core), None)
+            if queue[1:]:
+                after["ahead", core] = queue[1:]
+            yield after, values
+
+    # --- the environment ---
+
+    def environment(self, world: World) -> Iterator[Move]:
+        for core in self.of.cores:
+            coming = self.of.following(world, core)
+            for values in self._fetched(world, core, coming[1]) if coming is not None else ():
+                after = dict(world)
+                after["ahead", core] = (*after.get(("ahead", core), ()), values)
+                yield Move(after, f"core {core} fetches {coming} ahead: {values}")
+            buffer = world.get(("buffer", core), ())
+            for number, entry in enumerate(buffer):
+                yield from self._completed(world, core, entry, buffer[:number], buffer[number + 1 :])
+
+    def _completed(self, world: World, core: int, entry: Any, before: Any, behind: Any) -> Iterator[Move]:
+        kind, what = entry
+        if kind == "drop":
+            unit, targets = what
+            for target in targets:
+                left = targets - {target}
+                after = self._with(world, core, (*before, *((("drop", (unit, left)),) if left else ()), *behind))
+                self._invalidated(after, target, unit)
+                yield Move(after, f"{unit} is invalidated on {target}")
+            return
+        mine = {unit for unit, _, _ in what} if kind == "put" else {what}
+        for other, earlier in before:
+            if other == "put" and (
+                mine & {unit for unit, _, _ in earlier} or (kind == "put" and self.name not in RELAXED)
+            ):
+                return
+        after = self._with(world, core, (*before, *behind))
+        if kind == "clean":
+            after["clean", what] = self._newest(after, what)
+        else:
+            self._become_visible(after, core, what)
+        yield Move(after, f"{entry} of {core} completes")
+
+    def _with(self, world: World, core: int, buffer: Any) -> World:
+        after = dict(world)
+        after.pop(("buffer", core), None)
+        if buffer:
+            after["buffer", core] = buffer
+        return after
+
+    def _become_visible(self, world: World, core: int, stored: Any) -> None:
+        for unit, value, _ in stored:
+            if world["values", unit][-1] != value:
+                world["values", unit] = (*world["values", unit], value)
+        if not self.serialises:
+            return
+        named = {unit for unit, _, by_name in stored if by_name}
+        for unit in named:
+            self._raise(world, core, unit, self._newest(world, unit))
+        thread = world.get(("on", core))
+        queue = world.get(("ahead", core), ())
+        if thread is not None and queue:
+            first = self.of.position(thread, world["at", thread].at)
+            ahead = itertools.chain.from_iterable(self.of.paths[thread][first : first + len(queue)])
+            if named & {self.unit_of[unit] for unit in ahead}:
+                del world["ahead", core]
