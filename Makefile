@@ -52,6 +52,7 @@ docs: $(VENV)/installed-dev
 
 record: $(VENV)/installed-dev
 	$(BIN)/staleline thread --format page --output docs/thread.md
+	$(BIN)/staleline explain flush-on-retranslation --scenario user --plot docs/run.svg > /dev/null; test $$? -eq 1
 	$(PYTEST) tests/test_readme.py --record
 
 clean:

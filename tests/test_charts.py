@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bench.report.charts.marks import Axis
 
+DOCS = Path(__file__).parents[1] / "docs"
 SIZES = st.one_of(st.just(0.0), st.floats(1e-9, 1e12), st.floats(-1e12, -1e-9))
 
 
@@ -49,6 +50,7 @@ def test_a_run_is_drawn(tmp_path: Path, staleline: Staleline) -> None:
     assert [text for text in texts if text in ("icache0", "icache1", "dcache", "mem/L2")] == [*texts_of(ran.out)]
     assert texts.count("\u2717 wrong") == len(re.findall(r"\bwrong\b", ran.out))
     assert "branch is written with a temporary target" in texts
+    assert texts == [one.text for one in ElementTree.parse(DOCS / "run.svg").iterfind(".//{*}text")], "make record"
     nothing = "--plot: no run; expected a cell with a counterexample, or events that happen"
     staleline("explain idempotent --scenario system --plot", str(file)).is_refused(nothing)
 
