@@ -66,7 +66,8 @@ def write(charts: Sequence[Chart], path: Path) -> None:
     css = importlib.resources.files("bench.report.page").joinpath("page.css").read_text(encoding="utf-8")
     day = dict(re.findall(r"--([\w-]+): (#\w+)", css.split("@media")[0]))
     drawn.insert(0, ElementTree.Element(f"{{{_SVG}}}rect", {"width": "100%", "height": "100%", "fill": day["back"]}))
-    svg = re.sub(r"var\(--([\w-]+)\)", lambda name: day.get(name[1], name[0]), ElementTree.tostring(drawn, encoding="unicode"))
+    svg = ElementTree.tostring(drawn, encoding="unicode")
+    svg = re.sub(r"var\(--([\w-]+)\)", lambda name: day.get(name[1], name[0]), svg)
     with replacing(path) as file:
         if path.suffix == ".svg":
             file.write(svg.encode())

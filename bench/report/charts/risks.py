@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import isfinite
 
 from bench.report.charts.drawing import Chart
-from bench.report.charts.marks import SAID, WIDE, Axis, Frame, layer, of_name, of_number, row_chart
+from bench.report.charts.marks import SAID, WIDE, Axis, Frame, layer, of_name, row_chart
 from bench.report.risks import decided
 from bench.risk.pressure import Pressure
 from bench.risk.risk import Risk
@@ -35,19 +36,19 @@ def tornado(risk: Risk, pressure: Pressure, frame: Frame) -> Chart:
         kind = _RISES if swing.at_high >= swing.at_low else _FALLS
         ends += (low, high)
         values.append({"row": place, "low": low, "high": high, "kind": kind, "said": said})
-        named.append((f"{swing.quantity}, {quantity.low:g}..{quantity.high:g}", ""))
+        changes = f"{swing.factor:.2g} times" if isfinite(swing.factor) else "from 0"
+        named.append((f"{swing.quantity}, {quantity.low:g}..{quantity.high:g}", changes))
     axis = Axis.over(ends, frame.width)
-    x = axis.channel("low", "wrong executions per million retranslations", ",~r", 60)
+    x = axis.channel(
+        "low", "wrong executions per million retranslations\nthe line: all quantities at their values", ",~r", 60
+    )
     scale = {"domain": [*_COLOURS], "range": [*_COLOURS.values()]}
 
     def layers(y: Chart, middle: Chart) -> Iterable[Chart]:
         colour = of_name("kind", scale=scale, legend={"columns": 2})
         bar = {"height": 12, **middle}
         yield layer("bar", bar, values, x=x, x2={"field": "high"}, y=y, fill=colour, description=SAID)
-        at = [{"low": nominal}]
-        yield layer("rule", {"color": "var(--text)"}, at, x=x)
-        text = {"value": f"all at their values: {nominal:.1g}"}
-        yield layer("text", {"baseline": "bottom", "dy": -4}, at, x=of_number("low"), y={"value": 0}, text=text)
+        yield layer("rule", {"color": "var(--text)"}, [{"low": nominal}], x=x)
 
     return {
         "title": f"{risk.strategy} in {risk.scenario} on {risk.host.name} with {risk.translator}, {risk.trace}",
