@@ -236,7 +236,7 @@ def risk(
         for pair in asked.pairs(asked.hosts(host), translator, what_if)
     ]
     found = [model.evaluate(strategy, name) for model in models for strategy in evaluated for name in names]
-    return Results(found, RiskReport(found, pressure))
+    return Results(found, RiskReport(found))
 
 
 def _trace(given: str | Trace) -> Trace:

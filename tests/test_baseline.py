@@ -11,12 +11,13 @@ from conftest import Staleline
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.compare.baseline import Cost, Kept, Row, differences
+from bench.compare.baseline import Kept, Row, differences
+from bench.replay.cost import Ends
 from bench.report.baselines import Since
 
 
 def row(nominal: float = 100.0, strategy: str = "unfixed", partial: Any = "holds", **verdicts: Any) -> Row:
-    cost = Cost(nominal, nominal, nominal)
+    cost = Ends(low=nominal, nominal=nominal, high=nominal, tag="assumed")
     return Row(strategy, "cortex-a9", "arm@2010", "tiny", (), {"system": "holds", **verdicts}, None, partial, cost)
 
 

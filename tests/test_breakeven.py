@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.compare.breakeven import Line, crossings, stretches
+from bench.compare.breakeven import Line, crossings, envelope
 
 NUMBERS = st.integers(0, 1000).map(float)
 LINES = st.lists(st.tuples(NUMBERS, st.integers(0, 40).map(float)), min_size=1, max_size=6).map(
@@ -16,8 +16,8 @@ LINES = st.lists(st.tuples(NUMBERS, st.integers(0, 40).map(float)), min_size=1, 
 
 
 @given(LINES, st.floats(0, 2000))
-def test_the_cheapest_of_a_stretch_is_the_cheapest_at_every_price_in_it(lines: list[Line], price: float) -> None:
-    found = stretches(lines)
+def test_the_cheapest_of_a_segment_is_the_cheapest_at_every_price_in_it(lines: list[Line], price: float) -> None:
+    found = envelope(lines)
     (here,) = (s for s in found if s.low <= price and (s.high is None or price < s.high))
     least = min(line.at(price) for line in lines)
     by_name = {line.strategy: line for line in lines}
@@ -26,8 +26,8 @@ def test_the_cheapest_of_a_stretch_is_the_cheapest_at_every_price_in_it(lines: l
 
 
 @given(LINES)
-def test_stretches_follow_on_each_other_from_nothing_to_no_end(lines: list[Line]) -> None:
-    found = stretches(lines)
+def test_segments_follow_on_each_other_from_nothing_to_no_end(lines: list[Line]) -> None:
+    found = envelope(lines)
     assert found[0].low == 0
     assert found[-1].high is None
     for one, following in itertools.pairwise(found):
@@ -47,7 +47,7 @@ def test_at_a_crossing_both_cost_the_same_and_behind_it_the_dearer_one_more(line
 
 def test_two_lines_by_hand() -> None:
     flush, rewrite = Line("flush", 0, 10), Line("rewrite", 400, 0)
-    assert [(s.low, s.high, s.cheapest) for s in stretches([flush, rewrite])] == [
+    assert [(s.low, s.high, s.cheapest) for s in envelope([flush, rewrite])] == [
         (0, 40, ("flush",)),
         (40, None, ("rewrite",)),
     ]

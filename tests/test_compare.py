@@ -17,12 +17,16 @@ from hypothesis import strategies as st
 
 from bench.check.cell import Options
 from bench.compare.comparison import Comparison, _ranked, compare
+from bench.compare.rate import MATTERS, rates
 from bench.hosts import load_host
-from bench.replay.cost import NOTHING, of_quantity
+from bench.replay.cost import NOTHING, Cost, of_quantity
 from bench.replay.parameters import Parameters
+from bench.replay.price import is_chance
 from bench.replay.quantity import Quantity
+from bench.replay.replay import Replayed
 from bench.report.comparisons import CompareReport
 from bench.report.costs import cycles, memory, number
+from bench.report.sensitivities import extra_swings, rate_sentences
 from bench.scenarios import scenario_names
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import default_trace
@@ -113,7 +117,59 @@ def test_what_an_order_is_up_to_is_said(trace: Trace) -> None:
     text = " ".join(CompareReport([found]).text("simple").split())
     assert "Undecided between side-table and idempotent: " in text
     assert pair.deciding is not None
-    assert f"--parameter {pair.deciding.quantity.name}=.. settles it." in text
+    # No value of it alone decides everywhere in its range.
+    assert not pair.deciding.alone
+    assert f"--parameter {pair.deciding.quantity.name}=.. narrows it." in text
+
+
+def test_the_rate_of_retranslations_at_which_an_order_changes(cortex_a9: Comparison) -> None:
+    found = rates(cortex_a9)
+    assert found is not None
+    assert found.recorded == pytest.approx(1e6 * cortex_a9.rows[0].cost.retranslations / 20_000, rel=0.01)
+    costs = {name: row.cost for row in cortex_a9.rows for name in row.names}
+    assert {turn.below for turn in found.turns} >= {("idempotent", "idempotent-read-back")}
+    for turn in found.turns:
+        one, other = costs[turn.below[0]], costs[turn.above[0]]
+
+        def more(rate: float, one: Replayed = one, other: Replayed = other) -> Cost:
+            """What the one that is cheaper above costs more at a rate."""
+            part = other.per_retranslation - one.per_retranslation
+            whole = other.overhead - one.overhead
+            chance = [term for term in whole.terms if any(map(is_chance, term.quantities))]
+            return whole - Cost(tuple(chance)) + part.times(rate / one.rate - 1)
+
+        assert more(turn.at / 2).nominal > 0 > more(turn.at * 2).nominal
+        if turn.settled_below:
+            assert more(turn.settled_below).low >= 0
+        if turn.settled_above is not None:
+            assert more(turn.settled_above).high <= 0
+    for burden in found.burdens:
+        cost = costs[burden.strategies[0]]
+        if burden.matters:
+            grown = cost.overhead + cost.per_retranslation.times(burden.matters / cost.rate - 1)
+            assert grown.nominal == pytest.approx(MATTERS * cost.baseline.nominal, rel=1e-3)
+
+
+def test_what_decides_an_extra_is_what_moves_it_within_its_range(cortex_a9: Comparison) -> None:
+    shown = dict(extra_swings(cortex_a9))
+    extras = {row.strategy: row.extra for row in cortex_a9.rows}
+    assert "idempotent = idempotent-read-back" not in shown  # it adds nothing
+    for names, effects in shown.items():
+        extra = extras[names]
+        assert [one.width for one in effects] == sorted((one.width for one in effects), reverse=True)
+        for one in effects:
+            assert {one.at_low, one.at_high} == {extra.at({one.quantity: end}) for end in (one.low, one.high)}
+            assert extra.low <= min(one.at_low, one.at_high) <= max(one.at_low, one.at_high) <= extra.high
+    text = " ".join(CompareReport([cortex_a9], sensitivity=True).text("simple").split())
+    assert "What decides what side-table adds to unfixed, each quantity by itself" in text
+    assert "idempotent = idempotent-read-back costs less than side-table below" in text
+
+
+def test_where_nothing_crosses_nothing_is_said_to(trace: Trace) -> None:
+    found = rates(compared(trace, "idempotent", "scratch-buffer", scenarios=["system"]))
+    assert found is not None
+    assert found.turns == ()
+    assert "At no rate does the order of any two of them change." in rate_sentences("here", found)
 
 
 def test_a_cheap_wrong_strategy_is_never_ranked(cortex_a9: Comparison) -> None:
@@ -207,12 +263,13 @@ def test_a_comparison_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, st
     pytest.importorskip("vl_convert", reason="vl-convert-python is not installed (pip install 'staleline[plot]')")
     file = tmp_path / f"plot.{suffix}"
     line = f"compare {tiny_trace} --host cortex-a9,arm926 --strategy unfixed,idempotent,side-table"
-    ran = staleline(f"{line} --scenario system --plot", str(file))
+    ran = staleline(f"{line} --scenario system --sensitivity --format json --plot", str(file))
+    assert {"sensitivity", "rates"} <= ran.valid.keys()
     assert (ran.status, ran.err) == (0, "")
     assert file.read_bytes().startswith({"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
     if suffix == "svg":
         texts = [one.text for one in ElementTree.parse(file).iterfind(".//{*}text")]
-        assert {"side-table", "unfixed", "holds everywhere", "fails: system"} <= {*texts}
+        assert {"side-table", "unfixed", "holds everywhere", "fails: system", "less with a larger quantity"} <= {*texts}
         assert "line flush" not in texts  # where its price changes nothing
         assert "var(" not in file.read_text("utf-8")
     staleline(f"{line} --plot", str(tmp_path / "plot.gif")).is_refused()

@@ -28,6 +28,10 @@ def compare(
     over: Annotated[
         str, typer.Option("--over", help="The strategy that extra is counted from.", metavar="STRATEGY")
     ] = "unfixed",
+    sensitivity: Annotated[
+        bool,
+        typer.Option("--sensitivity", help="What decides: each assumption by itself, and the rate of retranslations."),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Draw the trade-off, parts of costs and prices: svg, png or pdf.", metavar="FILE"),
@@ -74,6 +78,8 @@ def compare(
     from bench.traces.store import load_trace
 
     emit = written.emitter(own=("html",))
+    if sensitivity and plot is None and written.format in ("html", "csv"):
+        refuse_idle(context, ("sensitivity",), f"with --format {written.format}", "tables of text, json or --plot")
     if against is None:
         refuse_idle(context, ("tolerance", "allow_missing"), "by itself", "--against")
     before = baseline.load(against) if against is not None else None
@@ -96,7 +102,7 @@ def compare(
             shown = partial(show_share, progress, host.name, number)
             results.append(compare_on(recorded, host, translator, strategies, names, options, parameters, shown, base))
     if plot is not None:
-        drawing.write(of_comparisons(results, drawn), plot)
+        drawing.write(of_comparisons(results, drawn, sensitivity=sensitivity), plot)
     document = CompareReport(results).document()
     if save is not None:
         baseline.keep(save, document, version=installed(), commit=commit(), command=command_line())
@@ -110,6 +116,6 @@ def compare(
 
         emit(PageReport(results, since, trace=recorded, parameters=parameters))
     else:
-        emit(CompareReport(results, since))
+        emit(CompareReport(results, since, sensitivity))
     if since is not None and (since.worse or (since.missing and not allow_missing)):
         raise typer.Exit(1)

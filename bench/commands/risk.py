@@ -125,5 +125,5 @@ def risk(
                     progress(f"{model.host.name}: {one.name}, {name}", len(results))
                     results.append(model.evaluate(one, name))
     if plot is not None:
-        drawing.write(of_risks(results, pressure), plot)
-    emit(RiskReport(results, pressure))
+        drawing.write(of_risks(results), plot)
+    emit(RiskReport(results))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from bench.replay.cost import Ends
 from bench.replay.price import CHANCE
 from bench.support.errors import InputError
 from bench.support.files import read_bytes, refuse_unwritable, replacing
@@ -29,14 +30,6 @@ Verdict = Literal["holds", "fails", "bounded", "n/a"]
 Change = Literal["worse", "better", "same", "gone", "new"]
 
 
-class Cost(msgspec.Struct, frozen=True):
-    """Cycles, nominal within a range."""
-
-    low: float
-    nominal: float
-    high: float
-
-
 class Row(msgspec.Struct, frozen=True):
     """What is asked of a row of a comparison; the rest of it is kept too."""
 
@@ -48,7 +41,7 @@ class Row(msgspec.Struct, frozen=True):
     verdicts: dict[str, Verdict]
     lasting: Verdict | None
     partial: Verdict
-    overhead: Cost
+    overhead: Ends
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -250,8 +243,8 @@ def _difference(before: Row, now: Row, tolerance: float) -> Difference:
     return Difference(now, changed, *_cost(before.overhead, now.overhead, tolerance))
 
 
-def _cost(before: Cost, now: Cost, tolerance: float) -> tuple[Change, str]:
-    one, other = before.nominal, now.nominal
+def _cost(before: Ends, now: Ends, tolerance: float) -> tuple[Change, str]:
+    one, other = before["nominal"], now["nominal"]
     if one <= 0 or other <= 0:
         if abs(other - one) <= max(abs(one), abs(other)) * (tolerance - 1):
             return "same", "same"

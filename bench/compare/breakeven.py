@@ -29,7 +29,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class Segment:
     """From one price to another (None: no end), in cycles, these are the cheapest; several that cost the same."""
 
     low: float
@@ -50,14 +50,14 @@ class Crossing:
 class BreakEven:
     """How the order of the right strategies depends on a price.
 
-    ``here``: low, nominal and high price on the host, in cycles.  ``lines`` of the right strategies; ``stretches``: the
+    ``here``: low, nominal and high price on the host, in cycles.  ``lines`` of the right strategies; ``segments``: the
     cheapest, from 0 on; ``crossings``: where any two change places.  Both ascending.
     """
 
     what: What
     here: tuple[float, float, float]
     lines: tuple[Line, ...]
-    stretches: tuple[Stretch, ...]
+    segments: tuple[Segment, ...]
     crossings: tuple[Crossing, ...]
 
 
@@ -74,7 +74,7 @@ def break_evens(comparison: Comparison) -> tuple[BreakEven, ...]:
         cycles = host.clock_ghz if figure.unit == "ns" else 1.0
         lines = tuple(_line(row, name, cycles) for row in comparison.rows if row.right)
         if crossing := crossings(lines):
-            found.append(BreakEven(what, figure.in_cycles(host.clock_ghz), lines, stretches(lines), crossing))
+            found.append(BreakEven(what, figure.in_cycles(host.clock_ghz), lines, envelope(lines), crossing))
     return tuple(found)
 
 
@@ -84,9 +84,9 @@ def _line(row: Compared, name: str, cycles: float) -> Line:
     return Line(row.strategy, rest.nominal, slope.nominal / cycles)
 
 
-def stretches(lines: Sequence[Line]) -> tuple[Stretch, ...]:
+def envelope(lines: Sequence[Line]) -> tuple[Segment, ...]:
     """The lower envelope of the lines, from a price of 0 on."""
-    found: list[Stretch] = []
+    found: list[Segment] = []
     price = 0.0
     while True:
         # At a crossing the one that rises least goes on.
@@ -100,7 +100,7 @@ def stretches(lines: Sequence[Line]) -> tuple[Stretch, ...]:
             (line.at_nothing - best.at_nothing) / (best.slope - line.slope) for line in lines if line.slope < best.slope
         ]
         after = min((crossing for crossing in crossings if crossing > price * (1 + 1e-12)), default=None)
-        found.append(Stretch(price, after, same))
+        found.append(Segment(price, after, same))
         if after is None:
             return tuple(found)
         price = after

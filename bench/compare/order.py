@@ -33,6 +33,14 @@ class Deciding:
     settled_below: float | None
     settled_above: float | None
 
+    @property
+    def alone(self) -> bool:
+        """Whether the order is decided wherever in its range the quantity is known to be."""
+        below, above = self.settled_below, self.settled_above
+        if below is None or above is None:
+            return False
+        return above - below <= _ROUNDING * (self.quantity.high - self.quantity.low)
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -62,16 +70,18 @@ def pair(first: str, second: str, difference: Cost) -> Pair:
 def _deciding(difference: Cost) -> Deciding:
     """The quantity that changes a difference most, among those that turn it by themselves if there is any."""
     found = []
-    for name, quantity in sorted(difference.quantities.items()):
-        rest, slope = difference.along(name)
-        steep = slope.nominal
-        flips_at = -rest.nominal / steep if steep else None
-        if flips_at is not None and not quantity.low <= flips_at <= quantity.high:
-            flips_at = None
+    for _, quantity in sorted(difference.quantities.items()):
+        flips_at, steep = _flip(difference, quantity)
         swing = abs(steep) * (quantity.high - quantity.low)
         # Nobody can set what chance is.
-        found.append((not is_chance(quantity), flips_at is not None, swing, quantity, flips_at, steep))
-    *_, quantity, flips_at, steep = max(found, key=lambda one: one[:3])
+        found.append((not is_chance(quantity), flips_at is not None, swing, quantity))
+    return along(difference, max(found, key=lambda one: one[:3])[-1])
+
+
+def along(difference: Cost, quantity: Quantity) -> Deciding:
+    """How the order of two costs depends on one quantity."""
+    flips_at, steep = _flip(difference, quantity)
+    # What the second costs more falls with the quantity: at first the first is less.
     first_below = steep < 0
     return Deciding(
         quantity,
@@ -80,6 +90,14 @@ def _deciding(difference: Cost) -> Deciding:
         _settled(difference, quantity, quantity.low, quantity.high, first_less=first_below),
         _settled(difference, quantity, quantity.high, quantity.low, first_less=not first_below),
     )
+
+
+def _flip(difference: Cost, quantity: Quantity) -> tuple[float | None, float]:
+    """Where a difference is nothing along a quantity, None if not in its range; and its slope; others at values."""
+    rest, slope = difference.along(quantity.name)
+    steep = slope.nominal
+    at = -rest.nominal / steep if steep else None
+    return at if at is not None and quantity.low <= at <= quantity.high else None, steep
 
 
 def _settled(difference: Cost, quantity: Quantity, end: float, other: float, *, first_less: bool) -> float | None:

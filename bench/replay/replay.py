@@ -32,11 +32,12 @@ from msgspec import Struct
 
 from bench.hosts.profile import Host
 from bench.replay.context import CacheEffects, ReplayContext, Simulated
-from bench.replay.cost import Cost, total
+from bench.replay.cost import NOTHING, Cost, total
 from bench.replay.counts import Counts
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
 from bench.replay.price import is_chance
+from bench.replay.quantity import Quantity
 from bench.traces.links import linker
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, Trace
@@ -64,6 +65,8 @@ class Replayed(Struct, frozen=True, kw_only=True):
     ``flush``, ``lock``, ``stop``, ``lookup``, ``translate``, ``store_into_code`` as in ``price.py``;
     ``refill``       the cost of ``refills``; under random replacement its range includes the sampling noise
     ``overhead``     the sum of these seven
+    ``per_retranslation``  what of it is in proportion to the number of retranslations: all that is done at them, and
+                     the refills if nothing else of the strategy touches a line
     ``baseline``     the execution of the TBs' host instructions, and their refills without any retranslation
     ``notes``        caveats of the figures, one sentence each
     ``simulated``    what a comparison with another strategy needs
@@ -73,6 +76,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
     host: str
     translator: str
     trace: str
+    executions: int
     retranslations: int
     writes: int
     lines_cleaned: int
@@ -89,6 +93,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
     translate: Cost
     store_into_code: Cost
     overhead: Cost
+    per_retranslation: Cost
     baseline: Cost
     notes: tuple[str, ...]
     simulated: Simulated
@@ -98,9 +103,27 @@ class Replayed(Struct, frozen=True, kw_only=True):
 
         What both pay cancels out, and most of the sampling noise does.
         """
-        difference = self.overhead - other.overhead
-        counted = (term for term in difference.terms if not any(map(is_chance, term.quantities)))
-        return Cost(tuple(counted)) + self.simulated.chance(other.simulated)
+        return _counted(self.overhead - other.overhead) + self.simulated.chance(other.simulated)
+
+    def more_at_rate(self, other: Replayed, rate: Quantity) -> Cost:
+        """The same without the sampling noise, where retranslations per million executions are the quantity ``rate``.
+
+        Raises ``ValueError`` for a trace without any retranslation.
+        """
+        if not self.retranslations:
+            raise ValueError("no retranslation")
+        at_them = _counted(self.per_retranslation - other.per_retranslation)
+        return _counted(self.overhead - other.overhead) - at_them + at_them.by(rate).times(1 / self.rate)
+
+    @property
+    def rate(self) -> float:
+        """Retranslations per million executions."""
+        return 1e6 * self.retranslations / max(self.executions, 1)
+
+
+def _counted(cost: Cost) -> Cost:
+    """A cost without the sampling noise."""
+    return Cost(tuple(term for term in cost.terms if not any(map(is_chance, term.quantities))))
 
 
 def replay(
@@ -215,8 +238,8 @@ class _StrategyReplay:
         more = counts - baseline
         flush, lock, stop = prices.flush(tally), prices.locks(tally), prices.stops(tally)
         noise = context.sampling_noise(more)
-        refill = prices.caused(more.code_misses, more.code_memory, context.counted)
-        refill += prices.chance(*noise, context.counted, simulation)
+        caused = prices.caused(more.code_misses, more.code_memory, context.counted)
+        refill = caused + prices.chance(*noise, context.counted, simulation)
         lookup, translate = prices.lookups(tally), prices.translator(tally)
         store_into_code = prices.stores_into_code(tally)
         executed = int(context.layout.sizes @ executions.all)
@@ -226,6 +249,7 @@ class _StrategyReplay:
             host=context.host.name,
             translator=context.translator.full_name,
             trace=context.trace.name,
+            executions=int(executions.all.sum()),
             retranslations=len(context.trace.retranslations),
             writes=retranslations.stores,
             lines_cleaned=tally.cleaned,
@@ -242,11 +266,24 @@ class _StrategyReplay:
             translate=translate,
             store_into_code=store_into_code,
             overhead=total((flush, refill, lock, stop, lookup, translate, store_into_code)),
+            per_retranslation=self._priced(retranslations) + (caused if self._rewrites_only else NOTHING),
             baseline=prices.executed(executed)
             + prices.refills(baseline.code_misses, baseline.code_memory, context.counted),
             notes=tuple(self._notes(tally, locks, noise, int(executions.all.sum()))),
             simulated=Simulated(more, prices, context.counted, context.replacement),
         )
+
+    def _priced(self, tally: Tally) -> Cost:
+        """All parts of the overhead but the refills."""
+        prices = self.context.prices
+        parts = prices.flush, prices.locks, prices.stops, prices.lookups, prices.translator, prices.stores_into_code
+        return total(part(tally) for part in parts)
+
+    @property
+    def _rewrites_only(self) -> bool:
+        """Whether retranslations alone affect cache lines otherwise than in the baseline."""
+        own, base = self.cache_effects, self.context.baseline
+        return (own.translations, own.flushes) == (base.translations, base.flushes)
 
     def _tally_retranslations(self) -> Tally:
         context = self.context

@@ -9,11 +9,11 @@ from typing import Any
 from bench.check.cell import Checked, hypothetical
 from bench.check.command import command
 from bench.compare.comparison import Compared, Comparison
-from bench.compare.order import Pair
+from bench.compare.order import Deciding, Pair
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
-from bench.replay.quantity import Quantity
 from bench.replay.replay import Replayed
+from bench.report import sensitivities
 from bench.report.baselines import Since
 from bench.report.costs import PARTS, cycles, memory, number, share
 from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_only, text_table
@@ -267,10 +267,14 @@ def _replayed(costs: Costs, style: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CompareReport:
-    """The main table of each host, and what has changed ``since`` a run that was kept."""
+    """The main table of each host, and what has changed ``since`` a run that was kept.
+
+    ``sensitivity``: also what decides, of the assumptions and of the rate of retranslations.
+    """
 
     comparisons: Sequence[Comparison]
     since: Since | None = None
+    sensitivity: bool = False
 
     def document(self) -> dict[str, Any]:
         """One object for each strategy and host."""
@@ -287,6 +291,8 @@ class CompareReport:
                 for one in self.comparisons
             ],
         }
+        if self.sensitivity:
+            found |= sensitivities.document(self.comparisons)
         if self.since is None:
             return found
         return {**found, "against": self.since.document(), "assumed_otherwise": self.since.assumed}
@@ -298,7 +304,11 @@ class CompareReport:
 
     def text(self, style: str) -> str:
         """For each host the table, and below it what it says."""
-        parts = [_comparison(comparison, style) for comparison in self.comparisons]
+        parts = []
+        for comparison in self.comparisons:
+            parts.append(_comparison(comparison, style))
+            if self.sensitivity:
+                parts.append(sensitivities.text(comparison, style))
         return "\n\n".join(parts if self.since is None else [*parts, self.since.text(style)])
 
 
@@ -418,19 +428,20 @@ def open_between(first: Sequence[Compared], second: Sequence[Compared], pair: Pa
     else:
         text = f"{what}; below {_figure(deciding.flips_at)} {below} is cheaper, with all others at their values"
         text += f" ({whatever})" if settled else ", and at no value of it whatever they are"
-    return f"Undecided between {one} and {other}: {text}.{_settles(quantity)}"
+    return f"Undecided between {one} and {other}: {text}.{_settles(deciding)}"
 
 
 def _figure(value: float) -> str:
     return number(value) if abs(value) >= 100 else f"{value:.2g}"
 
 
-def _settles(quantity: Quantity) -> str:
-    """The option that sets a quantity, as a sentence."""
-    if quantity.name in Parameters().quantities:
-        return f" --parameter {quantity.name}=.. settles it."
-    if quantity.name.startswith(("costs.", "isa.")):
-        return f" --set {quantity.name}=.. settles it."
+def _settles(deciding: Deciding) -> str:
+    """The option that sets a quantity, and whether any value of it decides, as a sentence."""
+    name, does = deciding.quantity.name, "settles" if deciding.alone else "narrows"
+    if name in Parameters().quantities:
+        return f" --parameter {name}=.. {does} it."
+    if name.startswith(("costs.", "isa.")):
+        return f" --set {name}=.. {does} it."
     return ""
 
 

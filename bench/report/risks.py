@@ -9,8 +9,8 @@ from typing import Any
 
 from bench.report.costs import number
 from bench.report.report import Rows, settings_of
+from bench.report.sensitivities import swing_table
 from bench.report.tables import SCHEMA, Cell, fill, table
-from bench.risk.pressure import Pressure
 from bench.risk.risk import MultiThreaded, MultiThreadedGiven, Range, Risk, SingleThreaded, SingleThreadedGiven
 from bench.risk.simulation import CONFIDENCE, Interval
 
@@ -43,10 +43,9 @@ _GIVEN = (
 
 @dataclass(frozen=True, slots=True)
 class RiskReport:
-    """The answer of ``risk``; the ``pressure`` is that of the sensitivities."""
+    """The answer of ``risk``."""
 
     risks: Sequence[Risk]
-    pressure: Pressure
 
     def document(self) -> dict[str, Any]:
         """One object for each strategy, host, translator and scenario."""
@@ -59,7 +58,7 @@ class RiskReport:
 
     def text(self, style: str) -> str:
         """For each host and translator a table of the scenarios with one thread, and one of those with several."""
-        return _text(self.risks, self.pressure, style)
+        return _text(self.risks, style)
 
 
 def probability(value: float) -> str:
@@ -154,7 +153,7 @@ def _harm(risk: Risk) -> list[dict[str, Cell]]:
     ]
 
 
-def _text(risks: Sequence[Risk], pressure: Pressure, style: str) -> str:
+def _text(risks: Sequence[Risk], style: str) -> str:
     parts: list[str] = []
     for key in dict.fromkeys((risk.host.name, risk.translator) for risk in risks):
         here = [risk for risk in risks if (risk.host.name, risk.translator) == key]
@@ -173,24 +172,18 @@ def _text(risks: Sequence[Risk], pressure: Pressure, style: str) -> str:
             parts += [fill(f"n/a on a host with one core: {', '.join(missing)}."), ""]
         for risk in here:
             if risk.swings:
-                parts += [*_sensitivity(risk, pressure, style), ""]
+                parts += [*_sensitivity(risk, style), ""]
     kinds = {type(risk.figures) for risk in risks}
     parts += [fill(text) for kind, text in _LEGENDS.items() if kind in kinds]
     parts.append(fill(_ALONG if risks[0].trace else _GIVEN))
     return "\n".join(parts)
 
 
-def _sensitivity(risk: Risk, pressure: Pressure, style: str) -> list[str]:
-    rows: list[Sequence[Cell]] = []
-    quantities = pressure.on(risk.host, risk.backend)
-    for swing in risk.swings:
-        quantity = quantities[swing.quantity]
-        factor = f"{number(swing.factor, 2)}x" if isfinite(swing.factor) else "decides"
-        ends = probability(swing.at_low), probability(swing.at_high)
-        rows.append((swing.quantity, f"{quantity.low:g}..{quantity.high:g} {quantity.unit}", *ends, factor))
-    headers = ("quantity", "range", "at its low end", "at its high end", "changes it")
+def _sensitivity(risk: Risk, style: str) -> list[str]:
+    effect = ("changes it", lambda one: f"{number(one.factor, 2)}x" if isfinite(one.factor) else "decides")
     what = "long run" if isinstance(risk.figures, SingleThreaded) else "by time slices"
-    return [f"What decides {what} of {risk.strategy} in {risk.scenario}:", "", table(headers, rows, style)]
+    title = f"What decides {what} of {risk.strategy} in {risk.scenario}:"
+    return [title, "", swing_table(risk.swings, probability, effect, style)]
 
 
 _RANGED = ("window", "first", "long_run", "harm", "per_execution", "per_run", "per_hour", "least", "slices", "greatest")

@@ -19,6 +19,7 @@ import numpy as np
 from bench.replay.context import ReplayContext
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
+from bench.replay.sensitivity import Swing
 from bench.risk.causes import Cause
 from bench.risk.evictions import causes_on, happens, rates_on
 from bench.risk.exposure import Exposure, expose
@@ -26,7 +27,7 @@ from bench.risk.harm import F64, FETCHED, harmful
 from bench.risk.pressure import Pressure
 from bench.risk.propagation import Expected, propagate
 from bench.risk.quiescent import QuiescentStates
-from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, Swing, window_gaps
+from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, window_gaps
 from bench.support.errors import InputError
 from bench.traces.trace import Trace
 
@@ -103,7 +104,7 @@ class RecordedRisk(RiskModel):
         for name, quantity in self._quantities.items() if sensitivity else ():
             if quantity.low < quantity.high and not (name == "slowdown" and self.rate is not None):
                 ends = [at(self._values(changed={name: end})) for end in (quantity.low, quantity.high)]
-                swings.append(Swing(name, *(end[varied] for end in ends)))
+                swings.append(Swing.of(name, quantity, *(end[varied] for end in ends)))
                 evaluated += ends
         ranges = {
             name: Range(min(one[name] for one in evaluated), value, max(one[name] for one in evaluated))

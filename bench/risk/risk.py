@@ -16,6 +16,7 @@ from bench.hosts.profile import Host
 from bench.machine import Kind, environment_steps, finished, initial, program_steps
 from bench.machine.model import Model
 from bench.program.compiler import Compiler
+from bench.replay.sensitivity import Swing
 from bench.risk.causes import Cause, Structure, structure
 from bench.risk.chain import RUNS, Chain
 from bench.risk.harm import Harms, harms_of
@@ -37,21 +38,6 @@ class Range:
     low: float
     nominal: float
     high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Swing:
-    """The effect of one quantity, the others at their value: the figure at its low and its high end."""
-
-    quantity: str
-    at_low: float
-    at_high: float
-
-    @property
-    def factor(self) -> float:
-        """The larger over the smaller."""
-        small, large = sorted((self.at_low, self.at_high))
-        return 1.0 if large == small else float("inf") if not small else large / small
 
 
 @dataclass(frozen=True, slots=True)

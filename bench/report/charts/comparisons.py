@@ -9,14 +9,21 @@ from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import CROSS, SAID, WIDE, Axis, Frame, Kind, kinds, layer, of_name, of_number, row_chart
+from bench.report.charts.tornado import tornado
 from bench.report.costs import PARTS, cycles, number
+from bench.report.sensitivities import extra_swings
 from bench.support.errors import InputError
 
 CHARTS = ("trade-off", "parts", "prices")
 
 
-def of_comparisons(comparisons: Sequence[Comparison], wanted: Collection[str] = CHARTS) -> list[Chart]:
-    """For each host the wanted ones of ``CHARTS``.  Raises ``InputError`` where nothing can be drawn."""
+def of_comparisons(
+    comparisons: Sequence[Comparison], wanted: Collection[str] = CHARTS, *, sensitivity: bool = False
+) -> list[Chart]:
+    """For each host the wanted ones of ``CHARTS``, and with ``sensitivity`` what decides what right strategies add.
+
+    Raises ``InputError`` where nothing can be drawn.
+    """
     charts = []
     for comparison in comparisons:
         if "trade-off" in wanted:
@@ -25,9 +32,17 @@ def of_comparisons(comparisons: Sequence[Comparison], wanted: Collection[str] = 
             charts.append(parts(comparison, WIDE))
         if "prices" in wanted:
             charts += [prices(found, comparison, WIDE) for found in changing(comparison)]
+        if sensitivity:
+            charts += _deciding(comparison)
     if not charts:
         raise InputError("no price at which the cheapest changes", place="`plot`", expected="another chart")
     return charts
+
+
+def _deciding(comparison: Comparison) -> Iterable[Chart]:
+    for names, extra, swings in extra_swings(comparison):
+        title = f"{names} over {comparison.over} on {_where(comparison)}"
+        yield tornado(title, "cycles more", swings, extra.nominal, WIDE, lambda one: number(one.width), form="~s")
 
 
 def _where(comparison: Comparison) -> str:
@@ -157,20 +172,20 @@ def _part(name: str) -> str:
 
 def changing(comparison: Comparison) -> tuple[BreakEven, ...]:
     """The prices that change which of the right strategies is the cheapest."""
-    return tuple(found for found in break_evens(comparison) if len(found.stretches) > 1)
+    return tuple(found for found in break_evens(comparison) if len(found.segments) > 1)
 
 
 def prices(found: BreakEven, comparison: Comparison, frame: Frame) -> Chart:
-    """For each stretch of a price who is the cheapest that is right; behind them, the host's own price."""
+    """For each segment of a price who is the cheapest that is right; behind them, the host's own price."""
     low, nominal, high = found.here
-    last = found.stretches[-1].low
-    axis = Axis.over((low, high, 3 * last, *(stretch.low for stretch in found.stretches)), frame.width)
+    last = found.segments[-1].low
+    axis = Axis.over((low, high, 3 * last, *(segment.low for segment in found.segments)), frame.width)
     values, named = [], []
-    for place, stretch in enumerate(found.stretches):
-        name, end = " = ".join(stretch.cheapest), "on" if stretch.high is None else f"to {number(stretch.high)}"
-        note = f"from {number(stretch.low)} {end}"
-        high_end = axis.high if stretch.high is None else stretch.high
-        values.append({"row": place, "low": stretch.low, "high": high_end, "said": f"{name}: {note} cycles"})
+    for place, segment in enumerate(found.segments):
+        name, end = " = ".join(segment.cheapest), "on" if segment.high is None else f"to {number(segment.high)}"
+        note = f"from {number(segment.low)} {end}"
+        high_end = axis.high if segment.high is None else segment.high
+        values.append({"row": place, "low": segment.low, "high": high_end, "said": f"{name}: {note} cycles"})
         named.append((name, note))
     x = axis.channel("low", f"price of a {found.what} in cycles\nshaded: here, {_range(found)}", ",~r")
     to = {"field": "high"}

@@ -280,13 +280,13 @@ def told(found: BreakEven) -> str:
     """What a break-even says, in words."""
     low, nominal, high = found.here
     here = f"{number(nominal)} cycles ({number(low)}..{number(high)})" if low < high else f"{number(nominal)} cycles"
-    if len(found.stretches) == 1:
-        text = f"At every price {' = '.join(found.stretches[0].cheapest)} is the cheapest that is right."
+    if len(found.segments) == 1:
+        text = f"At every price {' = '.join(found.segments[0].cheapest)} is the cheapest that is right."
     else:
         parts = []
-        for stretch in found.stretches:
-            end = "on" if stretch.high is None else f"to {number(stretch.high)}"
-            parts.append(f"from {number(stretch.low)} {end} {' = '.join(stretch.cheapest)}")
+        for segment in found.segments:
+            end = "on" if segment.high is None else f"to {number(segment.high)}"
+            parts.append(f"from {number(segment.low)} {end} {' = '.join(segment.cheapest)}")
         text = f"Cheapest that is right, by the price in cycles: {'; '.join(parts)}."
     text += f" On this host it is {here}."
     inside = [crossing for crossing in found.crossings if low <= crossing.price <= high]
