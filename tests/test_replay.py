@@ -76,7 +76,8 @@ def trace_of(
     return given_trace(words, blocks, faults, rewritten, accesses, flushes=flushes)
 
 
-A9_LRU = load_host("cortex-a9", [f"{cache}.replacement=lru" for cache in ("icache", "dcache", "l2")])
+LRU = tuple(f"{cache}.replacement=lru" for cache in ("icache", "dcache", "l2"))
+A9_LRU = load_host("cortex-a9", [*LRU, "rounds_to=0"])
 ONE_FAULT = trace_of([0, 1, 0, 1], [0])
 LONGER = trace_of([0, 1, 0, 1, 0, 1, 0, 1, 0], [0])
 
@@ -165,6 +166,19 @@ def test_a_side_table_pays_lookups_and_encoding_instead() -> None:
     assert one("side-table").translate == NOTHING  # translated before the recording
     fullest = trace_of([0, 1, 2], [], sizes=(128, 64, 64), born=[0, 1, 2], epoch=[0, 0, 1], flushes=[2])
     assert one("side-table", fullest).side_bytes == 24  # of the fullest code buffer
+
+
+def test_kernels_of_the_time_flush_whole_pages() -> None:
+    pages = load_host("cortex-a9", LRU)
+    found = one("flush-on-retranslation", host=pages)
+    assert (found.lines_cleaned, found.lines_invalidated, found.line_flushes) == (128, 128, 128)
+    assert triple(found.flush) == about(300 + 128 * 10 + 48, 800 + 128 * 17 + 120, 2400 + 128 * 45 + 180)
+    # Both TBs are on the page, so that the other one is fetched again too; and nothing lies behind them.
+    more = one("flush-on-retranslation", host=pages).refills - one("unfixed", host=pages).refills
+    assert more - (one("flush-on-retranslation").refills - one("unfixed").refills) == 2
+    # A TB that reaches into the next page.
+    crossing = trace_of([0, 1, 0, 1], [1], sizes=(4064, 64), rewritten=48)
+    assert one("flush-on-retranslation", crossing, pages).lines_cleaned == 256
 
 
 def test_a_lock_costs_each_retranslation_and_others_that_want_it_a_column_of_their_own() -> None:

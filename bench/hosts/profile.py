@@ -212,6 +212,19 @@ class Coherence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError("found fetches_ahead and checks_pipeline; expected at most one of them")
 
 
+class Granule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bytes, to whole multiples of which a range is rounded outwards; 0: it is not."""
+
+    value: Annotated[int, Meta(ge=0, le=1 << 20)]
+    tag: Tag
+    source: Sources
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.value & (self.value - 1):
+            raise ValueError(f"found {self.value} bytes; expected a power of two, or 0")
+
+
 class FlushRecipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The operations of a ``Flush`` under one instruction set, and their cost.
 
@@ -221,6 +234,9 @@ class FlushRecipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     ``deferred_to_move``: cores that do not run the process are skipped, and drop their instruction cache when they
     next run it.  A flush of n bytes costs ``call`` + lines x ``line`` + ``remote``.  With ``by = "nobody"`` a flush
     does nothing and costs nothing.
+
+    ``rounds_to``: the kernel does this to whole pages.  It is in the price, and in what a flush does to the caches of
+    replay and risk; verdicts rest on the range that was asked for alone.
     """
 
     by: Literal["user", "syscall", "nobody"]
@@ -230,6 +246,7 @@ class FlushRecipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     whole_icache: bool = False
     remote_sync: bool = False
     deferred_to_move: bool = False
+    rounds_to: Granule | None = None
     how: NonEmpty
     tag: Tag
     source: Sources
@@ -243,6 +260,11 @@ class FlushRecipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             raise ValueError("found a flush that does something; expected by = user or syscall")
         if (self.whole_icache or self.deferred_to_move) and not invalidates:
             raise ValueError("found whole_icache or deferred_to_move; expected invalidate = local or broadcast with it")
+
+    @property
+    def granule(self) -> int:
+        """Bytes that a range is rounded to; 1: it is not."""
+        return (self.rounds_to.value if self.rounds_to else 0) or 1
 
 
 class Isa(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -17,7 +17,7 @@ from bench.replay.counts import Counts
 from bench.replay.events import EventKind, Events, lines_spanned
 from bench.replay.layout import CodeBuffer, lay_out
 from bench.replay.parameters import Parameters
-from bench.replay.plan import WHOLE, Extent, LineStep, Plan, clipped, plan
+from bench.replay.plan import WHOLE, Extent, LineStep, Plan, clipped, plan, rounded
 from bench.replay.price import Prices
 from bench.replay.simulate import simulate
 from bench.traces.trace import I64, U32, Guest, Trace
@@ -309,11 +309,14 @@ class ReplayContext:
         if not steps:
             return
         # One row for each step, one column for each block.
-        kinds, starts, ends, in_scratch = np.array(
-            [(step.kind, step.extent.start, step.extent.last, step.extent.in_scratch) for step in steps], np.int64
+        kinds, starts, ends, in_scratch, granules = np.array(
+            [(step.kind, step.extent.start, step.extent.last, step.extent.in_scratch, step.granule) for step in steps],
+            np.int64,
         ).T[:, :, None]
         start, length = clipped(starts, ends, sizes)
-        first = np.where(in_scratch, self.scratch, addresses) + start
+        first, length = rounded(np.where(in_scratch, self.scratch, addresses) + start, length, granules)
+        # Nothing lies behind the code on its last page.
+        length = np.where((granules > 1) & (in_scratch == 0), np.minimum(length, self.layout.used - first), length)
         line = np.where(kinds == EventKind.INVALIDATE, self.host.icache.line, self.host.dcache.line)
         count = lines_spanned(first, length, line)
         everywhere = np.isin(kinds, (EventKind.TRANSLATE, EventKind.INVALIDATE_ALL))

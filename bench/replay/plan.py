@@ -69,6 +69,12 @@ def clipped(start: int | I64, end: int | I64, sizes: I64) -> tuple[I64, I64]:
     return first, np.maximum(np.minimum(end, sizes), first + 1) - first
 
 
+def rounded(first: I64, length: I64, granule: int | I64) -> tuple[I64, I64]:
+    """Ranges of bytes, rounded outwards to whole multiples of ``granule``."""
+    start = first - first % granule
+    return start, -(-(first + length) // granule) * granule - start
+
+
 WHOLE = Extent(0, None)
 Locate: TypeAlias = Callable[[Unit | Region | Buffer], Extent | None]
 """Maps the target of maintenance to an extent; None where it is never executed."""
@@ -85,11 +91,15 @@ def in_block(where: Unit | Region | Buffer) -> Extent | None:
 
 @dataclass(frozen=True, slots=True)
 class LineStep:
-    """An access of one ``kind`` to each line of ``extent``; ``halves``: half line prices of maintenance per line."""
+    """An access of one ``kind`` to each line of ``extent``; ``halves``: half line prices of maintenance per line.
+
+    ``granule``: wherever the block lies, the access is to whole multiples of so many bytes (see ``rounded``).
+    """
 
     kind: EventKind
     extent: Extent
     halves: int = 0
+    granule: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +187,8 @@ class Plan:
             elif step.kind in (EventKind.CLEAN, EventKind.INVALIDATE):
                 cleans = step.kind is EventKind.CLEAN
                 start, length = step.extent.within(sizes)
-                spanned = lines_spanned(addresses + start, length, (host.dcache if cleans else host.icache).line)
+                covered = rounded(addresses + start, length, step.granule)
+                spanned = lines_spanned(*covered, (host.dcache if cleans else host.icache).line)
                 lines = int(spanned @ weights)
                 total += Tally(
                     cleaned=lines if cleans else 0, invalidated=0 if cleans else lines, halves=lines * step.halves
@@ -311,10 +322,10 @@ class _Lowering:
                 return
         self.steps.append(LineStep(kind, Extent(start, end, in_scratch)))
 
-    def _maintain(self, kind: EventKind, where: Unit | Region | Buffer, halves: int) -> None:
+    def _maintain(self, kind: EventKind, where: Unit | Region | Buffer, halves: int, granule: int = 1) -> None:
         extent = self.locate(where)
         if extent is not None:
-            self.steps.append(LineStep(kind, extent, halves))
+            self.steps.append(LineStep(kind, extent, halves, granule))
 
     def _flush(self, where: Region | Buffer) -> None:
         """Add the host's flush (``bench.hosts.profile.FlushRecipe``); all it does to a line costs ``line``."""
@@ -322,11 +333,11 @@ class _Lowering:
         by_line = recipe.invalidate != "none" and not recipe.whole_icache
         halves = 1 if recipe.clean and by_line else 2
         if recipe.clean:
-            self._maintain(EventKind.CLEAN, where, halves)
+            self._maintain(EventKind.CLEAN, where, halves, recipe.granule)
         if recipe.invalidate != "none" and recipe.whole_icache:
             self.steps.append(LineStep(EventKind.INVALIDATE_ALL, WHOLE))
         elif by_line:
-            self._maintain(EventKind.INVALIDATE, where, halves)
+            self._maintain(EventKind.INVALIDATE, where, halves, recipe.granule)
         self.counts.update(calls=1, remotes=1)
 
 

@@ -3,7 +3,8 @@
 Every figure is the host's (``bench/hosts/profile.py``) or a parameter of the
 replay; no price depends on a strategy's name.  A parameter that is given goes before the host's figure.
 
-``flush``   A ``Flush`` costs ``call`` + lines x ``line`` + ``remote``.  A sequence of a strategy's own ``Clean``,
+``flush``   A ``Flush`` costs ``call`` + lines x ``line`` + ``remote``, the lines of whole pages where the kernel
+            rounds to them (``FlushRecipe.rounds_to``).  A sequence of a strategy's own ``Clean``,
             ``Invalidate``, ``Barrier`` and ``Sync`` costs the same: ``call`` once, half of ``line`` for
             each line cleaned and for each line invalidated, ``remote`` once if an invalidation is broadcast.
             (A flush that only cleans or only invalidates costs all of ``line`` for each.)  Barriers outside
@@ -28,10 +29,10 @@ cost is a sum of counts times quantities (``cost.py``), and two costs can be com
 A count has the weakest tag of the figures that it is counted from.  It is simulated once, with every assumption at
 its nominal value.  Its range approximates simulations at the ends of their ranges:
 
-* Counts in proportion to the code's length (bytes generated again, lines of a ``Flush`` or a ``Clean``, lines of live
-  code stored to, instructions executed, refills) have the range of the host's bytes per recorded byte
-  (``layout.host_scale``): the quantity ``code length``.  The partial line at each end of a block, which does not grow
-  with it, is ignored.
+* Counts in proportion to the code's length (bytes generated again, lines of a ``Flush`` or a ``Clean``, but for whole
+  pages, lines of live code stored to, instructions executed, refills) have the range of the host's bytes per recorded
+  byte (``layout.host_scale``): the quantity ``code length``.  The partial line at each end of a block, which does not
+  grow with it, is ignored.
 * The refills that a strategy causes scale with the translator's footprint: with its lines of code, or, on a host with
   an L2, of code and data together, whichever has the wider range: ``translator footprint``.  The translator cannot
   displace more than a cache holds, so this range is too wide where its footprint is as large as the cache.  It is too
@@ -118,12 +119,16 @@ class Prices:
         def by_length(one: Cost) -> Cost:
             return one.in_proportion(code).times(1.0, lengths)
 
+        def by_length_of(name: str, figure: Figure) -> Cost:
+            return by_length(of(name, figure))
+
         def by_all(one: Cost) -> Cost:
             return one.by(_in_turn(others)) if others > 1 else one.times(others)
 
         return cls(
             call=of(f"{named}.flush.call", own.flush.call),
-            line=by_length(of(f"{named}.flush.line", own.flush.line)),
+            # Whole pages are as many whatever the length of code.
+            line=(of if own.flush.granule > 1 else by_length_of)(f"{named}.flush.line", own.flush.line),
             remote=of(f"{named}.flush.remote", own.flush.remote),
             barrier=measured_or_assumed("barrier", costs.barrier),
             lock=of("costs.lock", costs.lock),

@@ -59,15 +59,11 @@ class Quantity:
 
         Raises ``InputError`` unless ``text`` is a number from 0 to ``most``, an integer if ``whole``.
         """
-        return replace(
-            self,
-            value=(value := parsed(name, text, most, whole=whole)),
-            low=value,
-            high=value,
-            tag="assumed",
-            source=("set by the user",),
-            at_end="",
-        )
+        return replace(self.at(parsed(name, text, most, whole=whole)), tag="assumed", source=("set by the user",))
+
+    def at(self, value: float) -> Quantity:
+        """The same quantity with a value and no range."""
+        return replace(self, value=value, low=value, high=value, at_end="")
 
 
 def parsed(name: str, text: str, most: float, *, whole: bool = False) -> float:

@@ -86,7 +86,8 @@ def _of_all(names: Sequence[str], row: Affected) -> str:
 _AFFECTED: tuple[Column[Affected], ...] = (
     text_only("translator", lambda row: row.translator),
     text_only("temporary", lambda row: "yes" if row.temporary else "no"),
-    _of_hosts("fails with one thread", lambda row: (*row.alone, *(f"{name}*" for name in row.speculative))),
+    _of_hosts("fails with one thread", lambda row: row.alone),
+    _of_hosts("allowed to", lambda row: row.speculative),
     _of_hosts("fails only with two", lambda row: row.together),
     _of_hosts("fails with none", lambda row: (*row.never, *(f"{name}?" for name in row.undecided))),
     _of_hosts("lasting", lambda row: row.lasting),
@@ -108,8 +109,9 @@ def _legend(matrix: Matrix) -> Iterator[str]:
     )
     if any(cell.speculative_only for cell in matrix.cells):
         text += (
-            " With a star: only if the core fetches what it does not execute while the block is rewritten, which the "
-            "architecture allows; whether a core does so then is not known (--no-speculation)."
+            " FAILS: this core, as documented. Allowed (to fail): not as documented, but the architecture lets a core "
+            "fetch what it does not execute while the block is rewritten; whether this one does is not known "
+            "(--no-speculation)."
         )
     if any(
         cell.translator == "mips@2010" and cell.hazard == "partial" and cell.verdict == "fails" for cell in matrix.cells
@@ -149,7 +151,8 @@ def _rows(cells: Sequence[Cell]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]
     groups: dict[tuple[str, ...], list[str]] = {}
     for strategy, columns in verdicts.items():
         groups.setdefault(tuple(_verdict(each) for each in columns.values()), []).append(strategy)
-    order = sorted(groups.items(), key=lambda item: (sum(verdict.startswith("FAILS") for verdict in item[0]), item[1]))
+    fails = ("FAILS", "allowed")
+    order = sorted(groups.items(), key=lambda item: (sum(verdict in fails for verdict in item[0]), item[1]))
     return tuple((tuple(names), row) for row, names in order)
 
 
@@ -157,5 +160,5 @@ def _verdict(cells: Sequence[Cell]) -> str:
     """The worst of the cells of one column."""
     found = {cell.verdict for cell in cells}
     if "fails" in found:
-        return "FAILS*" if all(cell.speculative_only for cell in cells if cell.verdict == "fails") else "FAILS"
+        return "allowed" if all(cell.speculative_only for cell in cells if cell.verdict == "fails") else "FAILS"
     return next((verdict for verdict in ("bounded", "holds") if verdict in found), "n/a")

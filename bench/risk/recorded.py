@@ -31,6 +31,9 @@ from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, Sin
 from bench.support.errors import InputError
 from bench.traces.trace import Trace
 
+_GUEST = "guest_data_lines"
+"""The parameter of the replay that decides how soon lines are written back, and so heal."""
+
 Values: TypeAlias = Mapping[str, float]
 """The quantities of ``Pressure`` by name."""
 
@@ -40,7 +43,8 @@ class RecordedRisk(RiskModel):
     """Evaluates along a trace.
 
     ``rate``: retranslations per second; None: as the cycles of the trace have it.  ``sensitivity``: also vary each
-    quantity by itself.  Raises ``InputError`` for a rate that cannot be.
+    quantity by itself, with one thread the guest's data lines too, for which the trace is gone through at either end of
+    their range.  Raises ``InputError`` for a rate that cannot be.
     """
 
     trace: Trace
@@ -49,6 +53,7 @@ class RecordedRisk(RiskModel):
     rate: float | None = None
     sensitivity: bool = False
     _known: dict[bytes, Expected] = field(default_factory=dict)
+    _others: dict[float, RecordedRisk] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.rate is not None and not 0 < self.rate <= 1e9:
@@ -101,7 +106,8 @@ class RecordedRisk(RiskModel):
         nominal = at(self._values())
         evaluated = [nominal, *(at(self._values(end)) for end in ("low", "high"))]
         swings = []
-        for name, quantity in self._quantities.items() if sensitivity else ():
+        single = {_GUEST: self.parameters.guest_data_lines} if varied == "long_run" else {}
+        for name, quantity in {**self._quantities, **single}.items() if sensitivity else ():
             if quantity.low < quantity.high and not (name == "slowdown" and self.rate is not None):
                 ends = [at(self._values(changed={name: end})) for end in (quantity.low, quantity.high)]
                 swings.append(Swing.of(name, quantity, *(end[varied] for end in ends)))
@@ -129,6 +135,8 @@ class RecordedRisk(RiskModel):
 
     def _along_trace(self, cell: RiskCell, parts: Mapping[int, int], values: Values) -> dict[str, float]:
         """The figures of the units at ``parts``: number within their access, and offset."""
+        if _GUEST in values:
+            return self._with_guest(values[_GUEST])._along_trace(cell, parts, self._without_guest(values))
         causes = {part: self._causes(cell, values, offset) for part, offset in parts.items()}
         quiescent = {part: cell.quiescent(offset, causes[part]) for part, offset in parts.items()}
         found = dict.fromkeys(("window", "first", "long_run", "harm"), 0.0)
@@ -147,6 +155,17 @@ class RecordedRisk(RiskModel):
             "per_run": harm,
             "per_hour": harm / hours if harm else 0.0,
         }
+
+    def _with_guest(self, lines: float) -> RecordedRisk:
+        """The same with so many of the guest's data lines, and so with another exposure."""
+        if lines not in self._others:
+            given = replace(self.parameters, guest_data_lines=self.parameters.guest_data_lines.at(lines))
+            self._others[lines] = replace(self, parameters=given, _known={}, _others={})
+        return self._others[lines]
+
+    @staticmethod
+    def _without_guest(values: Values) -> dict[str, float]:
+        return {name: value for name, value in values.items() if name != _GUEST}
 
     def _propagated(
         self, states: QuiescentStates, part: int, causes: Sequence[Cause], values: Values, harms: F64

@@ -13,7 +13,15 @@ from typing import Any, Literal
 
 import msgspec
 
-Verdict = Literal["confirmed", "refuted", "confirmed only if", "cannot be decided here"]
+Verdict = Literal[
+    "confirmed",
+    "refuted",
+    "confirmed only if",
+    "refuted only if",
+    "consistent with the model",
+    "cannot be decided here",
+]
+"""A report of what hardware did can only be consistent with the model: it was not observed here."""
 
 
 @dataclass(frozen=True)
