@@ -127,7 +127,8 @@ def test_the_rate_of_retranslations_at_which_an_order_changes(cortex_a9: Compari
     assert found is not None
     assert found.recorded == pytest.approx(1e6 * cortex_a9.rows[0].cost.retranslations / 20_000, rel=0.01)
     costs = {name: row.cost for row in cortex_a9.rows for name in row.names}
-    assert {turn.below for turn in found.turns} >= {("idempotent", "idempotent-read-back")}
+    # A table is written at every translation, and saves work at a retranslation.
+    assert any("idempotent" in turn.below and turn.above == ("side-table",) for turn in found.turns)
     for turn in found.turns:
         one, other = costs[turn.below[0]], costs[turn.above[0]]
 
@@ -153,7 +154,7 @@ def test_the_rate_of_retranslations_at_which_an_order_changes(cortex_a9: Compari
 def test_what_decides_an_extra_is_what_moves_it_within_its_range(cortex_a9: Comparison) -> None:
     shown = dict(extra_swings(cortex_a9))
     extras = {row.strategy: row.extra for row in cortex_a9.rows}
-    assert "idempotent = idempotent-read-back" not in shown  # it adds nothing
+    assert not any(names.startswith("idempotent") for names in shown)  # it adds nothing
     for names, effects in shown.items():
         extra = extras[names]
         assert [one.width for one in effects] == sorted((one.width for one in effects), reverse=True)
@@ -162,7 +163,7 @@ def test_what_decides_an_extra_is_what_moves_it_within_its_range(cortex_a9: Comp
             assert extra.low <= min(one.at_low, one.at_high) <= max(one.at_low, one.at_high) <= extra.high
     text = " ".join(CompareReport([cortex_a9], sensitivity=True).text("simple").split())
     assert "What decides what side-table adds to unfixed, each quantity by itself" in text
-    assert "idempotent = idempotent-read-back costs less than side-table below" in text
+    assert re.search(r"idempotent\S* costs less than side-table below", text)
 
 
 def test_where_nothing_crosses_nothing_is_said_to(trace: Trace) -> None:

@@ -77,7 +77,7 @@ def trace_of(
 
 
 LRU = tuple(f"{cache}.replacement=lru" for cache in ("icache", "dcache", "l2"))
-A9_LRU = load_host("cortex-a9", [*LRU, "rounds_to=0"])
+A9_LRU = load_host("cortex-a9", LRU)
 ONE_FAULT = trace_of([0, 1, 0, 1], [0])
 LONGER = trace_of([0, 1, 0, 1, 0, 1, 0, 1, 0], [0])
 
@@ -169,7 +169,7 @@ def test_a_side_table_pays_lookups_and_encoding_instead() -> None:
 
 
 def test_kernels_of_the_time_flush_whole_pages() -> None:
-    pages = load_host("cortex-a9", LRU)
+    pages = load_host("cortex-a9", [*LRU, "rounds_to=4096"])
     found = one("flush-on-retranslation", host=pages)
     assert (found.lines_cleaned, found.lines_invalidated, found.line_flushes) == (128, 128, 128)
     assert triple(found.flush) == about(300 + 128 * 10 + 48, 800 + 128 * 17 + 120, 2400 + 128 * 45 + 180)
