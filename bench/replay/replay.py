@@ -187,14 +187,14 @@ class Executions:
 
     def counting(self, trace: Trace, *, in_runs: bool) -> Iterator[U32]:
         """The executions of ``trace``, each counted; ``linked`` if ``in_runs``, which takes as long as all the rest."""
-        links = linker(trace)
+        links = linker(trace) if in_runs else None
         for words in trace.executions():
             tbs = words[words < STOPPED] & UNKNOWN_TB
             self.all[:] += np.bincount(tbs[tbs < self.all.size], minlength=self.all.size)
-            if in_runs:
+            if links is not None:
                 links.add(words)
             yield words
-        if in_runs:
+        if links is not None:
             self.linked[:] = self.all - links.begun
 
 
