@@ -167,7 +167,7 @@ def test_what_decides_an_extra_is_what_moves_it_within_its_range(cortex_a9: Comp
 
 
 def test_where_nothing_crosses_nothing_is_said_to(trace: Trace) -> None:
-    found = rates(compared(trace, "idempotent", "scratch-buffer", scenarios=["system"]))
+    found = rates(compared(trace, "idempotent", "flush-on-retranslation", scenarios=["system"]))
     assert found is not None
     assert found.turns == ()
     assert "At no rate does the order of any two of them change." in rate_sentences("here", found)
