@@ -251,3 +251,32 @@ def test_what_was_run_stands_beside_the_verdict(tmp_path, monkeypatch, staleline
     assert "of 500" in staleline("check race.toml --seen seen.json").out
     (tmp_path / "seen.json").write_text('{"schema": 1}')
     staleline("check race.toml --seen seen.json").is_refused("seen.json", "machine")
+
+
+SITE = """
+summary = "The displacement of a jump"
+isa = "x86"
+[targets]
+stub = 8
+near = 0x1000
+near2 = 0x2000
+[words]
+opcode = { at = 3, always = "e9" }
+disp = { at = 4, stub = "00 00 00 00", near = "f8 0f 00 00", near2 = "f8 1f 00 00" }
+[does]
+link = "store disp"
+unlink = "store disp"
+"""
+
+
+@x86
+def test_the_scenarios_of_a_site_are_run_and_what_cannot_be_is_named(tmp_path, monkeypatch, staleline):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "site.toml").write_text(SITE)
+    (tmp_path / "kernel.toml").write_text(RACE.replace("store A temporary", "irq-off"))
+    ran = staleline("run site.toml,kernel.toml --scenario link --instances 200 --seconds 60 --format json")
+    assert ran.status == 0, ran.err
+    document = ran.valid
+    assert document["executed"] and all(one["name"].startswith("site, link") for one in document["executed"])
+    assert all(one["instances"] == 200 and not one["wrong"] for one in document["executed"])
+    assert "irq-off" in document["refused"]["kernel"]

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.names import names_in, one_of, some_of
+from bench.commands.names import kind_of, names_in, one_of, some_of
 from bench.commands.options import Output
 from bench.commands.output import emitter, progress_bar, show_seconds
+from bench.support.errors import InputError
 
 if TYPE_CHECKING:
     from bench.hosts import Host
     from bench.protocols.protocol import Protocol
+    from bench.sites.site import Site
+
+LIBRARY = "linking"
+"""Stands for all sites of the library that this machine can execute."""
 
 
 def run(
     what: Annotated[
-        list[str], typer.Argument(help="Protocols (my_protocol.toml) and strategies.", metavar="PROTOCOL|STRATEGY,...")
+        list[str],
+        typer.Argument(help="Protocols and sites (.toml), strategies; linking: all sites.", metavar="WHAT,..."),
     ],
     *,
-    scenario: Annotated[str, typer.Option("--scenario", help="Of strategies: system or user.")] = "user",
+    scenario: Annotated[
+        str | None,
+        typer.Option("--scenario", help="Of strategies: system or user (default); of sites: link, ...; default: all."),
+    ] = None,
     translator: Annotated[
         str, typer.Option("--translator", help="Of strategies: whose temporary branch is stored.")
     ] = "arm@2010",
@@ -76,14 +86,21 @@ def run(
     targets = [load_target(name) for name in some_of(host) or instructions.targets(machine.processor)]
     protocols = _protocols(names_in(what), scenario, translator, load_host(instructions.profile))
     executed: list[Executed] = []
+    refused: dict[str, str] = {}
     with progress_bar("running", seconds * len(protocols)) as progress:
         for number, (name, protocol) in enumerate(protocols):
             begin = seconds * number
             shown = partial(show_seconds, progress, name, begin)
-            seen = execute(protocol, Effort(seconds, instances, seed), placement, shown)
+            try:
+                seen = execute(protocol, Effort(seconds, instances, seed), placement, shown)
+            except InputError as error:
+                if len(protocols) == 1:
+                    raise
+                refused[name] = str(error)
+                continue
             may = (allowed(protocol, target) for target in targets)
             executed.append(Executed(name, protocol, seen, tuple(each for each in may if each is not None)))
-    report = RunReport(machine, executed)
+    report = RunReport(machine, executed, refused)
     if save is not None:
         with replacing(save, ordinary=True) as file:
             file.write(f"{rendered(report, 'json')}\n".encode())
@@ -92,20 +109,43 @@ def run(
         raise typer.Exit(1)
 
 
-def _protocols(names: list[str], scenario: str, translator: str, host: Host) -> list[tuple[str, Protocol]]:
-    """The protocols of files, each case by its name, and those of strategies."""
+def _protocols(names: list[str], scenario: str | None, translator: str, host: Host) -> list[tuple[str, Protocol]]:
+    """What is named, each with a name of its own: cases of files, strategies, scenarios of sites."""
     from bench.check import asked
     from bench.check.export import as_protocol
-    from bench.protocols.document import document_from, is_protocol, read_protocol
+    from bench.check.sites import runs
+    from bench.protocols.document import document_from, read_protocol
+    from bench.sites.reader import library, load_site
     from bench.translators.registry import load_translator
 
     found: list[tuple[str, Protocol]] = []
     for name in names:
-        if is_protocol(name):
+        if name == LIBRARY:
+            sites = map(load_site, library())
+            found += [one for site in sites if runs(site, host) for one in _trials(site, host, scenario)]
+            continue
+        kind = kind_of(name)
+        if kind == "site":
+            found += _trials(load_site(name), host, scenario)
+            continue
+        if kind == "protocol":
             document = read_protocol(name)
         else:
             (strategy,) = asked.strategies(name)
-            text = as_protocol(strategy, load_translator(translator), host, scenario)
-            document = document_from(text, f"{strategy.name}, {scenario}")
+            text = as_protocol(strategy, load_translator(translator), host, scenario or "user")
+            document = document_from(text, f"{strategy.name}, {scenario or 'user'}")
         found += [(f"{document.name}{f', {case.name}' if case.name else ''}", case.protocol) for case in document.cases]
     return found
+
+
+def _trials(site: Site, host: Host, scenario: str | None) -> Iterator[tuple[str, Protocol]]:
+    """The protocols of a site's scenarios, with the maintenance of ``host``."""
+    from bench.check.sites import refuse_others
+    from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario, trials
+
+    refuse_others(site, host)
+    if scenario is not None:
+        refuse_unknown_scenario(scenario)
+    for one in (scenario,) if scenario is not None else SCENARIOS:
+        for trial in trials(site, host, one, synchronised=False):
+            yield f"{site.name}, {one}{f', {trial.of}' if trial.of else ''}", trial.protocol

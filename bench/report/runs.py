@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.protocols.protocol import Protocol
@@ -64,6 +64,8 @@ class RunReport:
 
     machine: Machine
     executed: Sequence[Executed]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why something of a site could not be executed, by name."""
 
     def document(self) -> dict[str, Any]:
         """The machine, and each protocol with its outcomes and what ended a child."""
@@ -88,6 +90,7 @@ class RunReport:
                 }
                 for each in self.executed
             ],
+            "refused": dict(self.refused),
         }
 
     @staticmethod
@@ -152,6 +155,8 @@ class RunReport:
                 parts.append(fill(f"Wrong in {each.wrong:,} of {histogram.instances:,} instances."))
             else:
                 parts.append(fill(f"Never wrong in {histogram.instances:,} instances, which proves nothing."))
+        if self.refused:
+            parts.append("\n".join(fill(f"Not executed: {name}: {why}.") for name, why in self.refused.items()))
         return "\n\n".join(parts)
 
 

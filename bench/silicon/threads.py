@@ -26,7 +26,11 @@ SKIPPED, STUCK = -1, -2
 STUCK_TEXT = "stuck"
 """What a thread has observed that waits for ever."""
 
-_NEEDS_KERNEL = ("irq-off", "irq-on", "defer", "mmu-on")
+_EXECUTABLE = {
+    *("store", "load", "execute", "clean", "invalidate", "invalidate-all", "dsb", "fence", "isb", "ipi", "membarrier"),
+    *("set", "wait", "lock", "unlock", "stop-others", "poll-stop", "resume-others"),
+}
+"""The operations that a program can do; the others need the kernel's rights, or a core of another kind"""
 _STEPS_OF_A_WAIT = 1 << 22
 
 ARRIVED, STOPPING, STOPPED, FINISHED = 0, 8, 16, 24
@@ -263,8 +267,8 @@ class Instances:
     def _refuse(self, thread: Thread, operation: Operation) -> None:
         verb, local = operation.verb, operation.word == "local"
         found = expected = ""
-        if verb in _NEEDS_KERNEL:
-            found, expected = verb, "operations of a program, to execute them: this one needs the kernel's rights"
+        if verb not in _EXECUTABLE and verb != "fence.i":
+            found, expected = verb, "operations that a program of its own can do, to execute them"
         elif "fence.i" in (verb, operation.word):
             found, expected = operation.text, "operations of this machine, which is no RISC-V"
         elif verb == "store" and len(operation.names) > 1:
