@@ -186,7 +186,7 @@ def test_a_child_that_crashes_is_an_outcome_with_its_place():
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (("store A temporary", "irq-off"), "irq-off; expected operations of a program"),
+        (("store A temporary", "irq-off"), "irq-off; expected operations that a program"),
         (("store A temporary", "fence.i"), "fence.i; expected operations of this machine"),
         (("execute A\nexecute A", "execute A+A"), "expected one unit"),
         (("A = 0", "A = 0\nB = { at = 64, alias = 'A' }"), "B is a second mapping"),

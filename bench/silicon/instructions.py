@@ -16,6 +16,53 @@ Distances = npt.NDArray[np.int64]
 Encoded = npt.NDArray[np.uint8]
 
 
+# What a program does that has stored code: @flush_lines(first byte, end).
+_X86_FLUSH = """
+define void @flush_lines(i64 %first, i64 %end) {
+  ret void
+}
+"""
+# As AArch64 wants it (Arm ARM B2.4.4): clean the data lines unless CTR_EL0.IDC, invalidate the instruction lines unless
+# CTR_EL0.DIC.
+_A64_FLUSH = """
+define void @flush_lines(i64 %first, i64 %end) {
+entry:
+  %ctr = call i64 asm sideeffect "mrs $0, ctr_el0", "=r"()
+  %d = lshr i64 %ctr, 16
+  %dlog = and i64 %d, 15
+  %dline = shl i64 4, %dlog
+  %ilog = and i64 %ctr, 15
+  %iline = shl i64 4, %ilog
+  %ib = and i64 %ctr, 268435456
+  %idc = icmp ne i64 %ib, 0
+  br i1 %idc, label %cleaned, label %clean
+clean:
+  %c = phi i64 [ %first, %entry ], [ %cn, %clean ]
+  call void asm sideeffect "dc cvau, $0", "r,~{memory}"(i64 %c)
+  %cn = add i64 %c, %dline
+  %cm = icmp ult i64 %cn, %end
+  br i1 %cm, label %clean, label %cleaned
+cleaned:
+  call void asm sideeffect "dsb ish", "~{memory}"()
+  %db = and i64 %ctr, 536870912
+  %dic = icmp ne i64 %db, 0
+  br i1 %dic, label %done, label %invalidate
+invalidate:
+  %v = phi i64 [ %first, %cleaned ], [ %vn, %invalidate ]
+  call void asm sideeffect "ic ivau, $0", "r,~{memory}"(i64 %v)
+  %vn = add i64 %v, %iline
+  %vm = icmp ult i64 %vn, %end
+  br i1 %vm, label %invalidate, label %invalidated
+invalidated:
+  call void asm sideeffect "dsb ish", "~{memory}"()
+  br label %done
+done:
+  call void asm sideeffect "isb", "~{memory}"()
+  ret void
+}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class InstructionSet:
     """An instruction set that machine code can be made for.
@@ -26,6 +73,7 @@ class InstructionSet:
     inline assembly of an instruction of one cycle that depends on the one before.  ``sync``: inline assembly that
     synchronises the context of its core, and ``sync_changes`` the registers that it changes.  ``barrier``, ``clean``,
     ``invalidate``: inline assembly, the last two of the line of an address, or empty where the hardware does it.
+    ``flush``: the function ``@flush_lines`` of LLVM's language, which makes stored code fetched.
     ``repeats``: what ``number`` is made of, so that each half of it tells it from others; ``shift``: where it lies in
     the operand.  ``membarrier``,
     ``tgkill``: numbers of Linux's system calls.  ``profile``: the shipped profile that is nearest to a machine that
@@ -44,6 +92,7 @@ class InstructionSet:
     barrier: str
     clean: str
     invalidate: str
+    flush: str
     pause: str
     repeats: int
     shift: int
@@ -98,6 +147,7 @@ _ALL = {
         barrier="mfence",
         clean="",
         invalidate="",
+        flush=_X86_FLUSH,
         pause="pause",
         repeats=0x10001,
         shift=0,
@@ -118,6 +168,7 @@ _ALL = {
         barrier="dsb ish",
         clean="dc cvau, $0",
         invalidate="ic ivau, $0",
+        flush=_A64_FLUSH,
         pause="yield",
         repeats=1,
         shift=5,

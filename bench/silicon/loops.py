@@ -62,7 +62,6 @@ declare i64 @syscall(i64, ...)
 declare i32 @mprotect(ptr, i64, i32)
 declare i32 @pthread_mutex_lock(ptr)
 declare i32 @pthread_mutex_unlock(ptr)
-declare void @llvm.clear_cache(ptr, ptr)
 define i64 @begin(i64 %n, i64 %a, i64 %b) {
   store atomic i64 0, ptr @stop seq_cst, align 8
   store atomic i64 0, ptr @count seq_cst, align 8
@@ -148,7 +147,7 @@ def loops(instructions: InstructionSet, process: int) -> dict[str, Native]:
         "patch": _PATCH,
         "patch_and_call": f"{_PATCH}\n  %r = call i32 %q()",
         "call_through_memory": _THROUGH_MEMORY,
-        "flush": "call void @llvm.clear_cache(ptr %p, ptr %q)",
+        "flush": "call void @flush_lines(i64 %a, i64 %b)",
         "lock": _LOCKED,
         "protect": _PROTECT,
         "membarrier": f"%r = call i64 (i64, ...) @syscall(i64 {instructions.membarrier}, i64 %a, i64 0, i64 0)",
@@ -158,6 +157,7 @@ def loops(instructions: InstructionSet, process: int) -> dict[str, Native]:
     text = "\n".join(
         (
             _DECLARED,
+            instructions.flush,
             _dependent("chain", chain, "0", CHAIN),
             _dependent("load", load, "%a", LOADS),
             *(_loop(name, body) for name, body in bodies.items()),

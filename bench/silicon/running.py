@@ -198,7 +198,7 @@ class Batches:
         self.results = [np.zeros((BATCH, width), np.int64) for width in self.widths]
         self.filling = Memory(_PRESSURE_BYTES)
         self.chasing = chain(instances.instructions, _PRESSURE_BYTES // 64, 64, shuffled=True)
-        self.flush = compiled(_FLUSH, ("flush",), 2)["flush"]
+        self.flush = compiled(instances.instructions.flush, ("flush_lines",), 2)["flush_lines"]
         self.cores = cores()
         self.pool = ThreadPoolExecutor(self.threads)
         self.random = np.random.default_rng(seed)
@@ -271,14 +271,3 @@ class Batches:
             return (STUCK_TEXT,)
         meanings = self.instances.meanings
         return tuple(meanings.get(int(value), f"0x{int(value):x}") for value in part[:observations] if value != SKIPPED)
-
-
-_FLUSH = """
-declare void @llvm.clear_cache(ptr, ptr)
-define i64 @flush(i64 %a, i64 %b) {
-  %p = inttoptr i64 %a to ptr
-  %q = inttoptr i64 %b to ptr
-  call void @llvm.clear_cache(ptr %p, ptr %q)
-  ret i64 0
-}
-"""
