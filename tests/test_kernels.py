@@ -164,8 +164,8 @@ def test_no_kernel_is_taken_from_the_cache_after_a_change_in_another_file(
     ("file", "known"),
     [
         ("search/kernel.py", {"bench/search/relation.py", "bench/machine/actions.py", "strategies/operations.py"}),
-        ("replay/kernel.py", {"bench/replay/accesses.py", "bench/replay/counts.py", "bench/hosts/profile.py"}),
-        ("risk/residency.py", {"bench/replay/events.py", "bench/traces/successor.py"}),
+        ("caches/kernel.py", {"bench/caches/policies.py", "bench/caches/counts.py", "bench/hosts/profile.py"}),
+        ("risk/residency.py", {"bench/caches/events.py", "bench/traces/successor.py"}),
         ("traces/log_kernel.py", {"bench/traces/successor.py"}),
     ],
 )

@@ -17,17 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bench.replay.context as context_module
+from bench.caches.counts import Counts
+from bench.caches.events import EventKind, Events
+from bench.caches.simulate import simulate
 from bench.hosts import Host, load_host
 from bench.hosts.profile import Tag
 from bench.replay.cost import NOTHING, Cost, of_quantity, weakest
-from bench.replay.counts import Counts
-from bench.replay.events import EventKind, Events
 from bench.replay.layout import host_scale
 from bench.replay.parameters import Parameters, described
 from bench.replay.plan import Extent, LineStep, Plan, Tally
 from bench.replay.quantity import Quantity
 from bench.replay.replay import Replayed, replay
-from bench.replay.simulate import simulate
 from bench.support.errors import InputError
 from bench.traces.model import measured, model_trace
 from bench.traces.model import varied as modelled
@@ -593,7 +593,10 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Events]:
     passes: list[Events] = []
 
     def watching(*arguments: Any) -> list[Counts]:
-        passes.extend(arguments[4])
+        for layers in arguments[4]:
+            columns = [np.concatenate([getattr(some, name) for some in layers]) for name in Events.__slots__]
+            order = np.argsort(columns[0], kind="stable")
+            passes.append(Events(*(column[order] for column in columns)))
         return simulate(*arguments)
 
     monkeypatch.setattr(context_module, "simulate", watching)

@@ -14,19 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bench.replay.simulate as simulate_module
+import bench.caches.simulate as simulate_module
+from bench.caches.counts import Counts
+from bench.caches.events import EventKind, Events, lines_spanned
+from bench.caches.policies import MOST_WAYS
+from bench.caches.simulate import MOST_VARIANTS, Footprint, simulate
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, DataCache, Host
-from bench.replay.accesses import Halves
-from bench.replay.counts import Counts
-from bench.replay.events import EventKind, Events, lines_spanned
-from bench.replay.parameters import CacheParameters
-from bench.replay.simulate import MOST_WAYS, simulate
-from bench.replay.variants import MOST_VARIANTS
 from bench.support.errors import InputError
 
 MIB = 1 << 20
-NOTHING_ELSE = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
+NOTHING_ELSE = Footprint(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
 
 
 # ------------------------------------------------------------------------------------------------ hosts and streams
@@ -68,16 +66,16 @@ def events_of(rows: Iterable[Row]) -> Events:
     )
 
 
-def run(host: Host, sizes: Sequence[int], words: Sequence[int], events: Events, parameters: CacheParameters) -> Counts:
+def run(host: Host, sizes: Sequence[int], words: Sequence[int], events: Events, parameters: Footprint) -> Counts:
     """A replay in one chunk."""
     return alone(host, *packed(sizes), [np.array(words, np.uint32)], events, parameters)
 
 
 def alone(
-    host: Host, addresses: Any, sizes: Any, chunks: Iterable[Any], events: Events, parameters: CacheParameters
+    host: Host, addresses: Any, sizes: Any, chunks: Iterable[Any], events: Events, parameters: Footprint
 ) -> Counts:
     """One simulation by itself."""
-    (counts,) = simulate(host, addresses, sizes, chunks, [events], parameters)
+    (counts,) = simulate(host, addresses, sizes, chunks, [(events,)], parameters)
     return counts
 
 
@@ -176,7 +174,7 @@ class ReferenceCache:
 class Reference:
     """A core, one access after the other, as the kernel's docstring says it."""
 
-    def __init__(self, host: Host, code_bytes: int, parameters: CacheParameters) -> None:
+    def __init__(self, host: Host, code_bytes: int, parameters: Footprint) -> None:
         shapes = [host.icache, host.dcache] + ([host.l2] if host.l2 else [])
         seed = [int(raw) >> 1 for raw in np.random.PCG64(parameters.seed).random_raw(len(shapes))]
         caches = [ReferenceCache(*both) for both in zip(shapes, seed, strict=True)]
@@ -277,7 +275,7 @@ class Reference:
             self.touched += 1
 
 
-def reference(host: Host, sizes: Sequence[int], words: Sequence[int], rows: list[Row], what: CacheParameters) -> Counts:
+def reference(host: Host, sizes: Sequence[int], words: Sequence[int], rows: list[Row], what: Footprint) -> Counts:
     """The counts of ``simulate``, the slow way."""
     addresses, lengths = packed(sizes)
     ends = [int(addresses[-1] + lengths[-1])]
@@ -311,7 +309,7 @@ def shapes(draw: st.DrawFn, lines: Sequence[int], data: bool = False) -> Cache:
 
 
 @st.composite
-def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[Row], CacheParameters]:
+def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[Row], Footprint]:
     """A small host, TBs, executions, events and parameters."""
     lines = [16, 32, 64]
     host = machine(
@@ -327,7 +325,7 @@ def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[Row], Cac
         st.integers(-1, len(words) - 1), st.sampled_from(EventKind), st.integers(0, 3000), st.integers(0, 12)
     )
     rows = draw(st.lists(row, max_size=40 if words else 0))
-    parameters = CacheParameters(
+    parameters = Footprint(
         guest_data_lines=draw(st.sampled_from([0, 50, 999, 2500])),
         translator_code_lines=draw(st.integers(0, 9)),
         translator_data_lines=draw(st.integers(0, 9)),
@@ -376,9 +374,23 @@ def test_how_the_execution_is_cut_into_chunks_does_not_matter(replay: Any, cuts:
 def test_simulations_side_by_side_are_those_one_by_one(replay: Any, data: st.DataObject) -> None:
     host, sizes, words, rows, parameters = replay
     some = [data.draw(st.lists(st.sampled_from(rows), unique=True)) if rows else [] for _ in range(3)]
-    events = [events_of(kept) for kept in ([], rows, *some)]
+    events = [(events_of(kept),) for kept in ([], rows, *some)]
     together = simulate(host, *packed(sizes), [np.array(words, np.uint32)], events, parameters)
-    assert together == [run(host, sizes, words, one, parameters) for one in events]
+    assert together == [run(host, sizes, words, one, parameters) for (one,) in events]
+
+
+@given(replays(), st.data())
+@settings(max_examples=100, deadline=None)
+def test_layers_that_simulations_share_are_as_if_each_had_its_own(replay: Any, data: st.DataObject) -> None:
+    host, sizes, words, rows, parameters = replay
+    some = [data.draw(st.lists(st.sampled_from(rows), unique=True)) if rows else [] for _ in range(3)]
+    layers = [events_of(kept) for kept in ([], rows, *some)]
+    pairs = data.draw(st.lists(st.tuples(*[st.sampled_from(range(len(layers)))] * 2), min_size=1, max_size=5))
+    shared = [(layers[one], layers[two]) for one, two in pairs]
+    together = simulate(host, *packed(sizes), [np.array(words, np.uint32)], shared, parameters)
+    for (one, two), counts in zip(pairs, together, strict=True):
+        both = events_of([*([], rows, *some)[one], *([], rows, *some)[two]])
+        assert counts == run(host, sizes, words, both, parameters)
 
 
 def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[Row]]:
@@ -390,24 +402,43 @@ def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[Row]]:
 
 
 @pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
-def test_two_halves_of_the_index_count_what_one_simulation_does(
-    replacement: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_number_of_parts_counts_what_one_does(replacement: str, monkeypatch: pytest.MonkeyPatch) -> None:
     host = with_policy(SIMPLE, replacement)
     sizes, words, rows = dense(host, 3)
-    parameters = CacheParameters(guest_data_lines=900, translator_code_lines=30, translator_data_lines=20)
-    levels = [host.icache, host.dcache, host.l2]
-    assert simulate_module._halves([level for level in levels if level]).mask == 1
-    both = run(host, sizes, words, events_of(rows), parameters)
-    monkeypatch.setattr(simulate_module, "_halves", lambda levels: Halves(0, 0, 0))
-    assert run(host, sizes, words, events_of(rows), parameters) == both
+    parameters = Footprint(guest_data_lines=900, translator_code_lines=30, translator_data_lines=20)
+    found = set()
+    for processors in (1, 2, 8):
+        monkeypatch.setattr(simulate_module, "processors", lambda here=processors: here)
+        found.add(run(host, sizes, words, events_of(rows), parameters))
+    assert len(found) == 1
+
+
+@pytest.mark.slow  # a kernel is compiled for each
+@pytest.mark.parametrize(
+    ("icache", "dcache", "l2"), [("lru", "plru", "random"), ("round-robin", "lru", "lru"), ("plru", "random", None)]
+)
+def test_a_kernel_for_these_caches_counts_what_the_one_for_any_does(
+    icache: str, dcache: str, l2: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = machine(
+        cache(1024, 2, 32, icache),
+        cache(2048, 4, 32, dcache, write="back", write_allocate=True),
+        cache(8192, 8, 64, l2) if l2 else None,
+    )
+    sizes, words, rows = dense(host, 5)
+    parameters = Footprint(guest_data_lines=900, translator_code_lines=30, translator_data_lines=20)
+    simulations = [(events_of(rows[:count]),) for count in (0, 30, 200)]
+    arguments = host, *packed(sizes), [np.array(words, np.uint32)], simulations, parameters
+    general = simulate(*arguments)
+    monkeypatch.setattr(simulate_module, "FEW", 0)
+    assert simulate(*arguments) == general
 
 
 def test_more_simulations_than_share_a_word_are_each_as_by_itself() -> None:
     sizes, words, rows = dense(SIMPLE, 4)
-    events = [events_of(rows[: 5 * number]) for number in range(MOST_VARIANTS + 3)]
+    events = [(events_of(rows[: 5 * number]),) for number in range(MOST_VARIANTS + 3)]
     together = simulate(SIMPLE, *packed(sizes), [np.array(words, np.uint32)], events, NOTHING_ELSE)
-    assert together == [run(SIMPLE, sizes, words, one, NOTHING_ELSE) for one in events]
+    assert together == [run(SIMPLE, sizes, words, one, NOTHING_ELSE) for (one,) in events]
 
 
 @pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
@@ -460,7 +491,7 @@ def by_pycachesim(
     sizes: np.ndarray,
     words: np.ndarray,
     loads: dict[int, tuple[int, int]],
-    parameters: CacheParameters,
+    parameters: Footprint,
 ) -> tuple[int, int, int]:
     """Misses of the L1 caches and of the L2, counted by pycachesim."""
     cachesim = pytest.importorskip("cachesim", reason="pycachesim is not installed: no peer to compare with")
@@ -496,7 +527,7 @@ def test_misses_of_every_shipped_geometry_equal_those_of_pycachesim(
     # Loads only: in pycachesim a store that hits does not make its line the most recent one.
     host = with_policy(load_host(name), replacement)
     addresses, sizes, words = modelled(20_000) if source == "modelled" else request.getfixturevalue("recorded")
-    parameters = CacheParameters(guest_data_lines=300, translator_code_lines=1, translator_data_lines=1)
+    parameters = Footprint(guest_data_lines=300, translator_code_lines=1, translator_data_lines=1)
     places = np.arange(10, words.size, 25)
     tbs = words[places] & 0xFFFFFF
     places, tbs = places[tbs < addresses.size], tbs[tbs < addresses.size]
@@ -557,7 +588,7 @@ def test_random_replacement_depends_on_its_seed_alone() -> None:
     host = with_policy(SIMPLE, "random")
     addresses, sizes, words = modelled(2_000)
     first, again, other = (
-        alone(host, addresses, sizes, [words], Events.none(), CacheParameters(seed=seed)) for seed in (1, 1, 2)
+        alone(host, addresses, sizes, [words], Events.none(), Footprint(seed=seed)) for seed in (1, 1, 2)
     )
     assert first == again != other
 
@@ -592,13 +623,13 @@ def test_bad_input_is_one_line_that_names_the_place(change: dict[str, Any], mess
 
 
 def test_more_ways_than_a_word_orders_and_parameters_out_of_range_are_refused() -> None:
-    host = msgspec.structs.replace(SIMPLE, icache=cache(17 * 32, 17, 32, "lru"))
-    with pytest.raises(InputError, match=r"icache.ways: 17 ways, lru; expected at most 16"):
+    host = msgspec.structs.replace(SIMPLE, icache=cache(65 * 32, 65, 32, "lru"))
+    with pytest.raises(InputError, match=r"icache.ways: 65 ways, lru; expected at most 64"):
         run(host, [16], [0], Events.none(), NOTHING_ELSE)
-    for parameter in dataclasses.fields(CacheParameters):
+    for parameter in dataclasses.fields(Footprint):
         for value in (-1, 1 << 64):
             with pytest.raises(InputError, match=f"{parameter.name}: {value}; expected 0 .. "):
-                CacheParameters(**{parameter.name: value})
+                Footprint(**{parameter.name: value})
 
 
 def test_a_sweep_that_would_come_round_is_refused() -> None:
@@ -608,4 +639,4 @@ def test_a_sweep_that_would_come_round_is_refused() -> None:
     addresses, sizes = packed([16])
     endless = (np.broadcast_to(np.uint32(0), 1 << 23) for _ in range(1))
     with pytest.raises(InputError, match="guest data lines; expected a shorter execution"):
-        alone(host, addresses, sizes, endless, Events.none(), CacheParameters(guest_data_lines=1_000_000))
+        alone(host, addresses, sizes, endless, Events.none(), Footprint(guest_data_lines=1_000_000))

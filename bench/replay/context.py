@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 
+from bench.caches.counts import Counts
+from bench.caches.events import EventKind, Events, lines_spanned
+from bench.caches.simulate import Simulation, simulate
 from bench.hosts.profile import Host, Isa, Tag
 from bench.program.layout import aligned
 from bench.replay.cost import NOTHING, Cost, weakest
-from bench.replay.counts import Counts
-from bench.replay.events import EventKind, Events, lines_spanned
 from bench.replay.layout import CodeBuffer, lay_out
 from bench.replay.parameters import Parameters
 from bench.replay.plan import WHOLE, Extent, LineStep, Plan, clipped, plan, rounded
 from bench.replay.price import Prices
-from bench.replay.simulate import simulate
 from bench.traces.trace import I64, U32, Guest, Trace
 from bench.translators.translator import Access, Code, Translator
 from strategies.evaluation import answers_as_base
@@ -108,7 +108,7 @@ class ReplayContext:
             *((host.l2.tag, host.l2.replacement_tag, parameters.guest_data_lines.tag) if host.l2 else ()),
         )
         self._codes: dict[int, Code] = {}
-        self._cached_events: dict[tuple[_Steps, _Steps], Events] = {}
+        self._cached_events: dict[tuple[_Steps, ...], Events] = {}
 
         blocks, faults = trace.blocks, trace.retranslations
         self.tb = faults.tb.astype(np.int64)
@@ -246,38 +246,38 @@ class ReplayContext:
         """The cache effects of the base class: retranslations as the backend emits them, with nothing added."""
         return CacheEffects.of(self.base_retranslations, self.base_translations, [Plan()] * len(self.buffers))
 
-    def events(self, cache_effects: CacheEffects) -> Events:
-        """The events of a replay in time order.
+    def events(self, cache_effects: CacheEffects) -> Simulation:
+        """The events of a replay in time order: those of retranslations, and all others.
 
         A retranslation follows the execution that faulted at once.  A translation precedes the first execution after
         its TB was translated, between the tb flushes of its epoch.
         """
-        faults, rest = self.trace.retranslations, self._other_events(cache_effects.translations, cache_effects.flushes)
-        parts: list[I64] = []
-        for kind, steps in zip(self.retranslated, cache_effects.retranslations, strict=True):
+        retranslations, *others = cache_effects.retranslations, cache_effects.translations, cache_effects.flushes
+        return self._cached(self._retranslation_events, retranslations), self._cached(self._other_events, *others)
+
+    def _cached(self, made: Callable[..., Iterable[I64]], *steps: _Steps) -> Events:
+        """The events of some steps, which most strategies have in common: the same object for all of them."""
+        if steps not in self._cached_events:
+            self._cached_events[steps] = _in_order(made(*steps))
+        return self._cached_events[steps]
+
+    def _retranslation_events(self, retranslations: _Steps) -> Iterator[I64]:
+        faults = self.trace.retranslations
+        for kind, steps in zip(self.retranslated, retranslations, strict=True):
             rows, tb = kind.rows, self.tb[kind.rows]
             when = faults.position[rows], np.zeros_like(rows), rows
-            parts += self._events_of(steps, when, self.layout.addresses[tb], self.rewritten[rows])
-        first = _in_order(parts)
-        at = np.searchsorted(rest.position, first.position)
-        columns = ("position", "kind", "address", "count")
-        return Events(*(np.insert(getattr(rest, name), at, getattr(first, name)) for name in columns))
+            yield from self._events_of(steps, when, self.layout.addresses[tb], self.rewritten[rows])
 
-    def _other_events(self, translations: _Steps, flushes: _Steps) -> Events:
-        """The events of translations and tb flushes: most of all events, and mostly the same for all strategies."""
-        if (translations, flushes) not in self._cached_events:
-            blocks, layout = self.trace.blocks, self.layout
-            parts: list[I64] = []
-            for kind, steps in zip(self.blocks, translations, strict=True):
-                rows = kind.rows[blocks.born[kind.rows] >= 0]
-                when = blocks.born[rows] - 1, 2 * blocks.epoch[rows].astype(np.int64) + 1, rows
-                parts += self._events_of(steps, when, layout.addresses[rows], layout.sizes[rows])
-            for number, (buffer, steps) in enumerate(zip(self.buffers, flushes, strict=True)):
-                row = np.array([number])
-                when = self.trace.flushes[row] - 1, 2 * row + 2, row
-                parts += self._events_of(steps, when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
-            self._cached_events[translations, flushes] = _in_order(parts)
-        return self._cached_events[translations, flushes]
+    def _other_events(self, translations: _Steps, flushes: _Steps) -> Iterator[I64]:
+        blocks, layout = self.trace.blocks, self.layout
+        for kind, steps in zip(self.blocks, translations, strict=True):
+            rows = kind.rows[blocks.born[kind.rows] >= 0]
+            when = blocks.born[rows] - 1, 2 * blocks.epoch[rows].astype(np.int64) + 1, rows
+            yield from self._events_of(steps, when, layout.addresses[rows], layout.sizes[rows])
+        for number, (buffer, steps) in enumerate(zip(self.buffers, flushes, strict=True)):
+            row = np.array([number])
+            when = self.trace.flushes[row] - 1, 2 * row + 2, row
+            yield from self._events_of(steps, when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
 
     def simulated(self, cache_effects: Iterable[CacheEffects], chunks: Iterable[U32]) -> list[Counts]:
         """The counts under each of the effects, from one pass over the execution."""

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.hosts.profile import Host
-from bench.program.layout import aligned, line_range, packed
-from bench.replay.parameters import CacheParameters
+from bench.program.layout import packed
 from bench.replay.quantity import Quantity
 from bench.support.errors import InputError
 from bench.traces.trace import I64, Blocks, Retranslations
@@ -22,9 +20,6 @@ from bench.translators.translator import Translator
 
 BLOCK_ALIGNMENT = Translator.alignment
 """Bytes; ``CODE_GEN_ALIGN`` in QEMU's exec-all.h of 2011."""
-
-PAGE = 1 << 20
-"""Bytes; the code buffer, the translator and the guest's data begin at multiples of it."""
 
 _README = "README of the recorded traces, section 5, ARM host code against x86-64 host code"
 _BYTES_PER_RECORDED_BYTE = {
@@ -80,27 +75,6 @@ class CodeBuffer:
     def used(self) -> int:
         """The end of the highest TB in bytes: the part of the code buffer that was ever in use."""
         return int((self.addresses + self.sizes).max(initial=0))
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryMap:
-    """The addresses behind the code buffer, in bytes: the translator's code, its data, and the guest's data."""
-
-    translator_code: int
-    translator_data: int
-    guest_data: int
-
-    @classmethod
-    def behind(cls, code_bytes: int, host: Host, parameters: CacheParameters) -> MemoryMap:
-        """The memory map of ``host`` with ``code_bytes`` of code buffer."""
-        code = aligned(code_bytes, PAGE)
-        data = aligned(code + parameters.translator_code_lines * host.icache.line, PAGE)
-        return cls(code, data, aligned(data + parameters.translator_data_lines * host.dcache.line, PAGE))
-
-
-def line_spans(addresses: I64, sizes: I64, line: int) -> I64:
-    """The first and the last line of each TB, one row per TB."""
-    return np.stack(line_range(addresses, sizes, line), axis=1)
 
 
 def host_scale(isa: str) -> Quantity:

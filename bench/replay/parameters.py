@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+from bench.caches.simulate import MOST, Footprint
 from bench.replay.quantity import Quantity, parsed
 from bench.support.errors import InputError
 
@@ -135,33 +136,9 @@ LINKED = Quantity(
 )
 SEED = 1
 
-_MOST = {
-    "contended_share": 1,
-    "linked": 1,
-    "guest_data_lines": 1_000_000,
-    "translator_code_lines": 1 << 20,
-    "translator_data_lines": 1 << 20,
-    "seed": (1 << 63) - 1,
-}
+_MOST = {"contended_share": 1, "linked": 1, **MOST}
 """The largest value that is meaningful, or that the kernel accepts."""
 _MOST_CYCLES = 10**12
-
-
-@dataclass(frozen=True, slots=True)
-class CacheParameters:
-    """The parameters of the cache simulation; ``seed`` is that of the ``random`` replacement.
-
-    Units: lines; for the guest's data, lines per 1000 TB executions.  Raises ``InputError`` for a value out of range.
-    """
-
-    guest_data_lines: int = int(GUEST_DATA_LINES.value)
-    translator_code_lines: int = int(TRANSLATOR_CODE_LINES.value)
-    translator_data_lines: int = int(TRANSLATOR_DATA_LINES.value)
-    seed: int = SEED
-
-    def __post_init__(self) -> None:
-        for counter in fields(self):
-            _refuse_outside(counter.name, getattr(self, counter.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +193,9 @@ class Parameters:
         return {name: value for name, value in values.items() if isinstance(value, Quantity)}
 
     @property
-    def caches(self) -> CacheParameters:
+    def caches(self) -> Footprint:
         """The parameters of the cache simulation."""
-        return CacheParameters(
+        return Footprint(
             guest_data_lines=int(self.guest_data_lines.value),
             translator_code_lines=int(self.translator_code_lines.value),
             translator_data_lines=int(self.translator_data_lines.value),
@@ -230,7 +207,7 @@ class Parameters:
 
         Raises ``InputError`` for an unknown parameter or a value out of range.
         """
-        counts = {f.name for f in fields(CacheParameters)}
+        counts = {f.name for f in fields(Footprint)}
         changes: dict[str, Quantity | int] = {}
         for setting in settings:
             name, _, text = setting.partition("=")

@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from bench.caches.events import EventKind, lines_spanned
 from bench.hosts.profile import FlushRecipe, Host
 from bench.program.effects import Call, Locks, locks_after, refuse_held
 from bench.program.layout import line_range
-from bench.replay.events import EventKind, lines_spanned
 from bench.traces.trace import I64
 from strategies.evaluation import ask
 from strategies.operations import (

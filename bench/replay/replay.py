@@ -30,10 +30,10 @@ from typing import TypeAlias
 import numpy as np
 from msgspec import Struct
 
+from bench.caches.counts import Counts
 from bench.hosts.profile import Host
 from bench.replay.context import CacheEffects, ReplayContext, Simulated
 from bench.replay.cost import NOTHING, Cost, total
-from bench.replay.counts import Counts
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
 from bench.replay.price import is_chance

@@ -10,9 +10,10 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from bench.caches.events import Events
+from bench.caches.simulate import MemoryMap, line_spans
 from bench.hosts.profile import Cache
 from bench.replay.context import ReplayContext
-from bench.replay.layout import MemoryMap, line_spans
 from bench.risk.residency import (
     POLICIES,
     AccessLog,
@@ -131,7 +132,10 @@ class _Half:
         seeds = np.random.PCG64(context.parameters.seed).random_raw(2) | np.uint64(1)
         code, data = _sets(host.icache, True, seeds[0]), _sets(host.dcache, host.dcache.write_allocate, seeds[1])
         spans = line_spans(layout.addresses, layout.sizes, host.icache.line)
-        events = context.events(context.as_emitted)
+        first, rest = context.events(context.as_emitted)
+        at = np.searchsorted(rest.position, first.position)
+        columns = ("position", "kind", "address", "count")
+        events = Events(*(np.insert(getattr(rest, name), at, getattr(first, name)) for name in columns))
         faults = context.trace.retranslations.position.astype(np.int64)
         timeline = Timeline(events.position, events.kind, events.address, events.count, faults, context.tb)
         parameters, fresh = _parameters(context, half)

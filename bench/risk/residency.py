@@ -1,6 +1,6 @@
 """How long single lines stay in the caches of a recorded execution.
 
-The instruction and the data cache of one core are those of ``bench/replay/kernel.py``, without the L2, which does not
+The instruction and the data cache of one core are those of ``bench/caches/kernel.py``, without the L2, which does not
 affect what they hold.
 A *line pair* is the instruction line and the data line of a unit that retranslations change.  Between two accesses to
 the instruction line the trace leaves each line of the pair in its cache with some probability:
@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.replay.events import EventKind
+from bench.caches.events import EventKind
 from bench.support.kernels import lean_kernel, part
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 
@@ -99,7 +99,7 @@ class AccessLog(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """What happens, as in ``bench/replay/events.py``; and ``marks``, the position of each retranslation, and its TB."""
+    """What happens, as in ``bench/caches/events.py``; and ``marks``, the position of each retranslation, and its TB."""
 
     position: I64
     kind: U8

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import pytest
 from msgspec.structs import replace
 
+from bench.caches.counts import Counts
+from bench.caches.events import Events
+from bench.caches.simulate import Footprint, simulate
 from bench.hosts import load_host
-from bench.replay.counts import Counts
-from bench.replay.events import Events
 from bench.replay.layout import lay_out
-from bench.replay.parameters import CacheParameters, Parameters
+from bench.replay.parameters import Parameters
 from bench.replay.replay import replay
-from bench.replay.simulate import simulate
 from bench.suite import caches
 from bench.suite.conftest import Measure
 from bench.suite.table import OURS, Goal
@@ -28,7 +28,7 @@ from strategies.registry import find, shipped
 HOST = load_host("cortex-a9", ["icache.replacement=lru", "dcache.replacement=lru", "l2.replacement=lru"])
 ALONE = replace(HOST, l2=None, costs=replace(HOST.costs, refill_l2=None))
 """With nothing but an instruction cache that matters: what the peers are given."""
-CODE_ALONE = CacheParameters(guest_data_lines=0, translator_code_lines=0, translator_data_lines=0)
+CODE_ALONE = Footprint()
 FEW = 300_000
 """Executions for the peers with bindings to Python."""
 
@@ -60,7 +60,7 @@ def simulated(trace: Trace, chunks: list[npt.NDArray[np.uint32]] | None = None) 
     """Ours, with nothing in the caches but the code."""
     layout = lay_out(trace.blocks, trace.retranslations, "arm")
     words = trace.executions() if chunks is None else chunks
-    (counts,) = simulate(ALONE, layout.addresses, layout.sizes, words, [Events.none()], CODE_ALONE)
+    (counts,) = simulate(ALONE, layout.addresses, layout.sizes, words, [(Events.none(),)], CODE_ALONE)
     return counts
 
 

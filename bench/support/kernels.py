@@ -61,6 +61,11 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", numba.njit(**_PART)(function))
 
 
+def expanded(function: Callable[P, R]) -> Callable[P, R]:
+    """A ``part`` that LLVM inlines wherever it is called, so that constant arguments are constants inside."""
+    return cast("Callable[P, R]", numba.njit(forceinline=True, **_PART)(function))
+
+
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """``function``, which makes no arrays, as a part of every kernel that calls it."""
     return cast("Callable[P, R]", numba.njit(inline="always", **_LEAN)(function))

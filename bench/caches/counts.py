@@ -1,6 +1,6 @@
 """The counters of a replay: accesses and misses by source, and transfers between the cache levels.
 
-``bench/replay/kernel.py`` is compiled with the columns in this order.
+``bench/caches/kernel.py`` is compiled with the columns in this order.
 """
 
 from __future__ import annotations

@@ -1,0 +1,262 @@
+"""Simulating several variants of one execution, which differ by their events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from bench.caches.counts import Counts
+from bench.caches.events import Events, check_range
+from bench.caches.kernel import COUNTERS, Advance, Carried, Level, Shape, State, Streams, advance_with
+from bench.caches.policies import MOST_LINES, MOST_WAYS, NOTHING, POLICIES
+from bench.hosts.profile import Host
+from bench.program.layout import aligned, line_range
+from bench.support.errors import InputError
+from bench.support.processors import processors
+from bench.traces.successor import UNKNOWN_TB
+from bench.traces.trace import I64, U32
+
+PAGE = 1 << 20
+"""Bytes; the code buffer, the translator and the guest's data begin at multiples of it."""
+MOST_VARIANTS = 32
+"""The maximum number of simulations that share cache sets."""
+MOST_PARTS = 8
+"""The maximum number of threads: each reads all executions."""
+FEW = 1 << 20
+"""Fewer executions are simulated by the kernel for any caches: it is slower, and compiled once."""
+MOST = {
+    "guest_data_lines": 1_000_000,
+    "translator_code_lines": 1 << 20,
+    "translator_data_lines": 1 << 20,
+    "seed": (1 << 63) - 1,
+}
+"""The largest footprint that the kernels accept."""
+_PER_THOUSAND = 1000
+
+Simulation: TypeAlias = tuple[Events, ...]
+"""Events in layers: of those after one execution the first layer's come first.  Equal layers of two are one object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What is not in a trace: lines of the translator per run, and the guest's data lines per 1000 TB executions.
+
+    ``seed`` is that of ``random`` replacement.  Raises ``InputError`` for a value outside 0 .. ``MOST``.
+    """
+
+    guest_data_lines: int = 0
+    translator_code_lines: int = 0
+    translator_data_lines: int = 0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name, most in MOST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise InputError(str(getattr(self, name)), place=name, expected=f"0 .. {most}")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMap:
+    """The addresses behind the code buffer, in bytes: the translator's code, its data, and the guest's data."""
+
+    translator_code: int
+    translator_data: int
+    guest_data: int
+
+    @classmethod
+    def behind(cls, code_bytes: int, host: Host, footprint: Footprint) -> MemoryMap:
+        """The memory map of ``host`` with ``code_bytes`` of code buffer."""
+        code = aligned(code_bytes, PAGE)
+        data = aligned(code + footprint.translator_code_lines * host.icache.line, PAGE)
+        return cls(code, data, aligned(data + footprint.translator_data_lines * host.dcache.line, PAGE))
+
+
+def line_spans(addresses: I64, sizes: I64, line: int) -> I64:
+    """The first and the last line of each TB, one row per TB."""
+    return np.stack(line_range(addresses, sizes, line), axis=1)
+
+
+def simulate(
+    host: Host,
+    addresses: I64,
+    sizes: I64,
+    chunks: Iterable[U32],
+    simulations: Sequence[Simulation],
+    footprint: Footprint,
+) -> list[Counts]:
+    """Replay an execution on ``host``, once with the events of each of ``simulations``, the caches empty at the start.
+
+    ``addresses`` and ``sizes``: the place of each TB in the code buffer (bytes, one row per TB id, from ``lay_out``).
+    ``chunks``: the execution words in order (``kernel.py``), read once and one chunk at a time: memory use
+    depends on the length of the code buffer, not on that of the execution.
+
+    Raises ``InputError`` for a TB outside 0 .. 1 GiB, a word that names no TB, events that are out of order, outside
+    0 .. 1 GiB or after the end, too many guest data lines, and for caches with more ways than ``MOST_WAYS``.
+    """
+    check_range("TB", addresses, sizes)
+    events = {id(some): some for layers in simulations for some in layers}.values()
+    code_bytes = max([int((addresses + sizes).max(initial=0)), *(some.end_on(host) for some in events)])
+    core = _Core(host, code_bytes, footprint)
+    spans = line_spans(addresses, sizes, host.icache.line).astype(np.uint32)
+    parts = [
+        [_Part(core, spans, simulations[first : first + MOST_VARIANTS], number) for number in range(core.parts)]
+        for first in range(0, len(simulations), MOST_VARIANTS)
+    ]
+    flat = [one for group in parts for one in group]
+    length = 0
+    # The kernels release the interpreter's lock: the next chunk is read while one is simulated.
+    with ThreadPoolExecutor(processors()) as threads:
+        running: list[Future[None]] = []
+        for words in chunks:
+            for future in running:
+                future.result()
+            running = [threads.submit(one.advance, length, words) for one in flat]
+            length += words.size
+        for future in running:
+            future.result()
+    for some in events:
+        some.check_before(length)
+    return [Counts(*row) for group in parts for row in np.sum([one.counts for one in group], axis=0).tolist()]
+
+
+class _Part:
+    """The simulation of one part of the lines in several variants: caches, and the position in the events."""
+
+    def __init__(self, core: _Core, spans: U32, simulations: Sequence[Simulation], number: int) -> None:
+        # Variant 0 is the one that has most streams in common with others.
+        shared = Counter(id(some) for layers in simulations for some in layers)
+        self._order = sorted(range(len(simulations)), key=lambda one: -sum(shared[id(x)] for x in simulations[one]))
+        self._streams = _streams([simulations[one] for one in self._order])
+        self._core = core
+        self._advance: Advance | None = None
+        self._spans = spans
+        self._state = core.state(len(simulations), number)
+        self._carried = np.array(Carried(0, 0, 0, core.fresh))
+        ends = self._streams.ends
+        self._next_event = np.concatenate((np.zeros(1, np.int64), ends[:-1]))[: ends.size]
+
+    def advance(self, length: int, words: U32) -> None:
+        """Simulate a chunk of executions, after ``length`` others.
+
+        Raises ``InputError`` for a word that names no TB, and for too many guest data lines.
+        """
+        core = self._core
+        if Carried(*self._carried.tolist()).fresh + words.size * core.guest // _PER_THOUSAND >= core.most_fresh:
+            raise InputError(
+                f"more than {core.most_fresh - core.fresh} guest data lines",
+                place=f"execution {length}",
+                expected="a shorter execution or fewer guest_data_lines",
+            )
+        if self._advance is None:
+            self._advance = core.advance(words.size)
+        bad = self._advance(self._state, self._streams, self._spans, words, self._carried, self._next_event)
+        if bad >= 0:
+            raise InputError(
+                f"TB {int(words[bad]) & UNKNOWN_TB}",
+                place=f"execution {length + bad}",
+                expected=f"a TB below {len(self._spans)}, or {UNKNOWN_TB} for an unknown one",
+            )
+
+    @property
+    def counts(self) -> I64:
+        """The counts of each simulation."""
+        counts = self._state.counts.reshape(-1, len(COUNTERS))
+        return np.add(counts[:-1], counts[-1:])[np.argsort(self._order)]
+
+
+def _streams(simulations: Sequence[Simulation]) -> Streams:
+    """The events of all variants: each object once, in the order of layers."""
+    members: dict[tuple[int, int], int] = {}
+    events = {}
+    for variant, layers in enumerate(simulations):
+        for layer, some in enumerate(layers):
+            members[layer, id(some)] = members.get((layer, id(some)), 0) | 1 << variant
+            events[id(some)] = some
+    order = sorted(members)
+    streams = [events[which] for _, which in order]
+    position, kind, address, count = (
+        np.concatenate([np.empty(0, kind), *(getattr(some, name) for some in streams)])
+        for name, kind in (("position", np.int64), ("kind", np.uint8), ("address", np.int64), ("count", np.int64))
+    )
+    return Streams(
+        position,
+        kind,
+        address,
+        count,
+        ends=np.cumsum([len(some) for some in streams], dtype=np.int64),
+        variants=np.array([members[one] for one in order], np.uint64),
+        layers=np.array([layer for layer, _ in order], np.int64),
+    )
+
+
+class _Core:
+    """The shape of a core's caches, and the addresses of translator and guest data behind ``code_bytes`` of code."""
+
+    def __init__(self, host: Host, code_bytes: int, footprint: Footprint) -> None:
+        named = {"icache": host.icache, "dcache": host.dcache} | ({"l2": host.l2} if host.l2 else {})
+        for name, cache in named.items():
+            if cache.ways > MOST_WAYS[cache.replacement]:
+                raise InputError(
+                    f"{cache.ways} ways, {cache.replacement}",
+                    file=host.name,
+                    place=f"{name}.ways",
+                    expected=f"at most {MOST_WAYS[cache.replacement]}",
+                )
+        self._host = host
+        self._levels = list(named.values())
+        memory = MemoryMap.behind(code_bytes, host, footprint)
+        self._translator = (
+            *(memory.translator_code // host.icache.line, footprint.translator_code_lines),
+            *(memory.translator_data // host.dcache.line, footprint.translator_data_lines),
+        )
+        # A bit generator's raw stream does not depend on numpy's version.
+        self._seeds = (np.random.PCG64(footprint.seed).random_raw(len(self._levels)) >> np.uint64(1)).tolist()
+        self.guest = footprint.guest_data_lines
+        self.fresh = memory.guest_data // host.dcache.line
+        # The sweep must not wrap: no line is accessed for the first time twice.
+        self.most_fresh = MOST_LINES * min(cache.line for cache in self._levels) // host.dcache.line
+        # Sets are independent: the lines are shared out by the lowest address bits in the index of every cache.
+        shortest_way = min(PAGE, *(cache.sets * cache.line for cache in self._levels))
+        self._shared_bits = max(cache.line for cache in self._levels).bit_length() - 1
+        most = min(shortest_way >> self._shared_bits, processors(), MOST_PARTS)
+        self.parts = 1 << max(most.bit_length() - 1, 0)
+
+    def advance(self, executions: int) -> Advance:
+        """The kernel for an execution whose first chunk has so many: one for these caches is not compiled for a few."""
+        kinds = [0] * 6
+        if executions >= FEW:
+            for number, cache in enumerate(self._levels):
+                kinds[2 * number : 2 * number + 2] = POLICIES.index(cache.replacement), cache.ways
+        return advance_with(*kinds)
+
+    def state(self, variants: int, part: int) -> State:
+        """Empty caches for ``variants`` simulations of one part."""
+        levels: list[int] = []
+        sets = frames = 0
+        for cache, seed in zip(self._levels, self._seeds, strict=True):
+            policy, line_bits = POLICIES.index(cache.replacement), cache.line.bit_length() - 1
+            levels += Level(frames, sets, cache.sets - 1, cache.ways, policy, line_bits, seed)
+            sets += cache.sets
+            frames += cache.sets * cache.ways
+        host = self._host
+        code_shift, data_shift = (self._shared_bits - (cache.line.bit_length() - 1) for cache in self._levels[:2])
+        shape = Shape(
+            *(variants, sets, frames, len(self._levels)),
+            *(host.dcache.write == "back", host.dcache.write_allocate, host.coherence.snoop.value == "all"),
+            *self._translator,
+            *(self.parts - 1, part, code_shift, data_shift, self.guest),
+        )
+        return State(
+            frames=np.full(variants * frames, NOTHING, np.uint32),
+            words=np.zeros(variants * sets, np.uint64),
+            differs=np.zeros(sets, np.uint64),
+            taken=np.zeros(variants, np.uint32),
+            evicted=np.zeros(variants, np.uint32),
+            counts=np.zeros((variants + 1) * len(COUNTERS), np.int64),
+            numbers=np.array([*shape, *levels, *[0] * (3 - len(self._levels)) * len(Level._fields)], np.int64),
+        )
