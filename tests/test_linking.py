@@ -3,10 +3,15 @@ expected, and why some are otherwise)."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from conftest import Staleline
 
 from bench.check.sites import SiteVerdict, verify_site
-from bench.hosts import load_target
+from bench.hosts import load_host, load_target
+from bench.replay.parameters import Parameters
+from bench.sites.price import price
 from bench.sites.reader import load_site
 
 PINNED = """
@@ -91,3 +96,28 @@ def test_halves_of_two_targets_are_found_where_a_thread_sleeps_between_them() ->
     """QEMU 709bcd7d: LoongArch is on no shipped host, so on a coherent one of another kind."""
     (found,) = verify_site(load_site("patch-pair-loongarch64"), load_target("z10"), ["far"])
     assert (found.verdict, found.failure) == ("fails", "X")
+
+
+# -------------------------------------------------------------------------------------------------------- prices
+
+
+def test_a_price_is_what_the_words_and_the_operations_say() -> None:
+    host, parameters = load_host("cortex-a9", ("cpi=1",)), Parameters()
+    direct, slot = (price(load_site(name), host, parameters) for name in ("patch-flush-arm", "slot-arm"))
+    # One branch against one load that branches; a store with a flush of one line against a store.
+    assert direct.execution.nominal == 1
+    assert slot.execution.nominal == pytest.approx(1 + 1 + 1 + 15 * 0.02)
+    assert direct.link.nominal == pytest.approx(1 + 800 + 17 + 100 * 1.2)
+    assert slot.link.nominal == 1
+    assert price(load_site("sync-core-aarch64"), load_host("cortex-a72"), parameters).interrupts == (3, 3)
+
+
+def test_the_cheapest_that_is_right_is_first_and_says_where_another_is(tiny_trace: Path, staleline: Staleline) -> None:
+    ran = staleline(
+        f"compare slot-riscv64 patch-flush-riscv64 {tiny_trace} --host sifive-u74 --scenario link --format json"
+    )
+    first, second = ran.valid["linking"]
+    assert (first["site"], first["rank"], second["rank"]) == ("slot-riscv64", 1, 2)
+    text = staleline(f"compare slot-riscv64 patch-flush-riscv64 {tiny_trace} --host sifive-u74 --scenario link").out
+    assert "slot-riscv64 against patch-flush-riscv64" in text
+    assert "executions for each link" in text

@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.names import one_of, some_of
-from bench.commands.options import OfReplay, Scaled, Strategies, Trace, Written, refuse_idle, scenarios_on
-from bench.commands.output import progress_bar, show_share
+from bench.commands.names import kind_of, max_states_of, names_in, one_of, some_of
+from bench.commands.options import OfReplay, Scaled, Strategies, Written, given, refuse_idle, scenarios_on
+from bench.commands.output import progress_bar, show_done, show_share
 from bench.support.errors import InputError
-from bench.traces.shipped import DEFAULT_TRACE
+from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 
 if TYPE_CHECKING:
     from bench.compare.comparison import Comparison
+    from bench.report.linking import LinkingReport
 
 
 def compare(
     context: typer.Context,
     *,
-    trace: Trace = DEFAULT_TRACE,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help=f"A .trace file, or one that is shipped: {', '.join(SHIPPED)}; and for sites: linking, or sites.",
+            metavar="TRACE",
+        ),
+    ] = None,
     strategy: Strategies = None,
     cells: Scaled,
     assumed: OfReplay,
@@ -66,6 +73,7 @@ def compare(
     \b
     Example: staleline compare --host cortex-a9,arm926 --format github
     Also: staleline compare --format html -o report.html
+    Also: staleline compare linking --host cortex-a72,armv8
     """
     from bench.check import asked
     from bench.compare import baseline
@@ -77,6 +85,18 @@ def compare(
     from bench.report.provenance import command_line, commit, installed
     from bench.traces.store import load_trace
 
+    named = names_in(what)
+    sites = [name for name in named if name == LINKING or kind_of(name) == "site"]
+    traces = [name for name in named if name not in sites] or [DEFAULT_TRACE]
+    if len(traces) > 1:
+        raise InputError(f"{len(traces)} traces", place="compare", expected="one")
+    (trace,) = traces
+    if sites:
+        used = {"host", "settings", "scenario", "cores", "max_states", "what_if", "vcpus", "parameter", "what"}
+        refuse_idle(context, set(given(context)) - used - {"format", "output"}, "for sites", "--host, --scenario")
+        emit = written.emitter()
+        emit(_linking(sites, trace, cells, assumed))
+        return
     emit = written.emitter(own=("html",))
     if sensitivity and plot is None and written.format in ("html", "csv"):
         refuse_idle(context, ("sensitivity",), f"with --format {written.format}", "tables of text, json or --plot")
@@ -119,3 +139,50 @@ def compare(
         emit(CompareReport(results, since, sensitivity))
     if since is not None and (since.worse or (since.missing and not allow_missing)):
         raise typer.Exit(1)
+
+
+LINKING = "linking"
+"""What stands for all sites of the library that a host runs."""
+
+
+def _linking(names: list[str], trace: str, cells: Scaled, assumed: OfReplay) -> LinkingReport:
+    """Sites on each host that runs them, over the links of a trace."""
+    from bench.check.sites import MOST_STATES, refuse_others, runs
+    from bench.compare.sites import Workload, compare_sites
+    from bench.report.linking import LinkingReport
+    from bench.sites.reader import library, load_site
+    from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario
+    from bench.traces.store import load_trace
+
+    scenarios = names_in(cells.scenario) or list(SCENARIOS)
+    for scenario in scenarios:
+        refuse_unknown_scenario(scenario)
+    if cells.cores < 2:
+        raise InputError(str(cells.cores), place="`cores`", expected="at least 2: a linker and an executor")
+    shipped = [load_site(name) for name in library()] if LINKING in names else []
+    own = [load_site(name) for name in names if name != LINKING]
+    targets, parameters = cells.targets(), assumed.parameters()
+    for target in targets:
+        for site in own if not cells.what_if and cells.host != ["all"] else ():
+            refuse_others(site, target)
+    workload = Workload.of(load_trace(trace))
+    compared = []
+    with progress_bar("comparing", len(targets)) as progress:
+        for number, target in enumerate(targets):
+            sites = [site for site in (*own, *shipped) if runs(site, target) or (cells.what_if and site in own)]
+            if sites:
+                compared.append(
+                    compare_sites(
+                        sites,
+                        target,
+                        scenarios,
+                        workload,
+                        parameters,
+                        executors=cells.cores - 1,
+                        max_states=max_states_of(cells.max_states, MOST_STATES),
+                        progress=partial(show_done, progress, number),
+                    )
+                )
+    if not compared:
+        raise InputError("no site for it", place="`host`", expected="a host that runs one")
+    return LinkingReport(compared)
