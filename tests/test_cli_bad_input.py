@@ -52,6 +52,7 @@ FILES = {
     "text.log": "hello\nworld\n",
     "empty": "",
     "kept": KEPT,
+    "mine.toml": "layout.A = 0\ninit.A = 'a'\nallowed.T0 = ['a']\nthreads.T0 = {core = 0, does = 'execute A'}\n",
     "one.litmus": "AArch64 one\n{}\n P0 ;\n NOP ;\nexists true\n",
 }
 
@@ -180,6 +181,9 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
         ("risk --as-recorded --per-operation drop=1", "--as-recorded: does nothing with --per-operation"),
         ("compare --tolerance 1.5", "--tolerance: does nothing by itself; expected --against"),
         ("check mine.toml --hazard lasting", "--hazard: does nothing for a protocol; expected --host"),
+        ("check mine.toml --set cores=4", "--set: does nothing for the host of a protocol's own; expected --host"),
+        ("check mine.toml --against first", "No such option: --against"),
+        ("risk good.trace --per-operation drop=1", "TRACE: does nothing with --per-operation; expected one of them"),
         ("explain", "Missing argument 'STRATEGY'"),
         ("risk --plot t.svg", "--plot: no sensitivity to draw; expected --sensitivity"),
         ("risk --sensitivity --plot t.bmp", "--plot: 't.bmp'; expected a name that ends in .svg, .png, .pdf"),

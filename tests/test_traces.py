@@ -542,3 +542,29 @@ def test_the_embedded_trace_can_be_measured(embedded: Trace) -> None:
     assert found.flushes == 5
     with pytest.raises(InputError, match="no known lengths"):
         measured(trace_of([0, 1]))
+
+
+def test_a_small_file_has_no_large_costs(tmp_path: Path) -> None:
+    """Senseless values under right checksums, which nothing recorded has."""
+    blocks = blocks_of([100] * 3, fast_bytes=[80] * 3)
+    trace = given_trace([0, 1, 2], blocks, [1], [40], [1])
+    path = tmp_path / "t.trace"
+
+    def refused(odd: Trace, words: str) -> None:
+        save_trace(odd, path)
+        with pytest.raises(InputError, match=words):
+            load_trace(path)
+
+    refused(
+        dataclasses.replace(trace, blocks=dataclasses.replace(blocks, accesses=np.full(3, 1 << 31, np.uint32))),
+        r"blocks\.accesses: damaged",
+    )
+    many = dataclasses.replace(trace.retranslations, accesses=np.array([1 << 30], np.int32))
+    refused(dataclasses.replace(trace, retranslations=many), r"retranslations\.accesses: damaged")
+    refused(dataclasses.replace(trace, blocks=blocks_of(np.full(1_800_000, 100))), "bytes of tables in")
+    save_trace(trace, path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="60000 kinds of exceptions"):
+        save_trace(dataclasses.replace(trace, exceptions={f"exception-{number}": 1 for number in range(60_000)}), path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["t.trace"]

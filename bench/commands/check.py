@@ -123,8 +123,10 @@ def _protocols(files: list[str], cells: OfCells, seen: Seen | None) -> ProtocolR
     from bench.protocols.verification import MOST_STATES
     from bench.report.protocols import ProtocolReport
 
-    asked = (cells.host and "host" not in cells.configured) or cells.settings
-    hosts = cells.targets() if asked else []  # what the project sets is no other host than the file's
+    # What the project sets is no other host than the file's.
+    if cells.settings and (not cells.host or "host" in cells.configured):
+        raise InputError("does nothing for the host of a protocol's own", place="`settings`", expected="`host` with it")
+    hosts = cells.targets() if cells.host and "host" not in cells.configured else []
     documents = [read_protocol(file) for file in files]
     if hosts:
         documents = [moved(document, one) for document in documents for one in hosts]

@@ -106,7 +106,7 @@ def risk(
                 place="--per-operation",
                 expected="no --sensitivity, --rate or --parameter",
             )
-        refuse_idle(context, ("as_recorded",), "with --per-operation", "one of them")
+        refuse_idle(context, ("as_recorded", "trace"), "with --per-operation", "one of them")
     settings_of_pressure, settings_of_replay = separated(parameter or ())
     pressure, pairs = Pressure(window=reading_named(window)).varied(settings_of_pressure), hosts.pairs()
     names = scenarios_on(scenario or ["system,user"], [host for host, _ in pairs])

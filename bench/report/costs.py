@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import ceil, floor, log10
 
 from bench.replay.cost import Cost
+from bench.support.errors import InputError
 
 PARTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code")
 """What an overhead is the sum of."""
@@ -42,6 +43,13 @@ def cycles(cost: Cost, per: float = 1.0) -> str:
     if low == high:
         return middle
     return f"{middle} ({number(low, digits, floor)}..{number(high, digits, ceil)})"
+
+
+def percents(whole: Cost) -> float:
+    """The percents of ``whole`` in a cycle.  Raises ``InputError`` where it is nothing."""
+    if not whole.nominal:
+        raise InputError("a baseline of 0 cycles", expected="a trace in which something runs, and prices above 0")
+    return 100 / whole.nominal
 
 
 def share(cost: Cost, whole: Cost) -> str:

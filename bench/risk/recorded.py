@@ -56,6 +56,8 @@ class RecordedRisk(RiskModel):
     _others: dict[float, RecordedRisk] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.trace.length or not len(self.trace.blocks):
+            raise InputError("no executions", file=self.trace.name, expected="a trace in which translated code runs")
         if self.rate is not None and not 0 < self.rate <= 1e9:
             expected = "retranslations per second, above 0 and up to 1e9"
             raise InputError(f"{self.rate:g}", place="`rate`", expected=expected)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self, cast
+from typing import BinaryIO, Final, Protocol, Self, cast
 
 import zstandard
 
@@ -132,13 +132,17 @@ class _RawInput:
         self._progress(self.count)
 
 
+_WINDOW: Final = 1 << 27
+"""Bytes that a frame may ask to be kept: what the ``zstd`` command accepts without ``--long``."""
+
+
 class _Zstd:
     """Decompresses zstd frames into the reader's buffer."""
 
     def __init__(self, stored: _RawInput) -> None:
         self._stored = stored
         self._frames = FrameEnds()
-        self._reader = zstandard.ZstdDecompressor().stream_reader(
+        self._reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
             cast("BinaryIO", self), read_size=_ZSTD_READ, read_across_frames=True
         )
 

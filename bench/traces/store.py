@@ -35,6 +35,13 @@ _PRELUDE: Final = struct.Struct("<8sIIQQQ")
 _SIZES: Final = 16  # offset of the part of the prelude that the checksum covers
 _READ: Final = 1 << 14
 _LONGEST_HEADER: Final = 1 << 20
+_MOST_EXECUTIONS: Final = 1 << 34
+"""A log of so many lines is above a terabyte."""
+_MOST_ACCESSES: Final = 1 << 16
+"""Of one TB, which QEMU ends at 512 guest instructions."""
+_SMALL: Final = 64 << 20
+_DENSEST: Final = 1000
+"""Bytes of tables in a byte of a file, from ``_SMALL`` on: recordings have below 20."""
 
 # Column -> element type, and whether the file holds differences of neighbours instead of values.
 _BLOCKS: Final = {
@@ -243,10 +250,11 @@ def _check(trace: Trace, name: str) -> None:
 
     length = trace.length
     rules = {
-        "length": length >= 0,
+        "length": 0 <= length <= _MOST_EXECUTIONS,
         "threads": 0 <= trace.threads <= THREADS,
         "blocks": len(blocks) <= UNKNOWN_TB,
         "blocks.fast_bytes": bool((blocks.fast_bytes <= blocks.host_bytes).all()),
+        "blocks.accesses": bool((blocks.accesses <= _MOST_ACCESSES).all()),
         "blocks.epoch": bool((np.diff(blocks.epoch.astype(np.int64)) >= 0).all()),
         "blocks.born": bool((np.diff(blocks.born) >= 0).all() and (blocks.born >= -1).all()),
         "stopped": ascending(trace.stopped, length, strict=True),
@@ -257,7 +265,7 @@ def _check(trace: Trace, name: str) -> None:
         "retranslations.tb": bool(((restores.tb < len(blocks)) | (restores.tb == UNKNOWN_TB)).all()),
         "retranslations.thread": bool((restores.thread < THREADS).all()),
         "retranslations.rewritten_bytes": bool((restores.rewritten_bytes >= -1).all()),
-        "retranslations.accesses": bool((restores.accesses >= -1).all()),
+        "retranslations.accesses": bool(((restores.accesses >= -1) & (restores.accesses <= _MOST_ACCESSES)).all()),
         "interruptions": ascending(trace.interruptions, length + 1, strict=False),
         "exits": trace.exits is None or len(trace.exits) == len(blocks),
         "exceptions": all(count >= 0 for count in trace.exceptions.values()),
@@ -304,6 +312,9 @@ class TraceWriter:
         executions = self._file.tell() - _PRELUDE.size
         tables = _compressor(self._level).compress(b"".join(_packed(trace)))
         header = msgspec.json.encode(_header(trace))
+        if len(header) > _LONGEST_HEADER:
+            found = f"{len(trace.exceptions)} kinds of exceptions, with names of {len(header)} bytes"
+            raise InputError(found, file=trace.name, expected=f"at most {_LONGEST_HEADER} bytes")
         sizes = (executions, len(tables), len(header))
         checksum = zlib.crc32(header, zlib.crc32(_PRELUDE.pack(MAGIC, VERSION, 0, *sizes)[_SIZES:]))
         self._file.write(tables)
@@ -394,6 +405,8 @@ def _unpack(frame: bytes, header: Header, name: str) -> Mapping[str, npt.NDArray
     try:
         if zstandard.get_frame_parameters(frame).content_size != size or any(rows < 0 for *_, rows in layout):
             raise ValueError("tables of another size")
+        if size > _SMALL and size > _DENSEST * len(frame):
+            raise ValueError(f"{size} bytes of tables in {len(frame)}")
         data = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except (ValueError, zstandard.ZstdError, MemoryError) as error:
         raise _damaged(name, "tables", error, f"{size} bytes of tables") from error

@@ -10,7 +10,7 @@ from bench.compare.comparison import Compared, Comparison
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import CROSS, SAID, WIDE, Axis, Frame, Kind, kinds, layer, of_name, of_number, row_chart
 from bench.report.charts.tornado import tornado
-from bench.report.costs import PARTS, cycles, number
+from bench.report.costs import PARTS, cycles, number, percents
 from bench.report.sensitivities import extra_swings
 from bench.support.errors import InputError
 
@@ -73,7 +73,7 @@ def tradeoff(comparison: Comparison, frame: Frame) -> Chart:
     values = []
     ends: list[float] = []
     for place, row in enumerate(comparison.rows):
-        percent = 100 / row.cost.baseline.nominal
+        percent = percents(row.cost.baseline)
         low, nominal, high = (end * percent for end in (row.extra.low, row.extra.nominal, row.extra.high))
         ends += (low, nominal, high)
         kind = HOLDS if row.right else FAILS if row.wrong else OPEN

@@ -31,7 +31,7 @@ from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import NARROW, WIDE, Frame
 from bench.report.checks import cell_title, counterexample, places, verdict, watched_text
 from bench.report.comparisons import CompareReport, mark, sentences
-from bench.report.costs import PARTS, cycles, memory, number, share
+from bench.report.costs import PARTS, cycles, memory, number, percents, share
 from bench.report.provenance import command_line, commit, installed
 from bench.report.report import settings_of
 from bench.support.text import encoded
@@ -146,7 +146,7 @@ def _cost(name: str, of: Callable[[Compared], tuple[float, str]]) -> _Column:
 
 
 def _share(cost: Replayed) -> tuple[float, str]:
-    return cost.overhead.nominal / cost.baseline.nominal, share(cost.overhead, cost.baseline)
+    return cost.overhead.nominal * percents(cost.baseline), share(cost.overhead, cost.baseline)
 
 
 def _rank(comparison: Comparison, row: Compared) -> tuple[str, str]:
