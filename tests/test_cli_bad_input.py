@@ -186,6 +186,8 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
         ("risk good.trace --per-operation drop=1", "TRACE: does nothing with --per-operation; expected one of them"),
         ("explain", "Missing argument 'STRATEGY'"),
         ("risk --plot t.svg", "--plot: no sensitivity to draw; expected --sensitivity"),
+        ("compare --charts parts", "--charts: does nothing by itself; expected --plot"),
+        ("compare --plot t.svg --charts bars", "--charts: 'bars'; expected trade-off or parts or prices"),
         ("risk --sensitivity --plot t.bmp", "--plot: 't.bmp'; expected a name that ends in .svg, .png, .pdf"),
         ("risk --rate 0", "--rate: 0; expected retranslations per second"),
         ("risk --scenario migrate --host arm926", "scenario migrate on arm926, which has one core"),
