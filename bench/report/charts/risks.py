@@ -29,4 +29,4 @@ def _deciding(risk: Risk) -> Chart:
 
 
 def _changes(swing: Swing) -> str:
-    return f"{swing.factor:.2g} times" if isfinite(swing.factor) else "from 0"
+    return f"{swing.factor:.2g}x" if isfinite(swing.factor) else "from 0"
