@@ -102,7 +102,7 @@ def test_an_operand_over_two_lines_is_torn_and_an_aligned_one_is_not():
 
     assert not any(map(torn, run(_protocol(text), Effort(10.0, 40_000), ALIGNED).outcomes))
     seen = _until_seen(_protocol(text), torn, SPLIT, seconds=30.0)
-    assert any(value.startswith("0x") for outcome in seen.outcomes for value in outcome[1] if torn(outcome))
+    assert any("torn" in outcome[1] for outcome in seen.outcomes)
 
 
 def test_every_operation_does_what_it_says_in_one_thread():

@@ -92,6 +92,8 @@ def run(
             begin = seconds * number
             shown = partial(show_seconds, progress, name, begin)
             try:
+                if isinstance(protocol, InputError):
+                    raise protocol
                 seen = execute(protocol, Effort(seconds, instances, seed), placement, shown)
             except InputError as error:
                 if len(protocols) == 1:
@@ -109,8 +111,10 @@ def run(
         raise typer.Exit(1)
 
 
-def _protocols(names: list[str], scenario: str | None, translator: str, host: Host) -> list[tuple[str, Protocol]]:
-    """What is named, each with a name of its own: cases of files, strategies, scenarios of sites."""
+def _protocols(
+    names: list[str], scenario: str | None, translator: str, host: Host
+) -> list[tuple[str, Protocol | InputError]]:
+    """Cases of files, strategies, and scenarios of sites, each with a name of its own, or why there is no protocol."""
     from bench.check import asked
     from bench.check.export import as_protocol
     from bench.check.sites import runs
@@ -118,7 +122,7 @@ def _protocols(names: list[str], scenario: str | None, translator: str, host: Ho
     from bench.sites.reader import library, load_site
     from bench.translators.registry import load_translator
 
-    found: list[tuple[str, Protocol]] = []
+    found: list[tuple[str, Protocol | InputError]] = []
     for name in names:
         if name == LIBRARY:
             sites = map(load_site, library())
@@ -138,8 +142,8 @@ def _protocols(names: list[str], scenario: str | None, translator: str, host: Ho
     return found
 
 
-def _trials(site: Site, host: Host, scenario: str | None) -> Iterator[tuple[str, Protocol]]:
-    """The protocols of a site's scenarios, with the maintenance of ``host``."""
+def _trials(site: Site, host: Host, scenario: str | None) -> Iterator[tuple[str, Protocol | InputError]]:
+    """The protocols of a site's scenarios, with the maintenance of ``host``, or why there is none."""
     from bench.check.sites import refuse_others
     from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario, trials
 
@@ -147,5 +151,10 @@ def _trials(site: Site, host: Host, scenario: str | None) -> Iterator[tuple[str,
     if scenario is not None:
         refuse_unknown_scenario(scenario)
     for one in (scenario,) if scenario is not None else SCENARIOS:
-        for trial in trials(site, host, one, synchronised=False):
+        try:
+            found = trials(site, host, one, synchronised=False)
+        except InputError as error:
+            yield f"{site.name}, {one}", error
+            continue
+        for trial in found:
             yield f"{site.name}, {one}{f', {trial.of}' if trial.of else ''}", trial.protocol

@@ -29,7 +29,10 @@ _WHOLE = (1 << 16) - 1
 UNDEFINED = "anything"
 """What an instruction is of whose change an architecture says nothing."""
 
-_UNSAID = {ANYTHING: UNDEFINED, TORN: "torn"}
+TORN_TEXT = "torn"
+"""What parts of several values are."""
+
+_UNSAID = {ANYTHING: UNDEFINED, TORN: TORN_TEXT}
 """What values are called that no store has: that one, and one of parts of different values."""
 
 _BARE: dict[str, Action] = {

@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from bench.protocols.lowering import TORN_TEXT
 from bench.protocols.protocol import Protocol
 from bench.silicon.instructions import InstructionSet, this_instruction_set
 from bench.silicon.loops import register_membarrier
@@ -270,4 +271,4 @@ class Batches:
         if STUCK in part:
             return (STUCK_TEXT,)
         meanings = self.instances.meanings
-        return tuple(meanings.get(int(value), f"0x{int(value):x}") for value in part[:observations] if value != SKIPPED)
+        return tuple(meanings.get(int(value), TORN_TEXT) for value in part[:observations] if value != SKIPPED)
