@@ -74,6 +74,12 @@ class Results(Generic[T_co]):
     def __repr__(self) -> str:
         return f"<{len(self)} answers, {len(self._rows)} rows of {', '.join(self._columns)}>"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the rows as a table, with units, ranges and tags."""
+        from staleline._notebook import table
+
+        return table(self.rows(), self.units)
+
     def rows(self) -> list[dict[str, Any]]:
         """One dict for each row, None where it has no value.
 

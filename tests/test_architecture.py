@@ -175,7 +175,7 @@ def test_architectures_are_checked_and_listed_and_nothing_else(staleline: Stalel
     assert "Show it again: staleline check unfixed --host armv8" in ran.out
     listed = staleline("list").out
     assert all(name in listed for name in ARCHITECTURES)
-    for command in ("compare --what-if", "replay --what-if", "risk --what-if", "matrix"):
+    for command in ("replay --what-if", "risk --what-if", "matrix"):
         staleline(f"{command} --host riscv").is_refused()
     only = "expected cores=N: an architecture has no other features to set"
     staleline("check --host armv8 --set dcache.write=through").is_refused(only)

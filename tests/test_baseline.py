@@ -70,7 +70,7 @@ def test_a_run_is_kept_and_compared_with(
     assert "Against first (version " in again.out
     assert ": all 2 rows are the same." in " ".join(again.out.split())
     kept = json.loads((tmp_path / ".staleline" / "first.json").read_text("utf-8"))
-    assert {"version", "commit", "command", "schema", "results", "pairs", "assumptions"} == {*kept}
+    assert {"version", "commit", "command", "schema", "results", "pairs", "unpriced", "assumptions"} == {*kept}
     for one in kept["results"]:
         one["verdicts"]["system"] = "holds"
         one["overhead"]["nominal"] /= 10

@@ -22,7 +22,7 @@ from bench.commands.application import main
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-BLOCK = re.compile(r"^```\n\$ (?P<command>(?:staleline|make compare).*)\n(?P<shown>(?:(?!```).*\n)*)```$", re.MULTILINE)
+BLOCK = re.compile(r"^```\n\$ (?P<command>(?:staleline|make compare).*)\n(?P<shown>(?:(?!```).*\n)+)```$", re.MULTILINE)
 INCLUDED = re.compile(r'--8<-- "(.+)"\n')
 LEFT_OUT = "...\n"
 
@@ -41,12 +41,16 @@ class Shown:
     def is_of(self, printed: str) -> bool:
         if not self.excerpt:
             return self.output == printed
+        lines, at = f"\n{printed}", 0
         before, *parts = re.split(r"^\.\.\.\n", self.output, flags=re.MULTILINE)
-        at = len(before) if printed.startswith(before) else -1
-        for part in filter(None, parts):
-            found = printed.find(f"\n{part}", at - 1) if at >= 0 else -1
-            at = found + 1 + len(part) if found >= 0 else -1
-        return at >= 0
+        if not lines.startswith(f"\n{before}"):
+            return False
+        for part in (before, *parts):
+            at = lines.find(f"\n{part}", at)
+            if at < 0:
+                return False
+            at += len(part)
+        return True
 
     def record(self, printed: str, command: str) -> None:
         if self.file.parent.name == "outputs":
@@ -97,6 +101,18 @@ def test_every_kept_output_is_shown() -> None:
     assert {*(DOCS / "outputs").iterdir()} <= used
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_to_files_that_are_there(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    named = set(re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named == {page.name for page in DOCS.glob("*.md")}
+
+
 @pytest.mark.parametrize("command", shown())
 def test_the_pages_show_real_output(
     command: str,
@@ -117,7 +133,13 @@ def test_the_pages_show_real_output(
 
 @pytest.mark.parametrize(
     ("excerpt", "holds"),
-    [("a\n...\nc\n", True), ("a\n...\nb\nd\n", False), ("...\nc\n...\nb\n", False), ("b\n...\n", False)],
+    [
+        ("a\n...\nc\n", True),
+        ("a\n...\nb\nd\n", False),
+        ("...\nc\n...\nb\n", False),
+        ("b\n...\n", False),
+        ("...\na\nb\n...\nd\n", True),
+    ],
 )
 def test_an_excerpt_is_of_whole_lines_in_order(excerpt: str, holds: bool) -> None:
     assert Shown(README, excerpt).is_of("a\nb\nc\nd\n") is holds

@@ -85,12 +85,6 @@ class Checking:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def refuse(self) -> None:
-        """Raise what a check that has ended did, without waiting for those that have not."""
-        for future in self._pending:
-            if future.done():
-                future.result()
-
     def results(self, progress: Progress = _silent) -> list[Checked]:
         """The answers, in order.  Raises as ``check`` does, for the first cell for which it does."""
         found: list[Checked] = []

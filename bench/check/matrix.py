@@ -163,8 +163,6 @@ def affected(table: Matrix) -> Iterator[Affected]:
     """What each translator's code does as emitted, on the hosts of the table."""
     for name in dict.fromkeys(cell.translator for cell in table.cells):
         translator = load_translator(name)
-        guarded = translator.block(0, guarded=True)
-        temporary = any(write.temporary or (not write.complete and write.form == "whole") for write in guarded.writes)
         groups: dict[str, list[str]] = {key: [] for key in _GROUPS}
         for host, other in table.pairs:
             if other != name:
@@ -188,7 +186,7 @@ def affected(table: Matrix) -> Iterator[Affected]:
             for hazard in ("lasting", "partial"):
                 if any(cell.hazard == hazard and cell.verdict == "fails" for cell in cells):
                     groups[hazard].append(host.name)
-        yield Affected(name, temporary, **{key: tuple(hosts) for key, hosts in groups.items()})
+        yield Affected(name, translator.stores_temporaries, **{key: tuple(hosts) for key, hosts in groups.items()})
 
 
 def _asked(hazards: Sequence[Hazard], scenarios: Sequence[str]) -> Iterator[tuple[Hazard, str]]:

@@ -10,12 +10,11 @@ import typer
 
 from bench.commands.names import kind_of, max_states_of, names_in, one_of, some_of
 from bench.commands.options import OfReplay, Scaled, Strategies, Written, given, refuse_idle, scenarios_on
-from bench.commands.output import progress_bar, show_done, show_share
+from bench.commands.output import print_text, progress_bar, show_done, show_share
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 
 if TYPE_CHECKING:
-    from bench.compare.comparison import Comparison
     from bench.report.linking import LinkingReport
 
 
@@ -39,6 +38,7 @@ def compare(
         bool,
         typer.Option("--sensitivity", help="What decides: each assumption by itself, and the rate of retranslations."),
     ] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Every scenario, and the parts of the cost.")] = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Draw the trade-off, parts of costs and prices: svg, png or pdf.", metavar="FILE"),
@@ -64,9 +64,11 @@ def compare(
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="With --against: rows may be gone.")] = False,
     written: Written,
 ) -> None:
-    """Compare every strategy and scenario on a host: verdicts, cost and memory in one table.
+    """Compare every strategy and scenario on a host: verdicts, and what each costs more than doing nothing.
 
-    --format html writes one page for a browser: the table, counterexamples to step through, the trade-off, break-even.
+    Several hosts stand side by side; an architecture (armv8, riscv) has verdicts and no price. --format github is for a
+    pull request: the table, three sentences, the rest folded. --format html writes one page for a browser: the table,
+    counterexamples to step through, the trade-off, break-even.
     Exit status: 0 when the table is there, failing strategies included; 1 if --against finds something worse or gone; 2
     for bad input.
 
@@ -77,7 +79,9 @@ def compare(
     """
     from bench.check import asked
     from bench.compare import baseline
-    from bench.compare.comparison import compare as compare_on
+    from bench.compare.comparison import judge, price
+    from bench.hosts import Host
+    from bench.report import overview
     from bench.report.baselines import Since
     from bench.report.charts import drawing
     from bench.report.charts.comparisons import CHARTS, of_comparisons
@@ -112,18 +116,33 @@ def compare(
     else:
         drawing.refuse_undrawable(plot)
     drawn = [one_of("--charts", name, CHARTS) for name in some_of(charts) or CHARTS]
-    options, parameters, pairs = cells.options(), assumed.parameters(), cells.pairs()
+    options, parameters, pairs = cells.options(), assumed.parameters(), cells.target_pairs()
     names = scenarios_on(cells.scenario, [host for host, _ in pairs], options.cores)
     strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)
     (base,) = asked.strategies([over])
-    results: list[Comparison] = []
-    with progress_bar("comparing", len(pairs)) as progress:
-        for number, (host, translator) in enumerate(pairs):
-            shown = partial(show_share, progress, host.name, number)
-            results.append(compare_on(recorded, host, translator, strategies, names, options, parameters, shown, base))
+    with progress_bar("checking", len(pairs)) as progress:
+        judged = [
+            judge(target, translator, strategies, names, options, partial(show_share, progress, target.name, number))
+            for number, (target, translator) in enumerate(pairs)
+        ]
+    priced = [(one, one.target) for one in judged if isinstance(one.target, Host)]
+    unpriced = [one for one in judged if not isinstance(one.target, Host)]
+    if not priced:
+        wanted = {"--plot": plot, "--save": save, "--against": against, "--format": written.format == "html" or None}
+        for flag in (flag for flag, value in wanted.items() if value is not None):
+            raise InputError(
+                "nothing to show of an architecture, which has no price", place=flag, expected="a host too"
+            )
+    if priced and written.is_watched:
+        print_text("\n\n".join(overview.verdicts(one, written.format) for one in judged) + "\n")
+    with progress_bar("pricing", len(priced)) as progress:
+        results = [
+            price(one, host, recorded, parameters, partial(show_share, progress, host.name, number), base)
+            for number, (one, host) in enumerate(priced)
+        ]
     if plot is not None:
         drawing.write(of_comparisons(results, drawn, sensitivity=sensitivity), plot)
-    document = CompareReport(results).document()
+    document = CompareReport(results, unpriced=unpriced).document()
     if save is not None:
         baseline.keep(save, document, version=installed(), commit=commit(), command=command_line())
     since = None
@@ -136,7 +155,8 @@ def compare(
 
         emit(PageReport(results, since, trace=recorded, parameters=parameters))
     else:
-        emit(CompareReport(results, since, sensitivity))
+        asked_for = {"wide": wide, "chosen": bool(cells.translator), "sensitivity": sensitivity}
+        emit(CompareReport(results, since, unpriced, **asked_for))
     if since is not None and (since.worse or (since.missing and not allow_missing)):
         raise typer.Exit(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -72,6 +73,14 @@ class Written:
         ),
     ] = "simple"
     output: Output = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the answer is text on a terminal, so that somebody waits for it."""
+        from bench.report.tables import PLAIN
+
+        watched = self.output is None and sys.stdout is not None and sys.stdout.isatty()
+        return watched and self.format.startswith(PLAIN)
 
     def emitter(self, own: tuple[str, ...] = ()) -> Callable[[Report], None]:
         """What writes a report, also in formats of its ``own``.  Raises ``InputError``, before the work, if not."""

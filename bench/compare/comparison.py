@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations, groupby, pairwise
 
 from bench.check.cell import Checked, Options, hypothetical
-from bench.check.cells import Check, Checking
+from bench.check.cells import Check, check_all
 from bench.check.units import Hazard
 from bench.compare.order import Pair, pair
-from bench.hosts import Host
+from bench.hosts import Host, Target
 from bench.program.effects import meaning
 from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
@@ -29,14 +29,12 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One strategy on one host.
+class Verdicts:
+    """What is right of one strategy on one host or architecture.
 
     ``same``: other strategies whose operations are the same with this translator.  ``checks``: the transient
     hazard, one per scenario; ``lasting``: the lasting hazard in ``user-both``, None if that was not asked for;
-    ``partial``: the partial hazard, in ``system`` or the first scenario asked for.  ``extra``: its overhead
-    without that of the strategy that all are compared with.  ``rank``: 1 for the cheapest that is right with every
-    assumption at its value, the same for those that cost the same whatever is assumed; 0 if not known to be right.
+    ``partial``: the partial hazard, in ``system`` or the first scenario asked for.
     """
 
     strategy: str
@@ -44,9 +42,6 @@ class Compared:
     checks: tuple[Checked, ...]
     lasting: Checked | None
     partial: Checked
-    cost: Replayed
-    extra: Cost
-    rank: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,6 +68,46 @@ class Compared:
     def every(self) -> tuple[Checked, ...]:
         """All checks, those of the lasting and the partial hazard last."""
         return (*self.checks, *((self.lasting,) if self.lasting else ()), self.partial)
+
+    @property
+    def worst(self) -> Checked | None:
+        """The first check that failed, or else was cut short: with the fewest threads, transient before the others."""
+        order = {verdict: number for number, verdict in enumerate(("fails", "bounded"))}
+        found = [result for result in self.every if result.verdict in order]
+        return min(found, key=lambda result: (order[result.verdict], result.scenario not in ALONE), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Verdicts):
+    """The same on a host, with what it costs.
+
+    ``extra``: its overhead without that of the strategy that all are compared with.  ``rank``: 1 for the cheapest that
+    is right with every assumption at its value, the same for those that cost the same whatever is assumed; 0 if not
+    known to be right.
+    """
+
+    cost: Replayed
+    extra: Cost
+    rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdicts of all strategies on one host or architecture, those that do the same together.
+
+    ``leaders``: the strategies that ``rows`` are named after.
+    """
+
+    target: Target
+    translator: Translator
+    what_if: bool
+    leaders: tuple[Strategy, ...]
+    rows: tuple[Verdicts, ...]
+
+    @property
+    def ordered(self) -> list[Verdicts]:
+        """The rows, right ones first."""
+        return sorted(self.rows, key=_rightness)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +145,40 @@ class Comparison:
         return [one for one in found if one[2].order == "undecided"]
 
 
+def judge(
+    target: Target,
+    translator: Translator,
+    strategies: Sequence[Strategy],
+    scenarios: Sequence[str],
+    options: Options,
+    progress: Progress = lambda text, share: None,
+) -> Judged:
+    """Check every strategy.  Raises as ``check`` does."""
+    groups: dict[object, list[Strategy]] = {}
+    for strategy in strategies:
+        groups.setdefault(meaning(strategy, translator), []).append(strategy)
+    leaders = tuple(group[0] for group in groups.values())
+    asked: list[tuple[Hazard, str]] = [("transient", name) for name in scenarios]
+    if LASTING_IN in scenarios:
+        asked.append(("lasting", LASTING_IN))
+    asked.append(("partial", PARTIAL_IN if PARTIAL_IN in scenarios else scenarios[0]))
+    cells = [
+        Check(strategy, translator, target, name, options.with_hazard(hazard))
+        for strategy in leaders
+        for hazard, name in asked
+    ]
+    found = check_all(
+        cells, lambda cell, done, states: progress(f"checking {cell.strategy.name}, {cell.scenario}", done / len(cells))
+    )
+    rows = []
+    for number, group in enumerate(groups.values()):
+        checked = found[number * len(asked) : (number + 1) * len(asked)]
+        transient, lasting, partial = checked[: len(scenarios)], checked[len(scenarios) : -1], checked[-1]
+        names = tuple(strategy.name for strategy in group)
+        rows.append(Verdicts(names[0], names[1:], tuple(transient), lasting[0] if lasting else None, partial))
+    return Judged(target, translator, hypothetical(translator, target), leaders, tuple(rows))
+
+
 def compare(
     trace: Trace,
     host: Host,
@@ -125,44 +194,37 @@ def compare(
 
     Raises as ``check`` and ``replay`` do.
     """
-    base = over or registry.find(OVER)
-    groups: dict[object, list[Strategy]] = {}
-    for strategy in strategies:
-        groups.setdefault(meaning(strategy, translator), []).append(strategy)
-    leaders = [group[0] for group in groups.values()]
-    asked: list[tuple[Hazard, str]] = [("transient", name) for name in scenarios]
-    if LASTING_IN in scenarios:
-        asked.append(("lasting", LASTING_IN))
-    asked.append(("partial", PARTIAL_IN if PARTIAL_IN in scenarios else scenarios[0]))
-    cells = [
-        Check(strategy, translator, host, name, options.with_hazard(hazard))
-        for strategy in leaders
-        for hazard, name in asked
+    judged = judge(host, translator, strategies, scenarios, options, progress)
+    return price(judged, host, trace, parameters, progress, over)
+
+
+def price(
+    judged: Judged,
+    host: Host,
+    trace: Trace,
+    parameters: Parameters,
+    progress: Progress = lambda text, share: None,
+    over: Strategy | None = None,
+) -> Comparison:
+    """Replay what was judged on that host; the rest as ``compare``.  Raises as ``replay`` does."""
+    base, translator = over or registry.find(OVER), judged.translator
+
+    def replayed(done: int, total: int) -> None:
+        progress(f"replaying {trace.name} with {len(judged.leaders)} strategies", done / max(total, 1))
+
+    progress(f"laying out {trace.name}, compiling at the first run", 0.0)
+    *costs, counted_from = replay(trace, host, translator, (*judged.leaders, base), parameters, replayed)
+    rows = [
+        Compared(row.strategy, row.same, row.checks, row.lasting, row.partial, cost, cost.more_than(counted_from))
+        for row, cost in zip(judged.rows, costs, strict=True)
     ]
-    with Checking(cells) as checking:
-
-        def replayed(done: int, total: int) -> None:
-            checking.refuse()
-            progress(f"replaying {trace.name}", done / max(total, 1))
-
-        *costs, counted_from = replay(trace, host, translator, (*leaders, base), parameters, replayed)
-        found = checking.results(lambda cell, done, states: progress(f"checking {cell.strategy.name}", 1.0))
-    rows = []
-    for number, (leader, group, cost) in enumerate(zip(leaders, groups.values(), costs, strict=True)):
-        checked = found[number * len(asked) : (number + 1) * len(asked)]
-        transient, lasting, partial = checked[: len(scenarios)], checked[len(scenarios) : -1], checked[-1]
-        same = tuple(strategy.name for strategy in group[1:])
-        extra = cost.more_than(counted_from)
-        rows.append(
-            Compared(leader.name, same, tuple(transient), lasting[0] if lasting else None, partial, cost, extra)
-        )
     ranked = _ranked(rows)
     vcpus = parameters.vcpus if parameters.vcpus is not None else host.cores.value
     return Comparison(
         host,
         translator.full_name,
         translator.isa,
-        hypothetical(translator, host),
+        judged.what_if,
         trace.name,
         vcpus,
         base.name,
@@ -172,9 +234,13 @@ def compare(
     )
 
 
+def _rightness(row: Verdicts) -> tuple[bool, bool, bool]:
+    return not row.right, row.wrong, not row.alone
+
+
 def _ranked(rows: Sequence[Compared]) -> list[Compared]:
     """Right ones first, by nominal overhead; those that cost the same whatever is assumed share a rank."""
-    order = sorted(rows, key=lambda r: (not r.right, r.wrong, not r.alone, r.cost.overhead.nominal, r.strategy))
+    order = sorted(rows, key=lambda row: (*_rightness(row), row.cost.overhead.nominal, row.strategy))
     ranked: list[Compared] = []
     for number, row in enumerate(order, 1):
         same = ranked and _order(ranked[-1], row).order == "equal"

@@ -48,15 +48,26 @@ Sources = Annotated[tuple[NonEmpty, ...], Meta(min_length=1)]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+-]*")
 
 
-class _Range(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Tagged(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Something that is said of a host."""
+
+    tag: Tag
+    """How good it is: measured, documented, an estimate by a stated rule, or assumed."""
+    source: Sources
+    """Where it is said."""
+    note: str = ""
+    """What a reader should know."""
+
+
+class _Range(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``value`` within ``low`` .. ``high``."""
 
     value: Amount
+    """The figure."""
     low: Amount
+    """Its least value."""
     high: Amount
-    tag: Tag
-    source: Sources
-    note: str = ""
+    """Its greatest."""
 
     def __post_init__(self) -> None:
         if not self.low <= self.value <= self.high:
@@ -69,6 +80,7 @@ class Figure(_Range, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A cost: ``value`` within ``low`` .. ``high``, in cycles or nanoseconds."""
 
     unit: Literal["cycles", "ns"]
+    """Cycles of the core's clock, or nanoseconds."""
 
     def in_cycles(self, clock_ghz: float) -> tuple[float, float, float]:
         """``low``, ``value`` and ``high`` in cycles of a clock of ``clock_ghz`` GHz."""
@@ -85,19 +97,23 @@ class Length(_Range, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError(f"found a length from {self.low} bytes; expected at least 1")
 
 
-class Cache(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A set-associative cache: ``size`` and ``line`` in bytes."""
+class Cache(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A set-associative cache."""
 
     size: Bytes
+    """Its size, in bytes."""
     ways: Ways
+    """The lines of a set."""
     line: LineSize
+    """The size of a line, in bytes."""
     replacement: Literal["lru", "plru", "round-robin", "random"]
-    tag: Tag
-    source: Sources
+    """How a victim is chosen."""
     replacement_tag: Tag
+    """How good the replacement is known."""
     replacement_source: Sources
+    """Where it is said."""
     indexing: Literal["VIVT", "VIPT", "PIPT"] = "PIPT"
-    note: str = ""
+    """Whether virtual or physical addresses index it and tag its lines."""
 
     def __post_init__(self) -> None:
         if self.line & (self.line - 1):
@@ -120,139 +136,132 @@ class DataCache(Cache, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A data cache, with a write policy."""
 
     write: Literal["back", "through"]
+    """Whether stores go to the next level when their line leaves, or at once."""
     write_allocate: bool
+    """Whether a store that misses brings its line in."""
     write_tag: Tag
+    """How good both are known."""
     write_source: Sources
+    """Where they are said."""
 
 
-class Fill(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Fill(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The source of an instruction fill: the point of unification, or the newest data in any cache."""
 
     value: Literal["pou", "coherent"]
-    tag: Tag
-    source: Sources
-    note: str = ""
+    """The point of unification (L2 or memory), or the newest data in any cache."""
 
 
-class Snoop(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Snoop(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The instruction caches from which a store drops its line: none, those of the other cores, or all."""
 
     value: Literal["none", "others", "all"]
-    tag: Tag
-    source: Sources
-    note: str = ""
+    """Of no core, of the other cores, or of all."""
 
 
-class DirtyTransfer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class DirtyTransfer(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The transfer of a dirty line to another core: from cache to cache, or to memory too."""
 
     value: Literal["cache", "memory"]
-    tag: Tag
-    source: Sources
-    note: str = ""
+    """From cache to cache, or to memory too."""
 
 
-class Switch(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Switch(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Whether the host has a feature."""
 
     value: bool
-    tag: Tag
-    source: Sources
-    note: str = ""
+    """Whether the host has it."""
 
 
-class Entries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Entries(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The depth of a queue; 0 without one."""
 
     value: Annotated[int, Meta(ge=0, le=1024)]
-    tag: Tag
-    source: Sources
-    note: str = ""
+    """The entries; 0: there is none."""
 
 
-class Interrupts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Interrupts(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An interrupt to other cores and the stores before it: it waits for them, or may overtake them."""
 
     value: Literal["overtake", "wait"]
-    tag: Tag
-    source: Sources
-    note: str = ""
+    """It may overtake the stores, or waits for them."""
 
 
-class Cores(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Cores(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The number of cores of a typical machine of this kind."""
 
     value: Annotated[int, Meta(ge=1, le=64)]
-    tag: Tag
-    source: Sources
-    note: str = ""
+    """The cores."""
 
 
 class Coherence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The coherence of instruction fetches with stores (rules 1 to 6 of ``bench/machine.py``).
-
-    ``fetches_ahead``: a core has a queue of prefetched units that stores and invalidations do not reach.
-    ``checks_pipeline``: stores are checked against the pipeline (x86, z), so that there is no such queue.
-    ``switch_cleans_all``: a context switch or a migration cleans and invalidates all caches (VIVT hosts).
-    ``store_buffer``: the entries of the FIFO store buffer that ``check`` explores.
-    ``interrupts``: absent where nothing is documented; then they may overtake stores, as on RISC-V.
-    """
+    """The coherence of instruction fetches with stores (rules 1 to 6 of ``bench/machine``)."""
 
     fill: Fill
+    """What an instruction fill reads."""
     snoop: Snoop
+    """The instruction caches from which a store drops its line."""
     dirty_transfer: DirtyTransfer
+    """Where a dirty line goes that another core takes."""
     fetches_ahead: Switch
+    """Whether a core has a queue of prefetched units that stores and invalidations do not reach."""
     checks_pipeline: Switch
+    """Whether stores are checked against the pipeline (x86, z), so that there is no such queue."""
     switch_cleans_all: Switch
+    """Whether a context switch or a migration cleans and invalidates all caches (VIVT hosts)."""
     store_buffer: Entries
+    """The FIFO store buffer that ``check`` explores."""
     interrupts: Interrupts | None = None
+    """An interrupt to other cores and the stores before it; absent where nothing is documented: it may overtake."""
 
     def __post_init__(self) -> None:
         if self.fetches_ahead.value and self.checks_pipeline.value:
             raise ValueError("found fetches_ahead and checks_pipeline; expected at most one of them")
 
 
-class Granule(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Bytes, to whole multiples of which a range is rounded outwards; 0: it is not."""
+class Granule(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a range is rounded outwards to."""
 
     value: Annotated[int, Meta(ge=0, le=1 << 20)]
-    tag: Tag
-    source: Sources
-    note: str = ""
+    """Bytes, of which it becomes whole multiples; 0: it does not."""
 
     def __post_init__(self) -> None:
         if self.value & (self.value - 1):
             raise ValueError(f"found {self.value} bytes; expected a power of two, or 0")
 
 
-class FlushRecipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class FlushRecipe(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The operations of a ``Flush`` under one instruction set, and their cost.
 
-    In order: clean each data line (if ``clean``), ``Barrier`` (for the stores too, and so even without a clean),
-    invalidate the instruction lines (``invalidate``: in no cache, in that of the own core, in those of all cores; if
-    ``whole_icache``, all lines), ``Barrier``, ``Sync``; if ``remote_sync`` an IPI synchronises the other cores.
-    ``deferred_to_move``: cores that do not run the process are skipped, and drop their instruction cache when they
-    next run it.  A flush of n bytes costs ``call`` + lines x ``line`` + ``remote``.  With ``by = "nobody"`` a flush
-    does nothing and costs nothing.
-
-    ``rounds_to``: the kernel does this to whole pages.  It is in the price, and in what a flush does to the caches of
-    replay and risk; verdicts rest on the range that was asked for alone.
+    In order: clean, ``Barrier`` (for the stores too, and so even without a clean), invalidate, ``Barrier``, ``Sync``,
+    the other cores.  A flush of n bytes costs ``call`` + lines x ``line`` + ``remote``.
     """
 
     by: Literal["user", "syscall", "nobody"]
+    """Who may do it; by nobody: it does nothing and costs nothing."""
     clean: bool
+    """Whether data lines are cleaned."""
     invalidate: Literal["none", "local", "broadcast"]
+    """Where instruction lines are dropped: in no cache, in that of the own core, in those of all cores."""
     sync: bool
+    """Whether what this core has fetched ahead is dropped at the end."""
     whole_icache: bool = False
+    """Whether all instruction lines are dropped."""
     remote_sync: bool = False
+    """Whether an interrupt synchronises the other cores."""
     deferred_to_move: bool = False
+    """Whether cores that do not run the process are skipped, and drop their instruction cache when they next run it."""
     rounds_to: Granule | None = None
+    """The kernel does this to whole pages, in the price and in the caches of replay and risk; verdicts rest on the
+    range that was asked for alone."""
     how: NonEmpty
-    tag: Tag
-    source: Sources
+    """What that is in instructions and calls."""
     call: Figure
+    """Its cost whatever its size."""
     line: Figure
+    """Its cost for each line."""
     remote: Figure
+    """Its cost for the other cores."""
 
     def __post_init__(self) -> None:
         invalidates = self.invalidate != "none"
@@ -268,35 +277,39 @@ class FlushRecipe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Isa(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An instruction set of the host; ``instruction_bytes``: the mean length of an instruction."""
+    """An instruction set of the host."""
 
     instruction_bytes: Length
+    """The mean length of an instruction, in bytes."""
     flush: FlushRecipe
+    """What a flush is."""
 
 
 class HostCosts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The costs that do not depend on the instruction set.
-
-    ``cpi``: cycles per host instruction without cache misses.  ``refill_l2``: refill of an instruction line from the L2
-    (absent without an L2); ``refill_memory``: from memory.  ``store_into_code``: the additional cost of a store to a
-    line that was or may be fetched (x86: a pipeline clear).  ``lock``: acquire and release of an uncontended lock.
-    ``contended``: one contended acquisition.  ``stop``: stop and resume another running core.  ``sync_cores``: one IPI
-    to every other core and back.  Three may be given in place of the replay's parameters of those names, where they
-    were measured: ``barrier``, ``encoding`` (for each byte of a side table) and ``lookup`` (for each guest instruction
-    decoded from one).
-    """
+    """The costs that do not depend on the instruction set."""
 
     cpi: Figure
+    """Cycles per host instruction, without cache misses."""
     refill_l2: Figure | None = None
+    """A refill of an instruction line from the L2; absent without an L2."""
     refill_memory: Figure
+    """A refill from memory."""
     store_into_code: Figure
+    """What a store to a line that was or may be fetched costs more (x86: a pipeline clear)."""
     lock: Figure
+    """Acquire and release of a lock that nobody else wants."""
     contended: Figure
+    """One acquisition of a lock that somebody else wants."""
     stop: Figure
+    """Stop and resume another running core."""
     sync_cores: Figure
+    """An interrupt to every other core and back."""
     barrier: Figure | None = None
+    """In place of the replay's parameter of that name, where it was measured."""
     encoding: Figure | None = None
+    """The same, for each byte of a side table."""
     lookup: Figure | None = None
+    """The same, for each guest instruction decoded from one."""
 
     def __post_init__(self) -> None:
         if self.cpi.unit != "cycles":
@@ -311,10 +324,15 @@ class Target(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
+    """The name, as options and tables have it."""
     title: NonEmpty
+    """The name in full."""
     cores: Cores
+    """The cores of a typical machine of this kind."""
     isa: Annotated[dict[str, Isa], Meta(min_length=1)]
+    """The instruction sets, by name, the main one first."""
     note: str = ""
+    """What a reader should know."""
     derived: tuple[str, ...] = ()
     file: str = ""
 
@@ -354,23 +372,28 @@ class Architecture(Target, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class Host(Target, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A host profile.
-
-    ``base``: the shipped profile that the keys which are not in the file come from, if any.  ``clock_ghz``: the core's
-    clock.  ``icache_lines``: the line sizes of the instruction caches of each core, where
-    cores differ (only ``check`` uses them).
-    """
+    """A host profile."""
 
     base: str = ""
+    """The shipped profile that the keys which are not in the file come from."""
     clock_ghz: Annotated[float, Meta(gt=0, le=100)]
+    """The clock of a core, in GHz."""
     clock_tag: Tag
+    """How good it is known."""
     clock_source: Sources
+    """Where it is said."""
     icache: Cache
+    """The instruction cache of a core."""
     icache_lines: tuple[LineSize, ...] = ()
+    """The line size of each core's instruction cache in bytes, where cores differ (only ``check`` uses them)."""
     dcache: DataCache
+    """The data cache of a core."""
     l2: Cache | None = None
+    """The level behind both, if there is one before memory."""
     coherence: Coherence
+    """How fetches follow stores."""
     costs: HostCosts
+    """The costs that do not depend on the instruction set."""
 
     def __post_init__(self) -> None:
         for name in (self.name, *self.isa):

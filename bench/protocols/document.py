@@ -28,66 +28,110 @@ Expected = Literal["holds", "fails"]
 
 class _Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cores: int | None = None
+    """The number of cores; not given: as many as the threads need."""
     instruction_line: int | tuple[int, ...] = 64
+    """The line size of the instruction caches, in bytes; an array where cores differ."""
     data_line: int = 64
+    """The line size of the data caches, in bytes."""
     fill: Literal["pou", "coherent"] = "pou"
+    """What an instruction fill reads: the point of unification, or the newest data (CTR_EL0.IDC)."""
     snoop: Literal["none", "others", "all"] = "none"
+    """The instruction caches from which a store drops its line: none, those of the others, or all (CTR_EL0.DIC)."""
     evicts: bool = True
+    """Whether a data line may be written back at any time."""
     prefetches: bool = True
+    """Whether an instruction line may be filled although nothing executes it."""
     fetches_ahead: bool = True
+    """Whether units are fetched before they are executed, past barriers other than ``isb``."""
     store_buffer: int = 0
+    """The entries of each core's store buffer."""
     maintenance: Literal["pending", "at once"] = "pending"
+    """When maintenance takes effect: at any moment until a ``dsb``, or at once."""
     icache: Literal["pipt", "vipt"] = "pipt"
+    """Whether an alias has an instruction line of its own (``vipt``)."""
     write_allocate: bool = True
+    """Whether a store that misses brings its line into the data cache."""
     write: Literal["back", "through"] = "back"
+    """Whether the data cache writes back or through."""
     dirty_transfer: Literal["cache", "memory"] = "cache"
+    """Where a dirty line goes that another core takes: from cache to cache, or to memory too."""
     checks_pipeline: bool = False
+    """Whether stores are checked against the pipeline (x86, z), so that nothing is fetched ahead of them."""
     switch_cleans_all: bool = False
+    """Whether a switch or a move cleans and invalidates all caches (VIVT)."""
     interrupts: Literal["overtake", "wait"] = "overtake"
+    """Whether an interrupt to other cores may overtake the stores before it."""
 
 
 class _Alias(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: int
+    """The second address, in bytes."""
     alias: str
+    """The unit that lies there."""
 
 
 class _Thread(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     does: str
+    """The operations of the thread, one on each line."""
     core: int | None = None
+    """The core that it runs on; not given: the first."""
 
 
 class _Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can differ from case to case."""
 
     host: str | _Host = _Host()
+    """The host: a table, or the name of a profile."""
     instruction_cache: Literal["warm", "cold"] = "warm"
+    """Whether every line is in the instruction caches at the start, or none."""
     layout: dict[str, int | _Alias] = {}
+    """The address of each unit, in bytes, or a table for an alias."""
     init: dict[str, str] = {}
+    """The value of each unit at the start: in memory, on the data side and in instruction caches."""
     coherency: dict[str, str] = {}
+    """Values at the point of coherency, where they differ; the cores in ``mmu_off`` fetch them."""
     instructions: dict[str, str] = {}
+    """What each value is as an instruction: its encoding, or the name of its class."""
     mmu_off: tuple[int, ...] = ()
+    """The cores that fetch from the point of coherency until a ``mmu-on``."""
     flags: dict[str, int] = {}
+    """The value of each flag at the start."""
     allowed: dict[str, tuple[str, ...]] = {}
+    """The sequences of values that a thread may execute and load; a thread that is not named may see any."""
     threads: dict[str, _Thread] = {}
+    """The threads, by name."""
 
 
 class _Named(_Case, frozen=True, forbid_unknown_fields=True):
     name: str = ""
+    """The name of the case."""
     of: str = ""
+    """The case that it is a variant of; not given: the file itself."""
     without: tuple[str, ...] = ()
+    """Operations that are left out."""
     expect: Expected = "holds"
+    """The verdict."""
 
 
 class _Document(_Case, frozen=True, forbid_unknown_fields=True):
     summary: str = ""
+    """What is patched, in a sentence."""
     project: str = ""
+    """Where it comes from."""
     year: int = 0
+    """When it was published."""
     isa: str = ""
+    """The instruction set, for a reader."""
     links: tuple[str, ...] = ()
+    """Where it was published."""
     mechanism: str = ""
+    """What goes wrong."""
     fix: str = ""
+    """What was done about it."""
     expect: Expected = "holds"
+    """The verdict of the file itself."""
     cases: tuple[_Named, ...] = ()
+    """The variants."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from bench.check.cell import Checked, hypothetical
-from bench.check.command import command
-from bench.compare.comparison import Compared, Comparison
-from bench.compare.order import Deciding, Pair
+from bench.check.cell import hypothetical
+from bench.compare.comparison import Compared, Comparison, Judged, Verdicts
+from bench.compare.order import Pair
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed
-from bench.report import sensitivities
+from bench.report import overview, sensitivities
 from bench.report.baselines import Since
-from bench.report.costs import PARTS, cycles, memory, number, share
+from bench.report.costs import PARTS, cycles, memory, share
 from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_only, text_table
-from bench.report.tables import SCHEMA, fill
-from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
-from bench.support.text import listed
+from bench.report.sentences import first_failure, mark, notes, rows_of, sentences, title, verdict
+from bench.report.tables import SCHEMA, Cell, fill
+from bench.scenarios import LASTING_IN
 from bench.translators.translator import Translator
 
 # --- the columns ------------------------------------------------------------------------------------------------------
@@ -143,15 +142,15 @@ def _compared_columns(rows: Sequence[Compared]) -> tuple[Column[_Line], ...]:
         Column("rank", lambda line: line.row.rank),
         Column("right", lambda line: line.row.right, csv=False),
         Column("verdicts", lambda line: {result.scenario: result.verdict for result in line.row.checks}, csv=False),
-        Column("rows", lambda line: {result.scenario: _rows(result) for result in line.row.checks}, csv=False),
+        Column("rows", lambda line: {result.scenario: rows_of(result) for result in line.row.checks}, csv=False),
         *(_scenario(number, result.scenario) for number, result in enumerate(rows[0].checks)),
         Column(
             "lasting",
             lambda line: line.row.lasting.verdict if line.row.lasting else None,
             lasting,
-            lambda line: _verdict(line.row.lasting) if line.row.lasting else None,
+            lambda line: verdict(line.row.lasting) if line.row.lasting else None,
         ),
-        Column("partial", lambda line: line.row.partial.verdict, partial, lambda line: _verdict(line.row.partial)),
+        Column("partial", lambda line: line.row.partial.verdict, partial, lambda line: verdict(line.row.partial)),
         Column("over", lambda line: line.comparison.over, csv=False),
         Column("extra", lambda line: line.row.extra.ends, "extra", lambda line: cycles(line.row.extra), right=True),
         *(replace(column, heading=None) for column in _FIGURES),
@@ -168,30 +167,9 @@ def _scenario(number: int, name: str) -> Column[_Line]:
         name,
         lambda line: line.row.checks[number].verdict,
         name,
-        lambda line: _verdict(line.row.checks[number]),
+        lambda line: verdict(line.row.checks[number]),
         json=False,
     )
-
-
-def mark(comparison: Comparison, row: Compared) -> str:
-    """The rank: ``=`` for a tie, ``~`` where the order to the rank before or behind it is not decided."""
-    if not row.rank:
-        return "wrong" if row.wrong else "?"
-    tie = "=" if sum(other.rank == row.rank for other in comparison.rows) > 1 else ""
-    open_ = {rows[0].rank for one, other, _ in comparison.undecided for rows in (one, other)}
-    return f"{row.rank}{tie}{'~' if row.rank in open_ else ''}"
-
-
-def _rows(result: Checked) -> int:
-    """Rows of the counterexample."""
-    return len(result.explanation.rows) if result.explanation is not None else 0
-
-
-def _verdict(result: Checked) -> str:
-    rows = _rows(result)
-    if result.verdict == "fails":
-        return f"FAILS {rows}" if rows else "FAILS"
-    return result.verdict
 
 
 def _leaves_labels(rows: Sequence[Compared]) -> bool:
@@ -259,7 +237,7 @@ def _replayed(costs: Costs, style: str) -> str:
         f"{first.trace} on {first.host}{settings_of(costs.host)} with {first.translator}{what_if}: "
         f"{first.retranslations:,} retranslations; baseline {cycles(first.baseline)} cycles ({first.baseline.tag})"
     )
-    return "\n".join((title, "", text_table(_REPLAYED, costs.lines, style), "", *_notes(costs.rows))).rstrip()
+    return "\n".join((title, "", text_table(_REPLAYED, costs.lines, style), "", *notes(costs.rows))).rstrip()
 
 
 # --- the report of compare --------------------------------------------------------------------------------------------
@@ -267,13 +245,18 @@ def _replayed(costs: Costs, style: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CompareReport:
-    """The main table of each host, and what has changed ``since`` a run that was kept.
+    """The answer of ``compare``, and what has changed ``since`` a run that was kept.
 
-    ``sensitivity``: also what decides, of the assumptions and of the rate of retranslations.
+    ``unpriced``: the verdicts on architectures, which have no costs.  ``wide``: every column in tables of text.
+    ``chosen``: the translators were asked for; else the text says which were taken.  ``sensitivity``: also what
+    decides, of the assumptions and of the rate of retranslations.
     """
 
     comparisons: Sequence[Comparison]
     since: Since | None = None
+    unpriced: Sequence[Judged] = ()
+    wide: bool = False
+    chosen: bool = True
     sensitivity: bool = False
 
     def document(self) -> dict[str, Any]:
@@ -283,6 +266,7 @@ class CompareReport:
             "schema": SCHEMA,
             "results": results,
             "pairs": [_pair(one, pair) for one in self.comparisons for pair in one.pairs],
+            "unpriced": [_unpriced(one, row) for one in self.unpriced for row in one.ordered],
             "assumptions": [
                 {
                     **_assumptions(one.host, one.translator, one.parameters, [row.cost for row in one.rows]),
@@ -299,17 +283,56 @@ class CompareReport:
 
     def rows(self) -> Rows:
         """One row for each strategy and host: verdicts, counts and costs."""
-        first = self.comparisons[0].rows
-        return flat_rows(_compared_columns(first), [line for one in self.comparisons for line in _lines(one)])
+        bare = [_unpriced_row(one, row) for one in self.unpriced for row in one.ordered]
+        if not self.comparisons:
+            return [*bare[0]], [[*row.values()] for row in bare]
+        columns = _compared_columns(self.comparisons[0].rows)
+        headers, priced = flat_rows(columns, [line for one in self.comparisons for line in _lines(one)])
+        return headers, [*priced, *([row.get(header) for header in headers] for row in bare)]
 
     def text(self, style: str) -> str:
-        """For each host the table, and below it what it says."""
-        parts = []
-        for comparison in self.comparisons:
-            parts.append(_comparison(comparison, style))
-            if self.sensitivity:
-                parts.append(sensitivities.text(comparison, style))
-        return "\n\n".join(parts if self.since is None else [*parts, self.since.text(style)])
+        """A table of all hosts, or all columns for each, and below it what it says."""
+        since = [] if self.since is None else [self.since.text(style)]
+        deciding = [sensitivities.text(one, style) for one in self.comparisons] if self.sensitivity else []
+        everything = [_comparison(comparison, style) for comparison in self.comparisons]
+        if self.wide:
+            bare = (overview.judged(one, style) for one in self.unpriced)
+            return "\n\n".join([*everything, *bare, *deciding, *since])
+        short = overview.overview(self.comparisons, self.unpriced, style, chosen=self.chosen)
+        if style != "github":
+            return "\n\n".join([short, *deciding, *since])
+        details = "\n\n".join(f"```\n{_comparison(one, 'simple')}\n```" for one in self.comparisons)
+        folded = f"<details>\n<summary>Every scenario, and the parts of the cost</summary>\n\n{details}\n\n</details>"
+        return "\n\n".join([short, *deciding, *since, *([folded] if self.comparisons else [])])
+
+
+def _unpriced(one: Judged, row: Verdicts) -> dict[str, Any]:
+    """The verdicts of a strategy on an architecture."""
+    return {
+        "strategy": row.strategy,
+        "same": row.same,
+        "host": one.target.name,
+        "settings": one.target.derived,
+        "translator": one.translator.full_name,
+        "what_if": one.what_if,
+        "right": row.right,
+        "verdicts": {result.scenario: result.verdict for result in row.checks},
+        "rows": {result.scenario: rows_of(result) for result in row.checks},
+        "lasting": row.lasting.verdict if row.lasting else None,
+        "partial": row.partial.verdict,
+    }
+
+
+def _unpriced_row(one: Judged, row: Verdicts) -> dict[str, Cell]:
+    """The same as CSV has it."""
+    said = _unpriced(one, row)
+    kept = ("strategy", "host", "translator", "what_if")
+    return {
+        **{key: said[key] for key in kept},
+        **said["verdicts"],
+        "lasting": said["lasting"],
+        "partial": said["partial"],
+    }
 
 
 def _pair(comparison: Comparison, pair: Pair) -> dict[str, Any]:
@@ -338,120 +361,13 @@ def _lines(comparison: Comparison) -> list[_Line]:
 
 
 def _comparison(comparison: Comparison, style: str) -> str:
-    first = comparison.rows[0].cost
-    host = comparison.host
-    lines = [
-        f"{host.title}{settings_of(host)} with {comparison.translator}, replaying {comparison.trace}: "
-        f"{first.retranslations:,} retranslations"
-    ]
-    if comparison.what_if:
-        lines.append(f"Hypothetical: {host.name} does not run what {comparison.translator} emits.")
+    first, *more = title(comparison.host, comparison.translator, comparison.what_if).split("\n")
+    counted = comparison.rows[0].cost.retranslations
+    lines = [f"{first}, replaying {comparison.trace}: {counted:,} retranslations", *more]
     lines += ["", text_table(_compared_columns(comparison.rows), _lines(comparison), style), ""]
     lines += [fill(sentence) for sentence in sentences(comparison)]
-    failed = next((result for row in comparison.rows for result in row.checks if result.verdict == "fails"), None)
-    if failed is not None:
-        lines += ["", f"The first failure, step by step: {command(failed)}"]
-    lines += ["", *_legend(comparison)]
-    return "\n".join(lines)
-
-
-def sentences(comparison: Comparison) -> list[str]:
-    """What the table says, in words."""
-    rows = comparison.rows
-    scenarios = [result.scenario for result in rows[0].checks]
-    where = "every scenario" if scenarios == list(SUMMARIES) else listed(scenarios)
-    right = [row for row in rows if row.right]
-    said = []
-    if right:
-        said.append(f"{_names(right)} {_verb(right, 'hold')} in {where}.")
-        if len(right) > 1:
-            said.append(_cheapest(comparison))
-    else:
-        said.append(f"No strategy holds in {where}.")
-    said += [open_between(*one) for one in comparison.undecided]
-    cut = [row for row in rows if not row.right and not row.wrong]
-    if cut:
-        said.append(f"{_names(cut)}: not decided, a search was cut short; raise --max-states.")
-    wrong = [row for row in rows if row.wrong]
-    for holds in dict.fromkeys(row.alone for row in wrong):
-        group = [row for row in wrong if row.alone == holds]
-        if holds:
-            said.append(
-                f"{_names(group)} {_verb(group, 'hold')} while one thread executes ({listed(holds)}), and not beyond."
-            )
-        elif any(name in ALONE for name in scenarios):
-            said.append(f"{_names(group)} {_verb(group, 'fail')} already with one thread.")
-        else:
-            said.append(f"{_names(group)} {_verb(group, 'fail')}.")
-    broken = [row for row in rows if row.lasting is not None and row.lasting.verdict == "fails"]
-    if broken:
-        said.append(f"With {_names(broken)} two retranslators can leave a wrong value for good (column lasting).")
-    lost = [row for row in rows if row.partial.verdict == "fails"]
-    if lost:
-        said.append(
-            f"With {_names(lost)} a label that is bound behind the fault is lost, on any host (column partial)."
-        )
-    return said
-
-
-def _cheapest(comparison: Comparison) -> str:
-    best, *others = comparison.ranks
-    tie = ", a tie" if len(best) > 1 else ""
-    beaten = {pair.second for pair in comparison.pairs if pair.order == "cheaper"}
-    maybe = [row for rank in others for row in rank if row.strategy not in beaten]
-    if not maybe:
-        return f"Cheapest on this trace, whatever is assumed: {_names(best)}{tie}."
-    return (
-        f"Cheapest on this trace with every assumption at its value: {_names(best)}{tie}; "
-        f"{_names(maybe)} may be, within their ranges."
-    )
-
-
-def open_between(first: Sequence[Compared], second: Sequence[Compared], pair: Pair) -> str:
-    """Two ranks whose order is not decided, and what it is up to."""
-    one, other = (" = ".join(name for row in rank for name in row.names) for rank in (first, second))
-    deciding = pair.deciding
-    assert deciding is not None
-    quantity = deciding.quantity
-    below, above = (one, other) if deciding.first_below else (other, one)
-    value, low, high = map(_figure, (quantity.value, quantity.low, quantity.high))
-    what = f"`{quantity.name}`, {value} {quantity.unit} ({low}..{high})"
-    settled = []
-    if deciding.settled_below is not None:
-        settled.append(f"below {_figure(deciding.settled_below)} {below}")
-    if deciding.settled_above is not None:
-        settled.append(f"above {_figure(deciding.settled_above)} {above}")
-    whatever = f"{' and '.join(settled)}, whatever the others are" if settled else ""
-    if deciding.flips_at is None:
-        text = f"no assumption turns that alone; {what} moves it most"
-        text += f": {whatever.replace(',', ' is cheaper,', 1)}" if settled else ""
-    else:
-        text = f"{what}; below {_figure(deciding.flips_at)} {below} is cheaper, with all others at their values"
-        text += f" ({whatever})" if settled else ", and at no value of it whatever they are"
-    return f"Undecided between {one} and {other}: {text}.{_settles(deciding)}"
-
-
-def _figure(value: float) -> str:
-    return number(value) if abs(value) >= 100 else f"{value:.2g}"
-
-
-def _settles(deciding: Deciding) -> str:
-    """The option that sets a quantity, and whether any value of it decides, as a sentence."""
-    name, does = deciding.quantity.name, "settles" if deciding.alone else "narrows"
-    if name in Parameters().quantities:
-        return f" --parameter {name}=.. {does} it."
-    if name.startswith(("costs.", "isa.")):
-        return f" --set {name}=.. {does} it."
-    return ""
-
-
-def _names(rows: Sequence[Compared]) -> str:
-    """The strategies of some rows, those that do the same included."""
-    return listed([name for row in rows for name in row.names])
-
-
-def _verb(rows: Sequence[Compared], verb: str) -> str:
-    return verb if len(rows) > 1 or rows[0].same else f"{verb}s"
+    lines += ["", failed] if (failed := first_failure(comparison.rows)) else []
+    return "\n".join([*lines, "", *_legend(comparison)])
 
 
 def _legend(comparison: Comparison) -> list[str]:
@@ -472,17 +388,4 @@ def _legend(comparison: Comparison) -> list[str]:
         f"{order}Flush each: all flushes, per retranslation. Stopping "
         f"others: with {comparison.vcpus} vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."
     )
-    return [fill(text), *_notes([row.cost for row in comparison.rows])]
-
-
-def _notes(results: Sequence[Replayed]) -> list[str]:
-    """Each note once, with the strategies that it is about (none named if it is about all)."""
-    about: dict[str, list[str]] = {}
-    for result in results:
-        for note in result.notes:
-            about.setdefault(note, []).append(result.strategy)
-    lines = []
-    for note, names in about.items():
-        text = note if len(names) == len(results) else f"{listed(names)}: {note}"
-        lines.append(fill(text, first="- ", rest="  "))
-    return lines
+    return [fill(text), *notes([row.cost for row in comparison.rows])]

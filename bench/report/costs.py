@@ -52,6 +52,11 @@ def percents(whole: Cost) -> float:
     return 100 / whole.nominal
 
 
+def middle(cost: Cost) -> str:
+    """The nominal value of a cost."""
+    return number(cost.nominal, _DIGITS[cost.tag])
+
+
 def share(cost: Cost, whole: Cost) -> str:
     """A cost as a percentage of ``whole``, both at their nominal value."""
     if not whole.nominal:

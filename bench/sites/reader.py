@@ -31,35 +31,57 @@ _MOST = 1 << 16
 
 class _Does(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     link: str
+    """The operations that lead the site to a target."""
     unlink: str
+    """Those that lead it back to its stub."""
     publish: str = f"flush {CODE}"
+    """Those that make a new target fetchable."""
     retire: str | None = None
+    """Those before its memory is used again."""
 
 
 class _Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     before: str = ""
+    """What a thread does before it executes the site."""
     between: str = ""
+    """What it does between two words."""
     after: str = ""
+    """What it does behind the site."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a site file holds; the values of words are read by ``_word``."""
 
     isa: str
+    """The instruction set of the encodings."""
     targets: dict[str, int]
+    """The address of each target."""
     words: dict[str, dict[str, int | str]]
+    """The words of the site: where each lies, and its value in each state."""
     does: _Does
+    """What the patching threads do."""
     summary: str = ""
+    """What is patched, in a sentence."""
     form: str = ""
+    """The kind of site."""
     project: str = ""
+    """Where it comes from."""
     year: int = 0
+    """When it was published."""
     links: tuple[str, ...] = ()
+    """Where it was published."""
     note: str = ""
+    """What a reader should know."""
     slots: dict[str, int | dict[str, int | str]] = {}
+    """Data that the site loads."""
     registers: dict[str, int] = {}
+    """The contents of registers at its start."""
     relies: tuple[str, ...] = ()
+    """Registers that must hold the address of the target."""
     executor: _Executor = _Executor()
+    """What executing threads do."""
     expect: dict[str, Literal["holds", "fails"]] = {}
+    """The verdict of each scenario."""
 
 
 def is_site(tree: Mapping[str, Any]) -> bool:

@@ -21,18 +21,22 @@ _Names = tuple[Annotated[str, Meta(min_length=1)], ...]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Each is the default of the option of that name; what is not said is as without a file.
-
-    ``tolerance``: how many times dearer something may become before ``compare --against`` takes it for worse.
-    """
+    """Each is the default of the option of that name; what is not said is as without a file."""
 
     host: _Names | None = None
+    """The hosts, by name or file."""
     translator: _Names | None = None
+    """The translators."""
     strategy: _Names | None = None
+    """The strategies."""
     scenario: _Names | None = None
+    """The scenarios."""
     format: Annotated[str, Meta(min_length=1)] | None = None
+    """The format of output."""
     max_states: Annotated[int, Meta(ge=1, le=10**12)] | None = None
+    """The states of a search, at most."""
     tolerance: Annotated[float, Meta(ge=1, le=1e6)] | None = None
+    """How many times dearer something may become before ``compare --against`` takes it for worse."""
 
 
 def nearest(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What MkDocs asks for while it builds the site: the parts of the reference that are made from the code.
+"""What MkDocs asks for while it builds the site: the parts of the reference made from the code, and dead links.
 
 A page says ``<!-- made: NAME -->`` where a part of ``PARTS`` goes.
 """
@@ -15,12 +15,15 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
+from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import griffe
 import msgspec
+from mkdocs.exceptions import PluginError
 from msgspec import inspect as types
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +33,37 @@ _MADE = re.compile(r"^<!-- made: ([\w -]+) -->$", re.MULTILINE)
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """The page with its parts in place (a hook of MkDocs).  Raises ``KeyError`` for a part that nobody makes."""
     return _MADE.sub(lambda found: PARTS[found[1]](), markdown)
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Refuse a built site with a link to a file, or a place in one, that is not in it (a hook of MkDocs)."""
+    folder = Path(config["site_dir"]).resolve()
+    pages = {page: _Links(page.read_text(encoding="utf-8")) for page in sorted(folder.rglob("*.html"))}
+    for page, links in pages.items():
+        if page.name == "404.html":  # its links are those of any folder
+            continue
+        for link in links.to:
+            path, _hash, place = unquote(link).partition("#")
+            target = (page.parent / path.partition("?")[0]).resolve() if path else page
+            if not target.exists() or (place and target in pages and place not in pages[target].places):
+                raise PluginError(f"{page.relative_to(folder)}: a dead link, {link}")
+
+
+class _Links(HTMLParser):
+    """What a page links ``to`` within the site, and the ``places`` in it that can be linked to."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.to: list[str] = []
+        self.places: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("id", "name") and value:
+                self.places.add(value)
+            elif name in ("href", "src") and value and not re.match(r"[a-z]+:|//|#__|#$", value):
+                self.to.append(value)
 
 
 def _commands() -> str:
@@ -94,14 +128,14 @@ def _collect(info: types.Type, place: str, places: dict[type, list[str]]) -> Non
 def _keys(kind: type, places: list[str], hidden: tuple[str, ...]) -> str:
     says = _said(kind)
     lines = [f"#### {', '.join(f'`{place}`' for place in places)}" if places != [""] else "#### The file itself", ""]
-    lines += [(inspect.getdoc(kind) or "").replace("``", "`"), ""]
+    lines += [inspect.cleandoc(kind.__dict__.get("__doc__") or "").replace("``", "`"), ""]
     lines += ["| key | value | default | what it is |", "|---|---|---|---|"]
     for field in msgspec.structs.fields(kind):
         if field.name in hidden:
             continue
         info = next(one.type for one in _struct(kind).fields if one.name == field.name)
         default = "" if field.required else _toml(field.default)
-        lines.append(f"| `{field.name}` | {_value(info)} | {default} | {says.get(field.name, '')} |")
+        lines.append(f"| `{field.name}` | {_value(info)} | {default} | {says[field.name]} |")
     return "\n".join(lines)
 
 
@@ -144,7 +178,7 @@ def _kinds(info: types.Type) -> Iterator[str]:
         case types.IntType() | types.FloatType():
             word = "integer" if isinstance(info, types.IntType) else "number"
             ends = (("at least", info.ge), ("above", info.gt), ("at most", info.le), ("below", info.lt))
-            yield " ".join([word, *(f"{text} {end:,g}" for text, end in ends if end is not None)])
+            yield " ".join([word, *(f"{text} {end:,.12g}" for text, end in ends if end is not None)])
         case types.StrType():
             yield "text"
         case types.BoolType():
@@ -170,5 +204,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "api": _api,
     "host": partial(_form, "bench.hosts.profile.Host", "derived", "file"),
     "protocol": partial(_form, "bench.protocols.document._Document"),
+    "site": partial(_form, "bench.sites.reader._File"),
     "settings": partial(_form, "bench.support.settings.Settings"),
 }

@@ -77,6 +77,11 @@ def load_translator(name: str) -> Translator:
     raise InputError(f"no translator {name!r}", expected=f"one of {', '.join(translator_names())}{hint}")
 
 
+def translators_for(target: Target) -> tuple[Translator, ...]:
+    """The first version of each translator that emits what the host or architecture runs, its own one first."""
+    return tuple(one for isa in target.isa for one in first_versions() if one.isa == isa)
+
+
 def default_translator(host: Target, *, what_if: bool) -> Translator:
     """The translator of early January 2011 for the first of the host's instruction sets that has one.
 

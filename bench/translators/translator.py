@@ -133,6 +133,12 @@ class Translator(abc.ABC):
     def destination(self, word: int) -> int | None:
         """The target of the branch ``word``, in bytes from its own address; None if the word is not a branch."""
 
+    @property
+    def stores_temporaries(self) -> bool:
+        """Whether some unit of its code has a value that is not its final one, until a later store."""
+        writes = self.block(0, guarded=True, followed=False).writes
+        return any(write.temporary or (not write.complete and write.form == "whole") for write in writes)
+
     def follower(self, code: Code) -> Follower:
         """A follower of the block's control flow."""
         return Follower(code.placed, dict(code.registers), self.destination)

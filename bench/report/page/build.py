@@ -30,10 +30,11 @@ from bench.report.charts.comparisons import changing, parts, prices, tradeoff
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import NARROW, WIDE, Frame
 from bench.report.checks import cell_title, counterexample, places, verdict, watched_text
-from bench.report.comparisons import CompareReport, mark, sentences
+from bench.report.comparisons import CompareReport
 from bench.report.costs import PARTS, cycles, memory, number, percents, share
 from bench.report.provenance import command_line, commit, installed
 from bench.report.report import settings_of
+from bench.report.sentences import mark, sentences
 from bench.support.text import encoded
 from bench.traces.trace import Trace
 
