@@ -322,6 +322,10 @@ def test_a_protocol_of_ones_own_is_checked(tmp_path: Path, staleline: Staleline)
         (("execute A", "execute A nwe:1\nisb"), "'nwe', which nothing stores or initialises; expected new"),
         (('A = "old"', 'B = "old"'), "line 6: init.B: no unit 'B'; expected one of A"),
         (('A = "old"', "A = 3"), "line 6: init.A: found 3; expected text"),
+        (
+            ("A = 0", 'A = 0\nU = {at = 2, alias = "A"}'),
+            "line 4: layout.U: U at 2, inside A at 0; expected at least 4 by",
+        ),
         (("A = 0", "A = -1"), "line 3: layout.A: -1; expected 0 .. 1048575"),
         (("[threads.T0]", "[threads.T0]\ncore = 9"), "host.cores: 10; expected at most 8, and no less than 1"),
         (("[threads.T0]", '[threads.T0]\ncore = "x"'), "line 12: threads.T0.core: found 'x'; expected an integer"),

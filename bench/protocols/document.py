@@ -16,7 +16,7 @@ from bench.machine.opcodes import FAMILIES, KINDS, Instruction, family, read_ins
 from bench.protocols.host import PLAIN, ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
-from bench.protocols.refusals import refuse_impossible, refuse_missing
+from bench.protocols.refusals import refuse_impossible, refuse_missing, refuse_overlapping
 from bench.support.errors import InputError
 from bench.support.toml import Source, checked, dotted, parse, read
 
@@ -273,6 +273,7 @@ def _document(tree: dict[str, Any], source: Source, name: str) -> Document:
     values = tuple(dict.fromkeys(value for _, _, protocol in made for value in protocol.values))
     for whole, one, protocol in made:
         refuse_impossible(protocol, values, whole.refuse)
+        refuse_overlapping(protocol, table.isa, whole.refuse)
         sets = load_target(one.host).isa if isinstance(one.host, str) else (table.isa,)
         refuse_missing(protocol, sets, whole.refuse)
     cases = [

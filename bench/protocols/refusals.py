@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import pairwise
 from typing import NoReturn
 
-from bench.machine.opcodes import family
+from bench.machine.opcodes import DEFAULT_SIZE, family
 from bench.protocols.operations import WORD, Operation, instead
 from bench.protocols.protocol import ANY, Protocol, Thread
 from bench.support.errors import InputError
@@ -22,6 +23,10 @@ Refuse = Callable[[str, tuple[str, ...], str, int], InputError]
 
 _PAIRS = {"unlock": ("lock",), "resume-others": ("stop-others", "stop-anywhere"), "irq-on": ("irq-off",)}
 """What undoes something, and what has to be done before: one of these."""
+
+
+_SMALLEST = {"thumb": 2, "riscv": 2, "x86": 1, "s390": 2}
+"""Bytes of the smallest instruction, where it is not of ``DEFAULT_SIZE``."""
 
 
 def refuse_impossible(protocol: Protocol, values: Collection[str], refuse: Refuse) -> None:
@@ -108,6 +113,20 @@ def _refuse_units(protocol: Protocol, refuse: Refuse) -> None:
             if other != name and there.virtual == address.virtual:
                 found = f"{other} and {name} at {address.virtual}"
                 raise refuse(found, ("layout", name), "addresses that differ", 0)
+
+
+def refuse_overlapping(protocol: Protocol, isa: str, refuse: Refuse) -> None:
+    """Raise what ``refuse`` makes of a unit that begins inside another; where its size is not said it is the smallest there can be."""
+    smallest = _SMALLEST.get(family(isa), DEFAULT_SIZE)
+    ordered = sorted(protocol.addresses.items(), key=lambda item: item[1].virtual)
+    for (name, address), (other, there) in pairwise(ordered):
+        known = protocol.instructions.get(protocol.initial[name])
+        size = known.size if known is not None and known.code else smallest
+        if there.virtual < address.virtual + size:
+            found = f"{other} at {there.virtual}, inside {name} at {address.virtual}"
+            raise refuse(
+                found, ("layout", other), f"at least {size} bytes between them, or isa = one with smaller ones", 0
+            )
 
 
 def _refuse_thread(protocol: Protocol, thread: Thread, values: Collection[str], refuse: Refuse) -> None:
