@@ -116,7 +116,7 @@ def _refuse_units(protocol: Protocol, refuse: Refuse) -> None:
 
 
 def refuse_overlapping(protocol: Protocol, isa: str, refuse: Refuse) -> None:
-    """Raise what ``refuse`` makes of a unit that begins inside another; where its size is not said it is the smallest there can be."""
+    """Raise what ``refuse`` makes of a unit that begins inside another; of a size that is not said, the smallest."""
     smallest = _SMALLEST.get(family(isa), DEFAULT_SIZE)
     ordered = sorted(protocol.addresses.items(), key=lambda item: item[1].virtual)
     for (name, address), (other, there) in pairwise(ordered):
