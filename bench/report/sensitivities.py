@@ -79,7 +79,7 @@ def rate_sentences(trace: str, found: Rates) -> Iterator[str]:
         f"{trace} has {_rate(found.recorded)} retranslations per million executions. There the overhead is, in shares "
         f"of the baseline, {listed(shares)}."
     )
-    yield f"It reaches {MATTERS:.0%}{listed([_from(one) for one in found.burdens])}."
+    yield f"It reaches {100 * MATTERS:g} % {listed([_from(one) for one in found.burdens])}."
     for turn in found.turns:
         settled = []
         if turn.settled_below:
@@ -97,10 +97,10 @@ def rate_sentences(trace: str, found: Rates) -> Iterator[str]:
 
 def _from(one: Burden) -> str:
     if one.matters is None:
-        return f" at no rate with {_named(one.strategies)}"
+        return f"at no rate with {_named(one.strategies)}"
     if not one.matters:
-        return f" at any rate with {_named(one.strategies)}"
-    return f" from {_rate(one.matters)} on with {_named(one.strategies)}"
+        return f"at any rate with {_named(one.strategies)}"
+    return f"from {_rate(one.matters)} on with {_named(one.strategies)}"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -108,7 +108,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _rate(value: float) -> str:
-    return number(value)
+    return f"{float(f'{value:.2g}'):,g}"
 
 
 def _percent(value: float) -> str:
