@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from itertools import accumulate
 from typing import Final, NamedTuple
 
+import numpy as np
+
+from bench.traces import log_kernel as k
 from bench.traces.guests import Instruction, guests_of, parse_instruction
 from bench.traces.trace import Guest
 
 _SIZE = re.compile(rb"\w+: \[size=(\d{1,9})\]")
-_MARK: Final = rb"\n  -- guest addr 0x([0-9a-f]{1,16})"
-_FIRST = re.compile(rb"[^\n]*" + _MARK + rb" \+ tb prologue\n0x([0-9a-f]{1,16}):")
-_MARKS = re.compile(_MARK + rb"\n0x([0-9a-f]{1,16}):")
-# The first instruction may have no host code: the next one's mark follows its own.
-_EMPTY = re.compile(_MARK + rb" \+ tb prologue(?:" + _MARK + rb")+(?=\n0x)")
-_SLOW = re.compile(rb"\n  -- tb slow paths \+ alignment\n0x([0-9a-f]{1,16}):")
-_DATA = re.compile(rb"\n  data: \[size=(\d{1,9})\]\n0x([0-9a-f]{1,16}):")
-_HOST_LINE = re.compile(rb"0x([0-9a-f]{1,16}):.*", re.DOTALL)
-_MARK_LINE = re.compile(
-    rb"  -- guest addr 0x[0-9a-f]{1,16}(?P<first> \+ tb prologue)?|  -- tb (?P<slow>slow) paths \+ alignment"
-    rb"|  data: \[size=(?P<data>\d{1,9})\]"
-)
 _GUEST_LINES = re.compile(rb"\n0x([0-9a-f]{8,16}):  (.*)")
 _GUEST_LINE = re.compile(rb"0x([0-9a-f]{8,16}):  (.*)", re.DOTALL)
 _NOTES = re.compile(rb"(?:Priv|Function): .*")  # of RISC-V
-_FOREIGN = re.compile(rb"\n(?!0x|  (?:-- |data: )|(?:Priv|Function): ).")
+_FOREIGN = re.compile(rb"\n(?!0x|(?:Priv|Function): ).")
 _MOST_KNOWN: Final = 1 << 16
 _INSTRUCTION: Final = "an instruction of the guest, as -d in_asm prints it"
 _NEXT: Final = "the next line of an OUT block, with an ascending address inside the block"
@@ -77,62 +67,29 @@ def block_size(text: bytes) -> int:
 
 
 def check_open(text: bytes) -> None:
-    """Check that a block at the end of a log, which breaks off, has no foreign line.  Raises ``BlockError``."""
+    """Check that guest code at the end of a log, which breaks off, has no foreign line.  Raises ``BlockError``."""
     if foreign := _FOREIGN.search(text):
-        expected = _INSTRUCTION if text.startswith(b"IN:") else _NEXT
-        raise BlockError(text.count(b"\n", 0, foreign.start() + 1), expected)
+        raise BlockError(text.count(b"\n", 0, foreign.start() + 1), _INSTRUCTION)
 
 
-def host_code(text: bytes) -> HostCode:
-    """Parse an ``OUT`` block, without its blank line.  Raises ``BlockError``."""
-    size = block_size(text)
-    if b" + tb prologue\n  " in text:
-        text = _EMPTY.sub(rb"\n  -- guest addr 0x\2 + tb prologue", text)
-    first = _FIRST.match(text)
-    marks = _MARKS.findall(text)
-    slow, data = _SLOW.search(text), _DATA.search(text)
-    others = text.count(b"\n  ")
-    in_order = first is not None and others == 1 + len(marks) + (slow is not None) + (data is not None)
-    # Every line is one of host code or one of those.
-    if first is None or not in_order or text.count(b"\n0x") + others != text.count(b"\n"):
-        raise BlockError(_first_bad(text, size), _NEXT)
-    start = int(first[2], 16)
-    offsets = [0, *[int(host, 16) - start for _, host in marks]]
-    ends = offsets + [int(match[match.lastindex or 1], 16) - start for match in (slow, data) if match]
-    constants = int(data[1]) if data else 0
-    if ends[-1] >= size or constants > size or not all(map(operator.lt, ends, ends[1:])):
-        raise BlockError(_first_bad(text, size), _NEXT)
-    fast = int(slow[1], 16) - start if slow else size - constants
-    return HostCode(start, size, fast, [int(first[1], 16), *[int(guest, 16) for guest, _ in marks]], offsets)
+class HostReader:
+    """Parses ``OUT`` blocks."""
 
+    def __init__(self) -> None:
+        self._marked = np.zeros(k.MOST_MARKS, np.uint64)
+        self._offsets = np.zeros(k.MOST_MARKS, np.int64)
+        self._found = np.zeros(k.LINES + 1, np.int64)
 
-def _first_bad(text: bytes, size: int) -> int:
-    """The number of the first line of an ``OUT`` block that is out of order; the line after it if the end is."""
-    start = latest = -1
-    seen: set[str] = set()
-    code = True  # the line before is one of host code
-    lines = text.split(b"\n")
-    for number, line in enumerate(lines[1:], 1):
-        if host := _HOST_LINE.fullmatch(line):
-            address = int(host[1], 16)
-            start = address if start < 0 else start
-            if not seen or not latest < address - start < size:
-                return number
-            latest, code = address - start, True
-            continue
-        mark = _MARK_LINE.fullmatch(line)
-        if mark is None:
-            return number
-        kind = mark.lastgroup or "mark"
-        if (kind == "first") == bool(seen) or not code or kind in seen & {"slow", "data"}:
-            return number
-        if kind in ("first", "mark") and seen & {"slow", "data"}:
-            return number
-        if int(mark["data"] or 0) > size:
-            return number
-        seen.add(kind)
-        code = False
-    return len(lines)
+    def read(self, text: bytearray, at: int, end: int) -> HostCode:
+        """Parse the block that begins at ``text[at]``; ``text[:end]`` are complete lines.  Raises ``BlockError``."""
+        begin = text.index(b"\n", at) + 1
+        size = block_size(bytes(text[at:begin]))
+        data = np.frombuffer(text, np.uint8)
+        good = k.host_lines(data, begin, end, size, self._marked, self._offsets, self._found)
+        count, start, fast, lines = self._found.tolist()
+        if not good:
+            raise BlockError(lines + 1, _NEXT)
+        return HostCode(start, size, fast, self._marked[:count].tolist(), self._offsets[:count].tolist())
 
 
 # --- guest code -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The kernel of the log import: it parses ``Trace`` lines, of which nearly all of a QEMU log consists, at memory speed.
+"""The kernels of the log import: they parse ``Trace`` lines and host code, of which nearly all of a QEMU log consists.
 
 ``scan`` stops for its caller (``bench.traces.log_scan``, which owns the arrays) at every other line and at every error.
 
@@ -19,6 +19,7 @@ from bench.traces.successor import UNKNOWN_TB, Words
 
 Bytes = npt.NDArray[np.uint8]
 I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
 
 
 class Stop(enum.IntEnum):
@@ -69,6 +70,16 @@ TEXT_COLUMNS: Final = 128
 _LONGEST_TEXT: Final = TEXT_COLUMNS - 8  # eight bytes can be read from every byte of it
 _MASKS: Final = (np.arange(_AT_ONCE) < np.arange(_AT_ONCE + 1)[:, None]).astype(np.uint8) * np.uint8(255)
 """Row ``n``: ``n`` bytes 0xff, then zeros."""
+
+# What ``host_lines`` finds: marks, address, bytes before slow paths and constants, lines.
+COUNT, START, FAST, LINES = range(4)
+MOST_MARKS: Final = 1 << 12
+"""Guest instructions with host code per TB; QEMU's own limit is 512 (``TCG_MAX_INSNS``)."""
+_NO_MARK, _MARK_INSTRUCTION, _MARK_SLOW, _MARK_DATA = range(4)
+_GUEST_MARK: Final = np.frombuffer(b"  -- guest addr 0x", np.uint8)
+_PROLOGUE_MARK: Final = np.frombuffer(b" + tb prologue", np.uint8)
+_SLOW_MARK: Final = np.frombuffer(b"  -- tb slow paths + alignment", np.uint8)
+_DATA_MARK: Final = np.frombuffer(b"  data: [size=", np.uint8)
 
 _TRACE: Final = int.from_bytes(b"Trace ", "little")
 _SIX_BYTES: Final = (1 << 48) - 1
@@ -382,6 +393,90 @@ def _trace(data: Bytes, state: I64, table: I64, memo: I64, texts: Bytes, tb: I64
     state[EXECUTIONS] += 1
     state[LINE_NUMBER] += 1
     return _NO_STOP
+
+
+# --- host code -----------------------------------------------------------------------------------------------
+
+
+@part
+def _starts(data: Bytes, at: int, end: int, text: Bytes) -> bool:
+    if at + text.size > end:
+        return False
+    for i in range(text.size):  # noqa: SIM110 - numba does not compile all()
+        if data[at + i] != text[i]:
+            return False
+    return True
+
+
+@lean_kernel
+def host_lines(data: Bytes, at: int, end: int, size: int, marked: U64, offsets: I64, found: I64) -> bool:
+    """Parse the lines of an OUT block of ``size`` bytes from ``at`` on, after its first.
+
+    ``marked``, ``offsets``: see ``bench.traces.log_blocks.HostCode``.  ``found`` gets the indices ``COUNT`` to
+    ``LINES``.  Returns whether the lines are in order; ``LINES`` are before the first that is not, or before the end.
+    """
+    start = latest = slow = constants = np.int64(-1)
+    count = lines = 0
+    mark = _NO_MARK
+    good: bool | np.bool = True
+    while at < end and data[at] != _NEWLINE:
+        if data[at] == _ZERO:
+            address, after = _host_address(data, at + 2)
+            if start < 0:
+                start = address
+            offset = address - start
+            # An x86 instruction of more than eight bytes has several lines with ascending addresses.
+            good = (
+                data[at + 1] == _X and after > at + 2 and data[after] == _COLON and latest < offset < size and count > 0
+            )
+            if not good:
+                break
+            if mark == _MARK_INSTRUCTION:
+                offsets[count - 1] = offset
+            elif mark == _MARK_SLOW:
+                slow = offset
+            mark = _NO_MARK
+            latest = offset
+            at = _after_line(data, after)
+        else:
+            if _starts(data, at, end, _GUEST_MARK):
+                begin = at + _GUEST_MARK.size
+                guest, after = _hex(data, begin)
+                first = _starts(data, after, end, _PROLOGUE_MARK)
+                good = after > begin and slow < 0 and constants < 0 and first == (count == 0) and count < marked.size
+                if good:
+                    # A mark directly after a mark: the first instruction has no host code.
+                    if mark != _MARK_INSTRUCTION:
+                        count += 1
+                    marked[count - 1] = np.uint64(guest)
+                if first:
+                    after += _PROLOGUE_MARK.size
+                following = _MARK_INSTRUCTION
+            elif _starts(data, at, end, _SLOW_MARK):
+                good = mark == _NO_MARK and slow < 0
+                after = at + _SLOW_MARK.size
+                following = _MARK_SLOW
+            elif _starts(data, at, end, _DATA_MARK):
+                begin = at + _DATA_MARK.size
+                bytes_, after = _decimal(data, begin)
+                good = mark == _NO_MARK and constants < 0 and after > begin and data[after] == _CLOSE and bytes_ <= size
+                constants = bytes_
+                after += 1
+                following = _MARK_DATA
+            else:
+                good = False
+                break
+            good = good and data[after] == _NEWLINE
+            if not good:
+                break
+            mark = following
+            at = after + 1
+        lines += 1
+    if good and at < end:
+        good = mark == _NO_MARK and latest >= 0
+    found[COUNT], found[START], found[LINES] = count, start, lines
+    found[FAST] = slow if slow >= 0 else size - constants if constants > 0 else size
+    return bool(good)
 
 
 # --- the scan ------------------------------------------------------------------------------------------------

@@ -40,7 +40,16 @@ import numpy as np
 from bench.support.errors import InputError
 from bench.traces.guests import GUESTS
 from bench.traces.links import ISAS, Exits
-from bench.traces.log_blocks import ANY_ADDRESS, BlockError, GuestCode, GuestReader, block_size, check_open, host_code
+from bench.traces.log_blocks import (
+    ANY_ADDRESS,
+    BlockError,
+    GuestCode,
+    GuestReader,
+    HostCode,
+    HostReader,
+    block_size,
+    check_open,
+)
 from bench.traces.log_kernel import Stop
 from bench.traces.log_lines import LONGEST_LINE, whole_lines
 from bench.traces.log_scan import Placed, Scanner
@@ -156,6 +165,7 @@ class _Importer:
         self._strict = strict
         self._scanner = Scanner()
         self._guests = GuestReader(guest)
+        self._hosts = HostReader()
         self._text = bytearray()
         self._end = 0
         self._cut = False  # a block has no end so far
@@ -298,36 +308,40 @@ class _Importer:
 
     def _block(self, at: int) -> None:
         """Process a block: lines up to an empty one."""
-        end = self._text.find(b"\n\n", at, self._end)
+        text = self._text
+        end = text.find(b"\n\n", at, self._end)
         self._cut = end < 0
-        block = bytes(self._text[at : self._end - 1 if self._cut else end])
-        lines = block.count(b"\n") + 2
+        if self._cut:
+            end = self._end - 1
+        lines = text.count(b"\n", at, end) + 2
         try:
-            if self._cut:
-                check_open(block)
-                return
-            if block.startswith(b"IN:"):
+            if text.startswith(b"OUT:", at):
+                host = self._hosts.read(text, at, end + 1 if self._cut else self._end)
+                if not self._cut:
+                    self._translated(host, lines)
+            elif text.startswith(b"IN:", at):
                 if not self._separated:
                     raise BlockError(0, f"{_SEPARATOR.decode()} before it")
-                self._separated = False
-                del self._pending[: -_MOST_PENDING + 1]
-                self._pending.append(self._guests.read(block))
-            elif block.startswith(b"OUT:"):
-                self._translated(block, lines)
-            else:
-                block_size(block)
+                if self._cut:
+                    check_open(bytes(text[at:end]))
+                else:
+                    self._separated = False
+                    del self._pending[: -_MOST_PENDING + 1]
+                    self._pending.append(self._guests.read(bytes(text[at:end])))
+            elif not self._cut:
+                block_size(bytes(text[at:end]))
                 if self._scanner.executions or self._scanner.tbs:
                     raise BlockError(0, "the log of one run of QEMU", "a second prologue")
                 self._scanner.expect_all()
                 self._whole = True
         except BlockError as error:
-            line = [*block.split(b"\n"), b"", b""][error.line]
+            line = [*bytes(text[at:end]).split(b"\n"), b"", b""][error.line]
             raise self._error(error.found or _shown(line), error.expected, error.line) from None
-        self._scanner.skip(end + 2 - at, lines)
+        if not self._cut:
+            self._scanner.skip(end + 2 - at, lines)
 
-    def _translated(self, block: bytes, lines: int) -> None:
-        """Make a TB of an ``OUT`` block and its ``IN`` block."""
-        host = host_code(block)
+    def _translated(self, host: HostCode, lines: int) -> None:
+        """Make a TB of an ``OUT`` block of so many lines and its ``IN`` block."""
         marked = host.marked[0]
         for which in range(len(self._pending) - 1, -1, -1):
             guest = self._pending[which]
