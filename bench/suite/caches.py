@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from bench.hosts.profile import Cache
+from bench.caches.events import Events
+from bench.caches.simulate import Footprint, MemoryMap
+from bench.hosts.profile import Cache, Host
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 
 U32 = npt.NDArray[np.uint32]
@@ -43,7 +45,7 @@ class Loop:
         subprocess.run(
             ["gcc", "-O3", "-march=native", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, _LOOP], check=True
         )
-        self._replay = ctypes.CDLL(str(library)).replay
+        self._library = ctypes.CDLL(str(library))
 
     def __call__(self, shape: Cache, spans: U32, chunks: Iterable[U32]) -> Misses:
         assert shape.sets & (shape.sets - 1) == 0, "the loop finds sets by a mask"
@@ -52,7 +54,7 @@ class Loop:
         spans = np.ascontiguousarray(spans)
         for words in chunks:
             words = np.ascontiguousarray(words)
-            self._replay(
+            self._library.replay(
                 ctypes.c_void_p(words.ctypes.data),
                 ctypes.c_size_t(words.size),
                 ctypes.c_void_p(spans.ctypes.data),
@@ -62,6 +64,52 @@ class Loop:
                 ctypes.c_void_p(counts.ctypes.data),
             )
         return Misses(*map(int, counts))
+
+    def all_caches(
+        self, host: Host, spans: U32, chunks: Iterable[U32], events: Events, memory: MemoryMap, footprint: Footprint
+    ) -> tuple[int, ...]:
+        """With a data cache and an L2, and events: code misses, those from memory, other misses, memory writes."""
+        levels = (host.icache, host.dcache, host.l2)
+        frames = [np.full(shape.sets * shape.ways, 0xFFFF_FFFF, np.uint32) for shape in levels if shape]
+        line = host.icache.line
+        assert all(shape and (shape.line, shape.replacement) == (line, "lru") for shape in levels)
+        assert host.dcache.write == "back" and host.dcache.write_allocate and host.coherence.snoop.value != "all"
+        shapes = (_Cache * 3)(
+            *(
+                _Cache(held.ctypes.data, shape.sets, shape.ways)
+                for held, shape in zip(frames, levels, strict=True)
+                if shape
+            )
+        )
+        translator = np.array(
+            [
+                *(memory.translator_code // line, footprint.translator_code_lines),
+                *(memory.translator_data // line, footprint.translator_data_lines),
+            ],
+            np.uint32,
+        )
+        carried, counts = np.array([0, 0, 0, memory.guest_data // line]), np.zeros(4, np.uint64)
+        for words in chunks:
+            self._library.replay_all(
+                ctypes.c_void_p(words.ctypes.data),
+                ctypes.c_size_t(words.size),
+                ctypes.c_void_p(spans.ctypes.data),
+                shapes,
+                ctypes.c_uint32(line.bit_length() - 1),
+                *(ctypes.c_void_p(getattr(events, name).ctypes.data) for name in Events.__slots__),
+                ctypes.c_uint64(len(events)),
+                ctypes.c_void_p(translator.ctypes.data),
+                ctypes.c_uint64(footprint.guest_data_lines),
+                ctypes.c_void_p(carried.ctypes.data),
+                ctypes.c_void_p(counts.ctypes.data),
+            )
+        return tuple(map(int, counts))
+
+
+class _Cache(ctypes.Structure):
+    """``struct cache``."""
+
+    _fields_ = (("frames", ctypes.c_void_p), ("sets", ctypes.c_uint32), ("ways", ctypes.c_uint32))
 
 
 def pycachesim(shape: Cache, spans: U32, chunks: Iterable[U32]) -> Misses:

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from bench.caches.counts import Counts
 from bench.caches.events import Events
-from bench.caches.simulate import Footprint, simulate
+from bench.caches.simulate import Footprint, MemoryMap, simulate
 from bench.hosts import load_host
+from bench.replay.context import ReplayContext
 from bench.replay.layout import lay_out
 from bench.replay.parameters import Parameters
 from bench.replay.replay import replay
@@ -34,7 +35,7 @@ FEW = 300_000
 
 WHOLE = f"replay, instruction cache of {HOST.name} with LRU: linux-boot"
 START = f"replay, the same: its first {FEW:,} executions"
-TEN = f"replay of linux-boot on {HOST.name} with LRU, all caches"
+ALL = f"replay of linux-boot on {HOST.name} with LRU, all caches"
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_loop(measure: Measure, trace: Trace, tmp_path: Path) -> None:
         "a loop in C (gcc -O3)",
         work=executions,
         unit="TB executions",
-        goal=Goal(fast=1),
+        goal=Goal(fast=1 / 1.2),
         lines=lambda found: found.lines,
         misses=lambda found: found.missed,
     )
@@ -125,23 +126,41 @@ def test_peer(
     assert found == caches.Misses(ours.executions, ours.code_lines, ours.code_misses)
 
 
+@pytest.fixture(scope="module")
+def context(trace: Trace) -> ReplayContext:
+    """What all strategies share."""
+    return ReplayContext(trace, HOST, load_translator("arm@2010"), Parameters())
+
+
+def test_all_caches(measure: Measure, context: ReplayContext) -> None:
+    """The baseline, which translates and never rewrites."""
+    measure(lambda: context.simulated([context.baseline], context.trace.executions()), ALL, OURS)
+
+
 def test_ten_strategies(measure: Measure, trace: Trace) -> None:
-    """All strategies at once."""
+    """All strategies at once, hooks and prices included."""
     strategies, translator = [find(name) for name in shipped()], load_translator("arm@2010")
     measure(
         lambda: replay(trace, HOST, translator, strategies, Parameters()),
-        TEN,
+        ALL,
         f"{OURS}, {len(strategies)} strategies",
         strategies=len,
     )
 
 
-def test_loop_beside_ten(measure: Measure, trace: Trace, tmp_path: Path) -> None:
-    """One pass of the loop in C."""
-    loop, where = caches.Loop(tmp_path), spans(trace)
-    measure(
-        lambda: loop(HOST.icache, where, trace.executions()),
-        TEN,
-        "one pass of the loop in C, instructions alone",
-        goal=Goal(fast=0.5),
+def test_loop_of_all_caches(measure: Measure, context: ReplayContext, tmp_path: Path) -> None:
+    """The limit: a loop in C over the same three caches; equal counts."""
+    loop, where, footprint = caches.Loop(tmp_path), spans(context.trace), context.parameters.caches
+    none, events = context.events(context.baseline)
+    assert not len(none)
+    memory = MemoryMap.behind(max(context.layout.used, events.end_on(HOST)), HOST, footprint)
+    found = measure(
+        lambda: loop.all_caches(HOST, where, context.trace.executions(), events, memory, footprint),
+        ALL,
+        "a loop in C (gcc -O3), one strategy",
+        goal=Goal(fast=1 / 1.2),
     )
+    (ours,) = context.simulated([context.baseline], context.trace.executions())
+    others = ("translator_code", "translator_data", "load", "store", "guest_data")
+    missed = sum(getattr(ours, f"{source}_misses") for source in others)
+    assert found == (ours.code_misses, ours.code_memory, missed, ours.memory_writes)
