@@ -27,6 +27,7 @@ OWN_STORES_SEEN = ("x86-intel", "x86-amd", "s390")
 NO_CLEANS = ("armv8-idc", "armv8-dic", "riscv", "riscv-ziccif", *OWN_STORES_SEEN)
 NEWEST_FETCHED = ("armv8-dic", "x86-intel", "x86-amd")
 SERIALISED = (*NEWEST_FETCHED, "s390")
+STORES = ("put", "release")
 EIGHT_BYTES = ("riscv", "riscv-ziccif", "x86-intel", "x86-amd")
 
 
@@ -81,7 +82,7 @@ class Reference:
                 value
                 for thread in protocol.threads
                 for one in thread.operations
-                if one.verb == "store"
+                if one.verb.startswith("store")
                 for name, value in zip(one.names, one.values, strict=True)
                 if protocol.addresses[name].physical == here
             ]
@@ -183,8 +184,11 @@ class Reference:
         others = [other for other in self.cores if other != core]
         name = operation.names[0] if operation.names else ""
         match operation.verb:
-            case "store":
-                return self.memory.store(world, core, part)
+            case "store" | "store-release":
+                if not self.memory.store(world, core, part):
+                    return False
+                if operation.verb == "store-release":
+                    self.memory.release(world, core)
             case "clean":
                 self.memory.clean(world, core, part)
             case "invalidate" | "invalidate-all":
@@ -241,7 +245,8 @@ class Reference:
     def _polls(self, world: World, thread: int) -> bool:
         if self.is_done(world, thread):
             return True
-        return self.protocol.threads[thread].operations[world["at", thread].at].verb == "poll-stop"
+        verb = self.protocol.threads[thread].operations[world["at", thread].at].verb
+        return verb in ("poll-stop", "wait", "stop-others")
 
     def _lock(self, world: World, thread: int, operation: Operation) -> bool:
         key = ("lock", operation.names[0])
@@ -368,7 +373,7 @@ class Caches:
 
     def parts(self, operation: Operation) -> list[Any]:
         """The steps that an operation is, in any order."""
-        if operation.verb == "store":
+        if operation.verb.startswith("store"):
             groups: dict[int, dict[int, int]] = {}
             for unit, value in zip(operation.names, operation.values, strict=True):
                 for address, byte in zip(self.of.bytes_of(unit), self.of.code[value], strict=False):
@@ -393,6 +398,9 @@ class Caches:
         older = world.get(("buffer", core), ())
         world["buffer", core] = (*older, stored)
         return len(older) < self.rules.store_buffer
+
+    def release(self, world: World, core: int) -> None:
+        """Stores of a host are in order."""
 
     def _reach(self, world: World, core: int, stored: tuple[tuple[int, int], ...]) -> None:
         line = self._dline(stored[0][0])
@@ -605,7 +613,7 @@ class Allowed:
     def parts(self, operation: Operation) -> list[Any]:
         if operation.verb == "clean":
             return [operation.names[0]]
-        if operation.verb != "store":
+        if not operation.verb.startswith("store"):
             return [None]
         block = 8 if self.name in EIGHT_BYTES else 16
         groups: dict[int, list[tuple[str, str, bool]]] = {}
@@ -617,10 +625,10 @@ class Allowed:
         return [tuple(group) for group in groups.values()]
 
     def stores_wait(self, world: World, core: int) -> bool:
-        return any(kind == "put" for kind, _ in world.get(("buffer", core), ()))
+        return any(kind in STORES for kind, _ in world.get(("buffer", core), ()))
 
     def maintains(self, world: World, core: int) -> bool:
-        return any(kind != "put" for kind, _ in world.get(("buffer", core), ()))
+        return any(kind not in STORES for kind, _ in world.get(("buffer", core), ()))
 
     def _issue(self, world: World, core: int, *entries: Any) -> None:
         if entries:
@@ -630,11 +638,16 @@ class Allowed:
         self._issue(world, core, ("put", stored))
         return True
 
+    def release(self, world: World, core: int) -> None:
+        """The store that was just issued waits for all before it."""
+        *before, (_, stored) = world["buffer", core]
+        world["buffer", core] = (*before, ("release", stored))
+
     def load(self, world: World, core: int, name: str) -> str:
         unit = self.unit_of[name]
         value: str = world["values", unit][-1]
         for kind, what in world.get(("buffer", core), ()):
-            for other, stored, _ in what if kind == "put" else ():
+            for other, stored, _ in what if kind in STORES else ():
                 if other == unit:
                     value = stored
         return value
@@ -754,10 +767,12 @@ class Allowed:
                 self._invalidated(after, target, unit)
                 yield Move(after, f"{unit} is invalidated on {target}")
             return
-        mine = {unit for unit, _, _ in what} if kind == "put" else {what}
+        mine = {unit for unit, _, _ in what} if kind in STORES else {what}
         for other, earlier in before:
-            if other == "put" and (
-                mine & {unit for unit, _, _ in earlier} or (kind == "put" and self.name not in RELAXED)
+            if kind == "release" and other != "drop":
+                return
+            if other in STORES and (
+                mine & {unit for unit, _, _ in earlier} or (kind in STORES and self.name not in RELAXED)
             ):
                 return
         after = self._with(world, core, (*before, *behind))

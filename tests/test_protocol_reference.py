@@ -22,9 +22,9 @@ from bench.support.errors import InputError
 STATES = 1_500
 
 WRITER = (
-    "store A new; store A new; store B two; store A new, B two; store U new; clean A; clean B; dsb; fence; isb; "
-    "fence.i; invalidate A; invalidate A local; invalidate-all; invalidate U; ipi isb; ipi fence.i; membarrier; "
-    "set go 1; load A; execute A; execute B"
+    "store A new; store A new; store B two; store A new, B two; store U new; store-release A new; clean A; clean B; "
+    "dsb; fence; isb; fence.i; invalidate A; invalidate A local; invalidate-all; invalidate U; ipi isb; ipi fence.i; "
+    "membarrier; set go 1; load A; execute A; execute B; store-release B two"
 ).split("; ")
 READER = (
     "execute A; execute A; execute B; execute U; execute A+B; isb; fence.i; wait go 1; load A; irq-off; poll-stop"
@@ -61,7 +61,8 @@ def draw(rng: random.Random, architecture: str) -> Protocol:
     if rng.random() < 0.5 and "wait go 1" not in writer:
         writer.append("set go 1")
     reader = rng.sample(READER, rng.randint(0, 2))
-    reader = [words for words in reader if words != "wait go 1" or "set go 1" in writer]
+    if "set go 1" not in writer and rng.random() < 0.7:  # else it waits for ever
+        reader = [words for words in reader if words != "wait go 1"]
     reader.append(rng.choice(("execute A", "execute A", "execute B", "execute U")))
     if "execute A" in reader[:-1]:
         reader[reader.index("execute A")] = rng.choice(("execute A", "execute A new:1"))
@@ -168,7 +169,7 @@ def test_the_checker_and_the_reference_agree(kind: str) -> None:
     verdicts: collections.Counter[str] = collections.Counter()
     failures: set[str] = set()
     used: set[str] = set()
-    for seed in range(160):
+    for seed in range(120):
         rng = random.Random(seed)
         architecture = rng.choice([*RULES]) if kind == "architectures" else ""
         protocol = draw(rng, architecture)
@@ -180,9 +181,9 @@ def test_the_checker_and_the_reference_agree(kind: str) -> None:
             used.add(architecture)
             used |= {one.verb for thread in protocol.threads for one in thread.operations}
     compared = verdicts.total()
-    assert compared >= 90
+    assert compared >= 70
     assert min(verdicts["holds"], verdicts["fails"]) >= 0.2 * compared
-    assert failures >= {"", "wrong fetch", "deadlock"}
+    assert failures >= {"", "wrong fetch"} | ({"deadlock"} if kind == "hosts" else set())
     assert used >= {words.split()[0] for words in (*WRITER, *READER)} | {"stop-anywhere", "stop-others", "lock"}
     assert kind == "hosts" or used >= {*RULES}
 

@@ -295,3 +295,24 @@ def test_nobody_steps_while_stopped_and_who_masks_interrupts_is_not_stopped(tmp_
     assert verdict(case(tmp_path, torn.replace("stop-anywhere; ", "").replace("; resume-others", ""))) == "fails"
     masked = STOPPED.replace("STOP", "stop-anywhere").replace("poll-stop", "irq-off").replace('W1"}', 'W1; irq-on"}')
     assert verdict(case(tmp_path, masked)) == "holds"
+
+
+# -------------------------------------------------------------------------------------------------- release stores
+
+RELEASED = """
+layout = {A = 0, B = 64}
+init = {A = "a", B = "b"}
+allowed = {T1 = ["b a", "b c", "d c"]}
+threads.T0 = {core = 0, does = "store A c; STORE B d"}
+threads.T1 = {core = 1, does = "load B; load A"}
+"""
+
+
+def test_a_release_store_becomes_visible_after_those_before_it(tmp_path: Path) -> None:
+    for host in ("armv8", "power", "riscv"):
+        assert verdict(case(tmp_path, RELEASED.replace("STORE", "store")), host) == "fails"
+        assert verdict(case(tmp_path, RELEASED.replace("STORE", "store-release")), host) == "holds"
+    # What comes after it is not ordered behind it.
+    late = RELEASED.replace("store A c; STORE B d", "store-release A c; store B d")
+    assert verdict(case(tmp_path, late), "armv8") == "fails"
+    assert verdict(case(tmp_path, RELEASED.replace("STORE", "store")), "x86-amd") == "holds"

@@ -28,12 +28,13 @@ from strategies.operations import Scope
 
 @dataclass(frozen=True, slots=True)
 class IssueStore(CompiledAction):
-    """One single-copy atomic store."""
+    """One single-copy atomic store; ``release``: after all stores and cleans of this core before it."""
 
     stored: Stored
+    release: bool = False
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
-        memory = model.memory.store(state.memory, core, self.stored)
+        memory = model.memory.store(state.memory, core, self.stored, release=self.release)
         if memory is not None:
             yield state._replace(memory=memory), 0, None
 
@@ -41,7 +42,7 @@ class IssueStore(CompiledAction):
         return cut.store(taking.core, self.stored)
 
     def renamed(self, swap: Swap) -> CompiledAction:
-        return IssueStore(swap.stored(self.stored))
+        return replace(self, stored=swap.stored(self.stored))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from typing import TypeAlias
 
 from bench.machine import architecture
-from bench.machine.architecture import AtomicPuts, CleanCell, Histories, InvalidateCell, Rules
+from bench.machine.architecture import AtomicPuts, CleanCell, Histories, InvalidateCell, Order, Rules
 from bench.machine.cells import ANYTHING, Cells
 from bench.machine.memory import MemorySystem, NextUnit, Put, Stored
 from bench.machine.opcodes import is_defined
@@ -42,11 +42,11 @@ class ArchitectureMemory(MemorySystem[Allowed]):
     def newest(self, memory: Allowed) -> tuple[int, ...]:
         return tuple(history[-1] for history in memory.history)
 
-    def store(self, memory: Allowed, core: int, stored: Stored) -> Allowed | None:
+    def store(self, memory: Allowed, core: int, stored: Stored, *, release: bool = False) -> Allowed | None:
         if not stored.puts:
             return memory
         entry = stored.puts[0] if len(stored.puts) == 1 else AtomicPuts(stored.puts)
-        return architecture.issue(memory, core, entry)
+        return architecture.issue(memory, core, *((Order.RELEASE,) if release else ()), entry)
 
     def load(self, memory: Allowed, core: int, cells: tuple[int, ...], lines: tuple[int, ...]) -> tuple[Allowed, int]:
         value = 0

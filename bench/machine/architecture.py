@@ -300,7 +300,9 @@ def completions(memory: Histories[U, V], rules: Rules) -> Iterator[tuple[int, En
 
 def _may_pass(entry: Put[V] | AtomicPuts[V] | CleanCell, before: tuple[Entry[V], ...], rules: Rules) -> bool:
     cells = {entry.cell} if isinstance(entry, CleanCell) else {put.cell for put in puts_of(entry)}
-    for other in before:
+    for at, other in enumerate(before, 1):
+        if other is Order.RELEASE and at < len(before):
+            continue
         if isinstance(other, Order):
             if other is not Order.STORES or not isinstance(entry, CleanCell):
                 return False

@@ -143,7 +143,8 @@ class HostCaches(MemorySystem[Caches]):
 
     # - stores and loads (rules 1, 3 and 6)
 
-    def store(self, memory: Caches, core: int, stored: Stored) -> Caches | None:
+    def store(self, memory: Caches, core: int, stored: Stored, *, release: bool = False) -> Caches | None:
+        """All stores are in order."""
         depth = self.features.store_buffer
         if not depth:
             return self._reach(memory, core, stored)

@@ -67,8 +67,8 @@ class MemorySystem(abc.ABC, Generic[M]):
         """The newest value of each cell that all cores see."""
 
     @abc.abstractmethod
-    def store(self, memory: M, core: int, stored: Stored) -> M | None:
-        """The memory after a store; None while it has to wait."""
+    def store(self, memory: M, core: int, stored: Stored, *, release: bool = False) -> M | None:
+        """The memory after a store; None while it has to wait.  ``release``: it becomes visible after those before."""
 
     @abc.abstractmethod
     def load(self, memory: M, core: int, cells: tuple[int, ...], lines: tuple[int, ...]) -> tuple[M, int]:

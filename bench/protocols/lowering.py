@@ -302,8 +302,9 @@ class Lowering:
     def doing(self, operation: Operation) -> tuple[Action, ...]:
         """What an operation that observes nothing is to the machine: all of these, in any order."""
         match operation.verb:
-            case "store":
-                return tuple(actions.IssueStore(Stored(puts)) for puts in self._stored(operation))
+            case "store" | "store-release":
+                release = operation.verb == "store-release"
+                return tuple(actions.IssueStore(Stored(puts), release) for puts in self._stored(operation))
             case "clean":
                 lines = dict.fromkeys(self._dlines.of[cell] for cell in self._cells(operation.names[0]))
                 return tuple(map(actions.CleanLine, lines))

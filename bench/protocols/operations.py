@@ -37,6 +37,7 @@ class Operation:
 
 FORMS = {
     "store": "store UNIT VALUE [, UNIT VALUE ...]",
+    "store-release": "store-release UNIT VALUE",
     "load": "load UNIT [VALUE:SKIPPED ...]",
     "clean": "clean UNIT",
     "invalidate": "invalidate UNIT [local]",
@@ -65,6 +66,7 @@ FORMS = {
 """Every operation as it is written.
 
 ``store``          several units at once: one single-copy atomic store
+``store-release``  a store that becomes visible after all stores and cleans of this core before it (STLR)
 ``clean``          a data line to the point of unification (DC CVAU, dcbst); completes by a ``dsb``
 ``invalidate``     an instruction line, on all cores or on this one (IC IVAU, icbi); completes by a ``dsb``
 ``dsb``            waits for this core's stores and maintenance; ``fence`` for its stores
@@ -114,6 +116,7 @@ _FORMS = {
     **dict.fromkeys(("clean", "unlock"), _NAME),
     **dict.fromkeys(("set", "wait"), f"{_NAME} {_NUMBER}"),
     "store": rf"(?P<pairs>{_PAIR}(?: , {_PAIR})*)",
+    "store-release": rf"(?P<pairs>{_PAIR})",
     "invalidate": rf"{_NAME}(?: (?P<word>local))?",
     "invalidate-all": r"(?P<word>local)?",
     "ipi": r"(?P<word>isb|fence\.i)",
@@ -141,7 +144,15 @@ _SPELLINGS = tuple(
 )
 """What assemblers of AArch64, POWER and RISC-V call an operation."""
 
-_NICKNAMES = {"st": "store", "str": "store", "write": "store", "ld": "load", "ldr": "load", "read": "load"}
+_NICKNAMES = {
+    "stlr": "store-release",
+    "st": "store",
+    "str": "store",
+    "write": "store",
+    "ld": "load",
+    "ldr": "load",
+    "read": "load",
+}
 _NICKNAMES |= {"fetch": "execute", "run": "execute", "flush": "clean", "inval": "invalidate", "eieio": "fence"}
 
 
