@@ -113,11 +113,9 @@ def test_a_price_is_what_the_words_and_the_operations_say() -> None:
 
 
 def test_the_cheapest_that_is_right_is_first_and_says_where_another_is(tiny_trace: Path, staleline: Staleline) -> None:
-    ran = staleline(
-        f"compare slot-riscv64 patch-flush-riscv64 {tiny_trace} --host sifive-u74 --scenario link --format json"
-    )
-    first, second = ran.valid["linking"]
+    line = f"compare slot-riscv64 patch-flush-riscv64 {tiny_trace} --host sifive-u74 --scenario link"
+    first, second = staleline(f"{line} --format json").valid["linking"]
     assert (first["site"], first["rank"], second["rank"]) == ("slot-riscv64", 1, 2)
-    text = staleline(f"compare slot-riscv64 patch-flush-riscv64 {tiny_trace} --host sifive-u74 --scenario link").out
-    assert "slot-riscv64 against patch-flush-riscv64" in text
+    text = " ".join(staleline(line).out.split())
+    assert "slot-riscv64 against patch-flush-riscv64: cheaper, whatever is assumed" in text
     assert "executions for each link" in text

@@ -23,6 +23,7 @@ from bench.commands import (
     litmus,
     matrix,
     minimality,
+    new,
     replay,
     risk,
     run,
@@ -43,7 +44,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for verb in (
-    *(compare.compare, check.check, explain.explain, export.export, minimality.minimality, matrix.matrix),
+    *(compare.compare, check.check, explain.explain, export.export, minimality.minimality, matrix.matrix, new.new),
     *(
         replay.replay,
         risk.risk,

@@ -24,7 +24,7 @@ def compare(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"A .trace file, or one that is shipped: {', '.join(SHIPPED)}; and for sites: linking, or sites.",
+            help=f"Sites, or linking for all. A .trace file, or one that is shipped: {', '.join(SHIPPED)}.",
             metavar="TRACE",
         ),
     ] = None,

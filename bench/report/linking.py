@@ -153,7 +153,7 @@ def _order(one: SitesComparison) -> list[str]:
         if found.order == "undecided" and found.deciding is not None:
             text += f"undecided, up to {found.deciding.quantity.name}"
             flips = found.deciding.flips_at
-            text += f" (at {flips:.2g} {found.deciding.quantity.unit})" if flips is not None else ""
+            text += f" (at {flips:.2g} {found.deciding.quantity.unit})" if flips else ""
         else:
             text += {"cheaper": "cheaper, whatever is assumed", "equal": "the same"}.get(found.order, found.order)
         at = break_even(cheaper, other)

@@ -1,0 +1,64 @@
+"""Files to start from pass as they are; sites and protocols are tests of pytest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import Staleline
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        ("site", "check {} --host armv8-dic --scenario link"),
+        ("protocol", "check {}"),
+        ("strategy", "check {}:MyStrategy --host arm926 --scenario system"),
+        ("host", "check idempotent --host {} --scenario system"),
+    ],
+)
+def test_a_new_file_passes_as_it_is(kind: str, check: str, tmp_path: Path, staleline: Staleline) -> None:
+    file = tmp_path / ("new.py" if kind == "strategy" else "new.toml")
+    assert staleline(f"new {kind} {file}").out.startswith(f"{file}\nTry: staleline check ")
+    assert staleline(check.format(file)).status == 0
+    staleline(f"new {kind} {file}").is_refused("new.toml" if kind != "strategy" else "new.py", "is there already")
+
+
+def test_what_is_no_kind_is_refused(staleline: Staleline) -> None:
+    staleline("new sites").is_refused("'sites'", "expected site or protocol or strategy or host")
+
+
+FAILING = """
+summary = "A fetch that nothing orders"
+
+[layout]
+A = 0
+
+[init]
+A = "old"
+
+[allowed]
+T1 = ["new"]
+
+[threads.T0]
+core = 0
+does = "store A new"
+
+[threads.T1]
+core = 1
+does = "execute A"
+
+[[cases]]
+name = "as it is known"
+expect = "fails"
+"""
+
+
+def test_pytest_collects_the_files_that_are_meant_and_shows_the_counterexample(pytester: pytest.Pytester) -> None:
+    (pytester.path / "jump.staleline.toml").write_text(FAILING, encoding="utf-8")
+    (pytester.path / "other.toml").write_text("not = 'meant'", encoding="utf-8")
+    ran = pytester.runpytest("-p", "bench.pytest_plugin", "-p", "no:cacheprovider")
+    ran.assert_outcomes(passed=1, failed=1)
+    ran.stdout.fnmatch_lines(["*as written: fails*", "*execute A: old (wrong)*"])
