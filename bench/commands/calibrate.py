@@ -18,7 +18,7 @@ def calibrate(
     name: Annotated[str, typer.Option("--name", help="The name of the profile.")] = "this-machine",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter rounds: about ten seconds.")] = False,
     check: Annotated[
-        Path | None, typer.Option("--check", help="A profile of this machine: what has changed since?", metavar="FILE")
+        str | None, typer.Option("--check", help="A profile of this machine: what has changed since?", metavar="FILE")
     ] = None,
     format: Annotated[str, typer.Option("--format", help="Of what is printed: simple, json, csv, ...")] = "simple",
 ) -> None:
@@ -38,17 +38,17 @@ def calibrate(
     from bench.support.files import refuse_unwritable
 
     emit = emitter(format, None)
-    before = load_host(str(check)) if check is not None else None
+    before = load_host(check) if check is not None else None
     if output is not None:
         refuse_unwritable(output, ordinary=True)
     with progress_bar("measuring", COUNT) as progress:
         found = measure(QUICK if quick else THOROUGH, lambda done: progress("", done))
     if output is not None:
         save(found, name, output)
-    if before is None:
+    if before is None or check is None:
         emit(CalibrationReport.with_base(found))
         return
-    report = CalibrationReport(found, str(check), changes(found, before))
+    report = CalibrationReport(found, check, changes(found, before))
     emit(report)
     if any(change.apart for change in report.compared):
         raise typer.Exit(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,7 +35,7 @@ def check(
     strategies: Strategies = None,
     cells: OfCells,
     seen: Annotated[
-        Path | None, typer.Option("--seen", help="What `run --save` wrote, as a column.", metavar="FILE")
+        str | None, typer.Option("--seen", help="What `run --save` wrote, as a column.", metavar="FILE")
     ] = None,
     written: Written,
 ) -> None:
@@ -54,7 +53,7 @@ def check(
     from bench.silicon.seen import load_seen
 
     emit = written.emitter()
-    ran = load_seen(str(seen)) if seen is not None else None
+    ran = load_seen(seen) if seen is not None else None
     if strategy and "strategies" not in given(context):
         strategies = None  # a project's default
     named = names_in([*(strategy or []), *(strategies or [])])
