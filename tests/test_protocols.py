@@ -310,7 +310,7 @@ def test_a_protocol_of_ones_own_is_checked(tmp_path: Path, staleline: Staleline)
     [
         (("store A new", "stroe A new"), "line 13: threads.T0.does: no operation 'stroe'; expected store UNIT VALUE"),
         (("store A new", "exec A"), "line 13: threads.T0.does: no operation 'exec'; expected execute UNIT"),
-        (("store A new", "zap A"), "no operation 'zap'; expected one of store, load,"),
+        (("store A new", "zap A"), "no operation 'zap'; expected one of store, store-release, load,"),
         (("store A new", "store A"), "line 13: threads.T0.does: found 'store A'; expected store UNIT VALUE"),
         (("clean A", "clean Z"), "line 14: threads.T0.does: 'clean Z': no unit 'Z'; expected one of A ([layout])"),
         (("clean A", "set go 1"), "no flag 'go'; expected a flag in [flags]"),
