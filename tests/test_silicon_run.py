@@ -238,7 +238,8 @@ def test_seen_and_forbidden_is_said_in_every_form():
 def test_what_was_run_stands_beside_the_verdict(tmp_path, monkeypatch, staleline):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "race.toml").write_text(RACE)
-    assert staleline("run race.toml,unfixed --instances 500 --seconds 60 --format csv --save seen.json").status == 0
+    ran = staleline("run race.toml,unfixed --instances 500 --seconds 60 --format csv --save seen.json")
+    assert ran.status == 0, ran
     saved = json.loads((tmp_path / "seen.json").read_text())
     jsonschema.validate(saved, SCHEMA)
     assert [one["name"] for one in saved["executed"]] == ["race", "unfixed, user"]

@@ -280,10 +280,11 @@ def with_options(verb: Callable[..., None]) -> Callable[..., None]:
 def _refuse_overwriting(values: Mapping[str, Any]) -> None:
     """Raise ``InputError`` for a file among the values that is read and written, or written twice."""
     outputs = [value for value in values.values() if isinstance(value, Path)]
-    if values.get("save"):
+    save = values.get("save")
+    if isinstance(save, str) and save:  # the name of a run, and no file
         from bench.compare.baseline import path_of
 
-        outputs.append(path_of(values["save"]))
+        outputs.append(path_of(save))
     if outputs:
         texts = [text for value in values.values() for text in (value if isinstance(value, list) else [value])]
         names = [name.strip() for text in texts if isinstance(text, str) for name in (text, *text.split(","))]
