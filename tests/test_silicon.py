@@ -12,7 +12,7 @@ import jsonschema
 import numpy as np
 import pytest
 from conftest import SCHEMA
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.hosts import load_host
@@ -94,6 +94,7 @@ def _leb_by_the_standard(value: int) -> bytes:
     return bytes([*(digit | 0x80 for digit in digits[:-1]), digits[-1]])
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # what draws is slow where the whole test is emulated
 @given(st.lists(st.lists(st.integers(-(2**62), 2**62), min_size=2, max_size=2), min_size=1, max_size=6))
 def test_the_side_table_is_that_of_the_standard_and_comes_back(numbers):
     rows = np.array(numbers, np.int64)

@@ -74,8 +74,8 @@ class InstructionSet:
     synchronises the context of its core, and ``sync_changes`` the registers that it changes.  ``barrier``, ``clean``,
     ``invalidate``: inline assembly, the last two of the line of an address, or empty where the hardware does it.
     ``flush``: the function ``@flush_lines`` of LLVM's language, which makes stored code fetched.
-    ``repeats``: what ``number`` is made of, so that each half of it tells it from others; ``shift``: where it lies in
-    the operand.  ``membarrier``,
+    ``repeats``: what ``number`` is made of, so that each half of it tells it from others; ``shift``, ``mask``: where it lies
+    in the operand.  ``membarrier``,
     ``tgkill``: numbers of Linux's system calls.  ``profile``: the shipped profile that is nearest to a machine that
     nothing more is known of.
     """
@@ -96,6 +96,7 @@ class InstructionSet:
     pause: str
     repeats: int
     shift: int
+    mask: int
     membarrier: int
     tgkill: int
     profile: str
@@ -151,6 +152,7 @@ _ALL = {
         pause="pause",
         repeats=0x10001,
         shift=0,
+        mask=0xFFFFFFFF,
         membarrier=324,
         tgkill=234,
         profile="x86-skylake",
@@ -172,6 +174,7 @@ _ALL = {
         pause="yield",
         repeats=1,
         shift=5,
+        mask=0xFFFF,
         membarrier=283,
         tgkill=131,
         profile="cortex-a72",

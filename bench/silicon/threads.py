@@ -48,7 +48,8 @@ declare i32 @pthread_rwlock_wrlock(ptr)
 declare i32 @pthread_rwlock_unlock(ptr)
 define i64 @decoded(i32 %word) {{
   %wide = zext i32 %word to i64
-  %number = lshr i64 %wide, {shift}
+  %low = lshr i64 %wide, {shift}
+  %number = and i64 %low, {mask}
   ret i64 %number
 }}
 ; Whether the word comes to have the value, before too long.
@@ -306,6 +307,7 @@ class Instances:
             sync=self.instructions.sync,
             changes=self.instructions.sync_changes,
             shift=self.instructions.shift,
+            mask=self.instructions.mask,
             most=_STEPS_OF_A_WAIT,
         )
         return "\n".join((declared, *(self._function(number) for number in range(len(self.protocol.threads)))))
