@@ -74,10 +74,9 @@ class InstructionSet:
     synchronises the context of its core, and ``sync_changes`` the registers that it changes.  ``barrier``, ``clean``,
     ``invalidate``: inline assembly, the last two of the line of an address, or empty where the hardware does it.
     ``flush``: the function ``@flush_lines`` of LLVM's language, which makes stored code fetched.
-    ``repeats``: what ``number`` is made of, so that each half of it tells it from others; ``shift``, ``mask``: where it lies
-    in the operand.  ``membarrier``,
-    ``tgkill``: numbers of Linux's system calls.  ``profile``: the shipped profile that is nearest to a machine that
-    nothing more is known of.
+    ``repeats``: what ``number`` is made of, so that each half of it tells it from others; ``shift``, ``mask``: where it
+    lies in the operand.  ``membarrier``, ``tgkill``: numbers of Linux's system calls.  ``profile``: the shipped profile
+    that is nearest to a machine that nothing more is known of.
     """
 
     name: str
