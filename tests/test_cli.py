@@ -175,7 +175,7 @@ PRINTERS = (
     "translator arm",
     "list",
     "risk {} --strategy unfixed,idempotent --scenario system,user --sensitivity",
-    "risk {} --scenario system,user,migrate --per-operation write_back=1e-6,drop=1e-3 --simulate 100",
+    "risk --scenario system,user,migrate --per-operation write_back=1e-6,drop=1e-3 --simulate 100",
 )
 
 

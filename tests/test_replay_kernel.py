@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 import bench.caches.simulate as simulate_module
 from bench.caches.counts import Counts
 from bench.caches.events import EventKind, Events, lines_spanned
+from bench.caches.footprint import Footprint
 from bench.caches.policies import MOST_WAYS
-from bench.caches.simulate import MOST_VARIANTS, Footprint, simulate
+from bench.caches.simulate import MOST_VARIANTS, simulate
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, DataCache, Host
 from bench.support.errors import InputError

@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.caches.counts import Counts
 from bench.caches.events import Events, check_range
+from bench.caches.footprint import Footprint
 from bench.caches.kernel import COUNTERS, Advance, Carried, Level, Shape, State, Streams, advance_with
 from bench.caches.policies import MOST_LINES, MOST_WAYS, NOTHING, POLICIES
 from bench.hosts.profile import Host
@@ -29,35 +30,10 @@ MOST_PARTS = 8
 """The maximum number of threads: each reads all executions."""
 FEW = 1 << 20
 """Fewer executions are simulated by the kernel for any caches: it is slower, and compiled once."""
-MOST = {
-    "guest_data_lines": 1_000_000,
-    "translator_code_lines": 1 << 20,
-    "translator_data_lines": 1 << 20,
-    "seed": (1 << 63) - 1,
-}
-"""The largest footprint that the kernels accept."""
 _PER_THOUSAND = 1000
 
 Simulation: TypeAlias = tuple[Events, ...]
 """Events in layers: of those after one execution the first layer's come first.  Equal layers of two are one object."""
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """What is not in a trace: lines of the translator per run, and the guest's data lines per 1000 TB executions.
-
-    ``seed`` is that of ``random`` replacement.  Raises ``InputError`` for a value outside 0 .. ``MOST``.
-    """
-
-    guest_data_lines: int = 0
-    translator_code_lines: int = 0
-    translator_data_lines: int = 0
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        for name, most in MOST.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise InputError(str(getattr(self, name)), place=name, expected=f"0 .. {most}")
 
 
 @dataclass(frozen=True, slots=True)

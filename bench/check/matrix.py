@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from bench.check.cell import Options
 from bench.check.cells import Check, check_all
 from bench.check.units import HAZARDS, Hazard
@@ -60,7 +62,7 @@ def features(host: Host, isa: str) -> tuple[Any, ...]:
         min(host.cores.value, 2),
         cache.write,
         cache.write_allocate,
-        tuple(getattr(coherence, name).value for name in coherence.__struct_fields__),
+        tuple(one and one.value for one in msgspec.structs.astuple(coherence)),
         tuple(getattr(recipe, name) for name in kept),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tomllib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -146,11 +147,23 @@ _CONFIGURED = ("compare", "check", "explain", "replay", "risk")
 """The commands whose defaults a project can set."""
 
 
+def _may_configure(folder: Path) -> bool:
+    """Whether a folder's pyproject.toml has settings, or cannot be read: what does so takes long to load."""
+    file = folder / "pyproject.toml"
+    if not file.is_file():
+        return False
+    try:
+        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
+    except (OSError, ValueError, RecursionError):
+        return True
+    return isinstance(tool, dict) and "staleline" in tool
+
+
 def _defaults(command: Any) -> dict[str, dict[str, Any]]:
     """The defaults of commands that ``[tool.staleline]`` of a pyproject.toml sets."""
     here = Path.cwd()
-    if not any((folder / "pyproject.toml").is_file() for folder in (here, *here.parents)):
-        return {}  # what reads them takes a while to load
+    if not any(map(_may_configure, (here, *here.parents))):
+        return {}
     from bench.support.settings import nearest
 
     values = nearest(here)

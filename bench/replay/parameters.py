@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from bench.caches.simulate import MOST, Footprint
+from bench.caches.footprint import MOST, Footprint
 from bench.replay.quantity import Quantity, parsed
 from bench.support.errors import InputError
 

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pytest
 
 from bench.caches.events import Events
-from bench.caches.simulate import Footprint, MemoryMap
+from bench.caches.footprint import Footprint
+from bench.caches.simulate import MemoryMap
 from bench.hosts.profile import Cache, Host
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 

@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from bench.caches.counts import Counts
 from bench.caches.events import Events
-from bench.caches.simulate import Footprint, MemoryMap, simulate
+from bench.caches.footprint import Footprint
+from bench.caches.simulate import MemoryMap, simulate
 from bench.hosts import load_host
 from bench.replay.context import ReplayContext
 from bench.replay.layout import lay_out
