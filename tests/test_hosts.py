@@ -432,7 +432,7 @@ def test_a_profile_of_ten_lines_has_the_rest_of_its_base(tmp_path):
         ("base = 1", "base: unknown profile 1; expected one of"),
         ('base = "neoverse-v1"\n[icache]\nsize = 1024', "line 5: icache.size: found size without tag and source"),
         ('base = "neoverse-v1"\nclock_ghz = 3', "found clock_ghz without clock_tag and clock_source"),
-        ('base = "neoverse-v1"\n[costs.lock]\nvalue = 1', "costs.lock.low: missing"),
+        ('base = "neoverse-v1"\n[costs.lock]\nvalue = 1', "costs.lock.tag: missing"),
         ('base = "neoverse-v1"\n[costs.lok]\nvalue = 1', "costs.lok: unknown key; expected lock"),
     ],
 )

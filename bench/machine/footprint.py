@@ -72,6 +72,8 @@ class Cut:
     def __init__(self, model: Model) -> None:
         if not isinstance(model.rules, Features) or model.rules.maintenance_at_once:
             raise NotCompiledError("only the caches of a host with pending maintenance are cut into slots")
+        if any(-1 in lines for lines in model.cells.iline_of):
+            raise NotCompiledError("a core that fetches nothing has no slots")
         self.model = model
         self.features = model.rules
         self.cores = range(model.scenario.cores)
