@@ -428,7 +428,7 @@ def test_units_and_lines_that_no_store_changes_change_no_verdict() -> None:
         text = disagreement(case, outcome, answer, lengths=case.layout == "apart")
         assert not text, f"seed {seed}: {text}"
         verdicts[outcome.verdict] += 1
-    assert verdicts.total() >= 40
+    assert verdicts.total() >= 30
     assert min(verdicts["fails"], verdicts["holds"]) >= 0.3 * verdicts.total()
 
 

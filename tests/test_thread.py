@@ -91,7 +91,7 @@ COHERENT = ["coherence.fill=coherent", "coherence.snoop=all", "coherence.fetches
         ("tb-flush", COHERENT, "confirmed"),
         ("two-threads", COHERENT, "refuted"),
         ("flush-costs", ["clock_ghz=100"], "confirmed only if the host is"),
-        ("coherent-is-well", ["coherence.snoop=none", "coherence.fill=pou"], "refuted"),
+        ("coherent-is-well", ["coherence.snoop=none", "coherence.fill=pou", "dcache.write=back"], "refuted"),
     ],
 )
 def test_a_host_feature_turns_a_verdict(name: str, settings: list[str], verdict: str) -> None:
