@@ -95,7 +95,7 @@ def test_the_translator_that_is_taken_is_named_with_the_reason(staleline: Stalel
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_narrow_terminal_wraps_columns_and_not_lines(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables.sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr(tables.shutil, "get_terminal_size", lambda: os.terminal_size((width, 24)))
+    monkeypatch.setattr(tables.shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((width, 24)))
     rows = [["idempotent", "holds in every scenario that there is", "100M (30M..200M)"], ["unfixed", "FAILS", "0"]]
     text = tables.table(["strategy", "a verdict with a heading of its own", "cost"], rows, "simple")
     assert max(map(len, text.splitlines())) <= width
