@@ -16,13 +16,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
 
-from bench.commands.application import main
+from bench.commands.application import app, main
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```\n\$ (?P<command>(?:staleline|make compare).*)\n(?P<shown>(?:(?!```).*\n)+)```$", re.MULTILINE)
+FENCE = re.compile(r"^ *```\w*\n(?P<text>(?:(?! *```).*\n)*) *```$", re.MULTILINE)
+COMMAND = re.compile(r"(\$ )?staleline [^\[|>&]*$")
 INCLUDED = re.compile(r'--8<-- "(.+)"\n')
 LEFT_OUT = "...\n"
 
@@ -99,6 +102,28 @@ def test_the_readme_shows_the_golden_tables_and_the_main_table() -> None:
 def test_every_kept_output_is_shown() -> None:
     used = {one.file for several in shown().values() for one in several}
     assert {*(DOCS / "outputs").iterdir()} <= used
+
+
+def written() -> list[tuple[str, str]]:
+    """The commands in all blocks of the pages, with the page; not those that stand for several (``[--option]``), nor parts of a script."""
+    found = []
+    for page in (README, *sorted(DOCS.glob("*.md"))):
+        for block in FENCE.finditer(page.read_text(encoding="utf-8")):
+            lines = block["text"].replace("\\\n", " ").splitlines()
+            found += [(page.name, line.removeprefix("$ ")) for line in lines if COMMAND.match(line)]
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), written())
+def test_a_command_that_a_page_shows_is_one(page: str, line: str) -> None:
+    """It is not run here: its verb, its arguments and its options are read."""
+    _, *words = shlex.split(line, comments=True)
+    command = typer.main.get_command(app)
+    context = command.make_context("staleline", [*words])
+    while hasattr(command, "commands"):
+        name, *words = words
+        command = command.commands[name]
+        context = command.make_context(name, [*words], parent=context)
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
