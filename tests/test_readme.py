@@ -105,7 +105,7 @@ def test_every_kept_output_is_shown() -> None:
 
 
 def written() -> list[tuple[str, str]]:
-    """The commands in all blocks of the pages, with the page; not those that stand for several (``[--option]``), nor parts of a script."""
+    """The commands in all blocks of pages, with the page; not those that stand for several, nor parts of scripts."""
     found = []
     for page in (README, *sorted(DOCS.glob("*.md"))):
         for block in FENCE.finditer(page.read_text(encoding="utf-8")):

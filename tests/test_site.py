@@ -18,6 +18,12 @@ def test_every_key_of_a_file_is_described(form: str) -> None:
     assert [row[0] for row in rows if not row[-1].removesuffix("|").strip()] == []
 
 
+def test_every_document_has_its_keys() -> None:
+    parts = PARTS["documents"]().split("### ")[1:]
+    assert all("| `schema` | `1` | yes |" in part for part in parts[:15])
+    assert "`results[].verdict` | `" in parts[0]
+
+
 def test_a_part_that_nobody_makes_is_an_error() -> None:
     assert "**Stores**" in on_page_markdown("<!-- made: rules -->")
     with pytest.raises(KeyError):

@@ -6,6 +6,7 @@ A page says ``<!-- made: NAME -->`` where a part of ``PARTS`` goes.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import json
@@ -13,7 +14,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -96,6 +97,60 @@ class Doctests(griffe.Extension):
             obj.docstring.value = re.sub(
                 examples, "```pycon\n\\g<0>```\n", f"{obj.docstring.value}\n", flags=re.MULTILINE
             )
+
+
+# --- the keys of JSON documents ---------------------------------------------------------------------------------------
+
+
+def _documents() -> str:
+    """Every key of every document, from the schema that real output is held against."""
+    schema = _schema()
+    parts = schema["$defs"]
+    order = [one["$ref"].rpartition("/")[2] for one in schema["oneOf"]]
+    lines: list[str] = []
+    for name in dict.fromkeys((*order, *parts)):
+        rows = [*_json_rows(parts[name], "")]
+        if rows:
+            lines += [f"### {name}", "", "| key | value | always |", "|---|---|---|", *rows, ""]
+    return "\n".join(lines)
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads((ROOT / "docs" / "staleline.schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
+def _json_rows(part: Mapping[str, Any], path: str) -> Iterator[str]:
+    """A row for each key below a part of the schema, and for those of objects in it."""
+    always = part.get("required", ())
+    for key, value in part.get("properties", {}).items():
+        place = f"{path}.{key}".lstrip(".")
+        yield f"| `{place}` | {_json_value(value)} | {'yes' if key in always else ''} |"
+        yield from _json_rows(value, place)
+        yield from _json_rows(value.get("items", {}), f"{place}[]")
+    for one in (*part.get("oneOf", ()), *part.get("allOf", ())):
+        yield from _json_rows(one, path)
+
+
+def _json_value(part: Mapping[str, Any]) -> str:
+    """What a value is, in words."""
+    if "$ref" in part:
+        name = part["$ref"].rpartition("/")[2]
+        there = _schema()["$defs"][name]
+        return f"[{name}](#{name})" if any(_json_rows(there, "")) else _json_value(there)
+    if "const" in part:
+        return f"`{json.dumps(part['const'])}`"
+    if "enum" in part:
+        return ", ".join(f"`{json.dumps(one)}`" for one in part["enum"])
+    if "oneOf" in part:
+        return " or ".join(map(_json_value, part["oneOf"]))
+    kind = part.get("type", "any")
+    if part.get("minimum") == 0:
+        return f"{kind}, 0 or more"
+    if kind == "array":
+        return f"array of {_json_value(part.get('items', {}))}"
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
 
 
 # --- the keys of TOML files -------------------------------------------------------------------------------------------
@@ -202,6 +257,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": _commands,
     "rules": _rules,
     "api": _api,
+    "documents": _documents,
     "host": partial(_form, "bench.hosts.profile.Host", "derived", "file"),
     "protocol": partial(_form, "bench.protocols.document._Document"),
     "site": partial(_form, "bench.sites.reader._File"),
