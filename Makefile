@@ -24,7 +24,7 @@ check: lint
 	$(PYTEST) -m 'not slow'
 
 test: $(VENV)/installed-dev
-	$(PYTEST)
+	$(PYTEST) --durations=30
 
 versions: $(VENV)/installed-dev
 	$(BIN)/nox
