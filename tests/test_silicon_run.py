@@ -103,6 +103,10 @@ def test_an_operand_over_two_lines_is_torn_and_an_aligned_one_is_not():
     assert not any(map(torn, run(_protocol(text), Effort(10.0, 40_000), ALIGNED).outcomes))
     seen = _until_seen(_protocol(text), torn, SPLIT, seconds=30.0)
     assert any("torn" in outcome[1] for outcome in seen.outcomes)
+    # The model is asked about the place: there it allows what was seen, and an aligned one does not.
+    for placement, may_tear in ((SPLIT, True), (ALIGNED, False)):
+        may = allowed(Instances(_protocol(text), HERE, placement).placed, load_target(NEAREST))
+        assert any(map(torn, may.outcomes)) == may_tear
 
 
 def test_every_operation_does_what_it_says_in_one_thread():

@@ -75,7 +75,7 @@ def run(
     from bench.silicon.outcomes import allowed
     from bench.silicon.running import Effort
     from bench.silicon.running import run as execute
-    from bench.silicon.threads import PLACEMENTS
+    from bench.silicon.threads import PLACEMENTS, Instances
     from bench.support.files import refuse_unwritable, replacing
 
     emit = emitter(format, output, own=(LITMUS,))
@@ -100,7 +100,8 @@ def run(
                     raise
                 refused[name] = str(error)
                 continue
-            may = (allowed(protocol, target) for target in targets)
+            placed = Instances(protocol, instructions, placement).placed
+            may = (allowed(placed, target) for target in targets)
             executed.append(Executed(name, protocol, seen, tuple(each for each in may if each is not None)))
     report = RunReport(machine, executed, refused)
     if save is not None:

@@ -7,11 +7,11 @@ of a protocol lie side by side, so that threads run one after the other without 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from bench.protocols.operations import Operation
-from bench.protocols.protocol import Protocol, Thread
+from bench.protocols.protocol import Address, Protocol, Thread
 from bench.silicon.instructions import InstructionSet
 from bench.silicon.loops import SYNC_CORE
 from bench.support.errors import InputError
@@ -280,6 +280,16 @@ class Instances:
             found, expected = operation.text, f"{verb}, which AArch64 broadcasts from a program"
         if found:
             raise InputError(found, place=f"threads.{thread.name}", expected=expected)
+
+    @property
+    def placed(self) -> Protocol:
+        """The protocol as it is executed, which is what a model has to be asked about: units where their operands lie.
+
+        What the file says of values as instructions is about others than those that are executed here.
+        """
+        operands = {name: at + self.instructions.operand for name, at in self.at.items()}
+        addresses = {name: Address(at, at) for name, at in operands.items()}
+        return replace(self.protocol, addresses=addresses, instructions={})
 
     def initial(self) -> bytes:
         """The code of one instance at the start."""
