@@ -87,7 +87,7 @@ def test_the_other_thread_runs_the_temporary_branch_where_nothing_stops_it():
 
 
 def test_stopped_threads_never_run_it():
-    seen = run(_strategy("stop-the-world"), Effort(20.0, 20_000))
+    seen = run(_strategy("stop-the-world"), Effort(120.0, 20_000))
     assert {"temporary" in outcome[1] for outcome in seen.outcomes} == {False}
     assert seen.instances == 20_000 and seen.outcomes.total() == 20_000
 
@@ -100,7 +100,7 @@ def test_an_operand_over_two_lines_is_torn_and_an_aligned_one_is_not():
     def torn(outcome):
         return not {*outcome[1]} <= whole
 
-    assert not any(map(torn, run(_protocol(text), Effort(10.0, 40_000), ALIGNED).outcomes))
+    assert not any(map(torn, run(_protocol(text), Effort(60.0, 40_000), ALIGNED).outcomes))
     seen = _until_seen(_protocol(text), torn, SPLIT, seconds=30.0)
     assert any("torn" in outcome[1] for outcome in seen.outcomes)
     # The model is asked about the place: there it allows what was seen, and an aligned one does not.
@@ -160,7 +160,7 @@ resume-others
 '''
 """
     protocol = _protocol(text)
-    seen = run(protocol, Effort(20.0, 3000))
+    seen = run(protocol, Effort(120.0, 3000))
     assert seen.outcomes == Counter({(("a", "a2", "b", "c2", "c2"), ("c2",)): 3000})
     assert outcomes(protocol, seen, ())[0].right
 
@@ -168,7 +168,7 @@ resume-others
 def test_a_wait_that_does_not_end_is_an_outcome():
     text = RACE.replace("[threads.T0]", "[flags]\ngo = 0\n[threads.T0]").replace("store A temporary", "wait go 1")
     protocol = _protocol(text)
-    seen = run(protocol, Effort(30.0, 2))
+    seen = run(protocol, Effort(120.0, 2))
     assert {outcome[0] for outcome in seen.outcomes} == {(STUCK_TEXT,)}
     may = allowed(protocol, load_target(NEAREST))
     assert all(may.allows(outcome) for outcome in seen.outcomes)
