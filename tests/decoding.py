@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-import capstone  # type: ignore[import-untyped]
+import capstone
 import pytest
 
 from bench.translators.disassembly import disassembler

@@ -712,8 +712,8 @@ class Allowed:
         if self.name == "x86-amd":
             size = self.of.size[unit]
             changed = range(size)
-            if None not in known and all(one.code for one in known) and len({len(one.code) for one in known}) == 1:  # type: ignore[union-attr]
-                changed = [n for n in range(size) if len({one.code[n] for one in known}) > 1]  # type: ignore[union-attr, assignment]
+            if None not in known and all(one.code for one in known) and len({len(one.code) for one in known}) == 1:
+                changed = [n for n in range(size) if len({one.code[n] for one in known}) > 1]
             return len({(address + byte) // 8 for byte in changed}) <= 1
         if None in known or self.name in ("x86-intel", "riscv"):
             known_sizes = {4 if one is None else one.size for one in known}

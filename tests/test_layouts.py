@@ -139,7 +139,7 @@ def test_apart_every_unit_begins_a_line_and_packed_blocks_follow_one_another_ali
 
 def test_maintenance_covers_a_packed_region_as_one_stretch_and_apart_unit_by_unit() -> None:
     for name, count in (("packed", 1), ("apart", 13)):
-        layout, (block, _) = laid_out(name)  # type: ignore[arg-type]
+        layout, (block, _) = laid_out(name)
         assert len(layout.spans(block.retranslated)) == count
     layout, blocks = laid_out("packed")
     whole = layout.spans(Buffer(0, tuple(block.whole for block in blocks)))

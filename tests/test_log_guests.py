@@ -162,8 +162,10 @@ def test_a_link_belongs_to_the_thread_of_its_target_and_ends_with_the_buffer_or_
     links = trace.links
     assert links is not None
     assert list(zip(links.position, links.source, links.slot, links.target, links.thread, strict=True)) == [
-        (1, 0, 0, 1, 3), (2, 0, 0, 0, 0), (4, 2, 1, 2, 0)
-    ]  # fmt: skip
+        (1, 0, 0, 1, 3),
+        (2, 0, 0, 0, 0),
+        (4, 2, 1, 2, 0),
+    ]
     assert (info(trace).links.made, info(trace).links.ended) == (3, 2)
     old = log.replace(" index 0 ->", " [00010000] index 0 ->").replace(f"-> 0x{B:x}", f"-> 0x{B:x} [00020000]")
     again = imported(old, tmp_path).links
@@ -185,23 +187,34 @@ X86 = translated(A, 0x40_0000, "48 8b 45 08              movq     8(%rbp), %rax"
         (S390, 0x100_0000, "do_program_interrupt: code=0x4 ilen=6 psw: 705c001 1000006", "s390x", "program-04", 1),
         (S390, 0x100_0000, "do_program_interrupt: code=0x11 ilen=2 psw: 705c001 2000000", "s390x", "program-11", 0),
         (
-            X86, 0x40_0000,
+            X86,
+            0x40_0000,
             "     0: v=0e e=0000 i=0 cpl=3 IP=0033:0000000000400000 pc=0000000000400000 SP=002b:00007ffe00000000 "
             "CR2=0000000000000008",
-            "x86-64", "page-fault", 1,
+            "x86-64",
+            "page-fault",
+            1,
         ),
         (
-            X86, 0x40_0000,
+            X86,
+            0x40_0000,
             "123456: v=0e e=0014 i=0 cpl=3 IP=0033:0000000000401000 pc=0000000000401000 SP=002b:00007ffe00000000 "
-            "CR2=0000000000401000", "x86-64", "page-fault", 0,
+            "CR2=0000000000401000",
+            "x86-64",
+            "page-fault",
+            0,
         ),
         (
-            X86, 0x40_0000,
+            X86,
+            0x40_0000,
             "     9: v=0d e=0000 i=0 cpl=3 IP=0033:0000000000400000 pc=0000000000400000 SP=002b:00007ffe00000000 "
-            "env->regs[R_EAX]=0000000000000000", "x86-64", "vector-0d", 0,
+            "env->regs[R_EAX]=0000000000000000",
+            "x86-64",
+            "vector-0d",
+            0,
         ),
     ],
-)  # fmt: skip
+)
 def test_faults_of_guests(code: str, pc: int, line: str, guest: Guest, kind: str, faults: int, tmp_path: Path) -> None:
     trace = imported(code + ran(0, A, pc) + line + "\n", tmp_path)
     assert (trace.guest, trace.mode, dict(trace.exceptions)) == (guest, "system", {kind: 1})
@@ -251,7 +264,7 @@ ACCESSES = {
 
 @pytest.mark.parametrize("counted", ACCESSES, ids=lambda function: function.__name__)
 def test_accesses_of_instructions(counted: object) -> None:
-    for case in ACCESSES[counted].split("; "):  # type: ignore[index]
+    for case in ACCESSES[counted].split("; "):
         text, _, expected = case.rpartition("=")
         mnemonic, _, operands = text.encode().partition(b" ")
-        assert counted(mnemonic, operands.strip()) == int(expected), text  # type: ignore[operator]
+        assert counted(mnemonic, operands.strip()) == int(expected), text

@@ -56,7 +56,7 @@ def test_importing_it_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("module", [staleline, _questions])
 def test_the_examples_are_true(module: object) -> None:
-    found = doctest.testmod(module)  # type: ignore[arg-type]
+    found = doctest.testmod(module)
     assert found.attempted
     assert not found.failed
 

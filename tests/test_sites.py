@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import capstone  # type: ignore[import-untyped]
+import capstone
 import pytest
 from conftest import Staleline
 
@@ -71,9 +71,9 @@ def test_a_branch_leads_where_a_disassembler_says(isa: str) -> None:
             code = code[::-1]
         effect = known.effect(code, at)
         (found,) = capstone.Cs(architecture, mode).disasm_lite(code, at, 1)
-        number = int(re.search(r"(-?)(?:0x)?([0-9a-f]+)\)?$", found[3]).group(2), 16)  # type: ignore[union-attr]
+        number = int(re.search(r"(-?)(?:0x)?([0-9a-f]+)\)?$", found[3]).group(2), 16)
         number *= -1 if "-" in found[3] else 1
-        reached = effect.to if effect.to is not None else effect.sets[0][1].plus  # type: ignore[union-attr]
+        reached = effect.to if effect.to is not None else effect.sets[0][1].plus
         assert reached == number + (at if isa == "riscv64" else 0), found  # of RISC-V it prints the distance
         assert effect.length == found[1]
 

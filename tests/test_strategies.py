@@ -798,9 +798,9 @@ def test_adding_a_strategy_touches_one_place(tmp_path: Path, monkeypatch: pytest
 
 def test_values_are_frozen() -> None:
     with pytest.raises(AttributeError):
-        Acquire("mine").shared = True  # type: ignore[misc]
+        Acquire("mine").shared = True
     with pytest.raises(AttributeError):
-        CODE.writes[0].form = Form.WHOLE  # type: ignore[misc]
+        CODE.writes[0].form = Form.WHOLE
 
 
 def test_a_strategy_may_be_made_with_state_but_its_hooks_may_not_change_it() -> None:

@@ -46,7 +46,7 @@ class Tiny(Translator):
         paths: tuple[Way, ...],
         shipped: Form,
     ) -> None:
-        self.byteorder = byteorder  # type: ignore[misc]
+        self.byteorder = byteorder
         self.size, self.branches, self.rewritten, self.paths, self.shipped = size, branches, rewritten, paths, shipped
 
     def __repr__(self) -> str:

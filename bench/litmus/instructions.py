@@ -204,7 +204,7 @@ def _fit(name: str, operands: tuple[Operand, ...]) -> bool:
 
 @lru_cache(maxsize=1)
 def _capstone() -> Any:
-    import capstone  # type: ignore[import-untyped]
+    import capstone
 
     return capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
 

@@ -29,8 +29,15 @@ from strategies.writes import Block, Buffer, Phase, Region, Unit, Write
 _Steps: TypeAlias = tuple[tuple[LineStep, ...], ...]
 
 START_WORDS: dict[Guest, int] = {
-    "arm": 2, "aarch64": 2, "riscv64": 2, "x86-64": 2, "ppc64": 1, "s390x": 2, "mips": 3, "mips64": 3
-}  # fmt: skip
+    "arm": 2,
+    "aarch64": 2,
+    "riscv64": 2,
+    "x86-64": 2,
+    "ppc64": 1,
+    "s390x": 2,
+    "mips": 3,
+    "mips64": 3,
+}
 """Values per guest instruction: 1 + TARGET_INSN_START_EXTRA_WORDS (QEMU commit fca8a500d519, target-*/cpu.h; riscv64:
 QEMU 7.2, target/riscv/cpu.h)."""
 

@@ -9,7 +9,7 @@ import mmap
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,7 @@ def compiled(text: str, names: Iterable[str], arguments: int) -> dict[str, Nativ
 
 def address_of(function: Native) -> int:
     """Where a compiled function is."""
-    address = ctypes.cast(function, ctypes.c_void_p).value  # type: ignore[arg-type]  # it is one of ctypes
+    address = ctypes.cast(cast("Any", function), ctypes.c_void_p).value
     assert address is not None
     return address
 

@@ -17,7 +17,7 @@ _SKIP = re.compile(r" [A-Za-z0-9_.'-]+:[0-9]+(?= |:|$)")
 def _engine(isa: str) -> Any:
     """A disassembler, or None for an instruction set that there is none for."""
     # Imported here because it is heavy; it has no type information.
-    import capstone  # type: ignore[import-untyped]
+    import capstone
 
     known = {
         "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),

@@ -34,7 +34,7 @@ def _reader(translator: Translator) -> Callable[[bytes, int], str | None]:
     if (here := _READ_HERE.get(translator.isa)) is not None:
         return lambda image, address: here(int.from_bytes(image, translator.byteorder), address)
     # Imported here because it is heavy; it has no type information.
-    import capstone  # type: ignore[import-untyped]
+    import capstone
 
     known = {
         "aarch64": (capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),
