@@ -62,7 +62,7 @@ def test_pytest_collects_the_files_that_are_meant_and_shows_the_counterexample(
     (pytester.path / "jump.staleline.toml").write_text(FAILING, encoding="utf-8")
     (pytester.path / "other.toml").write_text("not = 'meant'", encoding="utf-8")
     # Where the project is installed, its entry point has named the plugin already.
-    named = () if pytestconfig.pluginmanager.hasplugin("staleline") else ("-p", "bench.pytest_plugin")
+    named = () if pytestconfig.pluginmanager.hasplugin("staleline") else ("-p", "staleline.pytest_plugin")
     ran = pytester.runpytest(*named, "-p", "no:cacheprovider")
     ran.assert_outcomes(passed=1, failed=1)
     ran.stdout.fnmatch_lines(["*as written: fails*", "*execute A: old (wrong)*"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 import sysconfig
@@ -15,11 +16,13 @@ import pytest
 from importlinter.cli import lint_imports
 
 import staleline
+from bench.support import kernels
+from bench.tools.wheel import renamed
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("staleline", "strategies", "bench")
-DEVELOPMENT = ("bench/suite/", "bench/tools/")
-"""Benchmarks of the program itself, and what makes the shipped traces: in no wheel."""
+DEVELOPMENT = ("bench/__main__.py", "bench/suite/", "bench/tools/")
+"""What starts a checkout, benchmarks of the program itself, and what makes files of the project: in no wheel."""
 
 
 # --- the wheel ---
@@ -48,9 +51,40 @@ def shipped() -> set[str]:
     return {file for file in files if not file.startswith(DEVELOPMENT)}
 
 
-def test_the_wheel_holds_the_packages_whole_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    contents = {name: wheel.read(name) for name in wheel.namelist() if ".dist-info/" not in name}
-    assert contents == {file: (ROOT / file).read_bytes() for file in shipped()}
+def test_the_wheel_holds_one_package_and_all_of_the_others_inside_it(wheel: zipfile.ZipFile) -> None:
+    """Nothing but names differs."""
+    inside = "staleline/_internal/"
+    contents = {name.removeprefix(inside): wheel.read(name) for name in wheel.namelist() if ".dist-info/" not in name}
+    assert {name.partition("/")[0] for name in wheel.namelist()} - {"staleline"} == {
+        f"staleline-{staleline.__version__}.dist-info"
+    }
+    assert contents.keys() == shipped()
+    for file, content in contents.items():
+        restored = content.replace(b"staleline._internal.", b"") if file.endswith(".py") else content
+        assert restored == (ROOT / file).read_bytes(), file
+
+
+@pytest.mark.parametrize(
+    ("outside", "within"),
+    [
+        ("from bench import a", "from staleline._internal.bench import a"),
+        ("if x:\n    from strategies.b import bench", "if x:\n    from staleline._internal.strategies.b import bench"),
+        ("import bench.c as d, strategies as e", None),
+        ("from benches import bench", "from benches import bench"),
+        (
+            "x = 'ä', 'bench.a.B', 'bench', 'in bench.a'",
+            "x = 'ä', 'staleline._internal.bench.a.B', 'bench', 'in bench.a'",
+        ),
+    ],
+)
+def test_names_are_those_inside_the_wheel(outside: str, within: str | None) -> None:
+    within = within or "import staleline._internal.bench.c as d, staleline._internal.strategies as e"
+    assert renamed(outside.encode(), "x.py").decode() == within
+
+
+def test_a_name_that_a_wheel_would_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"x.py:2: import bench.hosts without `as`"):
+        renamed(b"\nimport bench.hosts", "x.py")
 
 
 def test_the_wheel_holds_no_tests(wheel: zipfile.ZipFile) -> None:
@@ -63,8 +97,8 @@ def test_the_wheel_holds_no_tests(wheel: zipfile.ZipFile) -> None:
 def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     (entry_points,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     command, plugin = wheel.read(entry_points).decode().strip().split("\n\n")
-    assert command == "[console_scripts]\nstaleline = bench.commands.application:main"
-    assert plugin == "[pytest11]\nstaleline = bench.pytest_plugin"
+    assert command == "[console_scripts]\nstaleline = staleline.__main__:main"
+    assert plugin == "[pytest11]\nstaleline = staleline.pytest_plugin"
     (licence,) = (name for name in wheel.namelist() if name.endswith("licenses/LICENSE"))
     assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
 
@@ -80,21 +114,39 @@ def installed(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) 
     return folder / "bin" / "python"
 
 
+EVERY_MODULE = """
+import importlib, pkgutil, sys, staleline
+for module in pkgutil.walk_packages(staleline.__path__, "staleline."):
+    importlib.import_module(module.name)
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"bench", "strategies"}), len(staleline.host_names()))
+"""
+MINE = "from staleline import Strategy\nclass Mine(Strategy):\n    pass\n"
+
+
 def test_an_installed_wheel_is_the_program_and_the_library(installed: Path, tmp_path: Path) -> None:
-    def run(program: str, *arguments: str) -> str:
-        command = [str(installed), "-I", "-c", program, *arguments]
-        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert (ended.returncode, ended.stderr) == (0, "")
+    def run(*arguments: str, status: int = 0) -> str:
+        ended = subprocess.run(
+            [str(installed), "-I", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (ended.returncode, ended.stderr) == (status, ""), ended.stderr
         return ended.stdout
 
-    main = "from bench.commands.application import main; main()"
-    assert run(main, "--version") == f"staleline {staleline.__version__}\n"
-    assert "transient hazard: holds" in run(main, "check", "idempotent", "--scenario", "system")
-    (tmp_path / "mine.py").write_text("from staleline import Strategy\nclass Mine(Strategy):\n    pass\n")
+    assert run("-c", EVERY_MODULE) == f"[] {len(staleline.host_names())}\n"
+    assert run("-m", "staleline", "--version") == f"staleline {staleline.__version__}\n"
+    (tmp_path / "mine.py").write_text(MINE)
     asked = "import staleline; print(staleline.check('mine.py:Mine', scenario='system')[0].verdict, staleline.__file__)"
-    verdict, file = run(asked).split()
+    verdict, file = run("-c", asked).split()
     assert verdict == "fails"
     assert Path(file).is_relative_to(installed.parents[1])
+    # Its cells are searched in two processes, and one of them is of another's class.
+    found = json.loads(run("-m", "staleline", "check", "idempotent", "mine.py:Mine", "--format", "json", status=1))
+    assert {one["strategy"] for one in found["results"]} == {"idempotent", "mine"}
+    # Compiled kernels are kept by the same sources.
+    file = "bench/search/kernel.py"
+    script = "import sys; from staleline._internal.bench.support import kernels; print(*kernels.sources(sys.argv[1]))"
+    inside = installed.parents[1].glob(f"lib/*/site-packages/staleline/_internal/{file}")
+    sources = [name.partition("/_internal/")[2] for name in run("-c", script, *map(str, inside)).split()]
+    assert sources == [Path(name).relative_to(ROOT).as_posix() for name in kernels.sources(str(ROOT / file))]
 
 
 # --- imports ---

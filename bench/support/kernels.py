@@ -140,7 +140,8 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 """The folder in which the project's packages lie side by side."""
 
 # Two patterns that begin with letters, which Python finds several times as fast as lines that begin with either.
-_IMPORTS = [re.compile(word + rb" ((?:bench|strategies)\b[\w.]*)") for word in (rb"from", rb"import")]
+_WITHIN = re.escape(__name__.rpartition("bench.")[0].encode())
+_IMPORTS = [re.compile(word + _WITHIN + rb"((?:bench|strategies)\b[\w.]*)") for word in (rb"from ", rb"import ")]
 
 KEPT = 4
 """Folders of one file's kernels that are kept in any case: the newest."""
