@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 from bench.support.errors import InputError
 from bench.translators import hppa_disassembly, ia64_disassembly
@@ -33,6 +35,24 @@ def _reader(translator: Translator) -> Callable[[bytes, int], str | None]:
     """A function from the bytes of an instruction and its address to its text, or None for an unknown instruction."""
     if (here := _READ_HERE.get(translator.isa)) is not None:
         return lambda image, address: here(int.from_bytes(image, translator.byteorder), address)
+    engine = capstone_engine(translator.isa)
+
+    def read(image: bytes, address: int) -> str | None:
+        for found in engine.disasm_lite(image, address, 1):
+            text = f"{found[2]} {found[3]}".strip()
+            # capstone 5 leaves out the target of a conditional branch to itself
+            return f"{text}, {address:#x}" if text in ("beq cr7", "bne cr7") else text
+        return None
+
+    return read
+
+
+@cache
+def capstone_engine(isa: str) -> Any:
+    """capstone for an instruction set.
+
+    Raises ``InputError`` if it does not have that one.
+    """
     # Imported here because it is heavy; it has no type information.
     import capstone
 
@@ -47,15 +67,6 @@ def _reader(translator: Translator) -> Callable[[bytes, int], str | None]:
         "sparc": (capstone.CS_ARCH_SPARC, capstone.CS_MODE_BIG_ENDIAN | capstone.CS_MODE_V9),
         "x86-64": (capstone.CS_ARCH_X86, capstone.CS_MODE_64),
     }
-    if translator.isa not in known:
-        raise InputError(f"no disassembler for {translator.isa}", expected=f"one of {', '.join((*known, *_READ_HERE))}")
-    engine = capstone.Cs(*known[translator.isa])
-
-    def read(image: bytes, address: int) -> str | None:
-        for found in engine.disasm_lite(image, address, 1):
-            text = f"{found[2]} {found[3]}".strip()
-            # capstone 5 leaves out the target of a conditional branch to itself
-            return f"{text}, {address:#x}" if text in ("beq cr7", "bne cr7") else text
-        return None
-
-    return read
+    if isa not in known:
+        raise InputError(f"no disassembler for {isa}", expected=f"one of {', '.join((*known, *_READ_HERE))}")
+    return capstone.Cs(*known[isa])
