@@ -17,13 +17,19 @@ from bench.protocols.document import document_from
 from bench.protocols.verification import verify
 from bench.report.report import rendered
 from bench.report.runs import Executed, RunReport
+from bench.silicon.functions import ALIGNED, SPLIT, UNALIGNED, Functions
 from bench.silicon.geometry import this_machine
-from bench.silicon.instructions import this_instruction_set
-from bench.silicon.native import cores
+from bench.silicon.instructions import INSTRUCTION_SETS, this_instruction_set
+from bench.silicon.native import Memory, cores
 from bench.silicon.outcomes import Allowed, allowed, outcomes
-from bench.silicon.running import Effort, Histogram, run
-from bench.silicon.threads import ALIGNED, SPLIT, STUCK_TEXT, UNALIGNED, Instances
+from bench.silicon.running import Batches, Effort, Histogram, run
+from bench.silicon.sites import ELSEWHERE, SiteInstances
+from bench.silicon.threads import BATCH, STUCK_TEXT
+from bench.sites.paths import at_rest
+from bench.sites.reader import library, load_site, parsed_site
+from bench.sites.scenarios import trials
 from bench.support.errors import InputError
+from bench.support.toml import parse
 from bench.translators.registry import load_translator
 
 try:
@@ -67,12 +73,12 @@ def _strategy(name):
     return _protocol(text)
 
 
-def _until_seen(protocol, wanted, placement=ALIGNED, seconds=20.0):
+def _run_until(instances, wanted, seconds=60.0):
     """Batches until an outcome is seen for which ``wanted`` is true, for a bounded time."""
     total = Histogram()
-    for seed in range(1, 40):
-        total.add(run(protocol, Effort(seconds / 10, 20_000, seed), placement))
-        if any(wanted(one) for one in total.outcomes) or total.crashes:
+    for seed in range(1, 10):
+        total.add(run(instances, Effort(seconds / 10, 20_000, seed)))
+        if any(map(wanted, total.outcomes)):
             return total
     pytest.fail(f"not seen: {total.outcomes}")
 
@@ -80,14 +86,14 @@ def _until_seen(protocol, wanted, placement=ALIGNED, seconds=20.0):
 def test_the_other_thread_runs_the_temporary_branch_where_nothing_stops_it():
     # Between the two stores lies a slow instruction, so that the other thread comes in time.
     protocol = _protocol(RACE.replace("store A final", "isb\nstore A final"))
-    seen = _until_seen(protocol, lambda outcome: "temporary" in outcome[1])
-    may = allowed(protocol, load_target(NEAREST))
+    seen = _run_until(Functions(protocol, HERE), lambda outcome: "temporary" in outcome[1])
+    may = allowed(Functions(protocol, HERE), load_target(NEAREST))
     assert all(may.allows(outcome) for outcome in seen.outcomes)
     assert not seen.crashes
 
 
 def test_stopped_threads_never_run_it():
-    seen = run(_strategy("stop-the-world"), Effort(120.0, 20_000))
+    seen = run(Functions(_strategy("stop-the-world"), HERE), Effort(120.0, 20_000))
     assert {"temporary" in outcome[1] for outcome in seen.outcomes} == {False}
     assert seen.instances == 20_000 and seen.outcomes.total() == 20_000
 
@@ -100,12 +106,12 @@ def test_an_operand_over_two_lines_is_torn_and_an_aligned_one_is_not():
     def torn(outcome):
         return not {*outcome[1]} <= whole
 
-    assert not any(map(torn, run(_protocol(text), Effort(60.0, 40_000), ALIGNED).outcomes))
-    seen = _until_seen(_protocol(text), torn, SPLIT, seconds=30.0)
+    assert not any(map(torn, run(Functions(_protocol(text), HERE), Effort(60.0, 40_000)).outcomes))
+    seen = _run_until(Functions(_protocol(text), HERE, SPLIT), torn)
     assert any("torn" in outcome[1] for outcome in seen.outcomes)
     # The model is asked about the place: there it allows what was seen, and an aligned one does not.
     for placement, may_tear in ((SPLIT, True), (ALIGNED, False)):
-        may = allowed(Instances(_protocol(text), HERE, placement).placed, load_target(NEAREST))
+        may = allowed(Functions(_protocol(text), HERE, placement), load_target(NEAREST))
         assert any(map(torn, may.outcomes)) == may_tear
 
 
@@ -160,7 +166,7 @@ resume-others
 '''
 """
     protocol = _protocol(text)
-    seen = run(protocol, Effort(120.0, 3000))
+    seen = run(Functions(protocol, HERE), Effort(120.0, 3000))
     assert seen.outcomes == Counter({(("a", "a2", "b", "c2", "c2"), ("c2",)): 3000})
     assert outcomes(protocol, seen, ())[0].right
 
@@ -168,9 +174,9 @@ resume-others
 def test_a_wait_that_does_not_end_is_an_outcome():
     text = RACE.replace("[threads.T0]", "[flags]\ngo = 0\n[threads.T0]").replace("store A temporary", "wait go 1")
     protocol = _protocol(text)
-    seen = run(protocol, Effort(120.0, 2))
+    seen = run(Functions(protocol, HERE), Effort(120.0, 2))
     assert {outcome[0] for outcome in seen.outcomes} == {(STUCK_TEXT,)}
-    may = allowed(protocol, load_target(NEAREST))
+    may = allowed(Functions(protocol, HERE), load_target(NEAREST))
     assert all(may.allows(outcome) for outcome in seen.outcomes)
 
 
@@ -181,7 +187,7 @@ def _illegal(number):
 
 def test_a_child_that_crashes_is_an_outcome_with_its_place():
     broken = replace(this_instruction_set(), number=_illegal)
-    seen = run(_protocol(RACE), Effort(3.0, 1), instructions=broken)
+    seen = run(Functions(_protocol(RACE), broken), Effort(3.0, 1))
     assert {*seen.crashes} == {"SIGILL at A"} and not seen.outcomes
     report = RunReport(this_machine(cores()[0]), [Executed("test", _protocol(RACE), seen, ())])
     assert "ended by SIGILL at A" in report.text("simple") and report.executed[0].wrong
@@ -198,13 +204,13 @@ def test_a_child_that_crashes_is_an_outcome_with_its_place():
 )
 def test_what_cannot_be_executed_is_refused(change, error):
     with pytest.raises(InputError, match=error.replace("+", r"\+").replace("(", r"\(")):
-        run(_protocol(RACE.replace(*change)), Effort(1.0, 1))
+        run(Functions(_protocol(RACE.replace(*change)), HERE), Effort(1.0, 1))
 
 
 @x86
 @pytest.mark.parametrize("placement", [ALIGNED, UNALIGNED, SPLIT])
 def test_operands_lie_as_they_are_placed(placement):
-    instances = Instances(_protocol(RACE), this_instruction_set(), placement)
+    instances = Functions(_protocol(RACE), HERE, placement)
     operand = instances.at["A"] + instances.instructions.operand
     expected = {"aligned": (True, True), "unaligned": (False, True), "split": (False, False)}[placement.name]
     assert (operand % 4 == 0, operand // 64 == (operand + 3) // 64) == expected
@@ -214,7 +220,7 @@ def test_what_the_model_allows_is_what_its_verdict_says():
     for text in (RACE, RACE.replace("store A temporary\n", "")):
         protocol = _protocol(text)
         host = load_target(NEAREST)
-        may = allowed(protocol, host)
+        may = allowed(Functions(protocol, HERE), host)
         right = all(one.right for one in outcomes(protocol, Histogram(), (may,)))
         from bench.check.protocols import moved
 
@@ -272,6 +278,129 @@ disp = { at = 4, stub = "00 00 00 00", near = "f8 0f 00 00", near2 = "f8 1f 00 0
 link = "store disp"
 unlink = "store disp"
 """
+BREAKS = """
+isa = "x86"
+[targets]
+stub = 4
+near = 0x60
+[words]
+jump = { at = 2, stub = "66 90", broken = "cc 90", near = "eb 5c" }
+[does]
+link = "store jump broken; membarrier; store jump"
+unlink = "store jump"
+"""
+ISA = {"x86-64": "x86", "aarch64": "aarch64"}[HERE.name]
+
+
+def _site(text):
+    return parsed_site(*parse(text.encode(), "site.toml", "a site"))
+
+
+def _trials(site, scenario, instructions=HERE):
+    return trials(site, load_host(instructions.profile), scenario, synchronised=False)
+
+
+def _sites(*isas):
+    return [name for name in library() if name.rpartition("-")[2] in isas and not name.startswith("no-link")]
+
+
+@pytest.mark.parametrize("name", _sites("x86", "aarch64"))
+def test_each_instance_of_a_site_leads_to_its_own_targets(name):
+    # The words are read back from the memory of an instance, at their addresses there.
+    site = load_site(name)
+    instructions = INSTRUCTION_SETS["x86_64" if site.isa == "x86" else site.isa]
+    for trial in [one for scenario in ("link", "unlink", "far") for one in _trials(site, scenario, instructions)]:
+        try:
+            instances = SiteInstances(trial, instructions)
+        except InputError as error:
+            assert "stop-anywhere" in str(error)
+            continue
+        code = Memory(instances.size)
+        instances.reset(code)
+        start = trial.protocol.initial
+        state = next(
+            s for s in site.states if all(start.get(w.name, w.value(s)).endswith(w.value(s)) for w in site.words)
+        )
+        for number in (0, 1, 1234, BATCH - 1):
+            base = code.address + number * instances.stride
+            there = replace(
+                site,
+                targets={one: base + at for one, at in site.targets.items()},
+                words=tuple(
+                    replace(word, at=base + word.at, values={state: code.bytes[at : at + word.size].tobytes()})
+                    for word in site.words
+                    for at in [number * instances.stride + word.at]
+                ),
+            )
+            assert at_rest(there, state).arrives == state
+            lands = there.targets[state] - code.address
+            _, operand = instructions.lands(0, lands)
+            stored = int.from_bytes(code.bytes[lands + operand : lands + operand + 4], "little")
+            assert stored >> instructions.shift & instructions.mask & 0xFFFF == 16 * number + list(site.targets).index(
+                state
+            )
+
+
+@pytest.mark.parametrize("name", _sites(ISA))
+def test_the_machine_arrives_where_the_reading_of_the_encodings_says(name):
+    # One thread patches and then executes: what it comes to is decided.
+    for trial in _trials(load_site(name), "interrupted"):
+        if len(trial.protocol.threads) == 1 and "inside" not in trial.of:
+            instances = SiteInstances(trial, HERE)
+            batches = Batches(instances, seed=1)
+            batches.reset()
+            batches.alone()
+            (values,) = {tuple(map(instances.value_of, row)) for row in batches.results[0].tolist()}
+            assert (values,) in allowed(instances, load_target(NEAREST)).outcomes
+            assert instances.asked.threads[0].allows(values, finished=True)
+
+
+@x86
+def test_a_displacement_over_two_lines_leads_to_where_its_halves_say():
+    (trial,) = _trials(load_site("unaligned-disp-x86"), "link")
+    seen = _run_until(SiteInstances(trial, HERE), lambda outcome: ELSEWHERE in outcome[1])
+    # bd 00 00 00 and 00 0f 00 00, counted from 67
+    assert {*seen.signals} <= {f"{name} at {at}" for name in ("SIGSEGV", "SIGILL") for at in ("0x100", "0xf43")}
+    may = allowed(SiteInstances(trial, HERE), load_target(NEAREST))
+    assert all(may.allows(outcome) for outcome in seen.outcomes) and not seen.crashes
+    (aligned,) = _trials(load_site("aligned-disp-x86"), "link")
+    for placement in (None, UNALIGNED):
+        seen = run(SiteInstances(aligned, HERE, placement), Effort(60.0, 20_000))
+        assert not seen.signals and {*seen.outcomes} >= {((), ("stub", "near"))}
+
+
+@x86
+def test_a_breakpoint_is_an_outcome_and_one_that_nobody_handles_a_signal():
+    (trial,) = _trials(load_site("int3-x86"), "link")
+    seen = _run_until(SiteInstances(trial, HERE), lambda outcome: "trap" in outcome[1])
+    assert not any(ELSEWHERE in values for _, values in seen.outcomes) and not seen.signals
+    (trial,) = _trials(_site(BREAKS), "link")
+    instances = SiteInstances(trial, HERE)
+    seen = _run_until(instances, lambda outcome: ELSEWHERE in outcome[1])
+    assert {*seen.signals} == {"SIGTRAP at 0x2"}
+    report = RunReport(this_machine(cores()[0]), [Executed("site", instances.asked, seen, ())])
+    assert report.executed[0].wrong == seen.signals.total()
+    assert "Elsewhere: SIGTRAP at 0x2: " in report.text("simple")
+
+
+@x86
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (('isa = "x86"', 'isa = "x86"\nrelies = ["r0"]'), "registers"),
+        (("stub = 4", "stub = 0"), "stub at 0x0; expected 9 bytes before jump"),
+        (("near = 0x60", "near = 0x60\nnear2 = 0x64"), "near and near2; expected 16 bytes"),
+        (('"66 90"', '"0f 1f 00"'), "of 3 bytes; expected what this machine can store at once"),
+    ],
+)
+def test_a_site_that_cannot_be_executed_is_refused(change, error):
+    text = BREAKS.replace(*change).replace("near2 = 0x64", "near2 = 0x64")
+    if "near2" in change[1]:
+        text = text.replace('near = "eb 5c"', 'near = "eb 5c", near2 = "eb 60"')
+    if "0f 1f" in change[1]:
+        text = text.replace('"cc 90"', '"cc 90 90"').replace('"eb 5c"', '"eb 5c 90"').replace("stub = 4", "stub = 5")
+    with pytest.raises(InputError, match=error):
+        SiteInstances(_trials(_site(text), "link")[0], HERE)
 
 
 @x86
@@ -279,9 +408,11 @@ def test_the_scenarios_of_a_site_are_run_and_what_cannot_be_is_named(tmp_path, m
     monkeypatch.chdir(tmp_path)
     (tmp_path / "site.toml").write_text(SITE)
     (tmp_path / "kernel.toml").write_text(RACE.replace("store A temporary", "irq-off"))
-    ran = staleline("run site.toml,kernel.toml --scenario link --instances 200 --seconds 60 --format json")
+    ran = staleline(
+        "run site.toml,kernel.toml --scenario link --instances 200 --seconds 60 --place split --format json"
+    )
     assert ran.status == 0, ran.err
     document = ran.valid
-    assert document["executed"] and all(one["name"].startswith("site, link") for one in document["executed"])
-    assert all(one["instances"] == 200 and not one["wrong"] for one in document["executed"])
-    assert "irq-off" in document["refused"]["kernel"]
+    assert [one["name"] for one in document["executed"]] == ["site, link, stub to near, split"]
+    assert all(one["instances"] == 200 for one in document["executed"])
+    assert "irq-off" in document["refused"]["kernel, split"]

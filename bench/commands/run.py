@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -16,7 +16,9 @@ from bench.support.errors import InputError
 
 if TYPE_CHECKING:
     from bench.hosts import Host
-    from bench.protocols.protocol import Protocol
+    from bench.silicon.functions import Placement
+    from bench.silicon.instructions import InstructionSet
+    from bench.silicon.threads import Instances
     from bench.sites.site import Site
 
 LIBRARY = "linking"
@@ -45,10 +47,16 @@ def run(
         ),
     ] = None,
     seconds: Annotated[float, typer.Option("--seconds", help="How long each protocol runs.", min=0.1)] = 10.0,
-    instances: Annotated[int | None, typer.Option("--instances", help="Instances of each, at most.", min=1)] = None,
+    instances_of_each: Annotated[
+        int | None, typer.Option("--instances", help="Instances of each, at most.", min=1)
+    ] = None,
     place: Annotated[
-        str, typer.Option("--place", help="Operands: aligned, unaligned, or split over two lines.")
-    ] = "aligned",
+        str | None,
+        typer.Option(
+            "--place",
+            help="What is patched: aligned, unaligned, or split over two lines; default: as a site says, or aligned.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of delays and pressure.", min=0)] = 1,
     save: Annotated[
         Path | None, typer.Option("--save", help="Write what was seen, for check --seen.", metavar="FILE")
@@ -66,43 +74,41 @@ def run(
     \b
     Example: staleline run unfixed,global-lock --seconds 20
     """
-    from bench.hosts import load_host, load_target
+    from bench.hosts import load_target
     from bench.report.report import rendered
     from bench.report.runs import LITMUS, Executed, RunReport
+    from bench.silicon.functions import PLACEMENTS
     from bench.silicon.geometry import this_machine
     from bench.silicon.instructions import this_instruction_set
     from bench.silicon.native import cores
     from bench.silicon.outcomes import allowed
     from bench.silicon.running import Effort
     from bench.silicon.running import run as execute
-    from bench.silicon.threads import PLACEMENTS, Instances
     from bench.support.files import refuse_unwritable, replacing
 
     emit = emitter(format, output, own=(LITMUS,))
     if save is not None:
         refuse_unwritable(save, ordinary=True)
-    placement = PLACEMENTS[one_of("--place", place, tuple(PLACEMENTS))]
+    placement = PLACEMENTS[one_of("--place", place, tuple(PLACEMENTS))] if place is not None else None
     instructions, machine = this_instruction_set(), this_machine(cores()[0])
     targets = [load_target(name) for name in some_of(host) or instructions.targets(machine.processor)]
-    protocols = _protocols(names_in(what), scenario, translator, load_host(instructions.profile))
+    asked = _asked(names_in(what), scenario, translator, instructions, placement)
     executed: list[Executed] = []
     refused: dict[str, str] = {}
-    with progress_bar("running", seconds * len(protocols)) as progress:
-        for number, (name, protocol) in enumerate(protocols):
+    with progress_bar("running", seconds * len(asked)) as progress:
+        for number, (name, made) in enumerate(asked):
             begin = seconds * number
             shown = partial(show_seconds, progress, name, begin)
             try:
-                if isinstance(protocol, InputError):
-                    raise protocol
-                seen = execute(protocol, Effort(seconds, instances, seed), placement, shown)
+                instances = made()
+                seen = execute(instances, Effort(seconds, instances_of_each, seed), shown)
             except InputError as error:
-                if len(protocols) == 1:
+                if len(asked) == 1:
                     raise
                 refused[name] = str(error)
                 continue
-            placed = Instances(protocol, instructions, placement).placed
-            may = (allowed(placed, target) for target in targets)
-            executed.append(Executed(name, protocol, seen, tuple(each for each in may if each is not None)))
+            may = (allowed(instances, target) for target in targets)
+            executed.append(Executed(name, instances.asked, seen, tuple(each for each in may if each is not None)))
     report = RunReport(machine, executed, refused)
     if save is not None:
         with replacing(save, ordinary=True) as file:
@@ -112,26 +118,39 @@ def run(
         raise typer.Exit(1)
 
 
-def _protocols(
-    names: list[str], scenario: str | None, translator: str, host: Host
-) -> list[tuple[str, Protocol | InputError]]:
-    """Cases of files, strategies, and scenarios of sites, each with a name of its own, or why there is no protocol."""
+Made: TypeAlias = "Callable[[], Instances]"
+"""Makes what is executed, or raises ``InputError``."""
+
+
+def _asked(
+    names: list[str], scenario: str | None, translator: str, instructions: InstructionSet, placement: Placement | None
+) -> list[tuple[str, Made]]:
+    """Cases of files, strategies, and scenarios of sites, each with a name of its own."""
     from bench.check import asked
     from bench.check.export import as_protocol
     from bench.check.sites import runs
+    from bench.hosts import load_host
     from bench.protocols.document import document_from, read_protocol
+    from bench.silicon.functions import ALIGNED, Functions
     from bench.sites.reader import library, load_site
     from bench.translators.registry import load_translator
 
-    found: list[tuple[str, Protocol | InputError]] = []
+    host = load_host(instructions.profile)
+    placed = f", {placement.name}" if placement is not None else ""
+    found: list[tuple[str, Made]] = []
     for name in names:
         if name == LIBRARY:
             sites = map(load_site, library())
-            found += [one for site in sites if runs(site, host) for one in _trials(site, host, scenario)]
+            found += [
+                one
+                for site in sites
+                if runs(site, host)
+                for one in _trials(site, host, scenario, instructions, placement)
+            ]
             continue
         kind = kind_of(name)
         if kind == "site":
-            found += _trials(load_site(name), host, scenario)
+            found += _trials(load_site(name), host, scenario, instructions, placement)
             continue
         if kind == "protocol":
             document = read_protocol(name)
@@ -139,23 +158,37 @@ def _protocols(
             (strategy,) = asked.strategies(name)
             text = as_protocol(strategy, load_translator(translator), host, scenario or "user")
             document = document_from(text, f"{strategy.name}, {scenario or 'user'}")
-        found += [(f"{document.name}{f', {case.name}' if case.name else ''}", case.protocol) for case in document.cases]
+        found += [
+            (
+                f"{document.name}{f', {case.name}' if case.name else ''}{placed}",
+                partial(Functions, case.protocol, instructions, placement or ALIGNED),
+            )
+            for case in document.cases
+        ]
     return found
 
 
-def _trials(site: Site, host: Host, scenario: str | None) -> Iterator[tuple[str, Protocol | InputError]]:
-    """The protocols of a site's scenarios, with the maintenance of ``host``, or why there is none."""
+def _trials(
+    site: Site, host: Host, scenario: str | None, instructions: InstructionSet, placement: Placement | None
+) -> Iterator[tuple[str, Made]]:
+    """What executes a site's scenarios, with the maintenance of ``host``."""
     from bench.check.sites import refuse_others
+    from bench.silicon.sites import SiteInstances
     from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario, trials
 
     refuse_others(site, host)
     if scenario is not None:
         refuse_unknown_scenario(scenario)
+    placed = f", {placement.name}" if placement is not None else ""
     for one in (scenario,) if scenario is not None else SCENARIOS:
         try:
             found = trials(site, host, one, synchronised=False)
         except InputError as error:
-            yield f"{site.name}, {one}", error
+            yield f"{site.name}, {one}{placed}", partial(_refuse, error)
             continue
         for trial in found:
-            yield f"{site.name}, {one}{f', {trial.of}' if trial.of else ''}", trial.protocol
+            yield f"{site.name}, {one}, {trial.of}{placed}", partial(SiteInstances, trial, instructions, placement)
+
+
+def _refuse(error: InputError) -> Instances:
+    raise error

@@ -11,10 +11,14 @@ from bench.report.report import Column, Rows, flat_rows, record, text_only, text
 from bench.report.tables import SCHEMA, fill
 from bench.silicon.geometry import Machine
 from bench.silicon.outcomes import Allowed, Outcome, outcomes
-from bench.silicon.running import Histogram, Observed
+from bench.silicon.running import Histogram
+from bench.silicon.threads import Observed
 
 LITMUS = "litmus"
 """A format of its own: the histogram as litmus7 prints it."""
+
+_PLACES = 6
+"""Addresses of signals in a text, at most."""
 
 _UNSEEN = 4
 """Outcomes in a table of text that were not seen, at most."""
@@ -86,6 +90,7 @@ class RunReport:
                     "contradicted": each.contradicted,
                     "targets": [target.target for target in each.targets],
                     "outcomes": [record(self._columns(each), outcome) for outcome in each.outcomes],
+                    "signals": dict(each.histogram.signals),
                     "crashes": dict(each.histogram.crashes),
                 }
                 for each in self.executed
@@ -140,6 +145,11 @@ class RunReport:
             parts.append(text_table(self._columns(each), [*shown, *unseen[:_UNSEEN]], style))
             if unseen[_UNSEEN:]:
                 parts.append(f"{len(unseen[_UNSEEN:])} more outcomes are allowed and were not seen.")
+            if histogram.signals:
+                most = histogram.signals.most_common(_PLACES)
+                counted = "; ".join(f"{what}: {count:,}" for what, count in most)
+                others = len(histogram.signals) - len(most)
+                parts.append(fill(f"Elsewhere: {counted}{f'; and at {others} other places' if others else ''}."))
             parts += [f"A child was ended by {what}: {count:,} times." for what, count in histogram.crashes.items()]
             if any(target.anything for target in each.targets):
                 names = ", ".join(target.target for target in each.targets if target.anything)

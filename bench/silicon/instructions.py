@@ -62,6 +62,50 @@ done:
 }
 """
 
+# @enter(record, entry, number) executes foreign code with the number as its result, and comes back when that returns or
+# a signal handler sets the stack pointer and the program counter to the first two words of the record; the third says
+# that it is away.  All other registers are zero there, so that what is no code that anybody meant does little harm.
+_X86_ENTER = """
+define i64 @enter(ptr %record, i64 %entry, i64 %number) noinline noredzone {
+  %r = call i64 asm sideeffect "
+    pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15; pushq %rdi
+    leaq 1f(%rip), %rcx; movq %rcx, 8(%rdi); movq %rsp, (%rdi); movq $$1, 16(%rdi)
+    movq %rsi, %r11; movq %rdx, %rax
+    xorl %ebp, %ebp; xorl %ebx, %ebx; xorl %ecx, %ecx; xorl %edx, %edx; xorl %esi, %esi; xorl %edi, %edi
+    xorl %r8d, %r8d; xorl %r9d, %r9d; xorl %r10d, %r10d; xorl %r12d, %r12d; xorl %r13d, %r13d; xorl %r14d, %r14d
+    xorl %r15d, %r15d; call *%r11
+    1: cld; popq %rdi; movq $$0, 16(%rdi)
+    popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; popq %rbp",
+    "={rax},{rdi},{rsi},{rdx},~{rdi},~{rsi},~{rdx},~{rcx},~{r8},~{r9},~{r10},~{r11},~{flags},~{memory}"
+    (ptr %record, i64 %entry, i64 %number)
+  ret i64 %r
+}
+"""
+_A64_ENTER = """
+define i64 @enter(ptr %record, i64 %entry, i64 %number) noinline {
+  %r = call i64 asm sideeffect "
+    stp x29, x30, [sp, #-112]!; stp x19, x20, [sp, #16]; stp x21, x22, [sp, #32]; stp x23, x24, [sp, #48]
+    stp x25, x26, [sp, #64]; stp x27, x28, [sp, #80]; str x0, [sp, #96]
+    mov x9, sp; str x9, [x0]; adr x9, 1f; str x9, [x0, #8]; mov x10, #1; str x10, [x0, #16]
+    mov x10, x1; mov x0, x2; mov x16, xzr; mov x30, xzr; br x10
+    1: ldr x1, [sp, #96]; str xzr, [x1, #16]
+    ldp x19, x20, [sp, #16]; ldp x21, x22, [sp, #32]; ldp x23, x24, [sp, #48]; ldp x25, x26, [sp, #64]
+    ldp x27, x28, [sp, #80]; ldp x29, x30, [sp], #112",
+    "={x0},{x0},{x1},{x2},~{x1},~{x2},~{x3},~{x4},~{x5},~{x6},~{x7},~{x8},~{x9},~{x10},~{x11},~{x12},~{x13},~{x14},~{x15},~{x16},~{x17},~{nzcv},~{memory}"
+    (ptr %record, i64 %entry, i64 %number)
+  ret i64 %r
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where ``ucontext_t`` of 64-bit Linux has the register of a result, the stack pointer and the program counter."""
+
+    result: int
+    stack: int
+    counter: int
+
 
 @dataclass(frozen=True, slots=True)
 class InstructionSet:
@@ -76,7 +120,11 @@ class InstructionSet:
     ``flush``: the function ``@flush_lines`` of LLVM's language, which makes stored code fetched.
     ``repeats``: what ``number`` is made of, so that each half of it tells it from others; ``shift``, ``mask``: where it
     lies in the operand.  ``membarrier``, ``tgkill``: numbers of Linux's system calls.  ``profile``: the shipped profile
-    that is nearest to a machine that nothing more is known of.
+    that is nearest to a machine that nothing more is known of.  ``isa``: its name in site files.  ``enter``: the
+    function ``@enter``, and ``lands(number, address)`` the bytes of what may be entered at an address to return a
+    number, and where in them its operand is.  ``reach``: by multiples of it code can be moved, with its targets, and
+    means the same.  ``trap``: how far a breakpoint has moved the program counter; ``context``: of its signal handlers.
+    ``resets``: inline assembly that undoes what foreign code may have done to the state of a thread.
     """
 
     name: str
@@ -99,6 +147,13 @@ class InstructionSet:
     membarrier: int
     tgkill: int
     profile: str
+    isa: str
+    enter: str
+    lands: Callable[[int, int], tuple[bytes, int]]
+    reach: int
+    trap: int
+    context: Context
+    resets: str
 
     def targets(self, processor: str) -> tuple[str, ...]:
         """The shipped profile and the architecture that are nearest to a ``processor``, as it calls itself."""
@@ -124,6 +179,15 @@ def _x86_jumps(distances: Distances) -> Encoded:
     return np.insert(operands, 0, 0xE9, axis=1)  # jmp rel32
 
 
+def _x86_lands(number: int, address: int) -> tuple[bytes, int]:
+    before = -(address + 1) % 4  # no-operations, so that the operand is aligned
+    return b"\x90" * before + _x86_number(number), before + 1
+
+
+def _a64_lands(number: int, address: int) -> tuple[bytes, int]:
+    return struct.pack("<II", 0x52800000 | number << 5, 0xD61F0120), 0  # movz w0, #number; br x9
+
+
 def _a64_number(value: int) -> bytes:
     return struct.pack("<II", 0x52800000 | value << 5, 0xD65F03C0)  # movz w0, #value; ret
 
@@ -133,7 +197,7 @@ def _a64_jumps(distances: Distances) -> Encoded:
     return words.astype("<u4").view(np.uint8).reshape(-1, 4)
 
 
-_ALL = {
+INSTRUCTION_SETS = {
     "x86_64": InstructionSet(
         "x86-64",
         number=_x86_number,
@@ -155,6 +219,13 @@ _ALL = {
         membarrier=324,
         tgkill=234,
         profile="x86-skylake",
+        isa="x86",
+        enter=_X86_ENTER,
+        lands=_x86_lands,
+        reach=1,
+        trap=1,
+        context=Context(result=144, stack=160, counter=168),
+        resets="emms",
     ),
     "aarch64": InstructionSet(
         "aarch64",
@@ -177,6 +248,13 @@ _ALL = {
         membarrier=283,
         tgkill=131,
         profile="cortex-a72",
+        isa="aarch64",
+        enter=_A64_ENTER,
+        lands=_a64_lands,
+        reach=4096,
+        trap=0,
+        context=Context(result=184, stack=432, counter=440),
+        resets="",
     ),
 }
 _ALIASES = {"amd64": "x86_64", "AMD64": "x86_64", "arm64": "aarch64"}
@@ -185,8 +263,8 @@ _ALIASES = {"amd64": "x86_64", "AMD64": "x86_64", "arm64": "aarch64"}
 def this_instruction_set() -> InstructionSet:
     """The instruction set of this machine; raises ``InputError`` where no machine code can be made for it."""
     machine = platform.machine()
-    found = _ALL.get(_ALIASES.get(machine, machine))
+    found = INSTRUCTION_SETS.get(_ALIASES.get(machine, machine))
     if found is None:
-        known = " or ".join(one.name for one in _ALL.values())
+        known = " or ".join(one.name for one in INSTRUCTION_SETS.values())
         raise InputError(f"this machine is {machine or 'of an unknown kind'}", expected=known)
     return found

@@ -69,7 +69,7 @@ class Memory:
     def __init__(self, size: int, *, execute: bool = False) -> None:
         access = mmap.PROT_READ | mmap.PROT_WRITE | (mmap.PROT_EXEC if execute else 0)
         try:
-            self._map = mmap.mmap(-1, size, prot=access)
+            self._map = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, access)
         except PermissionError as error:
             raise InputError(
                 "this kernel refuses memory that can be written and executed", expected="a kernel that grants it"

@@ -13,8 +13,8 @@ from bench.protocols.protocol import Protocol
 from bench.protocols.verification import MOST_STATES, absent_steps, on
 from bench.search.outcome import is_alive
 from bench.search.walk import Walk
-from bench.silicon.running import Histogram, Observed
-from bench.silicon.threads import STUCK_TEXT
+from bench.silicon.running import Histogram
+from bench.silicon.threads import STUCK_TEXT, Instances, Observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Allowed:
         return None if self.outcomes is None else outcome in self.outcomes
 
 
-def allowed(protocol: Protocol, target: Target, *, max_states: int = MOST_STATES) -> Allowed | None:
-    """All that the threads of a protocol may observe on a target; None where that has too few cores."""
-    moved = on(protocol, protocol_host(target))
+def allowed(instances: Instances, target: Target, *, max_states: int = MOST_STATES) -> Allowed | None:
+    """All that the threads of instances may observe on a target; None where that has too few cores."""
+    moved = on(instances.placed, protocol_host(target))
     if moved is None:
         return None
     # Nothing is wrong where everything is allowed, and so no run ends early.
@@ -62,7 +62,8 @@ def allowed(protocol: Protocol, target: Target, *, max_states: int = MOST_STATES
                 )
             )
     anything = any(UNDEFINED in values for outcome in ended for values in outcome)
-    return Allowed(target.name, None if way.cut is not None else frozenset(ended), anything)
+    seen = frozenset() if anything else frozenset(one for observed in ended for one in instances.executed(observed))
+    return Allowed(target.name, None if way.cut is not None else seen, anything)
 
 
 @dataclass(frozen=True, slots=True)

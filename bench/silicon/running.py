@@ -13,38 +13,31 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.protocols.lowering import TORN_TEXT
-from bench.protocols.protocol import Protocol
-from bench.silicon.instructions import InstructionSet, this_instruction_set
 from bench.silicon.loops import register_membarrier
 from bench.silicon.native import Memory, Native, address_of, chain, compiled, cores, pinned
-from bench.silicon.threads import ALIGNED, PRESSURES, SKIPPED, STUCK, STUCK_TEXT, Instances, Placement
+from bench.silicon.threads import BATCH, PRESSURES, SKIPPED, STUCK, STUCK_TEXT, Instances, Observed
 from bench.support.errors import InputError
 
-Observed: TypeAlias = tuple[tuple[str, ...], ...]
-"""What each thread observed, in order."""
-
-BATCH = 2048
-"""Instances that threads run one after the other before they are made anew."""
 _PRESSURE_BYTES = 1 << 15
 _LONGEST_DELAY = 256
 _INTERRUPTS = 500e-6  # seconds from one signal to the next
+_SILENCE = 300.0  # seconds without a batch, after which a child is no longer waited for
 
 
 @dataclass(slots=True)
 class Histogram:
     """How often each outcome was seen in how many ``instances``.
 
-    ``crashes``: signals that ended a child, with the place; ``seconds``: the time in which threads ran, of
-    ``executions`` of units.
+    ``signals``: those that ended an execution of a site, with the address; ``crashes``: those that ended a child, with
+    the place; ``seconds``: the time in which threads ran.
     """
 
     outcomes: Counter[Observed] = field(default_factory=Counter)
+    signals: Counter[str] = field(default_factory=Counter)
     crashes: Counter[str] = field(default_factory=Counter)
     instances: int = 0
     seconds: float = 0.0
@@ -52,6 +45,7 @@ class Histogram:
     def add(self, other: Histogram) -> None:
         """Add what another one saw."""
         self.outcomes.update(other.outcomes)
+        self.signals.update(other.signals)
         self.crashes.update(other.crashes)
         self.instances += other.instances
         self.seconds += other.seconds
@@ -66,24 +60,15 @@ class Effort:
     seed: int = 1
 
 
-def run(
-    protocol: Protocol,
-    effort: Effort,
-    placement: Placement = ALIGNED,
-    progress: Callable[[float], object] = lambda seconds: None,
-    instructions: InstructionSet | None = None,
-) -> Histogram:
-    """Run a protocol in child processes; a child that crashes is an outcome, and another takes its place.
-
-    ``instructions``: those of this machine by default.
+def run(instances: Instances, effort: Effort, progress: Callable[[float], object] = lambda seconds: None) -> Histogram:
+    """Run instances in child processes; a child that crashes is an outcome, and another takes its place.
 
     Raises ``InputError`` for what cannot be executed here.
     """
-    instructions = instructions or this_instruction_set()
-    instances = Instances(protocol, instructions, placement)
-    _refuse_machine(protocol, instructions)
+    _refuse_machine(instances)
     total, start, seed = Histogram(), time.monotonic(), effort.seed
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bench.silicon.running"])
     while (left := effort.seconds - (time.monotonic() - start)) > 0:
         count = None if effort.instances is None else effort.instances - total.instances
         if count is not None and count <= 0:
@@ -98,9 +83,10 @@ def run(
         faulting.close()
         try:
             code = here.recv()
-            while True:
+            while here.poll(_SILENCE):
                 total.add(here.recv())
                 progress(time.monotonic() - start)
+            total.crashes[f"nothing for {_SILENCE:.0f} seconds"] += 1
         except EOFError:
             child.join()
         finally:
@@ -117,14 +103,14 @@ def run(
     return total
 
 
-def _refuse_machine(protocol: Protocol, instructions: InstructionSet) -> None:
+def _refuse_machine(instances: Instances) -> None:
     """Raise ``InputError`` for what this kernel does not let a program do."""
     Memory(1, execute=True)
-    for thread in protocol.threads:
+    for thread in instances.protocol.threads:
         for operation in thread.operations:
             if operation.verb in ("membarrier", "ipi"):
                 try:
-                    register_membarrier(instructions)
+                    register_membarrier(instances.instructions)
                 except OSError as error:
                     place = f"threads.{thread.name}: {operation.text}"
                     raise InputError(f"{error.strerror}", place=place, expected="Linux 4.16 or later") from None
@@ -143,6 +129,24 @@ define i64 @fault(i64 %signal, i64 %info, i64 %context) {{
 define i64 @nothing(i64 %signal, i64 %info, i64 %context) {{
   ret i64 0
 }}
+"""
+# Makes stored code fetched: so many bytes in each of so many instances.
+_FLUSH_EACH = """
+define void @flush_each(i64 %first, i64 %size, i64 %stride, i64 %count) {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %offset = mul i64 %i, %stride
+  %begin = add i64 %first, %offset
+  %end = add i64 %begin, %size
+  call void @flush_lines(i64 %begin, i64 %end)
+  %next = add i64 %i, 1
+  %more = icmp ult i64 %next, %count
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
 """
 _SA_SIGINFO, _SA_RESTART, _SA_RESETHAND = 4, 0x10000000, 0x80000000
 _FATAL = (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS, signal.SIGTRAP, signal.SIGFPE)
@@ -170,10 +174,13 @@ def _child(instances: Instances, effort: Effort, pipe: Connection, fault: Connec
     with contextlib.suppress(OSError):  # the parent has refused what needs it
         register_membarrier(instances.instructions)
     handlers = compiled(_HANDLERS.format(descriptor=fault.fileno()), ("fault", "nothing"), 3)
+    batches = Batches(instances, effort.seed, fault.fileno())
     for number in _FATAL:
-        _handle(number, handlers["fault"], _SA_SIGINFO | _SA_RESETHAND)
+        if batches.recover is not None:
+            _handle(number, batches.recover, _SA_SIGINFO)
+        else:
+            _handle(number, handlers["fault"], _SA_SIGINFO | _SA_RESETHAND)
     _handle(signal.SIGALRM, handlers["nothing"], _SA_RESTART)
-    batches = Batches(instances, effort.seed)
     pipe.send(batches.code.address)
     signal.setitimer(signal.ITIMER_REAL, _INTERRUPTS, _INTERRUPTS)
     start, left = time.monotonic(), effort.instances
@@ -184,22 +191,23 @@ def _child(instances: Instances, effort: Effort, pipe: Connection, fault: Connec
 
 
 class Batches:
-    """The memory of a batch, and its threads."""
+    """The memory of a batch, and its threads.  ``recover``: the handler of signals, if instances have one."""
 
-    def __init__(self, instances: Instances, seed: int) -> None:
+    def __init__(self, instances: Instances, seed: int, descriptor: int = -1) -> None:
         self.instances = instances
         self.threads = len(instances.protocol.threads)
         self.widths = [max(1, count) for count in instances.observations]
         names = [f"thread{number}" for number in range(self.threads)]
-        functions = compiled(instances.text(), names, 8)
+        handlers = ("recover",) if instances.catches else ()
+        functions = compiled(instances.text(descriptor), (*names, *handlers), 8)
         self.functions = [functions[name] for name in names]
-        self.code = Memory(BATCH * instances.stride, execute=True)
+        self.recover = functions.get("recover")
+        self.code = Memory(instances.size, execute=True)
         self.data = Memory(BATCH * instances.data)
-        self.start = np.tile(np.frombuffer(instances.initial(), np.uint8), BATCH)
         self.results = [np.zeros((BATCH, width), np.int64) for width in self.widths]
         self.filling = Memory(_PRESSURE_BYTES)
         self.chasing = chain(instances.instructions, _PRESSURE_BYTES // 64, 64, shuffled=True)
-        self.flush = compiled(instances.instructions.flush, ("flush_lines",), 2)["flush_lines"]
+        self.flush = compiled(instances.instructions.flush + _FLUSH_EACH, ("flush_each",), 4)["flush_each"]
         self.cores = cores()
         self.pool = ThreadPoolExecutor(self.threads)
         self.random = np.random.default_rng(seed)
@@ -216,15 +224,18 @@ class Batches:
             one.result()
         seconds = time.perf_counter() - start
         self.batches += 1
-        return Histogram(self._counted(count), Counter(), count, seconds)
+        found = Histogram(instances=count, seconds=seconds)
+        self._count(found)
+        return found
 
     def reset(self) -> None:
         """Make all instances anew."""
-        self.code.bytes[:] = self.start
+        self.instances.reset(self.code)
         self.data.bytes[:] = 0
         for name, value in self.instances.protocol.flags.items():
             self.data.bytes.view(np.int64).reshape(BATCH, -1)[:, self.instances.words[name] // 8] = value
-        self.flush(self.code.address, self.code.address + self.code.size)
+        for offset, size in self.instances.flushed:
+            self.flush(self.code.address + offset, size, self.instances.stride, BATCH)
         for result in self.results:
             result.fill(SKIPPED)
 
@@ -255,20 +266,23 @@ class Batches:
             self.filling.size,
         )
 
-    def _counted(self, count: int) -> Counter[Observed]:
-        every = np.concatenate([result[:count] for result in self.results], axis=1)
+    def _count(self, found: Histogram) -> None:
+        every = np.concatenate([result[: found.instances] for result in self.results], axis=1)
         rows, counts = np.unique(every, axis=0, return_counts=True)
         ends = np.cumsum(self.widths)[:-1]
-        found: Counter[Observed] = Counter()
         for row, seen in zip(rows, counts, strict=True):
-            parts = np.split(row, ends)
-            found[tuple(self._named(part, n) for part, n in zip(parts, self.instances.observations, strict=True))] += (
-                int(seen)
-            )
-        return found
-
-    def _named(self, part: npt.NDArray[np.int64], observations: int) -> tuple[str, ...]:
-        if STUCK in part:
-            return (STUCK_TEXT,)
-        meanings = self.instances.meanings
-        return tuple(meanings.get(int(value), TORN_TEXT) for value in part[:observations] if value != SKIPPED)
+            parts = [
+                [int(value) for value in part[:many] if value != SKIPPED]
+                for part, many in zip(np.split(row, ends), self.instances.observations, strict=True)
+            ]
+            # A thread without observations has a place that says whether it was stuck.
+            stuck = [STUCK in part for part in np.split(row, ends)]
+            found.outcomes[
+                tuple(
+                    (STUCK_TEXT,) if ended else tuple(map(self.instances.value_of, part))
+                    for part, ended in zip(parts, stuck, strict=True)
+                )
+            ] += int(seen)
+            for number in (number for part in parts for number in part if number != STUCK):
+                if text := self.instances.signal_of(number):
+                    found.signals[text] += int(seen)

@@ -1,25 +1,29 @@
-"""A protocol as machine code of this machine: where its units lie, and a function for each thread.
+"""A protocol as machine code of this machine: a function for each thread.
 
-A unit is a function that returns the number of its value; a store replaces the operand of its instruction.  Instances
-of a protocol lie side by side, so that threads run one after the other without a reset between them.
+Instances of a protocol lie side by side, so that threads run one after the other without a reset between them.  What is
+stored and executed is either ``functions`` or the words of ``sites``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from bench.protocols.operations import Operation
-from bench.protocols.protocol import Address, Protocol, Thread
+from bench.protocols.protocol import Protocol, Thread
 from bench.silicon.instructions import InstructionSet
 from bench.silicon.loops import SYNC_CORE
+from bench.silicon.native import Memory, cores
 from bench.support.errors import InputError
 
+Observed: TypeAlias = tuple[tuple[str, ...], ...]
+"""What each thread observed, in order."""
+
+BATCH = 2048
+"""Instances that threads run one after the other before they are made anew."""
 LINE = 64
 """Bytes of a line of an instance; lines of a protocol become lines of this size."""
-_SLOT = 16
-"""Bytes of a unit: its operand is aligned."""
 
 SKIPPED, STUCK = -1, -2
 """What is recorded for an observation that was jumped over, and for a wait that did not end."""
@@ -32,6 +36,8 @@ _EXECUTABLE = {
 }
 """The operations that a program can do; the others need the kernel's rights, or a core of another kind"""
 _STEPS_OF_A_WAIT = 1 << 22
+_SPINS, _FEW_SPINS = 4095, 15
+"""Steps of a wait after which the core is given to another thread, and where threads have to share cores; as a mask."""
 
 ARRIVED, STOPPING, STOPPED, FINISHED = 0, 8, 16, 24
 """The words of the first line of an instance's data: threads that are here, that stop others, are stopped, are done."""
@@ -46,12 +52,6 @@ declare i32 @sched_yield()
 declare i32 @pthread_rwlock_rdlock(ptr)
 declare i32 @pthread_rwlock_wrlock(ptr)
 declare i32 @pthread_rwlock_unlock(ptr)
-define i64 @decoded(i32 %word) {{
-  %wide = zext i32 %word to i64
-  %low = lshr i64 %wide, {shift}
-  %number = and i64 %low, {mask}
-  ret i64 %number
-}}
 ; Whether the word comes to have the value, before too long.
 define i1 @await(ptr %word, i64 %value) {{
 entry:
@@ -64,7 +64,7 @@ loop:
 wait:
   call void asm sideeffect "{pause}", ""()
   %next = add i64 %i, 1
-  %low = and i64 %next, 4095
+  %low = and i64 %next, {spins}
   %long = icmp eq i64 %low, 0
   br i1 %long, label %yield, label %on
 yield:
@@ -127,6 +127,7 @@ define void @resume(ptr %data, i64 %threads) {{
 _THREAD = """
 define i64 @thread{number}(i64 %n, i64 %c, i64 %d, i64 %r, i64 %w, i64 %x, i64 %y, i64 %z) {{
 entry:
+{begin}
   %c0 = inttoptr i64 %c to ptr
   %d0 = inttoptr i64 %d to ptr
   %r0 = inttoptr i64 %r to ptr
@@ -194,45 +195,30 @@ next:
   %more = icmp ult i64 %following, %n
   br i1 %more, label %instance, label %done
 done:
+{end}
   ret i64 0
 }}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """How the operands of instructions lie: ``aligned`` to their size, ``unaligned``, or ``split`` over two lines."""
+class Instances(ABC):
+    """The code and the data of instances: ``stride`` bytes of code from one to the next and ``data`` bytes of data.
 
-    name: str
+    ``protocol``: what threads do.  ``addresses``: the offset of what a store changes, by name.  ``asked``: what the
+    protocol says is right, in the words of what was executed; ``placed``: what a model has to be asked about.
 
-    def operand_at(self, instructions: InstructionSet, slot: int) -> int:
-        """Where in a line the operand of a unit lies that has this slot of it."""
-        if self.name == "split":
-            return LINE - instructions.patched // 2
-        return slot * _SLOT + instructions.patched + (self.name == "unaligned")
-
-
-ALIGNED, UNALIGNED, SPLIT = map(Placement, ("aligned", "unaligned", "split"))
-PLACEMENTS = {one.name: one for one in (ALIGNED, UNALIGNED, SPLIT)}
-"""Every placement by name; operands of a fixed-width instruction set are always aligned."""
-
-
-class Instances:
-    """The code and the data of instances: ``stride`` bytes of code and ``data`` bytes of data for each.
-
-    ``at``: the offset of the first byte of each unit.  ``values``: the number of each value.
     Raises ``InputError`` for what this instruction set, or a program without the kernel's rights, cannot do.
     """
 
-    def __init__(self, protocol: Protocol, instructions: InstructionSet, placement: Placement) -> None:
-        if placement is not ALIGNED and not instructions.operand:
-            raise InputError(placement.name, place="`place`", expected=f"aligned: {instructions.name} has no other")
+    addresses: Mapping[str, int]
+    stride: int
+    asked: Protocol
+    placed: Protocol
+    catches = False
+    """Whether there is a function ``@recover`` that handles signals: a thread then goes on behind what caused one."""
+
+    def __init__(self, protocol: Protocol, instructions: InstructionSet) -> None:
         self.protocol, self.instructions = protocol, instructions
-        stored = (value for thread in protocol.threads for each in thread.operations for value in each.values)
-        names = dict.fromkeys((*protocol.initial.values(), *stored))
-        self.values = {name: instructions.number_of(100 + number) for number, name in enumerate(names)}
-        self.at = self._placed(placement)
-        self.stride = LINE * (2 + max(self.at.values()) // LINE) if self.at else LINE
         words = (*protocol.flags, *self.locks)
         # Each word has a line of its own; the first one is where threads meet.
         self.words = {name: LINE * number for number, name in enumerate(words, 1)}
@@ -248,22 +234,65 @@ class Instances:
         every = (each for thread in self.protocol.threads for each in thread.operations if each.verb == "lock")
         return tuple(f"lock {name}" for name in dict.fromkeys(each.names[0] for each in every))
 
-    def _placed(self, placement: Placement) -> dict[str, int]:
-        lines: dict[int, list[str]] = {}
-        for name, address in self.protocol.addresses.items():
-            if address.virtual != address.physical:
-                raise InputError(f"{name} is a second mapping", expected="units of one mapping each, to execute them")
-            lines.setdefault(address.physical // self.protocol.host.data_line, []).append(name)
-        most = 1 if placement is SPLIT else LINE // _SLOT - (placement is UNALIGNED)
-        placed = {}
-        for number, (_, names) in enumerate(sorted(lines.items())):
-            if len(names) > most:
-                found = f"{', '.join(names)} in one line"
-                raise InputError(found, expected=f"at most {most} units in a line, to execute them {placement.name}")
-            for slot, name in enumerate(sorted(names, key=lambda name: self.protocol.addresses[name].physical)):
-                operand = 2 * number * LINE + placement.operand_at(self.instructions, slot)
-                placed[name] = operand - self.instructions.operand
-        return placed
+    @property
+    def size(self) -> int:
+        """The bytes of code of all instances."""
+        return BATCH * self.stride
+
+    @property
+    def flushed(self) -> Sequence[tuple[int, int]]:
+        """Offset and size of what has to be made fetchable in each instance."""
+        return ((0, self.stride),)
+
+    @abstractmethod
+    def reset(self, code: Memory) -> None:
+        """Make all instances anew."""
+
+    @abstractmethod
+    def value_of(self, number: int) -> str:
+        """What a number means that a thread observed."""
+
+    def signal_of(self, number: int) -> str:
+        """The signal that a number stands for, and where it was caused, or an empty string."""
+        return ""
+
+    def executed(self, observed: Observed) -> Iterable[Observed]:
+        """What may be seen where a model has the threads observe this."""
+        return (observed,)
+
+    @abstractmethod
+    def place_of(self, offset: int) -> str:
+        """What lies at an offset from the first instance's code."""
+
+    # --- what threads do with units -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def refused(self, operation: Operation) -> tuple[str, str] | None:
+        """What cannot be executed of an operation on units, and what was expected."""
+
+    @abstractmethod
+    def touches(self, thread: Thread) -> str:
+        """Executes once what a thread will execute."""
+
+    @abstractmethod
+    def observes(self, at: int, operation: Operation) -> Iterator[str]:
+        """An execution, or a load: the value becomes ``%seen<at>``."""
+
+    @abstractmethod
+    def stores(self, at: int, operation: Operation) -> Iterator[str]:
+        """A store."""
+
+    def declares(self, descriptor: int) -> str:
+        """What else the threads need; what ends the process writes its address to the ``descriptor`` of a file."""
+        return ""
+
+    def begins(self, number: int) -> str:
+        """What a thread does before its first instance."""
+        return ""
+
+    def ends(self) -> str:
+        """What a thread does after its last one."""
+        return ""
 
     def _refuse(self, thread: Thread, operation: Operation) -> None:
         verb, local = operation.verb, operation.word == "local"
@@ -272,65 +301,33 @@ class Instances:
             found, expected = verb, "operations that a program of its own can do, to execute them"
         elif "fence.i" in (verb, operation.word):
             found, expected = operation.text, "operations of this machine, which is no RISC-V"
-        elif verb == "store" and len(operation.names) > 1:
-            found, expected = operation.text, "stores to one unit: units are functions apart, which no store covers"
-        elif verb == "execute" and len(operation.names) > 1:
-            found, expected = operation.text, "one unit: a pair that is decoded together is no function"
         elif local and self.instructions.name == "aarch64":
             found, expected = operation.text, f"{verb}, which AArch64 broadcasts from a program"
+        elif (refused := self.refused(operation)) is not None:
+            found, expected = refused
         if found:
             raise InputError(found, place=f"threads.{thread.name}", expected=expected)
 
-    @property
-    def placed(self) -> Protocol:
-        """The protocol as it is executed, which is what a model has to be asked about: units where their operands lie.
-
-        What the file says of values as instructions is about others than those that are executed here.
-        """
-        operands = {name: at + self.instructions.operand for name, at in self.at.items()}
-        addresses = {name: Address(at, at) for name, at in operands.items()}
-        return replace(self.protocol, addresses=addresses, instructions={})
-
-    def initial(self) -> bytes:
-        """The code of one instance at the start."""
-        code = bytearray(self.stride)
-        for name, at in self.at.items():
-            function = self.instructions.number(self.values[self.protocol.initial[name]])
-            code[at : at + len(function)] = function
-        return bytes(code)
-
-    @cached_property
-    def meanings(self) -> Mapping[int, str]:
-        """The name of each number that an observation can be."""
-        return {number: name for name, number in self.values.items()}
-
-    def place_of(self, offset: int) -> str:
-        """The unit that an offset from the first instance's code is in, or what else there is."""
-        inside = offset % self.stride
-        before = [name for name, at in self.at.items() if at <= inside < at + _SLOT]
-        return before[0] if before and offset >= 0 else "another place"
-
-    def text(self) -> str:
+    def text(self, descriptor: int = -1) -> str:
         """The functions ``thread0``, ``thread1``, ... in LLVM's language."""
         declared = _DECLARED.format(
             pause=self.instructions.pause,
             sync=self.instructions.sync,
             changes=self.instructions.sync_changes,
-            shift=self.instructions.shift,
-            mask=self.instructions.mask,
             most=_STEPS_OF_A_WAIT,
+            spins=_SPINS if len(self.protocol.threads) <= len(cores()) else _FEW_SPINS,
         )
-        return "\n".join((declared, *(self._function(number) for number in range(len(self.protocol.threads)))))
+        functions = (self._function(number) for number in range(len(self.protocol.threads)))
+        return "\n".join((declared, self.declares(descriptor), *functions))
+
+    def skips(self, at: int, operation: Operation, following: str) -> Iterator[str]:
+        """The branch over what is jumped over for a value, or on to what follows."""
+        yield f"  br label %{following}"
 
     # --- one thread ---------------------------------------------------------------------------------------------------
 
     def _function(self, number: int) -> str:
         thread = self.protocol.threads[number]
-        executed = [each.names[0] for each in thread.operations if each.verb == "execute"]
-        touched = "\n".join(
-            f"  %touch{n} = getelementptr i8, ptr %code, i64 {self.at[name]}\n  %got{n} = call i32 %touch{n}()"
-            for n, name in enumerate(dict.fromkeys(executed))
-        )
         steps = "\n".join(self._steps(thread))
         return _THREAD.format(
             number=number,
@@ -338,7 +335,9 @@ class Instances:
             stride=self.stride,
             data=self.data,
             width=8 * max(1, self.observations[number]),
-            touched=touched,
+            touched=self.touches(thread),
+            begin=self.begins(number),
+            end=self.ends(),
             pause=self.instructions.pause,
             stuck=STUCK,
             steps=steps,
@@ -359,12 +358,7 @@ class Instances:
                 yield f"  store i64 %seen{at}, ptr %slot{at}"
                 observed += 1
             if operation.skips:
-                cases = " ".join(
-                    f"i64 {self.values[value]}, label %o{at + 1 + skip}"
-                    for value, skip in operation.skips
-                    if value in self.values
-                )
-                yield f"  switch i64 %seen{at}, label %{following} [ {cases} ]"
+                yield from self.skips(at, operation, following)
             else:
                 yield f"  br label %{following}"
         yield f"o{len(thread.operations)}:"
@@ -377,20 +371,13 @@ class Instances:
     def _plain(self, at: int, operation: Operation) -> Iterator[str]:
         instructions = self.instructions
         name = operation.names[0] if operation.names else ""
-        if name in self.at:
-            operand = self.at[name] + instructions.operand
-            yield f"  %unit{at} = getelementptr i8, ptr %code, i64 {self.at[name]}"
-            yield f"  %operand{at} = getelementptr i8, ptr %code, i64 {operand}"
+        if name in self.addresses:
+            yield f"  %operand{at} = getelementptr i8, ptr %code, i64 {self.addresses[name]}"
         match operation.verb:
-            case "execute":
-                yield f"  %raw{at} = call i32 %unit{at}()"
-                yield f"  %seen{at} = zext i32 %raw{at} to i64"
-            case "load":
-                yield f"  %raw{at} = load volatile i32, ptr %operand{at}, align 1"
-                yield f"  %seen{at} = call i64 @decoded(i32 %raw{at})"
+            case "execute" | "load":
+                yield from self.observes(at, operation)
             case "store":
-                value = instructions.operand_of(self.values[operation.values[0]])
-                yield f"  store volatile i32 {value}, ptr %operand{at}, align 1"
+                yield from self.stores(at, operation)
             case "clean" | "invalidate":
                 text = instructions.clean if operation.verb == "clean" else instructions.invalidate
                 if text:

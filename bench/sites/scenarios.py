@@ -61,6 +61,7 @@ class Trial:
     ``synchronised``: with a context synchronisation at quiescence; None where quiescence has no part in it.
     """
 
+    site: Site
     scenario: str
     of: str
     protocol: Protocol
@@ -250,7 +251,7 @@ class _Setting:
         protocol = replace(protocol, instructions=self._instructions(protocol.values))
         if right:
             refuse_impossible(protocol, protocol.values, refuse)
-        return Trial(self.scenario, of, protocol, tuple(runs), self.synchronised if quiescent else None)
+        return Trial(self.site, self.scenario, of, protocol, tuple(runs), self.synchronised if quiescent else None)
 
 
 def _right(runs: Sequence[Run], allows: Callable[[Sequence[Path]], bool]) -> tuple[tuple[str, ...], ...]:

@@ -6,6 +6,8 @@ number of instances in one round; nothing here has a goal, since times are those
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -13,10 +15,15 @@ from bench.check import asked
 from bench.check.export import as_protocol
 from bench.hosts import load_host
 from bench.protocols.document import document_from
+from bench.silicon.functions import Functions
 from bench.silicon.instructions import this_instruction_set
+from bench.silicon.loops import register_membarrier
 from bench.silicon.native import cores, kept_on
-from bench.silicon.running import BATCH, Batches
-from bench.silicon.threads import ALIGNED, Instances
+from bench.silicon.running import Batches
+from bench.silicon.sites import SiteInstances
+from bench.silicon.threads import BATCH
+from bench.sites.reader import library, load_site
+from bench.sites.scenarios import trials
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 
@@ -24,12 +31,21 @@ TRANSLATOR = "arm@2010"
 
 
 def _batches(name: str) -> Batches:
+    """One thread that retranslates and then executes, or that relinks a site between two executions."""
     try:
         instructions = this_instruction_set()
+        if name in library():
+            with contextlib.suppress(OSError):  # a site without it does not ask
+                register_membarrier(instructions)
+            site, host = load_site(name), load_host(instructions.profile)
+            for trial in trials(site, host, "interrupted", synchronised=False):
+                if trial.of.startswith("relink by a handler, stopped at"):
+                    return Batches(SiteInstances(trial, instructions), seed=1)
+            pytest.skip("it has no relink that one thread can make")
         (strategy,) = asked.strategies(name)
         host = load_host(instructions.profile)
         text = as_protocol(strategy, load_translator(TRANSLATOR), host, "system")
-        return Batches(Instances(document_from(text, name).cases[0].protocol, instructions, ALIGNED), seed=1)
+        return Batches(Functions(document_from(text, name).cases[0].protocol, instructions), seed=1)
     except InputError as error:
         pytest.skip(str(error))
 
@@ -42,5 +58,20 @@ def test_a_retranslation_and_an_execution(benchmark: BenchmarkFixture, name: str
     with kept_on(cores()[0]):
         benchmark.pedantic(batches.alone, setup=batches.reset, rounds=50, warmup_rounds=2)
     benchmark.extra_info.update({"tool": name, "work": BATCH, "unit": "instances"})
-    executed = batches.results[0]
-    assert {*executed[:, -1]} == {batches.instances.values["final"]}
+    _refuse_others(batches, "final")
+
+
+@pytest.mark.parametrize("name", [name for name in library() if name.endswith(("-x86", "-aarch64"))])
+def test_a_site_is_relinked_and_executed(benchmark: BenchmarkFixture, name: str) -> None:
+    """One thread: an unlink and a link in its own words, and an execution after them."""
+    benchmark.group = "a site relinked, and executed twice"
+    batches = _batches(name)
+    with kept_on(cores()[0]):
+        benchmark.pedantic(batches.alone, setup=batches.reset, rounds=50, warmup_rounds=2)
+    benchmark.extra_info.update({"tool": name, "work": BATCH, "unit": "instances"})
+    _refuse_others(batches, "near2")
+
+
+def _refuse_others(batches: Batches, wanted: str) -> None:
+    """What was executed last is what was stored last."""
+    assert {batches.instances.value_of(int(number)) for number in {*batches.results[0][:, -1]}} == {wanted}
