@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, program
 from numba.core.caching import IndexDataCacheFile, UserProvidedCacheLocator
 
-from bench.support import kernels
+from bench.support import kernels, versions
 from bench.support.kernels import inlined, kernel, lean_kernel
 
 
@@ -124,7 +124,8 @@ def checkout(tmp_path: Path) -> Callable[[], tuple[str, int]]:
     for package in ("bench", "bench/support"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-    shutil.copy(kernels.__file__, tmp_path / "bench" / "support" / "kernels.py")
+    for module in (kernels, versions):
+        shutil.copy(module.__file__, tmp_path / "bench" / "support")
     probe = tmp_path / "bench" / "probe"
     probe.mkdir()
     for name, text in (("__init__", ""), ("constants", CONSTANTS), ("callees", CALLEES), ("answer", PROBE)):
@@ -170,7 +171,7 @@ def test_no_kernel_is_taken_from_the_cache_after_a_change_in_another_file(
     ],
 )
 def test_what_a_kernel_is_compiled_from_is_known(file: str, known: set[str]) -> None:
-    sources = {Path(path).relative_to(ROOT).as_posix() for path in kernels.sources(str(ROOT / "bench" / file))}
+    sources = {Path(path).relative_to(ROOT).as_posix() for path in versions.sources(str(ROOT / "bench" / file))}
     assert known | {f"bench/{file}", "bench/support/kernels.py", "bench/__init__.py"} <= sources
 
 

@@ -44,20 +44,20 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (
-    *(compare.compare, check.check, explain.explain, export.export, minimality.minimality, matrix.matrix, new.new),
-    *(
-        replay.replay,
-        risk.risk,
-        thread.thread,
-        bugs.bugs,
-        calibrate.calibrate,
-        run.run,
-        litmus.litmus,
-        translator.translator,
-    ),
-):
-    app.command()(with_options(verb))
+_KEEPING: tuple[Callable[..., None], ...] = (
+    *(compare.compare, check.check, explain.explain, minimality.minimality, matrix.matrix),
+    *(replay.replay, risk.risk, thread.thread, bugs.bugs),
+)
+_OTHERS: tuple[Callable[..., None], ...] = (
+    export.export,
+    new.new,
+    calibrate.calibrate,
+    run.run,
+    litmus.litmus,
+    translator.translator,
+)
+for verb in (*_KEEPING, *_OTHERS):
+    app.command()(with_options(verb, keeps=verb in _KEEPING))
 app.command("list")(with_options(catalogue.catalogue))
 app.add_typer(trace.app, name="trace")
 

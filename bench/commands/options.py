@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -234,20 +235,33 @@ def scenarios_on(named: list[str] | None, hosts: Iterable[Target], cores: int = 
 
 
 _CONTEXT = "context"
+_KEEPING = "keeping"
 _CONFIGURED = "configured"
 
 
-def with_options(verb: Callable[..., None]) -> Callable[..., None]:
+@dataclass(frozen=True)
+class _Keeping:
+    """What becomes of results that are kept (``bench/support/kept.py``)."""
+
+    fresh: Annotated[bool, typer.Option("--fresh", help="Compute anew what is kept of earlier runs.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say what was reused of earlier runs.")] = False
+
+
+def with_options(verb: Callable[..., None], *, keeps: bool = False) -> Callable[..., None]:
     """The verb as typer takes it: each group among its parameters is replaced by the options that it consists of.
 
-    An error about what the project sets says where that is.
+    One that ``keeps`` results has the options for that.  An error about what the project sets says where that is.
     """
     signature = inspect.signature(verb, eval_str=True)
     groups: dict[str, Any] = {
         name: one.annotation for name, one in signature.parameters.items() if is_dataclass(one.annotation)
     }
     parameters = [inspect.Parameter(_CONTEXT, inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
-    for name, one in signature.parameters.items():
+    taken = [*signature.parameters.items()]
+    if keeps:
+        groups[_KEEPING] = _Keeping
+        taken.append((_KEEPING, inspect.Parameter(_KEEPING, inspect.Parameter.KEYWORD_ONLY)))
+    for name, one in taken:
         if name in groups:
             hints = get_type_hints(groups[name], include_extras=True)
             parameters += [
@@ -269,12 +283,34 @@ def with_options(verb: Callable[..., None]) -> Callable[..., None]:
         own = {name: value for name, value in values.items() if name in signature.parameters}
         try:
             _refuse_overwriting(values)
-            verb(**own, **made)
+            with _keeping(made.pop(_KEEPING, None)):
+                verb(**own, **made)
         except InputError as error:
             raise _with_origin(error, configured) from error
 
     command.__dict__["__signature__"] = signature.replace(parameters=parameters)
     return command
+
+
+@contextlib.contextmanager
+def _keeping(asked: _Keeping | None) -> Iterator[None]:
+    """What is inside keeps results, or keeps none at all."""
+    if asked is None:
+        yield
+        return
+    from bench.support.kept import session
+
+    with session(fresh=asked.fresh, told=asked.verbose) as reused:
+        answered = False
+        try:
+            yield
+            answered = True
+        except typer.Exit:
+            answered = True
+            raise
+        finally:
+            if answered and asked.verbose:
+                notice(reused())
 
 
 def _refuse_overwriting(values: Mapping[str, Any]) -> None:

@@ -8,10 +8,8 @@ depend on: itself, and every module of the project that it imports, directly or 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import multiprocessing
 import os
-import re
 import shutil
 import sys
 import threading
@@ -24,6 +22,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numba
 from numba.core.caching import FunctionCache
 from numba.core.event import Event, Listener, register
+
+from bench.support.versions import user_cache, version
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -136,13 +136,6 @@ class _Kept(cast("type[Any]", FunctionCache)):  # type: ignore[misc]
 
 # --- where compiled kernels are kept ---
 
-_ROOT = str(Path(__file__).resolve().parents[2])
-"""The folder in which the project's packages lie side by side."""
-
-# Two patterns that begin with letters, which Python finds several times as fast as lines that begin with either.
-_WITHIN = re.escape(__name__.rpartition("bench.")[0].encode())
-_IMPORTS = [re.compile(word + _WITHIN + rb"((?:bench|strategies)\b[\w.]*)") for word in (rb"from ", rb"import ")]
-
 KEPT = 4
 """Folders of one file's kernels that are kept in any case: the newest."""
 
@@ -168,67 +161,14 @@ def _cache_folder(file: str) -> Path | None:
     """The folder for the kernels of a source file, made and marked as used, or None where that cannot be."""
     try:
         name = f"{Path(file).parent.name}.{Path(file).stem}"
-        folder = user_cache() / f"{name}-{_version(file)}"
+        parent = Path(_config.CACHE_DIR) if _config.CACHE_DIR else user_cache()
+        folder = parent / f"{name}-{version(file)}"
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
     except OSError:
         return None
     _remove_unused(folder.parent, name)
     return folder
-
-
-def user_cache() -> Path:
-    """Where this user's compiled kernels lie: ``NUMBA_CACHE_DIR``, or a folder among the user's caches."""
-    if _config.CACHE_DIR:
-        return Path(_config.CACHE_DIR)
-    if sys.platform == "win32":
-        parent = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        parent = Path.home() / "Library" / "Caches"
-    else:
-        parent = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return parent / "staleline"
-
-
-def sources(file: str) -> list[str]:
-    """The paths of all sources that kernels of ``file`` can depend on: itself, and what it imports of the project."""
-    found = {file}
-    waiting = [file]
-    while waiting:
-        for name in _read(waiting.pop())[1]:
-            new = {path for path in _files(name) if path not in found}
-            found |= new
-            waiting += new
-    return sorted(found)
-
-
-def _version(file: str) -> str:
-    """A hash of what kernels of ``file`` are compiled from, and by what."""
-    version = hashlib.sha256(f"{sys.version} numba {numba.__version__}".encode())
-    for path in sources(file):
-        version.update(_read(path)[0])
-    return version.hexdigest()[:20]
-
-
-@cache
-def _read(path: str) -> tuple[bytes, set[bytes]]:
-    """A source's hash, and the modules and packages of the project that it imports, inside functions too."""
-    text = Path(path).read_bytes()
-    names = {name for pattern in _IMPORTS for name in pattern.findall(text)}
-    return hashlib.sha256(text).digest(), names
-
-
-@cache
-def _files(name: bytes) -> list[str]:
-    """The sources that importing a name may execute: of a package all its modules, which may be taken from it."""
-    parts = name.decode().split(".")
-    place = os.path.join(_ROOT, *parts)
-    files = [os.path.join(_ROOT, *parts[:length], "__init__.py") for length in range(1, len(parts))]
-    if os.path.isdir(place):
-        files += [os.path.join(place, file) for file in os.listdir(place) if file.endswith(".py")]
-    else:
-        files.append(f"{place}.py")
-    return [file for file in files if os.path.isfile(file)]
 
 
 def _remove_unused(parent: Path, name: str) -> None:

@@ -25,6 +25,8 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from bench.support.errors import InputError
+from bench.support.kept import digest
+from bench.support.versions import version
 from bench.traces.info import Distribution, info
 from bench.traces.links import NO_EXIT
 from bench.traces.successor import THREADS, UNKNOWN_TB, Words
@@ -230,6 +232,7 @@ def model_trace(parameters: ModelParameters, seed: int, *, guest: Guest = "arm")
         exceptions=MappingProxyType({"data-abort": len(model.retranslations)}),
         exits=model.exits,
         source=model,
+        content=digest((version(__file__), np.__version__, parameters, seed, guest)).hex(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import struct
 import zlib
@@ -12,7 +13,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -171,6 +172,15 @@ def default_trace() -> Trace:
     return shipped_trace(DEFAULT_TRACE)
 
 
+def _content(file: IO[bytes]) -> str:
+    """A digest of a whole file."""
+    found = hashlib.sha256()
+    file.seek(0)
+    while data := file.read(1 << 20):
+        found.update(data)
+    return found.hexdigest()
+
+
 def _read(place: Path | Traversable, name: str) -> Trace:
     try:
         with place.open("rb") as file:
@@ -189,6 +199,7 @@ def _read(place: Path | Traversable, name: str) -> Trace:
             file.seek(_PRELUDE.size + executions)
             table_frame = file.read(tables)
             header_text = file.read(header_size)
+            content = _content(file)
     except FileNotFoundError as error:
         # It may be the misspelt name of a shipped trace.
         expected = f"a .trace file or one of {', '.join(SHIPPED)}"
@@ -218,6 +229,7 @@ def _read(place: Path | Traversable, name: str) -> Trace:
         links=None if header.links < 0 else _links(columns),
         unread=MappingProxyType(header.unread),
         source=_StoredExecutions(place, name, _PRELUDE.size, executions, header.length, header.blocks),
+        content=content,
     )
     _check(trace, name)
     return trace

@@ -127,6 +127,7 @@ class Trace:
                         (``bench.traces.links``); ``None`` if the recording has no text of the instructions
     ``links``           the links as recorded, if linking was on: then the executions entered through one are missing
     ``unread``          lines of the log that the import did not need, by name
+    ``content``         a digest of all of this, or of what it is drawn from; empty if nobody knows
     """
 
     name: str
@@ -148,6 +149,7 @@ class Trace:
     exits: U64 | None = None
     links: Links | None = None
     unread: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    content: str = ""
 
     def executions(self) -> Iterator[Words]:
         """The executions in order, in new arrays of at most ``CHUNK`` little-endian u32 words.

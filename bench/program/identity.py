@@ -1,0 +1,79 @@
+"""What a strategy and a translator are, as far as their content can be known: for keys of results that are kept."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bench.program.effects import meaning
+from bench.support.versions import version
+from bench.translators.translator import Translator
+from strategies.strategy import Strategy
+
+
+@lru_cache(maxsize=256)
+def identity(strategy: Strategy, translator: Translator) -> tuple[Any, ...] | None:
+    """What the hooks gave for a block of this translator, and the sources of both; None if those are not known.
+
+    A strategy's sources are those of its classes' modules, and of all that these import, but for Python's own.  What a
+    hook reads beside them (a file, the environment) shows in the operations alone.  Raises ``StrategyError`` as
+    ``meaning``.
+    """
+    classes = [one for one in type(strategy).__mro__ if one not in (Strategy, object)]
+    if vars(strategy) or any("<locals>" in one.__qualname__ for one in classes):
+        return None
+    found = _sources({one.__module__ for one in classes})
+    module = sys.modules[type(translator).__module__].__file__
+    if found is None or module is None:
+        return None
+    names = tuple(one.__qualname__ for one in classes)
+    return names, found, meaning(strategy, translator), translator.full_name, version(module)
+
+
+def _sources(names: set[str]) -> tuple[str, ...] | None:
+    """The digests of the modules of these names and of those that they import; None if one of these has no source."""
+    known: dict[str, str] = {}
+    waiting = sorted(names)
+    while waiting:
+        name = waiting.pop()
+        if name in known or name.partition(".")[0] in sys.stdlib_module_names:
+            continue
+        source = _source(name)
+        if source is not None:
+            known[name] = source[0]
+            waiting += source[1]
+        elif name in names:
+            return None
+    return tuple(sorted(known.values()))
+
+
+@lru_cache(maxsize=1024)
+def _source(name: str) -> tuple[str, frozenset[str]] | None:
+    """The digest of a module's source, and what it may import; None if it is not loaded, or not from a source."""
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if file is None or not file.endswith(".py"):
+        return None
+    try:
+        text = Path(file).read_bytes()
+    except OSError:
+        return None
+    return hashlib.sha256(text).hexdigest(), frozenset(_imported(text, getattr(module, "__package__", None)))
+
+
+def _imported(text: bytes, package: str | None) -> Iterator[str]:
+    """The modules that a source may import, wherever in it; ``from a import b`` may mean ``a.b``."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            name = "." * node.level + (node.module or "")
+            whole = importlib.util.resolve_name(name, package) if node.level else name
+            yield whole
+            yield from (f"{whole}.{alias.name}" for alias in node.names)

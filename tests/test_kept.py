@@ -1,0 +1,316 @@
+"""Results that are kept: found again under the same content alone, and never in the way of an answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.support import kept
+from bench.support.kept import FOLDER, Shelf, digest, session
+
+SHELF: Shelf[list[int]] = Shelf("numbers", list[int], __file__)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own, as a process that has just begun finds it."""
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    begin_anew()
+    return tmp_path
+
+
+def begin_anew() -> None:
+    kept._store_of.cache_clear()
+    kept._say_that_nothing_is_kept.cache_clear()
+
+
+def computed(parts: Any, value: list[int] | None = None) -> tuple[list[int], bool]:
+    """The value, and whether it was computed."""
+    calls: list[int] = []
+
+    def compute() -> list[int]:
+        calls.append(1)
+        return value or [1, 2, 3]
+
+    return SHELF.kept(parts, compute), bool(calls)
+
+
+# --- content ----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: object
+    y: object = 0
+
+
+class Other(msgspec.Struct, frozen=True):
+    x: object
+    y: object = 0
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+def test_contents_that_differ_have_different_digests() -> None:
+    different: list[Any] = [
+        *(None, True, False, 0, 1, 1.0, -1, "", "1", b"", b"1", "True", (), (1,), (1, 1), ((1,), 1), (1, (1,)), {}),
+        *({1: 2}, {2: 1}, {1}, {1, 2}, Colour.RED, Colour.BLUE, Colour, Point, Point(1), Point(1, 1), Other(1)),
+        *(np.arange(3), np.arange(3, dtype=np.int32), np.arange(4), np.zeros((2, 2)), np.zeros(4), ("ab", "c")),
+        *(("a", "bc"), "\udc80", float("inf"), 0.1 + 0.2, 0.3),
+    ]
+    assert len({digest(one) for one in different}) == len(different)
+
+
+def test_equal_contents_have_one_digest_whatever_they_are_held_in() -> None:
+    assert digest((1, "a")) == digest([1, "a"])
+    assert digest({"a": 1, "b": 2}) == digest(MappingProxyType({"b": 2, "a": 1}))
+    assert digest({3, 1, 2}) == digest(frozenset({1, 2, 3}))
+    assert digest(np.arange(10)[::2]) == digest(np.arange(0, 10, 2))
+    shared = Point(1)
+    assert digest((shared, shared)) == digest((Point(1), Point(1)))
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner).map(tuple) | st.dictionaries(st.text(), inner) | st.builds(Point, inner, inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=50)
+@given(values, values)
+def test_a_digest_is_of_the_content(one: Any, other: Any) -> None:
+    if digest(one) == digest(other):
+        assert one == other
+    else:
+        assert repr(one) != repr(other) or one != other
+
+
+def test_what_nobody_knows_the_content_of_is_refused() -> None:
+    for unknown in (object(), lambda: 0, Point(object()), [iter(())]):
+        with pytest.raises(TypeError, match="what is its content"):
+            digest(unknown)
+
+
+# --- a store that works -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_kept_is_computed_once_for_each_content(folder: Path) -> None:
+    with session(told=True) as reused:
+        assert computed(("a", 1)) == ([1, 2, 3], True)
+        assert computed(("a", 2)) == ([1, 2, 3], True)
+        begin_anew()
+        assert computed(("a", 1), [4]) == ([1, 2, 3], False)
+        assert reused() == "reused 1 of 3 numbers"
+    assert [path.name for path in folder.iterdir()] == ["results.sqlite"]
+
+
+def test_outside_a_session_and_without_a_folder_nothing_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [computed("a")[1], computed("a")[1]] == [True, True]
+    monkeypatch.setenv(FOLDER, "")
+    with session():
+        assert [computed("a")[1], computed("a")[1]] == [True, True]
+    assert not list(folder.iterdir())
+
+
+def test_fresh_ignores_what_is_kept_and_writes_it_anew(folder: Path) -> None:
+    with session():
+        computed("a")
+    with session(fresh=True):
+        assert computed("a", [4]) == ([4], True)
+    with session():
+        assert computed("a") == ([4], False)
+
+
+def test_other_sources_and_other_kinds_keep_apart(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "mine.py"
+    keys = set()
+    for text in ("x = 1", "x = 2", "from bench.hosts import profile", "from bench.support import text"):
+        source.write_text(text)
+        kept.version.cache_clear()
+        from bench.support import versions
+
+        versions._read.cache_clear()
+        keys.add(Shelf("numbers", list[int], str(source)).key("a"))
+    keys |= {Shelf("others", list[int], str(source)).key("a"), SHELF.key("a")}
+    assert len(keys) == 6
+
+
+def test_the_file_stays_within_its_bound_and_what_was_used_last_stays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "MOST", 1 << 20)
+    clock = iter(range(10_000_000))
+    monkeypatch.setattr(kept.time, "time", lambda: next(clock))
+    with session():
+        for number in range(400):
+            computed(number, [number] * 10_000)
+            assert (folder / "results.sqlite").stat().st_size <= 1 << 20
+        assert not computed(399)[1]
+        assert computed(0)[1]
+        large = [1] * (1 << 18)
+        assert [computed("large", large)[1], computed("large", large)[1]] == [True, True]
+
+
+# --- a store that does not --------------------------------------------------------------------------------------------
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def overwritten(path: Path) -> None:
+    path.write_bytes(b"no database" * 1000)
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def changed_value(path: Path) -> None:
+    """Another value in the place of the right one, as a bit that fell over."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE kept SET value = ?", (msgspec.msgpack.encode([6, 6, 6]),))
+    connection.close()
+
+
+def exchanged(path: Path) -> None:
+    """The value of another key, whole as it is."""
+    with sqlite3.connect(path) as connection:
+        (row,) = connection.execute("SELECT value, whole FROM kept LIMIT 1")
+        connection.execute("UPDATE kept SET key = key || x'00'")
+        connection.execute("INSERT INTO kept VALUES (?, ?, ?, 0)", (SHELF.key("a"), *row))
+    connection.close()
+
+
+def another_table(path: Path) -> None:
+    path.unlink()
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE kept (something TEXT)")
+    connection.close()
+
+
+def of_another_type(path: Path) -> None:
+    """Whole, but not what is read as this type."""
+    value = msgspec.msgpack.encode({"no": "list"})
+    with sqlite3.connect(path) as connection:
+        row = (value, kept._hashed("kept", SHELF.key("a"), value))
+        connection.execute("UPDATE kept SET value = ?, whole = ?", row)
+    connection.close()
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, overwritten, emptied, changed_value, exchanged, another_table, of_another_type, a_folder]
+)
+def test_a_damaged_store_gives_no_wrong_number_and_stops_nothing(damage: Callable[[Path], None], folder: Path) -> None:
+    with session():
+        for key in ("b", "a") if damage is exchanged else ("a",):
+            computed(key, [5] if key == "b" else None)
+        begin_anew()
+        damage(folder / "results.sqlite")
+        assert computed("a") == ([1, 2, 3], True)
+        begin_anew()
+        again = computed("a", [1, 2, 3])
+    assert again == ([1, 2, 3], damage in (another_table, a_folder))  # those are not ours to remove
+
+
+def test_any_byte_may_be_another(folder: Path) -> None:
+    with session():
+        for key in range(20):
+            computed(key, [key] * 300)
+        kept._store_of.cache_clear()
+        path = folder / "results.sqlite"
+        whole = path.read_bytes()
+        for place in range(0, len(whole), 1009):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+            begin_anew()
+            for key in range(20):
+                assert computed(key, [key] * 300)[0] == [key] * 300
+            store = kept._store()
+            assert store is not None
+            store.close()
+
+
+def test_without_a_place_it_is_said_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "file").write_text("a file where the folder should be")
+    monkeypatch.setenv(FOLDER, str(folder / "file"))
+    with session():
+        assert [computed(key)[1] for key in ("a", "b", "a")] == [True] * 3
+    assert capsys.readouterr().err.splitlines() == ["staleline: results cannot be kept: computing anew in every run"]
+
+
+def test_a_process_that_holds_the_file_does_not_stop_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with session():
+        computed("a")
+        monkeypatch.setattr(kept, "_PATIENCE", 0.1)
+        begin_anew()
+        holding = sqlite3.connect(folder / "results.sqlite")
+        holding.execute("BEGIN EXCLUSIVE")
+        assert computed("a") == ([1, 2, 3], True)
+        holding.rollback()
+        holding.close()
+        begin_anew()
+        assert computed("a") == ([1, 2, 3], False)
+
+
+# --- several processes ------------------------------------------------------------------------------------------------
+
+_WRITER = """
+import itertools, sys
+from bench.support.kept import Shelf, session
+shelf, (first, last, rounds) = Shelf("numbers", list[int], sys.argv[1]), map(int, sys.argv[2:])
+with session(fresh=rounds > 1):
+    print("begun", flush=True)
+    for number in itertools.chain.from_iterable(range(first, last) for _ in range(rounds)):
+        assert shelf.kept(number, lambda: [number] * 500) == [number] * 500, number
+print("ended", flush=True)
+"""
+
+
+def writer(folder: Path, first: int, last: int, rounds: int = 1) -> subprocess.Popen[str]:
+    environment = os.environ | {FOLDER: str(folder), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _WRITER, __file__, *map(str, (first, last, rounds))]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_several_processes_write_at_once_and_one_is_killed(folder: Path) -> None:
+    killed, *others = writer(folder, 0, 400, 10**6), writer(folder, 0, 300), writer(folder, 100, 400)
+    assert killed.stdout is not None
+    assert killed.stdout.readline() == "begun\n"
+    ended = [other.communicate() for other in others]
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert [(out, err) for out, err in ended] == [("begun\nended\n", "")] * 2
+    with session():
+        found = [computed(number, [number] * 500) for number in range(400)]
+    assert [value for value, _ in found] == [[number] * 500 for number in range(400)]
+    assert sum(anew for _, anew in found) == 0
+    connection = sqlite3.connect(folder / "results.sqlite")
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
