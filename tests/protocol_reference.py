@@ -2,7 +2,8 @@
 
 It shares with the checker only what both are given, a parsed ``Protocol``.  The memory of a host is bytes: a value of
 which no encoding is known has bytes of its own, and what is fetched is a value if its bytes are those of one.  On an
-architecture a unit has all the values that were ever visible, by number, and nothing is forgotten.
+architecture a unit has all the values that were ever visible, by number, and nothing is forgotten; one that lies in two
+blocks inside which alone an access is atomic consists of two pieces.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ NO_CLEANS = ("armv8-idc", "armv8-dic", "riscv", "riscv-ziccif", *OWN_STORES_SEEN
 NEWEST_FETCHED = ("armv8-dic", "x86-intel", "x86-amd")
 SERIALISED = (*NEWEST_FETCHED, "s390")
 STORES = ("put", "release")
+UNALIGNED = ("armv8", "armv8-idc", "armv8-dic", "x86-intel", "x86-amd")
 EIGHT_BYTES = ("riscv", "riscv-ziccif", "x86-intel", "x86-amd")
 
 
@@ -41,11 +43,19 @@ class Move(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a thread is: its next operation, which parts of it are done, and what it has observed."""
+    """Where a thread is: its next operation, which parts of it are done with what result, and what it has observed."""
 
     at: int = 0
-    done: frozenset[int] = frozenset()
+    done: frozenset[tuple[int, Any]] = frozenset()
     observed: tuple[str, ...] = ()
+
+
+class Piece(NamedTuple):
+    """What of a unit is accessed at once on an architecture: ``size`` bytes from byte ``first`` of the unit on."""
+
+    unit: str
+    first: int
+    size: int
 
 
 class Answer(NamedTuple):
@@ -135,34 +145,39 @@ class Reference:
 
     def _step(self, world: World, core: int, thread: int, operation: Operation) -> Iterator[Move]:
         place: Place = world["at", thread]
-        if operation.verb in ("execute", "load"):
+        if operation.verb == "execute":
             number = self.position(thread, place.at)
-            if operation.verb == "load":
-                found = [(dict(world), (self.memory.load(world, core, operation.names[0]),))]
-                self.memory.loaded(found[0][0], core, operation.names[0])
-            else:
-                found = list(self.memory.fetch(world, core, thread, number))
-            for after, values in found:
-                skip = dict(operation.skips).get(values[0], 0) if len(values) == 1 else 0
-                now = Place(place.at + 1 + skip, frozenset(), (*place.observed, *values))
-                after["at", thread] = now
-                if operation.verb == "execute" and self.position(thread, now.at) != number + 1:
+            for after, values in self.memory.fetch(world, core, thread, number):
+                now = self._observed(after, thread, operation, values)
+                if self.position(thread, now.at) != number + 1:
                     after.pop(("ahead", core), None)
                 yield Move(after, f"{operation.text}: {values}", wrong=self._is_wrong(thread, now))
             return
         parts = self.memory.parts(operation)
         for number, part in enumerate(parts):
-            if number in place.done:
+            if number in dict(place.done):
                 continue
             after = dict(world)
-            done = place.done | {number}
-            after["at", thread] = (
-                place._replace(done=done)
-                if len(done) < len(parts)
-                else Place(place.at + 1, frozenset(), place.observed)
-            )
-            if self._does(after, core, thread, operation, part):
-                yield Move(after, f"{operation.text} {part}")
+            held = self.memory.load(after, core, part) if operation.verb == "load" else None
+            done = place.done | {(number, held)}
+            wrong = False
+            if len(done) < len(parts):
+                after["at", thread] = place._replace(done=done)
+            elif operation.verb == "load":
+                value = self.memory.joined(operation.names[0], [dict(done)[at] for at in range(len(parts))])
+                wrong = self._is_wrong(thread, self._observed(after, thread, operation, (value,)))
+            else:
+                after["at", thread] = Place(place.at + 1, frozenset(), place.observed)
+            if operation.verb == "load" or self._does(after, core, thread, operation, part):
+                yield Move(after, f"{operation.text} {part}", wrong=wrong)
+
+    def _observed(self, world: World, thread: int, operation: Operation, values: tuple[str, ...]) -> Place:
+        """Where a thread comes to that has observed those values, which ``world`` is told."""
+        place: Place = world["at", thread]
+        skip = dict(operation.skips).get("+".join(values), 0)
+        now = Place(place.at + 1 + skip, frozenset(), (*place.observed, *values))
+        world["at", thread] = now
+        return now
 
     def _is_wrong(self, thread: int, place: Place) -> bool:
         told = self.protocol.threads[thread]
@@ -381,6 +396,9 @@ class Caches:
             return [tuple(sorted(group.items())) for group in groups.values()]
         if operation.verb == "clean":
             return sorted({self._dline(address) for address in self.of.bytes_of(operation.names[0])})
+        if operation.verb == "load":
+            here = self.of.bytes_of(operation.names[0])
+            return [tuple(some) for _, some in itertools.groupby(here, lambda address: address // self.shortest)]
         return [None]
 
     # --- stores and loads ---
@@ -431,18 +449,19 @@ class Caches:
         pou = {address: newest[address] if self._dline(address) == line else byte for address, byte in world["pou",]}
         world["pou",] = tuple(sorted(pou.items()))
 
-    def load(self, world: World, core: int, unit: str) -> str:
+    def load(self, world: World, core: int, addresses: tuple[int, ...]) -> bytes:
         held = dict(world["newest",])
         for stored in world.get(("buffer", core), ()):
             held.update(stored)
-        return self._value(unit, bytes(held[address] for address in self.of.bytes_of(unit)))
+        for line in sorted({self._dline(address) for address in addresses}):
+            self._take(world, core, line)
+        return bytes(held[address] for address in addresses)
+
+    def joined(self, unit: str, held: list[bytes]) -> str:
+        return self._value(unit, b"".join(held))
 
     def _value(self, unit: str, held: bytes) -> str:
         return next((value for value, code in self.of.code.items() if code[: self.of.size[unit]] == held), "torn")
-
-    def loaded(self, world: World, core: int, unit: str) -> None:
-        for line in sorted({self._dline(address) for address in self.of.bytes_of(unit)}):
-            self._take(world, core, line)
 
     def _take(self, world: World, core: int, line: int) -> None:
         if world.get(("dirty", line), core) != core and self.rules.dirty_transfer == "memory":
@@ -601,28 +620,62 @@ class Allowed:
         first: dict[int, str] = {}
         for unit, address in of.protocol.addresses.items():
             self.unit_of[unit] = unit if of.virtual else first.setdefault(address.physical, unit)
-        self.units = [*dict.fromkeys(self.unit_of.values())]
+        self.pieces = {unit: self._pieces(unit) for unit in dict.fromkeys(self.unit_of.values())}
+        self.all = [piece for pieces in self.pieces.values() for piece in pieces]
+
+    def _block(self, first: int, past: int) -> int:
+        """So many aligned bytes are accessed at once by an access of those from ``first`` to before ``past``."""
+        most = 8 if self.name in EIGHT_BYTES else 16
+        sizes = [size for size in (1, 2, 4, 8, 16) if size <= most]
+        if self.name in UNALIGNED or any(size >= past - first and first % size == 0 for size in sizes):
+            return most
+        return max(size for size in sizes if first % size == 0)
+
+    def _pieces(self, unit: str) -> list[Piece]:
+        here = self.of.protocol.addresses[unit].physical
+        block = self._block(here, here + self.of.size[unit])
+        blocks = [(here + byte) // block for byte in range(self.of.size[unit])]
+        return [Piece(unit, blocks.index(one), blocks.count(one)) for one in dict.fromkeys(blocks)]
+
+    def joined(self, unit: str, values: list[str]) -> str:
+        """The value of a unit whose pieces have those."""
+        if len({*values}) == 1:
+            return values[0]
+        codes = [self.of.code[value] for value in values]
+        pieces = self.pieces[self.unit_of[unit]]
+        held = b"".join(code[piece.first : piece.first + piece.size] for piece, code in zip(pieces, codes, strict=True))
+        return next((value for value, code in self.of.code.items() if code[: self.of.size[unit]] == held), "torn")
 
     def begin(self, world: World) -> None:
-        for unit in self.units:
-            world["values", unit] = (self.of.protocol.initial[unit],)
-            world["clean", unit] = 0
+        for piece in self.all:
+            world["values", piece] = (self.of.protocol.initial[piece.unit],)
+            world["clean", piece] = 0
             for core in self.of.cores:
-                world["floor", core, unit] = 0
+                world["floor", core, piece] = 0
 
     def parts(self, operation: Operation) -> list[Any]:
         if operation.verb == "clean":
-            return [operation.names[0]]
+            return sorted({self._dline(piece) for piece in self.pieces[self.unit_of[operation.names[0]]]})
+        if operation.verb == "load":
+            return self.pieces[self.unit_of[operation.names[0]]]
         if not operation.verb.startswith("store"):
             return [None]
-        block = 8 if self.name in EIGHT_BYTES else 16
-        groups: dict[int, list[tuple[str, str, bool]]] = {}
-        for name, value in zip(operation.names, operation.values, strict=True):
-            here = self.of.protocol.addresses[name].physical
-            for unit in self.units:
-                if self.of.protocol.addresses[unit].physical == here:
-                    groups.setdefault(here // block, []).append((unit, value, unit == self.unit_of[name]))
+        stored = [
+            (self.of.protocol.addresses[name].physical + piece.first, (piece, value, piece.unit == self.unit_of[name]))
+            for name, value in zip(operation.names, operation.values, strict=True)
+            for piece in self.all
+            if self.of.protocol.addresses[piece.unit].physical == self.of.protocol.addresses[name].physical
+        ]
+        most = 8 if self.name in EIGHT_BYTES else 16
+        groups: dict[tuple[int, int], list[tuple[Piece, str, bool]]] = {}
+        for at, one in stored:
+            same = [(other, piece) for other, (piece, _, _) in stored if other // most == at // most]
+            block = self._block(min(other for other, _ in same), max(other + piece.size for other, piece in same))
+            groups.setdefault((at // most, at // block), []).append(one)
         return [tuple(group) for group in groups.values()]
+
+    def _dline(self, piece: Piece) -> int:
+        return (self.of.protocol.addresses[piece.unit].physical + piece.first) // self.line
 
     def stores_wait(self, world: World, core: int) -> bool:
         return any(kind in STORES for kind, _ in world.get(("buffer", core), ()))
@@ -643,64 +696,62 @@ class Allowed:
         *before, (_, stored) = world["buffer", core]
         world["buffer", core] = (*before, ("release", stored))
 
-    def load(self, world: World, core: int, name: str) -> str:
-        unit = self.unit_of[name]
-        value: str = world["values", unit][-1]
+    def load(self, world: World, core: int, piece: Piece) -> str:
+        value: str = world["values", piece][-1]
         for kind, what in world.get(("buffer", core), ()):
             for other, stored, _ in what if kind in STORES else ():
-                if other == unit:
+                if other == piece:
                     value = stored
         return value
 
-    def loaded(self, world: World, core: int, name: str) -> None:
-        pass
-
-    def clean(self, world: World, core: int, name: str) -> None:
-        line = self.of.protocol.addresses[name].physical // self.line
-        same = [unit for unit in self.units if self.of.protocol.addresses[unit].physical // self.line == line]
-        self._issue(world, core, *(("clean", unit) for unit in same))
+    def clean(self, world: World, core: int, line: int) -> None:
+        self._issue(world, core, *(("clean", piece) for piece in self.all if self._dline(piece) == line))
 
     def invalidate(self, world: World, core: int, reached: list[int], name: str) -> None:
-        named = self.units
+        named = self.all
         if name:
-            line = self.of.fetched_at(name)[0] // self.line
-            named = [unit for unit in self.units if self.of.fetched_at(unit)[0] // self.line == line]
-        self._issue(world, core, *(("drop", (unit, frozenset(reached))) for unit in named))
+            lines = {address // self.line for address in self.of.fetched_at(name)}
+            named = [piece for piece in self.all if self.of.fetched_at(piece.unit)[piece.first] // self.line in lines]
+        self._issue(world, core, *(("drop", (piece, frozenset(reached))) for piece in named))
 
     # --- floors ---
 
-    def _raise(self, world: World, core: int, unit: str, to: int) -> None:
-        world["floor", core, unit] = max(to, world["floor", core, unit])
+    def _raise(self, world: World, core: int, piece: Piece, to: int) -> None:
+        world["floor", core, piece] = max(to, world["floor", core, piece])
 
-    def _newest(self, world: World, unit: str) -> int:
-        return len(world["values", unit]) - 1
+    def _newest(self, world: World, piece: Piece) -> int:
+        return len(world["values", piece]) - 1
 
-    def _invalidated(self, world: World, core: int, unit: str) -> None:
-        self._raise(world, core, unit, self._newest(world, unit) if self.name in NO_CLEANS else world["clean", unit])
+    def _invalidated(self, world: World, core: int, piece: Piece) -> None:
+        self._raise(world, core, piece, self._newest(world, piece) if self.name in NO_CLEANS else world["clean", piece])
 
     def synchronise(self, world: World, core: int) -> None:
         world.pop(("ahead", core), None)
-        for unit in self.units if self.name in SERIALISED else ():
-            self._raise(world, core, unit, self._newest(world, unit))
+        for piece in self.all if self.name in SERIALISED else ():
+            self._raise(world, core, piece, self._newest(world, piece))
 
     switch = synchronise
 
     def refetch(self, world: World, core: int) -> None:
         self.synchronise(world, core)
-        for unit in self.units:
-            self._invalidated(world, core, unit)
+        for piece in self.all:
+            self._invalidated(world, core, piece)
 
     # --- fetches ---
 
     def _fetched(self, world: World, core: int, units: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        options, undefined = [], False
+        options: list[list[str]] = []
+        undefined = False
         for name in units:
             unit = self.unit_of[name]
-            unsynchronised = world["values", unit][world["floor", core, unit] :]
-            options.append(
-                unsynchronised[-1:] if self.name in NEWEST_FETCHED else tuple(dict.fromkeys(reversed(unsynchronised)))
-            )
-            undefined = undefined or (len(unsynchronised) > 1 and not self._says(unit, {*unsynchronised}))
+            changing: set[str] = set()
+            fetched = []
+            for piece in self.pieces[unit]:
+                unsynchronised = world["values", piece][world["floor", core, piece] :]
+                fetched.append(unsynchronised[-1:] if self.name in NEWEST_FETCHED else unsynchronised)
+                changing |= {*unsynchronised} if len(unsynchronised) > 1 else set()
+            options.append([*dict.fromkeys(self.joined(unit, [*some]) for some in itertools.product(*fetched))])
+            undefined = undefined or (bool(changing) and not self._says(unit, changing))
         yield from itertools.product(*options)
         if undefined:
             yield ("anything",) * len(units)
@@ -760,19 +811,19 @@ class Allowed:
     def _completed(self, world: World, core: int, entry: Any, before: Any, behind: Any) -> Iterator[Move]:
         kind, what = entry
         if kind == "drop":
-            unit, targets = what
+            piece, targets = what
             for target in targets:
                 left = targets - {target}
-                after = self._with(world, core, (*before, *((("drop", (unit, left)),) if left else ()), *behind))
-                self._invalidated(after, target, unit)
-                yield Move(after, f"{unit} is invalidated on {target}")
+                after = self._with(world, core, (*before, *((("drop", (piece, left)),) if left else ()), *behind))
+                self._invalidated(after, target, piece)
+                yield Move(after, f"{piece} is invalidated on {target}")
             return
-        mine = {unit for unit, _, _ in what} if kind in STORES else {what}
+        mine = {piece for piece, _, _ in what} if kind in STORES else {what}
         for other, earlier in before:
             if kind == "release" and other != "drop":
                 return
             if other in STORES and (
-                mine & {unit for unit, _, _ in earlier} or (kind in STORES and self.name not in RELAXED)
+                mine & {piece for piece, _, _ in earlier} or (kind in STORES and self.name not in RELAXED)
             ):
                 return
         after = self._with(world, core, (*before, *behind))
@@ -790,18 +841,18 @@ class Allowed:
         return after
 
     def _become_visible(self, world: World, core: int, stored: Any) -> None:
-        for unit, value, _ in stored:
-            if world["values", unit][-1] != value:
-                world["values", unit] = (*world["values", unit], value)
+        for piece, value, _ in stored:
+            if world["values", piece][-1] != value:
+                world["values", piece] = (*world["values", piece], value)
         if not self.serialises:
             return
-        named = {unit for unit, _, by_name in stored if by_name}
-        for unit in named:
-            self._raise(world, core, unit, self._newest(world, unit))
+        named = {piece for piece, _, by_name in stored if by_name}
+        for piece in named:
+            self._raise(world, core, piece, self._newest(world, piece))
         thread = world.get(("on", core))
         queue = world.get(("ahead", core), ())
         if thread is not None and queue:
             first = self.of.position(thread, world["at", thread].at)
             ahead = itertools.chain.from_iterable(self.of.paths[thread][first : first + len(queue)])
-            if named & {self.unit_of[unit] for unit in ahead}:
+            if {piece.unit for piece in named} & {self.unit_of[unit] for unit in ahead}:
                 del world["ahead", core]

@@ -10,9 +10,11 @@ from conftest import Staleline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.hosts import load_target
 from bench.machine.architecture import RULES, Rules
 from bench.machine.opcodes import Instruction
 from bench.protocols.document import read_protocol
+from bench.protocols.host import protocol_host
 from bench.protocols.protocol import Protocol
 from bench.protocols.verification import verify
 
@@ -103,7 +105,8 @@ def test_a_change_while_it_may_run_is_what_the_manual_defines(
 ) -> None:
     asked = protocol(folder, "store A new", "execute A", isa=isa, instructions=instructions, address=address)
     assert verdict(asked, host) == expected
-    assert verdict(asked, replace(RULES[host], concurrent=None)) == "holds"  # the rule off
+    # The rule off; what no access reads at once is torn without it too.
+    assert verdict(asked, replace(RULES[host], concurrent=None, atomic=4096, unaligned=True)) == "holds"
 
 
 ARM = "store A new; clean A; dsb; invalidate A; dsb; set go 1"
@@ -186,6 +189,55 @@ def test_a_core_executes_what_it_has_stored_itself(host: str, folder: Path) -> N
 def test_serialisation_is_what_refreshes_a_core_of_s390(folder: Path) -> None:
     asked = protocol(folder, "store A new; set go 1", "wait go 1; isb; execute A", '"new"')
     assert verdict(asked, replace(RULES["s390"], refreshes=False)) == "fails"
+
+
+# ----------------------------------------------------------------------------------- data over two aligned blocks
+
+BLOCKS = {"x86-amd": 8, "x86-intel": 8, "riscv": 8, "armv8": 16, "armv8-dic": 16, "power": 16, "s390": 16}
+
+
+@pytest.mark.parametrize("host", BLOCKS)
+def test_a_load_of_data_in_two_blocks_is_torn(host: str, folder: Path) -> None:
+    """AMD APM volume 2, 7.3.2; Intel SDM volume 3, 9.1.1; Arm ARM B2.2.1 (LSE2); elsewhere what is aligned alone."""
+    unaligned = "holds" if RULES[host].unaligned else "fails"
+    for first, expected in ((-4, "holds"), (-2, "fails"), (0, "holds"), (2, unaligned)):
+        first += BLOCKS[host]
+        asked = protocol(folder, "store A new", "load A", address=first, other=64)
+        assert verdict(asked, host) == expected
+        assert verdict(asked, replace(RULES[host], atomic=4096, unaligned=True)) == "holds"  # the rule off
+        alone = protocol(folder, "store A new; load A", "load B", '"new"', address=first, other=64, observer=0)
+        assert verdict(alone, host) == "holds"  # a core sees its own stores
+        waiting = protocol(folder, "store A new; set go 1", "wait go 1; load A", '"new"', address=first, other=64)
+        assert verdict(waiting, host) == "holds"
+
+
+MIXED = """
+isa = "x86"
+init = {{{initial}}}
+layout = {{{layout}}}
+instructions = {{{instructions}}}
+allowed = {{T1 = [ALLOWED]}}
+threads.T0 = {{core = 0, does = "store A v11\\nstore A v22"}}
+threads.T1 = {{core = 1, does = "load A"}}
+"""
+
+
+@pytest.mark.parametrize(("host", "at"), [("x86-amd", 6), ("x86-skylake", 62)])
+def test_a_load_of_data_in_two_blocks_is_two_loads(host: str, at: int, folder: Path) -> None:
+    """Between them as many stores as there are: a half of the first value, a half of the last."""
+    values = [f"v{low}{high}" for low in range(3) for high in range(3)]
+    units = {"A": "v00", **{f"U{value}": value for value in values}}
+    text = MIXED.format(
+        initial=", ".join(f'{unit} = "{value}"' for unit, value in units.items()),
+        layout=", ".join(f"{unit} = {at + 128 * number}" for number, unit in enumerate(units)),
+        instructions=", ".join(f'{value} = "{value[1] * 4}{value[2] * 4}"' for value in values),
+    )
+    file = folder / "mixed.toml"
+    for never, expected in (("v20", "fails"), ("v02", "fails"), ("", "holds")):
+        allowed = ", ".join(f'"{value}"' for value in values if value != never)
+        file.write_text(text.replace("ALLOWED", allowed), encoding="utf-8")
+        asked = read_protocol(str(file)).cases[0].protocol
+        assert verify(replace(asked, host=replace(protocol_host(load_target(host)), cores=2))).verdict == expected
 
 
 # ---------------------------------------------------------------------------------------- weaker and stronger

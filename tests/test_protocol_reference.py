@@ -71,7 +71,7 @@ def draw(rng: random.Random, architecture: str) -> Protocol:
     texts = [writer, reader]
     if rng.random() < 0.1:
         texts.append(["store B two"])
-    first = rng.choice((0, 0, 0, 12, 13, 14, 3))
+    first = rng.choice((0, 0, 0, 12, 13, 14, 3, 6))
     vipt = rng.random() < 0.4
     isa, said = rng.choice(CODES)
     read = {value: read_instruction(isa, text) for value, text in said.items()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bench.explain.explanation import ENVIRONMENT
 from bench.explain.run import environment_text, line_cells
 from bench.machine import Kind, State, Transition, initial
+from bench.machine.actions import ObserveUnit
 from bench.machine.architecture import Rules, fetchable
 from bench.machine.cells import NEVER_FETCHED
 from bench.protocols.lowering import Lowering
@@ -63,11 +64,18 @@ def _row(lowering: Lowering, before: State, step: Transition) -> ProtocolRow:
 
 
 def _thread_step(lowering: Lowering, before: State, step: Transition) -> str:
-    operation = lowering.programs[step.event.thread].operation(before.places[step.event.thread])
+    program = lowering.programs[step.event.thread]
+    place, after = before.places[step.event.thread], step.state.places[step.event.thread]
+    operation = program.operation(place)
     if not operation.observes:
         return operation.text
-    observed = lowering.observed(operation, step.result)
-    return f"{operation.text}: {', '.join(map(lowering.name, observed))}"
+    observed = program.observed(after)[len(program.observed(place)) :]
+    if observed:
+        return f"{operation.text}: {', '.join(observed)}"
+    action = program.place(place).steps[step.event.detail].action
+    assert isinstance(action, ObserveUnit)
+    (cell,) = action.part.cells
+    return f"{operation.text}, of which {lowering.names[cell]}: {lowering.name(step.result)}"
 
 
 def _environment_step(lowering: Lowering, before: State, step: Transition, thread: str) -> str:

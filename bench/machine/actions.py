@@ -11,7 +11,7 @@ lowered to these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.machine.footprint import CompiledAction, Cut, Taking
@@ -94,6 +94,11 @@ RADIX = 1 << 16
 """Values of a protocol are numbers below it; those of two units fetched together are the digits of one."""
 
 
+def composed(values: Mapping[int, int]) -> int:
+    """The number that has those values as digits, by place."""
+    return sum(value * RADIX**place for place, value in values.items())
+
+
 def digits(result: int, count: int) -> tuple[int, ...]:
     """The values of so many units that ``result`` stands for."""
     return tuple(result // RADIX**number % RADIX for number in range(count))
@@ -109,25 +114,22 @@ class ExecuteUnits(Action):
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         for memory, values in model.memory.fetch(state.memory, core, self.tb, self.position):
-            result = sum(value * RADIX**number for number, value in enumerate(values))
+            result = composed(dict(enumerate(values)))
             yield state._replace(memory=memory), result, (self.tb, self.position) if self.wrong(result) else None
 
 
 @dataclass(frozen=True, slots=True)
 class ObserveUnit(Action):
-    """Load a unit of a protocol, part by part; the result has their values as digits.  ``at``: thread and operation,
-    which names a wrong one."""
+    """Load a part of a unit of a protocol; the result is its value.  ``at``: thread and operation, which names a wrong
+    one."""
 
-    parts: tuple[LoadUnit, ...]
+    part: LoadUnit
     at: tuple[int, int]
     wrong: Verdict
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
-        result = 0
-        for number, part in enumerate(self.parts):
-            ((state, value, _),) = part.taken(model, state, core, thread)
-            result += value * RADIX**number
-        yield state, result, self.at if self.wrong(result) else None
+        for after, value, _ in self.part.taken(model, state, core, thread):
+            yield after, value, self.at if self.wrong(value) else None
 
 
 # --- Maintenance and barriers ---------------------------------------------------------------------------------------

@@ -114,13 +114,14 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         """Whether these are cells of an instruction whose change the architecture does not define (rule 8)."""
         if not self._judges:
             return False
-        racing = ((cell, architecture.racing(memory, core, cell)) for cell in cells)
-        return any(values and not self._is_defined(cell, frozenset(values)) for cell, values in racing)
+        changing: dict[tuple[int, int], set[int]] = {}
+        for cell in cells:
+            changing.setdefault(self.cells.places[cell], set()).update(architecture.racing(memory, core, cell))
+        return any(values and not self._is_defined(place, frozenset(values)) for place, values in changing.items())
 
-    def _judged(self, cell: int, values: frozenset[int]) -> bool:
+    def _judged(self, place: tuple[int, int], values: frozenset[int]) -> bool:
         assert self.rules.concurrent is not None
-        address, size = self.cells.places[cell]
-        return is_defined(self.rules.concurrent, map(self.cells.instructions.get, values), address, size)
+        return is_defined(self.rules.concurrent, map(self.cells.instructions.get, values), *place)
 
     def environment(
         self, memory: Allowed, kinds: Container[Kind], following: Iterable[NextUnit]

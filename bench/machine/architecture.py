@@ -63,8 +63,9 @@ class Rules:
     become visible in program order.  ``sees_own``: a core's fetches see its own stores, but for those
     to another address of the same memory.  ``refreshes``: a context synchronisation raises the core's floors to the
     newest stores.  ``aliases``: another address of the same memory may be stale by itself.
-    ``atomic``: a store is single-copy atomic inside so many aligned bytes (Arm: 16 with LSE2; POWER, s390: a
-    quadword; x86: 8, all that every processor has; RISC-V: XLEN).
+    ``atomic``: a load or store of data is single-copy atomic inside so many aligned bytes (Arm: 16, with LSE2, Arm ARM
+    B2.2.1; POWER, s390: a quadword; x86: 8, all that every processor has, AMD APM volume 2, 7.3.2, and Intel SDM volume
+    3, 9.1.1; RISC-V: XLEN).  ``unaligned``: so is one that is not aligned to its size (Arm with LSE2; x86).
     ``concurrent``: rule 8, None without it.
 
     Mutants: ``cleans``: a clean does anything; ``invalidates``: an invalidation does; ``drops``: a context
@@ -78,6 +79,7 @@ class Rules:
     sees_own: bool = False
     aliases: bool = True
     atomic: int = 16
+    unaligned: bool = False
     refreshes: bool = False
     concurrent: Concurrent | None = Concurrent.LISTED
     cleans: bool = True
@@ -139,10 +141,12 @@ class Histories(NamedTuple, Generic[U, V]):
     buffers: tuple[tuple[Entry[V], ...], ...]
 
 
-ARMV8 = {"armv8": Rules(), "armv8-idc": Rules(idc=True), "armv8-dic": Rules(idc=True, dic=True)}
+_ARMV8 = Rules(unaligned=True)
+
+ARMV8 = {"armv8": _ARMV8, "armv8-idc": replace(_ARMV8, idc=True), "armv8-dic": replace(_ARMV8, idc=True, dic=True)}
 """AArch64, with what CTR_EL0 may say: nothing; IDC; IDC and DIC."""
 
-_X86 = Rules(idc=True, dic=True, in_order=True, sees_own=True, atomic=8)
+_X86 = Rules(idc=True, dic=True, in_order=True, sees_own=True, atomic=8, unaligned=True)
 
 RULES = {
     **ARMV8,
@@ -154,6 +158,11 @@ RULES = {
     "x86-intel": replace(_X86, concurrent=Concurrent.NEVER),
 }
 """The architectures that can be asked instead of a host, by name."""
+
+
+def is_aligned(address: int, size: int) -> bool:
+    """Whether an access of so many bytes is aligned to its size, or to the power of two above it."""
+    return address % (1 << (size - 1).bit_length()) == 0
 
 
 def armv8(name: str) -> Rules:

@@ -29,8 +29,8 @@ class Cells:
     cells of each live unit in memory order.
 
     Of a protocol: ``warm``, if instruction lines are present at the start; ``mmu_off``, cores with their MMU off, as
-    bits, which fetch ``coherency``, the value of each cell at the point of coherency.  ``places``: address and size of
-    each cell in bytes; ``instructions``: what the values are, as far as it is known.
+    bits, which fetch ``coherency``, the value of each cell at the point of coherency.  ``places``: address and size in
+    bytes of the instruction that each cell is of; ``instructions``: what the values are, as far as it is known.
     """
 
     final: tuple[int, ...]

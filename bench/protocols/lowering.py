@@ -1,6 +1,7 @@
 """A protocol -> the model that the machine runs.
 
-A unit is a cell, or one for each line of the host that it lies in: no store to two lines is atomic, nor is a fetch.
+A unit is a cell, or one for each line of the host that it lies in; on an architecture, for each aligned block inside
+which an access is single-copy atomic.  No store to two of them is atomic, nor is a load or a fetch.
 Under an alias, where the instruction cache is indexed virtually, there is a second cell that is stored together with
 the first.  What a thread executes in order is a block of its own: what it has fetched ahead is a run of it.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bench.machine import actions
+from bench.machine.architecture import is_aligned
 from bench.machine.caches import Features
 from bench.machine.cells import ANYTHING, NEVER_FETCHED, TORN, Cells, Lines
 from bench.machine.memory import Put, Stored
@@ -52,11 +54,14 @@ _BARE: dict[str, Action] = {
 }
 
 
-_Key = tuple[int, tuple[int, ...], frozenset[int]]
+_Done = frozenset[tuple[int, int]]
+"""The parts of an operation that are done, each with what came of it (0: nothing)."""
+
+_Key = tuple[int, tuple[int, ...], _Done]
 
 
 class Part(NamedTuple):
-    """What of a unit lies in one line: from which byte of it on."""
+    """What of a unit lies in one line, or in one block of an architecture: from which byte of it on."""
 
     unit: str
     offset: int
@@ -74,7 +79,7 @@ class ThreadProgram:
     _keys: list[_Key] = field(default_factory=list)
     _places: dict[int, Place] = field(default_factory=dict)
 
-    def at(self, operation: int, observed: tuple[int, ...], done: frozenset[int] = frozenset()) -> int:
+    def at(self, operation: int, observed: tuple[int, ...], done: _Done = frozenset()) -> int:
         """The number of a place: the next operation, what was observed, and what of the operation is done."""
         key = operation, observed, done
         if key not in self._numbers:
@@ -96,7 +101,7 @@ class ThreadProgram:
         """What was observed on the way to a place."""
         return tuple(map(self.lowering.name, self._keys[number][1]))
 
-    def _build(self, at: int, observed: tuple[int, ...], done: frozenset[int]) -> Place:
+    def _build(self, at: int, observed: tuple[int, ...], done: _Done) -> Place:
         operations = self.thread.operations
         following = sum(operation.verb == "execute" for operation in operations[:at])
         inside = self.number, following
@@ -104,31 +109,39 @@ class ThreadProgram:
             return Place((), inside, False, False, True)
         operation = operations[at]
         label = Label(Does.OPERATION, name=operation.text)
-        if not operation.observes:
-            some = self.lowering.doing(operation)
-            steps = []
-            for number, action in enumerate(some):
-                if number not in done:
-                    now = done | {number}
-                    then_at = self.at(at, observed, now) if len(now) < len(some) else self.at(at + 1, observed)
-                    steps.append(Step(action, label, then_at))
-            return Place(tuple(steps), inside, False, False, False)
+        some = self.lowering.doing(operation) if operation.verb != "execute" else (None,)
+        steps = []
+        for number, part in enumerate(some):
+            if number in dict(done):
+                continue
 
-        def then(result: int) -> int:
-            values = self.lowering.observed(operation, result)
-            names = tuple(map(self.lowering.name, values))
-            return self.at(at + 1 + operation.skip(names), (*observed, *values))
+            def then(result: int, number: int = number) -> int:
+                return self._after(at, observed, done | {(number, result)}, len(some))
 
-        def wrong(result: int) -> bool:
-            values = self.lowering.observed(operation, result)
-            return ANYTHING in values or TORN in values or not self._is_allowed(then(result))
+            def wrong(result: int, number: int = number) -> bool:
+                return self._is_wrong(at, then(result, number))
 
-        action = (
-            actions.ExecuteUnits(self.number, following, wrong)
-            if operation.verb == "execute"
-            else actions.ObserveUnit(self.lowering.loads(operation.names[0]), (self.number, at), wrong)
-        )
-        return Place((Step(action, label, then),), inside, False, False, False)
+            match part:
+                case None:
+                    steps.append(Step(actions.ExecuteUnits(self.number, following, wrong), label, then))
+                case actions.LoadUnit():
+                    steps.append(Step(actions.ObserveUnit(part, (self.number, at), wrong), label, then))
+                case _:
+                    steps.append(Step(part, label, then(0)))
+        return Place(tuple(steps), inside, False, False, False)
+
+    def _after(self, at: int, observed: tuple[int, ...], done: _Done, parts: int) -> int:
+        """The place after so much of an operation is done."""
+        if len(done) < parts:
+            return self.at(at, observed, done)
+        operation = self.thread.operations[at]
+        values = self.lowering.observed(operation, actions.composed(dict(done))) if operation.observes else ()
+        return self.at(at + 1 + operation.skip(tuple(map(self.lowering.name, values))), (*observed, *values))
+
+    def _is_wrong(self, at: int, number: int) -> bool:
+        """Whether a place after operation ``at``, all parts of which are done, can only be reached wrongly."""
+        now, observed, _ = self._keys[number]
+        return now != at and (bool({ANYTHING, TORN} & {*observed}) or not self._is_allowed(number))
 
     def _is_allowed(self, number: int) -> bool:
         """Whether what was observed can still become, or where nothing more will be is, an allowed sequence."""
@@ -174,7 +187,7 @@ class Lowering:
                 warm=protocol.warm,
                 mmu_off=sum(1 << core for core in protocol.mmu_off),
                 coherency=tuple(self._value[coherency[unit]] for unit, _ in self.parts),
-                places=tuple((at, self._sizes[unit]) for at, (unit, _) in zip(self._at, self.parts, strict=True)),
+                places=tuple((protocol.addresses[unit].physical, self._sizes[unit]) for unit, _ in self.parts),
                 instructions={
                     self._value[value]: read for value, read in protocol.instructions.items() if value in self._value
                 },
@@ -243,17 +256,24 @@ class Lowering:
         for name, address in self.protocol.addresses.items():
             if self.protocol.host.icache == "vipt" or address.physical not in taken:
                 taken.add(address.physical)
-                ends = range(self._sizes[name]) if isinstance(self.protocol.host.rules, Features) else (0,)
-                found += [Part(name, at) for at in ends if not (at and (address.physical + at) % self._atomic)]
+                block, ends = self._block(address.physical, self._sizes[name]), range(self._sizes[name])
+                found += [Part(name, at) for at in ends if not (at and (address.physical + at) % block)]
         return found
 
     @property
     def _atomic(self) -> int:
-        """Aligned bytes inside which a store is atomic: the shortest line of a host."""
+        """Aligned bytes inside which an access is atomic: the shortest line of a host."""
         host = self.protocol.host
         if isinstance(host.rules, Features):
             return min(host.data_line, *host.instruction_lines)
         return host.rules.atomic
+
+    def _block(self, address: int, size: int) -> int:
+        """Aligned bytes inside which an access of so many bytes there is atomic."""
+        rules = self.protocol.host.rules
+        if isinstance(rules, Features) or rules.unaligned or is_aligned(address, size):
+            return self._atomic
+        return min(self._atomic, address & -address)
 
     def _cells(self, name: str) -> tuple[int, ...]:
         """The cells that a fetch or a load of a unit reads, in the order of its parts."""
@@ -289,10 +309,6 @@ class Lowering:
         of = tuple(lines.get(cell, NEVER_FETCHED) for cell in range(len(self.names)))
         return known, of, tuple(tuple(cells[at] for at in line) for line in known.cells)
 
-    def loads(self, name: str) -> tuple[actions.LoadUnit, ...]:
-        """The loads of the parts of a unit."""
-        return tuple(actions.LoadUnit((cell,), (self._dlines.of[cell],)) for cell in self._cells(name))
-
     def _fetched_at(self, cell: int) -> int:
         """The address that indexes the instruction cache."""
         unit, offset = self.parts[cell]
@@ -300,8 +316,11 @@ class Lowering:
         return offset + (address.virtual if self.protocol.host.icache == "vipt" else address.physical)
 
     def doing(self, operation: Operation) -> tuple[Action, ...]:
-        """What an operation that observes nothing is to the machine: all of these, in any order."""
+        """What an operation is to the machine, unless it fetches: all of these, in any order."""
         match operation.verb:
+            case "load":
+                cells = self._cells(operation.names[0])
+                return tuple(actions.LoadUnit((cell,), (self._dlines.of[cell],)) for cell in cells)
             case "store" | "store-release":
                 release = operation.verb == "store-release"
                 return tuple(actions.IssueStore(Stored(puts), release) for puts in self._stored(operation))
@@ -323,7 +342,20 @@ class Lowering:
             for cell in (*mine, *aliases):
                 put = Put(cell, self._value[value], _WHOLE, alias=cell not in mine)
                 puts.setdefault(self._at[cell] // self._atomic, []).append(put)
-        yield from map(tuple, puts.values())
+        for together in puts.values():
+            first = min(self._at[put.cell] for put in together)
+            size = max(self._at[put.cell] + self._length(put.cell) for put in together) - first
+            block = self._block(first, size)
+            by_block: dict[int, list[Put[int]]] = {}
+            for put in together:
+                by_block.setdefault(self._at[put.cell] // block, []).append(put)
+            yield from map(tuple, by_block.values())
+
+    def _length(self, cell: int) -> int:
+        """The bytes of a unit that a cell is."""
+        unit, offset = self.parts[cell]
+        later = (part.offset for part in self.parts if part.unit == unit and part.offset > offset)
+        return min(later, default=self._sizes[unit]) - offset
 
     def _action(self, operation: Operation) -> Action:
         if operation.verb in _BARE:
@@ -349,7 +381,7 @@ class Lowering:
                 return actions.AcquireLock(self._locks.index(operation.names[0]), operation.word == "shared")
             case "unlock":
                 return actions.ReleaseLock(self._locks.index(operation.names[0]))
-        raise AssertionError(f"{operation.verb} observes something")
+        raise AssertionError(f"{operation.verb} is no operation")
 
 
 def _scope(operation: Operation) -> Scope:
