@@ -10,7 +10,7 @@ import typer
 
 from bench.commands.cells import check_cells, right
 from bench.commands.names import kind_of, max_states_of, names_in, some_of
-from bench.commands.options import OfCells, Strategies, Written, given, refuse_idle
+from bench.commands.options import OfCells, SeenHere, Strategies, Written, given, refuse_idle
 from bench.commands.output import progress_bar, show_done
 from bench.support.errors import InputError
 
@@ -34,9 +34,7 @@ def check(
     ] = None,
     strategies: Strategies = None,
     cells: OfCells,
-    seen: Annotated[
-        str | None, typer.Option("--seen", help="What `run --save` wrote, as a column.", metavar="FILE")
-    ] = None,
+    seen: SeenHere = None,
     written: Written,
 ) -> None:
     """Is it right? Search every behaviour that the host allows, and show the shortest counterexample.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands.names import kind_of, max_states_of, names_in, one_of, some_of
-from bench.commands.options import OfReplay, Scaled, Strategies, Written, given, refuse_idle, scenarios_on
+from bench.commands.options import OfReplay, Scaled, SeenHere, Strategies, Written, given, refuse_idle, scenarios_on
 from bench.commands.output import print_text, progress_bar, show_done, show_share
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
@@ -62,6 +62,7 @@ def compare(
         float, typer.Option("--tolerance", help="With --against: so many times dearer is still the same.")
     ] = 1.02,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="With --against: rows may be gone.")] = False,
+    seen: SeenHere = None,
     written: Written,
 ) -> None:
     """Compare every strategy and scenario on a host: verdicts, and what each costs more than doing nothing.
@@ -87,6 +88,7 @@ def compare(
     from bench.report.charts.comparisons import CHARTS, of_comparisons
     from bench.report.comparisons import CompareReport
     from bench.report.provenance import command_line, commit, installed
+    from bench.silicon.seen import load_seen
     from bench.traces.store import load_trace
 
     named = names_in(what)
@@ -106,6 +108,7 @@ def compare(
         refuse_idle(context, ("sensitivity",), f"with --format {written.format}", "tables of text, json or --plot")
     if against is None:
         refuse_idle(context, ("tolerance", "allow_missing"), "by itself", "--against")
+    ran = load_seen(seen) if seen is not None else None
     before = baseline.load(against) if against is not None else None
     if not 1 <= tolerance <= 1e6:
         raise InputError(f"{tolerance:g}", place="--tolerance", expected="a factor from 1 on")
@@ -153,10 +156,10 @@ def compare(
     if written.format == "html":
         from bench.report.page.build import PageReport
 
-        emit(PageReport(results, since, trace=recorded, parameters=parameters))
+        emit(PageReport(results, since, seen=ran, trace=recorded, parameters=parameters))
     else:
         asked_for = {"wide": wide, "chosen": bool(cells.translator), "sensitivity": sensitivity}
-        emit(CompareReport(results, since, unpriced, **asked_for))
+        emit(CompareReport(results, since, unpriced, seen=ran, **asked_for))
     if since is not None and (since.worse or (since.missing and not allow_missing)):
         raise typer.Exit(1)
 

@@ -36,6 +36,7 @@ Strategies = Annotated[
     list[str] | None,
     typer.Option("--strategy", help="Strategies: names, or path/to/file.py:Class.", metavar="NAME,..."),
 ]
+SeenHere = Annotated[str | None, typer.Option("--seen", help="What `run --save` wrote, as a column.", metavar="FILE")]
 Hosts = Annotated[
     list[str] | None, typer.Option("--host", help="Host profiles: names, or my.toml.", metavar="NAME,...")
 ]

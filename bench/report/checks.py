@@ -16,7 +16,7 @@ from bench.report.report import Column, Rows, attributes, flat_rows, record, set
 from bench.report.seen import seen_columns
 from bench.report.tables import SCHEMA, Cell, fill, table
 from bench.search.outcome import Outcome
-from bench.silicon.seen import Seen
+from bench.silicon.seen import Count, Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class CheckReport:
 
     @property
     def _columns(self) -> tuple[Column[Checked], ...]:
-        return (*_COLUMNS, *seen_columns(self.seen, _run_as))
+        return (*_COLUMNS, *seen_columns(self.seen, _seen_of))
 
     def document(self) -> dict[str, Any]:
         """One object for each cell."""
@@ -55,9 +55,8 @@ class CheckReport:
         )
 
 
-def _run_as(result: Checked) -> tuple[str, str]:
-    """What `run` calls a cell."""
-    return result.strategy, result.scenario
+def _seen_of(seen: Seen, result: Checked) -> Count | None:
+    return seen.of(result.strategy, result.scenario)
 
 
 def verdict(result: Checked) -> str:

@@ -16,9 +16,11 @@ from bench.report import overview, sensitivities
 from bench.report.baselines import Since
 from bench.report.costs import PARTS, cycles, memory, share
 from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_only, text_table
+from bench.report.seen import about_seen, seen_columns, seen_of
 from bench.report.sentences import first_failure, mark, notes, rows_of, sentences, title, verdict
 from bench.report.tables import SCHEMA, Cell, fill
 from bench.scenarios import LASTING_IN
+from bench.silicon.seen import Count, Seen
 from bench.translators.translator import Translator
 
 # --- the columns ------------------------------------------------------------------------------------------------------
@@ -129,7 +131,7 @@ def _of(host: Host, translator: str) -> dict[str, Any]:
 _MEMORY: Column[_Priced] = text_only("memory", lambda line: memory(line.cost.side_bytes), right=True)
 
 
-def _compared_columns(rows: Sequence[Compared]) -> tuple[Column[_Line], ...]:
+def _compared_columns(rows: Sequence[Compared], seen: Seen | None = None) -> tuple[Column[_Line], ...]:
     """The columns of the main table; ``rows`` are those of one comparison, which say what was asked."""
     lasting = "lasting" if rows[0].lasting is not None else None
     partial = "partial" if _leaves_labels(rows) else None
@@ -151,6 +153,7 @@ def _compared_columns(rows: Sequence[Compared]) -> tuple[Column[_Line], ...]:
             lambda line: verdict(line.row.lasting) if line.row.lasting else None,
         ),
         Column("partial", lambda line: line.row.partial.verdict, partial, lambda line: verdict(line.row.partial)),
+        *seen_columns(seen, _seen_of),
         Column("over", lambda line: line.comparison.over, csv=False),
         Column("extra", lambda line: line.row.extra.ends, "extra", lambda line: cycles(line.row.extra), right=True),
         *(replace(column, heading=None) for column in _FIGURES),
@@ -160,6 +163,10 @@ def _compared_columns(rows: Sequence[Compared]) -> tuple[Column[_Line], ...]:
         text_only("stopping others", lambda line: cycles(line.cost.stop), right=True),
         _MEMORY,
     )
+
+
+def _seen_of(seen: Seen, line: _Line) -> Count | None:
+    return seen_of(seen, line.row)
 
 
 def _scenario(number: int, name: str) -> Column[_Line]:
@@ -249,7 +256,7 @@ class CompareReport:
 
     ``unpriced``: the verdicts on architectures, which have no costs.  ``wide``: every column in tables of text.
     ``chosen``: the translators were asked for; else the text says which were taken.  ``sensitivity``: also what
-    decides, of the assumptions and of the rate of retranslations.
+    decides, of the assumptions and of the rate of retranslations.  ``seen``: a column of what was seen on a machine.
     """
 
     comparisons: Sequence[Comparison]
@@ -258,15 +265,18 @@ class CompareReport:
     wide: bool = False
     chosen: bool = True
     sensitivity: bool = False
+    seen: Seen | None = None
 
     def document(self) -> dict[str, Any]:
         """One object for each strategy and host."""
-        results = [record(_compared_columns(one.rows), line) for one in self.comparisons for line in _lines(one)]
+        results = [
+            record(_compared_columns(one.rows, self.seen), line) for one in self.comparisons for line in _lines(one)
+        ]
         found: dict[str, Any] = {
             "schema": SCHEMA,
             "results": results,
             "pairs": [_pair(one, pair) for one in self.comparisons for pair in one.pairs],
-            "unpriced": [_unpriced(one, row) for one in self.unpriced for row in one.ordered],
+            "unpriced": [_unpriced(one, row, self.seen) for one in self.unpriced for row in one.ordered],
             "assumptions": [
                 {
                     **_assumptions(one.host, one.translator, one.parameters, [row.cost for row in one.rows]),
@@ -283,10 +293,10 @@ class CompareReport:
 
     def rows(self) -> Rows:
         """One row for each strategy and host: verdicts, counts and costs."""
-        bare = [_unpriced_row(one, row) for one in self.unpriced for row in one.ordered]
+        bare = [_unpriced_row(one, row, self.seen) for one in self.unpriced for row in one.ordered]
         if not self.comparisons:
             return [*bare[0]], [[*row.values()] for row in bare]
-        columns = _compared_columns(self.comparisons[0].rows)
+        columns = _compared_columns(self.comparisons[0].rows, self.seen)
         headers, priced = flat_rows(columns, [line for one in self.comparisons for line in _lines(one)])
         return headers, [*priced, *([row.get(header) for header in headers] for row in bare)]
 
@@ -294,19 +304,19 @@ class CompareReport:
         """A table of all hosts, or all columns for each, and below it what it says."""
         since = [] if self.since is None else [self.since.text(style)]
         deciding = [sensitivities.text(one, style) for one in self.comparisons] if self.sensitivity else []
-        everything = [_comparison(comparison, style) for comparison in self.comparisons]
+        everything = [_comparison(comparison, style, self.seen) for comparison in self.comparisons]
         if self.wide:
-            bare = (overview.judged(one, style) for one in self.unpriced)
+            bare = (overview.judged(one, style, self.seen) for one in self.unpriced)
             return "\n\n".join([*everything, *bare, *deciding, *since])
-        short = overview.overview(self.comparisons, self.unpriced, style, chosen=self.chosen)
+        short = overview.overview(self.comparisons, self.unpriced, style, self.seen, chosen=self.chosen)
         if style != "github":
             return "\n\n".join([short, *deciding, *since])
-        details = "\n\n".join(f"```\n{_comparison(one, 'simple')}\n```" for one in self.comparisons)
+        details = "\n\n".join(f"```\n{_comparison(one, 'simple', self.seen)}\n```" for one in self.comparisons)
         folded = f"<details>\n<summary>Every scenario, and the parts of the cost</summary>\n\n{details}\n\n</details>"
         return "\n\n".join([short, *deciding, *since, *([folded] if self.comparisons else [])])
 
 
-def _unpriced(one: Judged, row: Verdicts) -> dict[str, Any]:
+def _unpriced(one: Judged, row: Verdicts, seen: Seen | None) -> dict[str, Any]:
     """The verdicts of a strategy on an architecture."""
     return {
         "strategy": row.strategy,
@@ -320,18 +330,20 @@ def _unpriced(one: Judged, row: Verdicts) -> dict[str, Any]:
         "rows": {result.scenario: rows_of(result) for result in row.checks},
         "lasting": row.lasting.verdict if row.lasting else None,
         "partial": row.partial.verdict,
+        **record(seen_columns(seen, seen_of), row),
     }
 
 
-def _unpriced_row(one: Judged, row: Verdicts) -> dict[str, Cell]:
+def _unpriced_row(one: Judged, row: Verdicts, seen: Seen | None) -> dict[str, Cell]:
     """The same as CSV has it."""
-    said = _unpriced(one, row)
+    said = _unpriced(one, row, seen)
     kept = ("strategy", "host", "translator", "what_if")
     return {
         **{key: said[key] for key in kept},
         **said["verdicts"],
         "lasting": said["lasting"],
         "partial": said["partial"],
+        **{column.key: column.value(row) for column in seen_columns(seen, seen_of) if column.csv},
     }
 
 
@@ -360,14 +372,14 @@ def _lines(comparison: Comparison) -> list[_Line]:
     return [_Line(comparison.host, comparison.what_if, row.cost, comparison, row) for row in comparison.rows]
 
 
-def _comparison(comparison: Comparison, style: str) -> str:
+def _comparison(comparison: Comparison, style: str, seen: Seen | None) -> str:
     first, *more = title(comparison.host, comparison.translator, comparison.what_if).split("\n")
     counted = comparison.rows[0].cost.retranslations
     lines = [f"{first}, replaying {comparison.trace}: {counted:,} retranslations", *more]
-    lines += ["", text_table(_compared_columns(comparison.rows), _lines(comparison), style), ""]
+    lines += ["", text_table(_compared_columns(comparison.rows, seen), _lines(comparison), style), ""]
     lines += [fill(sentence) for sentence in sentences(comparison)]
     lines += ["", failed] if (failed := first_failure(comparison.rows)) else []
-    return "\n".join([*lines, "", *_legend(comparison)])
+    return "\n".join([*lines, "", *_legend(comparison), *map(fill, about_seen(seen))])
 
 
 def _legend(comparison: Comparison) -> list[str]:

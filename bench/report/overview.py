@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.compare.comparison import Compared, Comparison, Judged, Verdicts
 from bench.report.costs import cycles, middle, share
 from bench.report.report import Column, text_only, text_table
+from bench.report.seen import about_seen, seen_columns, seen_of
 from bench.report.sentences import (
     cheapest,
     first_failure,
@@ -21,6 +22,7 @@ from bench.report.sentences import (
     worst_verdict,
 )
 from bench.report.tables import fill
+from bench.silicon.seen import Count, Seen
 from bench.support.text import listed
 
 _STRATEGY = 34
@@ -29,36 +31,45 @@ _CELL = 24
 """The width of what is said of a strategy on one of several hosts."""
 
 
-def overview(comparisons: Sequence[Comparison], unpriced: Sequence[Judged], style: str, *, chosen: bool = True) -> str:
+def overview(
+    comparisons: Sequence[Comparison],
+    unpriced: Sequence[Judged],
+    style: str,
+    seen: Seen | None = None,
+    *,
+    chosen: bool = True,
+) -> str:
     """The table of one host, or of all hosts and architectures side by side.
 
-    ``chosen``: the translators were asked for; else it says which were taken.
+    ``chosen``: the translators were asked for; else it says which were taken.  ``seen``: on a machine, in a column.
     """
     if len(comparisons) + len(unpriced) > 1:
-        return _across(comparisons, unpriced, style, chosen)
+        return _across(comparisons, unpriced, style, seen, chosen)
     if not comparisons:
-        return judged(unpriced[0], style, chosen=chosen)
+        return judged(unpriced[0], style, seen, chosen=chosen)
     (one,) = comparisons
     first, *more = title(one.host, one.translator, one.what_if).split("\n")
     lines = [f"{first}, replaying {one.trace}: {one.rows[0].cost.retranslations:,} retranslations", *more]
     lines += _choice([one], chosen, style)
-    lines += ["", text_table(_priced(one), one.rows, style), ""]
+    lines += ["", text_table(_priced(one, seen), one.rows, style), ""]
     lines += _said([*unanswered(one.rows, one.translator), *sentences(one)], style)
     lines += ["", failed] if (failed := first_failure(one.rows)) else []
-    return "\n".join([*lines, *(["", fill(_legend(one))] if style != "github" else [])])
+    legend = [*([_legend(one)] if style != "github" else []), *about_seen(seen)]
+    return "\n".join([*lines, *([""] if legend else []), *map(fill, legend)])
 
 
-def verdicts(one: Judged, style: str) -> str:
+def verdicts(one: Judged, style: str, seen: Seen | None = None) -> str:
     """The verdicts on a host or an architecture as a table."""
-    columns = [_VERDICTS[0], *_scenarios(one.rows)]
+    columns = [_VERDICTS[0], *_scenarios(one.rows), *seen_columns(seen, seen_of)]
     return f"{title(one.target, one.translator.full_name, one.what_if)}\n\n{text_table(columns, one.ordered, style)}"
 
 
-def judged(one: Judged, style: str, *, chosen: bool = True) -> str:
+def judged(one: Judged, style: str, seen: Seen | None = None, *, chosen: bool = True) -> str:
     """The verdicts on a host or an architecture, and what they say."""
     rows = one.ordered
-    lines = [*_choice([one], chosen, style), verdicts(one, style), ""]
+    lines = [*_choice([one], chosen, style), verdicts(one, style, seen), ""]
     lines += _said([*unanswered(rows, one.translator.full_name), *judgement(rows), _no_price([one])], style)
+    lines += map(fill, about_seen(seen))
     lines += ["", failed] if (failed := first_failure(rows)) else []
     return "\n".join(lines)
 
@@ -105,10 +116,11 @@ def _with_rows(row: Verdicts, number: int) -> str:
     return f"FAILS {rows_of(result)}" if result.verdict == "fails" else result.verdict
 
 
-def _priced(one: Comparison) -> tuple[Column[Compared], ...]:
+def _priced(one: Comparison, seen: Seen | None) -> tuple[Column[Compared], ...]:
     return (
         text_only("", lambda row: mark(one, row)),
         *_VERDICTS,
+        *seen_columns(seen, seen_of),
         text_only("extra cost", lambda row: cycles(row.extra), right=True),
         text_only("share", lambda row: share(row.extra, row.cost.baseline), right=True),
     )
@@ -163,18 +175,24 @@ def _ranked(one: Comparison, row: Compared) -> str:
     return f"{mark(one, row)} ({middle(row.extra)})" if row.right else worst_verdict(row)
 
 
-def _across(comparisons: Sequence[Comparison], unpriced: Sequence[Judged], style: str, chosen: bool) -> str:
+def _across(
+    comparisons: Sequence[Comparison], unpriced: Sequence[Judged], style: str, seen: Seen | None, chosen: bool
+) -> str:
     hosts = _hosts(comparisons, unpriced)
     names = sorted(hosts[0].cells, key=lambda name: -sum(name in host.right for host in hosts))
     alike: dict[tuple[str, ...], list[str]] = {}
     for name in names:
         alike.setdefault(tuple(host.cells[name] for host in hosts), []).append(name)
+    scenarios = [result.scenario for result in (comparisons or unpriced)[0].rows[0].checks]
+
+    def counted(found: Seen, group: list[str]) -> Count | None:
+        return found.among((name, scenario) for name in group for scenario in scenarios)
 
     def column(host: _Host) -> Column[list[str]]:
         return text_only(host.name, lambda group: host.cells[group[0]], wrap=_CELL)
 
     first: Column[list[str]] = text_only("strategy", " = ".join, wrap=_STRATEGY)
-    columns = [first, *map(column, hosts)]
+    columns = [first, *map(column, hosts), *seen_columns(seen, counted)]
     translators = {one.translator for one in comparisons} | {one.translator.full_name for one in unpriced}
     with_one = f" with {min(translators)}" if len(translators) == 1 else ""
     lines = [f"{len(names)} strategies on {len(hosts)} hosts{with_one}"]
@@ -190,7 +208,7 @@ def _across(comparisons: Sequence[Comparison], unpriced: Sequence[Judged], style
     silent = [text for one in comparisons for text in unanswered(one.rows, one.translator)]
     silent += [text for one in unpriced for text in unanswered(one.rows, one.translator.full_name)]
     said = [*_everywhere(names, hosts), *_cheapest(comparisons), *dict.fromkeys(silent)]
-    said += [_no_price(unpriced)] if unpriced else []
+    said += [*([_no_price(unpriced)] if unpriced else []), *about_seen(seen)]
     lines += ["", text_table(columns, list(alike.values()), style), "", *_said(said, style)]
     if comparisons and style != "github":
         over = comparisons[0].over

@@ -118,7 +118,7 @@ def _names(one: VerifiedDocument, case: VerifiedCase) -> tuple[str, str]:
 
 
 def _seen_columns(seen: Seen | None) -> tuple[Column[_Case], ...]:
-    return seen_columns(seen, lambda of: _names(*of))
+    return seen_columns(seen, lambda found, case: found.of(*_names(*case)))
 
 
 def _document(one: VerifiedDocument, style: str, seen: Seen | None) -> str:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
+from bench.compare.comparison import Verdicts
 from bench.report.report import Column
 from bench.silicon.seen import Count, Seen
 
 Item = TypeVar("Item")
 
 
-def seen_columns(seen: Seen | None, names: Callable[[Item], Sequence[str]]) -> tuple[Column[Item], ...]:
-    """The column, if something was ``seen``; ``names``: what an item is called there."""
+def seen_columns(seen: Seen | None, of: Callable[[Seen, Item], Count | None]) -> tuple[Column[Item], ...]:
+    """The column, if something was ``seen``; ``of``: what of it an item is."""
     if seen is None:
         return ()
 
     def count(item: Item) -> Count | None:
-        return seen.of(*names(item))
+        return of(seen, item)
 
     def value(item: Item) -> dict[str, Any] | None:
         found = count(item)
@@ -30,3 +31,13 @@ def seen_columns(seen: Seen | None, names: Callable[[Item], Sequence[str]]) -> t
         Column("seen_wrong", lambda item: found.wrong if (found := count(item)) else None, json=False),
         Column("seen_instances", lambda item: found.instances if (found := count(item)) else None, json=False),
     )
+
+
+def seen_of(seen: Seen, row: Verdicts) -> Count | None:
+    """The count of the strategies of a row, in its scenarios."""
+    return seen.among((name, result.scenario) for name in row.names for result in row.checks)
+
+
+def about_seen(seen: Seen | None) -> list[str]:
+    """What the column says."""
+    return [] if seen is None else [f"Seen here: in how many instances it was wrong on {seen.machine} (staleline run)."]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from bench.silicon.functions import PLACEMENTS
 from bench.support.errors import InputError
 from bench.support.files import read_bytes
 
@@ -52,6 +54,21 @@ class Seen:
     def of(self, *names: str) -> Count | None:
         """The count of a thing that has these names, as a protocol and a case; None if it was not run."""
         return self.counts.get(", ".join(name for name in names if name))
+
+    def among(self, several: Iterable[Sequence[str]]) -> Count | None:
+        """The counts of several things together; None if none was run."""
+        return _together([count for names in several if (count := self.of(*names)) is not None])
+
+    def below(self, *names: str) -> Count | None:
+        """The counts of all that is run under these names, as a site and a scenario, where a file lays it."""
+        start = f"{', '.join(names)}, "
+        found = (name for name in self.counts if name.startswith(start))
+        return _together([self.counts[name] for name in found if name.rpartition(", ")[2] not in PLACEMENTS])
+
+
+def _together(counts: Sequence[Count]) -> Count | None:
+    instances, wrong = (sum(getattr(count, key) for count in counts) for key in ("instances", "wrong"))
+    return Count("", instances, wrong) if counts else None
 
 
 def load_seen(path: str) -> Seen:

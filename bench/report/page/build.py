@@ -34,7 +34,9 @@ from bench.report.comparisons import CompareReport
 from bench.report.costs import PARTS, cycles, memory, number, percents, share
 from bench.report.provenance import command_line, commit, installed
 from bench.report.report import settings_of
+from bench.report.seen import about_seen, seen_of
 from bench.report.sentences import mark, sentences
+from bench.silicon.seen import Count, Seen
 from bench.support.text import encoded
 from bench.traces.trace import Trace
 
@@ -61,7 +63,7 @@ class PageReport(CompareReport):
             "css": _file("css"),
             "js": _file("js"),
             "summary": "\n".join(_summary(compared)),
-            "results": "\n".join(_results(compared)),
+            "results": "\n".join(_results(compared, self.seen)),
             "sections": "\n".join(itertools.chain.from_iterable(sections)),
             # Nothing in the data can end the element that it is in.
             "data": encoded(_data(compared)).decode().replace("<", "\\u003c"),
@@ -114,7 +116,7 @@ class _Column:
         return f'<{kind}{scope} data-label="{escape(self.name)}"{attributes}>{inside}</{kind}>'
 
 
-def _columns(compared: Sequence[Comparison]) -> Iterator[_Column]:
+def _columns(compared: Sequence[Comparison], seen: Seen | None) -> Iterator[_Column]:
     rows = [row for one in compared for row in one.rows]
     yield _Column("rank", _rank)
     yield _Column("strategy", lambda _, row: ("", escape(" = ".join(row.names))))
@@ -127,6 +129,8 @@ def _columns(compared: Sequence[Comparison]) -> Iterator[_Column]:
         yield _Column("lasting", lambda _, row: _verdict(row.lasting))
     if any(row.partial.verdict not in ("holds", "n/a") for row in rows):
         yield _Column("partial", lambda _, row: _verdict(row.partial))
+    if seen is not None:
+        yield _Column("seen here", lambda _, row: _seen(seen_of(seen, row)), _NUMBER)
     yield _cost("extra, cycles", lambda row: (row.extra.nominal, cycles(row.extra)))
     yield _cost("overhead, cycles", lambda row: (row.cost.overhead.nominal, cycles(row.cost.overhead)))
     yield _cost("share", lambda row: _share(row.cost))
@@ -166,8 +170,12 @@ def _verdict(result: Checked | None) -> tuple[str, str]:
     return f' class="{kind}" data-sort="{0 if kind == "holds" else 99}"', escape(verdict(result))
 
 
-def _results(compared: Sequence[Comparison]) -> Iterable[str]:
-    columns = [*_columns(compared)]
+def _seen(count: Count | None) -> tuple[str, str]:
+    return (_NUMBER, "") if count is None else (f'{_NUMBER} data-sort="{count.wrong}"', escape(count.text))
+
+
+def _results(compared: Sequence[Comparison], seen: Seen | None) -> Iterable[str]:
+    columns = [*_columns(compared, seen)]
     yield '<h2>Verdicts and costs</h2><div id="filters" class="filters"></div>'
     yield _table(
         (_head(column.name, column.head) for column in columns),
@@ -179,8 +187,13 @@ def _results(compared: Sequence[Comparison]) -> Iterable[str]:
         ),
         name="Verdicts and costs",
         attributes=' id="results" tabindex="-1"',
-        caption="FAILS opens the shortest counterexample, of so many rows. Costs: over the whole trace, nominal "
-        "(lowest..highest).",
+        caption=" ".join(
+            (
+                "FAILS opens the shortest counterexample, of so many rows. Costs: over the whole trace, nominal "
+                "(lowest..highest).",
+                *about_seen(seen),
+            )
+        ),
     )
 
 
