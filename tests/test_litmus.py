@@ -328,19 +328,6 @@ def test_what_a_litmus_test_cannot_say_is_named(tmp_path: Path, staleline: Stale
     assert (ran.status, ran.out, ran.err) == (2, "", f"staleline: {reason}")
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--litmus none", "none: is no folder"),
-        ("--litmus . --scenario migrate", "--scenario: 'migrate'; expected system or user or user-both"),
-        ("--litmus . --host arm926 --translator arm", "--host: does nothing with --translator"),
-        ("", "nothing to write; expected --litmus FOLDER"),
-    ],
-)
-def test_what_cannot_be_exported_is_refused(words: str, message: str, staleline: Staleline) -> None:
-    staleline(f"export unfixed {words}").is_refused(message)
-
-
 ODD = {
     "{0:X1=010;}": "line 2, column 7: found '010'; expected a number, -9223372036854775808 to 18446744073709551615,",
     "{0:X1=" + "9" * 5000 + ";}": f"found '{'9' * 40}...'; expected a number",

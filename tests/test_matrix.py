@@ -120,17 +120,3 @@ def test_json_and_csv_have_every_cell(staleline: Staleline) -> None:
     assert [(row["scenario"], row["verdict"]) for row in rows] == [
         (cell["scenario"], cell["verdict"]) for cell in found["cells"]
     ]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--host sifive-u74", "sifive-u74 runs riscv64, which no translator here emits"),
-        ("--host z10 --translator arm", "z10 runs s390x, which no translator here emits; expected a host for arm"),
-        ("--hazard lost", "--hazard: 'lost'; expected transient or lasting or partial"),
-        ("--translator arm@1999", "no version '1999' of translator arm"),
-        ("--scenario all,system", "--scenario: 'all'"),
-    ],
-)
-def test_bad_input_is_one_line(words: str, message: str, staleline: Staleline) -> None:
-    staleline(f"matrix {words}").is_refused(message)

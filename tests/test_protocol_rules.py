@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import Staleline
 
 from bench.explain.protocols import counterexample
 from bench.hosts import load_target
@@ -167,37 +166,6 @@ def test_a_jump_empties_the_queue(tmp_path: Path) -> None:
         assert verdict(asked) == "holds"
         for host in RULES:
             assert verdict(asked, host) == "holds", host
-
-
-# --------------------------------------------------------------------------------- what an instruction set has not
-
-MISSING = [
-    ("clean A", "riscv", "fence.i, and ipi fence.i or membarrier for the other cores"),
-    ("invalidate A local", "riscv", "fence.i"),
-    ("dsb", "sifive-u74", "fence"),
-    ("isb", "riscv-ziccif", "fence.i"),
-    ("ipi isb", "riscv", "ipi fence.i"),
-    ("fence.i", "armv8", "clean, dsb, invalidate, dsb and isb"),
-    ("ipi fence.i", "cortex-a72", "clean, dsb, invalidate, dsb and isb, and ipi isb for the other cores"),
-    ("fence.i", "power", "clean, dsb, invalidate, dsb and isb"),
-    ("clean A", "x86-amd", "nothing: caches are coherent; isb is the serialising instruction"),
-    ("dsb", "z10", "fence"),
-]
-
-
-@pytest.mark.parametrize(("operation", "host", "instead"), MISSING)
-def test_an_operation_that_an_instruction_set_does_not_have_is_refused(
-    operation: str, host: str, instead: str, tmp_path: Path, staleline: Staleline
-) -> None:
-    text = UNCLEANED.replace("dsb; invalidate A; dsb; isb", operation).replace("T0 = {", "T0 = {core = 0, ", 1)
-    text = text.replace("allowed = {T0 = {core = 0, ", "allowed = {T0 = ")
-    file = tmp_path / "mine.toml"
-    file.write_text(text.replace("; ", "\\n"), encoding="utf-8")
-    message = f"{operation!r}, which "
-    staleline("check", str(file), "--host", host).is_refused(message, f"expected {instead}")
-    if host == "riscv":
-        file.write_text(f'isa = "riscv64"\n{text}'.replace("; ", "\\n"), encoding="utf-8")
-        staleline("check", str(file)).is_refused(str(file), message, f"expected {instead}")
 
 
 # ------------------------------------------------------------------------- what lies in two lines is not stored at once

@@ -79,15 +79,3 @@ def test_the_command(staleline: Staleline) -> None:
     assert {len(one["beside"]) for one in schedule["against"]} == {len(schedule["counterexample"]) + 1}
     rows = [f"unfixed,cortex-a9,arm@2010,system,{name},true" for name in found]
     assert staleline(f"{line} --format csv").out.splitlines()[1:] == rows
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("idempotent --against unfixed", "--against: nothing that fails"),
-        ("unfixed --against unfixed --autopsy", "--autopsy: does nothing with --against; expected one of them"),
-        ("unfixed --against unfixed --follow thread", "--follow: does nothing with --against; expected one of them"),
-    ],
-)
-def test_what_has_no_schedule_is_refused(words: str, message: str, staleline: Staleline) -> None:
-    staleline(f"explain {words} --scenario system").is_refused(message)

@@ -156,34 +156,6 @@ def test_check_of_a_site_says_what_goes_wrong_in_its_own_words(tmp_path: Path, s
     assert staleline(f"check {file} --host armv8 --scenario link --format json").valid["sites"][0]["verdict"] == "holds"
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ('isa = "aarch64"', 'isa = "vax"', "line 2: isa: 'vax'; expected one of aarch64, arm"),
-        ("near = 0x1000", "nearby = 0x1000", "line 6: targets.nearby: 'nearby'; expected near"),
-        ("stub = 0x14000001, ", "", "words.exit.stub: missing"),
-        ("at = 0, ", "", "words.exit.at: missing; expected an address"),
-        ("0x14000400", '"1400"', "words.exit: 2 and 4 bytes; expected one size"),
-        ("flush exit", "flsh exit", "line 12: does.link: no operation 'flsh'; expected flush"),
-        ("store exit;", "store exot;", "line 12: does.link: 'exot'; expected exit"),
-        ("[does]", "[dose]", "dose: unknown key; expected does"),
-        ("0x14000400 }", "0x14000000 }", "words: a branch back to 0x0; expected branches forward"),
-        ("unlink = ", 'retires = ""\nunlink = ', "does.retires: unknown key; expected retire"),
-    ],
-)
-def test_a_site_that_is_wrong_is_refused_with_the_place(
-    old: str, new: str, words: str, tmp_path: Path, staleline: Staleline
-) -> None:
-    file = tmp_path / "mine.toml"
-    assert old in MINIMAL
-    file.write_text(MINIMAL.replace(old, new), encoding="utf-8")
-    staleline(f"check {file} --host armv8 --scenario link").is_refused("mine.toml: ", words)
-
-
-def test_a_site_runs_where_its_instructions_run(staleline: Staleline) -> None:
-    staleline("check patch-flush-aarch64 --host x86-skylake").is_refused("patch-flush-aarch64 is for aarch64", "--host")
-
-
 def test_what_is_expected_to_fail_is_no_surprise() -> None:
     failing = site(f'{MINIMAL}retire = ""\n\n[expect]\nreuse = "fails"\n')
     (found,) = verify_site(failing, load_target("armv8"), ["reuse"])
