@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from cells import cell
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,199 +78,14 @@ CALLS = []
 
 """
 
-# By what is wrong: a class ``Mine``, and the message; ``HERE`` marks the line that it names.
-WRONG = {
-    "forgotten yield before an operation": ("""
-        def publish(self, region):
-            yield from super().publish(region)
-            Flush(region)  # HERE
-        """, "Mine.publish, line {line}: Flush(region) is built and dropped; write yield Flush(region)"),
-    "forgotten yield in a loop": ("""
-        def publish(self, region):
-            for unit in region:
-                if unit.offset:
-                    Clean(unit)  # HERE
-            yield Barrier()
-        """, "Mine.publish, line {line}: Clean(unit) is built and dropped; write yield Clean(unit)"),
-    "forgotten yield before a load": ("""
-        def emit(self, write):
-            old = Load(write.unit)  # HERE
-            yield Store(write.unit, write.unit.mask, (old & ~write.known) | write.value)
-        """, "Mine.emit, line {line}: Load(write.unit) is built and dropped; write yield Load(write.unit)"),
-    "forgotten yield before a name never used": ("""
-        def publish(self, region):
-            flush = Flush(region)  # HERE
-            return super().publish(region)
-        """, "Mine.publish, line {line}: Flush(region) is built and dropped; write yield Flush(region)"),
-    "forgotten yield from": ("""
-        def emit(self, write):
-            super().emit(write)  # HERE
-            yield Clean(write.unit)
-        """, "Mine.emit, line {line}: super().emit(write) is built and dropped; "
-             "write yield from super().emit(write)"),
-    "forgotten yield of what is returned": ("""
-        def publish(self, region):  # HERE
-            yield Barrier()
-            return (Flush(region),)
-        """, "Mine.publish, line {line}: yields and also returns a tuple, which is dropped; write yield from"),
-    "state on self": ("""
-        def emit(self, write):
-            self.temporary = write.temporary  # HERE
-            return super().emit(write)
-        """, "Mine.emit, line {line}: sets self.temporary; a hook must be pure: keep no state on self"),
-    "state elsewhere": ("""
-        def publish(self, region):  # HERE
-            CALLS.append(region)
-            return (Flush(region),) if len(CALLS) % 2 else ()
-        """, "Mine.publish, line {line}: asked twice with the same results (), it gave two answers; a hook must be "
-             "pure (usual causes: state kept on self, a set's order, chance, a clock)"),
-    "chance": ("""
-        def begin(self, region):  # HERE
-            return (Acquire(str(random.random())),)
-        """, "Mine.begin, line {line}: asked twice with the same results (), it gave two answers"),
-    "loads that depend on more than results": ("""
-        def begin(self, region):  # HERE
-            CALLS.append(region)
-            if len(CALLS) < 3:
-                yield Load(next(iter(region)))
-            yield Barrier()
-        """, "Mine.begin, line {line}: "),
-    "unknown hook, near a known one": ("""
-        def publsh(self, region):  # HERE
-            return (Flush(region),)
-        """, "Mine.publsh, line {line}: unknown hook; did you mean publish? (helpers start with an underscore)"),
-    "unknown hook, near nothing": ("""
-        def xyzzy(self, region):  # HERE
-            return ()
-        """, "Mine.xyzzy, line {line}: unknown hook; hooks are translate, retranslate, begin, emit, publish, enter, "
-             "leave, flush_buffer, side_bytes (helpers start with an underscore)"),
-    "unknown hook that is a classmethod": ("""
-        @classmethod  # HERE
-        def emitt(cls, write):
-            return ()
-        """, "Mine.emitt, line {line}: unknown hook; did you mean emit?"),
-    "hook that is no plain method": ("""
-        @staticmethod  # HERE
-        def publish(region):
-            return ()
-        """, "Mine.publish, line {line}: is a staticmethod; write a plain method"),
-    "unpacks a hook that depends on results": ("""
-        def emit(self, write):
-            return (*super().emit(write.in_form(Form.READ_BACK)), Clean(write.unit))  # HERE
-        """, "Mine.emit, line {line}: unpacks Strategy.emit, whose operations depend on results; write yield from"),
-    "loops over a hook that depends on results": ("""
-        def emit(self, write):
-            for operation in super().emit(write.in_form(Form.READ_BACK)):  # HERE
-                yield operation
-        """, "Mine.emit, line {line}: unpacks Strategy.emit, whose operations depend on results; write yield from"),
-    "lock never released": ("""
-        def begin(self, region):  # HERE
-            return (Acquire("mine"), *super().begin(region))
-        """, "Mine.begin, line {line}: takes the lock 'mine', and nothing releases it"),
-    "lock not released on one way": ("""
-        def begin(self, region):  # HERE
-            yield Acquire("mine")
+def hooks() -> dict[str, tuple[str, str]]:
+    """Bodies of a class ``Mine`` with their messages, by what is wrong; ``right`` is what the guards leave alone."""
+    sections = (ROOT / "tests" / "refused" / "hooks.txt").read_text(encoding="utf-8").split("=== ")[1:]
+    named = (section.strip("\n").partition("\n") for section in sections)
+    return {name: (body.partition("\n=> ")[0], body.partition("\n=> ")[2]) for name, _, body in named}
 
-        def publish(self, region):
-            unit = next(iter(region))
-            if (yield Load(unit)) == unit.final:
-                yield Release("mine")
-        """, "Mine.begin, line {line}: takes the lock 'mine', and nothing releases it"),
-    "lock of an execution never released": ("""
-        def enter(self, region):  # HERE
-            return (Acquire("mine", shared=True), *super().enter(region))
-        """, "Mine.enter, line {line}: takes the lock 'mine', and nothing releases it"),
-    "lock of a translation never released": ("""
-        def translate(self, region):  # HERE
-            return (Acquire("mine"), *super().translate(region))
-        """, "Mine.translate, line {line}: takes the lock 'mine', and nothing releases it"),
-    "lock of a tb flush never released": ("""
-        def flush_buffer(self, buffer):  # HERE
-            return (Acquire("mine"), *super().flush_buffer(buffer))
-        """, "Mine.flush_buffer, line {line}: takes the lock 'mine', and nothing releases it"),
-    "lock released without being taken": ("""
-        def publish(self, region):  # HERE
-            return (*super().publish(region), Release("mine"))
-        """, "Mine.publish, line {line}: releases the lock 'mine', which it does not hold"),
-    "lock taken twice": ("""
-        def begin(self, region):
-            return (Acquire("mine"), *super().begin(region))
 
-        def publish(self, region):  # HERE
-            return (Acquire("mine", shared=True), Release("mine"))
-        """, "Mine.publish, line {line}: takes the lock 'mine' a second time"),
-    "returns nothing": ("""
-        def publish(self, region):  # HERE
-            super().publish
-        """, "Mine.publish, line {line}: returns nothing; return a tuple of operations, or yield them"),
-    "returns a list": ("""
-        def publish(self, region):  # HERE
-            return [Flush(region)]
-        """, "Mine.publish, line {line}: returns list; return a tuple of operations, or yield them"),
-    "returns a hook's answer unopened": ("""
-        def publish(self, region):  # HERE
-            return (super().publish(region), Flush(region))
-        """, "Mine.publish, line {line}: () is not an operation; see strategies/operations.py"),
-    "yields what is no operation": ("""
-        def publish(self, region):  # HERE
-            yield Flush
-        """, "Mine.publish, line {line}: <class 'strategies.operations.Flush'> is not an operation"),
-    "yields nothing": ("""
-        def publish(self, region):  # HERE
-            yield
-        """, "Mine.publish, line {line}: None is not an operation"),
-    "operation on what it is not for": ("""
-        def publish(self, region):  # HERE
-            return (Flush(region.size),)
-        """, "Mine.publish, line {line}: Flush with where 52; expected Region or Buffer"),
-    "operation on a unit that is not there": ("""
-        def publish(self, region):  # HERE
-            return (Clean(Unit(0, 4096, 4, 0)),)
-        """, "Mine.publish, line {line}: Clean of TB+4096, where block 0 has no unit"),
-    "runs a hook that is not there": ("""
-        def publish(self, region):  # HERE
-            return (Do("publsh", region),)
-        """, "Mine.publish, line {line}: Do('publsh'): unknown hook; did you mean publish?"),
-    "runs a hook on what it is not for": ("""
-        def publish(self, region):  # HERE
-            return (Do("emit", region),)
-        """, "Mine.publish, line {line}: Do('emit') with a Region; expected a Write"),
-    "raises": ("""
-        def publish(self, region):
-            size = region.size
-            return (Flush(region),) if size // 0 else ()  # HERE
-        """, "Mine.publish, line {line}: raised ZeroDivisionError: integer division or modulo by zero"),
-    "raises in a helper": ("""
-        def publish(self, region):
-            return self._flushes(region)  # HERE
-
-        def _flushes(self, region):
-            raise KeyError(region.tb)
-        """, "Mine.publish, line {line}: raised KeyError: 0"),
-    "raises after a result": ("""
-        def publish(self, region):
-            value = yield Load(next(iter(region)))
-            yield Acquire("a" + value)  # HERE
-        """, "Mine.publish, line {line}: raised TypeError: can only concatenate str"),
-    "takes no argument": ("""
-        def publish(self):  # HERE
-            return ()
-        """, "Mine.publish, line {line}: raised TypeError: Mine.publish() takes 1 positional argument but 2"),
-    "never ends": ("""
-        def publish(self, region):  # HERE
-            while True:
-                yield Barrier()
-        """, "Mine.publish, line {line}: more than 100000 operations; a hook must end"),
-    "loads for ever": ("""
-        def publish(self, region):  # HERE
-            while (yield Load(next(iter(region)))) != 12345:
-                pass
-        """, "Mine.publish, line {line}: more than 8 loads in one hook; all their combinations are tried"),
-    "runs itself for ever": ("""
-        def publish(self, region):  # HERE
-            return (Do("publish", region),)
-        """, "Mine.publish, line {line}: runs itself again, without end"),
-}
+CASES = hooks()
 
 
 def written(path: Path, body: str, base: str = "Strategy") -> tuple[str, int]:
@@ -280,9 +96,9 @@ def written(path: Path, body: str, base: str = "Strategy") -> tuple[str, int]:
     return f"{path}:Mine", marked[0] if marked else 0
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("wrong", [name for name, (_, message) in CASES.items() if message])
 def test_a_wrong_hook_is_refused_with_class_hook_and_line(wrong: str, tmp_path: Path) -> None:
-    body, message = WRONG[wrong]
+    body, message = CASES[wrong]
     name, line = written(tmp_path / "mine.py", body)
     with pytest.raises(StrategyError) as caught:
         checked(registry.find(name))
@@ -291,71 +107,9 @@ def test_a_wrong_hook_is_refused_with_class_hook_and_line(wrong: str, tmp_path: 
     assert "\n" not in found
 
 
-# What the guards must leave alone.
-RIGHT = {
-    "an operation given a name": """
-        def publish(self, region):
-            flush = Flush(region)
-            return (*super().publish(region), flush)
-        """,
-    "a load given a name": """
-        def emit(self, write):
-            load = Load(write.unit)
-            old = yield load
-            yield Store(write.unit, write.unit.mask, (old & ~write.known) | write.value)
-        """,
-    "operations collected in a list": """
-        def publish(self, region):
-            found = []
-            for unit in region:
-                found.append(Clean(unit))
-            return (*super().publish(region), *found, Barrier())
-        """,
-    "a hook handed through": """
-        def emit(self, write):
-            yield from super().emit(write.in_form(Form.READ_BACK))
-            yield Clean(write.unit)
-            yield Barrier()
-        """,
-    "a generator for a hook that has none": """
-        def publish(self, region):
-            yield from super().publish(region)
-            yield Flush(region)
-        """,
-    "helpers and constants": """
-        LOCK = "mine"
-
-        def __init__(self):
-            self.lock = self.LOCK
-
-        def begin(self, region):
-            return (self._take(), *super().begin(region))
-
-        def publish(self, region):
-            return (*super().publish(region), Release(self.lock))
-
-        def _take(self):
-            return Acquire(self.lock)
-        """,
-    "locks taken as a result says": """
-        def begin(self, region):
-            unit = next(iter(region))
-            name = "a" if (yield Load(unit)) == unit.final else "b"
-            yield Acquire(name)
-            yield Release(name)
-        """,
-    "one write as two": """
-        def emit(self, write):
-            if write.complete or write.form is not Form.WHOLE:
-                return super().emit(write)
-            return (Do("emit", write.in_form(Form.SKIP_BYTES)), Barrier())
-        """,
-}
-
-
-@pytest.mark.parametrize("right", RIGHT)
+@pytest.mark.parametrize("right", [name for name, (_, message) in CASES.items() if not message])
 def test_a_right_hook_is_not_refused(right: str, tmp_path: Path) -> None:
-    name, _ = written(tmp_path / "mine.py", RIGHT[right])
+    name, _ = written(tmp_path / "mine.py", CASES[right][0])
     result = checked(registry.find(name))
     assert result.verdict in ("holds", "fails")
     assert result.outcome is not None
