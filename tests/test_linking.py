@@ -3,6 +3,7 @@ expected, and why some are otherwise)."""
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from bench.hosts import load_host, load_target
 from bench.replay.parameters import Parameters
 from bench.sites.price import price
 from bench.sites.reader import load_site
+from strategies import linking
 
 PINNED = """
 patch-flush-arm        cortex-a9     unlink       holds q
@@ -119,3 +121,26 @@ def test_the_cheapest_that_is_right_is_first_and_says_where_another_is(tiny_trac
     text = " ".join(staleline(line).out.split())
     assert "slot-riscv64 against patch-flush-riscv64: cheaper, whatever is assumed" in text
     assert "executions for each link" in text
+
+
+def test_sites_by_hosts_are_one_matrix_that_fits(tmp_path: Path, tiny_trace: Path, staleline: Staleline) -> None:
+    """A site of one's own stands beside those of the library that have its instructions, on every host that runs it."""
+    file = tmp_path / "mine.toml"
+    file.write_text((files(linking) / "slot-ppc.toml").read_text("utf-8"), encoding="utf-8")
+    out = staleline(f"compare {file} {tiny_trace} --scenario unlink").out
+    assert max(map(len, out.splitlines())) <= 110
+    rows = {line.split()[0]: line for line in out.splitlines() if line.startswith(("mine", "patch-", "ppc "))}
+    assert rows["ppc"].split() == ["ppc", "ppc-g4", "ppc-g5", "power"]
+    assert "mine *" in rows["mine"]
+    assert rows["patch-unflushed-ppc"].count("unlink U2") == 3
+    assert rows["patch-flush-ppc"].endswith("holds q")
+    assert "patch-flush-arm" not in out
+    found = {
+        (row["site"], row["host"]): row
+        for row in staleline(f"compare {file} {tiny_trace} --scenario unlink --format json").valid["linking"]
+    }
+    assert found["mine", "ppc-g4"]["own"]
+    # The same words and operations, and so the same price and rank as those that they were copied from.
+    assert found["mine", "ppc-g4"]["rank"] == found["slot-ppc", "ppc-g4"]["rank"]
+    assert found["mine", "power"]["rank"] == 0
+    assert found["mine", "power"]["execution"] is None

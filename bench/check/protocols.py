@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,7 +15,7 @@ from bench.protocols.omission import Omission
 from bench.protocols.refusals import refuse_missing
 from bench.protocols.verification import MOST_STATES, necessities, needed_features, on, verify
 from bench.support.errors import InputError
-from bench.support.processors import processors
+from bench.support.processors import each
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +99,7 @@ def verify_documents(
 ) -> tuple[VerifiedDocument, ...]:
     """The same for many documents, on all cores."""
     found = []
-    for number, one in enumerate(_each(documents, partial(verify_document, explained=explained))):
+    for number, one in enumerate(each(partial(verify_document, explained=explained), documents, at_once=4)):
         progress(documents[number].name, number)
         found.append(one)
     return tuple(found)
-
-
-def _each(documents: Sequence[Document], work: Callable[[Document], VerifiedDocument]) -> Iterator[VerifiedDocument]:
-    workers = processors()
-    if sys.platform != "linux" or workers == 1 or len(documents) == 1:
-        yield from map(work, documents)
-        return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-        yield from pool.map(work, documents, chunksize=4)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from bench.explain.protocols import ProtocolRow, counterexample
 from bench.hosts import Host, Target, host_names, load_target
@@ -15,8 +17,12 @@ from bench.sites.scenarios import Trial, trials
 from bench.sites.site import NEAR, STUB, Site
 from bench.sites.wording import told, way
 from bench.support.errors import InputError
+from bench.support.processors import each
 
 MOST_STATES = 200_000
+
+_SOONEST = ("far", "unlink", "link", "publish", "reuse", "relink", "interrupted", "twice")
+"""The scenarios in the order in which what is wrong is found with the fewest states."""
 
 UNDEFINED = "not defined, since it is not synchronised"
 
@@ -102,14 +108,38 @@ def verify_site(
     *,
     executors: int = 1,
     max_states: int = MOST_STATES,
-    progress: Callable[[str], None] = lambda text: None,
+    to_the_end: bool = True,
 ) -> list[SiteVerdict]:
-    """The verdict of each scenario."""
+    """The verdict of each scenario, or if not ``to_the_end`` of those up to one that fails."""
     found = []
-    for scenario in scenarios:
-        progress(f"{site.name} on {target.name}: {scenario}")
+    for scenario in scenarios if to_the_end else sorted(scenarios, key=_SOONEST.index):
         found.append(_verdict(site, target, scenario, executors, max_states))
+        if found[-1].verdict == "fails" and not to_the_end:
+            break
     return found
+
+
+def verify_sites(
+    asked: Sequence[tuple[Site, Target]],
+    scenarios: Sequence[str],
+    *,
+    executors: int = 1,
+    max_states: int = MOST_STATES,
+    to_the_end: bool = True,
+    progress: Callable[[str, float], None] = lambda text, done: None,
+) -> list[list[SiteVerdict]]:
+    """The same of many, on all cores."""
+    work = partial(_verified, scenarios=scenarios, executors=executors, max_states=max_states, to_the_end=to_the_end)
+    found = []
+    for number, verdicts in enumerate(each(work, asked)):
+        site, target = asked[number]
+        progress(f"{site.name} on {target.name}", number + 1)
+        found.append([replace(one, site=site, target=target) for one in verdicts])
+    return found
+
+
+def _verified(asked: tuple[Site, Target], **how: Any) -> list[SiteVerdict]:
+    return verify_site(*asked, **how)
 
 
 def _verdict(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> SiteVerdict:

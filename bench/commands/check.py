@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,11 +10,10 @@ import typer
 from bench.commands.cells import check_cells, right
 from bench.commands.names import kind_of, max_states_of, names_in, some_of
 from bench.commands.options import OfCells, SeenHere, Strategies, Written, given, refuse_idle
-from bench.commands.output import progress_bar, show_done
+from bench.commands.output import progress_bar
 from bench.support.errors import InputError
 
 if TYPE_CHECKING:
-    from bench.check.sites import SiteVerdict
     from bench.hosts import Target
     from bench.report.protocols import ProtocolReport
     from bench.report.sites import SitesReport
@@ -76,7 +74,7 @@ def check(
 
 def _sites(names: list[str], cells: OfCells) -> SitesReport:
     """Sites, on every host that runs their instructions, or on some."""
-    from bench.check.sites import MOST_STATES, refuse_others, runs, targets_of, verify_site
+    from bench.check.sites import MOST_STATES, refuse_others, runs, targets_of, verify_sites
     from bench.report.sites import SitesReport
     from bench.sites.reader import load_site
     from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario
@@ -99,18 +97,9 @@ def _sites(names: list[str], cells: OfCells) -> SitesReport:
             if not cells.what_if:
                 refuse_others(site, target)
             asked.append((site, target))
-    found: list[SiteVerdict] = []
     with progress_bar("checking", len(asked)) as progress:
-        for number, (site, target) in enumerate(asked):
-            found += verify_site(
-                site,
-                target,
-                scenarios,
-                executors=cells.cores - 1,
-                max_states=most,
-                progress=partial(show_done, progress, number),
-            )
-    return SitesReport(found)
+        judged = verify_sites(asked, scenarios, executors=cells.cores - 1, max_states=most, progress=progress)
+    return SitesReport([one for verdicts in judged for one in verdicts])
 
 
 def _protocols(files: list[str], cells: OfCells, seen: Seen | None) -> ProtocolReport:

@@ -10,7 +10,7 @@ import typer
 
 from bench.commands.names import kind_of, max_states_of, names_in, one_of, some_of
 from bench.commands.options import OfReplay, Scaled, SeenHere, Strategies, Written, given, refuse_idle, scenarios_on
-from bench.commands.output import print_text, progress_bar, show_done, show_share
+from bench.commands.output import print_text, progress_bar, show_share
 from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 
@@ -98,10 +98,11 @@ def compare(
         raise InputError(f"{len(traces)} traces", place="compare", expected="one")
     (trace,) = traces
     if sites:
-        used = {"host", "settings", "scenario", "cores", "max_states", "what_if", "vcpus", "parameter", "what"}
+        used = {"host", "settings", "scenario", "cores", "max_states", "what_if", "vcpus", "parameter", "what", "wide"}
         refuse_idle(context, set(given(context)) - used - {"format", "output"}, "for sites", "--host, --scenario")
         emit = written.emitter()
-        emit(_linking(sites, trace, cells, assumed))
+        everywhere = cells.host == ["all"] or not (cells.host or cells.settings)
+        emit(_linking(sites, trace, cells, assumed, wide=wide, everywhere=everywhere))
         return
     emit = written.emitter(own=("html",))
     if sensitivity and plot is None and written.format in ("html", "csv"):
@@ -168,10 +169,17 @@ LINKING = "linking"
 """What stands for all sites of the library that a host runs."""
 
 
-def _linking(names: list[str], trace: str, cells: Scaled, assumed: OfReplay) -> LinkingReport:
-    """Sites on each host that runs them, over the links of a trace."""
-    from bench.check.sites import MOST_STATES, refuse_others, runs
+def _linking(
+    names: list[str], trace: str, cells: Scaled, assumed: OfReplay, *, wide: bool, everywhere: bool
+) -> LinkingReport:
+    """Sites on each host that runs them, over the links of a trace; beside those in files stand those of the library.
+
+    ``everywhere``: on all hosts and architectures.
+    """
+    from bench.check.sites import MOST_STATES, refuse_others, runs, verify_sites
     from bench.compare.sites import Workload, compare_sites
+    from bench.hosts import host_names, load_target
+    from bench.hosts.loader import ARCHITECTURES
     from bench.report.linking import LinkingReport
     from bench.sites.reader import library, load_site
     from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario
@@ -182,30 +190,42 @@ def _linking(names: list[str], trace: str, cells: Scaled, assumed: OfReplay) -> 
         refuse_unknown_scenario(scenario)
     if cells.cores < 2:
         raise InputError(str(cells.cores), place="`cores`", expected="at least 2: a linker and an executor")
-    shipped = [load_site(name) for name in library()] if LINKING in names else []
-    own = [load_site(name) for name in names if name != LINKING]
-    targets, parameters = cells.targets(), assumed.parameters()
-    for target in targets:
-        for site in own if not cells.what_if and cells.host != ["all"] else ():
-            refuse_others(site, target)
-    workload = Workload.of(load_trace(trace))
-    compared = []
-    with progress_bar("comparing", len(targets)) as progress:
-        for number, target in enumerate(targets):
-            sites = [site for site in (*own, *shipped) if runs(site, target) or (cells.what_if and site in own)]
-            if sites:
-                compared.append(
-                    compare_sites(
-                        sites,
-                        target,
-                        scenarios,
-                        workload,
-                        parameters,
-                        executors=cells.cores - 1,
-                        max_states=max_states_of(cells.max_states, MOST_STATES),
-                        progress=partial(show_done, progress, number),
-                    )
-                )
-    if not compared:
+    known = library()
+    named = [load_site(name) for name in names if name != LINKING]
+    own = {site.name for site, name in zip(named, filter(LINKING.__ne__, names), strict=True) if name not in known}
+    beside = [load_site(name) for name in known] if LINKING in names or own else []
+    sites = [*named, *(site for site in beside if site.name not in {one.name for one in named})]
+    if LINKING not in names:
+        sites = [site for site in sites if site.isa in {one.isa for one in named}]
+    if everywhere:
+        targets = [load_target(name) for name in (*host_names(), *ARCHITECTURES)]
+    else:
+        targets = cells.targets()
+        for target in targets if not cells.what_if else ():
+            for site in named:
+                refuse_others(site, target)
+    asked = [
+        (site, target)
+        for target in targets
+        for site in sites
+        if runs(site, target) or (cells.what_if and not everywhere and site in named)
+    ]
+    if not asked:
         raise InputError("no site for it", place="`host`", expected="a host that runs one")
-    return LinkingReport(compared)
+    several = len({target.name for _, target in asked}) > 1
+    with progress_bar("checking", len(asked)) as progress:
+        judged = verify_sites(
+            asked,
+            scenarios,
+            executors=cells.cores - 1,
+            max_states=max_states_of(cells.max_states, MOST_STATES),
+            to_the_end=wide or not several,
+            progress=progress,
+        )
+    workload, parameters = Workload.of(load_trace(trace)), assumed.parameters()
+    compared = []
+    for target in targets:
+        found = [one for one in judged if one[0].target is target]
+        if found:
+            compared.append(compare_sites(found, target, workload, parameters, own))
+    return LinkingReport(compared, wide)

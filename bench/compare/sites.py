@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.check.sites import SiteVerdict, verify_site
+from bench.check.sites import SiteVerdict
 from bench.compare.order import Pair, pair
 from bench.hosts import Host, Target
 from bench.replay.cost import NOTHING, Cost, of_figure
@@ -51,7 +51,8 @@ class Workload:
 @dataclass(frozen=True)
 class PricedSite:
     """A site on a target: ``verdicts``, and on a host its ``price``, what the ``run`` costs, ``extra`` over the
-    cheapest that is right, and its ``rank``, from 1 for that one; 0 for what is not right."""
+    cheapest that is right, and its ``rank``, from 1 for that one; 0 for what is not right.  ``own``: it is not one of
+    those that it stands beside."""
 
     site: Site
     verdicts: tuple[SiteVerdict, ...]
@@ -59,6 +60,7 @@ class PricedSite:
     run: Cost = NOTHING
     extra: Cost = NOTHING
     rank: int = 0
+    own: bool = False
 
     @property
     def right(self) -> bool:
@@ -79,21 +81,17 @@ class SitesComparison:
 
 
 def compare_sites(
-    sites: Sequence[Site],
+    judged: Sequence[Sequence[SiteVerdict]],
     target: Target,
-    scenarios: Sequence[str],
     workload: Workload,
     parameters: Parameters,
-    *,
-    executors: int,
-    max_states: int,
-    progress: Callable[[str], None] = lambda text: None,
+    own: Container[str] = (),
 ) -> SitesComparison:
-    """Verdicts and, on a host, prices."""
+    """Sites with their verdicts on a target and, on a host, their prices; ``own``: the names of some of them."""
     rows = []
-    for site in sites:
-        verdicts = verify_site(site, target, scenarios, executors=executors, max_states=max_states, progress=progress)
-        row = PricedSite(site, tuple(verdicts))
+    for verdicts in judged:
+        site = verdicts[0].site
+        row = PricedSite(site, tuple(verdicts), own=site.name in own)
         if isinstance(target, Host):
             cost = price(site, target, parameters)
             row = replace(row, price=cost, run=cost.run(workload.through, workload.links, workload.flushes))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.compare.sites import PricedSite, SitesComparison, break_even
+from bench.hosts import Host
 from bench.replay.cost import Cost
-from bench.report.costs import cycles, share
+from bench.report.costs import cycles, middle, share
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.sites import SYNCHRONISED, legend, verdict_text
-from bench.report.tables import SCHEMA, fill
+from bench.report.tables import SCHEMA, fill, table
+
+WIDTH = 100
+"""Characters of the matrix of sites and hosts; hosts that do not fit go into another one below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,102 +24,126 @@ class _Line:
     row: PricedSite
 
 
-def _verdict(line: _Line) -> str:
+def verdict_of(row: PricedSite) -> str:
     """What does not hold; or that all does, and whether that takes a synchronisation."""
-    wrong = [one for one in line.row.verdicts if one.verdict not in ("holds", "n/a")]
+    wrong = [one for one in row.verdicts if one.verdict not in ("holds", "n/a")]
     if wrong:
         return ", ".join(f"{one.scenario} {one.failure or one.verdict}" for one in wrong)
-    return f"holds {SYNCHRONISED}" if any(one.synchronised for one in line.row.verdicts) else "holds"
+    return f"holds {SYNCHRONISED}" if any(one.synchronised for one in row.verdicts) else "holds"
 
 
-def _price(name: str, heading: str | None) -> Column[_Line]:
-    def cost(line: _Line) -> Cost | None:
-        return None if line.row.price is None else getattr(line.row.price, name)
-
-    return Column(
-        name,
-        lambda line: found.ends if (found := cost(line)) is not None else None,
-        heading,
-        lambda line: cycles(found) if (found := cost(line)) is not None else "",
-        right=True,
-        csv=False,
-    )
+def _cost(line: _Line, name: str) -> Cost | None:
+    """A cost of the run, or of a site's price; None on an architecture."""
+    row = line.row
+    if row.price is None:
+        return None
+    found: Cost = getattr(row if name in ("run", "extra") else row.price, name)
+    return found
 
 
-def _of_run(name: str, heading: str) -> Column[_Line]:
-    return Column(
-        name,
-        lambda line: getattr(line.row, name).ends if line.row.price is not None else None,
-        heading,
-        lambda line: cycles(getattr(line.row, name)) if line.row.price is not None else "",
-        right=True,
-        csv=False,
-    )
+def _price(name: str) -> Column[_Line]:
+    """A cost in JSON, with its range."""
+    return Column(name, lambda line: found.ends if (found := _cost(line, name)) is not None else None, csv=False)
 
 
-_ASKED: tuple[Column[_Line], ...] = (
-    text_only("rank", lambda line: str(line.row.rank) if line.row.rank else "", right=True),
+def _shown(name: str, heading: str, *, ranges: bool) -> Column[_Line]:
+    written = cycles if ranges else middle
+    return text_only(heading, lambda line: written(found) if (found := _cost(line, name)) else "", right=True)
+
+
+_RANK: Column[_Line] = text_only("rank", lambda line: str(line.row.rank) if line.row.rank else "", right=True)
+_SITE: Column[_Line] = text_only("site", lambda line: named(line.row))
+_VERDICT: Column[_Line] = text_only("verdict", lambda line: verdict_of(line.row), wrap=24)
+_SHARE: Column[_Line] = text_only(
+    "share", lambda line: share(line.row.run, line.comparison.baseline) if line.row.price else "", right=True
+)
+_INTERRUPTS: Column[_Line] = text_only(
+    "interrupts", lambda line: "/".join(map(str, line.row.price.interrupts)) if line.row.price else "", right=True
+)
+_BYTES: Column[_Line] = text_only("bytes", lambda line: str(line.row.site.bytes), right=True)
+_MILLION: Column[_Line] = text_only(
+    "per million", lambda line: cycles(_per_million(line)) if line.row.price else "", right=True
+)
+
+_DOCUMENT: tuple[Column[_Line], ...] = (
     Column("rank", lambda line: line.row.rank),
-    Column("site", lambda line: line.row.site.name, "site"),
+    Column("site", lambda line: line.row.site.name),
     Column("form", lambda line: line.row.site.form),
     Column("isa", lambda line: line.row.site.isa),
     Column("year", lambda line: line.row.site.year),
     Column("host", lambda line: line.comparison.target.name),
-    text_only("verdict", _verdict, wrap=30),
-    Column("verdicts", lambda line: {one.scenario: verdict_text(one) for one in line.row.verdicts}),
+    Column("own", lambda line: line.row.own),
+    Column("right", lambda line: line.row.right),
+    Column("verdicts", lambda line: {one.scenario: verdict_text(one) for one in line.row.verdicts}, csv=False),
+    Column("verdict", lambda line: verdict_of(line.row), json=False),
     Column("rests_on", lambda line: sorted({one.rests_on for one in line.row.verdicts if one.verdict == "fails"})),
-)
-_PRICED: tuple[Column[_Line], ...] = (
-    _price("execution", "per execution"),
-    _price("link", "per link"),
-    _price("unlink", "per unlink"),
-    _price("reuse", None),
+    *map(_price, ("execution", "far", "link", "unlink", "reuse")),
     Column("interrupts", lambda line: line.row.price.interrupts if line.row.price else None, csv=False),
-    text_only(
-        "interrupts", lambda line: "/".join(map(str, line.row.price.interrupts)) if line.row.price else "", right=True
+    Column("bytes", lambda line: line.row.site.bytes),
+    _price("run"),
+    Column("per_million", lambda line: _per_million(line).nominal if line.row.price else None, csv=False),
+    _price("extra"),
+    *(
+        Column(name, lambda line, name=name: found.nominal if (found := _cost(line, name)) else None, json=False)
+        for name in ("execution", "far", "link", "unlink", "run", "extra")
     ),
-    Column("bytes", lambda line: line.row.site.bytes, "bytes", right=True),
-    _of_run("run", "run"),
-    text_only("share", lambda line: share(line.row.run, line.comparison.baseline), right=True),
-    Column(
-        "per_million",
-        lambda line: line.row.run.nominal / max(line.comparison.workload.through, 1) * 1e6 if line.row.price else None,
-        "per million",
-        lambda line: cycles(line.row.run.times(1e6 / max(line.comparison.workload.through, 1))),
-        right=True,
-        csv=False,
-    ),
-    _of_run("extra", "extra"),
 )
+
+
+def _priced(*, wide: bool) -> list[Column[_Line]]:
+    if wide:
+        parts = {"execution": "per execution", "far": "far", "link": "per link", "unlink": "per unlink"}
+        shown = [_shown(name, heading, ranges=True) for name, heading in parts.items()]
+        runs = [_shown("run", "run", ranges=True), _SHARE, _MILLION]
+        return [*shown, _INTERRUPTS, _BYTES, *runs, _shown("extra", "extra", ranges=True)]
+    shown = [_shown(name, name, ranges=False) for name in ("execution", "link", "unlink")]
+    return [*shown, _SHARE, _shown("extra", "extra", ranges=True)]
+
+
+def _per_million(line: _Line) -> Cost:
+    return line.row.run.times(1e6 / max(line.comparison.workload.through, 1))
+
+
+def named(row: PricedSite) -> str:
+    """The name of a site; one that is not of the library is marked."""
+    return f"{row.site.name} *" if row.own else row.site.name
 
 
 @dataclass(frozen=True, slots=True)
 class LinkingReport:
-    """Comparisons, one for each host or architecture."""
+    """Comparisons, one for each host or architecture; as text one table, or the matrix of all, and if ``wide`` both
+    with all there is."""
 
     comparisons: Sequence[SitesComparison]
+    wide: bool = False
 
     def document(self) -> dict[str, Any]:
         """One object for each site and host."""
         return {
             "schema": SCHEMA,
             "workload": asdict(self.comparisons[0].workload),
-            "linking": [record((*_ASKED, *_PRICED), line) for line in self._lines()],
+            "linking": [record(_DOCUMENT, line) for line in self._lines()],
         }
 
     def rows(self) -> Rows:
         """The same, one row each."""
-        return flat_rows((*_ASKED, *_PRICED), self._lines())
+        return flat_rows(_DOCUMENT, self._lines())
 
     def text(self, style: str) -> str:
-        """A table for each."""
-        return "\n\n".join([_about(self.comparisons[0]), *(_comparison(one, style) for one in self.comparisons)])
+        """The table of one host, or sites by hosts."""
+        parts = [about(self.comparisons[0])]
+        if len(self.comparisons) > 1:
+            parts += _matrices(self.comparisons, style)
+        if len(self.comparisons) == 1 or self.wide:
+            parts += [_comparison(one, style, wide=self.wide) for one in self.comparisons]
+        return "\n\n".join(parts)
 
     def _lines(self) -> list[_Line]:
         return [_Line(one, row) for one in self.comparisons for row in one.rows]
 
 
-def _about(one: SitesComparison) -> str:
+def about(one: SitesComparison) -> str:
+    """What is compared over."""
     work = one.workload
     return fill(
         f"{work.trace}: {work.executions:,} executions, {work.links:,} links, {work.through:,} executions through them "
@@ -123,14 +151,92 @@ def _about(one: SitesComparison) -> str:
     )
 
 
-def _comparison(one: SitesComparison, style: str) -> str:
-    priced = any(row.price is not None for row in one.rows)
+# --- sites by hosts ---------------------------------------------------------------------------------------------------
+
+
+def _matrices(comparisons: Sequence[SitesComparison], style: str) -> Iterator[str]:
+    """For each instruction set its sites by the hosts that run it."""
+    rows = [row for one in comparisons for row in one.rows]
+    for isa in dict.fromkeys(row.site.isa for row in rows):
+        known = {
+            (row.site.name, one.target.name): row for one in comparisons for row in one.rows if row.site.isa == isa
+        }
+        targets = [one.target for one in comparisons if any(host == one.target.name for _, host in known)]
+        names = sorted(dict.fromkeys(site for site, _ in known), key=lambda name: _place([*_of(known, name, targets)]))
+        marked = [named(next(_of(known, name, targets))) for name in names]
+        cells = {
+            target.name: [cell(known.get((name, target.name)), isinstance(target, Host)) for name in names]
+            for target in targets
+        }
+        for some in _packed(max(map(len, marked)), cells):
+            body = zip(marked, *(cells[host] for host in some), strict=True)
+            yield table([isa, *some], body, style)
+    yield fill(
+        "A cell: the rank by cycles over this run, 1 for the cheapest that is right, and what it costs more; or the "
+        "first scenario that fails, and how. Architectures have no price."
+        + (" *: not of the library." if any(row.own for row in rows) else "")
+    )
+    yield from legend([verdict for row in rows for verdict in row.verdicts])
+    yield fill(f"{_counted(comparisons)}.")
+
+
+def _of(known: dict[tuple[str, str], PricedSite], name: str, targets: Sequence[Any]) -> Iterator[PricedSite]:
+    return (known[name, target.name] for target in targets if (name, target.name) in known)
+
+
+def _place(rows: Sequence[PricedSite]) -> tuple[Any, ...]:
+    """Right on most first, then those that are cheap."""
+    return -sum(row.right for row in rows) / len(rows), sum(row.rank for row in rows), rows[0].site.name
+
+
+def cell(row: PricedSite | None, priced: bool) -> str:
+    """A site on a host."""
+    if row is None:
+        return ""
+    verdict = next((one for one in row.verdicts if one.verdict not in ("holds", "n/a")), None)
+    if verdict is not None:
+        return f"{verdict.scenario} {verdict.failure or verdict.verdict}"
+    needs = f" {SYNCHRONISED}" if any(one.synchronised for one in row.verdicts) else ""
+    if not priced:
+        return f"holds{needs}"
+    extra = middle(row.extra)
+    return f"{row.rank}{f' +{extra}' if row.rank > 1 and extra != '0' else ''}{needs}"
+
+
+def _packed(first: int, cells: dict[str, list[str]]) -> Iterator[list[str]]:
+    """The columns, as many at once as fit."""
+    some: list[str] = []
+    taken = first
+    for name, column in cells.items():
+        width = 2 + max(len(name), *map(len, column))
+        if some and taken + width > WIDTH:
+            yield some
+            some, taken = [], first
+        some.append(name)
+        taken += width
+    yield some
+
+
+def _counted(comparisons: Sequence[SitesComparison]) -> str:
+    rows = [row for one in comparisons for row in one.rows]
+    sites, right = len({row.site.name for row in rows}), sum(row.right for row in rows)
+    return f"{sites} sites on {len(comparisons)} hosts and architectures: {right} of {len(rows)} right"
+
+
+# --- one host ---------------------------------------------------------------------------------------------------------
+
+
+def _comparison(one: SitesComparison, style: str, *, wide: bool) -> str:
+    priced = isinstance(one.target, Host)
     lines = [_Line(one, row) for row in one.rows]
     title = f"{one.target.name}: {one.target.title}"
-    parts = [title, text_table((*_ASKED, *(_PRICED if priced else ())), lines, style)]
+    first = [_RANK] if priced else []
+    parts = [title, text_table((*first, _SITE, _VERDICT, *(_priced(wide=wide) if priced else ())), lines, style)]
     if priced:
-        parts.append(fill("Cycles. Interrupts: other cores, for each link and unlink. Per million executions."))
+        said = "Cycles: for each execution, link and unlink; extra over the cheapest that is right, in this run."
+        parts.append(fill(said + (" Interrupts: other cores, for each link and unlink." if wide else "")))
     parts += legend([verdict for row in one.rows for verdict in row.verdicts])
+    parts += ["*: not of the library."] if any(row.own for row in one.rows) else []
     rests = sorted({verdict.rests_on for row in one.rows for verdict in row.verdicts if verdict.verdict == "fails"})
     parts += [fill(f"What fails rests on {' and '.join(_RESTS_ON[name] for name in rests)}.")] if rests else []
     return "\n\n".join([*parts, *_order(one)])

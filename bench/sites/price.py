@@ -16,7 +16,7 @@ from bench.replay.cost import NOTHING, Cost, of_figure, of_quantity, total
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.sites.paths import at_rest
-from bench.sites.site import CODE, NEAR, STUB, Site
+from bench.sites.site import CODE, FAR, NEAR, STUB, Site
 
 _NOT_FOUND = "no figure was found for an exit through a slot (QEMU 2acee8b2 leaves it to be tested)"
 
@@ -69,10 +69,11 @@ UNLINKS = Quantity(
 
 @dataclass(frozen=True)
 class SitePrice:
-    """``execution``, ``link``, ``unlink``, ``reuse``: cycles for each; ``interrupts``: other cores, for each link and
-    unlink."""
+    """``execution``, ``far``, ``link``, ``unlink``, ``reuse``: cycles for each; ``interrupts``: other cores, for each
+    link and unlink.  ``far``: an execution of an exit whose target no direct branch reaches."""
 
     execution: Cost
+    far: Cost
     link: Cost
     unlink: Cost
     reuse: Cost
@@ -103,27 +104,30 @@ class _Pricing:
 
     def price(self) -> SitePrice:
         site = self.site
-        around = self._operations((*site.executor.before, *site.executor.after))
-        linked = at_rest(site, NEAR if NEAR in site.states else site.states[-1])
+        return SitePrice(
+            self._execution(NEAR if NEAR in site.states else site.states[-1]),
+            self._execution(FAR if FAR in site.states else NEAR if NEAR in site.states else site.states[-1]),
+            self._operations(site.does.link),
+            self._operations(site.does.unlink),
+            self._operations(site.does.retire),
+            (self._interrupts(site.does.link), self._interrupts(site.does.unlink)),
+        )
+
+    def _execution(self, state: str) -> Cost:
+        """One way through the site, with nothing changing."""
+        linked = at_rest(self.site, state)
         execution = total(
             (
                 self._instructions(len(linked.executed)),
                 of_quantity(SLOT_LOAD).times(linked.loads),
                 of_quantity(PREDICTED).times(linked.indirect),
                 of_quantity(MISPREDICTED).by(MISPREDICTIONS).times(linked.indirect),
-                around,
+                self._operations((*self.site.executor.before, *self.site.executor.after)),
             )
         )
         if linked.arrives == STUB:
             execution += self._figure("costs.cpi", self.host.costs.cpi).by(DISPATCH)
-        does = site.does
-        return SitePrice(
-            execution,
-            self._operations(does.link),
-            self._operations(does.unlink),
-            self._operations(does.retire),
-            (self._interrupts(does.link), self._interrupts(does.unlink)),
-        )
+        return execution
 
     @property
     def _others(self) -> int:

@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+_Asked = TypeVar("_Asked")
+_Found = TypeVar("_Found")
 
 
 def processors() -> int:
     """How many this process may run on, which may be fewer than there are (``taskset``, a container)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def each(work: Callable[[_Asked], _Found], asked: Sequence[_Asked], *, at_once: int = 1) -> Iterator[_Found]:
+    """What ``work`` makes of each, in order, on all of them; so many ``at_once`` go to one."""
+    workers = processors()
+    if sys.platform != "linux" or workers == 1 or len(asked) <= at_once:
+        yield from map(work, asked)
+        return
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        yield from pool.map(work, asked, chunksize=at_once)
