@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from bench.explain.protocols import ProtocolRow, counterexample
-from bench.hosts import Target
+from bench.hosts import Host, Target, host_names, load_target
+from bench.hosts.loader import ARCHITECTURES
 from bench.machine.caches import Features
+from bench.machine.opcodes import family
 from bench.protocols.document import Document, ProtocolCase
 from bench.protocols.host import protocol_host
 from bench.protocols.omission import Omission
+from bench.protocols.price import Prices
 from bench.protocols.refusals import refuse_missing
 from bench.protocols.verification import MOST_STATES, necessities, needed_features, on, verify
+from bench.replay.cost import Cost
+from bench.replay.parameters import Parameters
 from bench.support.errors import InputError
 from bench.support.processors import each
 
@@ -43,10 +49,11 @@ class VerifiedCase:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedDocument:
-    """A document with its cases, in order."""
+    """A document with its cases, in order; ``target``: the host or architecture that it was moved to."""
 
     document: Document
     cases: tuple[VerifiedCase, ...]
+    target: Target | None = None
 
 
 def verify_document(document: Document, *, explained: bool, max_states: int = MOST_STATES) -> VerifiedDocument:
@@ -94,12 +101,65 @@ def moved(document: Document, host: Target) -> Document:
     return replace(document, name=f"{document.name} on {host.name}", cases=tuple(cases))
 
 
+def everywhere(document: Document) -> list[tuple[Document, Target]]:
+    """The document moved to each shipped host and architecture of its instruction set that has the cores for it."""
+    found: list[tuple[Document, Target]] = []
+    for name in (*host_names(), *ARCHITECTURES):
+        target = load_target(name)
+        if document.isa and family(document.isa) in map(family, target.isa):
+            with contextlib.suppress(InputError):
+                found.append((moved(document, target), target))
+    return found
+
+
 def verify_documents(
-    documents: Sequence[Document], *, explained: bool, progress: Callable[[str, int], None] = lambda text, done: None
+    documents: Sequence[Document],
+    *,
+    explained: bool,
+    max_states: int = MOST_STATES,
+    targets: Sequence[Target | None] = (),
+    progress: Callable[[str, float], None] = lambda text, done: None,
 ) -> tuple[VerifiedDocument, ...]:
-    """The same for many documents, on all cores."""
+    """The same for many documents, on all cores; ``targets``: where each of them was moved to."""
     found = []
-    for number, one in enumerate(each(partial(verify_document, explained=explained), documents, at_once=4)):
+    work = partial(verify_document, explained=explained, max_states=max_states)
+    for number, one in enumerate(each(work, documents, at_once=4 if len(documents) > 16 else 1)):
         progress(documents[number].name, number)
-        found.append(one)
+        found.append(replace(one, target=targets[number]) if targets else one)
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class PricedLine:
+    """An operation of a thread in a ``line`` of a file, and what it costs on each of some hosts."""
+
+    line: int
+    thread: str
+    operation: str
+    costs: tuple[Cost, ...]
+
+
+def priced_lines(document: Document, hosts: Sequence[Host], parameters: Parameters) -> tuple[PricedLine, ...]:
+    """Every operation of a document that is not only an execution, each line once."""
+    prices = [Prices(host, _runs_as(document, host), parameters) for host in hosts]
+    found: dict[tuple[int, str, str], PricedLine] = {}
+    for case in document.cases:
+        code = {
+            name
+            for thread in case.protocol.threads
+            for operation in thread.operations
+            if operation.verb == "execute"
+            for name in operation.names
+        }
+        for thread in case.protocol.threads:
+            for one in thread.operations:
+                if one.verb != "execute":
+                    stored = [name in code for name in one.names]
+                    costs = tuple(price.of(one.verb, stored, local=one.word == "local") for price in prices)
+                    line = PricedLine(one.line, thread.name, one.text, costs)
+                    found.setdefault((one.line, thread.name, one.text), line)
+    return tuple(found.values())
+
+
+def _runs_as(document: Document, host: Host) -> str:
+    return next((isa for isa in host.isa if document.isa and family(isa) == family(document.isa)), host.main_isa)

@@ -15,6 +15,7 @@ from bench.support.errors import InputError
 
 if TYPE_CHECKING:
     from bench.hosts import Target
+    from bench.protocols.document import Document
     from bench.report.protocols import ProtocolReport
     from bench.report.sites import SitesReport
     from bench.silicon.seen import Seen
@@ -104,7 +105,7 @@ def _sites(names: list[str], cells: OfCells) -> SitesReport:
 
 def _protocols(files: list[str], cells: OfCells, seen: Seen | None) -> ProtocolReport:
     """The protocols in files, on the hosts that they say or on others."""
-    from bench.check.protocols import moved, verify_document
+    from bench.check.protocols import moved, verify_documents
     from bench.protocols.document import read_protocol
     from bench.protocols.verification import MOST_STATES
     from bench.report.protocols import ProtocolReport
@@ -113,8 +114,11 @@ def _protocols(files: list[str], cells: OfCells, seen: Seen | None) -> ProtocolR
     if cells.settings and (not cells.host or "host" in cells.configured):
         raise InputError("does nothing for the host of a protocol's own", place="`settings`", expected="`host` with it")
     hosts = cells.targets() if cells.host and "host" not in cells.configured else []
-    documents = [read_protocol(file) for file in files]
-    if hosts:
-        documents = [moved(document, one) for document in documents for one in hosts]
+    asked: list[tuple[Document, Target | None]] = []
+    for document in map(read_protocol, files):
+        asked += [(moved(document, one), one) for one in hosts] or [(document, None)]
+    documents, targets = zip(*asked, strict=True)
     most = max_states_of(cells.max_states, MOST_STATES)
-    return ProtocolReport([verify_document(one, explained=True, max_states=most) for one in documents], seen)
+    with progress_bar("checking", len(asked)) as progress:
+        found = verify_documents(documents, explained=True, max_states=most, targets=targets, progress=progress)
+    return ProtocolReport(found, seen)

@@ -15,7 +15,10 @@ from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 
 if TYPE_CHECKING:
+    from bench.hosts import Target
+    from bench.protocols.document import Document
     from bench.report.linking import LinkingReport
+    from bench.report.protocols import ProtocolReport
 
 
 def compare(
@@ -24,7 +27,7 @@ def compare(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"Sites, or linking for all. A .trace file, or one that is shipped: {', '.join(SHIPPED)}.",
+            help=f"Sites, linking for all, or protocols. A .trace file, or a shipped one: {', '.join(SHIPPED)}.",
             metavar="TRACE",
         ),
     ] = None,
@@ -77,6 +80,7 @@ def compare(
     Example: staleline compare --host cortex-a9,arm926 --format github
     Also: staleline compare --format html -o report.html
     Also: staleline compare linking --host cortex-a72,armv8
+    Also: staleline compare my_protocol.toml
     """
     from bench.check import asked
     from bench.compare import baseline
@@ -93,6 +97,15 @@ def compare(
 
     named = names_in(what)
     sites = [name for name in named if name == LINKING or kind_of(name) == "site"]
+    protocols = [name for name in named if name not in sites and kind_of(name) == "protocol"]
+    if protocols:
+        if len(protocols) < len(named):
+            raise InputError("protocols beside other things", place="compare", expected="protocols alone")
+        used = {"host", "settings", "max_states", "vcpus", "parameter", "what", "format", "output"}
+        refuse_idle(context, set(given(context)) - used, "for protocols", "--host")
+        emit = written.emitter()
+        emit(_protocols(protocols, cells, assumed))
+        return
     traces = [name for name in named if name not in sites] or [DEFAULT_TRACE]
     if len(traces) > 1:
         raise InputError(f"{len(traces)} traces", place="compare", expected="one")
@@ -229,3 +242,24 @@ def _linking(
         if found:
             compared.append(compare_sites(found, target, workload, parameters, own))
     return LinkingReport(compared, wide)
+
+
+def _protocols(files: list[str], cells: Scaled, assumed: OfReplay) -> ProtocolReport:
+    """Protocols case by case on the hosts that are asked for; else on their own, and all that can run them."""
+    from bench.check.protocols import everywhere, moved, verify_documents
+    from bench.protocols.document import read_protocol
+    from bench.protocols.verification import MOST_STATES
+    from bench.report.protocols import ProtocolReport
+
+    named = bool(cells.host or cells.settings) and cells.host != ["all"]
+    asked: list[tuple[Document, Target | None]] = []
+    for document in map(read_protocol, files):
+        if named:
+            asked += [(moved(document, one), one) for one in cells.targets()]
+        else:
+            asked += [(document, None), *everywhere(document)]
+    documents, targets = zip(*asked, strict=True)
+    most = max_states_of(cells.max_states, MOST_STATES)
+    with progress_bar("checking", len(asked)) as progress:
+        found = verify_documents(documents, explained=False, max_states=most, targets=targets, progress=progress)
+    return ProtocolReport(found, parameters=assumed.parameters())

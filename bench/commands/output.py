@@ -25,10 +25,6 @@ def show_share(progress: Progress, name: str, before: int, text: str, share: flo
     progress(f"{name}: {text}", before + share)
 
 
-def show_done(progress: Progress, before: int, text: str) -> None:
-    progress(text, before)
-
-
 def show_count(progress: Progress, name: str, before: int, done: int, total: int) -> None:
     progress(name, before + done / max(total, 1))
 

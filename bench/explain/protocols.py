@@ -11,6 +11,7 @@ from bench.machine.actions import ObserveUnit
 from bench.machine.architecture import Rules, fetchable
 from bench.machine.cells import NEVER_FETCHED
 from bench.protocols.lowering import Lowering
+from bench.protocols.operations import Operation
 from bench.protocols.verification import Verified
 
 ABSENT = "absent"
@@ -22,7 +23,8 @@ class ProtocolRow:
 
     ``data``: on the data side; ``memory``: at the point of unification; ``code``: in each core's instruction cache, or
     ``absent``; each as unit to value.  On an architecture: the newest that is visible, the memory floor, and what each
-    core may fetch, with bars between.  ``wrong``: the step observed what it may not.
+    core may fetch, with bars between.  ``wrong``: the step observed what it may not.  ``line``: of the file, where the
+    operation stands (0: in none).
     """
 
     actor: str
@@ -31,6 +33,7 @@ class ProtocolRow:
     memory: dict[str, str]
     code: tuple[dict[str, str], ...]
     wrong: bool
+    line: int = 0
 
 
 def counterexample(verified: Verified) -> tuple[ProtocolRow, ...]:
@@ -50,25 +53,26 @@ def counterexample(verified: Verified) -> tuple[ProtocolRow, ...]:
                 there = before.running[operation.number] if operation.verb == "migrate" else -1
                 if there >= 0:
                     waits += f" (core {operation.number} runs {verified.protocol.threads[there].name})"
-                rows.append(ProtocolRow(thread.name, waits, *_contents(lowering, before), wrong=True))
+                contents = _contents(lowering, before)
+                rows.append(ProtocolRow(thread.name, waits, *contents, wrong=True, line=operation.line))
     return tuple(rows)
 
 
 def _row(lowering: Lowering, before: State, step: Transition) -> ProtocolRow:
-    actor = thread = lowering.protocol.threads[step.event.thread].name
+    actor, line = lowering.protocol.threads[step.event.thread].name, 0
     if step.event.kind is Kind.PROGRAM:
-        what = _thread_step(lowering, before, step)
+        operation = lowering.programs[step.event.thread].operation(before.places[step.event.thread])
+        what, line = _thread_step(lowering, operation, before, step), operation.line
     else:
-        actor, what = ENVIRONMENT, _environment_step(lowering, before, step, thread)
-    return ProtocolRow(actor, what, *_contents(lowering, step.state), wrong=step.wrong is not None)
+        what, actor = _environment_step(lowering, before, step, actor), ENVIRONMENT
+    return ProtocolRow(actor, what, *_contents(lowering, step.state), wrong=step.wrong is not None, line=line)
 
 
-def _thread_step(lowering: Lowering, before: State, step: Transition) -> str:
-    program = lowering.programs[step.event.thread]
-    place, after = before.places[step.event.thread], step.state.places[step.event.thread]
-    operation = program.operation(place)
+def _thread_step(lowering: Lowering, operation: Operation, before: State, step: Transition) -> str:
     if not operation.observes:
         return operation.text
+    program = lowering.programs[step.event.thread]
+    place, after = before.places[step.event.thread], step.state.places[step.event.thread]
     observed = program.observed(after)[len(program.observed(place)) :]
     if observed:
         return f"{operation.text}: {', '.join(observed)}"

@@ -12,10 +12,7 @@ from bench.replay.cost import Cost
 from bench.report.costs import cycles, middle, share
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.sites import SYNCHRONISED, legend, verdict_text
-from bench.report.tables import SCHEMA, fill, table
-
-WIDTH = 100
-"""Characters of the matrix of sites and hosts; hosts that do not fit go into another one below it."""
+from bench.report.tables import SCHEMA, fill, packed, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +41,11 @@ def _cost(line: _Line, name: str) -> Cost | None:
 def _price(name: str) -> Column[_Line]:
     """A cost in JSON, with its range."""
     return Column(name, lambda line: found.ends if (found := _cost(line, name)) is not None else None, csv=False)
+
+
+def _nominal(name: str) -> Column[_Line]:
+    """The same in CSV."""
+    return Column(name, lambda line: found.nominal if (found := _cost(line, name)) else None, json=False)
 
 
 def _shown(name: str, heading: str, *, ranges: bool) -> Column[_Line]:
@@ -83,10 +85,7 @@ _DOCUMENT: tuple[Column[_Line], ...] = (
     _price("run"),
     Column("per_million", lambda line: _per_million(line).nominal if line.row.price else None, csv=False),
     _price("extra"),
-    *(
-        Column(name, lambda line, name=name: found.nominal if (found := _cost(line, name)) else None, json=False)
-        for name in ("execution", "far", "link", "unlink", "run", "extra")
-    ),
+    *map(_nominal, ("execution", "far", "link", "unlink", "run", "extra")),
 )
 
 
@@ -168,7 +167,7 @@ def _matrices(comparisons: Sequence[SitesComparison], style: str) -> Iterator[st
             target.name: [cell(known.get((name, target.name)), isinstance(target, Host)) for name in names]
             for target in targets
         }
-        for some in _packed(max(map(len, marked)), cells):
+        for some in packed(max(map(len, marked)), cells):
             body = zip(marked, *(cells[host] for host in some), strict=True)
             yield table([isa, *some], body, style)
     yield fill(
@@ -201,20 +200,6 @@ def cell(row: PricedSite | None, priced: bool) -> str:
         return f"holds{needs}"
     extra = middle(row.extra)
     return f"{row.rank}{f' +{extra}' if row.rank > 1 and extra != '0' else ''}{needs}"
-
-
-def _packed(first: int, cells: dict[str, list[str]]) -> Iterator[list[str]]:
-    """The columns, as many at once as fit."""
-    some: list[str] = []
-    taken = first
-    for name, column in cells.items():
-        width = 2 + max(len(name), *map(len, column))
-        if some and taken + width > WIDTH:
-            yield some
-            some, taken = [], first
-        some.append(name)
-        taken += width
-    yield some
 
 
 def _counted(comparisons: Sequence[SitesComparison]) -> str:

@@ -19,6 +19,8 @@ SCHEMA = 1
 WIDTH = 110
 """Characters in a line of running text, and fewer on a narrower terminal."""
 _NARROWEST = 40
+MATRIX = 100
+"""Characters of a table with a column for each host; those that do not fit go into another one below it."""
 
 STRUCTURED = ("json", "csv")
 _PAGES = ("html", "unsafehtml")
@@ -89,6 +91,20 @@ def table(
             widths[widest] = room[widest]
             text = drawn()
     return text
+
+
+def packed(first: int, cells: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """The names of columns, as many at once as fit into ``MATRIX`` beside a ``first`` column of that width."""
+    some: list[str] = []
+    taken = first
+    for name, column in cells.items():
+        width = 2 + max(len(name), *map(len, column))
+        if some and taken + width > MATRIX:
+            yield some
+            some, taken = [], first
+        some.append(name)
+        taken += width
+    yield some
 
 
 def _wider(room: Sequence[int], words: Sequence[int]) -> Iterator[int]:

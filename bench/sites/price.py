@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.hosts import Host
-from bench.hosts.profile import Figure
-from bench.replay.cost import NOTHING, Cost, of_figure, of_quantity, total
+from bench.protocols.price import INTERRUPTING, LOAD, Prices
+from bench.replay.cost import Cost, of_quantity, total
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.sites.paths import at_rest
@@ -20,15 +20,6 @@ from bench.sites.site import CODE, FAR, NEAR, STUB, Site
 
 _NOT_FOUND = "no figure was found for an exit through a slot (QEMU 2acee8b2 leaves it to be tested)"
 
-SLOT_LOAD = Quantity(
-    1,
-    0.5,
-    5,
-    "cycles",
-    "assumed",
-    (f"{_NOT_FOUND}: from one that is hidden to the load-to-use latency of a first level",),
-    "slot load",
-)
 PREDICTED = Quantity(
     1, 0, 3, "cycles", "assumed", (f"{_NOT_FOUND}: what a predicted one costs more",), "indirect branch, predicted"
 )
@@ -93,20 +84,21 @@ class SitePrice:
 
 def price(site: Site, host: Host, parameters: Parameters) -> SitePrice:
     """What a site costs on a host."""
-    return _Pricing(site, host, parameters).price()
+    isa = next((isa for isa in site.instructions.hosts if isa in host.isa), host.main_isa)
+    return _Pricing(site, host, Prices(host, isa, parameters)).price()
 
 
 @dataclass(frozen=True, slots=True)
 class _Pricing:
     site: Site
     host: Host
-    parameters: Parameters
+    prices: Prices
 
     def price(self) -> SitePrice:
-        site = self.site
+        site, near = self.site, NEAR if NEAR in self.site.states else self.site.states[-1]
         return SitePrice(
-            self._execution(NEAR if NEAR in site.states else site.states[-1]),
-            self._execution(FAR if FAR in site.states else NEAR if NEAR in site.states else site.states[-1]),
+            self._execution(near),
+            self._execution(FAR if FAR in site.states else near),
             self._operations(site.does.link),
             self._operations(site.does.unlink),
             self._operations(site.does.retire),
@@ -118,71 +110,32 @@ class _Pricing:
         linked = at_rest(self.site, state)
         execution = total(
             (
-                self._instructions(len(linked.executed)),
-                of_quantity(SLOT_LOAD).times(linked.loads),
+                self.prices.instructions(len(linked.executed)),
+                of_quantity(LOAD).times(linked.loads),
                 of_quantity(PREDICTED).times(linked.indirect),
                 of_quantity(MISPREDICTED).by(MISPREDICTIONS).times(linked.indirect),
                 self._operations((*self.site.executor.before, *self.site.executor.after)),
             )
         )
         if linked.arrives == STUB:
-            execution += self._figure("costs.cpi", self.host.costs.cpi).by(DISPATCH)
+            execution += self.prices.figure("costs.cpi", self.host.costs.cpi).by(DISPATCH)
         return execution
 
-    @property
-    def _others(self) -> int:
-        vcpus = self.parameters.vcpus
-        return (self.host.cores.value if vcpus is None else vcpus) - 1
-
-    def _figure(self, name: str, figure: Figure) -> Cost:
-        return of_figure(name, figure, self.host.clock_ghz, self.host.clock_tag)
-
-    def _instructions(self, count: int) -> Cost:
-        return self._figure("costs.cpi", self.host.costs.cpi).times(count)
-
     def _interrupts(self, lines: Iterable[str]) -> int:
+        remote = self.host.runs_as(self.prices.isa).flush.remote_sync
         return sum(
-            self._others
+            self.prices.others
             for line in lines
-            if line.split()[0] in ("membarrier", "ipi", "stop-others", "stop-anywhere")
-            or (line.startswith("flush ") and self.host.runs_as(self._isa).flush.remote_sync)
+            if line.split()[0] in INTERRUPTING or (line.startswith("flush ") and remote)
         )
-
-    @property
-    def _isa(self) -> str:
-        return next((isa for isa in self.site.instructions.hosts if isa in self.host.isa), self.host.main_isa)
 
     def _operations(self, lines: Iterable[str]) -> Cost:
         return total(self._operation(line) for line in lines)
 
     def _operation(self, line: str) -> Cost:
         verb, *rest = line.split()
-        costs = self.host.costs
-        recipe, named = self.host.runs_as(self._isa).flush, f"isa.{self._isa}"
-        of_line = self._figure(f"{named}.flush.line", recipe.line)
-        remote = self._figure(f"{named}.flush.remote", recipe.remote)
-        match verb:
-            case "store":
-                words = [part.split()[0] for part in " ".join(rest).split(",")]
-                code = any(name == CODE or not self.site.word(name).is_data for name in words)
-                into = self._figure("costs.store_into_code", costs.store_into_code)
-                return self._instructions(len(words)) + (into if code else NOTHING)
-            case "flush":
-                return self._figure(f"{named}.flush.call", recipe.call) + of_line + remote
-            case "clean":
-                return of_line.times(0.5)
-            case "invalidate" | "invalidate-all":
-                return of_line.times(0.5) + (remote if rest[-1:] != ["local"] else NOTHING)
-            case "dsb" | "fence" | "isb" | "fence.i":
-                if costs.barrier is not None:
-                    return self._figure("costs.barrier", costs.barrier)
-                return of_quantity(self.parameters.quantities["barrier"].named("barrier"))
-            case "membarrier" | "ipi":
-                return self._figure("costs.sync_cores", costs.sync_cores).times(self._others)
-            case "stop-others" | "stop-anywhere":
-                return self._figure("costs.stop", costs.stop).times(self._others)
-            case "lock":
-                return self._figure("costs.lock", costs.lock)
-            case "poll-stop":
-                return self._instructions(2) + of_quantity(SLOT_LOAD)
-        return self._instructions(1)
+        if verb == "flush":
+            return self.prices.flush()
+        words = [part.split()[0] for part in " ".join(rest).split(",")] if verb == "store" else []
+        code = [name == CODE or not self.site.word(name).is_data for name in words]
+        return self.prices.of(verb, code, local=rest[-1:] == ["local"])
