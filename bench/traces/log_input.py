@@ -8,15 +8,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Protocol, Self, cast
+from typing import BinaryIO, Protocol, Self
 
 import zstandard
 
 from bench.support.errors import InputError
-from bench.traces.zstd_frames import FrameEnds
 
 _BLOCK = 1 << 20
-_ZSTD_READ = 1 << 14
 # Even at a compression ratio of 100, a block of this input is small enough to reuse freed memory.
 _MEMBER_READ = 1 << 10
 
@@ -132,32 +130,8 @@ class _RawInput:
         self._progress(self.count)
 
 
-_WINDOW: Final = 1 << 27
-"""Bytes that a frame may ask to be kept: what the ``zstd`` command accepts without ``--long``."""
-
-
-class _Zstd:
-    """Decompresses zstd frames into the reader's buffer."""
-
-    def __init__(self, stored: _RawInput) -> None:
-        self._stored = stored
-        self._frames = FrameEnds()
-        self._reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_reader(
-            cast("BinaryIO", self), read_size=_ZSTD_READ, read_across_frames=True
-        )
-
-    @property
-    def whole(self) -> bool:
-        return self._frames.whole
-
-    def read(self, size: int) -> bytes:
-        """Input for the decompressor."""
-        data = self._stored.read(size)
-        self._frames.add(data)
-        return data
-
-    def readinto(self, view: memoryview) -> int:
-        return self._reader.readinto(view)
+# A frame may ask for as many bytes to be kept as the ``zstd`` command accepts without ``--long``.
+_ZSTD = zstandard.ZstdDecompressor(max_window_size=1 << 27)
 
 
 class _Decompressor(Protocol):
@@ -169,7 +143,7 @@ class _Decompressor(Protocol):
 
 
 class _Members:
-    """Decompresses members of a gzip or xz file, each with a new decompressor."""
+    """Decompresses the members of a gzip or xz file, or frames of a zstd file, each with a new decompressor."""
 
     def __init__(self, stored: _RawInput, new: Callable[[], _Decompressor]) -> None:
         self._stored = stored
@@ -198,5 +172,5 @@ class _Members:
 _FORMATS: dict[bytes, tuple[str, Callable[[_RawInput], _Stream]]] = {
     b"\x1f\x8b": ("gzip", lambda stored: _Members(stored, lambda: zlib.decompressobj(wbits=31))),
     b"\xfd7zXZ\x00": ("xz", lambda stored: _Members(stored, lzma.LZMADecompressor)),
-    b"\x28\xb5\x2f\xfd": ("zstd", _Zstd),
+    b"\x28\xb5\x2f\xfd": ("zstd", lambda stored: _Members(stored, _ZSTD.decompressobj)),
 }
