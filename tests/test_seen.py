@@ -15,10 +15,10 @@ RUN = {
         {"name": "unfixed, system", "instances": 8_100_000, "wrong": 12_034},
         {"name": "idempotent, system", "instances": 500, "wrong": 0},
         {"name": "idempotent, system, split", "instances": 70, "wrong": 70},
-        {"name": "a site, link, stub to near", "instances": 20, "wrong": 1},
-        {"name": "a site, link, near, or far", "instances": 30, "wrong": 2},
-        {"name": "a site, link, stub to near, split", "instances": 70, "wrong": 70},
-        {"name": "a site, unlink, near to stub", "instances": 100, "wrong": 5},
+        {"name": "aligned-disp-x86, link, stub to near", "instances": 20, "wrong": 1},
+        {"name": "aligned-disp-x86, link, near, or far", "instances": 30, "wrong": 2},
+        {"name": "aligned-disp-x86, link, stub to near, split", "instances": 70, "wrong": 70},
+        {"name": "aligned-disp-x86, unlink, near to stub", "instances": 100, "wrong": 5},
     ],
 }
 
@@ -32,9 +32,9 @@ def seen(tmp_path):
 
 def test_the_cases_of_a_scenario_count_together_where_the_file_lays_them(seen):
     found = load_seen(seen)
-    assert found.below("a site", "link") == Count("", 50, 3)
-    assert found.below("a site") == Count("", 150, 8)
-    assert found.below("a site", "far") is found.among([("unfixed", "user")]) is None
+    assert found.below("aligned-disp-x86", "link") == Count("", 50, 3)
+    assert found.below("aligned-disp-x86") == Count("", 150, 8)
+    assert found.below("aligned-disp-x86", "far") is found.among([("unfixed", "user")]) is None
     assert found.among([("unfixed", "system"), ("idempotent", "system"), ("unfixed", "user")]) == Count(
         "", 8_100_500, 12_034
     )
@@ -54,3 +54,12 @@ def test_it_is_a_column_of_every_table_of_a_comparison_and_of_the_page(seen, tin
     header, *lines = staleline(f"{asked} --host arm926,armv8 --what-if --format csv").out.splitlines()
     places = [header.split(",").index(name) for name in ("seen_wrong", "seen_instances")]
     assert {tuple(line.split(",")[place] for place in places) for line in lines} == {("12034", "8100000"), ("0", "500")}
+
+
+def test_it_is_a_column_of_the_scenarios_of_a_site(seen, staleline):
+    asked = f"check aligned-disp-x86 --host x86-skylake --scenario link,unlink,relink --seen {seen}"
+    rows = {row["scenario"]: row["seen"] for row in staleline(f"{asked} --format json").valid["sites"]}
+    assert rows == {"link": {"wrong": 3, "instances": 50}, "unlink": {"wrong": 5, "instances": 100}, "relink": None}
+    lines = [line.split() for line in staleline(asked).out.splitlines()]
+    assert ["scenario", "x86-skylake", "seen", "here"] in lines
+    assert ["unlink", "holds", "5", "of", "100"] in lines and ["relink", "holds"] in lines

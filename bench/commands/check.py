@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -59,12 +59,10 @@ def check(
         raise InputError(f"a {sorted(kinds)[0]} beside a {sorted(kinds)[1]}", place="check", expected="one kind alone")
     if kinds in ({"protocol"}, {"site"}):
         (kind,) = kinds
-        if kind == "site" and seen is not None:
-            raise InputError("--seen with a site", expected="strategies or protocols, which `run` executes")
         used = {"host", "settings", "max_states", *(("scenario", "cores", "what_if") if kind == "site" else ())}
         idle = {one.name for one in fields(cells)} - used - {"configured"}
         refuse_idle(context, idle, f"for a {kind}", f"{', '.join(f'`{name}`' for name in sorted(used))} at most")
-        found = _sites(named, cells) if kind == "site" else _protocols(named, cells, ran)
+        found = replace(_sites(named, cells), seen=ran) if kind == "site" else _protocols(named, cells, ran)
         emit(found)
         raise typer.Exit(0 if found.as_expected else 1)
     results = check_cells(asked.strategies(some_of(named)), cells, cells.options())

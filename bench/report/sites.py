@@ -10,7 +10,9 @@ from typing import Any
 from bench.check.sites import FAILURES, SiteVerdict
 from bench.report.protocols import row_object, steps_table
 from bench.report.report import Column, Rows, attributes, flat_rows, record
+from bench.report.seen import about_seen, seen_columns
 from bench.report.tables import SCHEMA, fill, table
+from bench.silicon.seen import Count, Seen
 from bench.sites.site import Site
 
 _COLUMNS: tuple[Column[SiteVerdict], ...] = (
@@ -35,53 +37,67 @@ class SitesReport:
     """Verdicts on sites, in order of the sites."""
 
     found: Sequence[SiteVerdict]
+    seen: Seen | None = None
 
     @property
     def as_expected(self) -> bool:
         """Whether every verdict is the one that its site expects."""
         return all(one.as_expected for one in self.found)
 
+    @property
+    def _columns(self) -> tuple[Column[SiteVerdict], ...]:
+        return (*_COLUMNS, *seen_columns(self.seen, _seen_of))
+
     def document(self) -> dict[str, Any]:
         """One object for each site, scenario and host."""
-        return {"schema": SCHEMA, "sites": [record(_COLUMNS, one) for one in self.found]}
+        return {"schema": SCHEMA, "sites": [record(self._columns, one) for one in self.found]}
 
     def rows(self) -> Rows:
         """The same, one row each."""
-        return flat_rows(_COLUMNS, self.found)
+        return flat_rows(self._columns, self.found)
 
     def text(self, style: str) -> str:
         """Each site: a matrix, and a counterexample for each thing that goes wrong."""
         return "\n\n".join(
-            _site(site, list(found), style) for site, found in itertools.groupby(self.found, key=lambda one: one.site)
+            _site(site, list(found), style, self.seen)
+            for site, found in itertools.groupby(self.found, key=lambda one: one.site)
         )
 
 
-def _site(site: Site, found: Sequence[SiteVerdict], style: str) -> str:
+def _seen_of(seen: Seen, one: SiteVerdict) -> Count | None:
+    return seen.below(one.site.name, one.scenario)
+
+
+def _site(site: Site, found: Sequence[SiteVerdict], style: str, seen: Seen | None) -> str:
     title = f"{site.name}: {site.summary}" if site.summary else site.name
     about = ", ".join(str(part) for part in (site.project, site.year, site.isa) if part)
     parts = [f"{title} ({about})"]
     parts += [fill(site.note)] if site.note else []
-    parts.append(matrix(found, style))
+    parts.append(matrix(found, style, seen))
     asked = [one for one in found if one.verdict != "n/a"]
     expected = sum(one.as_expected for one in asked)
     others = [f"{one.scenario} on {one.target.name}" for one in asked if not one.as_expected]
     counted = f"{expected} of {len(asked)} as expected{', but not ' if others else ''}{', '.join(others)}."
-    parts += [fill(counted), *legend(found)]
+    parts += [fill(counted), *legend(found), *map(fill, about_seen(seen))]
     for one, hosts in _distinct(found):
         parts.append(fill(f"{one.scenario} ({one.of}) on {', '.join(hosts)}: {_what(one)}. {one.why}."))
         parts += [steps_table(one.rows, style)] if one.rows else []
     return "\n\n".join(parts)
 
 
-def matrix(found: Sequence[SiteVerdict], style: str) -> str:
-    """Scenarios by hosts."""
+def matrix(found: Sequence[SiteVerdict], style: str, seen: Seen | None = None) -> str:
+    """Scenarios by hosts, and what was seen here."""
     hosts = list(dict.fromkeys(one.target.name for one in found))
     cells = {(one.scenario, one.target.name): verdict_text(one) for one in found}
     rows = [
-        [scenario, *(cells.get((scenario, host), "") for host in hosts)]
-        for scenario in dict.fromkeys(one.scenario for one in found)
+        [
+            scenario,
+            *(cells.get((scenario, host), "") for host in hosts),
+            *(count.text if (count := _seen_of(ran, one)) else "" for ran in ([] if seen is None else [seen])),
+        ]
+        for scenario, one in {one.scenario: one for one in found}.items()
     ]
-    return table(["scenario", *hosts], rows, style)
+    return table(["scenario", *hosts, *(["seen here"] if seen is not None else [])], rows, style)
 
 
 def verdict_text(one: SiteVerdict) -> str:
