@@ -32,9 +32,9 @@ def seen(tmp_path):
 
 def test_the_cases_of_a_scenario_count_together_where_the_file_lays_them(seen):
     found = load_seen(seen)
-    assert found.below("aligned-disp-x86", "link") == Count("", 50, 3)
-    assert found.below("aligned-disp-x86") == Count("", 150, 8)
-    assert found.below("aligned-disp-x86", "far") is found.among([("unfixed", "user")]) is None
+    assert found.scenarios("aligned-disp-x86", ["link"]) == Count("", 50, 3)
+    assert found.scenarios("aligned-disp-x86", ["link", "unlink"]) == Count("", 150, 8)
+    assert found.scenarios("aligned-disp-x86", ["far"]) is found.among([("unfixed", "user")]) is None
     assert found.among([("unfixed", "system"), ("idempotent", "system"), ("unfixed", "user")]) == Count(
         "", 8_100_500, 12_034
     )
@@ -63,3 +63,12 @@ def test_it_is_a_column_of_the_scenarios_of_a_site(seen, staleline):
     lines = [line.split() for line in staleline(asked).out.splitlines()]
     assert ["scenario", "x86-skylake", "seen", "here"] in lines
     assert ["unlink", "holds", "5", "of", "100"] in lines and ["relink", "holds"] in lines
+
+
+def test_it_is_a_column_of_compared_sites(seen, tiny_trace, staleline):
+    asked = f"compare {tiny_trace} aligned-disp-x86 --scenario link,unlink --seen {seen}"
+    (row,) = staleline(f"{asked} --host x86-skylake --format json").valid["linking"]
+    assert row["seen"] == {"wrong": 8, "instances": 150}
+    for hosts in ("x86-skylake", "x86-skylake,x86-amd"):
+        text = staleline(f"{asked} --host {hosts}").out
+        assert "seen here" in text and "8 of 150" in text and "on a processor, a kernel" in " ".join(text.split())

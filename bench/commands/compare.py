@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -95,16 +96,17 @@ def compare(
     from bench.silicon.seen import load_seen
     from bench.traces.store import load_trace
 
+    ran = load_seen(seen) if seen is not None else None
     named = names_in(what)
     sites = [name for name in named if name == LINKING or kind_of(name) == "site"]
     protocols = [name for name in named if name not in sites and kind_of(name) == "protocol"]
     if protocols:
         if len(protocols) < len(named):
             raise InputError("protocols beside other things", place="compare", expected="protocols alone")
-        used = {"host", "settings", "max_states", "vcpus", "parameter", "what", "format", "output"}
+        used = {"host", "settings", "max_states", "vcpus", "parameter", "what", "format", "output", "seen"}
         refuse_idle(context, set(given(context)) - used, "for protocols", "--host")
         emit = written.emitter()
-        emit(_protocols(protocols, cells, assumed))
+        emit(replace(_protocols(protocols, cells, assumed), seen=ran))
         return
     traces = [name for name in named if name not in sites] or [DEFAULT_TRACE]
     if len(traces) > 1:
@@ -112,17 +114,18 @@ def compare(
     (trace,) = traces
     if sites:
         used = {"host", "settings", "scenario", "cores", "max_states", "what_if", "vcpus", "parameter", "what", "wide"}
-        refuse_idle(context, set(given(context)) - used - {"format", "output"}, "for sites", "--host, --scenario")
+        refuse_idle(
+            context, set(given(context)) - used - {"format", "output", "seen"}, "for sites", "--host, --scenario"
+        )
         emit = written.emitter()
         everywhere = cells.host == ["all"] or not (cells.host or cells.settings)
-        emit(_linking(sites, trace, cells, assumed, wide=wide, everywhere=everywhere))
+        emit(replace(_linking(sites, trace, cells, assumed, wide=wide, everywhere=everywhere), seen=ran))
         return
     emit = written.emitter(own=("html",))
     if sensitivity and plot is None and written.format in ("html", "csv"):
         refuse_idle(context, ("sensitivity",), f"with --format {written.format}", "tables of text, json or --plot")
     if against is None:
         refuse_idle(context, ("tolerance", "allow_missing"), "by itself", "--against")
-    ran = load_seen(seen) if seen is not None else None
     before = baseline.load(against) if against is not None else None
     if not 1 <= tolerance <= 1e6:
         raise InputError(f"{tolerance:g}", place="--tolerance", expected="a factor from 1 on")

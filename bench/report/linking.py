@@ -11,8 +11,10 @@ from bench.hosts import Host
 from bench.replay.cost import Cost
 from bench.report.costs import cycles, middle, share
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
+from bench.report.seen import about_seen, seen_columns
 from bench.report.sites import SYNCHRONISED, legend, verdict_text
 from bench.report.tables import SCHEMA, fill, packed, table
+from bench.silicon.seen import Count, Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,14 @@ def _priced(*, wide: bool) -> list[Column[_Line]]:
     return [*shown, _SHARE, _shown("extra", "extra", ranges=True)]
 
 
+def _counted_here(seen: Seen, row: PricedSite) -> Count | None:
+    return seen.scenarios(row.site.name, [one.scenario for one in row.verdicts])
+
+
+def _seen_of(seen: Seen, line: _Line) -> Count | None:
+    return _counted_here(seen, line.row)
+
+
 def _per_million(line: _Line) -> Cost:
     return line.row.run.times(1e6 / max(line.comparison.workload.through, 1))
 
@@ -115,26 +125,32 @@ class LinkingReport:
 
     comparisons: Sequence[SitesComparison]
     wide: bool = False
+    seen: Seen | None = None
+
+    @property
+    def _columns(self) -> tuple[Column[_Line], ...]:
+        return (*_DOCUMENT, *seen_columns(self.seen, _seen_of))
 
     def document(self) -> dict[str, Any]:
         """One object for each site and host."""
         return {
             "schema": SCHEMA,
             "workload": asdict(self.comparisons[0].workload),
-            "linking": [record(_DOCUMENT, line) for line in self._lines()],
+            "linking": [record(self._columns, line) for line in self._lines()],
         }
 
     def rows(self) -> Rows:
         """The same, one row each."""
-        return flat_rows(_DOCUMENT, self._lines())
+        return flat_rows(self._columns, self._lines())
 
     def text(self, style: str) -> str:
         """The table of one host, or sites by hosts."""
         parts = [about(self.comparisons[0])]
         if len(self.comparisons) > 1:
-            parts += _matrices(self.comparisons, style)
+            parts += _matrices(self.comparisons, style, self.seen)
         if len(self.comparisons) == 1 or self.wide:
-            parts += [_comparison(one, style, wide=self.wide) for one in self.comparisons]
+            parts += [_comparison(one, style, self.seen, wide=self.wide) for one in self.comparisons]
+        parts += map(fill, about_seen(self.seen))
         return "\n\n".join(parts)
 
     def _lines(self) -> list[_Line]:
@@ -153,7 +169,7 @@ def about(one: SitesComparison) -> str:
 # --- sites by hosts ---------------------------------------------------------------------------------------------------
 
 
-def _matrices(comparisons: Sequence[SitesComparison], style: str) -> Iterator[str]:
+def _matrices(comparisons: Sequence[SitesComparison], style: str, seen: Seen | None) -> Iterator[str]:
     """For each instruction set its sites by the hosts that run it."""
     rows = [row for one in comparisons for row in one.rows]
     for isa in dict.fromkeys(row.site.isa for row in rows):
@@ -167,6 +183,9 @@ def _matrices(comparisons: Sequence[SitesComparison], style: str) -> Iterator[st
             target.name: [cell(known.get((name, target.name)), isinstance(target, Host)) for name in names]
             for target in targets
         }
+        if seen is not None:
+            counts = (_counted_here(seen, next(_of(known, name, targets))) for name in names)
+            cells["seen here"] = [count.text if count is not None else "" for count in counts]
         for some in packed(max(map(len, marked)), cells):
             body = zip(marked, *(cells[host] for host in some), strict=True)
             yield table([isa, *some], body, style)
@@ -211,12 +230,13 @@ def _counted(comparisons: Sequence[SitesComparison]) -> str:
 # --- one host ---------------------------------------------------------------------------------------------------------
 
 
-def _comparison(one: SitesComparison, style: str, *, wide: bool) -> str:
+def _comparison(one: SitesComparison, style: str, seen: Seen | None, *, wide: bool) -> str:
     priced = isinstance(one.target, Host)
     lines = [_Line(one, row) for row in one.rows]
     title = f"{one.target.name}: {one.target.title}"
     first = [_RANK] if priced else []
-    parts = [title, text_table((*first, _SITE, _VERDICT, *(_priced(wide=wide) if priced else ())), lines, style)]
+    columns = (*first, _SITE, _VERDICT, *seen_columns(seen, _seen_of), *(_priced(wide=wide) if priced else ()))
+    parts = [title, text_table(columns, lines, style)]
     if priced:
         said = "Cycles: for each execution, link and unlink; extra over the cheapest that is right, in this run."
         parts.append(fill(said + (" Interrupts: other cores, for each link and unlink." if wide else "")))

@@ -65,7 +65,7 @@ class SitesReport:
 
 
 def _seen_of(seen: Seen, one: SiteVerdict) -> Count | None:
-    return seen.below(one.site.name, one.scenario)
+    return seen.scenarios(one.site.name, [one.scenario])
 
 
 def _site(site: Site, found: Sequence[SiteVerdict], style: str, seen: Seen | None) -> str:

@@ -59,10 +59,10 @@ class Seen:
         """The counts of several things together; None if none was run."""
         return _together([count for names in several if (count := self.of(*names)) is not None])
 
-    def below(self, *names: str) -> Count | None:
-        """The counts of all that is run under these names, as a site and a scenario, where a file lays it."""
-        start = f"{', '.join(names)}, "
-        found = (name for name in self.counts if name.startswith(start))
+    def scenarios(self, site: str, scenarios: Iterable[str]) -> Count | None:
+        """The counts of scenarios of a site, all cases together, where its file lays it."""
+        starts = tuple(f"{site}, {scenario}, " for scenario in scenarios)
+        found = (name for name in self.counts if name.startswith(starts))
         return _together([self.counts[name] for name in found if name.rpartition(", ")[2] not in PLACEMENTS])
 
 
