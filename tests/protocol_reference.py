@@ -29,6 +29,8 @@ NO_CLEANS = ("armv8-idc", "armv8-dic", "riscv", "riscv-ziccif", *OWN_STORES_SEEN
 NEWEST_FETCHED = ("armv8-dic", "x86-intel", "x86-amd")
 SERIALISED = (*NEWEST_FETCHED, "s390")
 STORES = ("put", "release")
+PAGES = {"map": 0, "protect": 1, "unmap": 2}
+KEEPS_ABSENT = ("riscv", "riscv-ziccif")
 UNALIGNED = ("armv8", "armv8-idc", "armv8-dic", "x86-intel", "x86-amd")
 EIGHT_BYTES = ("riscv", "riscv-ziccif", "x86-intel", "x86-amd")
 
@@ -56,6 +58,11 @@ class Piece(NamedTuple):
     unit: str
     first: int
     size: int
+
+
+def _entry(page: int) -> Piece:
+    """The entry of a page table, as a piece of no unit."""
+    return Piece(f"page {page}", 0, 1)
 
 
 class Answer(NamedTuple):
@@ -99,6 +106,14 @@ class Reference:
             longest = max(len(self.code[value]) for value in (protocol.initial[unit], *stored))
             self.size[unit] = min([longest, *(other - here for other in physical if other > here)])
         self.virtual = protocol.host.icache == "vipt"
+        self.page = {unit: address.virtual // 4096 for unit, address in protocol.addresses.items()}
+        self.pages = {
+            self.page[one.names[0]]: 0
+            for thread in protocol.threads
+            for one in thread.operations
+            if one.verb in (*PAGES, "tlbi")
+        }
+        self.pages |= {self.page[unit]: state for unit, state in protocol.pages.items()}
         self.cores = range(protocol.host.cores)
         self.paths = [[one.names for one in thread.operations if one.verb == "execute"] for thread in protocol.threads]
         self.memory = Allowed(self) if self.architecture else Caches(self)
@@ -149,6 +164,8 @@ class Reference:
             number = self.position(thread, place.at)
             for after, values in self.memory.fetch(world, core, thread, number):
                 now = self._observed(after, thread, operation, values)
+                if "fault" in values:
+                    self.memory.synchronise(after, core)
                 if self.position(thread, now.at) != number + 1:
                     after.pop(("ahead", core), None)
                 yield Move(after, f"{operation.text}: {values}", wrong=self._is_wrong(thread, now))
@@ -199,11 +216,17 @@ class Reference:
         others = [other for other in self.cores if other != core]
         name = operation.names[0] if operation.names else ""
         match operation.verb:
-            case "store" | "store-release":
+            case "store" | "store-release" | "map" | "protect" | "unmap":
                 if not self.memory.store(world, core, part):
                     return False
                 if operation.verb == "store-release":
                     self.memory.release(world, core)
+            case "tlbi" if operation.word:
+                self.memory.synchronise(world, core)
+                self.memory.translate(world, core, [self.page[name]])
+                return not waiting
+            case "tlbi":
+                self.memory.drop_translations(world, core, self.page[name])
             case "clean":
                 self.memory.clean(world, core, part)
             case "invalidate" | "invalidate-all":
@@ -227,6 +250,7 @@ class Reference:
             case "ipi":
                 for other in others:
                     (self.memory.refetch if operation.word == "fence.i" else self.memory.synchronise)(world, other)
+                    self.memory.translate(world, other, [*self.pages] if operation.word == "tlbi" else [])
                 ordered = self.memory.interrupts_wait and waiting
                 return not ordered and not any(("masked", other) in world for other in others)
             case "set":
@@ -359,7 +383,14 @@ class Caches:
         self.of = of
         self.host = of.protocol.host
         self.rules: Any = of.protocol.host.rules
+        self.entry = {page: (256 + page) * 4096 for page in of.pages}
         self.addresses = sorted({address for unit in of.units for address in of.bytes_of(unit)})
+        self.addresses += self.entry.values()
+        # By core: the pages of what some thread fetches there.
+        self.translated: dict[int, set[int]] = {core: set() for core in of.cores}
+        for thread, told in enumerate(of.protocol.threads):
+            units = itertools.chain.from_iterable(of.paths[thread])
+            self.translated[told.core] |= {of.page[unit] for unit in units} & {*of.pages}
         self.shortest = min(self.host.data_line, *self.host.instruction_lines)
         self.interrupts_wait = self.rules.interrupts == "wait"
         self.copies = not self.rules.write_through and not self.rules.write_allocate
@@ -378,16 +409,21 @@ class Caches:
         for unit in self.of.units:
             code = self.of.code[self.of.protocol.initial[unit]]
             held.update(zip(self.of.bytes_of(unit), code, strict=False))
+        held.update({self.entry[page]: state for page, state in self.of.pages.items()})
         world["newest",] = world["pou",] = tuple(sorted(held.items()))
         for core, lines in self.lines.items():
             for line in lines if self.of.protocol.warm else ():
                 self._fill(world, core, line)
+            for page in self.translated[core] if self.of.protocol.warm else ():
+                self._translation(world, core, page)
 
     def _dline(self, address: int) -> int:
         return address // self.host.data_line
 
     def parts(self, operation: Operation) -> list[Any]:
         """The steps that an operation is, in any order."""
+        if operation.verb in PAGES:
+            return [((self.entry[self.of.page[operation.names[0]]], PAGES[operation.verb]),)]
         if operation.verb.startswith("store"):
             groups: dict[int, dict[int, int]] = {}
             for unit, value in zip(operation.names, operation.values, strict=True):
@@ -498,6 +534,29 @@ class Caches:
                 else:
                     self._pend(world, core, ("invalidate", line, other))
 
+    # --- translations ---
+
+    def _translation(self, world: World, core: int, page: int) -> int:
+        """The state of a page as a core knows it, which it keeps unless the page is not present."""
+        known: int | None = world.get(("tlb", core, page))
+        if known is None:
+            known = dict(world["newest",])[self.entry[page]]
+            if known != PAGES["unmap"]:
+                world["tlb", core, page] = known
+        return known
+
+    def translate(self, world: World, core: int, pages: list[int]) -> None:
+        for page in pages:
+            world.pop(("tlb", core, page), None)
+
+    def drop_translations(self, world: World, core: int, page: int) -> None:
+        for other in self.of.cores:
+            if page in self.translated[other]:
+                if self.rules.maintenance_at_once:
+                    self.translate(world, other, [page])
+                else:
+                    self._pend(world, core, ("translation", page, other))
+
     # --- fetches ---
 
     def synchronise(self, world: World, core: int) -> None:
@@ -526,6 +585,8 @@ class Caches:
         size = self.host.instruction_lines[core % len(self.host.instruction_lines)]
         values = []
         for unit in units:
+            if self.of.page[unit] in self.of.pages and self._translation(world, core, self.of.page[unit]):
+                return ("fault",) * len(units)
             held = []
             for address in self.of.fetched_at(unit):
                 if ("fetched", core, address // size) not in world:
@@ -559,6 +620,13 @@ class Caches:
                         continue
                     self._fill(after, core, line)
                 yield Move(after, f"fill or drop {line} of {core}")
+            for page in self.translated[core]:
+                after = dict(world)
+                if after.pop(("tlb", core, page), None) is None:
+                    if not self.host.prefetches:
+                        continue
+                    self._translation(after, core, page)
+                yield Move(after, f"translation of {page} on {core}")
             coming = self.of.following(world, core) if self.rules.fetches_ahead else None
             if coming is not None:
                 after = dict(world)
@@ -601,6 +669,8 @@ class Caches:
                 after["pending", core] = left
             if kind == "clean":
                 self._written(after, line)
+            elif kind == "translation":
+                self.translate(after, number, [line])
             else:
                 after.pop(("fetched", number, line), None)
             yield Move(after, f"complete {done} of {core}")
@@ -652,10 +722,16 @@ class Allowed:
             world["clean", piece] = 0
             for core in self.of.cores:
                 world["floor", core, piece] = 0
+        for page, state in self.of.pages.items():
+            world["values", _entry(page)] = (state,)
+            for core in self.of.cores:
+                world["floor", core, _entry(page)] = 0
 
     def parts(self, operation: Operation) -> list[Any]:
         if operation.verb == "clean":
             return sorted({self._dline(piece) for piece in self.pieces[self.unit_of[operation.names[0]]]})
+        if operation.verb in PAGES:
+            return [((_entry(self.of.page[operation.names[0]]), PAGES[operation.verb], False),)]
         if operation.verb == "load":
             return self.pieces[self.unit_of[operation.names[0]]]
         if not operation.verb.startswith("store"):
@@ -723,7 +799,22 @@ class Allowed:
         return len(world["values", piece]) - 1
 
     def _invalidated(self, world: World, core: int, piece: Piece) -> None:
-        self._raise(world, core, piece, self._newest(world, piece) if self.name in NO_CLEANS else world["clean", piece])
+        newest = self.name in NO_CLEANS or piece.unit.startswith("page ")
+        self._raise(world, core, piece, self._newest(world, piece) if newest else world["clean", piece])
+
+    # --- translations ---
+
+    def translate(self, world: World, core: int, pages: list[int]) -> None:
+        for page in pages:
+            self._invalidated(world, core, _entry(page))
+
+    def drop_translations(self, world: World, core: int, page: int) -> None:
+        self._issue(world, core, ("drop", (_entry(page), frozenset(self.of.cores))))
+
+    def _translations(self, world: World, core: int, page: int) -> list[int]:
+        """What a core may take a page for: what it is, or was and has not been forgotten."""
+        states = world["values", _entry(page)][world["floor", core, _entry(page)] :]
+        return [*states[-1:], *(one for one in states[:-1] if one != PAGES["unmap"] or self.name in KEEPS_ABSENT)]
 
     def synchronise(self, world: World, core: int) -> None:
         world.pop(("ahead", core), None)
@@ -740,6 +831,13 @@ class Allowed:
     # --- fetches ---
 
     def _fetched(self, world: World, core: int, units: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        states = [
+            self._translations(world, core, page) for page in map(self.of.page.get, units) if page in self.of.pages
+        ]
+        if any(any(some) for some in states):
+            yield ("fault",) * len(units)
+        if not all(0 in some for some in states):
+            return
         options: list[list[str]] = []
         undefined = False
         for name in units:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from protocol_reference import Answer, Reference, TooLarge
 
 from bench.machine.architecture import RULES
+from bench.machine.cells import ABSENT, PROTECTED
 from bench.machine.opcodes import Instruction, read_instruction
 from bench.protocols.host import PLAIN, ProtocolHost
 from bench.protocols.operations import parsed
@@ -24,7 +25,8 @@ STATES = 1_500
 WRITER = (
     "store A new; store A new; store B two; store A new, B two; store U new; store-release A new; clean A; clean B; "
     "dsb; fence; isb; fence.i; invalidate A; invalidate A local; invalidate-all; invalidate U; ipi isb; ipi fence.i; "
-    "membarrier; set go 1; load A; execute A; execute B; store-release B two"
+    "membarrier; set go 1; load A; execute A; execute B; store-release B two; "
+    "protect A; unmap B; map A; tlbi A; tlbi A local; ipi tlbi"
 ).split("; ")
 READER = (
     "execute A; execute A; execute B; execute U; execute A+B; isb; fence.i; wait go 1; load A; irq-off; poll-stop"
@@ -36,6 +38,8 @@ WHOLE = (
     ("stop-others", "store A new", "store B two", "resume-others"),
     ("stop-anywhere", "store A new", "store B two", "resume-others"),
     ("irq-off", "store A new", "irq-on"),
+    ("protect A", "tlbi A", "dsb", "store A new", "map A"),
+    ("unmap U", "fence", "ipi tlbi", "store A new", "map U"),
 )
 CODES: tuple[tuple[str, dict[str, str]], ...] = (
     ("", {}),
@@ -116,6 +120,7 @@ def draw(rng: random.Random, architecture: str) -> Protocol:
         threads=tuple(threads),
         flags={"go": 0},
         instructions=instructions,
+        pages={"A": rng.choice((PROTECTED, ABSENT))} if rng.random() < 0.1 else {},
         warm=rng.random() < 0.7,
     )
     there = protocol.addresses["B"].virtual
@@ -132,6 +137,8 @@ def observing(protocol: Protocol, rng: random.Random) -> Protocol:
         options = []
         for _ in range(rng.choice((1, 2, 3, 6))):
             some = [("one", "two") if name == "B" else ("old", "new") for one in seen for name in one.names]
+            if protocol.translated:
+                some = [(*values, "fault") for values in some]
             options.append(tuple(rng.choice((*values, values[1], "*")) for values in some))
         if any(one.skips for one in seen):
             options += [one[:-1] for one in options]

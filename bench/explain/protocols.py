@@ -110,12 +110,12 @@ def _contents(lowering: Lowering, state: State) -> tuple[dict[str, str], dict[st
     newest = model.memory.newest(state.memory)
     if isinstance(model.rules, Rules):
         visible = state.memory
-        memory = [history[max(at, 0)] for history, at in zip(visible.history, visible.clean, strict=True)]
+        memory = [history[at if at >= 0 else -1] for history, at in zip(visible.history, visible.clean, strict=True)]
     else:
         memory = state.memory.memory
     return (
-        {name: lowering.values[newest[cell]] for cell, name in enumerate(names)},
-        {name: lowering.values[memory[cell]] for cell, name in enumerate(names)},
+        {name: lowering.content(cell, newest[cell]) for cell, name in enumerate(names)},
+        {name: lowering.content(cell, memory[cell]) for cell, name in enumerate(names)},
         tuple(
             {name: _code(lowering, state, core, cell) for cell, name in enumerate(names)}
             for core in range(len(state.running))
@@ -128,9 +128,9 @@ def _code(lowering: Lowering, state: State, core: int, cell: int) -> str:
     model = lowering.model
     if isinstance(model.rules, Rules):
         may = fetchable(state.memory, model.rules, core, cell)
-        return "|".join(lowering.values[value] for value in may)
+        return "|".join(lowering.content(cell, value) for value in may)
     line = model.cells.iline_of[core][cell]
     if line == NEVER_FETCHED:
         return ABSENT
     held = state.memory.icache[core][line]
-    return ABSENT if held is None else lowering.values[held[model.cells.iline_cells[core][line].index(cell)]]
+    return ABSENT if held is None else lowering.content(cell, held[model.cells.iline_cells[core][line].index(cell)])

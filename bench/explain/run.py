@@ -110,15 +110,17 @@ def environment_text(
     named = ", ".join(units)
     of = f" of {named}" if named else ""
     on = "" if not several else f" on {core}" if named else f" of {core}"
+    cells = line_cells(model, event)
+    line = "translation" if cells and model.cells.pages.issuperset(cells) else "instruction line"
     match event.kind:
         case Kind.WRITE_BACK if before.memory.owner[event.line] == event.core:
             return f"cache line{of} is flushed to memory"
         case Kind.WRITE_BACK:
             return f"clean data line{of}{on} is dropped"
         case Kind.DROP:
-            return f"instruction line{of}{on} is dropped"
+            return f"{line}{of}{on} is dropped"
         case Kind.FILL:
-            return f"instruction line{of}{on} is filled"
+            return f"{line}{of}{on} is filled"
         case Kind.LOAD:
             return f"{core} loads the data line{of}" if named else f"{core} loads a data line"
         case Kind.AHEAD:

@@ -113,7 +113,10 @@ class ExecuteUnits(Action):
     wrong: Verdict
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        cells = model.units[self.tb][self.position]
         for memory, values in model.memory.fetch(state.memory, core, self.tb, self.position):
+            if model.cells.faults(cells, values):  # an exception synchronises the context
+                memory = model.memory.synchronise(memory, core)
             result = composed(dict(enumerate(values)))
             yield state._replace(memory=memory), result, (self.tb, self.position) if self.wrong(result) else None
 
@@ -244,6 +247,17 @@ class FenceI(Action):
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         if not model.memory.stores_wait(state.memory, core):
             yield state._replace(memory=model.memory.refetch(state.memory, core)), 0, None
+
+
+@dataclass(frozen=True, slots=True)
+class TranslateAnew(Action):
+    """This core drops its translation of a page, after its stores: INVLPG, SFENCE.VMA, or TLBI with its DSB NSH."""
+
+    page: int
+
+    def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
+        if not model.memory.stores_wait(state.memory, core):
+            yield state._replace(memory=model.memory.translate_anew(state.memory, core, (self.page,))), 0, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,20 +405,25 @@ class EndTranslation(CompiledAction):
 
 @dataclass(frozen=True, slots=True)
 class InterruptCores(Action):
-    """Every other core synchronises; with ``lines`` it drops its instruction cache too.
+    """Every other core synchronises; with ``lines`` it drops its instruction cache too, or its ``pages``.
 
     ``own``: so does this core, and it waits for its stores, as membarrier has it (a full barrier on every core).
     """
 
     lines: bool
     own: bool
+    pages: frozenset[int] = frozenset()
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         waits = self.own or model.interrupts_wait
         if state.masked & ~(1 << core) or (waits and model.memory.stores_wait(state.memory, core)):
             return
         reached = (other for other in range(len(state.running)) if self.own or other != core)
-        yield _synchronised(model, state, reached, lines=self.lines), 0, None
+        after = _synchronised(model, state, reached, lines=self.lines)
+        memory = after.memory
+        for other in range(len(state.running)) if self.pages else ():
+            memory = model.memory.translate_anew(memory, other, self.pages) if other != core else memory
+        yield after._replace(memory=memory), 0, None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from bench.machine import architecture
 from bench.machine.architecture import AtomicPuts, CleanCell, Histories, InvalidateCell, Order, Rules
-from bench.machine.cells import ANYTHING, Cells
+from bench.machine.cells import ANYTHING, EXECUTABLE, Cells
 from bench.machine.memory import MemorySystem, NextUnit, Put, Stored
 from bench.machine.opcodes import is_defined
 from bench.machine.state import Event, Kind
@@ -33,7 +33,7 @@ class ArchitectureMemory(MemorySystem[Allowed]):
     def initial(self) -> Allowed:
         cells = self.cells
         cores = range(len(cells.iline_cells))
-        memory: Allowed = architecture.at_start(cells.final, len(cores), range(len(cells.final)))
+        memory: Allowed = architecture.at_start(cells.final, len(cores), range(len(cells.final)), cells.pages)
         if cells.mmu_off:
             off = {core for core in cores if cells.mmu_off >> core & 1}
             memory = architecture.with_older(memory, off, cells.coherency)
@@ -87,6 +87,13 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         """All that is older than the memory floor is forgotten too."""
         memory = self.synchronise(memory, core)
         for cell in range(len(self.cells.final)):
+            if cell not in self.cells.pages:
+                memory = architecture.invalidated(memory, self.rules, cell, core)
+        return memory
+
+    def translate_anew(self, memory: Allowed, core: int, pages: Iterable[int]) -> Allowed:
+        memory = self.synchronise(memory, core)
+        for cell in pages:
             memory = architecture.invalidated(memory, self.rules, cell, core)
         return memory
 
@@ -105,17 +112,36 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         if position is None:
             yield self.leave(memory, core), ()
             return
-        cells, queue = self.cells.units[tb][position], memory.ahead[core]
-        yield from architecture.fetch(memory, self.rules, core, (tb, position), cells)
-        if not (queue and queue[0][0] == (tb, position)) and self._may_be_anything(memory, core, cells):
-            yield self.leave(memory, core), (ANYTHING,) * len(cells)
+        queue = memory.ahead[core]
+        if queue and queue[0][0] == (tb, position):
+            yield architecture.with_queue(memory, core, queue[1:]), queue[0][1]
+            return
+        after = self.leave(memory, core)
+        for values in self._fetchable(memory, core, self.cells.units[tb][position]):
+            yield after, values
+
+    def _fetchable(self, memory: Allowed, core: int, cells: tuple[int, ...]) -> Iterable[tuple[int, ...]]:
+        """What a fetch of these cells may find: of a page that faults nothing else."""
+        found = dict.fromkeys(
+            tuple(
+                value if not faults or cell in self.cells.pages else 0
+                for cell, value in zip(cells, values, strict=True)
+            )
+            for values in architecture.together(memory, self.rules, core, cells)
+            for faults in (self.cells.faults(cells, values),)
+        )
+        executed = [values for values in found if not self.cells.faults(cells, values)]
+        if executed and self._may_be_anything(memory, core, cells):
+            anything = tuple(EXECUTABLE if cell in self.cells.pages else ANYTHING for cell in cells)
+            return *found, anything
+        return found
 
     def _may_be_anything(self, memory: Allowed, core: int, cells: tuple[int, ...]) -> bool:
         """Whether these are cells of an instruction whose change the architecture does not define (rule 8)."""
         if not self._judges:
             return False
         changing: dict[tuple[int, int], set[int]] = {}
-        for cell in cells:
+        for cell in (cell for cell in cells if cell not in self.cells.pages):
             changing.setdefault(self.cells.places[cell], set()).update(architecture.racing(memory, core, cell))
         return any(values and not self._is_defined(place, frozenset(values)) for place, values in changing.items())
 
@@ -138,7 +164,7 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         """After a store of a core that fetches what it has stored itself: also what it has fetched ahead is anew."""
         if not self.rules.sees_own or not isinstance(entry, (Put, AtomicPuts)):
             return memory
-        cells = {put.cell for put in architecture.puts_of(entry) if not put.alias}
+        cells = {put.cell for put in architecture.puts_of(entry) if not put.alias} - self.cells.pages
         for cell in sorted(cells):
             memory = architecture.seen_by_itself(memory, core, cell)
         ahead = {cell for (tb, position), _ in memory.ahead[core] for cell in self.cells.units[tb][position]}
@@ -155,11 +181,8 @@ class ArchitectureMemory(MemorySystem[Allowed]):
                 continue
             there = self.leave(memory, core) if stale else memory
             cells = self.cells.units[tb][at]
-            fetched = list(architecture.fetch_ahead(there, self.rules, core, (tb, at), cells))
-            if self._may_be_anything(there, core, cells):
-                queue = there.ahead[core]
-                fetched.append(architecture.with_queue(there, core, (*queue, ((tb, at), (ANYTHING,) * len(cells)))))
-            for which, after in enumerate(fetched):
+            for which, values in enumerate(self._fetchable(there, core, cells) if self.rules.ahead else ()):
+                after = architecture.with_queue(there, core, (*there.ahead[core], ((tb, at), values)))
                 yield Event(Kind.AHEAD, core, which, thread, tb), after
 
 

@@ -23,6 +23,10 @@ Rule 8. **An instruction that changes while it may be executed**, since its core
     store, is one of the stores that rule 2 lets a fetch return where the architecture defines that
     (``bench/machine/opcodes.py``), and *anything* where it does not.  Only protocols ask: a strategy is right where
     no value but the final one can be fetched.
+Rule 9. **A translation** of a page may be any state of its entry at or above the instruction floor of the core, but for
+    one that is not present, which none keeps (Arm ARM D8.16; Intel SDM volume 3, 4.10.2.3) but RISC-V (privileged
+    specification, SFENCE.VMA; Svvptc forbids it).  Coherent instruction caches do not matter, nor does a context
+    synchronisation; a TLB invalidation raises the floor to the newest.  What was fetched ahead was translated then.
 
 Arm's instruction caches may be virtually indexed (VIPT): an invalidation reaches the address that it names, and no
 other of the same memory.  x86 compares stores with what was fetched ahead by their linear address (Intel SDM volume 3,
@@ -46,6 +50,7 @@ from collections.abc import Container, Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
+from bench.machine.cells import ABSENT
 from bench.machine.memory import Put, V
 from bench.machine.opcodes import Concurrent
 from bench.machine.state import replaced
@@ -66,7 +71,7 @@ class Rules:
     ``atomic``: a load or store of data is single-copy atomic inside so many aligned bytes (Arm: 16, with LSE2, Arm ARM
     B2.2.1; POWER, s390: a quadword; x86: 8, all that every processor has, AMD APM volume 2, 7.3.2, and Intel SDM volume
     3, 9.1.1; RISC-V: XLEN).  ``unaligned``: so is one that is not aligned to its size (Arm with LSE2; x86).
-    ``concurrent``: rule 8, None without it.
+    ``concurrent``: rule 8, None without it.  ``keeps_absent``: a translation may be of a page that is not present.
 
     Mutants: ``cleans``: a clean does anything; ``invalidates``: an invalidation does; ``drops``: a context
     synchronisation empties the queue; ``keeps``: an invalidation leaves it alone; ``stale``: a fetch may return an old
@@ -82,6 +87,7 @@ class Rules:
     unaligned: bool = False
     refreshes: bool = False
     concurrent: Concurrent | None = Concurrent.LISTED
+    keeps_absent: bool = False
     cleans: bool = True
     invalidates: bool = True
     drops: bool = True
@@ -122,6 +128,9 @@ Entry = Put[V] | AtomicPuts[V] | CleanCell | InvalidateCell | Order
 DATA = -1
 """The memory floor of a cell that nobody fetches: of its stores only the newest matters."""
 
+PAGE = -2
+"""That of an entry of the page table: there is no other than the newest store, and only rule 9 is about it."""
+
 Ahead = tuple[U, tuple[V, ...]]
 """A unit that was fetched ahead: what it is, and the values of its cells that were fetched."""
 
@@ -147,12 +156,13 @@ ARMV8 = {"armv8": _ARMV8, "armv8-idc": replace(_ARMV8, idc=True), "armv8-dic": r
 """AArch64, with what CTR_EL0 may say: nothing; IDC; IDC and DIC."""
 
 _X86 = Rules(idc=True, dic=True, in_order=True, sees_own=True, atomic=8, unaligned=True)
+_RISCV = Rules(idc=True, aliases=False, atomic=8, concurrent=Concurrent.NEVER, keeps_absent=True)
 
 RULES = {
     **ARMV8,
     "power": Rules(aliases=False),
-    "riscv": Rules(idc=True, aliases=False, atomic=8, concurrent=Concurrent.NEVER),
-    "riscv-ziccif": Rules(idc=True, aliases=False, atomic=8, concurrent=Concurrent.ALIGNED),
+    "riscv": _RISCV,
+    "riscv-ziccif": replace(_RISCV, concurrent=Concurrent.ALIGNED),
     "s390": Rules(idc=True, in_order=True, sees_own=True, refreshes=True, concurrent=Concurrent.BYTE),
     "x86-amd": replace(_X86, concurrent=Concurrent.QUADWORD),
     "x86-intel": replace(_X86, concurrent=Concurrent.NEVER),
@@ -172,10 +182,10 @@ def armv8(name: str) -> Rules:
     return ARMV8[name]
 
 
-def at_start(values: tuple[V, ...], cores: int, code: Container[int]) -> Histories[U, V]:
-    """Every cell has its value everywhere; those in ``code`` may be fetched."""
+def at_start(values: tuple[V, ...], cores: int, code: Container[int], pages: Container[int] = ()) -> Histories[U, V]:
+    """Every cell has its value everywhere; those in ``code`` may be fetched, those in ``pages`` are translations."""
     zeros = (0,) * len(values)
-    clean = tuple(0 if cell in code else DATA for cell in range(len(values)))
+    clean = tuple(PAGE if cell in pages else 0 if cell in code else DATA for cell in range(len(values)))
     return Histories(tuple((value,) for value in values), clean, (zeros,) * cores, ((),) * cores, ((),) * cores)
 
 
@@ -237,13 +247,16 @@ def synchronise(memory: Histories[U, V], rules: Rules, core: int) -> Histories[U
 
 def refreshed(memory: Histories[U, V], core: int) -> Histories[U, V]:
     """All floors of a core at the newest stores: it is synchronised with all that are visible."""
-    for cell, history in enumerate(memory.history):
-        memory = _raised(memory, core, cell, len(history) - 1)
+    for cell in range(len(memory.history)):
+        if memory.clean[cell] != PAGE:
+            memory = seen_by_itself(memory, core, cell)
     return memory
 
 
 def racing(memory: Histories[U, V], core: int, cell: int) -> tuple[V, ...]:
     """The values of a cell that the core is not synchronised with, after the one that it is; none if there are none."""
+    if memory.clean[cell] == PAGE:
+        return ()
     history = memory.history[cell][memory.floors[core][cell] :]
     return history if len(history) > 1 else ()
 
@@ -251,9 +264,18 @@ def racing(memory: Histories[U, V], core: int, cell: int) -> tuple[V, ...]:
 def fetchable(memory: Histories[U, V], rules: Rules, core: int, cell: int) -> tuple[V, ...]:
     """The values that a fetch may return, without repetition, the newest first."""
     history = memory.history[cell]
+    if memory.clean[cell] == PAGE:
+        older = history[memory.floors[core][cell] : -1] if rules.stale else ()
+        kept = (state for state in reversed(older) if state != ABSENT or rules.keeps_absent)
+        return tuple(dict.fromkeys((history[-1], *kept)))
     if rules.dic or not rules.stale:
         return history[-1:]
     return tuple(dict.fromkeys(reversed(history[memory.floors[core][cell] :])))
+
+
+def together(memory: Histories[U, V], rules: Rules, core: int, cells: tuple[int, ...]) -> Iterator[tuple[V, ...]]:
+    """The values that a fetch of several cells may return."""
+    return itertools.product(*(fetchable(memory, rules, core, cell) for cell in cells))
 
 
 def fetch(
@@ -265,7 +287,7 @@ def fetch(
         yield with_queue(memory, core, queue[1:]), queue[0][1]
         return
     after = with_queue(memory, core, ()) if queue else memory
-    for values in itertools.product(*(fetchable(memory, rules, core, cell) for cell in cells)):
+    for values in together(memory, rules, core, cells):
         yield after, values
 
 
@@ -274,7 +296,7 @@ def fetch_ahead(
 ) -> Iterator[Histories[U, V]]:
     """Each memory after one more unit was fetched ahead."""
     if rules.ahead:
-        for values in itertools.product(*(fetchable(memory, rules, core, cell) for cell in cells)):
+        for values in together(memory, rules, core, cells):
             yield with_queue(memory, core, (*memory.ahead[core], (unit, values)))
 
 
@@ -343,7 +365,7 @@ def _stored(memory: Histories[U, V], put: Put[V]) -> Histories[U, V]:
 
 
 def _cleaned(memory: Histories[U, V], rules: Rules, cell: int) -> Histories[U, V]:
-    if not rules.cleans or memory.clean[cell] == DATA:
+    if not rules.cleans or memory.clean[cell] < 0:
         return memory
     return memory._replace(clean=replaced(memory.clean, cell, len(memory.history[cell]) - 1))
 
@@ -354,11 +376,13 @@ def invalidated(memory: Histories[U, V], rules: Rules, cell: int, core: int) -> 
         memory = with_queue(memory, core, ())
     if not rules.invalidates or memory.clean[cell] == DATA:
         return memory
-    return _raised(memory, core, cell, len(memory.history[cell]) - 1 if rules.idc else memory.clean[cell])
+    if rules.idc or memory.clean[cell] == PAGE:
+        return seen_by_itself(memory, core, cell)
+    return _raised(memory, core, cell, memory.clean[cell])
 
 
 def seen_by_itself(memory: Histories[U, V], core: int, cell: int) -> Histories[U, V]:
-    """A core has stored to a cell, and its fetches see that."""
+    """A core's fetches see the newest store to a cell."""
     return _raised(memory, core, cell, len(memory.history[cell]) - 1)
 
 
@@ -377,7 +401,7 @@ def _forgotten(memory: Histories[U, V], cell: int) -> Histories[U, V]:
         return memory
     return memory._replace(
         history=replaced(memory.history, cell, memory.history[cell][least:]),
-        clean=replaced(memory.clean, cell, max(0, memory.clean[cell] - least)),
+        clean=replaced(memory.clean, cell, min(memory.clean[cell], max(0, memory.clean[cell] - least))),
         floors=tuple(replaced(floors, cell, floors[cell] - least) for floors in memory.floors),
     )
 

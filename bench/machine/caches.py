@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from msgspec import structs
 
 from bench.hosts.profile import Host
-from bench.machine.cells import Cells
+from bench.machine.cells import ABSENT, Cells
 from bench.machine.memory import MemorySystem, NextUnit, Put, Stored
 from bench.machine.state import Event, Kind, replaced
 from bench.support.errors import InputError
@@ -125,7 +125,12 @@ class HostCaches(MemorySystem[Caches]):
         cores = len(cells.iline_cells)
         return Caches(
             icache=tuple(
-                tuple(tuple(cells.final[cell] for cell in line) if cells.warm else None for line in lines)
+                tuple(
+                    tuple(cells.final[cell] for cell in line)
+                    if cells.warm and not (cells.pages.issuperset(line) and cells.final[line[0]] == ABSENT)
+                    else None
+                    for line in lines
+                )
                 for lines in cells.iline_cells
             ),
             ahead=(None,) * cores,
@@ -166,7 +171,8 @@ class HostCaches(MemorySystem[Caches]):
         """A store reaches the data side."""
         for put in stored.puts:
             memory = self._own(memory, core, self.cells.dline_of[put.cell], put)
-            memory = self._snoop(memory, core, self.cells.ilines_of(put.cell))
+            if put.cell not in self.cells.pages:
+                memory = self._snoop(memory, core, self.cells.ilines_of(put.cell))
         for line in stored.dlines:
             memory = self._own(memory, core, line, None)
         return self._snoop(memory, core, stored.ilines)
@@ -277,7 +283,16 @@ class HostCaches(MemorySystem[Caches]):
 
     def refetch(self, memory: Caches, core: int) -> Caches:
         memory = self.synchronise(memory, core)
-        return memory._replace(icache=replaced(memory.icache, core, (None,) * len(memory.icache[core])))
+        kept = {line for line, cells in enumerate(self.cells.iline_cells[core]) if self.cells.pages.issuperset(cells)}
+        lines = (held if line in kept else None for line, held in enumerate(memory.icache[core]))
+        return memory._replace(icache=replaced(memory.icache, core, tuple(lines)))
+
+    def translate_anew(self, memory: Caches, core: int, pages: Iterable[int]) -> Caches:
+        memory = self.synchronise(memory, core)
+        for page in pages:
+            for line in self.cells.ilines_of(page)[core]:
+                memory = _drop(memory, core, line)
+        return memory
 
     def switch_context(self, memory: Caches, core: int) -> Caches:
         """The queue is emptied; on some hosts all lines of the core are cleaned and invalidated too (rule 2)."""
@@ -293,22 +308,31 @@ class HostCaches(MemorySystem[Caches]):
         return memory._replace(mmu_off=memory.mmu_off & ~(1 << core))
 
     def _fill(self, memory: Caches, core: int, line: int) -> Caches:
-        source = memory.data if self.features.fill == "coherent" else memory.memory
+        """A line is filled, but for the translation of a page that is not present."""
+        cells = self.cells.iline_cells[core][line]
+        is_page = self.cells.pages.issuperset(cells)
+        if is_page and memory.data[cells[0]] == ABSENT:
+            return memory
+        source = memory.data if self.features.fill == "coherent" or is_page else memory.memory
         if memory.mmu_off >> core & 1:
             source = self.cells.coherency
-        held = tuple(source[cell] for cell in self.cells.iline_cells[core][line])
+        held = tuple(source[cell] for cell in cells)
         return memory._replace(icache=replaced(memory.icache, core, replaced(memory.icache[core], line, held)))
 
     def _read(self, memory: Caches, core: int, cells: tuple[int, ...]) -> tuple[Caches, tuple[int, ...]]:
-        """Fetch the cells of a unit through the instruction cache, filling lines that are absent."""
-        values = []
+        """Fetch the cells of a unit through the instruction cache, filling lines that are absent; none that faults."""
+        values: list[int] = []
         for cell in cells:
+            if self.cells.faults(cells[: len(values)], tuple(values)):
+                values.append(0)
+                continue
             line = self.cells.iline_of[core][cell]
             if memory.icache[core][line] is None:
                 memory = self._fill(memory, core, line)
             held = memory.icache[core][line]
-            assert held is not None
-            values.append(held[self.cells.iline_cells[core][line].index(cell)])
+            values.append(
+                held[self.cells.iline_cells[core][line].index(cell)] if held is not None else memory.data[cell]
+            )
         return memory, tuple(values)
 
     def fetch(
@@ -391,7 +415,8 @@ class HostCaches(MemorySystem[Caches]):
             case Kind.DROP:
                 return _drop(memory, core, line) if memory.icache[core][line] is not None else None
             case Kind.FILL:
-                return self._fill(memory, core, line) if memory.icache[core][line] is None else None
+                after = self._fill(memory, core, line) if memory.icache[core][line] is None else memory
+                return after if after is not memory else None
             case Kind.LOAD:
                 held = memory.owner[line] == core or memory.copies[line] >> core & 1
                 return None if held or not self.features.keeps_copies else self._allocate(memory, core, line)

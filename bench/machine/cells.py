@@ -16,6 +16,12 @@ NEVER_FETCHED = -1
 TORN = ANYTHING - 1
 """The value of an instruction of which parts are those of different ones."""
 
+FAULT = ANYTHING - 2
+"""What comes of an instruction whose page may not be executed."""
+
+EXECUTABLE, PROTECTED, ABSENT = range(3)
+"""What a page is: its cell holds one of these."""
+
 Lines = tuple[tuple[int, ...], ...]
 """The cells of each line, by the number of the line."""
 
@@ -31,6 +37,8 @@ class Cells:
     Of a protocol: ``warm``, if instruction lines are present at the start; ``mmu_off``, cores with their MMU off, as
     bits, which fetch ``coherency``, the value of each cell at the point of coherency.  ``places``: address and size in
     bytes of the instruction that each cell is of; ``instructions``: what the values are, as far as it is known.
+    ``pages``: the cells that are entries of the page table, each in lines of its own; the instruction line is a core's
+    translation of it.
     """
 
     final: tuple[int, ...]
@@ -43,8 +51,13 @@ class Cells:
     mmu_off: int = 0
     coherency: tuple[int, ...] = ()
     places: tuple[tuple[int, int], ...] = ()
+    pages: frozenset[int] = frozenset()
     instructions: Mapping[int, Instruction] = field(default_factory=dict)
 
     def ilines_of(self, cell: int) -> tuple[tuple[int, ...], ...]:
         """The instruction line of a cell on each core, if any."""
         return tuple((of[cell],) if of[cell] != NEVER_FETCHED else () for of in self.iline_of)
+
+    def faults(self, cells: tuple[int, ...], values: tuple[int, ...]) -> bool:
+        """Whether a fetch of ``cells`` that found those values is of a page that may not be executed."""
+        return any(cell in self.pages and value != EXECUTABLE for cell, value in zip(cells, values, strict=True))

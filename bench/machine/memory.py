@@ -103,6 +103,10 @@ class MemorySystem(abc.ABC, Generic[M]):
         """A synchronisation after which the core also fetches all lines anew."""
 
     @abc.abstractmethod
+    def translate_anew(self, memory: M, core: int, pages: Iterable[int]) -> M:
+        """A core drops its translations of those ``pages``, and what it has fetched ahead."""
+
+    @abc.abstractmethod
     def switch_context(self, memory: M, core: int) -> M:
         """What a switch of threads, or a move, does to a core."""
 

@@ -12,6 +12,7 @@ import msgspec
 
 from bench import known_bugs
 from bench.hosts import load_target
+from bench.machine.cells import ABSENT, PROTECTED
 from bench.machine.opcodes import FAMILIES, KINDS, Instruction, family, read_instruction
 from bench.protocols.host import PLAIN, ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
@@ -22,6 +23,7 @@ from bench.support.toml import Source, checked, dotted, parse, read
 
 _WHAT = "a protocol"
 _SUFFIX = ".toml"
+_PAGES = {"protected": PROTECTED, "absent": ABSENT}
 
 Expected = Literal["holds", "fails"]
 
@@ -94,6 +96,8 @@ class _Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What each value is as an instruction: its encoding, or the name of its class."""
     mmu_off: tuple[int, ...] = ()
     """The cores that fetch from the point of coherency until a ``mmu-on``."""
+    pages: dict[str, Literal["protected", "absent"]] = {}
+    """What the page of a unit is at the start, where it is not executable."""
     flags: dict[str, int] = {}
     """The value of each flag at the start."""
     allowed: dict[str, tuple[str, ...]] = {}
@@ -329,6 +333,7 @@ def _made(whole: _Whole, isa: str) -> tuple[_Case, Protocol]:
         coherency=table.coherency,
         mmu_off=frozenset(table.mmu_off),
         instructions=_instructions(table, isa, whole),
+        pages={name: _PAGES[state] for name, state in table.pages.items()},
         warm=table.instruction_cache == "warm",
     )
     return table, protocol

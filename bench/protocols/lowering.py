@@ -16,13 +16,13 @@ from typing import NamedTuple
 from bench.machine import actions
 from bench.machine.architecture import is_aligned
 from bench.machine.caches import Features
-from bench.machine.cells import ANYTHING, NEVER_FETCHED, TORN, Cells, Lines
+from bench.machine.cells import ABSENT, ANYTHING, EXECUTABLE, FAULT, NEVER_FETCHED, PROTECTED, TORN, Cells, Lines
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Does, Label, Model, Place, Step
 from bench.machine.opcodes import DEFAULT_SIZE
 from bench.program.layout import CacheLines, Span
-from bench.protocols.operations import Operation
-from bench.protocols.protocol import Protocol, Thread
+from bench.protocols.operations import PAGE_STATES, Operation
+from bench.protocols.protocol import FAULT_TEXT, PAGE_SIZE, Protocol, Thread
 from bench.scenarios import Role, Scenario
 from strategies.operations import Scope
 
@@ -34,8 +34,13 @@ UNDEFINED = "anything"
 TORN_TEXT = "torn"
 """What parts of several values are."""
 
-_UNSAID = {ANYTHING: UNDEFINED, TORN: TORN_TEXT}
-"""What values are called that no store has: that one, and one of parts of different values."""
+_UNSAID = {ANYTHING: UNDEFINED, TORN: TORN_TEXT, FAULT: FAULT_TEXT}
+"""What values are called that no store has: that one, one of parts of different values, and no value at all."""
+
+_PAGE_NAMES = {EXECUTABLE: "executable", PROTECTED: "protected", ABSENT: "absent"}
+
+_PAGE_TABLE = 1 << 20
+"""The address of the first entry: above all units."""
 
 _BARE: dict[str, Action] = {
     "dsb": actions.DataBarrier(),
@@ -169,12 +174,16 @@ class Lowering:
         )
         self._sizes = {name: self._size(name) for name in protocol.addresses}
         self.parts = self._cell_parts()
+        pages = protocol.translated
+        self._pages = {page: cell for cell, page in enumerate(pages, len(self.parts))}
         self.names = [f"{unit}+{offset}" if offset else unit for unit, offset in self.parts]
+        self.names += [f"page {page}" for page in pages]
         self._at = [protocol.addresses[unit].physical + offset for unit, offset in self.parts]
+        self._at += [_PAGE_TABLE + PAGE_SIZE * page for page in pages]
         self._dlines = CacheLines(self._at, host.data_line)
         self._ilines = [self._instruction_lines(core) for core in range(host.cores)]
         self.programs = tuple(ThreadProgram(self, number, thread) for number, thread in enumerate(protocol.threads))
-        initial = tuple(self._value[protocol.initial[unit]] for unit, _ in self.parts)
+        initial = (*(self._value[protocol.initial[unit]] for unit, _ in self.parts), *pages.values())
         coherency = {**protocol.initial, **protocol.coherency}
         self.model = Model(
             cells=Cells(
@@ -186,11 +195,12 @@ class Lowering:
                 units=tuple(self._executed(thread) for thread in protocol.threads),
                 warm=protocol.warm,
                 mmu_off=sum(1 << core for core in protocol.mmu_off),
-                coherency=tuple(self._value[coherency[unit]] for unit, _ in self.parts),
+                coherency=(*(self._value[coherency[unit]] for unit, _ in self.parts), *pages.values()),
                 places=tuple((protocol.addresses[unit].physical, self._sizes[unit]) for unit, _ in self.parts),
                 instructions={
                     self._value[value]: read for value, read in protocol.instructions.items() if value in self._value
                 },
+                pages=frozenset(self._pages.values()),
             ),
             rules=host.rules,
             scenario=Scenario("protocol", host.cores, (Role.RETRANSLATOR,) * len(protocol.threads), False, 0, 0, 0),
@@ -206,14 +216,22 @@ class Lowering:
         """What a value is called."""
         return _UNSAID.get(value) or self.values[value]
 
+    def content(self, cell: int, value: int) -> str:
+        """What is in a cell."""
+        return _PAGE_NAMES[value] if cell in self.model.cells.pages else self.values[value]
+
     def observed(self, operation: Operation, result: int) -> tuple[int, ...]:
         """The value of each unit that an operation observes, from what it observes of their parts."""
-        counts = [len(self._cells(name)) for name in operation.names]
-        digits = iter(actions.digits(result, sum(counts)))
-        return tuple(
-            self._joined(name, tuple(itertools.islice(digits, count)))
-            for name, count in zip(operation.names, counts, strict=True)
-        )
+        cells = [self._fetched(name) if operation.verb == "execute" else self._cells(name) for name in operation.names]
+        digits = actions.digits(result, sum(map(len, cells)))
+        if self.model.cells.faults(tuple(itertools.chain.from_iterable(cells)), digits):
+            return (FAULT,) * len(cells)
+        values = iter(digits)
+        found = []
+        for name, some in zip(operation.names, cells, strict=True):
+            held = zip(some, itertools.islice(values, len(some)), strict=True)
+            found.append(self._joined(name, tuple(value for cell, value in held if cell not in self.model.cells.pages)))
+        return tuple(found)
 
     def _joined(self, name: str, values: tuple[int, ...]) -> int:
         """The value of a unit, of whose parts those are the values."""
@@ -283,9 +301,14 @@ class Lowering:
             cell for cell, (unit, _) in enumerate(self.parts) if self.protocol.addresses[unit].physical == here
         )
 
+    def _fetched(self, name: str) -> tuple[int, ...]:
+        """The cells that a fetch of a unit reads: first the entry of its page, if that may change."""
+        page = self._pages.get(self.protocol.addresses[name].page)
+        return (*(() if page is None else (page,)), *self._cells(name))
+
     def _executed(self, thread: Thread) -> tuple[tuple[int, ...], ...]:
         return tuple(
-            tuple(cell for name in operation.names for cell in self._cells(name))
+            tuple(cell for name in operation.names for cell in self._fetched(name))
             for operation in thread.operations
             if operation.verb == "execute"
         )
@@ -311,6 +334,8 @@ class Lowering:
 
     def _fetched_at(self, cell: int) -> int:
         """The address that indexes the instruction cache."""
+        if cell >= len(self.parts):
+            return self._at[cell]
         unit, offset = self.parts[cell]
         address = self.protocol.addresses[unit]
         return offset + (address.virtual if self.protocol.host.icache == "vipt" else address.physical)
@@ -366,11 +391,24 @@ class Lowering:
                 lines = tuple(known.touched(spans) for known, _, _ in self._ilines)
                 return actions.InvalidateLines(lines, _scope(operation), False)
             case "invalidate-all":
-                return actions.InvalidateLines(
-                    tuple(known.all for known, _, _ in self._ilines), _scope(operation), False
+                pages = self.model.cells.pages
+                lines = tuple(
+                    tuple(line for line in known.all if not pages.issuperset(cells[line]))
+                    for known, _, cells in self._ilines
                 )
+                return actions.InvalidateLines(lines, _scope(operation), False)
+            case "map" | "protect" | "unmap":
+                put = Put(self._page(operation), PAGE_STATES[operation.verb], _WHOLE)
+                return actions.IssueStore(Stored((put,)))
+            case "tlbi" if operation.word:
+                return actions.TranslateAnew(self._page(operation))
+            case "tlbi":
+                page = self._page(operation)
+                lines = tuple((of[page],) if of[page] != NEVER_FETCHED else () for _, of, _ in self._ilines)
+                return actions.InvalidateLines(lines, Scope.BROADCAST, False)
             case "ipi":
-                return actions.InterruptCores(lines=operation.word == "fence.i", own=False)
+                dropped = self.model.cells.pages if operation.word == "tlbi" else frozenset()
+                return actions.InterruptCores(operation.word == "fence.i", own=False, pages=dropped)
             case "migrate":
                 return actions.MoveTo(operation.number)
             case "set":
@@ -382,6 +420,9 @@ class Lowering:
             case "unlock":
                 return actions.ReleaseLock(self._locks.index(operation.names[0]))
         raise AssertionError(f"{operation.verb} is no operation")
+
+    def _page(self, operation: Operation) -> int:
+        return self._pages[self.protocol.addresses[operation.names[0]].page]
 
 
 def _scope(operation: Operation) -> Scope:

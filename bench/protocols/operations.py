@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from bench.machine.cells import ABSENT, EXECUTABLE, PROTECTED
 from bench.support.errors import InputError
 
 
@@ -46,11 +47,15 @@ FORMS = {
     "fence": "fence",
     "isb": "isb",
     "fence.i": "fence.i",
-    "ipi": "ipi isb|fence.i",
+    "ipi": "ipi isb|fence.i|tlbi",
     "membarrier": "membarrier",
     "defer": "defer fence.i",
     "migrate": "migrate CORE",
     "mmu-on": "mmu-on",
+    "protect": "protect UNIT",
+    "unmap": "unmap UNIT",
+    "map": "map UNIT",
+    "tlbi": "tlbi UNIT [local]",
     "set": "set FLAG NUMBER",
     "wait": "wait FLAG NUMBER",
     "lock": "lock NAME [shared]",
@@ -77,6 +82,10 @@ FORMS = {
 ``defer``          every other core does that when a thread next moves to it
 ``migrate``        the thread goes on on another core, as the kernel moves it
 ``mmu-on``         this core fetches through its caches and the point of unification from now on
+``protect``        the unit's page may not be executed from now on; ``unmap``: it is not present; ``map``: it is, and
+                   may be executed; stores to the page table
+``tlbi``           drops the translations of the unit's page, of all cores; completes by a ``dsb``; ``local``: of this
+                   core, at once, after its stores (INVLPG, SFENCE.VMA); ``ipi tlbi``: all of the other cores
 ``stop-others``    waits until every other thread is at a ``poll-stop`` or a ``wait``, or done, and keeps it there
 ``stop-anywhere``  every other thread stops where it is, between any two operations, as a signal or stop_machine does it
 ``execute``        fetches a unit and executes it; for that VALUE so many operations are jumped over; two units
@@ -89,10 +98,11 @@ _FLUSH = "clean, dsb, invalidate, dsb and isb"
 _OTHERS = f"{_FLUSH}, and ipi isb for the other cores"
 _COHERENT = "nothing: caches are coherent; isb is the serialising instruction"
 _RISCV = dict.fromkeys(("clean", "invalidate", "invalidate-all", "isb"), _FENCE_I)
-_RISCV |= {"dsb": "fence", "ipi isb": "ipi fence.i"}
+_SHOOTDOWN = "tlbi UNIT local, and ipi tlbi for the other cores"
+_RISCV |= {"dsb": "fence", "ipi isb": "ipi fence.i", "tlbi ": _SHOOTDOWN}
 _MAINTAINED = {"fence.i": _FLUSH, "ipi fence.i": _OTHERS, "defer": _OTHERS}
 _HARDWARE = dict.fromkeys(("clean", "invalidate", "invalidate-all"), _COHERENT)
-_HARDWARE |= {"dsb": "fence", "fence.i": "isb", "ipi fence.i": "ipi isb", "defer": "ipi isb"}
+_HARDWARE |= {"dsb": "fence", "fence.i": "isb", "ipi fence.i": "ipi isb", "defer": "ipi isb", "tlbi ": _SHOOTDOWN}
 
 _NONE = {
     "riscv": _RISCV,
@@ -105,6 +115,9 @@ _NONE = {
 }
 """The operations that an instruction set does not have, and what there is in their place."""
 
+PAGE_STATES = {"map": EXECUTABLE, "protect": PROTECTED, "unmap": ABSENT}
+"""What each of these operations makes of a page."""
+
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.'-]*")
 
 _NAME = rf"(?P<name>{WORD.pattern})"
@@ -113,13 +126,13 @@ _PAIR = rf"{WORD.pattern} {WORD.pattern}"
 _SKIPS = rf"(?P<skips>(?: {WORD.pattern}(?:\+{WORD.pattern})?:[0-9]{{1,6}})*)"
 _FORMS = {
     **dict.fromkeys(FORMS, ""),
-    **dict.fromkeys(("clean", "unlock"), _NAME),
+    **dict.fromkeys(("clean", "unlock", *PAGE_STATES), _NAME),
     **dict.fromkeys(("set", "wait"), f"{_NAME} {_NUMBER}"),
     "store": rf"(?P<pairs>{_PAIR}(?: , {_PAIR})*)",
     "store-release": rf"(?P<pairs>{_PAIR})",
-    "invalidate": rf"{_NAME}(?: (?P<word>local))?",
+    **dict.fromkeys(("invalidate", "tlbi"), rf"{_NAME}(?: (?P<word>local))?"),
     "invalidate-all": r"(?P<word>local)?",
-    "ipi": r"(?P<word>isb|fence\.i)",
+    "ipi": r"(?P<word>isb|fence\.i|tlbi)",
     "defer": r"(?P<word>fence\.i)",
     "migrate": _NUMBER,
     "lock": rf"{_NAME}(?: (?P<word>shared))?",
@@ -140,6 +153,7 @@ _SPELLINGS = tuple(
         (r"dmb(?: ishst| ish| sy)?|fence rw,rw", "fence"),
         (r"isync", "isb"),
         (r"fence i", "fence.i"),
+        (r"tlbi vae1is\b|tlbie\b", "tlbi"),
     )
 )
 """What assemblers of AArch64, POWER and RISC-V call an operation."""
@@ -154,6 +168,7 @@ _NICKNAMES = {
     "read": "load",
 }
 _NICKNAMES |= {"fetch": "execute", "run": "execute", "flush": "clean", "inval": "invalidate", "eieio": "fence"}
+_NICKNAMES |= {"mprotect": "protect", "munmap": "unmap", "mmap": "map", "invlpg": "tlbi", "sfence.vma": "tlbi"}
 
 
 def instead(operation: Operation, isa: str) -> str:

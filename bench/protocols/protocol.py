@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from bench.machine.cells import EXECUTABLE
 from bench.machine.opcodes import Instruction
 from bench.protocols.host import ProtocolHost
-from bench.protocols.operations import Operation
+from bench.protocols.operations import PAGE_STATES, Operation
+
+FAULT_TEXT = "fault"
+"""What a thread observes where a page may not be executed."""
+
+PAGE_SIZE = 4096
+"""Bytes."""
 
 ANY = "*"
 """In an allowed sequence: any value."""
@@ -19,6 +26,11 @@ class Address:
 
     virtual: int
     physical: int
+
+    @property
+    def page(self) -> int:
+        """The number of the virtual page."""
+        return self.virtual // PAGE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +60,8 @@ class Protocol:
 
     ``initial``: the value of each unit at the start, in memory, on the data side and in the instruction caches;
     ``coherency``: what it is at the point of coherency, from which the cores ``mmu_off`` fetch.  ``flags`` with their
-    values at the start.  ``instructions``: what values are, where it is said; an architecture asks.  ``warm``: every
+    values at the start.  ``instructions``: what values are, where it is said; an architecture asks.  ``pages``: what
+    the page of a unit is at the start, where it may not be executed: ``PROTECTED`` or ``ABSENT``.  ``warm``: every
     instruction line is in every cache then.
     """
 
@@ -60,7 +73,21 @@ class Protocol:
     coherency: Mapping[str, str] = field(default_factory=dict)
     mmu_off: frozenset[int] = frozenset()
     instructions: Mapping[str, Instruction] = field(default_factory=dict)
+    pages: Mapping[str, int] = field(default_factory=dict)
     warm: bool = True
+
+    @property
+    def translated(self) -> dict[int, int]:
+        """The virtual pages of which something may change, by number: what each is at the start."""
+        named = (
+            operation.names[0]
+            for thread in self.threads
+            for operation in thread.operations
+            if operation.verb in (*PAGE_STATES, "tlbi")
+        )
+        found = {self.addresses[name].page: EXECUTABLE for name in named if name in self.addresses}
+        at_start = {self.addresses[name].page: state for name, state in self.pages.items() if name in self.addresses}
+        return found | at_start
 
     @property
     def values(self) -> tuple[str, ...]:

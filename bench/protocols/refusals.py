@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from bench.machine.opcodes import DEFAULT_SIZE, family
 from bench.protocols.operations import WORD, Operation, instead
-from bench.protocols.protocol import ANY, Protocol, Thread
+from bench.protocols.protocol import ANY, FAULT_TEXT, Protocol, Thread
 from bench.support.errors import InputError
 
 MOST_THREADS = 8
@@ -78,6 +78,8 @@ def _refuse_host(protocol: Protocol, refuse: Refuse) -> None:
     for core in sorted(protocol.mmu_off):
         if not 0 <= core < host.cores:
             raise refuse(f"core {core}", ("mmu_off",), f"0 to {host.cores - 1}", 0)
+    if protocol.translated and protocol.mmu_off:
+        raise refuse("cores that translate nothing", ("mmu_off",), "none, where pages change", 0)
     if protocol.coherency and not protocol.mmu_off:
         raise refuse("does nothing", ("coherency",), "cores in mmu_off, which fetch it", 0)
 
@@ -91,16 +93,17 @@ def _refuse_units(protocol: Protocol, refuse: Refuse) -> None:
         ("init", protocol.initial),
         ("coherency", protocol.coherency),
         ("flags", protocol.flags),
+        ("pages", protocol.pages),
     ):
         for name in table:
             if not WORD.fullmatch(name):
                 raise refuse(f"the name {name!r}", (key, name), "a word", 0)
-            if key in ("init", "coherency") and name not in addresses:
+            if key in ("init", "coherency", "pages") and name not in addresses:
                 raise refuse(f"no unit {name!r}", (key, name), _nearest(name, addresses), 0)
     for key, texts in (("init", protocol.initial), ("coherency", protocol.coherency)):
         for name, value in texts.items():
-            if not WORD.fullmatch(value):
-                raise refuse(f"the value {value!r}", (key, name), "a word", 0)
+            if not WORD.fullmatch(value) or value == FAULT_TEXT:
+                raise refuse(f"the value {value!r}", (key, name), f"a word, not {FAULT_TEXT!r}", 0)
     for name, number in protocol.flags.items():
         if not 0 <= number < 10**6:
             raise refuse(f"{number}", ("flags", name), "0 to 999999", 0)
@@ -151,7 +154,7 @@ def _refuse_thread(protocol: Protocol, thread: Thread, values: Collection[str], 
         raise refuse(f"{thread.name} executes and loads nothing", allowed, "a thread that observes something", 0)
     for sequence in thread.allowed:
         for value in sequence:
-            if value not in values and value != ANY:
+            if value not in values and value != ANY and not (value == FAULT_TEXT and _may_fault(protocol, thread)):
                 found = f"{value!r}, which nothing stores or initialises"
                 raise refuse(found, allowed, f"{_nearest(value, values)}, or {ANY} for any", 0)
         if len(sequence) not in lengths:
@@ -169,6 +172,8 @@ def _refuse_operation(
         raise refuse(f"{operation.text!r}: {found}", ("threads", thread.name, "does"), expected, operation.line)
 
     verb = operation.verb
+    if FAULT_TEXT in operation.values:
+        wrong(f"the value {FAULT_TEXT!r}", "another word")
     for name in operation.names if verb not in ("set", "wait", "lock", "unlock") else ():
         if name not in protocol.addresses:
             wrong(f"no unit {name!r}", f"{_nearest(name, protocol.addresses)} ([layout])")
@@ -181,12 +186,18 @@ def _refuse_operation(
             wrong("threads share a core", "a core of its own for every thread, where one is moved")
     for value, skipped in operation.skips:
         for one in value.split("+"):
-            if one not in values:
+            if one not in values and not (one == FAULT_TEXT and _may_fault(protocol, thread)):
                 wrong(f"{one!r}, which nothing stores or initialises", _nearest(one, values))
         if value.count("+") != len(operation.names) - 1:
             wrong(f"{value}:{skipped}", "as many values as units")
         if number + 1 + skipped > len(thread.operations):
             wrong(f"{value}:{skipped}", f"at most {len(thread.operations) - number - 1} operations after it")
+
+
+def _may_fault(protocol: Protocol, thread: Thread) -> bool:
+    """Whether the thread executes something of a page that changes."""
+    executed = (name for one in thread.operations if one.verb == "execute" for name in one.names)
+    return any(protocol.addresses[name].page in protocol.translated for name in executed if name in protocol.addresses)
 
 
 def _refuse_unpaired(thread: Thread, refuse: Refuse) -> None:

@@ -32,6 +32,7 @@ _MAINTENANCE = (
     "membarrier",
     "defer",
     "mmu-on",
+    "tlbi",
 )
 """Operations that can be left out by themselves."""
 
