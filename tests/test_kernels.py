@@ -166,7 +166,6 @@ def test_no_kernel_is_taken_from_the_cache_after_a_change_in_another_file(
     [
         ("search/kernel.py", {"bench/search/relation.py", "bench/machine/actions.py", "strategies/operations.py"}),
         ("caches/kernel.py", {"bench/caches/policies.py", "bench/caches/counts.py", "bench/hosts/profile.py"}),
-        ("risk/residency.py", {"bench/caches/events.py", "bench/traces/successor.py"}),
         ("traces/log_kernel.py", {"bench/traces/successor.py"}),
     ],
 )

@@ -29,6 +29,7 @@ class EventKind(enum.IntEnum):
     ``INVALIDATE``      drop each of ``count`` instruction lines
     ``INVALIDATE_ALL``  drop every instruction line (address and count are ignored)
     ``TRANSLATE``       the translator runs ``count`` times over its own code and data (the address is ignored)
+    ``PROBE``           nothing happens; row ``count`` of the probes: what the caches hold of the lines at the address
 
     A flush of the whole code buffer is a ``CLEAN`` and an ``INVALIDATE`` of all its lines.
     """
@@ -39,6 +40,7 @@ class EventKind(enum.IntEnum):
     INVALIDATE = 3
     INVALIDATE_ALL = 4
     TRANSLATE = 5
+    PROBE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Events:
     ``position``  index of the execution that the event follows, ascending; -1: before the first
     ``kind``      a ``EventKind``
     ``address``   a byte of the first line
-    ``count``     lines (``TRANSLATE``: runs)
+    ``count``     lines (``TRANSLATE``: runs; ``PROBE``: a row)
     """
 
     position: I64

@@ -43,7 +43,7 @@ import numpy.typing as npt
 
 from bench.caches.counts import Counts
 from bench.caches.events import EventKind
-from bench.caches.policies import DIRTY, HIT, NOTHING, access, drop, find
+from bench.caches.policies import DIRTY, HIT, NOTHING, RANDOM, access, drop, find
 from bench.support.kernels import lean_kernel, part
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, U64
@@ -75,10 +75,11 @@ _EXECUTIONS, _STOPPED, _UNKNOWN, _PASSED_ON, _WRITTEN_BACK, _CLEANED, _INVALIDAT
 )
 _ZERO, _ONE = np.uint64(0), np.uint64(1)
 _UNMARKED = np.uint32(0)
+_RANDOM = np.int64(RANDOM)
 _PER_THOUSAND = 1000
 _STOPPED_FROM, _TB, _UNKNOWN_TB = np.uint32(STOPPED), np.uint32(UNKNOWN_TB), np.int64(UNKNOWN_TB)
 # numba compiles plain numbers, not enumerations.
-_KIND_STORE, _KIND_LOAD, _KIND_CLEAN, _KIND_INVALIDATE, _KIND_INVALIDATE_ALL, _KIND_TRANSLATE = (
+_KIND_STORE, _KIND_LOAD, _KIND_CLEAN, _KIND_INVALIDATE, _KIND_INVALIDATE_ALL, _KIND_TRANSLATE, _KIND_PROBE = (
     np.int64(kind) for kind in EventKind
 )
 
@@ -269,7 +270,7 @@ def _touch(s: State, level: Int, kind: Int, line: Int, members: Word, dirty: np.
     # A copy that is equal again is none.
     for variant in range(1, variants):
         if (differs >> np.uint64(variant)) & _ONE:
-            same = s.words[np.uint64(variant * all_sets + at)] == s.words[np.uint64(at)]
+            same = policy == _RANDOM or s.words[np.uint64(variant * all_sets + at)] == s.words[np.uint64(at)]
             for way in range(ways):
                 same &= s.frames[np.uint64(variant * all_frames + first + way)] == s.frames[np.uint64(first + way)]
             if same:
@@ -376,6 +377,28 @@ def _drop_all(s: State, members: Word) -> None:
 
 
 @part
+def _probe(s: State, seen: U32, address: Int, row: Int) -> None:
+    """Write what the L1 caches of variant 0 hold of the lines at ``address``, if these are of this part.
+
+    ``seen`` (row, ``PROBED``).
+    """
+    n = s.numbers
+    for level in range(_L2):
+        g = _FIRST_LEVEL + level * _PER_LEVEL
+        line, ways = address >> n[g + _LEVEL_BITS], n[g + _LEVEL_WAYS]
+        if (line >> n[_DATA_SHIFT if level == _DCACHE else _CODE_SHIFT]) & n[_MASK] == n[_PART]:
+            index = line & n[g + _LEVEL_MASK]
+            first = np.uint64(n[g + _LEVEL_FRAMES] + index * ways)
+            full = np.uint32(1)
+            for way in range(ways):
+                full &= np.uint32(s.frames[first + np.uint64(way)] != NOTHING)
+            column = (2 * row + level) * 3
+            seen[column] = np.uint32(find(ways, s.frames, first, line) >= 0)
+            seen[column + 1] = full
+            seen[column + 2] = np.uint32(s.words[n[g + _LEVEL_SETS] + index])
+
+
+@part
 def _take(t: Streams, next_event: I64, here: Int) -> tuple[Int, Word]:
     """The next event after the execution ``here``, or -1, and the variants that have it.
 
@@ -412,21 +435,21 @@ def _take(t: Streams, next_event: I64, here: Int) -> tuple[Int, Word]:
 # --- one part of the execution --------------------------------------------------------------------------------------
 
 
-Advance: TypeAlias = Callable[[State, Streams, U32, U32, I64, I64], Int]
+Advance: TypeAlias = Callable[[State, Streams, U32, U32, I64, I64, U32], Int]
 
 
 @cache
 def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_policy: int, l2_ways: int) -> Advance:
     """``advance``, compiled for the policy and the ways of each cache, the L2's 0 without one; all 0: for any caches.
 
-    ``advance(state, streams, spans, words, carried, next_event)`` simulates one part of a chunk of executions.
+    ``advance(state, streams, spans, words, carried, next_event, seen)`` simulates one part of a chunk of executions.
     ``spans``: the first and the last instruction line of each TB.  ``words``, bits 0-23: TB id (0xffffff: unknown);
     24-30: thread; 31: stopped at entry, not run.  ``carried`` (as ``Carried``), ``next_event`` (stream): the state
-    between two chunks.  Returns the index of the first word that names no TB, or -1.
+    between two chunks.  ``seen``: what probes write.  Returns the index of the first word that names no TB, or -1.
     """
 
     @lean_kernel
-    def advance(s: State, t: Streams, spans: U32, words: U32, carried: I64, next_event: I64) -> Int:
+    def advance(s: State, t: Streams, spans: U32, words: U32, carried: I64, next_event: I64, seen: U32) -> Int:
         n, everyone = s.numbers, _everyone(s)
         i, d, b = _FIRST_LEVEL, _FIRST_LEVEL + _PER_LEVEL, _FIRST_LEVEL + 2 * _PER_LEVEL
         constant = ways > 0
@@ -477,6 +500,8 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                         translations = count
                     elif kind == _KIND_INVALIDATE_ALL:
                         _drop_all(s, members)
+                    elif kind == _KIND_PROBE:
+                        _probe(s, seen, t.address[event], count)
                     else:
                         level = np.int64(_DCACHE)
                         whose = _STORE if kind == _KIND_STORE else _LOAD

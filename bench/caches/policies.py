@@ -8,7 +8,7 @@ A *frame* of a set holds a line number and a bit that says whether the line is d
 ``round-robin``  a counter in the word, which advances with each victim
 ``random``       a hash of the seed, the line, and the number of TB line accesses so far.  A draw depends on the access
                  and not on the draws before it, so two simulations differ only by their events and agree again some
-                 misses after one
+                 misses after one.  The word counts the victims, on which no draw depends
 
 A line that comes in takes the lowest invalid frame if there is any.
 
@@ -89,6 +89,7 @@ def _victim(policy: Int, ways: Int, word: Word, line: Int, now: Int, seed: Int) 
         word = word + _ONE if way + 1 < ways else _ZERO
     if policy == RANDOM:
         way = _drawn(ways, line, now, seed)
+        word += _ONE
     return way, word
 
 

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.caches.counts import Counts
-from bench.caches.events import Events, check_range
+from bench.caches.events import EventKind, Events, check_range
 from bench.caches.footprint import Footprint
 from bench.caches.kernel import COUNTERS, Advance, Carried, Level, Shape, State, Streams, advance_with
 from bench.caches.policies import MOST_LINES, MOST_WAYS, NOTHING, POLICIES
@@ -74,6 +75,39 @@ def simulate(
     Raises ``InputError`` for a TB outside 0 .. 1 GiB, a word that names no TB, events that are out of order, outside
     0 .. 1 GiB or after the end, too many guest data lines, and for caches with more ways than ``MOST_WAYS``.
     """
+    return _simulated(host, addresses, sizes, chunks, simulations, footprint)[0]
+
+
+class Probes(NamedTuple):
+    """What the instruction and the data cache hold (probe, cache): of the line ``held``, and of its set.
+
+    ``full``: no frame of the set is free; ``victims``, under random replacement alone: how many lines were replaced in
+    it so far, modulo 2^32.
+    """
+
+    held: npt.NDArray[np.bool_]
+    full: npt.NDArray[np.bool_]
+    victims: U32
+
+
+def probe(
+    host: Host, addresses: I64, sizes: I64, chunks: Iterable[U32], events: Events, footprint: Footprint
+) -> tuple[Counts, Probes]:
+    """One simulation as in ``simulate``, and what the probes among its events find.  Raises as that does."""
+    (counts,), seen = _simulated(host, addresses, sizes, chunks, [(events,)], footprint)
+    held, full, victims = np.moveaxis(seen, 2, 0)
+    return counts, Probes(held != 0, full != 0, victims)
+
+
+def _simulated(
+    host: Host,
+    addresses: I64,
+    sizes: I64,
+    chunks: Iterable[U32],
+    simulations: Sequence[Simulation],
+    footprint: Footprint,
+) -> tuple[list[Counts], U32]:
+    """The counts, and what probes write: (row, cache, column)."""
     check_range("TB", addresses, sizes)
     events = {id(some): some for layers in simulations for some in layers}.values()
     code_bytes = max([int((addresses + sizes).max(initial=0)), *(some.end_on(host) for some in events)])
@@ -84,6 +118,8 @@ def simulate(
         for first in range(0, len(simulations), MOST_VARIANTS)
     ]
     flat = [one for group in parts for one in group]
+    rows = max((int(some.count[some.kind == EventKind.PROBE].max(initial=-1)) + 1 for some in events), default=0)
+    seen = np.zeros((rows, 2, 3), np.uint32)
     length = 0
     # The kernels release the interpreter's lock: the next chunk is read while one is simulated.
     with ThreadPoolExecutor(processors()) as threads:
@@ -91,13 +127,14 @@ def simulate(
         for words in chunks:
             for future in running:
                 future.result()
-            running = [threads.submit(one.advance, length, words) for one in flat]
+            running = [threads.submit(one.advance, length, words, seen.ravel()) for one in flat]
             length += words.size
         for future in running:
             future.result()
     for some in events:
         some.check_before(length)
-    return [Counts(*row) for group in parts for row in np.sum([one.counts for one in group], axis=0).tolist()]
+    counts = [Counts(*row) for group in parts for row in np.sum([one.counts for one in group], axis=0).tolist()]
+    return counts, seen
 
 
 class _Part:
@@ -116,8 +153,8 @@ class _Part:
         ends = self._streams.ends
         self._next_event = np.concatenate((np.zeros(1, np.int64), ends[:-1]))[: ends.size]
 
-    def advance(self, length: int, words: U32) -> None:
-        """Simulate a chunk of executions, after ``length`` others.
+    def advance(self, length: int, words: U32, seen: U32) -> None:
+        """Simulate a chunk of executions, after ``length`` others; probes write to ``seen``.
 
         Raises ``InputError`` for a word that names no TB, and for too many guest data lines.
         """
@@ -130,7 +167,7 @@ class _Part:
             )
         if self._advance is None:
             self._advance = core.advance(words.size)
-        bad = self._advance(self._state, self._streams, self._spans, words, self._carried, self._next_event)
+        bad = self._advance(self._state, self._streams, self._spans, words, self._carried, self._next_event, seen)
         if bad >= 0:
             raise InputError(
                 f"TB {int(words[bad]) & UNKNOWN_TB}",

@@ -1,55 +1,68 @@
-"""How long what a retranslation wrote is exposed: the rows of every unit that a retranslation of a trace changes."""
+"""How long what a retranslation wrote is exposed: the rows of every unit that a retranslation of a trace changes.
+
+A *line pair* is the instruction line and the data line of a unit.  It has a row at each access to the instruction line
+and at each retranslation of its TB.  Between two rows the trace leaves each line in its cache with some probability:
+
+* ``lru``, ``plru``, ``round-robin``: 1 or 0, as probes of the simulation (``bench/caches``) find it.
+* ``random``: a line brought into a full set replaces each of its ways with the same probability.  How many lines are
+  brought in comes from the simulation; that none replaced this one is (1 - 1/ways) to the power of their number, an
+  expectation and not a draw.
+
+Time is counted in cycles of host instructions, and of the translator where it runs; refills are added evenly over the
+lines accessed.
+"""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import NamedTuple, TypeAlias
+from functools import cached_property
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
-from bench.caches.events import Events
-from bench.caches.simulate import MemoryMap, line_spans
+from bench.caches.counts import Counts
+from bench.caches.events import EventKind, Events
+from bench.caches.simulate import Probes, line_spans, probe
 from bench.hosts.profile import Cache
 from bench.replay.context import ReplayContext
-from bench.risk.residency import (
-    POLICIES,
-    AccessLog,
-    CacheSets,
-    LinePairs,
-    Progress,
-    Simulation,
-    SimulationParameters,
-    Timeline,
-    follow,
-)
 from bench.support.errors import InputError
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 
 F64: TypeAlias = npt.NDArray[np.float64]
+I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
 class UnitRows(NamedTuple):
     """The rows of all units, one unit after the other, each in time order.
 
     ``firsts``: where the rows of each unit begin, and their end.  ``run``: whether the row is an execution of the
-    unit's own TB; ``rewritten``: the retranslation that changes the unit, -1 for an access.  ``time`` in cycles.
-    ``code``, ``data``: the probabilities that the instruction line, and the data line, stayed since the row before,
-    but for what the trace does not record.
+    unit's own TB; ``rewritten``: the retranslation that changes the unit, -1 for an access.  ``gap``: cycles since the
+    row before, or since the start.  ``code``, ``data``: the probabilities that the instruction line, and the data line,
+    stayed since then, but for what the trace does not record.
     """
 
     firsts: I64
-    run: npt.NDArray[np.bool_]
+    run: Bools
     rewritten: I64
-    time: F64
+    gap: F64
     code: F64
     data: F64
 
+    def only(self, some: Bools, firsts: I64) -> UnitRows:
+        """These rows, of units that begin at ``firsts`` among them."""
+        return UnitRows._make((firsts, *(column[some] for column in self[1:])))
 
-@dataclass(frozen=True, slots=True)
+
+_FORGOTTEN = 46.0
+"""Minus the logarithm of a probability that is nothing beside a double: e^-46 = 1e-20."""
+
+
+@dataclass(frozen=True)
 class Exposure:
     """The ``rows`` of all units, and which ``part`` of its guest access each unit is.
 
@@ -64,45 +77,99 @@ class Exposure:
 
     def only(self, part: int) -> Exposure:
         """The units that are number ``part`` of their access."""
-        units = np.flatnonzero(self.part == part)
-        if units.size == self.part.size:
+        units = self.part == part
+        if units.all():
             return self
-        begin = self.rows.firsts
-        lengths = np.diff(begin)[units]
-        firsts = np.concatenate(([0], np.cumsum(lengths)))
-        at = np.repeat(begin[units] - firsts[:-1], lengths) + np.arange(firsts[-1])
-        _, run, rewritten, time, code, data = self.rows
-        rows = UnitRows(firsts, run[at], rewritten[at], time[at], code[at], data[at])
+        lengths = np.diff(self.rows.firsts)
+        rows = self.rows.only(np.repeat(units, lengths), np.concatenate(([0], np.cumsum(lengths[units]))))
         return replace(self, part=self.part[units], rows=rows)
+
+    @cached_property
+    def episodes(self) -> UnitRows:
+        """The rows around retranslations; what is a unit in ``rows`` is several here.
+
+        Once both its lines have left the caches a unit is as at the start.  So rows count that begin where this has
+        happened almost surely before a retranslation, and end where it has happened almost surely after one.
+        """
+        rows = self.rows
+        with np.errstate(divide="ignore"):
+            left = np.minimum(-np.log1p(-(1 - rows.code) * (1 - rows.data)), 2 * _FORGOTTEN)
+        # Of each unit so far, as if units followed each other with more than enough between them.
+        unit = np.repeat(np.arange(rows.firsts.size - 1), np.diff(rows.firsts))
+        so_far = np.cumsum(left) + 3 * _FORGOTTEN * unit
+        changes = np.flatnonzero(rows.rewritten >= 0)
+        first = np.searchsorted(so_far, so_far[changes] - _FORGOTTEN, "left")
+        last = np.searchsorted(so_far, so_far[changes] + _FORGOTTEN, "right")
+        # The first row of a unit may have less before it.
+        first, last = np.maximum(first, rows.firsts[unit[changes]]), np.minimum(last, rows.firsts[unit[changes] + 1])
+        depth = np.zeros(unit.size + 1, np.int64)
+        np.add.at(depth, first, 1)
+        np.add.at(depth, last, -1)
+        inside = np.cumsum(depth[:-1]) > 0
+        begins = inside & (np.diff(inside, prepend=False) | (np.diff(unit, prepend=-1) > 0))
+        return rows.only(inside, np.append(np.flatnonzero(begins[inside]), np.count_nonzero(inside)))
+
+
+class _Notes(NamedTuple):
+    """Probes of a line pair: after the execution at ``position``, before the trace's event number ``event``.
+
+    ``kind``: why (below).  ``who``: the TB that makes the access, or -1 less the number of the retranslation.
+    ``executed``, ``lines``: bytes and lines of all executions so far.
+    """
+
+    position: I64
+    event: I32
+    kind: npt.NDArray[np.int8]
+    pair: I32
+    who: I32
+    executed: I64
+    lines: I64
+
+    def at(self, which: I64) -> _Notes:
+        """Some of them, or in another order."""
+        return _Notes._make(column[which] for column in self)
+
+
+_RETRANSLATION, _TOUCH, _RETRANSLATED, _EXECUTION = range(4)
+"""A note is taken when a retranslation begins to store, before an event that may bring the data line back, when a
+retranslation has ended, and before an execution: in this order between two events and two executions."""
+
+
+_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 def expose(context: ReplayContext) -> Exposure:
-    """Go through the execution once, both halves together.  Raises ``InputError`` for what cannot be laid out."""
-    with ThreadPoolExecutor(2) as threads:
-        one, two = threads.map(partial(_Half, context), (0, 1))
-    misses = one.misses + two.misses
+    """Go through the execution once.  Raises ``InputError`` for what cannot be laid out or simulated."""
+    pairs = _Pairs(context)
+    notes = pairs.notes()
+    counts, probes = pairs.probed(notes)
+    by_pair = np.argsort(notes.pair, kind="stable")
+    notes, probes = notes.at(by_pair), Probes._make(column[by_pair] for column in probes)
     prices = context.prices
     refill = prices.refill_l2 if prices.refill_l2 is not None else prices.refill_memory
-    per_line = refill.nominal * misses / max(one.lines, 1)
-    firsts, *columns = zip(one.rows(per_line), two.rows(per_line), strict=True)
+    per_line = refill.nominal * counts.code_misses / max(counts.code_lines, 1)
+    per_byte = prices.executed(1_000_000).nominal / 1_000_000
+    per_run = prices.translation(float(context.layout.sizes.mean() if context.layout.sizes.size else 0))
+    time = notes.executed * per_byte + notes.lines * per_line + pairs.runs[notes.event] * per_run
     return Exposure(
-        part=np.concatenate((one.part, two.part)),
-        rows=UnitRows(
-            np.concatenate((firsts[0], firsts[0][-1] + firsts[1][1:])), *(np.concatenate(column) for column in columns)
-        ),
+        part=pairs.part,
+        rows=pairs.rows(notes, time, *pairs.stayed(notes, probes)),
         retranslations=len(context.trace.retranslations),
-        cycles=one.time + per_line * one.lines,
-        misses=misses,
+        cycles=pairs.executed * per_byte + counts.code_lines * per_line + float(pairs.runs[-1]) * per_run,
+        misses=counts.code_misses,
     )
 
 
-class _Half:
-    """The accesses to every other instruction line: those whose last bit is ``half``.
+class _Pairs:
+    """The units and the line pairs of a trace, and what the simulation says about them.
 
-    ``part``: of each unit on such a line; ``misses`` on them.  ``time`` and ``lines`` accessed are of all lines.
+    ``part`` of its access, for each unit; ``runs`` of the translator before each of the trace's events, and at the end;
+    ``executed``: bytes of all executions, once ``notes`` has read them.
     """
 
-    def __init__(self, context: ReplayContext, half: int) -> None:
+    executed = 0
+
+    def __init__(self, context: ReplayContext) -> None:
         self._context = context
         host, layout = context.host, context.layout
         units = []
@@ -112,134 +179,193 @@ class _Half:
         for tb in np.unique(context.tb).tolist():
             # The first access of a block lies where it does however many there are behind it.
             for number, (access, offset) in enumerate(context.temporaries(int(most[tb]))):
-                line = (int(layout.addresses[tb]) + offset) // host.icache.line
-                if offset < layout.sizes[tb] and line & 1 == half:
+                if offset < layout.sizes[tb]:
                     units.append((tb, offset, access, number % each))
         self._tb, offsets, self._access, self.part = np.array(units, np.int64).reshape(-1, 4).T
         address = layout.addresses[self._tb] + offsets
         lines = np.stack((address // host.icache.line, address // host.dcache.line))
-        pairs, pair = np.unique(lines, axis=1, return_inverse=True)
-        self._pair = pair.ravel()
-        code, data = pairs.reshape(2, -1)
-        self._pairs = _line_pairs(context, code, data, np.unique(np.stack((self._tb, self._pair)), axis=1))
-        self._follow(half)
-
-    def _follow(self, half: int) -> None:
-        """Go through the execution."""
-        context = self._context
-        host, layout, pairs = context.host, context.layout, self._pairs
-        # A xorshift generator must not begin with 0.
-        seeds = np.random.PCG64(context.parameters.seed).random_raw(2) | np.uint64(1)
-        code, data = _sets(host.icache, True, seeds[0]), _sets(host.dcache, host.dcache.write_allocate, seeds[1])
-        spans = line_spans(layout.addresses, layout.sizes, host.icache.line)
+        # The instruction lines ascend.
+        (self._code, self._data), one, pair = np.unique(lines, axis=1, return_index=True, return_inverse=True)
+        self._address, self._pair = address[one], pair.ravel()
+        # As in a replay: of the events after one execution those of retranslations come first.
         first, rest = context.events(context.as_emitted)
         at = np.searchsorted(rest.position, first.position)
-        columns = ("position", "kind", "address", "count")
-        events = Events(*(np.insert(getattr(rest, name), at, getattr(first, name)) for name in columns))
-        faults = context.trace.retranslations.position.astype(np.int64)
-        timeline = Timeline(events.position, events.kind, events.address, events.count, faults, context.tb)
-        parameters, fresh = _parameters(context, half)
-        progress = Progress(np.array([0, 0, 0, 0, fresh, 0]), np.zeros(2))
-        on_lines = np.bincount(pairs.code, minlength=pairs.of_code.size)
-        rows_of_tb = np.array([on_lines[first : last + 1].sum() for first, last in spans.tolist()], np.int64)
-        rows_of_mark = np.diff(pairs.tb_first)[context.tb]
-        logs = []
-        done = 0
-        for words in context.trace.executions():
-            tbs = words[words < STOPPED] & UNKNOWN_TB
-            marks = (faults >= done - 1) & (faults < done + words.size)
-            room = int(rows_of_tb[tbs[tbs < rows_of_tb.size]].sum() + rows_of_mark[marks].sum())
-            log = AccessLog(np.empty(room, np.int64), np.empty(room, np.int64), *np.empty((4, room)))
-            simulation = Simulation(code, data, pairs, timeline, parameters, progress, log)
-            rows = follow(words, spans, layout.sizes, simulation)
-            logs.append([column[:rows] for column in log])
-            done += words.size
-        if (mark := int(progress.numbers[2])) < faults.size:
-            raise InputError(f"position {faults[mark]}", place=f"retranslation {mark}", expected=f"one below {done}")
-        self._log = AccessLog(*(np.concatenate(column) for column in zip(*logs, strict=True)))
-        self.misses = int(progress.numbers[5])
-        self.time, self.lines = progress.time.tolist()
+        self._events = _inserted(rest, at, first)
+        translates = np.where(self._events.kind == EventKind.TRANSLATE, self._events.count, 0)
+        self.runs: I64 = np.concatenate(([0], np.cumsum(translates)))
 
-    def rows(self, per_line: float) -> UnitRows:
-        """The rows of each unit, from those of its line pair; ``per_line``: cycles for refills, per line accessed."""
-        log, context = self._log, self._context
-        order = np.argsort(log.pair, kind="stable")
-        bounds = np.searchsorted(log.pair[order], np.arange(self._pairs.code.size + 1))
-        rows = [order[bounds[pair] : bounds[pair + 1]] for pair in self._pair]
-        which = np.concatenate(rows) if rows else np.empty(0, np.int64)
-        unit = np.repeat(np.arange(self._tb.size), [len(some) for some in rows])
-        who = log.who[which]
+    def notes(self) -> _Notes:
+        """All notes, in time order."""
+        parts = (self._executions(), *self._retranslations(), self._touches())
+        every = _Notes._make(np.concatenate([part[number] for part in parts]) for number in range(len(parts[0])))
+        return every.at(np.lexsort((every.kind, every.position, every.event)))
+
+    def _executions(self) -> _Notes:
+        """Of each execution of a TB that lies on an instruction line of a pair; ``_so_far`` of retranslations too."""
+        context = self._context
+        spans = line_spans(context.layout.addresses, context.layout.sizes, context.host.icache.line)
+        first, last = (np.searchsorted(self._code, line, side) for line, side in zip(spans.T, _SIDES, strict=True))
+        nothing = len(spans)
+        watched = np.append(last > first, False)
+        sizes, lines = np.append(context.layout.sizes, 0), np.append(spans[:, 1] - spans[:, 0] + 1, 0)
+        faults = context.trace.retranslations.position.astype(np.int64)
+        found = []
+        position = all_lines = 0
+        for words in context.trace.executions():
+            tb = np.minimum(words & UNKNOWN_TB, nothing).astype(np.intp)
+            tb[words >= STOPPED] = nothing
+            executed, accessed = self.executed + np.cumsum(sizes[tb]), all_lines + np.cumsum(lines[tb])
+            kept = watched[tb]
+            here = slice(*np.searchsorted(faults, (position, position + words.size)))
+            kept[faults[here] - position] = True
+            at = np.flatnonzero(kept)
+            found.append((position + at, tb[at], executed[at], accessed[at]))
+            if words.size:
+                self.executed, all_lines = int(executed[-1]), int(accessed[-1])
+            position += words.size
+        if faults.size and (late := int(np.searchsorted(faults, position))) < faults.size:
+            raise InputError(f"position {faults[late]}", place=f"retranslation {late}", expected=f"below {position}")
+        where, tb, executed, accessed = map(np.concatenate, zip(*found, strict=True))
+        self._so_far = where, executed, accessed
+        ran = np.flatnonzero(watched[tb])
+        which, pair = _ranges(first[tb[ran]], last[tb[ran]])
+        at = ran[which]
+        event = np.searchsorted(self._events.position, where, "left")
+        return _noted(_EXECUTION, where[at] - 1, event[at], pair, tb[at], executed[at], accessed[at])
+
+    def _retranslations(self) -> tuple[_Notes, _Notes]:
+        """Of each retranslation, on the pairs of its TB: when it begins to store, and when it has ended."""
+        context, events = self._context, self._events
+        own = np.unique(np.stack((self._tb, self._pair)), axis=1)
+        mark, which = _ranges(*(np.searchsorted(own[0], context.tb, side) for side in _SIDES))
+        position = context.trace.retranslations.position.astype(np.int64)[mark]
+        begins, ends = (np.searchsorted(events.position, position, side) for side in _SIDES)
+        # The translator runs before it stores.
+        stores = np.append(np.flatnonzero(events.kind != EventKind.TRANSLATE), len(events))
+        begins = np.minimum(stores[np.searchsorted(stores, begins)], ends)
+        where, *so_far = self._so_far
+        at = np.searchsorted(where, position)
+        executed, lines = (np.where(position < 0, 0, np.append(column, 0)[at]) for column in so_far)
+        rest = own[1][which], -1 - mark, executed, lines
+        return (_noted(_RETRANSLATION, position, begins, *rest), _noted(_RETRANSLATED, position, ends, *rest))
+
+    def _touches(self) -> _Notes:
+        """Of each event that may bring a data line back, where a probe can see that it had left."""
+        event, pair = self._covering((EventKind.STORE, EventKind.LOAD), self._data, self._context.host.dcache)
+        if _random(self._context.host.dcache):
+            event, pair = event[:0], pair[:0]
+        nothing = np.zeros_like(event)
+        return _noted(_TOUCH, self._events.position[event], event, pair, nothing, nothing, nothing)
+
+    def _covering(self, kinds: Sequence[EventKind], lines: I64, cache: Cache) -> tuple[I64, I64]:
+        """Events of some kinds, by number, and the pairs on whose ``lines`` of a cache each is."""
+        events = self._events
+        number = np.flatnonzero(np.isin(events.kind, kinds))
+        first = events.address[number] // cache.line
+        order = np.argsort(lines, kind="stable")
+        ends = first, first + events.count[number]
+        which, at = _ranges(*(np.searchsorted(lines, end, "left", sorter=order) for end in ends))
+        return number[which], order[at]
+
+    def probed(self, notes: _Notes) -> tuple[Counts, Probes]:
+        """The simulation with the trace's events, and what it has at each note."""
+        context = self._context
+        count = notes.pair.size
+        probes = Events(
+            notes.position, np.full(count, EventKind.PROBE, np.uint8), self._address[notes.pair], np.arange(count)
+        )
+        layout, events = context.layout, _inserted(self._events, notes.event, probes)
+        # The L2 does not affect what the others hold.
+        host = structs.replace(context.host, l2=None, costs=structs.replace(context.host.costs, refill_l2=None))
+        chunks = context.trace.executions()
+        return probe(host, layout.addresses, layout.sizes, chunks, events, context.parameters.caches)
+
+    def stayed(self, notes: _Notes, probes: Probes) -> tuple[F64, F64]:
+        """The probabilities that the instruction and the data line of a pair stayed since its note before.
+
+        Since the one before that, if that one was a ``_TOUCH``.  Notes and probes are in the order of pairs.
+        """
+        host, kind, pair, event = self._context.host, notes.kind, notes.pair, notes.event
+        begins = np.diff(pair, prepend=-1) > 0
+        touched = np.concatenate(([False], kind[:-1] == _TOUCH)) & ~begins
+        groups = np.flatnonzero(~touched)
+        found = []
+        for number, (cache, lines, kinds) in enumerate(
+            ((host.icache, self._code, (EventKind.INVALIDATE,)), (host.dcache, self._data, (EventKind.CLEAN,)))
+        ):
+            held, full, victims = (column[:, number] for column in probes)
+            if _random(cache):
+                # What an execution itself brings in does not count.
+                after = victims + (full & ~held & (kind == _EXECUTION) if number == 0 else np.uint32(0))
+                came = victims - np.where(begins, np.uint32(0), np.roll(after, 1))
+                stays = np.power(1 - 1 / cache.ways, came)
+            else:
+                stays = held.astype(np.float64)
+            stays[self._lost(self._covering(kinds, lines, cache), pair, event, begins)] = 0
+            if number == 0:
+                everything = np.flatnonzero(self._events.kind == EventKind.INVALIDATE_ALL)
+                so_far = np.searchsorted(everything, event)
+                stays[so_far > np.where(begins, 0, np.roll(so_far, 1))] = 0
+            if groups.size < pair.size:
+                stays = np.repeat(np.multiply.reduceat(stays, groups), np.diff(groups, append=pair.size))
+            found.append(stays)
+        code, data = found
+        return code, data
+
+    def _lost(self, losing: tuple[I64, I64], pair: I32, event: I32, begins: Bools) -> Bools:
+        """Whether an event of those, by number and pair, is between a note and the one before."""
+        room = len(self._events) + 1
+        numbers, first = np.sort(losing[1] * room + losing[0]), pair.astype(np.int64) * room
+        so_far = np.searchsorted(numbers, first + event)
+        before = np.roll(so_far, 1)
+        before[begins] = np.searchsorted(numbers, first[begins])
+        return so_far > before
+
+    def rows(self, notes: _Notes, time: F64, code: F64, data: F64) -> UnitRows:
+        """The rows of each unit, from the notes of its pair, which are in the order of pairs."""
+        context = self._context
+        order = np.flatnonzero((notes.kind == _RETRANSLATION) | (notes.kind == _EXECUTION))
+        bounds = np.searchsorted(notes.pair[order], np.arange(self._code.size + 1))
+        unit, at = _ranges(bounds[self._pair], bounds[self._pair + 1])
+        at = order[at]
+        firsts = np.concatenate(([0], np.cumsum(np.diff(bounds)[self._pair])))
+        who = notes.who[at]
         fault = np.maximum(-1 - who, 0)
         changes = who < 0
         if context.tb.size:
             changes &= (context.tb[fault] == self._tb[unit]) & (self._access[unit] < context.accesses[fault])
+        before = np.roll(time[at], 1)
+        before[firsts[:-1][np.diff(firsts) > 0]] = 0
         return UnitRows(
-            firsts=np.cumsum([0, *map(len, rows)]),
+            firsts=firsts,
             run=who == self._tb[unit],
             rewritten=np.where(changes, fault, -1),
-            time=log.time[which] + per_line * log.lines[which],
-            code=log.code[which],
-            data=log.data[which],
+            gap=time[at] - before,
+            code=code[at],
+            data=data[at],
         )
 
 
-def _line_pairs(context: ReplayContext, code: I64, data: I64, of_tb: I64) -> LinePairs:
-    """The pairs of an instruction line and a data line; ``of_tb``: TB and pair, ascending."""
-    layout, host = context.layout, context.host
-    of_code, next_of_code = _linked(code, layout.used // host.icache.line + 1)
-    of_data, next_of_data = _linked(data, layout.used // host.dcache.line + 1)
-    return LinePairs(
-        of_code,
-        next_of_code,
-        of_data,
-        next_of_data,
-        tb_first=np.searchsorted(of_tb[0], np.arange(len(layout.sizes) + 1)),
-        of_tb=of_tb[1],
-        code=code,
-        data=data,
-        code_brought=np.zeros(code.size, np.int64),
-        data_brought=np.zeros(code.size, np.int64),
-        code_lost=np.zeros(code.size, np.uint8),
-        data_lost=np.zeros(code.size, np.uint8),
-    )
+def _noted(kind: int, position: I64, *columns: I64) -> _Notes:
+    """Notes of one kind, in arrays that are as small as they can be: there are millions."""
+    event, pair, who, executed, lines = columns
+    kinds = np.full(position.size, kind, np.int8)
+    small = event.astype(np.int32), kinds, pair.astype(np.int32), who.astype(np.int32)
+    return _Notes(position, *small, executed, lines)
 
 
-def _linked(lines: I64, count: int) -> tuple[I64, I64]:
-    """The first pair of each line, and the next one of each pair; -1 for none."""
-    first, following = np.full(count, -1, np.int64), np.full(lines.size, -1, np.int64)
-    for pair in range(lines.size - 1, -1, -1):
-        following[pair] = first[lines[pair]]
-        first[lines[pair]] = pair
-    return first, following
+def _random(cache: Cache) -> bool:
+    return cache.replacement == "random"
 
 
-def _sets(cache: Cache, allocates: bool, seed: int) -> CacheSets:
-    """An empty cache."""
-    shape = cache.sets, cache.ways
-    return CacheSets(
-        np.full(shape, -1, np.int32),
-        np.full(cache.sets, -1, np.int32),
-        np.zeros(cache.sets, np.int64),
-        np.zeros(shape, np.int64),
-        np.array([POLICIES.index(cache.replacement), allocates, 0, seed], np.uint64),
-    )
+def _inserted(events: Events, at: I32 | I64, others: Events) -> Events:
+    """Events with others before those at some numbers."""
+    columns = ("position", "kind", "address", "count")
+    return Events(*(np.insert(getattr(events, name), at, getattr(others, name)) for name in columns))
 
 
-def _parameters(context: ReplayContext, half: int) -> tuple[SimulationParameters, int]:
-    """Where everything lies and how long it takes, as in a replay; and the guest's first data line."""
-    host, prices, layout = context.host, context.prices, context.layout
-    lines = context.parameters.caches
-    memory = MemoryMap.behind(layout.used, host, lines)
-    parameters = SimulationParameters(
-        code_bits=host.icache.line.bit_length() - 1,
-        data_bits=host.dcache.line.bit_length() - 1,
-        translator_code=memory.translator_code // host.icache.line,
-        translator_code_lines=lines.translator_code_lines,
-        translator_data=memory.translator_data // host.dcache.line,
-        translator_data_lines=lines.translator_data_lines,
-        guest=lines.guest_data_lines,
-        per_byte=prices.executed(1_000_000).nominal / 1_000_000,
-        translator=prices.translation(float(layout.sizes.mean() if layout.sizes.size else 0)),
-        half=half,
-    )
-    return parameters, memory.guest_data // host.dcache.line
+def _ranges(firsts: I64, lasts: I64) -> tuple[I64, I64]:
+    """The numbers of all ranges from ``firsts`` to below ``lasts``: of which range each is, and the number."""
+    lengths = lasts - firsts
+    which = np.repeat(np.arange(lengths.size), lengths)
+    return which, np.arange(which.size) - np.repeat(np.cumsum(lengths) - lengths - firsts, lengths)

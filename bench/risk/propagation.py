@@ -109,11 +109,9 @@ def _units(first: int, last: int, rows: UnitRows, through: _Transitions, sums: F
     for unit in range(first, last):
         both[:] = 0.0
         both[0, 0] = 1.0
-        distributions = 1  # two after the first retranslation
-        before = 0.0
+        distributions = 1  # two from a retranslation to the next execution
         for row in range(rows.firsts[unit], rows.firsts[unit + 1]):
-            x = through.total * (rows.time[row] - before)
-            before = rows.time[row]
+            x = through.total * rows.gap[row]
             for which in range(distributions):
                 vector = both[which]
                 _move(vector, scratch, through.drop, rows.code[row])
@@ -153,7 +151,7 @@ def _units(first: int, last: int, rows: UnitRows, through: _Transitions, sums: F
                     if through.wrong[s]:
                         sums[2] += both[1, s]
             elif rows.run[row]:
-                for which in range(2):
+                for which in range(distributions):
                     vector = both[which]
                     scratch[:] = 0.0
                     failed = 0.0
@@ -165,10 +163,9 @@ def _units(first: int, last: int, rows: UnitRows, through: _Transitions, sums: F
                     if which == 0:
                         scratch[0] += failed
                         vector[:] = scratch
-                    else:
-                        vector[:] = 0.0
+                distributions = 1
             else:
-                for which in range(2):
+                for which in range(distributions):
                     _move(both[which], scratch, through.fill, 0.0)
 
 
@@ -195,13 +192,16 @@ def propagate(exposure: Exposure, maps: QuiescentMaps, retranslated: F64, rates:
         total=total,
         jumps=_jumps(moving),
     )
-    firsts = exposure.rows.firsts
+    # Where a unit whose lines have both left the caches is as at the start, what was before is forgotten.
+    forgets = not through.drop[through.evict].any()
+    rows = exposure.episodes if forgets else exposure.rows
+    firsts = rows.firsts
     units = firsts.size - 1
     middle = int(np.searchsorted(firsts, firsts[-1] // 2)) if units else 0
     sums = np.zeros((2, 3))
     with ThreadPoolExecutor(2) as threads:
         halves = [(0, middle, sums[0]), (middle, units, sums[1])]
-        for done in [threads.submit(_units, first, last, exposure.rows, through, into) for first, last, into in halves]:
+        for done in [threads.submit(_units, first, last, rows, through, into) for first, last, into in halves]:
             done.result()
     return Expected(*sums.sum(axis=0).tolist())
 

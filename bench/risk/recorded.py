@@ -53,6 +53,7 @@ class RecordedRisk(RiskModel):
     rate: float | None = None
     sensitivity: bool = False
     _known: dict[bytes, Expected] = field(default_factory=dict)
+    _parts: dict[int, Exposure] = field(default_factory=dict)
     _others: dict[float, RecordedRisk] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -162,7 +163,7 @@ class RecordedRisk(RiskModel):
         """The same with so many of the guest's data lines, and so with another exposure."""
         if lines not in self._others:
             given = replace(self.parameters, guest_data_lines=self.parameters.guest_data_lines.at(lines))
-            self._others[lines] = replace(self, parameters=given, _known={}, _others={})
+            self._others[lines] = replace(self, parameters=given, _known={}, _parts={}, _others={})
         return self._others[lines]
 
     @staticmethod
@@ -177,7 +178,9 @@ class RecordedRisk(RiskModel):
         rates = rates_on(self.host, values, maps, moves=states.moves)
         key = b"".join(some.tobytes() for some in (matrix, rates, harms, maps.run, maps.harm, np.array(part)))
         if key not in self._known:
-            self._known[key] = propagate(self.exposure.only(part), maps, matrix, rates, harms)
+            if part not in self._parts:
+                self._parts[part] = self.exposure.only(part)
+            self._known[key] = propagate(self._parts[part], maps, matrix, rates, harms)
         return self._known[key]
 
     def _multi_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
