@@ -252,7 +252,8 @@ def test_what_was_run_stands_beside_the_verdict(tmp_path, monkeypatch, staleline
     assert ran.status == 0, ran
     saved = json.loads((tmp_path / "seen.json").read_text())
     jsonschema.validate(saved, SCHEMA)
-    assert [one["name"] for one in saved["executed"]] == ["race", "unfixed, user"]
+    executed = {one["name"]: one["translator"] for one in saved["executed"]}
+    assert executed == {"race": "", "unfixed, user": "arm@2010"}
     checked = staleline("check race.toml --seen seen.json --format json").valid
     assert checked["protocols"][0]["cases"][0]["seen"]["instances"] == 500
     cells = staleline(

@@ -96,7 +96,7 @@ def run(
     executed: list[Executed] = []
     refused: dict[str, str] = {}
     with progress_bar("running", seconds * len(asked)) as progress:
-        for number, (name, made) in enumerate(asked):
+        for number, (name, made, writes) in enumerate(asked):
             begin = seconds * number
             shown = partial(show_seconds, progress, name, begin)
             try:
@@ -108,7 +108,8 @@ def run(
                 refused[name] = str(error)
                 continue
             may = (allowed(instances, target) for target in targets)
-            executed.append(Executed(name, instances.asked, seen, tuple(each for each in may if each is not None)))
+            allowing = tuple(each for each in may if each is not None)
+            executed.append(Executed(name, instances.asked, seen, allowing, writes))
     report = RunReport(machine, executed, refused)
     if save is not None:
         with replacing(save, ordinary=True) as file:
@@ -124,8 +125,8 @@ Made: TypeAlias = "Callable[[], Instances]"
 
 def _asked(
     names: list[str], scenario: str | None, translator: str, instructions: InstructionSet, placement: Placement | None
-) -> list[tuple[str, Made]]:
-    """Cases of files, strategies, and scenarios of sites, each with a name of its own."""
+) -> list[tuple[str, Made, str]]:
+    """Cases of files, strategies, and scenarios of sites, each with a name of its own, and whose writes it has."""
     from bench.check import asked
     from bench.check.export import as_protocol
     from bench.check.sites import runs
@@ -137,7 +138,7 @@ def _asked(
 
     host = load_host(instructions.profile)
     placed = f", {placement.name}" if placement is not None else ""
-    found: list[tuple[str, Made]] = []
+    found: list[tuple[str, Made, str]] = []
     for name in names:
         if name == LIBRARY:
             sites = map(load_site, library())
@@ -162,6 +163,7 @@ def _asked(
             (
                 f"{document.name}{f', {case.name}' if case.name else ''}{placed}",
                 partial(Functions, case.protocol, instructions, placement or ALIGNED),
+                "" if kind == "protocol" else load_translator(translator).full_name,
             )
             for case in document.cases
         ]
@@ -170,7 +172,7 @@ def _asked(
 
 def _trials(
     site: Site, host: Host, scenario: str | None, instructions: InstructionSet, placement: Placement | None
-) -> Iterator[tuple[str, Made]]:
+) -> Iterator[tuple[str, Made, str]]:
     """What executes a site's scenarios, with the maintenance of ``host``."""
     from bench.check.sites import refuse_others
     from bench.silicon.sites import SiteInstances
@@ -184,10 +186,10 @@ def _trials(
         try:
             found = trials(site, host, one, synchronised=False)
         except InputError as error:
-            yield f"{site.name}, {one}{placed}", partial(_refuse, error)
+            yield f"{site.name}, {one}{placed}", partial(_refuse, error), ""
             continue
         for trial in found:
-            yield f"{site.name}, {one}, {trial.of}{placed}", partial(SiteInstances, trial, instructions, placement)
+            yield f"{site.name}, {one}, {trial.of}{placed}", partial(SiteInstances, trial, instructions, placement), ""
 
 
 def _refuse(error: InputError) -> Instances:

@@ -28,12 +28,16 @@ _WORDS = {True: "allowed", False: "forbidden", None: "unknown"}
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """A protocol that was executed: its histogram, and what each of the ``targets`` allows."""
+    """A protocol that was executed: its histogram, and what each of the ``targets`` allows.
+
+    ``translator``: of a strategy, whose writes it has, in the instructions of this machine.
+    """
 
     name: str
     protocol: Protocol
     histogram: Histogram
     targets: tuple[Allowed, ...]
+    translator: str = ""
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -84,6 +88,7 @@ class RunReport:
             "executed": [
                 {
                     "name": each.name,
+                    "translator": each.translator,
                     "instances": each.histogram.instances,
                     "seconds": round(each.histogram.seconds, 3),
                     "wrong": each.wrong,
@@ -139,7 +144,8 @@ class RunReport:
         parts = [fill(f"{self.machine.described}; {self.machine.cores} cores.")]
         for each in self.executed:
             histogram = each.histogram
-            parts.append(f"{each.name}: {histogram.instances:,} instances, {each.nanoseconds:,.0f} ns each")
+            writes = f", the writes of {each.translator}" if each.translator else ""
+            parts.append(f"{each.name}{writes}: {histogram.instances:,} instances, {each.nanoseconds:,.0f} ns each")
             shown = [one for one in each.outcomes if one.seen]
             unseen = [one for one in each.outcomes if not one.seen]
             parts.append(text_table(self._columns(each), [*shown, *unseen[:_UNSEEN]], style))
