@@ -3,6 +3,7 @@ expected, and why some are otherwise)."""
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 from pathlib import Path
 
@@ -121,6 +122,29 @@ def test_the_cheapest_that_is_right_is_first_and_says_where_another_is(tiny_trac
     text = " ".join(staleline(line).out.split())
     assert "slot-riscv64 against patch-flush-riscv64: cheaper, whatever is assumed" in text
     assert "executions for each link" in text
+
+
+def test_the_page_and_the_plot_of_sites(tmp_path: Path, tiny_trace: Path, staleline: Staleline) -> None:
+    """The page has every verdict, and for each that fails its counterexample to step through, as JSON has it."""
+    line = f"patch-unflushed-aarch64 patch-flush-aarch64 {tiny_trace} --host cortex-a72,armv8 --scenario link,unlink"
+    pages = tmp_path / "page.html", tmp_path / "plot.svg"
+    staleline(f"compare {line} --format html --output {pages[0]} --plot {pages[1]}")
+    text, drawn = (page.read_text("utf-8") for page in pages)
+    data = json.loads(text.split('id="data">')[1].split("</script>")[0])
+    wrong = {
+        f"{row['site']}/{row['host']}/{scenario}"
+        for row in staleline(f"compare {line} --wide --format json").valid["linking"]
+        for scenario, verdict in row["verdicts"].items()
+        if verdict.startswith("fails")
+    }
+    assert wrong == {f"patch-unflushed-aarch64/{host}/unlink" for host in ("cortex-a72", "armv8")}
+    assert {cell["id"] for cell in data["cells"]} == wrong
+    for cell in data["cells"]:
+        assert f'href="#{cell["id"]}/1"' in text
+        assert all(len(lane["cells"]) == len(cell["steps"]) for lane in cell["lanes"])
+        assert [word for lane in cell["lanes"] for _, word in lane["cells"]].count("wrong") == 1
+    assert "patch-flush-aarch64" in drawn
+    assert "armv8" not in drawn  # which has no price
 
 
 def test_sites_by_hosts_are_one_matrix_that_fits(tmp_path: Path, tiny_trace: Path, staleline: Staleline) -> None:

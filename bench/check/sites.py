@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from bench.sites.scenarios import Trial, trials
 from bench.sites.site import NEAR, STUB, Site
 from bench.sites.wording import told, way
 from bench.support.errors import InputError
+from bench.support.kept import Shelf
 from bench.support.processors import each
 
 MOST_STATES = 200_000
@@ -113,7 +114,7 @@ def verify_site(
     """The verdict of each scenario, or if not ``to_the_end`` of those up to one that fails."""
     found = []
     for scenario in scenarios if to_the_end else sorted(scenarios, key=_SOONEST.index):
-        found.append(_verdict(site, target, scenario, executors, max_states))
+        found.append(_kept(site, target, scenario, executors, max_states))
         if found[-1].verdict == "fails" and not to_the_end:
             break
     return found
@@ -140,6 +141,34 @@ def verify_sites(
 
 def _verified(asked: tuple[Site, Target], **how: Any) -> list[SiteVerdict]:
     return verify_site(*asked, **how)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a search finds: the rest of a ``SiteVerdict``."""
+
+    verdict: str
+    failure: str
+    of: str
+    why: str
+    synchronised: bool
+    states: int
+    rows: tuple[ProtocolRow, ...]
+
+
+_VERDICTS: Shelf[_Found] = Shelf("verdicts on sites", _Found, __file__)
+
+
+def _kept(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> SiteVerdict:
+    said: dict[str, Any] = {"name": "", "file": "", "summary": "", "note": "", "project": "", "year": 0, "links": ()}
+    parts = replace(site, **said, expect={}), target, scenario, executors, max_states
+
+    def compute() -> _Found:
+        one = _verdict(site, target, scenario, executors, max_states)
+        return _Found(**{part.name: getattr(one, part.name) for part in fields(_Found)})
+
+    found = _VERDICTS.kept(parts, compute)
+    return SiteVerdict(site, target, scenario, **{part.name: getattr(found, part.name) for part in fields(_Found)})
 
 
 def _verdict(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> SiteVerdict:

@@ -16,9 +16,9 @@ from bench.support.errors import InputError
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 
 if TYPE_CHECKING:
+    from bench.compare.sites import SitesComparison
     from bench.hosts import Target
     from bench.protocols.document import Document
-    from bench.report.linking import LinkingReport
     from bench.report.protocols import ProtocolReport
 
 
@@ -92,6 +92,7 @@ def compare(
     from bench.report.charts import drawing
     from bench.report.charts.comparisons import CHARTS, of_comparisons
     from bench.report.comparisons import CompareReport
+    from bench.report.linking import LinkingReport
     from bench.report.provenance import command_line, commit, installed
     from bench.silicon.seen import load_seen
     from bench.traces.store import load_trace
@@ -114,12 +115,24 @@ def compare(
     (trace,) = traces
     if sites:
         used = {"host", "settings", "scenario", "cores", "max_states", "what_if", "vcpus", "parameter", "what", "wide"}
-        refuse_idle(
-            context, set(given(context)) - used - {"format", "output", "seen"}, "for sites", "--host, --scenario"
-        )
-        emit = written.emitter()
+        used |= {"plot", "seen", "fresh", "verbose"}
+        refuse_idle(context, set(given(context)) - used - {"format", "output"}, "for sites", "--host, --scenario")
+        emit = written.emitter(own=("html",))
+        if plot is not None:
+            drawing.refuse_undrawable(plot)
         everywhere = cells.host == ["all"] or not (cells.host or cells.settings)
-        emit(replace(_linking(sites, trace, cells, assumed, wide=wide, everywhere=everywhere), seen=ran))
+        whole = wide or written.format == "html"
+        compared = _linking(sites, trace, cells, assumed, whole=whole, everywhere=everywhere)
+        if plot is not None:
+            from bench.report.charts.linking import of_sites
+
+            drawing.write(of_sites(compared), plot)
+        if written.format == "html":
+            from bench.report.page.linking import LinkingPage
+
+            emit(LinkingPage(compared, seen=ran, trace=load_trace(trace), parameters=assumed.parameters()))
+        else:
+            emit(LinkingReport(compared, wide, seen=ran))
         return
     emit = written.emitter(own=("html",))
     if sensitivity and plot is None and written.format in ("html", "csv"):
@@ -186,17 +199,16 @@ LINKING = "linking"
 
 
 def _linking(
-    names: list[str], trace: str, cells: Scaled, assumed: OfReplay, *, wide: bool, everywhere: bool
-) -> LinkingReport:
+    names: list[str], trace: str, cells: Scaled, assumed: OfReplay, *, whole: bool, everywhere: bool
+) -> list[SitesComparison]:
     """Sites on each host that runs them, over the links of a trace; beside those in files stand those of the library.
 
-    ``everywhere``: on all hosts and architectures.
+    ``everywhere``: on all hosts and architectures.  ``whole``: all scenarios, be there several hosts.
     """
     from bench.check.sites import MOST_STATES, refuse_others, runs, verify_sites
     from bench.compare.sites import Workload, compare_sites
     from bench.hosts import host_names, load_target
     from bench.hosts.loader import ARCHITECTURES
-    from bench.report.linking import LinkingReport
     from bench.sites.reader import library, load_site
     from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario
     from bench.traces.store import load_trace
@@ -235,7 +247,7 @@ def _linking(
             scenarios,
             executors=cells.cores - 1,
             max_states=max_states_of(cells.max_states, MOST_STATES),
-            to_the_end=wide or not several,
+            to_the_end=whole or not several,
             progress=progress,
         )
     workload, parameters = Workload.of(load_trace(trace)), assumed.parameters()
@@ -244,7 +256,7 @@ def _linking(
         found = [one for one in judged if one[0].target is target]
         if found:
             compared.append(compare_sites(found, target, workload, parameters, own))
-    return LinkingReport(compared, wide)
+    return compared
 
 
 def _protocols(files: list[str], cells: Scaled, assumed: OfReplay) -> ProtocolReport:

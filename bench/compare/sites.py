@@ -110,15 +110,16 @@ def compare_sites(
     return SitesComparison(target, workload, tuple(ranked), _baseline(target, workload), tuple(pairs))
 
 
+def patching(price: SitePrice) -> Cost:
+    """What a link costs until its target is gone."""
+    return price.link + price.unlink.by(UNLINKS)
+
+
 def break_even(one: PricedSite, other: PricedSite) -> float | None:
     """The executions for each link at which both cost the same, every quantity at its value; None if at none from 1."""
     assert one.price is not None and other.price is not None
-
-    def patching(price: SitePrice) -> float:
-        return (price.link + price.unlink.by(UNLINKS)).nominal
-
     slope = one.price.execution.nominal - other.price.execution.nominal
-    at = (patching(other.price) - patching(one.price)) / slope if slope else -1.0
+    at = (patching(other.price) - patching(one.price)).nominal / slope if slope else -1.0
     return at if at >= 1 else None
 
 

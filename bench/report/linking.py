@@ -244,7 +244,8 @@ def _comparison(one: SitesComparison, style: str, seen: Seen | None, *, wide: bo
     parts += ["*: not of the library."] if any(row.own for row in one.rows) else []
     rests = sorted({verdict.rests_on for row in one.rows for verdict in row.verdicts if verdict.verdict == "fails"})
     parts += [fill(f"What fails rests on {' and '.join(_RESTS_ON[name] for name in rests)}.")] if rests else []
-    return "\n\n".join([*parts, *_order(one)])
+    parts += ["\n".join(fill(text, rest="  ") for text in found)] if (found := orders(one)) else []
+    return "\n\n".join(parts)
 
 
 _RESTS_ON = {
@@ -254,7 +255,7 @@ _RESTS_ON = {
 }
 
 
-def _order(one: SitesComparison) -> list[str]:
+def orders(one: SitesComparison) -> list[str]:
     """Which is cheapest, against each other right one; from how many executions for each link."""
     rows = {row.site.name: row for row in one.rows}
     said = []
@@ -268,6 +269,5 @@ def _order(one: SitesComparison) -> list[str]:
         else:
             text += {"cheaper": "cheaper, whatever is assumed", "equal": "the same"}.get(found.order, found.order)
         at = break_even(cheaper, other)
-        text += f"; the same at {at:,.3g} executions for each link" if at is not None else ""
-        said.append(fill(f"{text}.", rest="  "))
-    return ["\n".join(said)] if said else []
+        said.append(f"{text}; the same at {at:,.3g} executions for each link." if at is not None else f"{text}.")
+    return said

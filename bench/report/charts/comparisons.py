@@ -68,29 +68,32 @@ def failing(row: Compared) -> str:
     return ", ".join((*transient, *others))
 
 
+Priced = tuple[str, str, str, tuple[float, float, float], str]
+"""A row: its name and a note; ``HOLDS``, ``FAILS`` or ``OPEN``; the low, nominal and high cost; what it says."""
+
+
 def tradeoff(comparison: Comparison, frame: Frame) -> Chart:
     """What each strategy costs more than the one that is compared with, and whether it is right."""
-    values = []
-    ends: list[float] = []
-    for place, row in enumerate(comparison.rows):
+    rows: list[Priced] = []
+    for row in comparison.rows:
         percent = percents(row.cost.baseline)
-        low, nominal, high = (end * percent for end in (row.extra.low, row.extra.nominal, row.extra.high))
-        ends += (low, nominal, high)
         kind = HOLDS if row.right else FAILS if row.wrong else OPEN
         said = f"{' = '.join(row.names)}: {kind} {failing(row)}".rstrip()
-        values.append(
-            {
-                "row": place,
-                "low": low,
-                "nominal": nominal,
-                "high": high,
-                "kind": kind,
-                "said": f"{said}; {cycles(row.extra)} cycles more than {comparison.over}",
-            }
-        )
-    axis = Axis.over(ends, frame.width)
-    x = axis.channel("nominal", f"extra cycles over {comparison.over}, in % of the baseline", "~r")
-    named = [(" = ".join(row.names), _note(row)) for row in comparison.rows]
+        ends = row.extra.low * percent, row.extra.nominal * percent, row.extra.high * percent
+        said = f"{said}; {cycles(row.extra)} cycles more than {comparison.over}"
+        rows.append((" = ".join(row.names), _note(row), kind, ends, said))
+    title = f"Right or wrong, and what it costs: {_where(comparison)}"
+    return against_cost(title, f"extra cycles over {comparison.over}, in % of the baseline", rows, frame)
+
+
+def against_cost(title: str, what: str, rows: Sequence[Priced], frame: Frame) -> Chart:
+    """A row for each thing compared: ``what`` it costs, with its range, and whether it is right."""
+    values = [
+        {"row": place, "low": low, "nominal": nominal, "high": high, "kind": kind, "said": said}
+        for place, (_, _, kind, (low, nominal, high), said) in enumerate(rows)
+    ]
+    axis = Axis.over([end for *_, ends, _ in rows for end in ends], frame.width)
+    x = axis.channel("nominal", what, "~r")
     shown = {kind: style for kind, style in _VERDICTS.items() if any(value["kind"] == kind for value in values)}
 
     def layers(y: Chart, middle: Chart) -> Iterable[Chart]:
@@ -108,7 +111,7 @@ def tradeoff(comparison: Comparison, frame: Frame) -> Chart:
             **kinds(shown, 3),
         )
 
-    return {"title": f"Right or wrong, and what it costs: {_where(comparison)}", **row_chart(frame, named, layers)}
+    return {"title": title, **row_chart(frame, [(name, note) for name, note, *_ in rows], layers)}
 
 
 def _note(row: Compared) -> str:

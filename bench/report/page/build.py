@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib.resources
 import itertools
-import platform
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from html import escape
 from operator import attrgetter
 from typing import Any
-from urllib.parse import quote
-
-import msgspec
-import numpy as np
 
 from bench.check.cell import Checked
 from bench.check.command import command
@@ -25,19 +17,15 @@ from bench.compare.comparison import Compared, Comparison
 from bench.explain.explanation import RunRow, Word
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed
-from bench.report.charts import drawing
 from bench.report.charts.comparisons import changing, parts, prices, tradeoff
-from bench.report.charts.drawing import Chart
-from bench.report.charts.marks import NARROW, WIDE, Frame
 from bench.report.checks import cell_title, counterexample, places, verdict, watched_text
 from bench.report.comparisons import CompareReport
 from bench.report.costs import PARTS, cycles, memory, number, percents, share
-from bench.report.provenance import command_line, commit, installed
+from bench.report.page.elements import NUMBER, amount, cell, figure, folded, head, line, page, quoted, reproduce, table
 from bench.report.report import settings_of
 from bench.report.seen import about_seen, seen_of
 from bench.report.sentences import mark, sentences
 from bench.silicon.seen import Count, Seen
-from bench.support.text import encoded
 from bench.traces.trace import Trace
 
 _WORDS = {"ok": "ok", "wrong": "\u2717 wrong", "absent": "\u2013"}
@@ -56,23 +44,15 @@ class PageReport(CompareReport):
         title = "Staleline: " + ", ".join(dict.fromkeys(f"{one.host.name} with {one.translator}" for one in compared))
         sections = (
             *(_words(compared), _tradeoff(compared), _parts(compared), _prices(compared), _counterexamples(compared)),
-            _reproduce(compared, self.trace, self.parameters),
+            reproduce(self.trace, self.parameters, [one.host for one in compared]),
         )
-        parts = {
-            "title": escape(title),
-            "css": _file("css"),
-            "js": _file("js"),
-            "summary": "\n".join(_summary(compared)),
-            "results": "\n".join(_results(compared, self.seen)),
-            "sections": "\n".join(itertools.chain.from_iterable(sections)),
-            # Nothing in the data can end the element that it is in.
-            "data": encoded(_data(compared)).decode().replace("<", "\\u003c"),
-        }
-        return re.sub(r"\[\[(\w+)\]\]", lambda name: parts[name[1]], _file("html")).rstrip("\n")
-
-
-def _file(kind: str) -> str:
-    return importlib.resources.files(__package__).joinpath(f"page.{kind}").read_text(encoding="utf-8")
+        return page(
+            title,
+            "\n".join(_summary(compared)),
+            "\n".join(_results(compared, self.seen)),
+            "\n".join(itertools.chain.from_iterable(sections)),
+            _data(compared),
+        )
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
@@ -130,7 +110,7 @@ def _columns(compared: Sequence[Comparison], seen: Seen | None) -> Iterator[_Col
     if any(row.partial.verdict not in ("holds", "n/a") for row in rows):
         yield _Column("partial", lambda _, row: _verdict(row.partial))
     if seen is not None:
-        yield _Column("seen here", lambda _, row: _seen(seen_of(seen, row)), _NUMBER)
+        yield _Column("seen here", lambda _, row: _seen(seen_of(seen, row)), NUMBER)
     yield _cost("extra, cycles", lambda row: (row.extra.nominal, cycles(row.extra)))
     yield _cost("overhead, cycles", lambda row: (row.cost.overhead.nominal, cycles(row.cost.overhead)))
     yield _cost("share", lambda row: _share(row.cost))
@@ -145,9 +125,9 @@ def _scenario(place: int, name: str) -> _Column:
 def _cost(name: str, of: Callable[[Compared], tuple[float, str]]) -> _Column:
     def cell(_: Comparison, row: Compared) -> tuple[str, str]:
         value, text = of(row)
-        return f'{_NUMBER} data-sort="{value}"', escape(text)
+        return f'{NUMBER} data-sort="{value}"', escape(text)
 
-    return _Column(name, cell, _NUMBER)
+    return _Column(name, cell, NUMBER)
 
 
 def _share(cost: Replayed) -> tuple[float, str]:
@@ -164,21 +144,21 @@ def _verdict(result: Checked | None) -> tuple[str, str]:
         return "", ""
     rows = counterexample(result)
     if rows:
-        name = "/".join(_quoted(part) for part in _id(result).split("/"))
+        name = "/".join(quoted(part) for part in _id(result).split("/"))
         return f' class="fails" data-sort="{len(rows)}"', f'<a href="#{name}/1">FAILS {len(rows)}</a>'
     kind = result.verdict if result.verdict in ("holds", "fails") else "absent"
     return f' class="{kind}" data-sort="{0 if kind == "holds" else 99}"', escape(verdict(result))
 
 
 def _seen(count: Count | None) -> tuple[str, str]:
-    return (_NUMBER, "") if count is None else (f'{_NUMBER} data-sort="{count.wrong}"', escape(count.text))
+    return (NUMBER, "") if count is None else (f'{NUMBER} data-sort="{count.wrong}"', escape(count.text))
 
 
 def _results(compared: Sequence[Comparison], seen: Seen | None) -> Iterable[str]:
     columns = [*_columns(compared, seen)]
     yield '<h2>Verdicts and costs</h2><div id="filters" class="filters"></div>'
-    yield _table(
-        (_head(column.name, column.head) for column in columns),
+    yield table(
+        (head(column.name, column.head) for column in columns),
         (
             f'<tr data-host="{escape(one.host.name)}" data-translator="{escape(one.translator)}">'
             f"{''.join(column.of(one, row) for column in columns)}</tr>"
@@ -197,55 +177,6 @@ def _results(compared: Sequence[Comparison], seen: Seen | None) -> Iterable[str]
     )
 
 
-def _head(name: str, attributes: str = "") -> str:
-    return f'<th scope="col"{attributes}>{escape(name)}</th>'
-
-
-def _line(name: object, *cells: str) -> str:
-    """A row with its heading; ``cells`` in HTML."""
-    return f'<tr><th scope="row">{escape(str(name))}</th>{"".join(cells)}</tr>'
-
-
-def _cell(text: str) -> str:
-    return f"<td>{escape(text)}</td>"
-
-
-def _table(heads: Iterable[str], rows: Iterable[str], *, name: str, attributes: str = "", caption: str = "") -> str:
-    """A table that scrolls by itself where it is wider than the page; ``heads`` and ``rows`` in HTML."""
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    inside = f"{said}<thead><tr>{''.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    around = f'class="scroll" tabindex="0" role="group" aria-label="{escape(name)}"'
-    return f"<div {around}><table{attributes}>{inside}</table></div>"
-
-
-def _folded(summary: str, *inside: str) -> str:
-    return f"<details><summary>{escape(summary)}</summary>{''.join(inside)}</details>"
-
-
-def _figure(draw: Callable[[Frame], Chart], *captions: str) -> str:
-    """A chart for wide and for narrow screens, of which one is shown; what to install where it cannot be drawn."""
-    said = f"<figcaption>{''.join(f'<p>{escape(text)}</p>' for text in captions)}</figcaption>" if captions else ""
-    if not drawing.installed():
-        return f'<figure><p class="soft">Not drawn: needs {drawing.INSTALL}.</p>{said}</figure>'
-    drawn = "".join(
-        f'<div class="chart {kind}">{drawing.as_svg(draw(frame))}</div>'
-        for kind, frame in (("wide", WIDE), ("narrow", NARROW))
-    )
-    return f"<figure>{drawn}{said}</figure>"
-
-
-_NUMBER = ' class="number"'
-
-
-def _number(value: float, text: str) -> str:
-    return f'<td{_NUMBER} data-sort="{value}">{escape(text)}</td>'
-
-
-def _quoted(part: str) -> str:
-    """As the script makes a part of a fragment."""
-    return quote(part, safe="!'()*-._~")
-
-
 # --- drawings -------------------------------------------------------------------------------------------------------
 
 
@@ -253,7 +184,7 @@ def _tradeoff(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>Right or wrong, and what it costs</h2>"
     for comparison in compared:
         yield _where(comparison)
-        yield _figure(
+        yield figure(
             partial(tradeoff, comparison),
             f"Cost: the cycles beyond those of {comparison.over}, as a share of the baseline at its nominal value; a "
             f"mark is nominal, its bar goes from the lowest to the highest. Left of 0 it is cheaper.",
@@ -268,21 +199,21 @@ def _parts(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>What the overhead is made of</h2>"
     for comparison in compared:
         yield _where(comparison)
-        yield _figure(partial(parts, comparison))
+        yield figure(partial(parts, comparison))
         rows = (
-            _line(row.strategy, *(_number(cost.nominal, cycles(cost)) for cost in attrgetter(*PARTS)(row.cost)))
+            line(row.strategy, *(amount(cost.nominal, cycles(cost)) for cost in attrgetter(*PARTS)(row.cost)))
             for row in comparison.rows
         )
-        heads = (_head("strategy"), *(_head(part.replace("_", " "), _NUMBER) for part in PARTS))
+        heads = (head("strategy"), *(head(part.replace("_", " "), NUMBER) for part in PARTS))
         where = f"Parts of the overhead on {comparison.host.name} with {comparison.translator}"
-        yield _folded("The same with ranges", _table(heads, rows, name=where))
+        yield folded("The same with ranges", table(heads, rows, name=where))
 
 
 def _prices(compared: Sequence[Comparison]) -> Iterable[str]:
     yield "<h2>Break-even: for which price does the order of the right strategies change?</h2>"
     for comparison in compared:
         yield _where(comparison)
-        yield from (_figure(partial(prices, one, comparison)) for one in changing(comparison))
+        yield from (figure(partial(prices, one, comparison)) for one in changing(comparison))
         found = break_evens(comparison)
         for one in found:
             yield f"<p>The price of a {escape(one.what)}: {escape(told(one))}</p>"
@@ -329,16 +260,16 @@ def _counterexamples(compared: Sequence[Comparison]) -> Iterable[str]:
         said = f"{watched_text(result.explanation)}. Again: "
         again = f'<p class="soft">{escape(said)}<code>{escape(command(result))}</code></p>'
         lines = (
-            _line(
+            line(
                 at,
-                _cell(row.actor),
+                cell(row.actor),
                 f'<td>{escape(row.operation)}<br><span class="soft">{escape(row.because)}</span></td>',
                 *(f'<td class="{word}">{_WORDS[word]}</td>' for word in words),
             )
             for at, (row, *words) in enumerate(zip(rows, *(words for _, _, words in held), strict=True), 1)
         )
-        heads = map(_head, ("row", "actor", "operation", *names))
-        yield _folded(f"{cell_title(result)}: {len(rows)} rows", again, _table(heads, lines, name=cell_title(result)))
+        heads = map(head, ("row", "actor", "operation", *names))
+        yield folded(f"{cell_title(result)}: {len(rows)} rows", again, table(heads, lines, name=cell_title(result)))
 
 
 def _data(compared: Sequence[Comparison]) -> dict[str, Any]:
@@ -397,55 +328,3 @@ def _beside(row: RunRow) -> Iterator[tuple[str, str, Word, str]]:
         remark = "" if value == row.reads else "not what a debugger reads"
         yield who, value.text, "ok" if value.final else "wrong", remark
     yield "A debugger reads", row.reads.text, "ok" if row.reads.final else "wrong", ""
-
-
-# --- to make it again -------------------------------------------------------------------------------------------------
-
-
-def _reproduce(compared: Sequence[Comparison], trace: Trace, parameters: Parameters) -> Iterable[str]:
-    facts = {
-        "command": command_line(),
-        "version": installed(),
-        "commit": commit(),
-        "Python": platform.python_version(),
-        "trace": f"{trace.name}, {trace.length:,} executions, {len(trace.retranslations):,} retranslations, "
-        f"SHA-256 of its arrays {_digest(trace)}",
-        "seed of random replacement": str(parameters.seed),
-    }
-    yield "<h2>To make it again</h2>"
-    yield _table(
-        map(_head, ("what", "which")),
-        (_line(name, f'<td class="code">{escape(value)}</td>') for name, value in facts.items()),
-        name="To make it again",
-    )
-    for comparison in {one.host.name: one for one in compared}.values():
-        heads = map(_head, ("figure", "value", "tag", "source"))
-        rows = (_line(name, *map(_cell, texts)) for name, *texts in _figures(msgspec.to_builtins(comparison.host), ""))
-        title = f"{comparison.host.name}: every figure with its tag and source"
-        yield _folded(title, _table(heads, rows, name=title))
-
-
-def _digest(trace: Trace) -> str:
-    """What tells a trace from another of the same name."""
-    found = hashlib.sha256()
-    for part in (trace.blocks, trace.retranslations):
-        for name in sorted(field.name for field in dataclasses.fields(part)):
-            found.update(np.ascontiguousarray(getattr(part, name)).tobytes())
-    return found.hexdigest()[:16]
-
-
-def _figures(tree: dict[str, Any], path: str) -> Iterable[tuple[str, str, str, str]]:
-    """Every table of a profile that has a tag: its name, what it says, the tag and the sources."""
-    for key, value in tree.items():
-        if not isinstance(value, dict):
-            continue
-        name = f"{path}.{key}" if path else key
-        if "tag" in value:
-            plain = {part: here for part, here in value.items() if not isinstance(here, dict | list)}
-            said = (
-                str(here) if part == "value" else f"{part} {here}"
-                for part, here in plain.items()
-                if not part.endswith(("tag", "note")) and here not in ("", None)
-            )
-            yield name, ", ".join(said), value["tag"], "; ".join(value.get("source", ()))
-        yield from _figures(value, name)

@@ -34,10 +34,11 @@
   });
   const filters = by("filters");
   const chosen = {};
+  const keys = Object.keys(data.filters).filter((key) => key !== "scenario");
   const apply = () => {
     let shown = 0;
     for (const row of body.rows) {
-      row.hidden = ["host", "translator"].some((key) => chosen[key] && row.dataset[key] !== chosen[key]);
+      row.hidden = keys.some((key) => chosen[key] && row.dataset[key] !== chosen[key]);
       shown += !row.hidden;
     }
     headers.forEach((header, column) => {
@@ -81,7 +82,7 @@
       line.append(make("th", lane.name, { scope: "row" }));
       lane.cells.forEach(([text, word], at) => {
         const classes = word ? [word] : [];
-        if (word && at && word !== lane.cells[at - 1][1]) classes.push("changed");
+        if (word && at && (word !== lane.cells[at - 1][1] || (word === "held" && text !== lane.cells[at - 1][0]))) classes.push("changed");
         if (at === step) classes.push("now");
         if (at > step) classes.push("later");
         line.append(make("td", text, { class: classes.join(" ") }));
