@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from brute_force import Move, World
+
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Protocol
-
-World = dict[tuple[Any, ...], Any]
-"""The facts that hold; an absent key is an absent line, an empty queue or buffer, a free lock."""
 
 LISTED = {
     "aarch64": {"b", "bl", "b.cond", "cbz", "cbnz", "tbz", "tbnz", "nop", "isb", "brk", "svc", "hvc", "smc"},
@@ -33,15 +32,6 @@ PAGES = {"map": 0, "protect": 1, "unmap": 2}
 KEEPS_ABSENT = ("riscv", "riscv-ziccif")
 UNALIGNED = ("armv8", "armv8-idc", "armv8-dic", "x86-intel", "x86-amd")
 EIGHT_BYTES = ("riscv", "riscv-ziccif", "x86-intel", "x86-amd")
-
-
-class Move(NamedTuple):
-    """A step: the world after it, whether a thread took it, and whether it is wrong."""
-
-    world: World
-    what: str
-    by_thread: bool = False
-    wrong: bool = False
 
 
 class Place(NamedTuple):
@@ -63,17 +53,6 @@ class Piece(NamedTuple):
 def _entry(page: int) -> Piece:
     """The entry of a page table, as a piece of no unit."""
     return Piece(f"page {page}", 0, 1)
-
-
-class Answer(NamedTuple):
-    verdict: str
-    failure: str = ""
-    length: int = 0
-    run: tuple[str, ...] = ()
-
-
-class TooLarge(Exception):
-    """The space has more states than the caller wanted to see."""
 
 
 @dataclass
@@ -326,52 +305,12 @@ class Reference:
 
     # --- the search ---
 
-    def explore(self, most: int) -> Answer:
-        """Breadth first over all interleavings; raises ``TooLarge`` beyond ``most`` states."""
-        start = self.start()
-        parents: dict[frozenset[Any], tuple[frozenset[Any], str] | None] = {frozenset(start.items()): None}
-        layer, depth, witness = [start], 0, False
-        while layer:
-            following: list[World] = []
-            failures: list[tuple[int, str, frozenset[Any], str]] = []
-            for world in layer:
-                here = frozenset(world.items())
-                stuck = True
-                for move in itertools.chain(self.environment_steps(world), self.thread_steps(world)):
-                    stuck = stuck and not move.by_thread
-                    if move.wrong:
-                        failures.append((depth + 1, "wrong fetch", here, move.what))
-                    there = frozenset(move.world.items())
-                    if there not in parents:
-                        parents[there] = (here, move.what)
-                        following.append(move.world)
-                if all(self.is_done(world, thread) for thread in range(len(self.protocol.threads))):
-                    witness = True
-                elif stuck and self._is_dead(world):
-                    failures.append((depth, "deadlock", here, "deadlock"))
-                if len(parents) > most:
-                    raise TooLarge
-            if failures:
-                length, failure, last, what = min(failures, key=lambda found: found[0])
-                run = [what]
-                while (step := parents[last]) is not None:
-                    last, what = step
-                    run.append(what)
-                return Answer("fails", failure, length, tuple(reversed(run)))
-            layer, depth = following, depth + 1
-        return Answer("holds") if witness else Answer("fails", "vacuous")
+    def is_finished(self, world: World) -> bool:
+        return all(self.is_done(world, thread) for thread in range(len(self.protocol.threads)))
 
-    def _is_dead(self, world: World) -> bool:
-        seen, reached = {frozenset(world.items())}, [world]
-        while reached:
-            now = reached.pop()
-            if next(self.thread_steps(now), None) is not None:
-                return False
-            for move in self.environment_steps(now):
-                if frozenset(move.world.items()) not in seen:
-                    seen.add(frozenset(move.world.items()))
-                    reached.append(move.world)
-        return True
+    def is_lasting(self, world: World) -> bool:
+        """Nobody asks this of a protocol."""
+        return False
 
 
 class Caches:

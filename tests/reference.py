@@ -24,6 +24,8 @@ import itertools
 from collections.abc import Generator, Iterator
 from typing import Any, Literal, NamedTuple
 
+from brute_force import Move, TooLarge, World, frozen, steps
+
 from bench.hosts.profile import Host
 from bench.scenarios import Role, Scenario
 from bench.translators.translator import Translator
@@ -31,18 +33,13 @@ from strategies import operations as op
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
 
-World = dict[tuple[Any, ...], Any]
-"""The facts that hold; an absent key is an absent line, an empty queue, a free lock.
-
-``("newest",)``, ``("pou",)``: the bytes of the code as the data side and the point of
-unification hold them.  ``("fetched", core, line)``: an instruction line.  ``("dirty", line)``:
-the core that owns a data line.  ``("held", line, core)``: a data line is in that core's
-cache.  ``("ahead", core)``, ``("buffer", core)``, ``("pending", core)``: units fetched ahead,
-stores not drained, maintenance not completed.  ``("lock", name)``: (thread, shared) of
-each holder.  ``("on", core)``: the thread that runs there.  ``("behind", core)``: it must drop
-its instruction cache before it runs a thread again.  ``("block", tb)``: only with
-tb flushes.  ``("at", thread)``: its place.
-"""
+# The facts of a world.  ``("newest",)``, ``("pou",)``: the bytes of the code as the data side and the point of
+# unification hold them.  ``("fetched", core, line)``: an instruction line.  ``("dirty", line)``: the core that owns a
+# data line.  ``("held", line, core)``: a data line is in that core's cache.  ``("ahead", core)``, ``("buffer", core)``,
+# ``("pending", core)``: units fetched ahead, stores not drained, maintenance not completed.  ``("lock", name)``:
+# (thread, shared) of each holder.  ``("on", core)``: the thread that runs there.  ``("behind", core)``: it must drop
+# its instruction cache before it runs a thread again.  ``("block", tb)``: only with tb flushes.  ``("at", thread)``:
+# its place.
 
 Activity = tuple[Any, ...]
 """``("hook", name, tb)``, ``("run", tb, path number)``, ``("claim", tb)``, ``("install", tb)`` or ``("discard",)``."""
@@ -79,25 +76,6 @@ class Action(NamedTuple):
     cost: int = 1
 
 
-class Move(NamedTuple):
-    """One possible step: ``cost`` in steps, the world after it, and whether it fetches a wrong unit."""
-
-    cost: int
-    world: World
-    what: str
-    by_thread: bool = False
-    wrong: bool = False
-
-
-class Answer(NamedTuple):
-    """``failure``: wrong fetch, lasting, deadlock, vacuous or empty; ``length``: of the shortest ``run``, in steps."""
-
-    verdict: Literal["holds", "fails"]
-    failure: str = ""
-    length: int = 0
-    run: tuple[str, ...] = ()
-
-
 class View(NamedTuple):
     """What can be seen of a state without knowing how it is represented; by core or by live line, in order.
 
@@ -116,10 +94,6 @@ class View(NamedTuple):
     pending: tuple[frozenset[tuple[int, int, int]], ...]
     running: tuple[int, ...]
     blocks: tuple[str, ...]
-
-
-class TooLarge(Exception):
-    """The space has more states than the caller wanted to see."""
 
 
 class Reference:
@@ -557,7 +531,7 @@ class Reference:
             elif not self._act(after, core, thread, action):
                 return
         after["at", thread] = self._after(place, result)
-        yield Move(cost, after, what, wrong=wrong)
+        yield Move(after, what, wrong=wrong, cost=cost)
 
     def _act(self, world: World, core: int, thread: int, action: Action) -> bool:
         """Do a step of a hook that has no result; False if it must wait."""
@@ -729,30 +703,30 @@ class Reference:
             if ("fetched", core, line) not in world:
                 after = dict(world)
                 self._fill(after, core, line)
-                yield Move(int(line in self.live_ilines), after, f"fill {line} of {core}")
+                yield Move(after, f"fill {line} of {core}", cost=int(line in self.live_ilines))
             else:
                 after = _without(world, ("fetched", core, line))
-                yield Move(int(line in self.live_ilines), after, f"drop {line} of {core}")
+                yield Move(after, f"drop {line} of {core}", cost=int(line in self.live_ilines))
         for line in self.dbytes:
             cost = int(line in self.live_dlines)
             if ("dirty", line) in world:
                 after = _without(world, ("held", line, world["dirty", line]))
                 self._clean(after, line)
-                yield Move(cost, after, f"write back {line}")
+                yield Move(after, f"write back {line}", cost=cost)
             for core in self.cores:
                 if ("held", line, core) in world and world.get(("dirty", line)) != core:
-                    yield Move(cost, _without(world, ("held", line, core)), f"evict clean {line} of {core}")
+                    yield Move(_without(world, ("held", line, core)), f"evict clean {line} of {core}", cost=cost)
                 elif ("held", line, core) not in world and not self.host.dcache.write_allocate:
                     after = dict(world)
                     self._take(after, core, line)
-                    yield Move(cost, after, f"load {line} into {core}")
+                    yield Move(after, f"load {line} into {core}", cost=cost)
         if self.host.coherence.fetches_ahead.value:
             yield from self._fetches_ahead(world)
         for core in self.cores:
             if ("buffer", core) in world:
                 after = dict(world)
                 self._drain(after, core)
-                yield Move(1, after, f"drain on {core}: {world['buffer', core][0]}")
+                yield Move(after, f"drain on {core}: {world['buffer', core][0]}")
             yield from self._completions(world, core)
         yield from self._switches(world)
 
@@ -783,7 +757,7 @@ class Reference:
             else:
                 after.pop(("fetched", other, line), None)
             live = line in (self.live_dlines if kind == "clean" else self.live_ilines)
-            yield Move(int(live), after, f"complete {done} of {core}")
+            yield Move(after, f"complete {done} of {core}", cost=int(live))
 
     def _fetches_ahead(self, world: World) -> Iterator[Move]:
         for core in self.cores:
@@ -806,7 +780,7 @@ class Reference:
                 after = dict(world)
                 for key in coming[: len(dead) + 1]:
                     after["ahead", core] = (*after.get(("ahead", core), ()), (key, self._read(after, core, key)))
-                yield Move(1, after, f"fetch {coming[len(dead)]} ahead on {core}")
+                yield Move(after, f"fetch {coming[len(dead)]} ahead on {core}")
 
     def _switches(self, world: World) -> Iterator[Move]:
         threads = range(len(self.scenario.threads))
@@ -824,7 +798,7 @@ class Reference:
                             _forget(after, other)
                         del after["on", core]
                         after["on", other] = current
-                        yield Move(1, after, f"move T{current + 1} from {core} to {other}")
+                        yield Move(after, f"move T{current + 1} from {core} to {other}")
             else:
                 for thread in threads:
                     place = world["at", thread]
@@ -833,7 +807,7 @@ class Reference:
                         after = dict(world)
                         self._synchronise(after, core)
                         after["on", core] = thread
-                        yield Move(1, after, f"switch {core} to T{thread + 1}")
+                        yield Move(after, f"switch {core} to T{thread + 1}")
 
     def _synchronise(self, world: World, core: int) -> None:
         world.pop(("ahead", core), None)
@@ -846,56 +820,19 @@ class Reference:
 
     # --- the search ---
 
-    def explore(self, hazard: Literal["wrong fetch", "lasting"], most: int = 100_000) -> Answer:
-        """Breadth first over all interleavings; raises ``TooLarge`` beyond ``most`` states."""
-        start = self.start()
-        at = {_frozen(start): 0}
-        parents: dict[frozenset[Any], tuple[frozenset[Any], str] | None] = {_frozen(start): None}
-        layers: dict[int, list[World]] = {0: [start]}
-        depth, witness = 0, False
-        while depth in layers:
-            failures: list[tuple[int, str, frozenset[Any], str]] = []
-            for world in layers[depth]:  # a step that costs nothing makes it grow
-                here = _frozen(world)
-                if at[here] != depth:
-                    continue
-                stuck = True
-                for move in itertools.chain(self.environment_steps(world), self.thread_steps(world)):
-                    stuck = stuck and not move.by_thread
-                    bad = move.wrong if hazard == "wrong fetch" else self.is_lasting(move.world)
-                    if bad:
-                        failures.append((depth + move.cost, hazard, here, move.what))
-                    there = _frozen(move.world)
-                    if at.get(there, depth + 2) > depth + move.cost:
-                        at[there] = depth + move.cost
-                        parents[there] = (here, move.what)
-                        layers.setdefault(depth + move.cost, []).append(move.world)
-                if self.is_finished(world):
-                    witness = True
-                elif stuck and all(length > depth for length, *_ in failures) and self._is_dead(world):
-                    failures.append((depth, "deadlock", here, "deadlock"))
-                if len(at) > most:
-                    raise TooLarge
-            if failures:
-                length, failure, last, what = min(failures, key=lambda found: found[0])
-                return Answer("fails", failure, length, (*_run(parents, last), what))
-            del layers[depth]
-            depth += 1
-        return Answer("holds") if witness else Answer("fails", "vacuous")
-
     def views(self, most: int) -> dict[View, int]:
         """What can be seen of every reachable state, and after how many steps first; wrong fetches stop nothing."""
         start = self.start()
-        seen = {_frozen(start)}
+        seen = {frozen(start)}
         found: dict[View, int] = {}
         layer, depth = [start], 0
         while layer:
             following = []
             for world in layer:
                 found.setdefault(self._view(world), depth)
-                for move in itertools.chain(self.environment_steps(world), self.thread_steps(world)):
-                    if _frozen(move.world) not in seen:
-                        seen.add(_frozen(move.world))
+                for move in steps(self, world):
+                    if frozen(move.world) not in seen:
+                        seen.add(frozen(move.world))
                         following.append(move.world)
             if len(seen) > most:
                 raise TooLarge
@@ -922,19 +859,6 @@ class Reference:
             tuple(world[fact] for fact in sorted(fact for fact in world if fact[0] == "block")),
         )
 
-    def _is_dead(self, world: World) -> bool:
-        """No steps of the environment lead to a step of a thread."""
-        seen, reached = {_frozen(world)}, [world]
-        while reached:
-            now = reached.pop()
-            if next(self.thread_steps(now), None) is not None:
-                return False
-            for move in self.environment_steps(now):
-                if _frozen(move.world) not in seen:
-                    seen.add(_frozen(move.world))
-                    reached.append(move.world)
-        return True
-
 
 def _row(hook: str, argument: Any) -> Any:
     """What distinguishes the rows that stores and loads belong to."""
@@ -956,15 +880,3 @@ def _forget(world: World, core: int) -> None:
     """A core's instruction cache is dropped."""
     for fact in [fact for fact in world if fact[:2] == ("fetched", core)]:
         del world[fact]
-
-
-def _frozen(world: World) -> frozenset[Any]:
-    return frozenset(world.items())
-
-
-def _run(parents: dict[frozenset[Any], tuple[frozenset[Any], str] | None], last: frozenset[Any]) -> tuple[str, ...]:
-    run: list[str] = []
-    while (step := parents[last]) is not None:
-        last, what = step
-        run.append(what)
-    return tuple(reversed(run))

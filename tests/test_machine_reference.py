@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from brute_force import Answer, TooLarge, explore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import Answer, Reference, TooLarge, View
+from reference import Reference, View
 from tiny import QUARTER, TARGET, Branch, Tiny, Way
 
 from bench.hosts import load_host
@@ -334,7 +335,7 @@ def test_the_checker_and_the_reference_agree() -> None:
         outcome = check(case, arguments)
         if outcome.verdict == "bounded":
             continue
-        answer = Reference(**arguments).explore(case.hazard)
+        answer = explore(Reference(**arguments), 100_000, case.hazard)
         assert not (text := disagreement(case, outcome, answer)), f"seed {seed}: {text}"
         verdicts[outcome.verdict] += 1
         kinds.add(outcome.failure)
@@ -422,7 +423,7 @@ def test_units_and_lines_that_no_store_changes_change_no_verdict() -> None:
         if outcome.verdict == "bounded" or len(everything.tracked) == len(everything.live):
             continue
         try:
-            answer = everything.explore(case.hazard, most=1_000)
+            answer = explore(everything, 1_000, case.hazard)
         except TooLarge:
             continue
         text = disagreement(case, outcome, answer, lengths=case.layout == "apart")
@@ -440,5 +441,5 @@ def test_hypothesis_finds_no_smaller_disagreement(rng: random.Random) -> None:
     arguments = case.arguments
     outcome = check(case, arguments)
     if outcome.verdict != "bounded":
-        answer = Reference(**arguments).explore(case.hazard)
+        answer = explore(Reference(**arguments), 100_000, case.hazard)
         assert not (text := disagreement(case, outcome, answer)), text

@@ -7,9 +7,10 @@ import random
 from dataclasses import replace
 
 import pytest
+from brute_force import Answer, TooLarge, explore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from protocol_reference import Answer, Reference, TooLarge
+from protocol_reference import Reference
 
 from bench.machine.architecture import RULES
 from bench.machine.cells import ABSENT, PROTECTED
@@ -152,7 +153,7 @@ def disagreement(protocol: Protocol, architecture: str) -> tuple[str, Answer | N
     if outcome.verdict == "bounded":
         return "", None
     try:
-        answer = Reference(protocol, architecture).explore(6 * STATES)
+        answer = explore(Reference(protocol, architecture), 6 * STATES)
     except TooLarge:
         return "", None
     found: list[object] = [outcome.verdict, outcome.failure]
