@@ -174,7 +174,7 @@ resume-others
 def test_a_wait_that_does_not_end_is_an_outcome():
     text = RACE.replace("[threads.T0]", "[flags]\ngo = 0\n[threads.T0]").replace("store A temporary", "wait go 1")
     protocol = _protocol(text)
-    seen = run(Functions(protocol, HERE), Effort(120.0, 2))
+    seen = run(Functions(protocol, HERE), Effort(120.0, 1))
     assert {outcome[0] for outcome in seen.outcomes} == {(STUCK_TEXT,)}
     may = allowed(Functions(protocol, HERE), load_target(NEAREST))
     assert all(may.allows(outcome) for outcome in seen.outcomes)

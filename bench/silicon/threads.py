@@ -6,6 +6,7 @@ stored and executed is either ``functions`` or the words of ``sites``.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -35,7 +36,8 @@ _EXECUTABLE = {
     *("set", "wait", "lock", "unlock", "stop-others", "poll-stop", "resume-others"),
 }
 """The operations that a program can do; the others need the kernel's rights, or a core of another kind"""
-_STEPS_OF_A_WAIT = 1 << 22
+_PATIENCE = 4
+"""Seconds after which a wait does not end: far more than another thread may be without a core on a busy machine."""
 _SPINS, _FEW_SPINS = 4095, 15
 """Steps of a wait after which the core is given to another thread, and where threads have to share cores; as a mask."""
 
@@ -49,15 +51,18 @@ PRESSURES = 3
 _DECLARED = """
 declare i64 @syscall(i64, ...)
 declare i32 @sched_yield()
+declare i32 @clock_gettime(i32, ptr)
 declare i32 @pthread_rwlock_rdlock(ptr)
 declare i32 @pthread_rwlock_wrlock(ptr)
 declare i32 @pthread_rwlock_unlock(ptr)
 ; Whether the word comes to have the value, before too long.
 define i1 @await(ptr %word, i64 %value) {{
 entry:
+  %clock = alloca [2 x i64]
   br label %loop
 loop:
   %i = phi i64 [ 0, %entry ], [ %next, %on ]
+  %since = phi i64 [ 0, %entry ], [ %began, %on ]
   %now = load atomic i64, ptr %word acquire, align 8
   %same = icmp eq i64 %now, %value
   br i1 %same, label %done, label %wait
@@ -69,12 +74,18 @@ wait:
   br i1 %long, label %yield, label %on
 yield:
   %y = call i32 @sched_yield()
-  br label %on
+  %c = call i32 @clock_gettime(i32 {monotonic}, ptr %clock)
+  %seconds = load i64, ptr %clock
+  %first = icmp eq i64 %since, 0
+  %start = select i1 %first, i64 %seconds, i64 %since
+  %waited = sub i64 %seconds, %start
+  %toolong = icmp ugt i64 %waited, {patience}
+  br i1 %toolong, label %done, label %on
 on:
-  %more = icmp ult i64 %next, {most}
-  br i1 %more, label %loop, label %done
+  %began = phi i64 [ %since, %wait ], [ %start, %yield ]
+  br label %loop
 done:
-  %ended = phi i1 [ true, %loop ], [ false, %on ]
+  %ended = phi i1 [ true, %loop ], [ false, %yield ]
   ret i1 %ended
 }}
 ; Stops at a poll while somebody asks for it.
@@ -314,7 +325,8 @@ class Instances(ABC):
             pause=self.instructions.pause,
             sync=self.instructions.sync,
             changes=self.instructions.sync_changes,
-            most=_STEPS_OF_A_WAIT,
+            patience=_PATIENCE,
+            monotonic=time.CLOCK_MONOTONIC,
             spins=_SPINS if len(self.protocol.threads) <= len(cores()) else _FEW_SPINS,
         )
         functions = (self._function(number) for number in range(len(self.protocol.threads)))
