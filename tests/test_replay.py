@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from bench.caches.events import EventKind, Events
 from bench.caches.simulate import simulate
 from bench.hosts import Host, load_host
 from bench.hosts.profile import Tag
+from bench.replay.context import Simulated
 from bench.replay.cost import NOTHING, Cost, of_quantity, weakest
 from bench.replay.layout import host_scale
 from bench.replay.parameters import Parameters, described
@@ -42,7 +44,7 @@ from strategies.registry import find, shipped
 COSTS = ("flush", "refill", "lock", "stop", "lookup", "translate", "store_into_code")
 # What is assumed of translator and guest would only hide what a test looks at.
 PLAIN = Parameters(as_recorded=True).varied(
-    ["guest_data_lines=0", "translator_code_lines=0", "translator_data_lines=0"]
+    ["guest_data_lines=0", "translator_code_lines=0", "translator_data_lines=0", "linked=0"]
 )
 
 
@@ -77,7 +79,7 @@ def trace_of(
 
 
 LRU = tuple(f"{cache}.replacement=lru" for cache in ("icache", "dcache", "l2"))
-A9_LRU = load_host("cortex-a9", LRU)
+A9_LRU = load_host("cortex-a9", [*LRU, "whole_pages=never"])
 ONE_FAULT = trace_of([0, 1, 0, 1], [0])
 LONGER = trace_of([0, 1, 0, 1, 0, 1, 0, 1, 0], [0])
 
@@ -169,7 +171,7 @@ def test_a_side_table_pays_lookups_and_encoding_instead() -> None:
 
 
 def test_kernels_of_the_time_flush_whole_pages() -> None:
-    pages = load_host("cortex-a9", [*LRU, "rounds_to=4096"])
+    pages = load_host("cortex-a9", LRU)
     found = one("flush-on-retranslation", host=pages)
     assert (found.lines_cleaned, found.lines_invalidated, found.line_flushes) == (128, 128, 128)
     assert triple(found.flush) == about(300 + 128 * 10 + 48, 800 + 128 * 17 + 120, 2400 + 128 * 45 + 180)
@@ -179,6 +181,35 @@ def test_kernels_of_the_time_flush_whole_pages() -> None:
     # A TB that reaches into the next page.
     crossing = trace_of([0, 1, 0, 1], [1], sizes=(4064, 64), rewritten=48)
     assert one("flush-on-retranslation", crossing, pages).lines_cleaned == 256
+    # The kernel is as old as the backend, unless it is said which: Linux 3.10 did so, and one of 2014 does not.
+    assert one("flush-on-retranslation", host=pages, translator="arm@2014").lines_cleaned == 4
+    assert one("flush-on-retranslation", host=pages, translator="arm@2011").lines_cleaned == 128
+    always = load_host("cortex-a9", [*LRU, "whole_pages=always"])
+    assert one("flush-on-retranslation", host=always, translator="arm@2014").lines_cleaned == 128
+    later_kernel = load_host("cortex-a9", [*LRU, "until=2009"])
+    assert one("flush-on-retranslation", host=later_kernel).lines_cleaned == 4
+
+
+def test_linking_an_exit_stores_to_it_and_flushes_it_in_the_baseline_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The fault of execution 0 leaves TB 0; TB 1 is linked to TB 0 before execution 2, which is to TB 1 before 3.
+    linked = PLAIN.varied(["linked=1"])
+    passes = watched(monkeypatch)
+    found = one("unfixed", LONGER, parameters=linked)
+    store, clean, drop = EventKind.STORE, EventKind.CLEAN, EventKind.INVALIDATE
+    for events in passes:
+        made = [*zip(events.position.tolist(), events.kind.tolist(), events.address.tolist(), strict=True)]
+        # Exit 1 is the last 32 bytes of a block, exit 0 the 32 before: of 128 bytes at 0, of 64 at 128.
+        exits = [(at, kind, address) for at, address in ((1, 128), (2, 96)) for kind in (store, clean, drop)]
+        assert [each for each in made if each[0] > 0] == exits
+    # Each drops a line that runs again.
+    assert found.baseline.nominal - one("unfixed", LONGER).baseline.nominal == pytest.approx(2 * 23)
+    assert (found.refills, found.flush) == (0, NOTHING)
+    whole = one("unfixed", LONGER, load_host("cortex-a9", LRU), linked).baseline.nominal
+    # Whole pages: each drops all lines of both TBs.
+    assert whole - one("unfixed", LONGER).baseline.nominal > 2 * 23
+    # Where an exit loads its target from memory, no code is stored to.
+    mips = load_host("mips-24kc")
+    assert one("unfixed", LONGER, mips, linked, "mips").baseline == one("unfixed", LONGER, mips, PLAIN, "mips").baseline
 
 
 def test_a_lock_costs_each_retranslation_and_others_that_want_it_a_column_of_their_own() -> None:
@@ -331,6 +362,23 @@ def test_other_seeds_draw_refills_within_what_is_said_to_be_chance() -> None:
     mean = sum(refills) / len(refills)
     assert len(set(refills)) > 1
     assert all(abs(found - mean) <= 3 * mean**0.5 for found in refills)
+
+
+def test_lines_that_loads_bring_in_instead_of_stores_are_no_difference_to_chance() -> None:
+    # Reading back first (7 loads) leaves the same in the caches as not (7 stores that allocate).
+    first = one("unfixed", host=load_host("cortex-a9")).simulated
+
+    def counted(**more: int) -> Simulated:
+        changes = {name: getattr(first.more, name) + lines for name, lines in more.items()}
+        return dataclasses.replace(first, more=dataclasses.replace(first.more, **changes))
+
+    stored, read_back, third = counted(store_misses=7), counted(load_misses=7), counted(code_misses=16)
+    assert stored.chance(read_back) == NOTHING
+    assert stored.chance(third) == read_back.chance(third) != NOTHING
+    # A store that passes by a line that is not there leaves another cache than a load.
+    near = counted(load_misses=7, code_misses=1)
+    passing = dataclasses.replace(stored, allocates=False)
+    assert passing.chance(near).high == pytest.approx(math.sqrt(15) * stored.chance(near).high)
 
 
 def test_refills_with_the_footprint_at_its_ends_lie_in_the_range() -> None:

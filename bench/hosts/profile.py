@@ -34,7 +34,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 Tag = Literal["measured", "documented", "estimate", "assumed"]
 Bytes = Annotated[int, Meta(ge=1, le=1 << 30)]
@@ -219,15 +219,16 @@ class Coherence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             raise ValueError("found fetches_ahead and checks_pipeline; expected at most one of them")
 
 
-class Granule(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a range is rounded outwards to."""
+class WholePages(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whether the kernel does a flush to whole pages of 4 KiB, as old ones did."""
 
-    value: Annotated[int, Meta(ge=0, le=1 << 20)]
-    """Bytes, of which it becomes whole multiples; 0: it does not."""
+    value: Literal["dated", "always", "never"]
+    """As it was in the year of the translator's code, or whatever the year."""
+    until: Annotated[int, Meta(ge=1991, le=2100)]
+    """The last year in which it did."""
 
-    def __post_init__(self) -> None:
-        if self.value & (self.value - 1):
-            raise ValueError(f"found {self.value} bytes; expected a power of two, or 0")
+
+_PAGE = 4096
 
 
 class FlushRecipe(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -251,8 +252,8 @@ class FlushRecipe(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True
     """Whether an interrupt synchronises the other cores."""
     deferred_to_move: bool = False
     """Whether cores that do not run the process are skipped, and drop their instruction cache when they next run it."""
-    rounds_to: Granule | None = None
-    """The kernel does this to whole pages, in the price and in the caches of replay and risk; verdicts rest on the
+    whole_pages: WholePages | None = None
+    """Kernels that do this to whole pages, in the price and in the caches of replay and risk; verdicts rest on the
     range that was asked for alone."""
     how: NonEmpty
     """What that is in instructions and calls."""
@@ -272,8 +273,16 @@ class FlushRecipe(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     @property
     def granule(self) -> int:
-        """Bytes that a range is rounded to; 1: it is not."""
-        return (self.rounds_to.value if self.rounds_to else 0) or 1
+        """Bytes that a range is rounded to; 1: it is not, or that has no date yet (``as_of``)."""
+        return _PAGE if self.whole_pages is not None and self.whole_pages.value == "always" else 1
+
+    def as_of(self, year: int) -> FlushRecipe:
+        """The same on a kernel of that year."""
+        pages = self.whole_pages
+        if pages is None or pages.value != "dated":
+            return self
+        value: Literal["always", "never"] = "always" if year <= pages.until else "never"
+        return structs.replace(self, whole_pages=structs.replace(pages, value=value))
 
 
 class Isa(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -410,3 +419,8 @@ class Host(Target, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def dcache_line(self) -> int:
         return self.dcache.line
+
+    def as_of(self, year: int) -> Host:
+        """The same under a kernel of that year."""
+        dated = {name: structs.replace(one, flush=one.flush.as_of(year)) for name, one in self.isa.items()}
+        return structs.replace(self, isa=dated)

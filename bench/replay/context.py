@@ -18,8 +18,9 @@ from bench.program.layout import aligned
 from bench.replay.cost import NOTHING, Cost, weakest
 from bench.replay.layout import CodeBuffer, lay_out
 from bench.replay.parameters import Parameters
-from bench.replay.plan import WHOLE, Extent, LineStep, Plan, clipped, plan, rounded
+from bench.replay.plan import WHOLE, Extent, LineStep, Plan, clipped, patch, plan, rounded
 from bench.replay.price import Prices
+from bench.traces.links import Linker, linked
 from bench.traces.trace import I64, U32, Guest, Trace
 from bench.translators.translator import Access, Code, Translator
 from strategies.evaluation import answers_as_base
@@ -40,6 +41,10 @@ START_WORDS: dict[Guest, int] = {
 }
 """Values per guest instruction: 1 + TARGET_INSN_START_EXTRA_WORDS (QEMU commit fca8a500d519, target-*/cpu.h; riscv64:
 QEMU 7.2, target/riscv/cpu.h)."""
+
+
+_EXIT_BYTES = 32
+"""An exit of a block: ``goto_tb``, the store of the guest's pc and ``exit_tb`` (arm@2010: 4, 16 and 12 bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +69,42 @@ class Simulated:
     ``more``      the counts beyond the baseline's
     ``prices``, ``counted``  the prices of refills, and the tag of their counts
     ``replacement``  whether it is random in the L1, and there or in the L2
+    ``allocates``    whether a store that misses brings its line in, as a load does
     """
 
     more: Counts
     prices: Prices
     counted: Tag
     replacement: tuple[bool, bool]
+    allocates: bool
 
     def chance(self, other: Simulated) -> Cost:
         """The sampling noise in the difference to another simulation, in either direction: 3 sigma.
 
         Both draw the same victims until they differ: nothing where both miss as often.  Else it grows with the lines
-        that only one of them fills, cleans or drops: over five seeds of the default trace on a Cortex-A9, the standard
-        deviations were at most 0.6 times the square root of their number for the L1, and 3.3 times for the L2.
+        that only one of them fills, cleans or drops: over eight seeds of the default trace on a Cortex-A9, the standard
+        deviations were at most 1.05 times the square root of their number for the L1, and 3.3 times for the L2.  With
+        the factors that the first five had given, 0.6 and 3.3, all 108 differences of the other three lay within.
         """
         one, two = self.more, other.more
         if (one.code_misses, one.code_memory) == (two.code_misses, two.code_memory):
             return NOTHING
-        apart = math.sqrt(sum(abs(getattr(one, name) - getattr(two, name)) for name in _APART))
+        # Whether a line is brought in by a load or a store, the caches hold the same: a strategy that reads back first
+        # is not apart from one that does not.
+        by_events = ("load_misses", "store_misses")
+        differ = one - two
+        brought = [getattr(differ, name) for name in by_events]
+        lines = [*([sum(brought)] if self.allocates else brought), *(getattr(differ, name) for name in _APART)]
+        apart = math.sqrt(sum(map(abs, lines)))
         random, below = self.replacement
-        return self.prices.chance(2 * apart * random, 10 * apart * below, self.counted, "difference")
+        return self.prices.chance(3.2 * apart * random, 10 * apart * below, self.counted, "difference")
 
 
 _APART = (
-    *("code_misses", "code_memory", "translator_code_misses", "translator_data_misses", "load_misses", "store_misses"),
-    *("guest_data_misses", "cleaned", "invalidated", "snooped"),
+    *("code_misses", "code_memory", "translator_code_misses", "translator_data_misses", "guest_data_misses"),
+    *("cleaned", "invalidated", "snooped"),
 )
-"""What two simulations differ in, in lines."""
+"""What two simulations differ in, in lines, besides those that loads and stores bring in."""
 
 
 class ReplayContext:
@@ -98,7 +112,8 @@ class ReplayContext:
 
     def __init__(self, trace: Trace, host: Host, translator: Translator, parameters: Parameters) -> None:
         self.trace = trace
-        self.host = host
+        # Its kernel is as old as the translator, unless its flush is set otherwise.
+        self.host = host = host.as_of(int(translator.version))
         self.translator = translator
         self.parameters = parameters
         self.isa: Isa = host.runs_as(translator.isa)
@@ -285,6 +300,25 @@ class ReplayContext:
             row = np.array([number])
             when = self.trace.flushes[row] - 1, 2 * row + 2, row
             yield from self._events_of(steps, when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
+        yield from self._link_events()
+
+    @cached_property
+    def linker(self) -> Linker:
+        """The links of the execution, derived in a pass of its own."""
+        return linked(self.trace)
+
+    def _link_events(self) -> Iterator[I64]:
+        """Linking: the source's exit is patched and flushed before the target runs, after all else at its place."""
+        if not (self.translator.patched and self.parameters.linked.value):
+            return
+        links, layout = self.linker.links if self.trace.links is None else self.trace.links, self.layout
+        source = links.source.astype(np.int64)
+        from_end = np.minimum(_EXIT_BYTES * (2 - links.slot.astype(np.int64)), layout.sizes[source])
+        at = layout.addresses[source] + layout.sizes[source] - from_end
+        last = np.full_like(source, 2 * len(self.buffers) + 3)
+        when = links.position - 1, last, np.arange(source.size)
+        steps = patch(self.translator.patched, self.isa.flush).steps
+        yield from self._events_of(steps, when, at, np.full_like(source, self.translator.patched))
 
     def simulated(self, cache_effects: Iterable[CacheEffects], chunks: Iterable[U32]) -> list[Counts]:
         """The counts under each of the effects, from one pass over the execution."""
@@ -302,12 +336,13 @@ class ReplayContext:
     def sampling_noise(self, more: Counts) -> tuple[float, float]:
         """The sampling noise of random replacement in the additional L1 misses, and in those that miss the L2: 3 sigma.
 
-        Both replays draw the same victims in every set that does not differ.  Over five seeds the default trace on a
-        Cortex-A9 has a standard deviation of 1.0 times the square root of the additional L1 misses, as if they alone
-        were drawn, and of 2.7 times the square root of those in the L2, where sets differ for longer.
+        Both replays draw the same victims in every set that does not differ.  Over eight seeds the default trace on a
+        Cortex-A9 has a standard deviation of up to 1.1 times the square root of the additional L1 misses, about as if
+        they alone were drawn, and of 2.7 times the square root of those in the L2, where sets differ for longer.  With
+        the factors that the first five had given, 1.0 and 3, all 36 figures of the other three lay within.
         """
         random, below = self.replacement
-        return 3 * math.sqrt(abs(more.code_misses)) * random, 9 * math.sqrt(abs(more.code_memory)) * below
+        return 3.3 * math.sqrt(abs(more.code_misses)) * random, 9 * math.sqrt(abs(more.code_memory)) * below
 
     def _events_of(
         self, steps: Sequence[LineStep], when: tuple[I64, I64, I64], addresses: I64, sizes: I64

@@ -127,7 +127,10 @@ LINKED = Quantity(
     value=0.98,
     low=0.964,
     high=1.0,
-    unit="of the executions that the trace has entered through a link; 0: a lock around every block",
+    unit=(
+        "of the executions that the trace has entered through a link; 0: nothing is linked: a lock around every block, "
+        "no exit patched"
+    ),
     tag="measured",
     source=(
         "share of them that QEMU 7.2.22 entered so, in six programs and a boot of 32-bit ARM guests whose links were "

@@ -37,7 +37,7 @@ from strategies.operations import (
     SyncCores,
 )
 from strategies.strategy import Strategy, StrategyError, place_of
-from strategies.writes import Buffer, Region, Unit
+from strategies.writes import Buffer, Phase, Region, Unit, Write
 
 _MAINTENANCE = (Clean, Invalidate, Barrier, Sync)
 """The operations that a sequence of a strategy's own maintenance consists of."""
@@ -339,6 +339,16 @@ class _Lowering:
         elif by_line:
             self._maintain(EventKind.INVALIDATE, where, halves, recipe.granule)
         self.counts.update(calls=1, remotes=1)
+
+
+def patch(size: int, recipe: FlushRecipe) -> Plan:
+    """The plan of a store to ``size`` bytes of code, which are then flushed by ``recipe``."""
+    unit = Unit(0, 0, size, final=0)
+    region = Region(0, size, (Write(unit, Phase.EXIT, known=unit.mask, value=0),))
+    lowering = _Lowering(recipe, {}, in_block)
+    for operation in (Store(unit, unit.mask, 0), Flush(region)):
+        lowering.lower(operation)
+    return Plan(tuple(lowering.steps), Tally(**lowering.counts))
 
 
 def plan(

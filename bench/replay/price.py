@@ -4,7 +4,7 @@ Every figure is the host's (``bench/hosts/profile.py``) or a parameter of the
 replay; no price depends on a strategy's name.  A parameter that is given goes before the host's figure.
 
 ``flush``   A ``Flush`` costs ``call`` + lines x ``line`` + ``remote``, the lines of whole pages where the kernel
-            rounds to them (``FlushRecipe.rounds_to``).  A sequence of a strategy's own ``Clean``,
+            does so (``FlushRecipe.whole_pages``).  A sequence of a strategy's own ``Clean``,
             ``Invalidate``, ``Barrier`` and ``Sync`` costs the same: ``call`` once, half of ``line`` for
             each line cleaned and for each line invalidated, ``remote`` once if an invalidation is broadcast.
             (A flush that only cleans or only invalidates costs all of ``line`` for each.)  Barriers outside

@@ -10,6 +10,8 @@ with the execution (``kernel.py``), so that refills are counted and not estimate
                   the translator runs.
 ``translate``     Evaluated for each TB translated in the recording.  Every translation is simulated, in the baseline
                   too; only the difference from the base class's ``translate`` is counted and priced.
+linking           Where the backend patches code to link an exit (``Translator.patched``), the store and its flush are
+                  simulated for each link of the execution, in the baseline too, and not priced.
 ``enter``, ``leave``  Evaluated together and priced for every execution, their locks for every run of linked blocks
                   (``bench/traces/links.py``).  Their effects on cache lines are priced and not simulated.
 ``flush_buffer``  Evaluated at each tb flush, with the buffer's used bytes.
@@ -38,7 +40,6 @@ from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
 from bench.replay.price import is_chance
 from bench.replay.quantity import Quantity
-from bench.traces.links import linker
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
@@ -148,9 +149,10 @@ def replay(
     baseline = context.baseline
     passes = dict.fromkeys((baseline, *(one.cache_effects for one in evaluated)))
     executions = Executions.none(trace)
-    in_runs = any(one.executors for one in evaluated)
-    chunks = _reporting(executions.counting(trace, in_runs=in_runs), progress, trace.length)
+    chunks = _reporting(executions.counting(trace), progress, trace.length)
     counts = dict(zip(passes, context.simulated(passes, chunks), strict=True))
+    if any(one.executors for one in evaluated):
+        executions.linked[:] = executions.all - context.linker.begun
     found = [counts[one.cache_effects] for one in evaluated]
     # Two simulations draw the same victims until they differ: one noise for those that miss as often.
     names = {
@@ -185,17 +187,12 @@ class Executions:
         """Nothing counted yet."""
         return cls(np.zeros(len(trace.blocks), np.int64), np.zeros(len(trace.blocks), np.int64))
 
-    def counting(self, trace: Trace, *, in_runs: bool) -> Iterator[U32]:
-        """The executions of ``trace``, each counted; ``linked`` if ``in_runs``, which takes as long as all the rest."""
-        links = linker(trace) if in_runs else None
+    def counting(self, trace: Trace) -> Iterator[U32]:
+        """The executions of ``trace``, each counted in ``all``."""
         for words in trace.executions():
             tbs = words[words < STOPPED] & UNKNOWN_TB
             self.all[:] += np.bincount(tbs[tbs < self.all.size], minlength=self.all.size)
-            if links is not None:
-                links.add(words)
             yield words
-        if links is not None:
-            self.linked[:] = self.all - links.begun
 
 
 # --- one strategy -------------------------------------------------------------------------------------------------
@@ -270,7 +267,7 @@ class _StrategyReplay:
             baseline=prices.executed(executed)
             + prices.refills(baseline.code_misses, baseline.code_memory, context.counted),
             notes=tuple(self._notes(tally, locks, noise, int(executions.all.sum()))),
-            simulated=Simulated(more, prices, context.counted, context.replacement),
+            simulated=Simulated(more, prices, context.counted, context.replacement, context.host.dcache.write_allocate),
         )
 
     def _priced(self, tally: Tally) -> Cost:
@@ -339,6 +336,8 @@ class _StrategyReplay:
             yield f"{context.unknown_accesses} retranslations of unknown guest accesses: in proportion to their length"
         if (tally.stops or tally.contended or tally.sync_cores) and context.prices.vcpus == 1:
             yield "stop is 0: one vCPU has no other to stop or to wait for"
+        if tally.calls and context.isa.flush.granule > 1:
+            yield "a flush is of whole pages, as that of the kernel was; --set whole_pages=never: of its own lines"
         if tally.locks and context.trace.mode == "system":
             yield "in 2011's system emulation the lock macro was empty: this prices a lock that is there"
         if self.executors:

@@ -13,6 +13,7 @@ from bench.report.sentences import (
     cheapest,
     first_failure,
     judgement,
+    kernel,
     mark,
     rows_of,
     sentences,
@@ -49,7 +50,8 @@ def overview(
         return judged(unpriced[0], style, seen, chosen=chosen)
     (one,) = comparisons
     first, *more = title(one.host, one.translator, one.what_if).split("\n")
-    lines = [f"{first}, replaying {one.trace}: {one.rows[0].cost.retranslations:,} retranslations", *more]
+    what = f"{first}, replaying {one.trace}: {one.rows[0].cost.retranslations:,} retranslations"
+    lines = [what if style == "github" else fill(what), *more]
     lines += _choice([one], chosen, style)
     lines += ["", text_table(_priced(one, seen), one.rows, style), ""]
     lines += _said([*unanswered(one.rows, one.translator), *sentences(one)], style)
@@ -135,8 +137,8 @@ def _legend(one: Comparison) -> str:
         f"Verdict: the first scenario in which it fails; {options.retranslations} retranslations and {options.flushes} "
         f"tb flushes by each thread that faults. Extra cost: cycles over the whole trace that it adds to {one.over} "
         f"(--over), nominal (lowest..highest), with as many digits as the weakest figure carries ({', '.join(tags)}); "
-        f"share: of the {cycles(one.rows[0].cost.baseline)} cycles that run anyway. {used}--wide: every scenario, the "
-        "parts of the cost, and their notes."
+        f"share: of the {cycles(one.rows[0].cost.baseline)} cycles that run anyway. {kernel(one.host, one.translator)}"
+        f"{used}--wide: every scenario, the parts of the cost, and their notes."
     )
 
 

@@ -8,7 +8,7 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.compare.comparison import Compared, Comparison, Verdicts
 from bench.compare.order import Deciding, Pair
-from bench.hosts import Target
+from bench.hosts import Host, Target
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed
 from bench.report.costs import number
@@ -66,6 +66,16 @@ def taken(target: Target, translator: str) -> list[str]:
     return [
         f"{target.name} runs {listed([*target.isa])}: taken is {translator}, {why} ({isa}); --translator {others[0]}."
     ]
+
+
+def kernel(host: Host, translator: str) -> str:
+    """That a flush is of whole pages on the kernel of the translator's time, if it is; else nothing."""
+    dated = load_translator(translator)
+    recipe = host.runs_as(dated.isa).flush
+    if recipe.as_of(int(dated.version)).granule == 1:
+        return ""
+    until = f"until {recipe.whole_pages.until} " if recipe.whole_pages and recipe.whole_pages.value == "dated" else ""
+    return f"A flush is of whole pages, as {until}on Linux (--set whole_pages=never: of its own lines). "
 
 
 def unanswered(rows: Sequence[Verdicts], translator: str) -> list[str]:

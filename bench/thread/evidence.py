@@ -24,7 +24,7 @@ from bench.support.text import listed
 from bench.thread.claims import Claim
 from bench.thread.lab import Lab
 from bench.translators.consequence import consequences
-from bench.translators.registry import first_versions
+from bench.translators.registry import BARE_VERSION, first_versions
 from strategies import registry
 from strategies.operations import Acquire, Clean, Flush, Invalidate, Lookup, SyncCores
 
@@ -325,7 +325,8 @@ _PUBLISHED = "loongson-3a"
 
 
 def _recipe(host: Host) -> FlushRecipe:
-    return host.isa[host.main_isa].flush
+    """Of the main instruction set, under a kernel of that time."""
+    return host.isa[host.main_isa].flush.as_of(int(BARE_VERSION))
 
 
 def _about(cycles: float) -> str:

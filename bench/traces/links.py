@@ -269,6 +269,14 @@ def _link(
     state[_POSITION], state[_BETWEEN], state[_MADE] = position, done, links
 
 
+def linked(trace: Trace) -> Linker:
+    """The links of the whole execution of ``trace``, in a pass of its own.  Raises ``InputError`` as ``linker``."""
+    links = linker(trace)
+    for words in trace.executions():
+        links.add(words)
+    return links
+
+
 def linker(trace: Trace) -> Linker:
     """A linker for the executions of ``trace``: by the exits of its blocks if it has them, else by their lengths.
 

@@ -124,6 +124,7 @@ class Aarch64(OutOfLineBackend):
     name = "aarch64"
     version = "2013"
     isa = "aarch64"
+    patched = 4
     byteorder = "little"
     host_bits = 64
     buffer = BUFFER

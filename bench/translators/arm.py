@@ -128,6 +128,7 @@ class _Arm(Backend):
 
     name = "arm"
     isa = "arm"
+    patched = 4
     byteorder = "little"
 
     _label_begun: ClassVar[Form] = Form.SKIP_BYTES

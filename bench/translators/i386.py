@@ -41,6 +41,7 @@ class I386(X86):
     name = "i386"
     version = "2010"
     isa = "i386"
+    patched = 4
     buffer = BUFFER
     tlb = HOST_I386
     wide_guest = True

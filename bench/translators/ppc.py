@@ -53,6 +53,7 @@ class _Ppc(powerpc.PowerPC):
 
     name = "ppc"
     isa = "ppc"
+    patched = 4
     buffer = BUFFER
     block_pointer = BLOCK_POINTER
 

@@ -51,6 +51,7 @@ class _Ppc64(powerpc.PowerPC):
 
     name = "ppc64"
     isa = "ppc64"
+    patched = 4
     host_bits = 64
     buffer = BUFFER
     block_pointer = BLOCK_POINTER

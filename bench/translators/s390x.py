@@ -298,6 +298,7 @@ class S390x2015(_OutOfLine):
     """
 
     version = "2015"
+    patched = 4
     tlb = HOST_64_2015
     newest_first = True
 

@@ -249,6 +249,7 @@ class Sparc2012(_Sparc):
     """QEMU's backend in v1.3.0: one branch, begun as a branch to itself, with the fast path in its delay slot."""
 
     version = "2012"
+    patched = 4
     buffer = BUFFER_2012
     tlb = HOST_64_2012
     registers: ClassVar[dict[str, Holds]] = {"l0": Holds.ADDRESS, "l1": Holds.VALUE, "i0": Holds.STATE}

@@ -93,7 +93,8 @@ class Translator(abc.ABC):
     the host instruction set; ``byteorder``: of its instructions; ``alignment``: of blocks in the code buffer, in bytes;
     ``buffer``: the address for which its blocks are encoded; ``host_bits``: the width of its registers.  ``exact``: the
     distances are those of the source for the stated case; else they are typical, since they depend on constants and
-    on register allocation.
+    on register allocation.  ``patched``: bytes of code that are stored and flushed when an exit of a block is linked to
+    a block near it (``tb_set_jmp_target1`` of that year); 0: an exit loads its target from memory.
     """
 
     name: ClassVar[str]
@@ -105,6 +106,7 @@ class Translator(abc.ABC):
     buffer: ClassVar[int] = 0
     shipped_form: ClassVar[Form]
     exact: ClassVar[bool] = False
+    patched: ClassVar[int] = 0
 
     @property
     def full_name(self) -> str:

@@ -37,6 +37,7 @@ class X86_64(X86):
     name = "x86-64"
     version = "2010"
     isa = "x86-64"
+    patched = 4
     buffer = BUFFER
     host_bits = 64
     tlb = HOST_64
