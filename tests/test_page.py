@@ -30,7 +30,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Page:
     )
     (folder / "board.toml").write_text(profile, encoding="utf-8")
     words = ["compare", str(tiny_trace), "--host", f"arm926,{folder / 'board.toml'}"]
-    words += ["--strategy", "unfixed,idempotent,flush-on-retranslation,stop-the-world-flush"]
+    words += ["--strategy", "unfixed,idempotent,flush-on-retranslation,stop-the-world-flush", "--sensitivity"]
     for name in ("html", "json"):
         assert program(*words, "--format", name, "-o", str(folder / f"page.{name}")).status == 0
     return folder / "page.html", json.loads((folder / "page.json").read_text("utf-8"))["results"]
@@ -96,6 +96,19 @@ def test_its_data_is_that_of_the_json(page: Page) -> None:
     assert all(name.endswith(("/lasting", "/partial")) for name in others)
     linked = {link[1:].rsplit("/", 1)[0].replace("%40", "@") for link in outline.links if "/" in link}
     assert linked == {*ids}
+
+
+def test_what_decides_is_there_as_the_json_has_it(page: Page) -> None:
+    """``--sensitivity``: the rate, and a row with the same figures for each assumption."""
+    text = page[0].read_text("utf-8")
+    document = json.loads(page[0].with_suffix(".json").read_text("utf-8"))
+    section = text[text.index("<h2>What decides") : text.index("<h2>Counterexamples")]
+    assert section.count("retranslations per million executions. There the overhead is") == len(document["rates"]) == 2
+    swings = [swing for one in document["sensitivity"] for swing in one["swings"]]
+    found = re.findall(r'<th scope="row">(\S+?),? [^<]*</th>((?:<td class="number"[^<]*</td>)+)', section)
+    ends = {(name, *[float(end) for end in re.findall(r'data-sort="([^"]+)"', cells)[:2]]) for name, cells in found}
+    assert swings
+    assert {(swing["quantity"].split()[0], swing["at_low"], swing["at_high"]) for swing in swings} == ends
 
 
 def test_everything_to_make_it_again_is_there(page: Page) -> None:
@@ -282,7 +295,7 @@ CUT = """() => [...document.querySelectorAll(".chart svg")].filter(one => one.ch
 
 @pytest.mark.parametrize("opened", [{"viewport": {"width": 390, "height": 844}}, {}], indirect=True)
 def test_no_text_of_a_chart_is_cut_or_covers_another(opened: Tab) -> None:
-    assert opened.tab.locator(".chart svg:visible").count() == 4
+    assert opened.tab.locator(".chart svg:visible").count() == 6
     assert opened.tab.evaluate(CUT) == []
 
 

@@ -135,8 +135,8 @@ def compare(
             emit(LinkingReport(compared, wide, seen=ran))
         return
     emit = written.emitter(own=("html",))
-    if sensitivity and plot is None and written.format in ("html", "csv"):
-        refuse_idle(context, ("sensitivity",), f"with --format {written.format}", "tables of text, json or --plot")
+    if sensitivity and plot is None and written.format == "csv":
+        refuse_idle(context, ("sensitivity",), "with --format csv", "tables of text, json, html or --plot")
     if against is None:
         refuse_idle(context, ("tolerance", "allow_missing"), "by itself", "--against")
     before = baseline.load(against) if against is not None else None
@@ -186,7 +186,7 @@ def compare(
     if written.format == "html":
         from bench.report.page.build import PageReport
 
-        emit(PageReport(results, since, seen=ran, trace=recorded, parameters=parameters))
+        emit(PageReport(results, since, seen=ran, sensitivity=sensitivity, trace=recorded, parameters=parameters))
     else:
         asked_for = {"wide": wide, "chosen": bool(cells.translator), "sensitivity": sensitivity}
         emit(CompareReport(results, since, unpriced, seen=ran, **asked_for))

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
+from bench.replay.cost import Cost
+from bench.replay.sensitivity import Swing
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import CROSS, SAID, WIDE, Axis, Frame, Kind, kinds, layer, of_name, of_number, row_chart
 from bench.report.charts.tornado import tornado
@@ -33,16 +35,16 @@ def of_comparisons(
         if "prices" in wanted:
             charts += [prices(found, comparison, WIDE) for found in changing(comparison)]
         if sensitivity:
-            charts += _deciding(comparison)
+            charts += [deciding(comparison, *one, WIDE) for one in extra_swings(comparison)]
     if not charts:
         raise InputError("no price at which the cheapest changes", place="`plot`", expected="another chart")
     return charts
 
 
-def _deciding(comparison: Comparison) -> Iterable[Chart]:
-    for names, extra, swings in extra_swings(comparison):
-        title = f"{names} over {comparison.over} on {_where(comparison)}"
-        yield tornado(title, "cycles more", swings, extra.nominal, WIDE, lambda one: number(one.width), form="~s")
+def deciding(comparison: Comparison, names: str, extra: Cost, swings: Sequence[Swing], frame: Frame) -> Chart:
+    """What each quantity does to what right strategies of these ``names`` add."""
+    title = f"{names} over {comparison.over} on {_where(comparison)}"
+    return tornado(title, "cycles more", swings, extra.nominal, frame, lambda one: number(one.width), form="~s")
 
 
 def _where(comparison: Comparison) -> str:

@@ -34,7 +34,7 @@ def tornado(
         kind = _RISES if swing.at_high >= swing.at_low else _FALLS
         ends += (low, high)
         values.append({"row": place, "low": low, "high": high, "kind": kind, "said": said})
-        named.append((f"{swing.quantity}, {swing.low:g}..{swing.high:g}", changes(swing)))
+        named.append((f"{swing.quantity}, {swing.low:.4g}..{swing.high:.4g}", changes(swing)))
     axis = Axis.over(ends, frame.width)
     x = axis.channel("low", f"{what}\nthe line: all quantities at their values", form, 60)
     scale = {"domain": [*_COLOURS], "range": [*_COLOURS.values()]}

@@ -14,16 +14,18 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
+from bench.compare.rate import rates
 from bench.explain.explanation import RunRow, Word
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed
-from bench.report.charts.comparisons import changing, parts, prices, tradeoff
+from bench.report.charts.comparisons import changing, deciding, parts, prices, tradeoff
 from bench.report.checks import cell_title, counterexample, places, verdict, watched_text
 from bench.report.comparisons import CompareReport
 from bench.report.costs import PARTS, cycles, memory, number, percents, share
 from bench.report.page.elements import NUMBER, amount, cell, figure, folded, head, line, page, quoted, reproduce, table
 from bench.report.report import settings_of
 from bench.report.seen import about_seen, seen_of
+from bench.report.sensitivities import extra_swings, rate_sentences
 from bench.report.sentences import mark, sentences
 from bench.silicon.seen import Count, Seen
 from bench.traces.trace import Trace
@@ -43,7 +45,9 @@ class PageReport(CompareReport):
         compared = [comparison for comparison in self.comparisons if comparison.rows]
         title = "Staleline: " + ", ".join(dict.fromkeys(f"{one.host.name} with {one.translator}" for one in compared))
         sections = (
-            *(_words(compared), _tradeoff(compared), _parts(compared), _prices(compared), _counterexamples(compared)),
+            *(_words(compared), _tradeoff(compared), _parts(compared), _prices(compared)),
+            *([_sensitivity(compared)] if self.sensitivity else []),
+            _counterexamples(compared),
             reproduce(self.trace, self.parameters, [one.host for one in compared]),
         )
         return page(
@@ -219,6 +223,29 @@ def _prices(compared: Sequence[Comparison]) -> Iterable[str]:
             yield f"<p>The price of a {escape(one.what)}: {escape(told(one))}</p>"
         if not found:
             yield "<p>No price of a line flush or of a lock changes the order of right ones.</p>"
+
+
+def _sensitivity(compared: Sequence[Comparison]) -> Iterable[str]:
+    yield "<h2>What decides: the rate of retranslations, and each assumption by itself</h2>"
+    for comparison in compared:
+        yield _where(comparison)
+        if found := rates(comparison):
+            yield from (f"<p>{escape(text)}</p>" for text in rate_sentences(comparison.trace, found))
+        for names, extra, swings in extra_swings(comparison):
+            what = f"What decides what {names} adds to {comparison.over}"
+            yield figure(partial(deciding, comparison, names, extra, swings), f"{what}, each quantity by itself.")
+            heads = (head("quantity"), *(head(name, NUMBER) for name in _ENDS))
+            rows = (
+                line(
+                    f"{one.quantity}, {one.low:g}..{one.high:g} {one.unit}",
+                    *(amount(value, number(value)) for value in (one.at_low, one.at_high, one.width)),
+                )
+                for one in swings
+            )
+            yield folded(f"{names}: the same as a table", table(heads, rows, name=f"{what} on {comparison.host.name}"))
+
+
+_ENDS = ("at its low end", "at its high end", "changes it by")
 
 
 def told(found: BreakEven) -> str:
