@@ -375,7 +375,7 @@ def _lines(comparison: Comparison) -> list[_Line]:
 def _comparison(comparison: Comparison, style: str, seen: Seen | None) -> str:
     first, *more = title(comparison.host, comparison.translator, comparison.what_if).split("\n")
     counted = comparison.rows[0].cost.retranslations
-    lines = [f"{first}, replaying {comparison.trace}: {counted:,} retranslations", *more]
+    lines = [fill(f"{first}, replaying {comparison.trace}: {counted:,} retranslations"), *more]
     lines += ["", text_table(_compared_columns(comparison.rows, seen), _lines(comparison), style), ""]
     lines += [fill(sentence) for sentence in sentences(comparison)]
     lines += ["", failed] if (failed := first_failure(comparison.rows)) else []

@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from tabulate import tabulate, tabulate_formats
 
@@ -57,40 +58,20 @@ def table(
     """A table; cells are put on one line, and the columns ``right`` are aligned to the right.
 
     ``wrap``: the width of columns whose cells are wrapped, in a format that a person reads as it is.  On a terminal
-    that is narrower than such a table the widest columns are wrapped until it fits.
+    that is narrower than such a table the widest columns are wrapped until it fits; where that is not enough, the
+    columns that are left over follow in a table of their own, behind that which names the rows.
     """
-    align = ["right" if column in right else "left" for column in range(len(headers))]
     clean = [[_one_line(cell) for cell in row] for row in rows]
     if style in _BARRED:
         clean = [[cell.replace("|", "\\|") for cell in row] for row in clean]
-    widths: list[int | None] = [(wrap or {}).get(column) for column in range(len(headers))]
-
-    def drawn() -> str:
-        wrapped = any(widths) and clean and style.startswith(PLAIN)
-        return tabulate(
-            clean,
-            headers=list(headers),
-            tablefmt=style,
-            colalign=align if clean else None,
-            disable_numparse=True,
-            maxcolwidths=widths if wrapped else None,
-            maxheadercolwidths=[width or WIDTH for width in widths] if wrapped else None,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-
-    text = drawn()
+    columns = [
+        _Shown(header, [row[place] for row in clean], (wrap or {}).get(place), place in right)
+        for place, header in enumerate(headers)
+    ]
     terminal = _terminal()
-    if terminal is not None and clean and style.startswith(PLAIN):
-        texts = [[header, *column] for header, column in zip(headers, zip(*clean, strict=True), strict=True)]
-        words = [max((len(word) for cell in cells for word in cell.split()), default=0) for cells in texts]
-        room = [min(max(map(len, cells)), width or WIDTH) for cells, width in zip(texts, widths, strict=True)]
-        while max(map(len, text.splitlines())) > terminal and (wide := [*_wider(room, words)]):
-            widest = max(wide, key=room.__getitem__)
-            room[widest] -= 1
-            widths[widest] = room[widest]
-            text = drawn()
-    return text
+    if terminal is None or not clean or not style.startswith(PLAIN):
+        return _drawn(columns, style)
+    return "\n\n".join(_fitting(columns, style, terminal))
 
 
 def packed(first: int, cells: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
@@ -107,9 +88,62 @@ def packed(first: int, cells: Mapping[str, Sequence[str]]) -> Iterator[list[str]
     yield some
 
 
-def _wider(room: Sequence[int], words: Sequence[int]) -> Iterator[int]:
-    """The columns that are wider than their longest word."""
-    return (column for column, (width, word) in enumerate(zip(room, words, strict=True)) if width > word)
+class _Shown(NamedTuple):
+    """A column of text: its cells, each on one line; the ``width`` that they are wrapped to; aligned to the right."""
+
+    header: str
+    cells: Sequence[str]
+    width: int | None
+    right: bool
+
+    @property
+    def room(self) -> int:
+        """The characters that its widest cell takes."""
+        return min(max(map(len, (self.header, *self.cells))), self.width or WIDTH)
+
+    @property
+    def word(self) -> int:
+        """The characters of its longest word, which is never broken."""
+        return max((len(word) for cell in (self.header, *self.cells) for word in cell.split()), default=0)
+
+
+def _drawn(columns: Sequence[_Shown], style: str) -> str:
+    rows = [*zip(*(column.cells for column in columns), strict=True)]
+    widths = [column.width for column in columns]
+    wrapped = any(widths) and rows and style.startswith(PLAIN)
+    return tabulate(
+        rows,
+        headers=[column.header for column in columns],
+        tablefmt=style,
+        colalign=["right" if column.right else "left" for column in columns] if rows else None,
+        disable_numparse=True,
+        maxcolwidths=widths if wrapped else None,
+        maxheadercolwidths=[width or WIDTH for width in widths] if wrapped else None,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _fitting(columns: Sequence[_Shown], style: str, terminal: int) -> Iterator[str]:
+    """Tables that fit a terminal, as far as words do: each has the columns that name the rows, and some others."""
+    text, narrow = _drawn(columns, style), [*columns]
+    while _width(text) > terminal and (wide := [at for at, one in enumerate(narrow) if one.room > one.word]):
+        widest = max(wide, key=lambda at: narrow[at].room)
+        narrow[widest] = narrow[widest]._replace(width=narrow[widest].room - 1)
+        text = _drawn(narrow, style)
+    # A mark stands before the name.
+    names = 1 if columns[0].header else 2
+    if _width(text) <= terminal or len(columns) <= names + 1:
+        yield text
+        return
+    most = range(len(columns) - 1, names, -1)
+    first = next((count for count in most if _width(_drawn(columns[:count], style)) <= terminal), names + 1)
+    yield from _fitting(columns[:first], style, terminal)
+    yield from _fitting([*columns[:names], *columns[first:]], style, terminal)
+
+
+def _width(text: str) -> int:
+    return max(map(len, text.splitlines()))
 
 
 def _terminal() -> int | None:
