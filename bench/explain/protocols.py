@@ -24,7 +24,7 @@ class ProtocolRow:
     ``data``: on the data side; ``memory``: at the point of unification; ``code``: in each core's instruction cache, or
     ``absent``; each as unit to value.  On an architecture: the newest that is visible, the memory floor, and what each
     core may fetch, with bars between.  ``wrong``: the step observed what it may not.  ``line``: of the file, where the
-    operation stands (0: in none).
+    operation stands (0: in none).  ``observed``: the values that the thread executed or loaded in it.
     """
 
     actor: str
@@ -34,6 +34,7 @@ class ProtocolRow:
     code: tuple[dict[str, str], ...]
     wrong: bool
     line: int = 0
+    observed: tuple[str, ...] = ()
 
 
 def counterexample(verified: Verified) -> tuple[ProtocolRow, ...]:
@@ -60,26 +61,31 @@ def counterexample(verified: Verified) -> tuple[ProtocolRow, ...]:
 
 def _row(lowering: Lowering, before: State, step: Transition) -> ProtocolRow:
     actor, line = lowering.protocol.threads[step.event.thread].name, 0
+    observed: tuple[str, ...] = ()
     if step.event.kind is Kind.PROGRAM:
         operation = lowering.programs[step.event.thread].operation(before.places[step.event.thread])
-        what, line = _thread_step(lowering, operation, before, step), operation.line
+        line, (what, observed) = operation.line, _thread_step(lowering, operation, before, step)
     else:
         what, actor = _environment_step(lowering, before, step, actor), ENVIRONMENT
-    return ProtocolRow(actor, what, *_contents(lowering, step.state), wrong=step.wrong is not None, line=line)
+    contents = _contents(lowering, step.state)
+    return ProtocolRow(actor, what, *contents, wrong=step.wrong is not None, line=line, observed=observed)
 
 
-def _thread_step(lowering: Lowering, operation: Operation, before: State, step: Transition) -> str:
+def _thread_step(
+    lowering: Lowering, operation: Operation, before: State, step: Transition
+) -> tuple[str, tuple[str, ...]]:
+    """What a thread did, and what it has executed or loaded in whole by that."""
     if not operation.observes:
-        return operation.text
+        return operation.text, ()
     program = lowering.programs[step.event.thread]
     place, after = before.places[step.event.thread], step.state.places[step.event.thread]
     observed = program.observed(after)[len(program.observed(place)) :]
     if observed:
-        return f"{operation.text}: {', '.join(observed)}"
+        return f"{operation.text}: {', '.join(observed)}", observed
     action = program.place(place).steps[step.event.detail].action
     assert isinstance(action, ObserveUnit)
     (cell,) = action.part.cells
-    return f"{operation.text}, of which {lowering.names[cell]}: {lowering.name(step.result)}"
+    return f"{operation.text}, of which {lowering.names[cell]}: {lowering.name(step.result)}", ()
 
 
 def _environment_step(lowering: Lowering, before: State, step: Transition, thread: str) -> str:

@@ -245,6 +245,7 @@ def _case(case: VerifiedCase, where: str, style: str) -> str:
     parts = [fill(f"{name}: {_verdict(case)}{unexpected} ({case.states:,} states)")]
     if case.rows:
         parts.append(steps_table(case.rows, style))
+        parts += [fill(text) for text in _not_allowed(case)]
     if case.needs is not None:
         parts.append(fill(f"It needs {_needs(case)}."))
     if case.necessities:
@@ -258,6 +259,16 @@ def _case(case: VerifiedCase, where: str, style: str) -> str:
         )
         parts += [fill(f"Holds without any one of {spared}.")] if spared else []
     return "\n\n".join(parts)
+
+
+def _not_allowed(case: VerifiedCase) -> Iterator[str]:
+    """What the thread that went wrong executed and loaded, where that is not what the file allows word by word."""
+    for row in case.rows:
+        thread = next((one for one in case.case.protocol.threads if one.name == row.actor), None)
+        if row.wrong and row.observed and thread is not None and thread.allowed:
+            found = " ".join(value for each in case.rows if each.actor == row.actor for value in each.observed)
+            allowed = " or ".join(f"`{' '.join(one)}`" for one in thread.allowed)
+            yield f"{row.actor} executed or loaded, in order: `{found}`. Allowed: {allowed}."
 
 
 def steps_table(steps: Sequence[ProtocolRow], style: str) -> str:
