@@ -14,8 +14,8 @@ from bench.machine import architecture
 from bench.machine.architecture import Histories, Order, Rules, completions, fetchable, issue, load
 from bench.machine.memory import Put
 from bench.scenarios import LASTING_IN, scenario_names
-from strategies import Barrier, Clean, Hook, Invalidate, Region, Strategy, Sync, SyncCores, registry
-from strategies.operations import Operation, Scope
+from staleline import Barrier, Clean, Hook, Invalidate, Operation, Region, Scope, Strategy, Sync, SyncCores
+from strategies import registry
 
 HOSTS = {
     "cortex-a53": "armv8-idc",

@@ -380,7 +380,7 @@ def files_of_mine(tmp_path: Path) -> dict[str, str]:
     """A wrong strategy, a host and events in files of the user's, as arguments."""
     host = files("bench.hosts").joinpath("cortex-a9.toml").read_text(encoding="utf-8")
     written = {
-        "my own.py": "from strategies import Strategy\nclass Hopeful(Strategy):\n    '''Does nothing about it.'''\n",
+        "my own.py": "from staleline import Strategy\nclass Hopeful(Strategy):\n    '''Does nothing about it.'''\n",
         "board.toml": host.replace('name = "cortex-a9"', 'name = "board"'),
         "events.txt": "T1 faults\nT2 runs wrong\n",
     }

@@ -30,7 +30,7 @@ HOSTS = {
     "syntax.toml": 'name = "a9"\ntitle = = "x"\n',
 }
 
-HEADER = "from strategies import *\nfrom strategies.operations import *\n\n\nclass A(Strategy):\n"
+HEADER = "from staleline import *\nfrom strategies.operations import *\n\n\nclass A(Strategy):\n"
 STRATEGIES = {
     "raises": "def publish(self, region):\n        raise ValueError('two\\nlines')",
     "junk": "def publish(self, region):\n        yield 7",

@@ -12,8 +12,8 @@ from bench.machine.caches import features_of
 from bench.scenarios import scenario_names
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
-from strategies import Barrier, Clean, Hook, Invalidate, Region, Strategy, Sync, registry
-from strategies.operations import Scope
+from staleline import Barrier, Clean, Hook, Invalidate, Region, Scope, Strategy, Sync
+from strategies import registry
 
 ARM = load_translator("arm@2010")
 

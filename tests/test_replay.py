@@ -37,7 +37,7 @@ from bench.traces.store import default_trace
 from bench.traces.successor import Words
 from bench.traces.trace import Retranslations, Trace
 from bench.translators.registry import load_translator
-from strategies import Block, Buffer, Region, Strategy, StrategyError, Write
+from staleline import Block, Buffer, Region, Strategy, StrategyError, Write
 from strategies import operations as op
 from strategies.registry import find, shipped
 
@@ -433,7 +433,7 @@ def test_own_maintenance_costs_what_a_flush_of_the_same_lines_does() -> None:
 def test_a_strategy_from_a_file_is_priced_by_what_it_does(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
-        "from strategies import Clean, Invalidate, Scope, Strategy\n\n"
+        "from staleline import Clean, Invalidate, Scope, Strategy\n\n"
         "class UnitByUnit(Strategy):\n"
         "    def publish(self, region):\n"
         "        return tuple(Invalidate(unit, Scope.LOCAL) for unit in region)\n"

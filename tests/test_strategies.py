@@ -69,7 +69,7 @@ def performed(strategy: Strategy, hook: str, argument: Any) -> list[Operation]:
 
 HEADER = """\
 import random
-from strategies import *
+from staleline import *
 from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
 from strategies.retranslation.global_lock import GlobalLock
 from strategies.retranslation.stop_the_world import StopTheWorld
