@@ -1,7 +1,8 @@
 # make compare: the main table. make check: the linters and the fast tests. make test: all tests. make versions: the fast
 # tests with every Python that is here. make aarch64: the tests of machine code on AArch64, emulated. make bench: how
-# fast, against peers, which make bench-peers installs. make docs: the documentation as a site, in build/site. make
-# record: what docs/ keeps of the program's answers anew. All make their own virtual environment first.
+# fast, in some minutes, against peers, which make bench-peers installs; make bench-all: everything that is measured. make
+# docs: the documentation as a site, in build/site. make record: what docs/ keeps of the program's answers anew. All make
+# their own virtual environment first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ BENCH_PYTHON ?= $(shell for python in python3.13 python3.12; do \
 BENCH_VENV := .venv-bench
 BENCH_BIN = $(if $(wildcard $(BENCH_VENV)/installed),$(BENCH_VENV),$(VENV))/bin
 
-.PHONY: compare check test lint versions aarch64 bench bench-peers docs record clean
+.PHONY: compare check test lint versions aarch64 bench bench-all bench-peers docs record clean
 
 compare: $(VENV)/installed
 	$(BIN)/staleline compare
@@ -37,8 +38,8 @@ lint: $(VENV)/installed-dev
 aarch64: $(VENV)/installed-dev
 	bench/tools/aarch64.sh $(BIN)/python
 
-bench: $(if $(wildcard $(BENCH_VENV)/installed),,$(VENV)/installed-dev)
-	$(BENCH_BIN)/python -m pytest bench/suite --benchmark-quiet
+bench bench-all: $(if $(wildcard $(BENCH_VENV)/installed),,$(VENV)/installed-dev)
+	$(BENCH_BIN)/python -m pytest bench/suite --benchmark-quiet $(if $(filter bench,$@),-m 'not long')
 
 bench-peers:
 	$(BENCH_PYTHON) -m venv $(BENCH_VENV)

@@ -40,22 +40,24 @@ def shipped(strategy: str, host: str, translator: str, name: str, **arguments: i
     return Compiler(registry.find(strategy), load_translator(translator), profile, cast).model
 
 
-@pytest.mark.parametrize(
-    ("host", "translator"),
-    [
-        *((host, "arm@2010") for host in ("cortex-a9", "arm926", "neoverse-v1")),
-        *(("z10", "s390x@2010"), ("x86-skylake", "x86-64@2010"), ("mips-24kc", "mips@2010")),
-        *(("ultrasparc-2", "sparc@2010"), ("ppc-g5", "ppc64@2010")),
-    ],
-)
+HOSTS = [
+    *((host, "arm@2010") for host in ("cortex-a9", "arm926", "neoverse-v1")),
+    *(("z10", "s390x@2010"), ("x86-skylake", "x86-64@2010"), ("mips-24kc", "mips@2010")),
+    *(("ultrasparc-2", "sparc@2010"), ("ppc-g5", "ppc64@2010")),
+]
+
+
+@pytest.mark.parametrize(("host", "translator"), HOSTS)
 def test_both_searches_find_the_same_in_every_shipped_cell(host: str, translator: str) -> None:
+    # The two questions in turns: each is asked of every strategy in every scenario, on some of the hosts.
+    turn = HOSTS.index((host, translator))
     for strategy in registry.names():
-        for name in scenario_names():
+        for number, name in enumerate(scenario_names(), turn):
             model = shipped(strategy, host, translator, name, flushes=strategy == "flush-on-tb-flush")
-            for question in QUESTIONS[:2]:
-                if model is not None:
-                    found = explore(model, question, max_states=MOST, symmetric=False)
-                    assert found == walk(model, question, max_states=MOST), (strategy, name, question)
+            if model is not None:
+                question = QUESTIONS[number % 2]
+                found = explore(model, question, max_states=MOST, symmetric=False)
+                assert found == walk(model, question, max_states=MOST), (strategy, name, question)
 
 
 @pytest.mark.parametrize("first", range(5_000, 5_100, 25))

@@ -68,9 +68,11 @@ def test_one_core(measure: Measure) -> None:
 @pytest.mark.parametrize(
     ("name", "flags", "goal"),
     [
-        ("SPIN, breadth first, every state", spin.BREADTH_FIRST, Goal(fast=8)),
-        ("SPIN, breadth first, partial-order reduction", spin.BREADTH_FIRST_REDUCED, None),
-        ("SPIN, depth first, partial-order reduction", spin.DEPTH_FIRST, None),
+        ("SPIN, breadth first, every state", spin.BREADTH_FIRST, Goal(fast=6)),
+        pytest.param(
+            *("SPIN, breadth first, partial-order reduction", spin.BREADTH_FIRST_REDUCED, None), marks=pytest.mark.long
+        ),
+        pytest.param("SPIN, depth first, partial-order reduction", spin.DEPTH_FIRST, None, marks=pytest.mark.long),
     ],
 )
 def test_spin_on_one_core(
@@ -95,7 +97,10 @@ def test_one_core_small(measure: Measure) -> None:
 
 
 @pytest.mark.usefixtures("one_core")
-@pytest.mark.parametrize("name", ["minicheck", "musil", "plain Python (the reference)"])
+@pytest.mark.parametrize(
+    "name",
+    ["minicheck", *(pytest.param(name, marks=pytest.mark.long) for name in ("musil", "plain Python (the reference)"))],
+)
 def test_in_python(measure: Measure, name: str) -> None:
     """Checkers in Python, and our own plain search, on the same steps."""
     model, question = SMALL.asked()
@@ -113,6 +118,7 @@ def test_in_python(measure: Measure, name: str) -> None:
     assert found.states == explored(SMALL, symmetric=False).states
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", SCALED, ids=lambda case: case.name)
 def test_scaled(measure: Measure, case: Case) -> None:
     """Ours, both cores, like blocks and cores swapped: how it grows."""
@@ -127,6 +133,7 @@ def test_scaled(measure: Measure, case: Case) -> None:
     assert (found.verdict, found.states) == ("holds", SCALED[case][1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", AGREED, ids=lambda case: case.name)
 def test_spin_agrees(case: Case, tmp_path: Path) -> None:
     """Verdict, length of the shortest counterexample, and the number of states where all are seen."""
@@ -142,12 +149,14 @@ def test_spin_agrees(case: Case, tmp_path: Path) -> None:
         assert theirs.steps + 1 == len(ours.run)
 
 
+@pytest.mark.long
 def test_verdict(measure: Measure) -> None:
     """Ours, both cores, like blocks and cores swapped."""
     found = measure(lambda: explored(LARGEST, symmetric=True), VERDICT, OURS, seen=states)
     assert found.verdict == "holds"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "flags"),
     [

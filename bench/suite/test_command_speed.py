@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -30,10 +31,25 @@ def test_nothing(measure: Measure) -> None:
     measure(lambda: run([sys.executable, "-c", "pass"]), HELP, "python -c pass", goal=Goal(more=0.1), rounds=15)
 
 
-@pytest.mark.parametrize("kernels", ["kept from before"])
-def test_compare(measure: Measure, kernels: str) -> None:
-    """``staleline compare``, its kernels compiled before."""
-    table = measure(
-        lambda: run([*STALELINE, "compare"]), f"the default compare, kernels {kernels}", OURS, goal=Goal(seconds=10)
+@pytest.mark.parametrize(
+    ("command", "seconds"),
+    [
+        ("compare --fresh", 10),
+        ("compare", 2),
+        ("risk", 10),
+        pytest.param("bugs", 10, marks=pytest.mark.long),
+        pytest.param("thread", 15, marks=pytest.mark.long),
+        pytest.param("compare --fresh --host cortex-a9,cortex-a72,arm926 --format html", 60, marks=pytest.mark.long),
+    ],
+)
+def test_command(measure: Measure, command: str, seconds: float, tmp_path: Path) -> None:
+    """A command on the default trace, its kernels compiled before."""
+    output = tmp_path / "output"
+    measure(
+        lambda: run([*STALELINE, *command.split(), "--output", str(output)]),
+        f"staleline {command}",
+        OURS,
+        goal=Goal(seconds=seconds),
+        rounds=1,
     )
-    assert b"side-table" in table
+    assert output.stat().st_size > 1000

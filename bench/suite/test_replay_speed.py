@@ -135,7 +135,7 @@ def context(trace: Trace) -> ReplayContext:
 
 def test_all_caches(measure: Measure, context: ReplayContext) -> None:
     """The baseline, which translates and never rewrites."""
-    measure(lambda: context.simulated([context.baseline], context.trace.executions()), ALL, OURS)
+    measure(lambda: context.simulated([context.baseline], context.trace.executions()), ALL, OURS, rounds=2)
 
 
 def test_ten_strategies(measure: Measure, trace: Trace) -> None:
@@ -145,6 +145,8 @@ def test_ten_strategies(measure: Measure, trace: Trace) -> None:
         lambda: replay(trace, HOST, translator, strategies, Parameters()),
         ALL,
         f"{OURS}, {len(strategies)} strategies",
+        rounds=2,
+        warmup=False,
         strategies=len,
     )
 
@@ -160,6 +162,7 @@ def test_loop_of_all_caches(measure: Measure, context: ReplayContext, tmp_path: 
         ALL,
         "a loop in C (gcc -O3), one strategy",
         goal=Goal(fast=1 / 1.2),
+        rounds=2,
     )
     (ours,) = context.simulated([context.baseline], context.trace.executions())
     others = ("translator_code", "translator_data", "load", "store", "guest_data")
