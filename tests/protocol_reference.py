@@ -28,6 +28,7 @@ NO_CLEANS = ("armv8-idc", "armv8-dic", "riscv", "riscv-ziccif", *OWN_STORES_SEEN
 NEWEST_FETCHED = ("armv8-dic", "x86-intel", "x86-amd")
 SERIALISED = (*NEWEST_FETCHED, "s390")
 STORES = ("put", "release")
+ALONE = (0xCC, 0xC3, 0x90, 0xF4)
 PAGES = {"map": 0, "protect": 1, "unmap": 2}
 KEEPS_ABSENT = ("riscv", "riscv-ziccif")
 UNALIGNED = ("armv8", "armv8-idc", "armv8-dic", "x86-intel", "x86-amd")
@@ -96,6 +97,13 @@ class Reference:
         self.cores = range(protocol.host.cores)
         self.paths = [[one.names for one in thread.operations if one.verb == "execute"] for thread in protocol.threads]
         self.memory = Allowed(self) if self.architecture else Caches(self)
+
+    def executed(self, value: str, held: bytes) -> str:
+        """What is executed where those bytes are: what lies behind an instruction of one byte is not."""
+        known = self.protocol.instructions.values()
+        if value != "torn" or held[0] not in ALONE or not any(one.isa == "x86" for one in known):
+            return value
+        return next((one for one, code in self.code.items() if code[0] == held[0]), value)
 
     # --- addresses ---
 
@@ -531,7 +539,7 @@ class Caches:
                 if ("fetched", core, address // size) not in world:
                     self._fill(world, core, address // size)
                 held.append(dict(world["fetched", core, address // size])[address])
-            values.append(self._value(unit, bytes(held)))
+            values.append(self.of.executed(self._value(unit, bytes(held)), bytes(held)))
         return tuple(values)
 
     def fetch(self, world: World, core: int, thread: int, at: int) -> Iterator[tuple[World, tuple[str, ...]]]:
@@ -725,7 +733,8 @@ class Allowed:
     def invalidate(self, world: World, core: int, reached: list[int], name: str) -> None:
         named = self.all
         if name:
-            lines = {address // self.line for address in self.of.fetched_at(name)}
+            at = self.of.fetched_at(name)
+            lines = {at[piece.first] // self.line for piece in self.pieces[self.unit_of[name]]}
             named = [piece for piece in self.all if self.of.fetched_at(piece.unit)[piece.first] // self.line in lines]
         self._issue(world, core, *(("drop", (piece, frozenset(reached))) for piece in named))
 
@@ -787,16 +796,23 @@ class Allowed:
                 unsynchronised = world["values", piece][world["floor", core, piece] :]
                 fetched.append(unsynchronised[-1:] if self.name in NEWEST_FETCHED else unsynchronised)
                 changing |= {*unsynchronised} if len(unsynchronised) > 1 else set()
-            options.append([*dict.fromkeys(self.joined(unit, [*some]) for some in itertools.product(*fetched))])
+            options.append([*dict.fromkeys(self._fetch(unit, [*some]) for some in itertools.product(*fetched))])
             undefined = undefined or (bool(changing) and not self._says(unit, changing))
         yield from itertools.product(*options)
         if undefined:
             yield ("anything",) * len(units)
 
+    def _fetch(self, unit: str, values: list[str]) -> str:
+        return self.of.executed(self.joined(unit, values), self.of.code[values[0]])
+
     def _says(self, unit: str, values: set[str]) -> bool:
         """Whether the architecture says what a unit that changes between these values is."""
         address = self.of.protocol.addresses[unit].physical
         known = [self.of.protocol.instructions.get(value) for value in values]
+        if all(one is not None and one.code for one in known):
+            codes = {one.code for one in known if one is not None}
+            if len(codes) == 1 or (known[0].isa == "x86" and {code[0] for code in codes} in [{byte} for byte in ALONE]):
+                return True
         if self.name == "x86-amd":
             size = self.of.size[unit]
             changed = range(size)

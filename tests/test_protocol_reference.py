@@ -15,7 +15,7 @@ from protocol_reference import Reference
 from bench.machine.architecture import RULES
 from bench.machine.cells import ABSENT, PROTECTED
 from bench.machine.opcodes import Instruction, read_instruction
-from bench.protocols.host import PLAIN, ProtocolHost
+from bench.protocols.host import PLAIN, SHORTEST_LINE, ProtocolHost
 from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
 from bench.protocols.verification import verify
@@ -48,6 +48,7 @@ CODES: tuple[tuple[str, dict[str, str]], ...] = (
     ("aarch64", {"old": "14000001", "new": "58000010"}),
     ("x86", {"old": "e900000000", "new": "e911223344"}),
     ("x86", {"old": "e900000000", "new": "e900000010", "one": "90909090", "two": "90909091"}),
+    ("x86", {"old": "0f1f440000", "new": "cc1f440000", "one": "cc1f440000", "two": "cc11111111"}),
     ("s390", {"old": "c0f400000000", "new": "c0f400000010"}),
     ("riscv", {"old": "00000013", "new": "0040006f", "one": "8082", "two": "0001"}),
     ("ppc", {"old": "60000000", "new": "48000010"}),
@@ -104,8 +105,8 @@ def draw(rng: random.Random, architecture: str) -> Protocol:
     host = ProtocolHost(
         rules=RULES[architecture] if architecture else rules,
         cores=1 + max(cores),
-        instruction_lines=(rng.choice((16, 32)),) if not architecture else (64,),
-        data_line=rng.choice((16, 32)) if not architecture else 64,
+        instruction_lines=(rng.choice((16, 32)),) if not architecture else (SHORTEST_LINE,),
+        data_line=rng.choice((16, 32)) if not architecture else SHORTEST_LINE,
         evicts=rng.random() < 0.8,
         prefetches=rng.random() < 0.5,
         icache="vipt" if vipt else "pipt",

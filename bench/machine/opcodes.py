@@ -94,6 +94,9 @@ _T16 = (
     _Class("nop", 0xFFFF, 0xBF00),
     _Class("bkpt", 0xFF00, 0xBE00),
 )
+_ONE_BYTE = (b"\xcc", b"\xc3", b"\x90", b"\xf4")
+"""INT3, RET, NOP and HLT of x86."""
+
 _PPC = (_Class("b", 0xFC000000, 0x48000000), _Class("nop", 0xFFFFFFFF, 0x60000000))
 
 _CLASSES = {"aarch64": _A64, "arm": _A32, "thumb": _T16, "ppc": _PPC, "riscv": (), "x86": (), "s390": ()}
@@ -127,6 +130,11 @@ def instruction(isa: str, code: bytes) -> Instruction:
     word = int.from_bytes(code, "big" if isa in ("ppc", "s390") else "little")
     kind = next((one.kind for one in _CLASSES[isa] if word & one.mask == one.value), OTHER)
     return Instruction(isa, kind, code)
+
+
+def executed(isa: str, code: bytes) -> bytes:
+    """The bytes that are executed of code in which an instruction begins: what lies behind a breakpoint is not."""
+    return code[:1] if isa == "x86" and code[:1] in _ONE_BYTE else code
 
 
 def read_instruction(isa: str, text: str) -> Instruction | None:
@@ -182,6 +190,8 @@ def is_defined(concurrent: Concurrent, values: Iterable[Instruction | None], add
 def _changed(instructions: list[Instruction], size: int) -> tuple[int, int]:
     """The bytes in which the instructions differ: the first, and the one behind the last."""
     codes = {one.code for one in instructions}
+    if b"" not in codes and len({executed(one.isa, one.code) for one in instructions}) == 1:
+        return 0, 0
     if b"" in codes or len({*map(len, codes)}) > 1:
         return 0, max((size, *map(len, codes)))
     differ = [at for at, held in enumerate(zip(*codes, strict=True)) if len({*held}) > 1]

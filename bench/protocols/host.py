@@ -11,6 +11,9 @@ from bench.machine.architecture import Rules
 from bench.machine.caches import Features
 from bench.machine.model import rules_of
 
+SHORTEST_LINE = 4
+"""Bytes that maintenance reaches anywhere: a line may be as short as a word (Arm ARM, CTR_EL0.IminLine)."""
+
 PLAIN = Features(
     fill="pou",
     snoop="none",
@@ -54,16 +57,18 @@ class ProtocolHost:
 def protocol_host(target: Target) -> ProtocolHost:
     """A host, or an architecture, with all its cores and all that its profile says of its memory."""
     rules = rules_of(target)
-    if isinstance(rules, Features):
-        assert isinstance(target, Host)
+    if isinstance(target, Host):
         virtual = target.icache.indexing.startswith("VI")
+        lines = tuple(target.icache_line(core) for core in range(target.cores.value))
+        data_line = target.dcache_line
     else:
-        virtual = rules.aliases
+        virtual = isinstance(rules, Rules) and rules.aliases
+        lines, data_line = (SHORTEST_LINE,), SHORTEST_LINE
     return ProtocolHost(
         rules=rules,
         cores=target.cores.value,
-        instruction_lines=tuple(target.icache_line(core) for core in range(target.cores.value)),
-        data_line=target.dcache_line,
+        instruction_lines=lines,
+        data_line=data_line,
         icache="vipt" if virtual else "pipt",
     )
 

@@ -19,7 +19,7 @@ from bench.machine.caches import Features
 from bench.machine.cells import ABSENT, ANYTHING, EXECUTABLE, FAULT, NEVER_FETCHED, PROTECTED, TORN, Cells, Lines
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Does, Label, Model, Place, Step
-from bench.machine.opcodes import DEFAULT_SIZE
+from bench.machine.opcodes import DEFAULT_SIZE, executed
 from bench.program.layout import CacheLines, Span
 from bench.protocols.operations import PAGE_STATES, Operation
 from bench.protocols.protocol import FAULT_TEXT, PAGE_SIZE, Protocol, Thread
@@ -230,10 +230,11 @@ class Lowering:
         found = []
         for name, some in zip(operation.names, cells, strict=True):
             held = zip(some, itertools.islice(values, len(some)), strict=True)
-            found.append(self._joined(name, tuple(value for cell, value in held if cell not in self.model.cells.pages)))
+            values_of = tuple(value for cell, value in held if cell not in self.model.cells.pages)
+            found.append(self._joined(name, values_of, executes=operation.verb == "execute"))
         return tuple(found)
 
-    def _joined(self, name: str, values: tuple[int, ...]) -> int:
+    def _joined(self, name: str, values: tuple[int, ...], *, executes: bool) -> int:
         """The value of a unit, of whose parts those are the values."""
         if len({*values}) == 1:
             return values[0]
@@ -243,8 +244,16 @@ class Lowering:
         codes = [self._code(value) for value in values]
         spans = list(zip(offsets, (*offsets[1:], None), strict=True))
         mixed = b"".join(code[slice(*span)] for code, span in zip(codes, spans, strict=True))
-        same = (value for value in range(len(self.values)) if self._code(value) == mixed)
-        return next(same, TORN) if all(codes) else TORN
+        if not all(codes):
+            return TORN
+        same = [value for value in range(len(self.values)) if self._code(value) == mixed]
+        if executes and not same:  # but what lies behind a breakpoint is not executed
+            here = executed(self._isa(values[0]), mixed)
+            same = [value for value in range(len(self.values)) if self._code(value)[: len(here)] == here]
+        return same[0] if same else TORN
+
+    def _isa(self, value: int) -> str:
+        return self.protocol.instructions[self.values[value]].isa
 
     def _code(self, value: int) -> bytes:
         read = self.protocol.instructions.get(self.values[value])

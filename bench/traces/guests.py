@@ -65,23 +65,31 @@ _ARM_REGISTER = re.compile(
 )
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def arm_accesses(mnemonic: bytes, operands: bytes) -> int:
-    """The number of accesses of an ARM or Thumb instruction."""
+@functools.lru_cache(maxsize=1 << 12)
+def _arm_fixed(mnemonic: bytes) -> int | re.Match[bytes] | None:
+    """The accesses of an instruction, unless operands decide: None if a list does; the match of one of a vector."""
     if _ARM_LIST.fullmatch(mnemonic):
-        return sum(_registers(operands))
+        return None
     if _ARM_ONE.fullmatch(mnemonic):
         return 1
     if _ARM_TWO.fullmatch(mnemonic):
         return 2
-    if elements := _ARM_ELEMENTS.fullmatch(mnemonic):
-        structure, bits = int(elements[1]), int(elements[2])
-        if b"[" in operands[: operands.find(b"}")]:
-            # One vector lane, or one element into all lanes: one access per member of the structure.
-            return structure
-        # Registers without interleaving move as whole 64-bit values.
-        return sum(_registers(operands)) * (1 if structure == 1 else 64 // bits)
-    return 0
+    return _ARM_ELEMENTS.fullmatch(mnemonic) or 0
+
+
+def arm_accesses(mnemonic: bytes, operands: bytes) -> int:
+    """The number of accesses of an ARM or Thumb instruction."""
+    elements = _arm_fixed(mnemonic)
+    if isinstance(elements, int):
+        return elements
+    if elements is None:
+        return sum(_registers(operands))
+    structure, bits = int(elements[1]), int(elements[2])
+    if b"[" in operands[: operands.find(b"}")]:
+        # One vector lane, or one element into all lanes: one access per member of the structure.
+        return structure
+    # Registers without interleaving move as whole 64-bit values.
+    return sum(_registers(operands)) * (1 if structure == 1 else 64 // bits)
 
 
 def _registers(operands: bytes) -> list[int]:
@@ -324,10 +332,10 @@ def parse_instruction(code: bytes, guest: Guest) -> Instruction | None:
         if guest == "x86-64" and _CONTINUED.fullmatch(code):
             return Instruction((len(code.rstrip()) + 1) // 3, 0, b"")
         return None
-    digits = match["opcode"].replace(b" ", b"")
-    mnemonic, operands = match["mnemonic"], match["operands"].strip()
-    size = kind.bytes or len(digits) // 2
-    return Instruction(size, kind.accesses(mnemonic, operands), b" ".join(code[match.end("opcode") :].split()))
+    opcode, mnemonic, operands = match.group("opcode", "mnemonic", "operands")
+    size = kind.bytes or (len(opcode) - opcode.count(b" ")) // 2
+    text = b" ".join(code[len(opcode) :].split())
+    return Instruction(size, kind.accesses(mnemonic, operands.strip()), text)
 
 
 def guests_of(code: bytes) -> list[tuple[Guest, bool]]:

@@ -168,15 +168,21 @@ class GuestReader:
         return GuestCode(addresses, so_far, size, last)
 
     def _read_known(self, text: bytes) -> GuestCode | None:
-        """The same for lines that are known, one for each instruction; ``None`` if some are not."""
+        """The same for lines of a guest that is known, one for each instruction; ``None`` if some are not."""
         lines = _GUEST_LINES.findall(text)
-        if not lines or len(lines) != text.count(b"\n"):
+        if not lines or len(lines) != text.count(b"\n") or self._guest is None:
             return None
-        try:
-            known = [self._known[code] for _, code in lines]
-        except KeyError:
-            return None
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        known = []
+        for _, code in lines:
+            instruction = self._known.get(code) or parse_instruction(code, self._guest)
+            if instruction is None:
+                return None
+            self._known[code] = instruction
+            known.append(instruction)
         addresses = [int(address, 16) for address, _ in lines]
+        self._wide = self._wide or bool(addresses[0] >> 32)
         ends = list(accumulate([instruction.size for instruction in known], initial=addresses[0]))
         last = known[-1].text
         if addresses != ends[:-1] or not all(instruction.text for instruction in known):
