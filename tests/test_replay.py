@@ -541,6 +541,11 @@ class _WalksUnits(Strategy):
         return tuple(op.Clean(unit) for unit in buffer)
 
 
+class _Elsewhere(Strategy):
+    def publish(self, region: Region) -> op.Hook:
+        return (op.Store(dataclasses.replace(next(iter(region)), offset=4096), 0xFF, 0),)
+
+
 class _Owes(Strategy):
     def side_bytes(self, tb: Block) -> int:
         return -1
@@ -559,6 +564,7 @@ class _Breaks(Strategy):
         (_NotHeld(), r"_NotHeld\.publish, line \d+: releases the lock 'mine', which it does not hold"),
         (_Round(), r"_Round\.publish, line \d+: 64 hooks run one another"),
         (_WalksUnits(), r"_WalksUnits\.flush_buffer, line \d+: raised TypeError: replay does not know the units"),
+        (_Elsewhere(), r"_Elsewhere\.publish, line \d+: Store of TB\+4096, where block \d has no unit"),
         (_Owes(), r"_Owes\.side_bytes, line \d+: returns -1"),
         (_Breaks(), r"_Breaks\.side_bytes, line \d+: raised ZeroDivisionError"),
     ],

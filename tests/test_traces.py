@@ -540,6 +540,7 @@ def test_the_embedded_trace_can_be_measured(embedded: Trace) -> None:
     counts = np.sort(np.unique(embedded.retranslations.tb, return_counts=True)[1])[::-1]
     assert found.concentration == pytest.approx(counts[:TOP].sum() / 2579)
     assert found.flushes == 5
+    assert found.executions == embedded.length - embedded.stopped.size  # what is announced and does not run is none
     with pytest.raises(InputError, match="no known lengths"):
         measured(trace_of([0, 1]))
 

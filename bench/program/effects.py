@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -112,10 +112,7 @@ def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call])
         stretch = ask(strategy, hook, argument, history)
         done: list[Any] = []
         for operation in stretch.operations:
-            for unit in _units_of(operation):
-                if (unit.tb, unit.offset) not in values:
-                    place, kind = place_of(strategy, hook), type(operation).__name__
-                    raise StrategyError(f"{place}: {kind} of TB+{unit.offset}, where block {unit.tb} has no unit")
+            refuse_unknown(operation, values, place_of(strategy, hook))
             if isinstance(operation, Store) and read == {operation.unit}:
                 done.append(replace(operation, value=0))
             else:
@@ -154,6 +151,14 @@ def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call])
         if sum(map(len, values.values())) + len(influenced) == before:
             live = influenced | {key for key, held in values.items() if len(held) > 1}
             return LiveUnits(frozenset(live), independent and not influenced)
+
+
+def refuse_unknown(operation: Operation, known: Container[tuple[int, int]], place: str) -> None:
+    """Raise ``StrategyError`` for an operation of a unit that is not ``known``, by block and offset."""
+    for unit in _units_of(operation):
+        if (unit.tb, unit.offset) not in known:
+            kind = type(operation).__name__
+            raise StrategyError(f"{place}: {kind} of TB+{unit.offset}, where block {unit.tb} has no unit")
 
 
 def _units_of(operation: Operation) -> Iterable[Unit]:

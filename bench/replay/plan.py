@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.caches.events import EventKind, lines_spanned
 from bench.hosts.profile import FlushRecipe, Host
-from bench.program.effects import Call, Locks, locks_after, refuse_held
+from bench.program.effects import Call, Locks, locks_after, refuse_held, refuse_unknown
 from bench.program.layout import line_range
 from bench.traces.trace import I64
 from strategies.evaluation import ask
@@ -362,13 +362,17 @@ def plan(
     """The plan of the hooks ``calls`` in this order, on a host that flushes by ``recipe``.
 
     ``executors``: the locks that executing threads hold (``executor_locks``).
-    Raises ``StrategyError`` for a hook that ``ask`` rejects, for endless recursion of hooks, and for unbalanced locks.
+    Raises ``StrategyError`` for a hook that ``ask`` rejects, for endless recursion of hooks, for a unit that
+    there is not, and for unbalanced locks.
     """
     lowering = _Lowering(recipe, executors or {}, locate)
     memory: dict[tuple[bool, int, int], int] = {}
     held: Locks = ()
     for hook, argument in calls:
+        known = {(unit.tb, unit.offset) for unit in argument} if isinstance(argument, Region) else None
         for asked, operation in _operations(strategy, hook, argument, memory):
+            if known is not None and isinstance(operation, Load | Store):
+                refuse_unknown(operation, known, place_of(strategy, asked))
             if isinstance(operation, Acquire | Release):
                 held = locks_after(held, operation, place_of(strategy, asked))
             lowering.lower(operation)

@@ -174,14 +174,14 @@ def measured(trace: Trace) -> ModelParameters:
     host = float(blocks.host_bytes.sum())
     switches = 0 if trace.threads == 1 else _switches(trace)
     return ModelParameters(
-        executions=trace.length,
+        executions=figures.executions,
         tbs=len(blocks),
         tb_bytes=_quantiles(figures.tb_bytes, trace.name, "TBs"),
         fast_share=float(blocks.fast_bytes.sum()) / host,
         bytes_per_instruction=host / max(int(blocks.instructions.sum()), 1),
         bytes_per_access=host / max(int(blocks.accesses.sum()), 1),
         working_set=int(np.median(whole)),
-        faults_per_million=1e6 * len(restores) / trace.length,
+        faults_per_million=1e6 * len(restores) / figures.executions,
         faulting_tbs=counts.size,
         concentration=float(counts[:TOP].sum() / counts.sum()),
         rewritten_bytes=rewritten_bytes,
