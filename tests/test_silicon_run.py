@@ -348,11 +348,15 @@ def test_the_machine_arrives_where_the_reading_of_the_encodings_says(name):
     for trial in _trials(load_site(name), "interrupted"):
         if len(trial.protocol.threads) == 1 and "inside" not in trial.of:
             instances = SiteInstances(trial, HERE)
+            may = allowed(instances, load_target(NEAREST)).outcomes
+            if any(ELSEWHERE in values for (values,) in may):  # a wrong one, which only a child survives
+                assert {*run(instances, Effort(60.0, 16)).outcomes} <= may
+                continue
             batches = Batches(instances, seed=1)
             batches.reset()
             batches.alone()
             (values,) = {tuple(map(instances.value_of, row)) for row in batches.results[0].tolist()}
-            assert (values,) in allowed(instances, load_target(NEAREST)).outcomes
+            assert (values,) in may
             assert instances.asked.threads[0].allows(values, finished=True)
 
 
