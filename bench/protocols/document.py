@@ -180,11 +180,6 @@ def document_from(text: str, name: str) -> Document:
     return _document(*parse(text.encode(), name, _WHAT), name)
 
 
-def is_protocol(name: str) -> bool:
-    """Whether an argument names a protocol, and not a strategy."""
-    return name.endswith(_SUFFIX)
-
-
 def bug_names() -> tuple[str, ...]:
     """The published bugs that come with the project, sorted."""
     files = importlib.resources.files(known_bugs).iterdir()

@@ -44,6 +44,11 @@ def _line(opcode: bytes, gap: bytes = b"[ \t]*") -> re.Pattern[bytes]:
     )
 
 
+def _counted(one: re.Pattern[bytes], two: re.Pattern[bytes]) -> Callable[[bytes, bytes], int]:
+    """A count by the mnemonic alone."""
+    return lambda mnemonic, _operands: 2 if two.fullmatch(mnemonic) else int(one.fullmatch(mnemonic) is not None)
+
+
 # --- 32-bit ARM, in capstone's syntax (``ldm``, ``{r0, r4}``) -------------------------------------------------------
 
 _CONDITION = rb"(?:eq|ne|hs|cs|lo|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al)?(?:\.[nw])?"
@@ -154,12 +159,8 @@ _RV_ONE = re.compile(rb"(?:l[bhwd]u?|s[bhwd]|f[ls][hwd]|lr\.[wd](?:\.aq)?(?:\.rl
 _RV_TWO = re.compile(rb"(?:sc|amo\w+)\.[wd](?:\.aq)?(?:\.rl)?")
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def riscv_accesses(mnemonic: bytes, _operands: bytes) -> int:
-    """The number of accesses of a RISC-V instruction (compressed ones print as the full ones)."""
-    if _RV_ONE.fullmatch(mnemonic):
-        return 1
-    return 2 if _RV_TWO.fullmatch(mnemonic) else 0
+riscv_accesses = _counted(_RV_ONE, _RV_TWO)
+"""The number of accesses of a RISC-V instruction (compressed ones print as the full ones)."""
 
 
 # --- x86-64, in AT&T syntax -----------------------------------------------------------------------------------------
@@ -206,18 +207,9 @@ _PPC_ONE = re.compile(
     rb"|st[bhwd](?:u|x|ux|brx)?|stf[sd](?:u|x|ux)?|stfiwx|lxs\w+|stxs\w+|lve[bhw]x|stve[bhw]x"
 )
 _PPC_TWO = re.compile(rb"st[bhwd]cx\.?|lv(?:x|xl)|stv(?:x|xl)|lxv\w*|stxv\w*|lq|stq|lqarx")
-_PPC_MULTIPLE = re.compile(rb"(?:lmw|stmw)")
-_PPC_REGISTER = re.compile(rb"r(\d+)")
 
-
-@functools.lru_cache(maxsize=1 << 14)
-def ppc_accesses(mnemonic: bytes, operands: bytes) -> int:
-    """The number of accesses of a POWER instruction; a vector moves as two, ``lmw`` is a helper."""
-    if _PPC_MULTIPLE.fullmatch(mnemonic):
-        return 0
-    if _PPC_TWO.fullmatch(mnemonic):
-        return 2
-    return 1 if _PPC_ONE.fullmatch(mnemonic) else 0
+ppc_accesses = _counted(_PPC_ONE, _PPC_TWO)
+"""The number of accesses of a POWER instruction; a vector moves as two, ``lmw`` is a helper."""
 
 
 # --- s390x, in capstone's syntax ------------------------------------------------------------------------------------
@@ -254,12 +246,8 @@ _MIPS_ONE = re.compile(
 _MIPS_TWO = re.compile(rb"(?:scd?|sce)")
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def mips_accesses(mnemonic: bytes, _operands: bytes) -> int:
-    """The number of accesses of a MIPS instruction."""
-    if _MIPS_ONE.fullmatch(mnemonic):
-        return 1
-    return 2 if _MIPS_TWO.fullmatch(mnemonic) else 0
+mips_accesses = _counted(_MIPS_ONE, _MIPS_TWO)
+"""The number of accesses of a MIPS instruction."""
 
 
 # --- the guests -----------------------------------------------------------------------------------------------------

@@ -40,7 +40,6 @@ TOP: Final = 10
 # The shape of the loops (assumed): no parameter depends on it.
 _LOOP_TBS: Final = 8
 _MEAN_TRIPS: Final = 12
-_ALIGNMENT: Final = 16
 
 MOST: Final = 10**10
 """The maximum of the executions of a model and of every other count: beyond every recording."""
