@@ -4,6 +4,7 @@ expected, and why some are otherwise)."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,10 +12,14 @@ import pytest
 from conftest import Staleline
 
 from bench.check.sites import SiteVerdict, verify_site
+from bench.compare.sites import Workload
 from bench.hosts import load_host, load_target
+from bench.replay.layout import lay_out
 from bench.replay.parameters import Parameters
 from bench.sites.price import price
 from bench.sites.reader import load_site
+from bench.traces.links import linker
+from bench.traces.store import load_trace
 from strategies import linking
 
 PINNED = """
@@ -58,6 +63,17 @@ aligned-disp-s390x     s390          link         X
 mask-flip-s390x        s390          unlink       holds
 sync-core-aarch64      armv8         unlink       holds
 stop-at-poll-aarch64   armv8         link         holds
+flag-aarch64           cortex-a72    relink       holds q
+thunk-dynamorio-aarch64 cortex-a72   unlink       holds q
+thunk-dynamorio-aarch64 armv8        link         X
+unlink-in-handler-arm  cortex-a9     interrupted  holds
+unlink-in-handler-ppc  ppc-g4        interrupted  holds
+slot-sparc             ultrasparc-2  publish      L2
+slot-sparc             ultrasparc-2  unlink       holds
+patch-pair-sparc64     ultrasparc-3  far          X
+patch-words-ppc64      power         far          X
+patch-words-ppc64      power         unlink       holds q
+opcode-last-unaligned-x86 x86-amd    link         X
 reuse-at-once-aarch64  cortex-a72    reuse        U3
 reuse-quiesce-aarch64  cortex-a72    reuse        U3
 reuse-quiesce-isb-aarch64 armv8 reuse        holds
@@ -113,6 +129,32 @@ def test_a_price_is_what_the_words_and_the_operations_say() -> None:
     assert direct.link.nominal == pytest.approx(1 + 800 + 17 + 100 * 1.2)
     assert slot.link.nominal == 1
     assert price(load_site("sync-core-aarch64"), load_host("cortex-a72"), parameters).interrupts == (3, 3)
+
+
+def test_what_is_out_of_reach_and_unlinked_is_counted_from_the_trace(tiny_trace: Path) -> None:
+    trace = load_trace(str(tiny_trace))
+    found, links = Workload.of(trace), linker(trace)
+    for words in trace.executions():
+        links.add(words)
+    at = lay_out(trace.blocks, trace.retranslations, "x86-64").addresses
+    made = [*zip(links.links.source.tolist(), links.links.target.tolist(), links.links.uses.tolist(), strict=True)]
+    site, host = load_site("word-or-slot-riscv64"), load_host("sifive-u74")
+    near = [uses for source, target, uses in made if abs(at[target] - at[source]) < 1024]
+    assert found.far(replace(site, reach=1024), host).value == pytest.approx(1 - sum(near) / found.through)
+    assert found.far(load_site("slot-riscv64"), host).high == 0  # it has no far state
+    again = {
+        (pc, epoch, number)
+        for number, (pc, epoch) in enumerate(zip(trace.blocks.guest_pc, trace.blocks.epoch, strict=True))
+    }
+    lost = [
+        target
+        for _, target, _ in made
+        if any(
+            pc == trace.blocks.guest_pc[target] and epoch == trace.blocks.epoch[target] and number > target
+            for pc, epoch, number in again
+        )
+    ]
+    assert found.unlinks == len(lost)
 
 
 def test_the_cheapest_that_is_right_is_first_and_says_where_another_is(tiny_trace: Path, staleline: Staleline) -> None:

@@ -6,24 +6,31 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.check.sites import SiteVerdict
 from bench.compare.order import Pair, pair
 from bench.hosts import Host, Target
 from bench.replay.cost import NOTHING, Cost, of_figure
-from bench.replay.layout import host_scale
+from bench.replay.layout import host_scale, lay_out
 from bench.replay.parameters import Parameters
-from bench.sites.price import UNLINKS, SitePrice, price
-from bench.sites.site import Site
+from bench.replay.quantity import Quantity
+from bench.sites.price import SitePrice, price
+from bench.sites.site import FAR, Site
 from bench.traces.links import linker
 from bench.traces.successor import STOPPED, UNKNOWN_TB
-from bench.traces.trace import Trace
+from bench.traces.trace import Blocks, Trace
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What a recorded execution asks of its exits: ``links`` made, executions that came ``through`` them, ``flushes``
-    of the whole buffer; ``recorded_bytes``: of code executed in all, as recorded (x86-64)."""
+    of the whole buffer; ``recorded_bytes``: of code executed in all, as recorded (x86-64).
+
+    ``unlinks``: links whose target's address was translated again before the next flush, so that the exit was reset; in
+    a system they are too many, since other code at the same address counts too.  ``distances``: of how many of the
+    executions through links the code of the two blocks begins at least so far apart, by bytes as recorded.
+    """
 
     trace: str
     executions: int
@@ -31,6 +38,9 @@ class Workload:
     links: int
     flushes: int
     recorded_bytes: int
+    system: bool
+    unlinks: int
+    distances: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, trace: Trace) -> Workload:
@@ -44,8 +54,59 @@ class Workload:
             executed += blocks.size
             counts += np.bincount(blocks, minlength=counts.size)
         links = found.links
+        again = _translated_again(trace.blocks)[links.target]
+        addresses = lay_out(trace.blocks, trace.retranslations, "x86-64").addresses
+        apart = np.abs(addresses[links.target] - addresses[links.source])
+        reaches = [1 << power for power in range(10, 32)]
+        distances = tuple((reach, int(links.uses[apart >= reach].sum())) for reach in reaches)
         size = int((counts * trace.blocks.host_bytes.astype(np.int64)).sum())
-        return cls(trace.name, executed, int(links.uses.sum()), len(links), len(trace.flushes), size)
+        return cls(
+            trace=trace.name,
+            executions=executed,
+            through=int(links.uses.sum()),
+            links=len(links),
+            flushes=len(trace.flushes),
+            recorded_bytes=size,
+            system=trace.mode == "system",
+            unlinks=int(again.sum()),
+            distances=distances,
+        )
+
+    @property
+    def rate(self) -> Quantity:
+        """Unlinks for each link: in user mode as counted, in a system at most so many."""
+        counted = self.unlinks / max(self.links, 1)
+        source = f"{self.trace}: {self.unlinks:,} links to a block that is translated again before the next flush"
+        if not self.system or counted <= _OF_A_BOOT:
+            return Quantity(counted, counted, counted, "for each link", "measured", (source,), "unlinks")
+        boot = "targets invalidated for each link, QEMU 7.2.22: a boot of Linux 0.0012, six programs 0 to 0.038"
+        high = f"high end: {source}; other code at the same address counts too"
+        return Quantity(_OF_A_BOOT, 0, counted, "for each link", "estimate", (boot, high), "unlinks")
+
+    def far(self, site: Site, host: Host) -> Quantity:
+        """The share of the executions through links that a direct branch of the site does not reach."""
+        scale = host_scale(site.isa)
+
+        def beyond(bytes_per_byte: float) -> float:
+            found = [count for at, count in self.distances if at * bytes_per_byte >= site.reach]
+            return found[0] / max(self.through, 1) if found and site.reach and FAR in site.states else 0.0
+
+        low, value, high = map(beyond, (scale.low, scale.value, scale.high))
+        source = f"{self.trace}: distances of linked blocks in one code buffer, to a power of two"
+        why = "distances are known to a power of two"
+        return Quantity.within(value, low, high, "of the executions", scale.tag, (source, *scale.source), "far", why)
+
+
+_OF_A_BOOT = 0.0012
+
+
+def _translated_again(blocks: Blocks) -> npt.NDArray[np.bool_]:
+    """Of each block, whether another one at its guest address follows in the same epoch."""
+    order = np.lexsort((np.arange(len(blocks)), blocks.guest_pc, blocks.epoch))
+    pc, epoch = blocks.guest_pc[order], blocks.epoch[order]
+    found = np.zeros(len(blocks), np.bool_)
+    found[order[:-1]] = (pc[1:] == pc[:-1]) & (epoch[1:] == epoch[:-1])
+    return found
 
 
 @dataclass(frozen=True)
@@ -94,7 +155,9 @@ def compare_sites(
         row = PricedSite(site, tuple(verdicts), own=site.name in own)
         if isinstance(target, Host):
             cost = price(site, target, parameters)
-            row = replace(row, price=cost, run=cost.run(workload.through, workload.links, workload.flushes))
+            far = workload.far(site, target)
+            run = cost.run(workload.through, workload.links, workload.flushes, unlinks=workload.rate, far=far)
+            row = replace(row, price=cost, run=run)
         rows.append(row)
     if not isinstance(target, Host):
         return SitesComparison(target, workload, tuple(sorted(rows, key=lambda row: not row.right)), NOTHING)
@@ -110,16 +173,12 @@ def compare_sites(
     return SitesComparison(target, workload, tuple(ranked), _baseline(target, workload), tuple(pairs))
 
 
-def patching(price: SitePrice) -> Cost:
-    """What a link costs until its target is gone."""
-    return price.link + price.unlink.by(UNLINKS)
-
-
-def break_even(one: PricedSite, other: PricedSite) -> float | None:
+def break_even(one: PricedSite, other: PricedSite, workload: Workload) -> float | None:
     """The executions for each link at which both cost the same, every quantity at its value; None if at none from 1."""
     assert one.price is not None and other.price is not None
     slope = one.price.execution.nominal - other.price.execution.nominal
-    at = (patching(other.price) - patching(one.price)).nominal / slope if slope else -1.0
+    unlinks = workload.rate
+    at = (other.price.patching(unlinks) - one.price.patching(unlinks)).nominal / slope if slope else -1.0
     return at if at >= 1 else None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.check.sites import SiteVerdict
 from bench.compare.sites import PricedSite, SitesComparison, break_even
 from bench.hosts import Host
 from bench.replay.cost import Cost
@@ -21,6 +22,11 @@ from bench.silicon.seen import Count, Seen
 class _Line:
     comparison: SitesComparison
     row: PricedSite
+
+
+def _told(rows: Sequence[PricedSite]) -> list[SiteVerdict]:
+    """The verdicts that cells speak of: all of what is right, and of the others what fails."""
+    return [one for row in rows for one in row.verdicts if row.right or one.verdict == "fails"]
 
 
 def verdict_of(row: PricedSite) -> str:
@@ -159,10 +165,12 @@ class LinkingReport:
 
 def about(one: SitesComparison) -> str:
     """What is compared over."""
-    work = one.workload
+    work, rate = one.workload, one.workload.rate
+    known = f" ({rate.low:.2g}..{rate.high:.2g})" if rate.low < rate.high else ""
     return fill(
         f"{work.trace}: {work.executions:,} executions, {work.links:,} links, {work.through:,} executions through them "
-        f"({work.through / max(work.links, 1):,.0f} for each link), {work.flushes} flushes of the buffer."
+        f"({work.through / max(work.links, 1):,.0f} for each link), {work.flushes} flushes of the buffer, "
+        f"{rate.value:.2g}{known} unlinks for each link."
     )
 
 
@@ -194,7 +202,7 @@ def _matrices(comparisons: Sequence[SitesComparison], style: str, seen: Seen | N
         "first scenario that fails, and how. Architectures have no price."
         + (" *: not of the library." if any(row.own for row in rows) else "")
     )
-    yield from legend([verdict for row in rows for verdict in row.verdicts])
+    yield from legend(_told(rows))
     yield fill(f"{_counted(comparisons)}.")
 
 
@@ -240,7 +248,7 @@ def _comparison(one: SitesComparison, style: str, seen: Seen | None, *, wide: bo
     if priced:
         said = "Cycles: for each execution, link and unlink; extra over the cheapest that is right, in this run."
         parts.append(fill(said + (" Interrupts: other cores, for each link and unlink." if wide else "")))
-    parts += legend([verdict for row in one.rows for verdict in row.verdicts])
+    parts += legend(_told(one.rows))
     parts += ["*: not of the library."] if any(row.own for row in one.rows) else []
     rests = sorted({verdict.rests_on for row in one.rows for verdict in row.verdicts if verdict.verdict == "fails"})
     parts += [fill(f"What fails rests on {' and '.join(_RESTS_ON[name] for name in rests)}.")] if rests else []
@@ -268,6 +276,6 @@ def orders(one: SitesComparison) -> list[str]:
             text += f" (at {flips:.2g} {found.deciding.quantity.unit})" if flips else ""
         else:
             text += {"cheaper": "cheaper, whatever is assumed", "equal": "the same"}.get(found.order, found.order)
-        at = break_even(cheaper, other)
+        at = break_even(cheaper, other, one.workload)
         said.append(f"{text}; the same at {at:,.3g} executions for each link." if at is not None else f"{text}.")
     return said

@@ -13,20 +13,23 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a register gets: ``register`` (none: 0) ``plus`` a number, or that ``bits`` are set in it; if ``loads``,
-    what memory has there."""
+    """What a register gets: ``register`` (none: 0), ``shift``ed to the left, with ``bits`` set in it, ``plus`` a number
+    and what ``index`` has; if ``loads``, what memory has there."""
 
     register: str = ""
     plus: int = 0
     bits: int = 0
     loads: bool = False
+    shift: int = 0
+    index: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """An instruction of so many bytes.  It goes to an address ``to``, or to what a register has (``through``), or
     ``traps``, or else on with the next one.  ``sets``: registers and their values, None for what is not known.
-    ``delayed``: the next instruction runs before a branch is taken."""
+    ``delayed``: the next instruction runs before a branch is taken.  ``zero``: a register that a branch is taken by if
+    that is 0; ``nonzero``: if it is not."""
 
     length: int
     to: int | None = None
@@ -34,6 +37,8 @@ class Effect:
     traps: bool = False
     sets: tuple[tuple[str, Value | None], ...] = ()
     delayed: bool = False
+    zero: str = ""
+    nonzero: str = ""
 
     @property
     def goes_on(self) -> bool:
@@ -81,6 +86,12 @@ def _aarch64(code: bytes, at: int) -> Effect:
         return Effect(4, to=at + 4 * _signed(word, 26), sets=(("x30", Value(plus=at + 4)),))
     if word & 0xFFDFFC1F == 0xD61F0000:  # br, blr
         return Effect(4, through=second)
+    if word & 0x7E000000 == 0x34000000:  # cbz, cbnz
+        to = at + 4 * _signed(word >> 5, 19)
+        return Effect(4, to=to, nonzero=low) if word >> 24 & 1 else Effect(4, to=to, zero=low)
+    if word & 0xBFC00000 == 0xB9400000:  # ldr, unsigned offset
+        offset = _field(word, 21, 10) << (word >> 30)
+        return Effect(4, sets=((low, Value("" if second == "x31" else second, offset, loads=True)),))
     if word & 0xFF000000 == 0x58000000:  # ldr, literal
         return Effect(4, sets=((low, Value(plus=at + 4 * _signed(word >> 5, 19), loads=True)),))
     if word & 0x9F000000 == 0x90000000:  # adrp
@@ -176,6 +187,8 @@ def _power(code: bytes, at: int) -> Effect:
         return Effect(4, sets=((rt, Value(base, _signed(word & 0xFFFC, 16), loads=True)),))
     if opcode == 32:  # lwz
         return Effect(4, sets=((rt, Value(base, _signed(word, 16), loads=True)),))
+    if word & 0xFC00FFFF == 0x780007C6:  # sldi by 32
+        return Effect(4, sets=((ra, Value(rt, shift=32)),))
     if word & 0xFC1FFFFF == 0x7C0903A6:  # mtctr
         return Effect(4, sets=(("ctr", Value(rt)),))
     if word == 0x4E800420:  # bctr
@@ -224,8 +237,11 @@ def _sparc(code: bytes, at: int) -> Effect:
         return Effect(4, sets=() if rd == "r0" else ((rd, Value(plus=(word & 0x3FFFFF) << 10)),))
     if word & 0xC1F80000 == 0x80100000 and immediate:  # or
         return Effect(4, sets=((rd, Value(base, bits=_signed(word, 13))),))
-    if word & 0xC1F80000 == 0x81C00000 and immediate:  # jmpl
-        return Effect(4, sets=(("target", Value(base, _signed(word, 13))),), through="target", delayed=True)
+    offset = Value(base, _signed(word, 13)) if immediate else Value(base, index=f"r{_field(word, 4, 0)}")
+    if word & 0xC1F80000 == 0x81C00000:  # jmpl
+        return Effect(4, sets=(("target", offset),), through="target", delayed=True)
+    if word & 0xC1F80000 == 0x80000000:  # add
+        return Effect(4, sets=((rd, offset),))
     if word & 0xC1F80000 in (0xC0000000, 0xC0580000) and immediate:  # lduw, ldx
         return Effect(4, sets=((rd, Value(base, _signed(word, 13), loads=True)),))
     return Effect(4)
@@ -288,6 +304,7 @@ INSTRUCTION_SETS: Mapping[str, InstructionSet] = {
     "ppc64": InstructionSet(_power, "big", 4, ("ppc64",)),
     "s390x": InstructionSet(_s390x, "big", 2, ("s390x",)),
     "sparc": InstructionSet(_sparc, "big", 4, ("sparc",)),
+    "sparc64": InstructionSet(_sparc, "big", 4, ("sparc",)),
     "x86": InstructionSet(_x86, "little", 1, ("i386", "x86-64")),
 }
 """By the name that a site file gives."""

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bench.sites.instructions import RETURN_ADDRESS, Value
+from bench.sites.instructions import RETURN_ADDRESS, Effect, Value
 from bench.sites.site import CODE, NEW, OLD, STUB, TRAP, Site, Word
 from bench.support.errors import InputError
 
@@ -200,11 +200,14 @@ def _executed(
         onward = replace(walk, registers=registers, path=after, seen=seen)
         if walk.leaving:  # the delay slot of a branch
             yield _arrived(site, onward, walk.leaves_for)
-        elif effect.traps:
+            continue
+        if effect.traps:
             yield replace(after, target=TRAP if TRAP in site.targets else None)
-        elif effect.goes_on:
+            continue
+        taken = _taken(effect, onward)
+        if taken is not True:
             yield from _onwards(site, values, replace(onward, at=walk.at + effect.length))
-        else:
+        if taken is not False:
             to = effect.to if effect.to is not None else onward.register(effect.through)
             if effect.through:
                 onward = replace(onward, path=replace(after, indirect=after.indirect + 1))
@@ -219,6 +222,14 @@ def _executed(
                 yield from _onwards(site, values, replace(onward, at=effect.to))
             else:
                 yield _arrived(site, onward, to)
+
+
+def _taken(effect: Effect, walk: _Walk) -> bool | None:
+    """Whether a branch is taken; None if that is not known."""
+    if not effect.zero and not effect.nonzero:
+        return not effect.goes_on
+    held = walk.register(effect.zero or effect.nonzero)
+    return None if held is None else (held == 0) is bool(effect.zero)
 
 
 def _assigned(
@@ -250,11 +261,13 @@ def _evaluated(
     path: Path,
     value: Value | None,
 ) -> Iterator[tuple[Path, int | None]]:
-    base = 0 if value is None or not value.register else dict(registers).get(value.register)
-    if value is None or base is None:
+    known = {"": 0, **dict(registers)}
+    base = None if value is None else known.get(value.register)
+    index = None if value is None else known.get(value.index)
+    if value is None or base is None or index is None:
         yield path, None
         return
-    number = (base | value.bits) + value.plus
+    number = (base << value.shift | value.bits) + value.plus + index
     if not value.loads:
         yield path, number
         return

@@ -44,18 +44,6 @@ DISPATCH = Quantity(
     ("box64 #3577 (2026-02-27): about 160 instructions for each transition; the range is this project's",),
     "dispatch",
 )
-UNLINKS = Quantity(
-    0.0012,
-    0,
-    0.24,
-    "for each link",
-    "estimate",
-    (
-        "targets invalidated for each link in seven recordings of QEMU 7.2.22: a boot of Linux 0.0012, none to 0.038",
-        "high end: blocks invalidated for each block translated in a boot, R. Henderson, i386 pcrel series, 2022",
-    ),
-    "unlinks",
-)
 
 
 @dataclass(frozen=True)
@@ -70,16 +58,20 @@ class SitePrice:
     reuse: Cost
     interrupts: tuple[int, int]
 
-    def run(self, executions: float, links: float, reuses: float) -> Cost:
-        """The cost of so many."""
+    def run(self, executions: float, links: float, reuses: float, *, unlinks: Quantity, far: Quantity) -> Cost:
+        """The cost of so many; ``unlinks`` for each link, and the share of the executions that are ``far``."""
         return total(
             (
                 self.execution.times(executions),
-                self.link.times(links),
-                self.unlink.by(UNLINKS).times(links),
+                (self.far - self.execution).by(far).times(executions),
+                self.patching(unlinks).times(links),
                 self.reuse.times(reuses),
             )
         )
+
+    def patching(self, unlinks: Quantity) -> Cost:
+        """What a link costs until its target is gone."""
+        return self.link + self.unlink.by(unlinks)
 
 
 def price(site: Site, host: Host, parameters: Parameters) -> SitePrice:

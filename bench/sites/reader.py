@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -38,6 +38,8 @@ class _Does(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Those that make a new target fetchable."""
     retire: str | None = None
     """Those before its memory is used again."""
+    by: Literal["others", "handler"] = "others"
+    """Who does it: other threads, or a handler of the thread that runs the site."""
 
 
 class _Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +78,8 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Data that the site loads."""
     registers: dict[str, int] = {}
     """The contents of registers at its start."""
+    reach: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """The bytes from which on a target is far; for its price."""
     relies: tuple[str, ...] = ()
     """Registers that must hold the address of the target."""
     executor: _Executor = _Executor()
@@ -133,7 +137,7 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
             raise source.refuse(repr(scenario), ("expect", scenario), _nearest(scenario, SCENARIOS))
     by_name = {word.name: word for word in words}
     does, around = (
-        [reading.lines(getattr(said, key) or "", (of, key), by_name) for key in said.__struct_fields__]
+        [reading.lines(getattr(said, key) or "", (of, key), by_name) for key in said.__struct_fields__ if key != "by"]
         for of, said in (("does", table.does), ("executor", table.executor))
     )
     return Site(
@@ -154,6 +158,8 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
         relies=table.relies,
         expect=table.expect,
         reuses=table.does.retire is not None,
+        in_handler=table.does.by == "handler",
+        reach=table.reach,
     )
 
 

@@ -71,6 +71,8 @@ class Trial:
 
 def trials(site: Site, target: Target, scenario: str, *, synchronised: bool, executors: int = 1) -> tuple[Trial, ...]:
     """The protocols of a scenario on a host or an architecture; none where the site has not the states for it."""
+    if site.in_handler and scenario != "interrupted":
+        return ()
     return tuple(_SCENARIOS[scenario](_Setting(site, target, scenario, synchronised, executors)))
 
 
@@ -361,7 +363,7 @@ def _interrupted(setting: _Setting) -> Iterator[Trial]:
     ]
     returns = list(setting.site.instructions.returns)
     for name, old, states in changes:
-        if not setting.has(old, *states):
+        if not setting.has(old, *states) or (setting.site.in_handler and len(states) > 1):
             continue
         ways = setting.execution(old, *states)
         patching = [*setting.unlinked(), *(setting.linked(states[-1]) if len(states) > 1 else [])]
@@ -376,7 +378,7 @@ def _interrupted(setting: _Setting) -> Iterator[Trial]:
                 seen = {observation for observation, _ in run[0].observed}
                 return ways.observations[number] not in seen or run[1].arrives != old
 
-            if number:
+            if number and not setting.site.in_handler:
                 inside = {number: [f"wait {_QUIET} 1", *returns]}
                 yield setting.trial(f"{name}, {at}", old, [patching], [first], inside=inside, quiescent=False)
             after = replace(last, accepts=last.accepts | ({old} if number else frozenset()))

@@ -73,7 +73,9 @@ class Executor:
 class Site:
     """A site file.  ``targets``: addresses by name; ``words`` in order of their addresses; ``registers``: what some
     hold where an execution begins; ``relies``: those that must hold the address of the target where it arrives;
-    ``reuses``: it says how a target is retired."""
+    ``in_handler``: a handler
+    of the thread that runs it patches it, and nobody else runs; ``reuses``: it says how a target is retired;
+    ``reach``: bytes from which on a target is far (0: not said)."""
 
     name: str
     file: str
@@ -92,6 +94,8 @@ class Site:
     relies: tuple[str, ...] = ()
     expect: Mapping[str, Expected] = field(default_factory=dict)
     reuses: bool = False
+    in_handler: bool = False
+    reach: int = 0
 
     @property
     def instructions(self) -> InstructionSet:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from bench.compare.sites import PricedSite, SitesComparison, patching
+from bench.compare.sites import PricedSite, SitesComparison
+from bench.replay.quantity import Quantity
 from bench.report.charts.comparisons import FAILS, HOLDS, against_cost
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import SAID, WIDE, Frame, layer, of_name, of_number
@@ -46,17 +47,18 @@ def costs(one: SitesComparison, frame: Frame) -> Chart:
 
 def by_uses(one: SitesComparison, frame: Frame) -> Chart:
     """Cycles for each execution of the sites that are right, patching included, by the executions for each link."""
-    rows = _apart([row for row in one.rows if row.rank])
+    unlinks = one.workload.rate
+    rows = _apart([row for row in one.rows if row.rank], unlinks)
     names = [named(row) for row in rows]
     values = [
         {
-            "uses": 10**decade,
-            "cycles": _each(row, 10**decade),
+            "uses": uses,
+            "cycles": (each := _each(row, uses, unlinks)),
             "site": named(row),
-            "said": f"{named(row)}: {_each(row, 10**decade):.3g} cycles at {10**decade:,} executions for each link",
+            "said": f"{named(row)}: {each:.3g} cycles at {uses:,} executions for each link",
         }
         for row in rows
-        for decade in _DECADES
+        for uses in (10**decade for decade in _DECADES)
     ]
     here = one.workload.through / max(one.workload.links, 1)
     log = {"type": "log", "nice": False}
@@ -86,15 +88,15 @@ def by_uses(one: SitesComparison, frame: Frame) -> Chart:
     }
 
 
-def _each(row: PricedSite, uses: float) -> float:
+def _each(row: PricedSite, uses: float, unlinks: Quantity) -> float:
     """Cycles for each of so many executions; at least a tenth, which an axis of powers can show."""
     assert row.price is not None
-    return max(patching(row.price).nominal / uses + row.price.execution.nominal, 0.1)
+    return max(row.price.patching(unlinks).nominal / uses + row.price.execution.nominal, 0.1)
 
 
-def _apart(rows: Iterable[PricedSite]) -> list[PricedSite]:
+def _apart(rows: Iterable[PricedSite], unlinks: Quantity) -> list[PricedSite]:
     """Those whose lines differ, the cheapest in the run first, as many as there are colours."""
     found: dict[tuple[float, ...], PricedSite] = {}
     for row in rows:
-        found.setdefault(tuple(round(_each(row, 10**decade), 3) for decade in _DECADES), row)
+        found.setdefault(tuple(round(_each(row, 10**decade, unlinks), 3) for decade in _DECADES), row)
     return list(found.values())[: len(_COLOURS)]
