@@ -88,6 +88,18 @@ def test_each_state_of_a_shipped_site_leads_to_its_target(name: str) -> None:
         assert path.arrives == (STUB if never else state), (state, path.outcome)
 
 
+def test_a_conditional_branch_is_the_exit_unless_what_it_tests_is_known() -> None:
+    """The side exit of a LuaJIT trace on arm64, and a flag that is tested."""
+    trace = site(MINIMAL.replace("0x14000001", "0x54000020").replace("0x14000400", "0x54008000"))
+    assert [at_rest(trace, state).arrives for state in trace.states] == [STUB, NEAR]
+    flag = load_site("flag-aarch64")
+    assert [path.target for path in paths(flag, {"flag": (STUB, NEAR), "exit": (NEAR,)})] == [STUB, NEAR]
+    for branch in ("b4000050", "b5000050", "54000040", "36080040"):
+        code = bytes.fromhex(branch)[::-1]
+        (found,) = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM).disasm_lite(code, 0x40)
+        assert INSTRUCTION_SETS["aarch64"].effect(code, 0x40).to == int(found[3].rpartition("#")[2], 16)
+
+
 def test_halves_of_two_addresses_lead_nowhere() -> None:
     pair = load_site("patch-pair-aarch64")
     mixed = paths(pair, {"first": ("far",), "second": ("far", "far2")})

@@ -1,7 +1,8 @@
 """What the instructions of which exits consist of do to where control goes: read from their encodings.
 
-Not an emulator: branches, loads of addresses, the arithmetic that makes addresses, no-operations.  What has another
-encoding goes on with the next instruction and leaves nothing that is known in the registers that it might write.
+Not an emulator: branches, loads of addresses, the arithmetic that makes addresses, no-operations.  A conditional branch
+is taken, since that is the exit, unless it tests a register that is known.  What has another encoding goes on with the
+next instruction and leaves nothing that is known in the registers that it might write.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Effect:
     """An instruction of so many bytes.  It goes to an address ``to``, or to what a register has (``through``), or
     ``traps``, or else on with the next one.  ``sets``: registers and their values, None for what is not known.
     ``delayed``: the next instruction runs before a branch is taken.  ``zero``: a register that a branch is taken by if
-    that is 0; ``nonzero``: if it is not."""
+    that is 0; ``nonzero``: if it is not.  If that is not known, it is taken."""
 
     length: int
     to: int | None = None
@@ -89,6 +90,10 @@ def _aarch64(code: bytes, at: int) -> Effect:
     if word & 0x7E000000 == 0x34000000:  # cbz, cbnz
         to = at + 4 * _signed(word >> 5, 19)
         return Effect(4, to=to, nonzero=low) if word >> 24 & 1 else Effect(4, to=to, zero=low)
+    if word & 0xFF000010 == 0x54000000:  # b.cond
+        return Effect(4, to=at + 4 * _signed(word >> 5, 19))
+    if word & 0x7E000000 == 0x36000000:  # tbz, tbnz
+        return Effect(4, to=at + 4 * _signed(word >> 5, 14))
     if word & 0xBFC00000 == 0xB9400000:  # ldr, unsigned offset
         offset = _field(word, 21, 10) << (word >> 30)
         return Effect(4, sets=((low, Value("" if second == "x31" else second, offset, loads=True)),))

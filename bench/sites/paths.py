@@ -204,10 +204,9 @@ def _executed(
         if effect.traps:
             yield replace(after, target=TRAP if TRAP in site.targets else None)
             continue
-        taken = _taken(effect, onward)
-        if taken is not True:
+        if not _taken(effect, onward):
             yield from _onwards(site, values, replace(onward, at=walk.at + effect.length))
-        if taken is not False:
+        else:
             to = effect.to if effect.to is not None else onward.register(effect.through)
             if effect.through:
                 onward = replace(onward, path=replace(after, indirect=after.indirect + 1))
@@ -224,12 +223,11 @@ def _executed(
                 yield _arrived(site, onward, to)
 
 
-def _taken(effect: Effect, walk: _Walk) -> bool | None:
-    """Whether a branch is taken; None if that is not known."""
-    if not effect.zero and not effect.nonzero:
-        return not effect.goes_on
-    held = walk.register(effect.zero or effect.nonzero)
-    return None if held is None else (held == 0) is bool(effect.zero)
+def _taken(effect: Effect, walk: _Walk) -> bool:
+    """Whether a branch is taken."""
+    tested = effect.zero or effect.nonzero
+    held = walk.register(tested)
+    return not effect.goes_on and (held is None or (held == 0) is bool(effect.zero))
 
 
 def _assigned(

@@ -14,8 +14,10 @@ import msgspec
 
 from bench.protocols.operations import FORMS, WORD, parsed
 from bench.sites.instructions import INSTRUCTION_SETS
+from bench.sites.paths import at_rest
 from bench.sites.scenarios import SCENARIOS
 from bench.sites.site import CODE, STATES, STUB, TARGETS, Executor, Site, SiteOperations, Word
+from bench.sites.wording import way
 from bench.support.errors import InputError
 from bench.support.toml import Source, checked, parse, read
 from strategies import linking
@@ -140,7 +142,7 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
         [reading.lines(getattr(said, key) or "", (of, key), by_name) for key in said.__struct_fields__ if key != "by"]
         for of, said in (("does", table.does), ("executor", table.executor))
     )
-    return Site(
+    site = Site(
         name=Path(source.file).name.removesuffix(_SUFFIX),
         file=source.file,
         summary=table.summary,
@@ -161,6 +163,12 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
         in_handler=table.does.by == "handler",
         reach=table.reach,
     )
+    for state in site.states:
+        path = at_rest(site, state)
+        if path.arrives not in (state, STUB):
+            expected = f"{state}, {site.targets[state]:#x}"
+            raise source.refuse(f"in state {state}, {way(site, path)}", ("words",), expected)
+    return site
 
 
 @dataclass(frozen=True, slots=True)
