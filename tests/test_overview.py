@@ -14,6 +14,7 @@ from bench.check.cell import Options
 from bench.compare.comparison import judge
 from bench.hosts import load_host, load_target
 from bench.report import overview, tables
+from bench.report.sentences import kernel
 from bench.translators.registry import load_translator
 from strategies import registry
 from tests.conftest import SCHEMA, Staleline
@@ -100,3 +101,19 @@ def test_a_narrow_terminal_wraps_columns_and_not_lines(width: int, monkeypatch: 
     text = tables.table(["strategy", "a verdict with a heading of its own", "cost"], rows, "simple")
     assert max(map(len, text.splitlines())) <= width
     assert {word for row in rows for cell in row for word in cell.split()} <= {*text.split()}
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "translator", "said"),
+    [
+        ("cortex-a9", [], "arm@2010", "as Linux did it until 2013 ("),
+        ("cortex-a9", ["whole_pages=always"], "arm@2014", "as Linux did it ("),
+        ("cortex-a9", [], "arm@2014", ""),
+        ("cortex-a9", ["whole_pages=never"], "arm@2010", ""),
+        ("mips-24kc", [], "mips@2010", ""),
+    ],
+)
+def test_it_says_where_a_flush_is_of_whole_pages(host: str, settings: list[str], translator: str, said: str) -> None:
+    text = kernel(load_host(host, settings), translator)
+    assert said in text
+    assert bool(text) == bool(said)

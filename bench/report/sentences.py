@@ -74,8 +74,8 @@ def kernel(host: Host, translator: str) -> str:
     recipe = host.runs_as(dated.isa).flush
     if recipe.as_of(int(dated.version)).granule == 1:
         return ""
-    until = f"until {recipe.whole_pages.until} " if recipe.whole_pages and recipe.whole_pages.value == "dated" else ""
-    return f"A flush is of whole pages, as {until}on Linux (--set whole_pages=never: of its own lines). "
+    until = f" until {recipe.whole_pages.until}" if recipe.whole_pages and recipe.whole_pages.value == "dated" else ""
+    return f"A flush is of whole pages, as Linux did it{until} (--set whole_pages=never: of its own lines). "
 
 
 def unanswered(rows: Sequence[Verdicts], translator: str) -> list[str]:
