@@ -23,12 +23,16 @@ class ReferenceSet:
         self.replacement = replacement
         self.recent: list[int] = []
         self.tree: dict[tuple[int, int], int] = {}
+        self.used: set[int] = set()
         self.next = 0
         self.victims = 0
 
     def touch(self, way: int) -> None:
         """Remember an access."""
         self.recent = [other for other in self.recent if other != way] + [way]
+        self.used.add(way)
+        if len(self.used) == len(self.lines):
+            self.used = {way}
         low, high = 0, len(self.lines)
         while high - low > 1:
             middle = (low + high) // 2
@@ -49,6 +53,8 @@ class ReferenceSet:
                 middle = (low + high) // 2
                 low, high = (middle, high) if self.tree.get((low, high), 0) else (low, middle)
             return low
+        if self.replacement == "nru":
+            return next((way for way in range(ways) if way not in self.used), 0)
         if self.replacement == "round-robin":
             way, self.next = self.next, (self.next + 1) % ways
             return way

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from bench.caches.policies import MOST_WAYS
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, Figure, Length
 from bench.replay.parameters import Parameters
@@ -21,6 +22,7 @@ from bench.risk.window import READINGS, Reading, reading_named
 from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 
+POLICIES = tuple(MOST_WAYS)
 SHAPE = load_host("cortex-a9").icache
 
 
@@ -29,7 +31,7 @@ def cache(replacement: str, ways: int = 4, sets: int = 64) -> Cache:
     return msgspec.structs.replace(SHAPE, replacement=replacement, ways=ways, size=ways * sets * SHAPE.line)
 
 
-@pytest.mark.parametrize("replacement", ["lru", "plru", "round-robin", "random"])
+@pytest.mark.parametrize("replacement", POLICIES)
 @pytest.mark.parametrize("lines", [20, 200, 1000])
 def test_as_often_as_in_a_simulation(replacement: str, lines: int) -> None:
     random = np.random.default_rng(5)
@@ -39,10 +41,27 @@ def test_as_often_as_in_a_simulation(replacement: str, lines: int) -> None:
         left = came >= ways
     elif replacement == "round-robin":
         left = came > random.integers(0, ways, runs)
+    elif replacement == "nru":
+        left = np.array([_left_under_nru(random, ways, count) for count in came])
     else:
         left = np.array([(random.integers(0, ways, count) == 0).any() for count in came])
     expected = gone(cache(replacement), lines)
     assert left.mean() == pytest.approx(expected, abs=4 * math.sqrt(0.25 / runs))
+
+
+def _left_under_nru(random: np.random.Generator, ways: int, count: int) -> bool:
+    """Whether a line in any way is replaced by so many others, whichever ways were used before it."""
+    line = int(random.integers(0, ways))
+    free = random.permutation([way for way in range(ways) if way != line])[: random.integers(1, ways)]
+    used = set(range(ways)) - set(free.tolist())
+    for _ in range(count):
+        victim = min(set(range(ways)) - used)
+        if victim == line:
+            return True
+        used.add(victim)
+        if len(used) == ways:
+            used = {victim}
+    return False
 
 
 def test_small_probabilities_keep_their_digits() -> None:
@@ -53,7 +72,7 @@ def test_small_probabilities_keep_their_digits() -> None:
     assert happens(1e-30) == 1e-30
 
 
-@pytest.mark.parametrize("replacement", ["lru", "plru", "round-robin", "random"])
+@pytest.mark.parametrize("replacement", POLICIES)
 def test_no_other_line_pushes_none_out_and_very_many_all(replacement: str) -> None:
     assert gone(cache(replacement), 0) == 0
     assert gone(cache(replacement), 1e5) == pytest.approx(1)
@@ -62,7 +81,7 @@ def test_no_other_line_pushes_none_out_and_very_many_all(replacement: str) -> No
 
 
 def test_one_way_and_any_replacement_are_the_same() -> None:
-    assert len({round(gone(cache(name, ways=1), 30), 12) for name in ("lru", "plru", "round-robin", "random")}) == 1
+    assert len({round(gone(cache(name, ways=1), 30), 12) for name in POLICIES}) == 1
 
 
 @pytest.mark.parametrize("name", host_names())

@@ -60,7 +60,7 @@ def context(trace: Trace, replacement: str, **parameters: int) -> ReplayContext:
 # ------------------------------------------------------------------------------------------------ exposure
 
 
-@pytest.mark.parametrize("replacement", ["lru", "plru", "round-robin", "random"])
+@pytest.mark.parametrize("replacement", ["lru", "plru", "nru", "round-robin", "random"])
 def test_the_caches_are_those_of_the_replay(trace: Trace, replacement: str) -> None:
     on = context(trace, replacement)
     (counts,) = on.simulated([on.as_emitted], trace.executions())

@@ -5,6 +5,10 @@ A *frame* of a set holds a line number and a bit that says whether the line is d
 
 ``lru``          the frames lie in the order of their last access, the latest first; the last one is the victim
 ``plru``         a binary tree in the word, whose nodes point away from the half accessed last
+``nru``          a bit for each way in the word, set by an access; the victim is the lowest way without one, and an
+                 access that sets the last one clears all others (as the L2 of UltraSPARC T1 and T2, but that this looks
+                 from a pointer on, which all sets share: K. Kedzierski et al., Adapting Cache Partitioning Algorithms
+                 to Pseudo-LRU Replacement Policies, IPDPS 2010)
 ``round-robin``  a counter in the word, which advances with each victim
 ``random``       a hash of the seed, the line, and the number of TB line accesses so far.  A draw depends on the access
                  and not on the draws before it, so two simulations differ only by their events and agree again some
@@ -29,10 +33,10 @@ from bench.traces.trace import U32, U64
 Int: TypeAlias = int | np.int64
 Word: TypeAlias = np.uint64
 
-MOST_WAYS = {"lru": 64, "plru": 64, "round-robin": 64, "random": 64}
-"""Each policy's name, and the number of ways that it is written for: a tree has a bit for each way."""
+MOST_WAYS = {"lru": 64, "plru": 64, "nru": 64, "round-robin": 64, "random": 64}
+"""Each policy's name, and the number of ways that it is written for: ``plru`` and ``nru`` have a bit for each way."""
 POLICIES = tuple(MOST_WAYS)
-LRU, PLRU, ROUND_ROBIN, RANDOM = range(4)
+LRU, PLRU, NRU, ROUND_ROBIN, RANDOM = range(5)
 
 NOTHING = np.uint32(0xFFFF_FFFF)
 """Frame: no line."""
@@ -41,7 +45,7 @@ HIT = np.uint32(0xFFFF_FFFE)
 MOST_LINES = 0x7FFF_FFFF
 """Line numbers are below this."""
 DIRTY = np.uint32(1)
-_ZERO, _ONE, _HALF = (np.uint64(value) for value in (0, 1, 32))
+_ZERO, _ONE, _HALF, _ALL = (np.uint64(value) for value in (0, 1, 32, 0xFFFF_FFFF_FFFF_FFFF))
 # The multipliers of a 64-bit mixing function: the golden ratio's, and that of splitmix64's second round.
 _SPREAD, _MIX = np.uint64(0x9E37_79B9_7F4A_7C15), np.uint64(0x94D0_49BB_1331_11EB)
 
@@ -71,6 +75,10 @@ def _touched(policy: Int, ways: Int, word: Word, way: Int) -> Word:
     """The word of a set after an access to ``way``; of no use under ``lru``."""
     if policy == PLRU:
         word = _away(word, way, ways)
+    if policy == NRU:
+        word |= _ONE << np.uint64(way)
+        if word == _ALL >> np.uint64(64 - ways):
+            word = _ONE << np.uint64(way)
     return word
 
 
@@ -84,6 +92,10 @@ def _victim(policy: Int, ways: Int, word: Word, line: Int, now: Int, seed: Int) 
             way = 2 * way + np.int64((word >> np.uint64(way)) & _ONE)
         way -= ways
         word = _away(word, way, ways)
+    if policy == NRU:
+        while way + 1 < ways and (word >> np.uint64(way)) & _ONE:
+            way += 1
+        word = _touched(policy, ways, word, way)
     if policy == ROUND_ROBIN:
         way = np.int64(word)
         word = word + _ONE if way + 1 < ways else _ZERO

@@ -106,7 +106,7 @@ class Cache(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The lines of a set."""
     line: LineSize
     """The size of a line, in bytes."""
-    replacement: Literal["lru", "plru", "round-robin", "random"]
+    replacement: Literal["lru", "plru", "nru", "round-robin", "random"]
     """How a victim is chosen."""
     replacement_tag: Tag
     """How good the replacement is known."""

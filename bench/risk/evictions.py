@@ -97,12 +97,23 @@ def gone(cache: Cache, lines: float) -> float:
     """The probability that the line accessed last in its set is evicted by so many other lines.
 
     ``lru`` and ``plru``: when as many have come into the set as it has ways (a tree that only sees misses names each
-    way once before it names one again).  ``round-robin``: the counter is equally likely to be anywhere.  ``random``:
-    each that comes takes the line's way with probability 1 over the ways.
+    way once before it names one again).  ``nru``: how many ways have no bit, and which, is equally likely to be
+    anything; when they are named all others lose theirs, and the lowest way is the next.  ``round-robin``: the
+    counter is equally likely to be anywhere.  ``random``: each that comes takes the line's way with probability 1 over
+    the ways.
     """
     mean, ways = lines / cache.sets, cache.ways
     if cache.replacement == "random":
         return happens(mean / ways)
+    if cache.replacement == "nru" and ways > 1:
+        # The line is in ``way``; of the others ``free`` have no bit, and are all below it with probability ``below``.
+        total = 0.0
+        for way, free in itertools.product(range(ways), range(1, ways)):
+            below = math.comb(way, free) / math.comb(ways - 1, free)
+            total += (1 - below) * _at_least(free + way + 1, mean)
+            if below:
+                total += below * _at_least(free + way, mean)
+        return total / (ways * (ways - 1))
     if cache.replacement == "round-robin":
         return math.fsum(_at_least(count, mean) for count in range(1, ways + 1)) / ways
     return _at_least(ways, mean)

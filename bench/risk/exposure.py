@@ -3,7 +3,7 @@
 A *line pair* is the instruction line and the data line of a unit.  It has a row at each access to the instruction line
 and at each retranslation of its TB.  Between two rows the trace leaves each line in its cache with some probability:
 
-* ``lru``, ``plru``, ``round-robin``: 1 or 0, as probes of the simulation (``bench/caches``) find it.
+* all but ``random``: 1 or 0, as probes of the simulation (``bench/caches``) find it.
 * ``random``: a line brought into a full set replaces each of its ways with the same probability.  How many lines are
   brought in comes from the simulation; that none replaced this one is (1 - 1/ways) to the power of their number, an
   expectation and not a draw.
