@@ -30,10 +30,11 @@ SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "staleline.schema.json").re
 SLOW = {
     f"test_{name}"
     for name in (
-        "architecture autopsy cli cli_bad_input compare explore golden_check kernels layouts litmus machine_reference "
-        "matrix minimality package page partial protocol_architectures protocol_reference protocols python qemu_log "
-        "readme replay replay_kernel risk_chain risk_given risk_recorded risk_simulation schedule silicon "
-        "silicon_run suite thread traces units verdicts"
+        "architecture autopsy baseline cli cli_bad_input compare explore golden_check kernels layouts litmus "
+        "machine_reference matrix minimality notebook order overview package page partial "
+        "protocol_architectures protocol_reference protocols python qemu_log readme replay replay_kernel "
+        "risk_chain risk_given risk_recorded risk_simulation schedule seen silicon silicon_run suite thread "
+        "traces units verdicts"
     ).split()
 }
 """The files whose tests have the marker ``slow``: they search, replay, start processes or compile for long."""

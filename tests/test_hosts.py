@@ -336,6 +336,7 @@ def mutations(draw: st.DrawFn) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 @given(mutations())
 @settings(max_examples=300, deadline=None)
 def test_any_profile_loads_or_is_refused_in_one_line(data: bytes) -> None:

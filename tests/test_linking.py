@@ -189,6 +189,7 @@ def test_the_page_and_the_plot_of_sites(tmp_path: Path, tiny_trace: Path, stalel
     assert "armv8" not in drawn  # which has no price
 
 
+@pytest.mark.slow
 def test_sites_by_hosts_are_one_matrix_that_fits(tmp_path: Path, tiny_trace: Path, staleline: Staleline) -> None:
     """A site of one's own stands beside those of the library that have its instructions, on every host that runs it."""
     file = tmp_path / "mine.toml"
