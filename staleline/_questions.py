@@ -110,8 +110,8 @@ def check(
     cannot mean anything.
     """
     from bench.check import asked
-    from bench.check.cell import Options
-    from bench.check.cells import Check, check_all
+    from bench.check.cell import Check, Options
+    from bench.check.cells import check_all
     from bench.report.checks import CheckReport
 
     chosen = Options(**options)

@@ -7,16 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bench.autopsy.autopsy import Autopsy, autopsy
+from bench.check import units
 from bench.check.units import HAZARDS, UNITS, Hazard, Units, concerned_by, search_units
 from bench.explain.counterexample import explain
 from bench.explain.explanation import Explanation
 from bench.explain.follow import Followed, Wanted, follow
 from bench.hosts import Architecture, Target
+from bench.hosts.profile import Figure
+from bench.machine.model import rules_of
 from bench.program.compiler import Compiler
+from bench.program.identity import identity
 from bench.program.layout import LAYOUTS, LayoutName
 from bench.scenarios import scenario
-from bench.search.outcome import Outcome
+from bench.search.outcome import KeptOutcome, Outcome
 from bench.support.errors import InputError
+from bench.support.kept import Shelf, is_keeping
 from bench.translators.consequence import Consequence, consequences
 from bench.translators.disassembly import disassembler
 from bench.translators.translator import ACCESSES, GUEST_BITS, Access, GuestBits, Translator
@@ -162,6 +167,120 @@ def compilation(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """``followed``: of the program that the outcome was found in (``Compiler``)."""
+
+    followed: frozenset[int] | None
+    outcome: KeptOutcome
+
+
+_KEPT: Shelf[_Kept] = Shelf("verdicts", _Kept, str(units.__file__))
+
+
+@dataclass(frozen=True)
+class Check:
+    """A cell: what ``check`` is told."""
+
+    strategy: Strategy
+    translator: Translator
+    host: Target
+    scenario: str
+    options: Options
+
+    @property
+    def batch_key(self) -> tuple[str, str, str]:
+        """The same for cells that have much in common; checked one after the other they take less time."""
+        return registry.reference(self.strategy), self.translator.full_name, self.host.name
+
+    def run(self, progress: Callable[[int], None] = lambda states: None) -> Checked:
+        """The answer.  Raises as ``check`` does."""
+        return self.recalled() or self.searched(progress)
+
+    def recalled(self) -> Checked | None:
+        """The answer if it is kept of an earlier run, or takes no search; else None.  Raises as ``check``."""
+        refuse_hypothetical(self.translator, self.host, self.options.what_if)
+        build = self._compilation()
+        if build is None:
+            return replace(self._asked, reason=f"{self.host.name} has one core")
+        key = None if self.options.follow else self._key()
+        found = None if key is None else _KEPT.find(key)
+        if found is None:
+            return None
+        if not found.outcome.failure:
+            return replace(self._asked, outcome=found.outcome.without_run)
+        compiler = build(found.followed)
+        again = found.outcome.on(compiler.model)
+        return None if again is None else self._answered(again, compiler)
+
+    def searched(self, progress: Callable[[int], None] = lambda states: None) -> Checked:
+        """The answer where ``recalled`` has none.  Raises as ``check``."""
+        build, options = self._compilation(), self.options
+        assert build is not None
+        outcome, compiler = search_units(
+            build,
+            options.hazard,
+            options.units,
+            max_states=options.max_states,
+            progress=progress,
+            speculation=options.speculation,
+            symmetric=options.symmetry,
+        )
+        key = self._key()
+        if key is not None:
+            _KEPT.keep(key, _Kept(compiler.followed, KeptOutcome.of(outcome)))
+        if not options.follow:
+            return self._answered(outcome, compiler)
+        if isinstance(self.host, Architecture):
+            raise InputError("`follow` on an architecture", expected="a host, whose steps the events are")
+        compiler = build(concerned_by(build(None), options.hazard))
+        found = follow(compiler.model, options.follow, max_states=options.max_states)
+        return self._answered(outcome, compiler, found)
+
+    def _compilation(self) -> Callable[[frozenset[int] | None], Compiler] | None:
+        return compilation(self.strategy, self.translator, self.host, self.scenario, self.options)
+
+    def _key(self) -> tuple[object, ...] | None:
+        """All that an outcome depends on beside the sources; None where nothing is kept, or that is not known."""
+        host, known = self.host, identity(self.strategy, self.translator) if is_keeping() else None
+        if known is None:
+            return None
+        recipe = host.runs_as(self.translator.isa).flush
+        parts = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
+        flush = {name: part for name, part in parts.items() if not isinstance(part, Figure)}
+        lines = host.dcache_line, tuple(host.icache_line(core) for core in range(host.cores.value))
+        asked = replace(self.options, what_if=False, autopsy=False, follow=(), follow_source="")
+        return known, rules_of(host), host.cores.value, flush, lines, self.scenario, asked
+
+    @property
+    def _asked(self) -> Checked:
+        """An answer without anything found yet."""
+        reference, what_if = registry.reference(self.strategy), hypothetical(self.translator, self.host)
+        name, translator = self.strategy.name, self.translator.full_name
+        return Checked(name, reference, self.host, translator, self.scenario, self.options, what_if, None)
+
+    def _answered(self, outcome: Outcome, compiler: Compiler, followed: Followed | None = None) -> Checked:
+        """The answer, with the counterexample or the run that ``followed`` found explained."""
+        explanation: Explanation | None = None
+        does: tuple[Consequence, ...] = ()
+        opened: Autopsy | None = None
+        run = followed.run if followed is not None else outcome.run
+        if run or outcome.failure:
+            translator = self.translator
+            reads = disassembler(translator, compiler.codes[0])
+            why = "" if followed is not None else outcome.failure
+            explanation = explain(compiler.model, run, why, reads)
+            watched = explanation.watched
+            if watched is not None and watched.fetched is not None and watched.read is not None:
+                code, at, access = compiler.codes[watched.tb], watched.offset, self.options.accesses[-1]
+                does = consequences(translator, code, at, watched.fetched)
+                if self.options.autopsy:
+                    opened = autopsy(translator, code, access, at, watched.fetched, watched.read)
+        return replace(
+            self._asked, outcome=outcome, explanation=explanation, followed=followed, consequences=does, autopsy=opened
+        )
+
+
 def check(
     strategy: Strategy,
     translator: Translator,
@@ -172,42 +291,4 @@ def check(
     progress: Callable[[int], None] = lambda states: None,
 ) -> Checked:
     """Check one cell.  Raises ``InputError`` for impossible options, ``StrategyError`` for an impossible strategy."""
-    refuse_hypothetical(translator, host, options.what_if)
-    what_if, reference = hypothetical(translator, host), registry.reference(strategy)
-    asked = Checked(strategy.name, reference, host, translator.full_name, scenario_name, options, what_if, None)
-    build = compilation(strategy, translator, host, scenario_name, options)
-    if build is None:
-        return replace(asked, reason=f"{host.name} has one core")
-
-    outcome, compiler = search_units(
-        build,
-        options.hazard,
-        options.units,
-        max_states=options.max_states,
-        progress=progress,
-        speculation=options.speculation,
-        symmetric=options.symmetry,
-    )
-    followed = None
-    if options.follow and isinstance(host, Architecture):
-        raise InputError("`follow` on an architecture", expected="a host, whose steps the events are")
-    if options.follow:
-        compiler = build(concerned_by(build(None), options.hazard))
-        followed = follow(compiler.model, options.follow, max_states=options.max_states)
-    run = followed.run if followed is not None else outcome.run
-    explanation: Explanation | None = None
-    does: tuple[Consequence, ...] = ()
-    opened: Autopsy | None = None
-    if run or outcome.failure:
-        reads = disassembler(translator, compiler.codes[0])
-        why = "" if followed is not None else outcome.failure
-        explanation = explain(compiler.model, run, why, reads)
-        watched = explanation.watched
-        if watched is not None and watched.fetched is not None and watched.read is not None:
-            code, at = compiler.codes[watched.tb], watched.offset
-            does = consequences(translator, code, at, watched.fetched)
-            if options.autopsy:
-                opened = autopsy(translator, code, options.accesses[-1], at, watched.fetched, watched.read)
-    return replace(
-        asked, outcome=outcome, explanation=explanation, followed=followed, consequences=does, autopsy=opened
-    )
+    return Check(strategy, translator, host, scenario_name, options).run(progress)

@@ -10,42 +10,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from multiprocessing.synchronize import Lock
 from typing import Any, Self
 
-from bench.check.cell import Checked, Options, check
-from bench.hosts import Target
+from bench.check.cell import Check, Checked
 from bench.support.processors import processors
-from bench.translators.translator import Translator
-from strategies import registry
-from strategies.strategy import Strategy
 
 _FEW = 8
 """Cells that are checked sooner than another process has begun."""
 _WARM_UP = 100
 """States: enough for the kernels to be called."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """What ``check`` is told."""
-
-    strategy: Strategy
-    translator: Translator
-    host: Target
-    scenario: str
-    options: Options
-
-    def run(self, progress: Callable[[int], None] = lambda states: None) -> Checked:
-        """The answer.  Raises as ``check`` does."""
-        return check(self.strategy, self.translator, self.host, self.scenario, self.options, progress=progress)
-
-    @property
-    def batch_key(self) -> tuple[str, str, str]:
-        """The same for cells that have much in common; checked one after the other they take less time."""
-        return registry.reference(self.strategy), self.translator.full_name, self.host.name
 
 
 Progress = Callable[[Check, int, int], None]
@@ -65,20 +41,23 @@ class Checking:
 
     def __init__(self, cells: Iterable[Check]) -> None:
         self.cells = tuple(cells)
+        self._found = [cell.recalled() for cell in self.cells]
         self._pool: ProcessPoolExecutor | None = None
         self._pending: list[Future[list[Checked]]] = []
 
     def __enter__(self) -> Self:
         workers = processors()
-        if sys.platform == "linux" and workers > 1 and len(self.cells) > _FEW:
+        left = [number for number, found in enumerate(self._found) if found is None]
+        if sys.platform == "linux" and workers > 1 and len(left) > _FEW:
             from bench.search.explore import load  # numba takes a while to load
 
             load()
             # A forked process has the cells already, with strategies that only this one may know.
             fork = multiprocessing.get_context("fork")
-            self._pool = ProcessPoolExecutor(workers, fork, _begin, (self.cells, fork.Lock()))
-            for _, batch in itertools.groupby(range(len(self.cells)), key=lambda number: self.cells[number].batch_key):
-                self._pending.append(self._pool.submit(_checked, list(batch)))
+            cells = tuple(self.cells[number] for number in left)
+            self._pool = ProcessPoolExecutor(workers, fork, _begin, (cells, fork.Lock()))
+            for _, batch in itertools.groupby(range(len(cells)), key=lambda number: cells[number].batch_key):
+                self._pending.append(self._pool.submit(_searched, list(batch)))
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -88,13 +67,15 @@ class Checking:
     def results(self, progress: Progress = _silent) -> list[Checked]:
         """The answers, in order.  Raises as ``check`` does, for the first cell for which it does."""
         found: list[Checked] = []
-        while len(found) < len(self.cells):
-            cell, done = self.cells[len(found)], len(found)
-            progress(cell, done, 0)
-            if self._pending:
-                found += self._pending.pop(0).result()
-            else:
-                found.append(cell.run(partial(progress, cell, done)))
+        ready: list[Checked] = []
+        for cell, recalled in zip(self.cells, self._found, strict=True):
+            progress(cell, len(found), 0)
+            if recalled is not None:
+                found.append(recalled)
+                continue
+            if self._pending and not ready:
+                ready = self._pending.pop(0).result()
+            found.append(ready.pop(0) if ready else cell.searched(partial(progress, cell, len(found))))
         return found
 
 
@@ -119,8 +100,8 @@ def _begin(cells: tuple[Check, ...], one: Lock) -> None:
     _cells = cells
     first = replace(cells[0], options=replace(cells[0].options, max_states=_WARM_UP))
     with one, contextlib.suppress(Exception):  # what is wrong with the cell is said when it is its turn
-        first.run()
+        first.searched()
 
 
-def _checked(numbers: Sequence[int]) -> list[Checked]:
-    return [_cells[number].run() for number in numbers]
+def _searched(numbers: Sequence[int]) -> list[Checked]:
+    return [_cells[number].searched() for number in numbers]

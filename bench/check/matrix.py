@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from bench.check.cell import Options
-from bench.check.cells import Check, check_all
+from bench.check.cell import Check, Options
+from bench.check.cells import check_all
 from bench.check.units import HAZARDS, Hazard
 from bench.hosts import Host
 from bench.scenarios import ALONE, LASTING_IN, SUMMARIES

@@ -7,8 +7,8 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.check.cell import Options, check
-from bench.check.cells import Check, Progress, check_all
+from bench.check.cell import Check, Options, check
+from bench.check.cells import Progress, check_all
 from bench.hosts import Host
 from bench.machine.caches import with_features
 from bench.protocols.host import HOST_FEATURES, STORES_DROP_NO_LINE, MemoryFeature

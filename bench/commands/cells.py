@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 def check_cells(strategies: list[Strategy], cells: OfCells, options: Options) -> list[Checked]:
     """Check every cell.  Raises ``InputError`` for one that was asked for by name and cannot be."""
-    from bench.check.cells import Check, check_all
+    from bench.check.cell import Check
+    from bench.check.cells import check_all
 
     pairs = cells.target_pairs()
     names = scenarios_on(cells.scenario, [host for host, _ in pairs], options.cores)

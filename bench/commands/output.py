@@ -13,7 +13,7 @@ from bench.support.errors import InputError
 from bench.support.text import printable
 
 if TYPE_CHECKING:
-    from bench.check.cells import Check
+    from bench.check.cell import Check
     from bench.report.report import Report
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby, pairwise
 
-from bench.check.cell import Checked, Options, hypothetical
-from bench.check.cells import Check, check_all
+from bench.check.cell import Check, Checked, Options, hypothetical
+from bench.check.cells import check_all
 from bench.check.units import Hazard
 from bench.compare.order import Pair, pair
 from bench.hosts import Host, Target

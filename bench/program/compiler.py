@@ -195,6 +195,7 @@ class Compiler:
     ) -> None:
         self.strategy = strategy
         self.scenario = scenario
+        self.followed = followed
         self.recipe: FlushRecipe = host.runs_as(translator.isa).flush
         self.codes = _codes(translator, scenario.tbs, tuple(accesses), guarded, guest_bits)
         surveyed = _survey(strategy, self.codes, scenario.flushes > 0)

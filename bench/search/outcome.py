@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from bench.machine import Kind, Model, State, Transition, environment_steps, finished, initial, program_steps
+from bench.machine import (
+    Event,
+    Kind,
+    Model,
+    State,
+    Transition,
+    environment_steps,
+    finished,
+    initial,
+    program_steps,
+    step,
+)
 
 WAITED_FOR = (Kind.DRAIN, Kind.COMPLETE, Kind.SWITCH, Kind.MOVE)
 """The steps of the environment that a thread may have to wait for."""
@@ -31,6 +42,44 @@ class Outcome:
     run: tuple[Transition, ...] = ()
     failure: str = ""
     symmetry: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KeptOutcome:
+    """An outcome as it is kept: its run as ``events``, which the machine takes again."""
+
+    verdict: str
+    states: int
+    depth: int
+    witness: bool
+    failure: str
+    symmetry: int
+    events: tuple[Event, ...]
+
+    @classmethod
+    def of(cls, found: Outcome) -> KeptOutcome:
+        """What is kept of an outcome."""
+        events = tuple(transition.event for transition in found.run)
+        return cls(found.verdict, found.states, found.depth, found.witness, found.failure, found.symmetry, events)
+
+    def on(self, model: Model) -> Outcome | None:
+        """The outcome for the model that it was kept of; None if the run is not one of it, or does not fail."""
+        run: list[Transition] = []
+        state = initial(model)
+        for event in self.events:
+            taken = step(model, state, event)
+            if taken is None:
+                return None
+            run.append(taken)
+            state = taken.state
+        if self.failure == "wrong fetch" and (not run or run[-1].wrong is None):
+            return None
+        return replace(self.without_run, run=tuple(run))
+
+    @property
+    def without_run(self) -> Outcome:
+        """The outcome but for its run."""
+        return Outcome(self.verdict, self.states, self.depth, self.witness, (), self.failure, self.symmetry)
 
 
 def is_alive(model: Model, state: State, alive: set[State]) -> bool:

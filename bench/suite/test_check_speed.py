@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.check.cell import Options
-from bench.check.cells import Check, check_all
+from bench.check.cell import Check, Options
+from bench.check.cells import check_all
 from bench.hosts import load_host
 from bench.scenarios import LASTING_IN, PARTIAL_IN, scenario_names
 from bench.search.explore import explore

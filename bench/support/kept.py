@@ -175,6 +175,11 @@ def session(*, fresh: bool = False, told: bool = False) -> Iterator[Callable[[],
             _session = before
 
 
+def is_keeping() -> bool:
+    """Whether anything is kept here: if not, no key has to be made."""
+    return _session is not None and _store() is not None
+
+
 def _in_words(file: BinaryIO | None) -> str:
     """``reused 40 of 44 verdicts``, of each kind of result that was looked for."""
     if file is None:
