@@ -14,9 +14,10 @@ from bench.protocols.lowering import Lowering
 from bench.protocols.omission import Omission, omitted_in_turn
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Protocol, Thread
-from bench.search.outcome import Outcome
+from bench.search.outcome import KeptOutcome, Outcome
 from bench.search.question import Question
 from bench.search.walk import walk
+from bench.support.kept import Shelf
 
 MOST_STATES = 2_000_000
 
@@ -54,11 +55,20 @@ class Verified:
         return self.outcome.verdict
 
 
+_KEPT: Shelf[KeptOutcome] = Shelf("verdicts of protocols", KeptOutcome, __file__)
+
+
 def verify(protocol: Protocol, *, max_states: int = MOST_STATES) -> Verified:
-    """Search every interleaving of a protocol's threads and its host."""
-    lowering = Lowering(protocol)
+    """Search every interleaving of a protocol's threads and its host, unless that was done before."""
+    lowering, key = Lowering(protocol), (protocol, max_states)
+    found = _KEPT.find(key)
+    again = found.on(lowering.model) if found is not None else None
+    if again is not None:
+        return Verified(protocol, lowering, again)
     question = Question("wrong fetch", None, absent_steps(protocol.host))
-    return Verified(protocol, lowering, walk(lowering.model, question, max_states=max_states))
+    outcome = walk(lowering.model, question, max_states=max_states)
+    _KEPT.keep(key, KeptOutcome.of(outcome))
+    return Verified(protocol, lowering, outcome)
 
 
 def absent_steps(host: ProtocolHost) -> frozenset[Kind]:
