@@ -13,7 +13,6 @@ from bench.explain.counterexample import explain
 from bench.explain.explanation import Explanation
 from bench.explain.follow import Followed, Wanted, follow
 from bench.hosts import Architecture, Target
-from bench.hosts.profile import Figure
 from bench.machine.model import rules_of
 from bench.program.compiler import Compiler
 from bench.program.identity import identity
@@ -245,9 +244,7 @@ class Check:
         host, known = self.host, identity(self.strategy, self.translator) if is_keeping() else None
         if known is None:
             return None
-        recipe = host.runs_as(self.translator.isa).flush
-        parts = {name: getattr(recipe, name) for name in recipe.__struct_fields__}
-        flush = {name: part for name, part in parts.items() if not isinstance(part, Figure)}
+        flush = host.runs_as(self.translator.isa).flush.without_prices
         lines = host.dcache_line, tuple(host.icache_line(core) for core in range(host.cores.value))
         asked = replace(self.options, what_if=False, autopsy=False, follow=(), follow_source="")
         return known, rules_of(host), host.cores.value, flush, lines, self.scenario, asked

@@ -32,7 +32,7 @@ calibration is a KVM guest on an AMD Zen 5 core at 3.7 GHz, medians of nine runs
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, structs
 
@@ -270,6 +270,12 @@ class FlushRecipe(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True
             raise ValueError("found a flush that does something; expected by = user or syscall")
         if (self.whole_icache or self.deferred_to_move) and not invalidates:
             raise ValueError("found whole_icache or deferred_to_move; expected invalidate = local or broadcast with it")
+
+    @property
+    def without_prices(self) -> dict[str, Any]:
+        """All of it but what it costs."""
+        found = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in found.items() if not isinstance(value, Figure)}
 
     @property
     def granule(self) -> int:

@@ -16,7 +16,7 @@ from bench.caches.simulate import Simulation, simulate
 from bench.hosts.profile import Host, Isa, Tag
 from bench.program.layout import aligned
 from bench.replay.cost import NOTHING, Cost, weakest
-from bench.replay.layout import CodeBuffer, lay_out
+from bench.replay.layout import CodeBuffer, host_scale, lay_out
 from bench.replay.parameters import Parameters
 from bench.replay.plan import WHOLE, Extent, LineStep, Plan, clipped, patch, plan, rounded
 from bench.replay.price import Prices
@@ -107,27 +107,53 @@ _APART = (
 """What two simulations differ in, in lines, besides those that loads and stores bring in."""
 
 
-class ReplayContext:
-    """A trace on a host: everything that does not depend on the strategy."""
+class Pricing:
+    """What prices on a host depend on, whatever is executed there; ``counted``: the tag of counts of refills."""
 
-    def __init__(self, trace: Trace, host: Host, translator: Translator, parameters: Parameters) -> None:
-        self.trace = trace
+    def __init__(self, host: Host, translator: Translator, parameters: Parameters) -> None:
         # Its kernel is as old as the translator, unless its flush is set otherwise.
         self.host = host = host.as_of(int(translator.version))
         self.translator = translator
         self.parameters = parameters
-        self.isa: Isa = host.runs_as(translator.isa)
-        self.layout: CodeBuffer = lay_out(
-            trace.blocks, trace.retranslations, translator.isa, as_recorded=parameters.as_recorded
-        )
-        lengths: Tag = "measured" if parameters.as_recorded else weakest("estimate", self.layout.scale.tag)
-        self.prices = Prices.on(host, translator.isa, parameters, lengths, self.layout.scale)
+        scale = host_scale("x86-64" if parameters.as_recorded else translator.isa)
+        lengths: Tag = "measured" if parameters.as_recorded else weakest("estimate", scale.tag)
+        self.prices = Prices.on(host, translator.isa, parameters, lengths, scale)
         self.counted = weakest(
             lengths,
             host.icache.tag,
             host.icache.replacement_tag,
             parameters.translator_code_lines.tag,
             *((host.l2.tag, host.l2.replacement_tag, parameters.guest_data_lines.tag) if host.l2 else ()),
+        )
+
+    @property
+    def replacement(self) -> tuple[bool, bool]:
+        """Whether replacement is random in the L1 instruction cache, and there or in the L2."""
+        host = self.host
+        random = host.icache.replacement == "random"
+        return random, random or (host.l2 is not None and host.l2.replacement == "random")
+
+    def sampling_noise(self, more: Counts) -> tuple[float, float]:
+        """The sampling noise of random replacement in the additional L1 misses, and in those that miss the L2: 3 sigma.
+
+        Both replays draw the same victims in every set that does not differ.  Over eight seeds the default trace on a
+        Cortex-A9 has a standard deviation of up to 1.1 times the square root of the additional L1 misses, about as if
+        they alone were drawn, and of 2.7 times the square root of those in the L2, where sets differ for longer.  With
+        the factors that the first five had given, 1.0 and 3, all 36 figures of the other three lay within.
+        """
+        random, below = self.replacement
+        return 3.3 * math.sqrt(abs(more.code_misses)) * random, 9 * math.sqrt(abs(more.code_memory)) * below
+
+
+class ReplayContext(Pricing):
+    """A trace on a host: everything that does not depend on the strategy."""
+
+    def __init__(self, trace: Trace, host: Host, translator: Translator, parameters: Parameters) -> None:
+        super().__init__(host, translator, parameters)
+        self.trace = trace
+        self.isa: Isa = self.host.runs_as(translator.isa)
+        self.layout: CodeBuffer = lay_out(
+            trace.blocks, trace.retranslations, translator.isa, as_recorded=parameters.as_recorded
         )
         self._codes: dict[int, Code] = {}
         self._cached_events: dict[tuple[_Steps, ...], Events] = {}
@@ -325,24 +351,6 @@ class ReplayContext:
         layout = self.layout
         events = [self.events(one) for one in cache_effects]
         return simulate(self.host, layout.addresses, layout.sizes, chunks, events, self.parameters.caches)
-
-    @property
-    def replacement(self) -> tuple[bool, bool]:
-        """Whether replacement is random in the L1 instruction cache, and there or in the L2."""
-        host = self.host
-        random = host.icache.replacement == "random"
-        return random, random or (host.l2 is not None and host.l2.replacement == "random")
-
-    def sampling_noise(self, more: Counts) -> tuple[float, float]:
-        """The sampling noise of random replacement in the additional L1 misses, and in those that miss the L2: 3 sigma.
-
-        Both replays draw the same victims in every set that does not differ.  Over eight seeds the default trace on a
-        Cortex-A9 has a standard deviation of up to 1.1 times the square root of the additional L1 misses, about as if
-        they alone were drawn, and of 2.7 times the square root of those in the L2, where sets differ for longer.  With
-        the factors that the first five had given, 1.0 and 3, all 36 figures of the other three lay within.
-        """
-        random, below = self.replacement
-        return 3.3 * math.sqrt(abs(more.code_misses)) * random, 9 * math.sqrt(abs(more.code_memory)) * below
 
     def _events_of(
         self, steps: Sequence[LineStep], when: tuple[I64, I64, I64], addresses: I64, sizes: I64

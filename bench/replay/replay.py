@@ -25,7 +25,7 @@ All recorded threads are replayed as one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -34,12 +34,14 @@ from msgspec import Struct
 
 from bench.caches.counts import Counts
 from bench.hosts.profile import Host
-from bench.replay.context import CacheEffects, ReplayContext, Simulated
+from bench.program.identity import identity
+from bench.replay.context import CacheEffects, Pricing, ReplayContext, Simulated
 from bench.replay.cost import NOTHING, Cost, total
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Plan, Tally, executor_locks, plan
 from bench.replay.price import is_chance
 from bench.replay.quantity import Quantity
+from bench.support.kept import Shelf, is_keeping
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
@@ -144,25 +146,87 @@ def replay(
     Raises ``InputError`` for a trace that cannot be laid out or replayed, ``StrategyError`` for a strategy whose
     hooks cannot be evaluated.
     """
-    context = ReplayContext(trace, host, translator, parameters or Parameters())
+    pricing = Pricing(host, translator, parameters or Parameters())
+    strategies = tuple(strategies)
+    found = _measured(trace, pricing, strategies, progress)
+    # Two simulations draw the same victims until they differ: one noise for those that miss as often.
+    names = {
+        (one.counts.code_misses, one.counts.code_memory): strategy.name
+        for one, strategy in reversed([*zip(found, strategies, strict=True)])
+    }
+    return tuple(
+        _priced(trace, pricing, strategy, one, names[one.counts.code_misses, one.counts.code_memory])
+        for one, strategy in zip(found, strategies, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a strategy does on a trace, whatever that costs.
+
+    ``retranslations``, ``elsewhere``: its operations there; ``baseline`` and ``counts`` of the caches without and with
+    it.  ``executed``: bytes of host code; ``side_bytes`` as in ``Replayed``.  ``rewrites_only``: retranslations alone
+    affect cache lines otherwise than in the baseline.  ``executors``: the locks around executions, each with whether it
+    is shared; ``maintains``: what is around them touches lines; ``flushes``: something is done at a tb flush.
+    ``unknown``, ``default_share``: of the layout; ``unknown_accesses`` of retranslations.
+    """
+
+    retranslations: Tally
+    elsewhere: Tally
+    baseline: Counts
+    counts: Counts
+    executions: int
+    executed: int
+    side_bytes: int
+    rewrites_only: bool
+    executors: dict[str, bool]
+    maintains: bool
+    flushes: bool
+    unknown: int
+    default_share: float
+    unknown_accesses: int
+
+
+_KEPT: Shelf[Measured] = Shelf("replays", Measured, __file__)
+
+
+def _key(trace: Trace, pricing: Pricing, strategy: Strategy) -> tuple[object, ...] | None:
+    """All that ``Measured`` depends on beside the sources; None where nothing is kept, or that is not known."""
+    known = identity(strategy, pricing.translator) if trace.content and is_keeping() else None
+    if known is None:
+        return None
+    host, parameters = pricing.host, pricing.parameters
+    isa = host.runs_as(pricing.translator.isa)
+    caches = host.icache, host.dcache, host.l2, host.coherence
+    assumed = parameters.as_recorded, parameters.caches
+    return trace.content, known, caches, isa.instruction_bytes, isa.flush.without_prices, assumed
+
+
+def _measured(
+    trace: Trace, pricing: Pricing, strategies: Sequence[Strategy], progress: Progress | None
+) -> list[Measured]:
+    """Each strategy on the trace: as it was found before, or the others in one simulation."""
+    keys = [_key(trace, pricing, strategy) for strategy in strategies]
+    found = [None if key is None else _KEPT.find(key) for key in keys]
+    left = [number for number, one in enumerate(found) if one is None]
+    if left:
+        context = ReplayContext(trace, pricing.host, pricing.translator, pricing.parameters)
+        for number, one in zip(left, _simulated(context, [strategies[n] for n in left], progress), strict=True):
+            key = keys[number]
+            found[number] = one if key is None else _KEPT.keep(key, one)
+    return [one for one in found if one is not None]
+
+
+def _simulated(context: ReplayContext, strategies: Iterable[Strategy], progress: Progress | None) -> list[Measured]:
     evaluated = [_StrategyReplay(context, strategy) for strategy in strategies]
-    baseline = context.baseline
+    baseline, trace = context.baseline, context.trace
     passes = dict.fromkeys((baseline, *(one.cache_effects for one in evaluated)))
     executions = Executions.none(trace)
     chunks = _reporting(executions.counting(trace), progress, trace.length)
     counts = dict(zip(passes, context.simulated(passes, chunks), strict=True))
     if any(one.executors for one in evaluated):
         executions.linked[:] = executions.all - context.linker.begun
-    found = [counts[one.cache_effects] for one in evaluated]
-    # Two simulations draw the same victims until they differ: one noise for those that miss as often.
-    names = {
-        (one.code_misses, one.code_memory): strategy.strategy.name
-        for one, strategy in reversed([*zip(found, evaluated, strict=True)])
-    }
-    return tuple(
-        strategy.priced(counts[baseline], one, executions, names[one.code_misses, one.code_memory])
-        for one, strategy in zip(found, evaluated, strict=True)
-    )
+    return [one.measured(counts[baseline], counts[one.cache_effects], executions) for one in evaluated]
 
 
 def _reporting(chunks: Iterable[U32], progress: Progress | None, total: int) -> Iterator[U32]:
@@ -224,63 +288,25 @@ class _StrategyReplay:
         blocks, kind = self.context.sizes
         return np.array([side_bytes(self.strategy, block) for block in blocks], np.int64)[kind]
 
-    def priced(self, baseline: Counts, counts: Counts, executions: Executions, simulation: str) -> Replayed:
-        """The result, from the counts of two simulations and the executions of each TB.
-
-        ``simulation`` names the second one's sampling noise.
-        """
-        context, prices = self.context, self.context.prices
-        retranslations, elsewhere = self._tally_retranslations(), self._tally_elsewhere(executions)
-        tally = retranslations + elsewhere
-        more = counts - baseline
-        flush, lock, stop = prices.flush(tally), prices.locks(tally), prices.stops(tally)
-        noise = context.sampling_noise(more)
-        caused = prices.caused(more.code_misses, more.code_memory, context.counted)
-        refill = caused + prices.chance(*noise, context.counted, simulation)
-        lookup, translate = prices.lookups(tally), prices.translator(tally)
-        store_into_code = prices.stores_into_code(tally)
-        executed = int(context.layout.sizes @ executions.all)
-        locks = round(tally.locks - context.parameters.linked.value * tally.linked)
-        return Replayed(
-            strategy=self.strategy.name,
-            host=context.host.name,
-            translator=context.translator.full_name,
-            trace=context.trace.name,
+    def measured(self, baseline: Counts, counts: Counts, executions: Executions) -> Measured:
+        """The result, from the counts of two simulations and the executions of each TB."""
+        context, own, base = self.context, self.cache_effects, self.context.baseline
+        return Measured(
+            retranslations=self._tally_retranslations(),
+            elsewhere=self._tally_elsewhere(executions),
+            baseline=baseline,
+            counts=counts,
             executions=int(executions.all.sum()),
-            retranslations=len(context.trace.retranslations),
-            writes=retranslations.stores,
-            lines_cleaned=tally.cleaned,
-            lines_invalidated=tally.invalidated,
-            refills=more.code_misses,
+            executed=int(context.layout.sizes @ executions.all),
             side_bytes=self._peak(),
-            line_flushes=tally.halves / 2,
-            locks=locks,
-            flush=flush,
-            refill=refill,
-            lock=lock,
-            stop=stop,
-            lookup=lookup,
-            translate=translate,
-            store_into_code=store_into_code,
-            overhead=total((flush, refill, lock, stop, lookup, translate, store_into_code)),
-            per_retranslation=self._priced(retranslations) + (caused if self._rewrites_only else NOTHING),
-            baseline=prices.executed(executed)
-            + prices.refills(baseline.code_misses, baseline.code_memory, context.counted),
-            notes=tuple(self._notes(tally, locks, noise, int(executions.all.sum()))),
-            simulated=Simulated(more, prices, context.counted, context.replacement, context.host.dcache.write_allocate),
+            rewrites_only=(own.translations, own.flushes) == (base.translations, base.flushes),
+            executors=dict(self.executors),
+            maintains=any(one.maintains or one.stores for one in self.executions),
+            flushes=any(one != Plan() for one in self.flushes),
+            unknown=context.layout.unknown,
+            default_share=context.layout.default_share,
+            unknown_accesses=context.unknown_accesses,
         )
-
-    def _priced(self, tally: Tally) -> Cost:
-        """All parts of the overhead but the refills."""
-        prices = self.context.prices
-        parts = prices.flush, prices.locks, prices.stops, prices.lookups, prices.translator, prices.stores_into_code
-        return total(part(tally) for part in parts)
-
-    @property
-    def _rewrites_only(self) -> bool:
-        """Whether retranslations alone affect cache lines otherwise than in the baseline."""
-        own, base = self.cache_effects, self.context.baseline
-        return (own.translations, own.flushes) == (base.translations, base.flushes)
 
     def _tally_retranslations(self) -> Tally:
         context = self.context
@@ -326,32 +352,80 @@ class _StrategyReplay:
         np.add.at(kept, self.context.trace.blocks.epoch, self.side_bytes)
         return int(kept.max())
 
-    def _notes(self, tally: Tally, locks: int, noise: tuple[float, float], executions: int) -> Iterator[str]:
-        context = self.context
-        layout = context.layout
-        if layout.unknown:
-            share = f"{layout.default_share:.0%} of its TB"
-            yield f"{layout.unknown} rewritten lengths were not recorded: the median share, {share}"
-        if context.unknown_accesses:
-            yield f"{context.unknown_accesses} retranslations of unknown guest accesses: in proportion to their length"
-        if (tally.stops or tally.contended or tally.sync_cores) and context.prices.vcpus == 1:
-            yield "stop is 0: one vCPU has no other to stop or to wait for"
-        if tally.calls and context.isa.flush.granule > 1:
-            yield "a flush is of whole pages, as that of the kernel was; --set whole_pages=never: of its own lines"
-        if tally.locks and context.trace.mode == "system":
-            yield "in 2011's system emulation the lock macro was empty: this prices a lock that is there"
-        if self.executors:
-            yield (
-                f"the lock around executions is taken once for each run of linked TBs, some {locks:,} times in "
-                f"{executions:,} executions; --parameter linked=0 takes it around each"
-            )
-        if not all(self.executors.values()):
-            yield "executions hold a lock exclusively: that they wait for each other is not priced"
-        if any(one.maintains or one.stores for one in self.executions):
-            yield "what enter and leave do to cache lines is priced, not simulated"
-        if any(one != Plan() for one in self.flushes):
-            flushes = len(self.flushes)
-            yield f"its flushes are at the trace's {flushes} tb flush{'es' if flushes > 1 else ''}"
-        if any(noise):
-            misses, memory = (round(float(f"{count:.0e}")) for count in noise)
-            yield f"replacement is random: some {misses:,} refills, and {memory:,} fills from memory, are chance"
+
+# --- its price --------------------------------------------------------------------------------------------------------
+
+
+def _priced(trace: Trace, pricing: Pricing, strategy: Strategy, found: Measured, simulation: str) -> Replayed:
+    """The result.  ``simulation`` names its sampling noise."""
+    prices, counted = pricing.prices, pricing.counted
+    tally, more = found.retranslations + found.elsewhere, found.counts - found.baseline
+    flush, lock, stop = prices.flush(tally), prices.locks(tally), prices.stops(tally)
+    noise = pricing.sampling_noise(more)
+    caused = prices.caused(more.code_misses, more.code_memory, counted)
+    refill = caused + prices.chance(*noise, counted, simulation)
+    lookup, translate = prices.lookups(tally), prices.translator(tally)
+    store_into_code = prices.stores_into_code(tally)
+    locks = round(tally.locks - pricing.parameters.linked.value * tally.linked)
+    parts = prices.flush, prices.locks, prices.stops, prices.lookups, prices.translator, prices.stores_into_code
+    at_them = total(part(found.retranslations) for part in parts)
+    refills = prices.refills(found.baseline.code_misses, found.baseline.code_memory, counted)
+    return Replayed(
+        strategy=strategy.name,
+        host=pricing.host.name,
+        translator=pricing.translator.full_name,
+        trace=trace.name,
+        executions=found.executions,
+        retranslations=len(trace.retranslations),
+        writes=found.retranslations.stores,
+        lines_cleaned=tally.cleaned,
+        lines_invalidated=tally.invalidated,
+        refills=more.code_misses,
+        side_bytes=found.side_bytes,
+        line_flushes=tally.halves / 2,
+        locks=locks,
+        flush=flush,
+        refill=refill,
+        lock=lock,
+        stop=stop,
+        lookup=lookup,
+        translate=translate,
+        store_into_code=store_into_code,
+        overhead=total((flush, refill, lock, stop, lookup, translate, store_into_code)),
+        per_retranslation=at_them + (caused if found.rewrites_only else NOTHING),
+        baseline=prices.executed(found.executed) + refills,
+        notes=tuple(_notes(trace, pricing, found, locks, noise)),
+        simulated=Simulated(more, prices, counted, pricing.replacement, pricing.host.dcache.write_allocate),
+    )
+
+
+def _notes(
+    trace: Trace, pricing: Pricing, found: Measured, locks: int, noise: tuple[float, float]
+) -> Iterator[str]:
+    tally = found.retranslations + found.elsewhere
+    if found.unknown:
+        share = f"{found.default_share:.0%} of its TB"
+        yield f"{found.unknown} rewritten lengths were not recorded: the median share, {share}"
+    if found.unknown_accesses:
+        yield f"{found.unknown_accesses} retranslations of unknown guest accesses: in proportion to their length"
+    if (tally.stops or tally.contended or tally.sync_cores) and pricing.prices.vcpus == 1:
+        yield "stop is 0: one vCPU has no other to stop or to wait for"
+    if tally.calls and pricing.host.runs_as(pricing.translator.isa).flush.granule > 1:
+        yield "a flush is of whole pages, as that of the kernel was; --set whole_pages=never: of its own lines"
+    if tally.locks and trace.mode == "system":
+        yield "in 2011's system emulation the lock macro was empty: this prices a lock that is there"
+    if found.executors:
+        yield (
+            f"the lock around executions is taken once for each run of linked TBs, some {locks:,} times in "
+            f"{found.executions:,} executions; --parameter linked=0 takes it around each"
+        )
+    if not all(found.executors.values()):
+        yield "executions hold a lock exclusively: that they wait for each other is not priced"
+    if found.maintains:
+        yield "what enter and leave do to cache lines is priced, not simulated"
+    if found.flushes:
+        flushes = trace.flushes.size
+        yield f"its flushes are at the trace's {flushes} tb flush{'es' if flushes > 1 else ''}"
+    if any(noise):
+        misses, memory = (round(float(f"{count:.0e}")) for count in noise)
+        yield f"replacement is random: some {misses:,} refills, and {memory:,} fills from memory, are chance"
