@@ -9,17 +9,17 @@ import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from bench.program.effects import meaning
+from bench.support.kept import digest
 from bench.support.versions import version
 from bench.translators.translator import Translator
 from strategies.strategy import Strategy
 
 
 @lru_cache(maxsize=256)
-def identity(strategy: Strategy, translator: Translator) -> tuple[Any, ...] | None:
-    """What the hooks gave for a block of this translator, and the sources of both; None if those are not known.
+def identity(strategy: Strategy, translator: Translator) -> bytes | None:
+    """A digest of what the hooks gave for a block of this translator, and of the sources of both; None without these.
 
     A strategy's sources are those of its classes' modules, and of all that these import, but for Python's own.  What a
     hook reads beside them (a file, the environment) shows in the operations alone.  Raises ``StrategyError`` as
@@ -33,7 +33,7 @@ def identity(strategy: Strategy, translator: Translator) -> tuple[Any, ...] | No
     if found is None or module is None:
         return None
     names = tuple(one.__qualname__ for one in classes)
-    return names, found, meaning(strategy, translator), translator.full_name, version(module)
+    return digest((names, found, meaning(strategy, translator), translator.full_name, version(module)))
 
 
 def _sources(names: set[str]) -> tuple[str, ...] | None:
