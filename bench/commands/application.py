@@ -28,6 +28,7 @@ from bench.commands import (
     replay,
     risk,
     run,
+    sweep,
     thread,
     trace,
     translator,
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 _KEEPING: tuple[Callable[..., None], ...] = (
     *(compare.compare, check.check, explain.explain, minimality.minimality, matrix.matrix),
-    *(replay.replay, risk.risk, thread.thread, bugs.bugs),
+    *(replay.replay, risk.risk, thread.thread, bugs.bugs, sweep.sweep),
 )
 _OTHERS: tuple[Callable[..., None], ...] = (
     export.export,

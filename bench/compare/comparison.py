@@ -145,6 +145,18 @@ class Comparison:
         return [one for one in found if one[2].order == "undecided"]
 
 
+def questions(scenarios: Sequence[str], hazards: Sequence[Hazard] | None = None) -> tuple[tuple[Hazard, str], ...]:
+    """Hazard and scenario of each verdict on a strategy.
+
+    Of these ``hazards`` in every scenario; by default the transient one in every scenario, and the others each in one
+    that shows it.  A lasting value takes two retranslators.
+    """
+    lasting = tuple(name for name in scenarios if name == LASTING_IN)
+    partial = tuple(scenarios) if hazards else (PARTIAL_IN if PARTIAL_IN in scenarios else scenarios[0],)
+    of: dict[Hazard, tuple[str, ...]] = {"transient": tuple(scenarios), "lasting": lasting, "partial": partial}
+    return tuple((hazard, name) for hazard, names in of.items() for name in names if hazard in (hazards or of))
+
+
 def judge(
     target: Target,
     translator: Translator,
@@ -158,10 +170,7 @@ def judge(
     for strategy in strategies:
         groups.setdefault(meaning(strategy, translator), []).append(strategy)
     leaders = tuple(group[0] for group in groups.values())
-    asked: list[tuple[Hazard, str]] = [("transient", name) for name in scenarios]
-    if LASTING_IN in scenarios:
-        asked.append(("lasting", LASTING_IN))
-    asked.append(("partial", PARTIAL_IN if PARTIAL_IN in scenarios else scenarios[0]))
+    asked = questions(scenarios)
     cells = [
         Check(strategy, translator, target, name, options.with_hazard(hazard))
         for strategy in leaders

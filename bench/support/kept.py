@@ -175,6 +175,18 @@ def session(*, fresh: bool = False, told: bool = False) -> Iterator[Callable[[],
             _session = before
 
 
+@contextlib.contextmanager
+def joined(*, fresh: bool) -> Iterator[None]:
+    """The session that a forked process has from its parent, or else one of its own."""
+    with contextlib.nullcontext() if _session is not None else session(fresh=fresh):
+        yield
+
+
+def is_fresh() -> bool:
+    """Whether nothing that is kept is looked at."""
+    return _session is not None and _session.fresh
+
+
 def is_keeping() -> bool:
     """Whether anything is kept here: if not, no key has to be made."""
     return _session is not None and _store() is not None

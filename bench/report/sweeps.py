@@ -1,0 +1,97 @@
+"""A sweep as a table of who wins where, as a document, and as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from bench.compare.axes import Axis
+from bench.compare.sweep import Cell
+from bench.compare.swept import header, rows
+from bench.report.report import Rows
+from bench.report.tables import fill, table
+
+NOBODY = "none is right"
+
+
+def winner(cell: Cell) -> str:
+    """Who wins in a cell."""
+    return " = ".join(cell.winner) or NOBODY
+
+
+def where(cell: Cell) -> str:
+    """The host of a cell, and its translator."""
+    return f"{cell.host} with {cell.translator}{', hypothetical' if cell.what_if else ''}"
+
+
+class SweepReport:
+    """``cells`` in order over these axes; ``reused``: how many were there of an earlier run."""
+
+    def __init__(self, cells: Sequence[Cell], axes: Sequence[Axis], *, reused: int = 0) -> None:
+        self._cells = cells
+        self._axes = axes
+        self._reused = reused
+
+    def document(self) -> dict[str, Any]:
+        axes = [{"name": axis.name, "values": list(axis.values)} for axis in self._axes]
+        return {"schema": 1, "axes": axes, "cells": msgspec.to_builtins(self._cells)}
+
+    def rows(self) -> Rows:
+        names = [axis.name for axis in self._axes]
+        return header(names), [row for cell in self._cells for row in rows(cell, names)]
+
+    def text(self, style: str) -> str:
+        """For each host who wins: over one axis in which part of it, else in how many cells and within which."""
+        parts = [fill(self._summary())]
+        if len(self._axes) == 1:
+            head: tuple[str, ...] = ("host", self._axes[0].name, "cheapest that is right", "decided")
+            lines = [row for _, cells in self._by_host() for row in self._segments(cells)]
+        else:
+            head = ("host", "cheapest that is right", "cells", "decided in", *(axis.name for axis in self._axes))
+            lines = [row for _, cells in self._by_host() for row in self._shares(cells)]
+        parts += ["", table(head, lines, style)]
+        parts += ["", fill(_LEGEND)]
+        return "\n".join(parts)
+
+    def _summary(self) -> str:
+        hosts = len({where(cell) for cell in self._cells})
+        axes = " by ".join(f"{len(axis.values)} values of {axis.name}" for axis in self._axes) or "no axis"
+        there = f"; {self._reused:,} of them were there" if self._reused else ""
+        return f"{len(self._cells):,} cells: {hosts} host{'s' if hosts > 1 else ''}, {axes}{there}."
+
+    def _by_host(self) -> Iterator[tuple[str, list[Cell]]]:
+        for name, cells in groupby(self._cells, where):
+            yield name, list(cells)
+
+    def _segments(self, cells: Sequence[Cell]) -> Iterator[tuple[str, ...]]:
+        (axis,) = self._axes
+        for name, group in groupby(cells, winner):
+            some = list(group)
+            first, last = some[0].at[axis.name], some[-1].at[axis.name]
+            values = first if first == last else f"{first} to {last}"
+            yield where(some[0]), values, name, _share(sum(one.decided for one in some), len(some))
+
+    def _shares(self, cells: Sequence[Cell]) -> Iterator[tuple[str, ...]]:
+        for name in dict.fromkeys(map(winner, cells)):
+            some = [one for one in cells if winner(one) == name]
+            within = []
+            for axis in self._axes:
+                there = {one.at[axis.name] for one in some}
+                values = [value for value in axis.values if value in there]
+                whole = len(values) == len(axis.values)
+                within.append("all" if whole else values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}")
+            decided = _share(sum(one.decided for one in some), len(some))
+            yield where(some[0]), name, f"{len(some):,}", decided, *within
+
+
+def _share(part: int, whole: int) -> str:
+    return "all" if part == whole else "none" if not part else f"{part} of {whole}"
+
+
+_LEGEND = (
+    "Decided: every other right strategy costs more, whatever the quantities are that are no axis. --results "
+    "FILE.jsonl has every strategy in every cell; --plot draws it."
+)
