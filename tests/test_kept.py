@@ -17,12 +17,23 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Staleline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.check import cell
+from bench.check.cell import Check, Options
+from bench.hosts import load_host
+from bench.program.identity import identity
+from bench.replay import replay
+from bench.replay.context import Pricing
+from bench.replay.parameters import Parameters
 from bench.support import kept
 from bench.support.kept import FOLDER, Shelf, digest, session
+from bench.traces.store import load_trace
+from bench.translators.registry import load_translator
+from strategies import registry
+from strategies.strategy import Strategy
 
 SHELF: Shelf[list[int]] = Shelf("numbers", list[int], __file__)
 
@@ -314,3 +325,158 @@ def test_several_processes_write_at_once_and_one_is_killed(folder: Path) -> None
     connection = sqlite3.connect(folder / "results.sqlite")
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
+
+
+# --- what is kept -----------------------------------------------------------------------------------------------------
+
+
+def variants(tiny_trace: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
+    """What a verdict or a replay may depend on, one thing changed in each."""
+    own = tmp_path / "own.py"
+    own.write_text(OWN)
+    return {
+        "the same": {},
+        "strategy": {"strategy": "scratch-buffer"},
+        "a strategy in a file": {"strategy": f"{own}:Own"},
+        "translator": {"translator": "arm@2011"},
+        "ways": {"settings": ("icache.ways=2",)},
+        "line": {"settings": ("icache.line=64",)},
+        "replacement": {"settings": ("icache.replacement=lru",)},
+        "data cache": {"settings": ("dcache.write_allocate=false",)},
+        "second level": {"settings": ("l2.ways=4",)},
+        "snooping": {"settings": ("coherence.snoop=all",)},
+        "flush": {"settings": ("isa.arm.flush.clean=false",)},
+        "footprint": {"parameters": ("translator_code_lines=100",)},
+        "seed": {"parameters": ("seed=2",)},
+        "trace": {"trace": "linux-boot"},
+        "as recorded": {"as_recorded": True},
+        "retranslations": {"options": {"retranslations": 1}},
+        "hazard": {"options": {"hazard": "lasting"}},
+        "units": {"options": {"units": "together"}},
+        "limit": {"options": {"max_states": 7}},
+        "layout": {"options": {"layout": "packed"}},
+        "scenario": {"scenario": "user"},
+        "cores": {"settings": ("cores=4",), "scenario": "user"},
+        "price": {"settings": ("costs.lock=7", "isa.arm.flush.line=9", "clock_ghz=3")},
+        "parameter": {"parameters": ("lookup=9", "linked=0.5"), "vcpus": 3},
+    }
+
+
+OWN = """
+from staleline import Flush, Strategy
+
+class Own(Strategy):
+    def publish(self, region):
+        return (*super().publish(region), Flush(region))
+"""
+
+_OF_REPLAY = {
+    *("strategy", "a strategy in a file", "translator", "ways", "line", "replacement", "data cache", "second level"),
+    *("snooping", "flush", "footprint", "seed", "trace", "as recorded"),
+}
+_OF_CHECK = {
+    *("strategy", "a strategy in a file", "translator", "line", "data cache", "snooping", "flush", "retranslations"),
+    *("hazard", "units", "limit", "layout", "scenario", "cores"),
+}
+
+
+def keys(
+    tiny_trace: Path,
+    *,
+    strategy: str = "idempotent",
+    translator: str = "arm@2010",
+    settings: tuple[str, ...] = (),
+    parameters: tuple[str, ...] = (),
+    vcpus: int | None = None,
+    trace: str = "",
+    as_recorded: bool = False,
+    scenario: str = "system",
+    options: dict[str, Any] = {},  # noqa: B006 (not changed)
+) -> tuple[bytes, bytes]:
+    """The keys of a replay and of a verdict."""
+    found, host = registry.find(strategy), load_host("cortex-a9", settings)
+    emitted = load_translator(translator)
+    assumed = Parameters(vcpus=vcpus, as_recorded=as_recorded).varied(parameters)
+    with session():
+        replayed = replay._key(load_trace(trace or tiny_trace), Pricing(host, emitted, assumed), found)
+        checked = Check(found, emitted, host, scenario, Options(**options))._key()
+    assert replayed is not None
+    assert checked is not None
+    return replay._KEPT.key(replayed), cell._KEPT.key(checked)
+
+
+def test_each_thing_that_a_result_depends_on_is_in_its_key_and_no_price(
+    folder: Path, tiny_trace: Path, tmp_path: Path
+) -> None:
+    every = variants(tiny_trace, tmp_path)
+    found = {name: keys(tiny_trace, **changed) for name, changed in every.items()}
+    same = found["the same"]
+    assert {name for name, (replayed, _) in found.items() if replayed != same[0]} == _OF_REPLAY
+    assert {name for name, (_, checked) in found.items() if checked != same[1]} == _OF_CHECK
+    assert len({replayed for replayed, _ in found.values()}) == len(_OF_REPLAY) + 1
+    assert len({checked for _, checked in found.values()}) == len(_OF_CHECK) + 1
+
+
+def test_a_strategy_is_its_sources_and_what_its_hooks_give(folder: Path, tmp_path: Path) -> None:
+    """The module of a helper, and a value that only its operations show; a class that nobody can read is not known."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    (tmp_path / "own.py").write_text(
+        OWN.replace("Strategy):", "Strategy):\n    size = int(__import__('os').environ.get('SIZE', 0))").replace(
+            "from staleline", "import helper\nfrom staleline"
+        )
+        + "\n    def side_bytes(self, tb):\n        return self.size\n"
+    )
+    script = (
+        "import sys\nfrom bench.program.identity import identity\n"
+        "from bench.translators.registry import load_translator\n"
+        "from strategies import registry\nprint(identity(registry.find(sys.argv[1]), load_translator('arm')).hex())"
+    )
+
+    def known(**more: str) -> str:
+        command = [sys.executable, "-c", script, f"{tmp_path / 'own.py'}:Own"]
+        ran = subprocess.run(command, env=environment | more, capture_output=True, text=True, check=True)
+        return ran.stdout
+
+    (tmp_path / "helper.py").write_text("x = 1")
+    first = known()
+    assert known() == first
+    assert known(SIZE="3") != first
+    (tmp_path / "helper.py").write_text("x = 2")
+    assert known() != first
+
+    class Local(Strategy):
+        """Nobody knows what it closes over."""
+
+    assert identity(Local(), load_translator("arm")) is None
+
+
+def test_what_is_kept_answers_as_what_is_computed(folder: Path, staleline: Staleline, tiny_trace: Path) -> None:
+    command = "compare --strategy unfixed,side-table,stop-the-world-flush --scenario system,user --format json"
+    settings = ("", "--set icache.ways=2", "--set costs.lock=7", "--parameter seed=3", "--as-recorded")
+    answers = []
+    for one in settings:
+        ran = staleline(f"{command} {one} --verbose", str(tiny_trace))
+        answers.append(ran.out)
+        begin_anew()
+    assert "reused 12 of 12 verdicts and 0 of" in ran.err
+    for one, answer in zip(settings, answers, strict=True):
+        again = staleline(f"{command} {one} --verbose", str(tiny_trace))
+        assert "reused 12 of 12 verdicts and 4 of 4 replays" in again.err or "3 of 3 replays" in again.err
+        assert again.out == answer
+        begin_anew()
+    assert staleline(f"{command} --fresh", str(tiny_trace)).out == answers[0]
+
+
+def test_a_counterexample_that_the_machine_cannot_take_is_searched_again(folder: Path, staleline: Staleline) -> None:
+    """As if an entry of another question lay under the key of this one."""
+    command = "check unfixed --scenario system --format json --verbose"
+    first = staleline(command).out
+    with session():
+        found = Check(registry.find("unfixed"), load_translator("arm"), load_host("cortex-a9"), "system", Options())
+        key = found._key()
+        kept_before = cell._KEPT.find(key)
+        assert kept_before is not None
+        cut = dataclasses.replace(kept_before.outcome, events=kept_before.outcome.events[1:])
+        cell._KEPT.keep(key, dataclasses.replace(kept_before, outcome=cut))
+    begin_anew()
+    assert staleline(command).out == first
