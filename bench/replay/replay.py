@@ -399,9 +399,7 @@ def _priced(trace: Trace, pricing: Pricing, strategy: Strategy, found: Measured,
     )
 
 
-def _notes(
-    trace: Trace, pricing: Pricing, found: Measured, locks: int, noise: tuple[float, float]
-) -> Iterator[str]:
+def _notes(trace: Trace, pricing: Pricing, found: Measured, locks: int, noise: tuple[float, float]) -> Iterator[str]:
     tally = found.retranslations + found.elsewhere
     if found.unknown:
         share = f"{found.default_share:.0%} of its TB"
