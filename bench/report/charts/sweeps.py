@@ -61,11 +61,20 @@ def _channel(field: str, axis: Axis) -> dict[str, Any]:
     edges = _edges(axis)
     scale = {"type": "log" if axis.log else "linear", "domain": [edges[0], edges[-1]], "nice": False, "zero": False}
     title = "retranslations per million executions" if axis.name == RATE else axis.name
-    return of_number(field, title=title, scale=scale, axis={"format": "~g", "labelOverlap": True, "tickCount": 6})
+    return of_number(
+        field, title=title, scale=scale, axis={"format": "~g", "labelOverlap": True, "tickCount": 6, "grid": False}
+    )
 
 
 def _key(colours: dict[str, str], name: str) -> dict[str, Any]:
-    legend = {"columns": 2, "symbolOpacity": 1, "symbolType": "square", "title": name, "titleColor": "var(--text)"}
+    legend = {
+        "columns": 2,
+        "symbolOpacity": 1,
+        "symbolType": "square",
+        "title": name,
+        "titleLimit": 0,
+        "titleColor": "var(--text)",
+    }
     return of_name("winner", legend=legend, scale={"domain": [*colours], "range": [*colours.values()]})
 
 
@@ -100,7 +109,14 @@ def _curves(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str]
     y = of_number("y", title=title, scale=scale, axis={**form, **({"values": _ticks(values, unit)} if scaled else {})})
     names = list(dict.fromkeys(value["strategy"] for value in values))
     dashes = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1]]
-    legend = {"columns": 2, "symbolStrokeColor": "var(--text)", "title": "overhead of", "titleColor": "var(--text)"}
+    legend = {
+        "columns": 2,
+        "symbolSize": 1500,
+        "symbolStrokeColor": "var(--text)",
+        "orient": "bottom",
+        "title": "overhead of",
+        "titleColor": "var(--text)",
+    }
     dash = of_name(
         "strategy",
         legend=legend,
