@@ -128,6 +128,8 @@ def test_a_price_is_what_the_words_and_the_operations_say() -> None:
     assert slot.execution.nominal == pytest.approx(1 + 1 + 1 + 15 * 0.02)
     assert direct.link.nominal == pytest.approx(1 + 800 + 17 + 100 * 1.2)
     assert slot.link.nominal == 1
+    documented = price(load_site("slot-arm"), load_host("cortex-a8", ("cpi=1",)), parameters).execution
+    assert documented.nominal == pytest.approx(1 + 1 + 1 + 13 * 0.02)
     assert price(load_site("sync-core-aarch64"), load_host("cortex-a72"), parameters).interrupts == (3, 3)
 
 

@@ -321,8 +321,14 @@ class HostCosts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An interrupt to every other core and back."""
     barrier: Figure | None = None
     """In place of the replay's parameter of that name, where it was measured."""
+    load: Figure | None = None
+    """What a load that hits costs an exit, in place of what is assumed of sites."""
+    indirect: Figure | None = None
+    """The same of an indirect branch that is predicted, beside the instruction."""
+    mispredicted: Figure | None = None
+    """The same of one that is not."""
     encoding: Figure | None = None
-    """The same, for each byte of a side table."""
+    """In place of the replay's parameter of that name, for each byte of a side table."""
     lookup: Figure | None = None
     """The same, for each guest instruction decoded from one."""
 

@@ -50,6 +50,15 @@ class Prices:
         """One of the host's figures."""
         return of_figure(name, figure, self.host.clock_ghz, self.host.clock_tag)
 
+    def known(self, figure: str, assumed: Quantity) -> Cost:
+        """A figure of the host's costs, or where it has none what is assumed."""
+        found: Figure | None = getattr(self.host.costs, figure)
+        return of_quantity(assumed) if found is None else self.figure(f"costs.{figure}", found)
+
+    def load(self) -> Cost:
+        """A load of a slot."""
+        return self.known("load", LOAD)
+
     def instructions(self, count: float) -> Cost:
         """So many instructions, caches hitting."""
         return self.figure("costs.cpi", self.host.costs.cpi).times(count)
@@ -86,7 +95,7 @@ class Prices:
             case "lock":
                 return self.figure("costs.lock", costs.lock)
             case "poll-stop":
-                return self.instructions(2) + of_quantity(LOAD)
+                return self.instructions(2) + self.load()
             case "load":
-                return of_quantity(LOAD)
+                return self.load()
         return self.instructions(1)

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.hosts import Host
-from bench.protocols.price import INTERRUPTING, LOAD, Prices
-from bench.replay.cost import Cost, of_quantity, total
+from bench.protocols.price import INTERRUPTING, Prices
+from bench.replay.cost import Cost, total
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.sites.paths import at_rest
@@ -103,9 +103,9 @@ class _Pricing:
         execution = total(
             (
                 self.prices.instructions(len(linked.executed)),
-                of_quantity(LOAD).times(linked.loads),
-                of_quantity(PREDICTED).times(linked.indirect),
-                of_quantity(MISPREDICTED).by(MISPREDICTIONS).times(linked.indirect),
+                self.prices.load().times(linked.loads),
+                self.prices.known("indirect", PREDICTED).times(linked.indirect),
+                self.prices.known("mispredicted", MISPREDICTED).by(MISPREDICTIONS).times(linked.indirect),
                 self._operations((*self.site.executor.before, *self.site.executor.after)),
             )
         )
