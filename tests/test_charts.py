@@ -12,6 +12,7 @@ from conftest import Staleline
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.report.charts.drawing import SUFFIXES, write
 from bench.report.charts.marks import Axis
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -53,6 +54,20 @@ def test_a_run_is_drawn(tmp_path: Path, staleline: Staleline) -> None:
     assert texts == [one.text for one in ElementTree.parse(DOCS / "run.svg").iterfind(".//{*}text")], "make record"
     nothing = "--plot: no run; expected a cell with a counterexample, or events that happen"
     staleline("explain idempotent --scenario system --plot", str(file)).is_refused(nothing)
+
+
+def test_a_picture_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+    pytest.importorskip("vl_convert", reason="vl-convert-python is not installed (pip install 'staleline[plot]')")
+    bars = {"values": [{"a": name, "b": size} for size, name in enumerate("xyz", 1)]}
+    encoding = {"x": {"field": "a", "type": "nominal"}, "y": {"field": "b", "type": "quantitative"}}
+    chart = {"title": "three", "data": bars, "mark": {"type": "bar", "clip": True}, "encoding": encoding}
+    for suffix in SUFFIXES:
+        drawn = []
+        for number in range(2):
+            file = tmp_path / f"{number}{suffix}"
+            write([chart, chart], file)
+            drawn.append(file.read_bytes())
+        assert drawn[0] == drawn[1], suffix
 
 
 def texts_of(table: str) -> list[str]:

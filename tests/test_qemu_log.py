@@ -587,6 +587,14 @@ def test_compression_is_told_by_content(packer: str, tmp_path: Path) -> None:
     assert words(imported(PACKERS[packer](GOOD.encode()), tmp_path)) == [0]
 
 
+def test_a_zstd_window_beyond_what_the_command_accepts_is_refused(tmp_path: Path) -> None:
+    frame = zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters.from_level(3, window_log=29)
+    ).compressobj()
+    with pytest.raises(InputError, match=r"damaged compression: .*too much memory"):
+        imported(frame.compress(GOOD.encode()) + frame.flush(), tmp_path)
+
+
 def test_standard_input_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(zstandard.compress(GOOD.encode()))))
     trace = import_log("-", tmp_path / "x.trace")

@@ -68,6 +68,9 @@ def write(charts: Sequence[Chart], path: Path) -> None:
     drawn.insert(0, ElementTree.Element(f"{{{_SVG}}}rect", {"width": "100%", "height": "100%", "fill": day["back"]}))
     svg = ElementTree.tostring(drawn, encoding="unicode")
     svg = re.sub(r"var\(--([\w-]+)\)", lambda name: day.get(name[1], name[0]), svg)
+    # Vega counts ids over all that a process draws; in a file they begin at 0.
+    ids: dict[str, int] = {}
+    svg = re.sub(r'(id="|url\(#)([a-z_]+\d+)', lambda id_: f"{id_[1]}id{ids.setdefault(id_[2], len(ids))}", svg)
     with replacing(path) as file:
         if path.suffix == ".svg":
             file.write(svg.encode())
