@@ -113,10 +113,10 @@ def _simulated(
     code_bytes = max([int((addresses + sizes).max(initial=0)), *(some.end_on(host) for some in events)])
     core = _Core(host, code_bytes, footprint)
     spans = line_spans(addresses, sizes, host.icache.line).astype(np.uint32)
-    parts = [
-        [_Part(core, spans, simulations[first : first + MOST_VARIANTS], number) for number in range(core.parts)]
-        for first in range(0, len(simulations), MOST_VARIANTS)
+    groups = [
+        _Variants(simulations[first : first + MOST_VARIANTS]) for first in range(0, len(simulations), MOST_VARIANTS)
     ]
+    parts = [[_Part(core, spans, variants, number) for number in range(core.parts)] for variants in groups]
     flat = [one for group in parts for one in group]
     rows = max((int(some.count[some.kind == EventKind.PROBE].max(initial=-1)) + 1 for some in events), default=0)
     seen = np.zeros((rows, 2, 3), np.uint32)
@@ -137,18 +137,25 @@ def _simulated(
     return counts, seen
 
 
+class _Variants:
+    """Simulations as variants, in their ``order``, and their events."""
+
+    def __init__(self, simulations: Sequence[Simulation]) -> None:
+        # Variant 0 is the one that has most streams in common with others.
+        shared = Counter(id(some) for layers in simulations for some in layers)
+        self.order = sorted(range(len(simulations)), key=lambda one: -sum(shared[id(x)] for x in simulations[one]))
+        self.streams = _streams([simulations[one] for one in self.order])
+
+
 class _Part:
     """The simulation of one part of the lines in several variants: caches, and the position in the events."""
 
-    def __init__(self, core: _Core, spans: U32, simulations: Sequence[Simulation], number: int) -> None:
-        # Variant 0 is the one that has most streams in common with others.
-        shared = Counter(id(some) for layers in simulations for some in layers)
-        self._order = sorted(range(len(simulations)), key=lambda one: -sum(shared[id(x)] for x in simulations[one]))
-        self._streams = _streams([simulations[one] for one in self._order])
+    def __init__(self, core: _Core, spans: U32, variants: _Variants, number: int) -> None:
+        self._order, self._streams = variants.order, variants.streams
         self._core = core
         self._advance: Advance | None = None
         self._spans = spans
-        self._state = core.state(len(simulations), number)
+        self._state = core.state(len(self._order), number)
         self._carried = np.array(Carried(0, 0, 0, core.fresh))
         ends = self._streams.ends
         self._next_event = np.concatenate((np.zeros(1, np.int64), ends[:-1]))[: ends.size]

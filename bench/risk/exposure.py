@@ -196,12 +196,20 @@ class _Pairs:
 
     def notes(self) -> _Notes:
         """All notes, in time order."""
-        parts = (self._executions(), *self._retranslations(), self._touches())
-        every = _Notes._make(np.concatenate([part[number] for part in parts]) for number in range(len(parts[0])))
-        return every.at(np.lexsort((every.kind, every.position, every.event)))
+        executions, so_far = self._executions()
+        parts = [executions, *self._retranslations(*so_far), self._touches()]
+        columns = [np.concatenate([part[number] for part in parts]) for number in range(len(_Notes._fields))]
+        every = _Notes._make(columns)
+        order = np.lexsort((every.kind, every.position, every.event))
+        # There are millions, so what is copied is let go at once.
+        del parts, executions, so_far, every
+        return _Notes._make(columns.pop(0)[order] for _ in _Notes._fields)
 
-    def _executions(self) -> _Notes:
-        """Of each execution of a TB that lies on an instruction line of a pair; ``_so_far`` of retranslations too."""
+    def _executions(self) -> tuple[_Notes, tuple[I64, I64, I64]]:
+        """Of each execution of a TB that lies on an instruction line of a pair.
+
+        And for these and for each retranslation the position, and the bytes and lines of all executions so far.
+        """
         context = self._context
         spans = line_spans(context.layout.addresses, context.layout.sizes, context.host.icache.line)
         first, last = (np.searchsorted(self._code, line, side) for line, side in zip(spans.T, _SIDES, strict=True))
@@ -226,15 +234,18 @@ class _Pairs:
         if faults.size and (late := int(np.searchsorted(faults, position))) < faults.size:
             raise InputError(f"position {faults[late]}", place=f"retranslation {late}", expected=f"below {position}")
         where, tb, executed, accessed = map(np.concatenate, zip(*found, strict=True))
-        self._so_far = where, executed, accessed
         ran = np.flatnonzero(watched[tb])
         which, pair = _ranges(first[tb[ran]], last[tb[ran]])
         at = ran[which]
         event = np.searchsorted(self._events.position, where, "left")
-        return _noted(_EXECUTION, where[at] - 1, event[at], pair, tb[at], executed[at], accessed[at])
+        notes = _noted(_EXECUTION, where[at] - 1, event[at], pair, tb[at], executed[at], accessed[at])
+        return notes, (where, executed, accessed)
 
-    def _retranslations(self) -> tuple[_Notes, _Notes]:
-        """Of each retranslation, on the pairs of its TB: when it begins to store, and when it has ended."""
+    def _retranslations(self, where: I64, *so_far: I64) -> tuple[_Notes, _Notes]:
+        """Of each retranslation, on the pairs of its TB: when it begins to store, and when it has ended.
+
+        ``so_far``: bytes and lines at the positions ``where``.
+        """
         context, events = self._context, self._events
         own = np.unique(np.stack((self._tb, self._pair)), axis=1)
         mark, which = _ranges(*(np.searchsorted(own[0], context.tb, side) for side in _SIDES))
@@ -243,7 +254,6 @@ class _Pairs:
         # The translator runs before it stores.
         stores = np.append(np.flatnonzero(events.kind != EventKind.TRANSLATE), len(events))
         begins = np.minimum(stores[np.searchsorted(stores, begins)], ends)
-        where, *so_far = self._so_far
         at = np.searchsorted(where, position)
         executed, lines = (np.where(position < 0, 0, np.append(column, 0)[at]) for column in so_far)
         rest = own[1][which], -1 - mark, executed, lines
