@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -33,6 +34,8 @@ def test_numbers_on_an_axis_do_not_touch(values: list[float]) -> None:
     ticks = axis.ticks(46) if axis.unit else [0.0]
     assert 0.0 in ticks
     assert all(axis.pixel(other) - axis.pixel(one) >= 45.9 for one, other in itertools.pairwise(ticks))
+    decades = [round(math.log10(other / one)) for one, other in itertools.pairwise(ticks) if one * other > 0]
+    assert len({*map(abs, decades)}) <= 1
 
 
 def test_a_decade_makes_an_axis_logarithmic() -> None:

@@ -64,18 +64,23 @@ class Axis:
         return self.width * (self._along(value) - low) / (high - low)
 
     def ticks(self, room: int) -> list[float]:
-        """0, and powers of ten from there outwards, at least ``room`` pixels apart."""
+        """0, and powers of ten from there outwards, always as many decades apart, and at least ``room`` pixels."""
         found = [0.0]
+        step = 10 ** math.ceil(room / (self.pixel(100 * self.unit) - self.pixel(10 * self.unit)))
         for sign, end in ((1, self.high), (-1, self.low)):
-            last, power = 0.0, self.unit
-            while power <= abs(end) and sign * end > 0:
-                if abs(self.pixel(sign * power) - self.pixel(last)) >= room:
-                    last = sign * power
-                    found.append(last)
+            power, zero = self.unit, self.pixel(0.0)
+            while self._narrowest(power, step, zero) < room:
                 power *= 10
+            while power <= abs(end) and sign * end > 0:
+                found.append(sign * power)
+                power *= step
         return sorted(found)
 
-    def channel(self, field: str, title: str, form: str, room: int = 46) -> dict[str, Any]:
+    def _narrowest(self, power: float, step: float, zero: float) -> float:
+        """The pixels from 0 to a first tick at ``power``, or from there to the next if that is less."""
+        return min(self.pixel(power) - zero, self.pixel(power * step) - self.pixel(power))
+
+    def channel(self, field: str, title: str, form: str, room: int = 42) -> dict[str, Any]:
         """The horizontal place of a field, its numbers in such a ``form``."""
         kind = {"type": "symlog", "constant": self.unit} if self.unit else {"type": "linear"}
         marked = {"values": self.ticks(room)} if self.unit else {"tickCount": 5}
