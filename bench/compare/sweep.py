@@ -145,16 +145,19 @@ def plan(
     known = [identity(registry.find(name), load_translator(translator)) for name in asked.strategies]
     # A strategy whose sources are not known is another one in every run.
     content = [one if one is not None else time.time_ns() for one in known]
+    question = replace(asked, fresh=False)
     cases: dict[tuple[tuple[str, str], ...], tuple[Case, list[Point]]] = {}
+    names: dict[tuple[tuple[str, str], ...], bytes] = {}
     for number, at in enumerate(axes.points(found), first):
         changing = {name: value for name, value in at.items() if name not in prices and name != RATE}
         key = tuple(changing.items())
         if key not in cases:
             cases[key] = _case(changing, hosts, plain, isa, translator, trace, parameters, rated=RATE in at), []
-        case, points = cases[key]
+            names[key] = digest((asked.sources, content, question, cases[key][0]))
+        points = cases[key][1]
         given = {prices[name]: axes.number(name, at[name]) for name in prices}
         rate = axes.number(RATE, at[RATE]) if RATE in at else None
-        name = digest((asked.sources, content, replace(asked, fresh=False), case, at)).hex()[:16]
+        name = digest((names[key], at)).hex()[:16]
         points.append(Point(number, name, at, given, rate))
     return [*cases.values()]
 
