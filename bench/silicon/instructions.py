@@ -64,7 +64,8 @@ done:
 
 # @enter(record, entry, number) executes foreign code with the number as its result, and comes back when that returns or
 # a signal handler sets the stack pointer and the program counter to the first two words of the record; the third says
-# that it is away.  All other registers are zero there, so that what is no code that anybody meant does little harm.
+# that it is away.  Other registers are zero there, so that what nobody meant as code does little harm; those of
+# AArch64 that calls preserve, where translators keep the address of their state, have that of memory that nobody needs.
 _X86_ENTER = """
 define i64 @enter(ptr %record, i64 %entry, i64 %number) noinline noredzone {
   %r = call i64 asm sideeffect "
@@ -85,10 +86,12 @@ _A64_ENTER = """
 define i64 @enter(ptr %record, i64 %entry, i64 %number) noinline {
   %r = call i64 asm sideeffect "
     stp x29, x30, [sp, #-112]!; stp x19, x20, [sp, #16]; stp x21, x22, [sp, #32]; stp x23, x24, [sp, #48]
-    stp x25, x26, [sp, #64]; stp x27, x28, [sp, #80]; str x0, [sp, #96]
+    stp x25, x26, [sp, #64]; stp x27, x28, [sp, #80]; str x0, [sp, #96]; sub sp, sp, #256
+    add x19, sp, #128; mov x20, x19; mov x21, x19; mov x22, x19; mov x23, x19; mov x24, x19; mov x25, x19
+    mov x26, x19; mov x27, x19; mov x28, x19
     mov x9, sp; str x9, [x0]; adr x9, 1f; str x9, [x0, #8]; mov x10, #1; str x10, [x0, #16]
     mov x10, x1; mov x0, x2; mov x16, xzr; mov x30, xzr; br x10
-    1: ldr x1, [sp, #96]; str xzr, [x1, #16]
+    1: add sp, sp, #256; ldr x1, [sp, #96]; str xzr, [x1, #16]
     ldp x19, x20, [sp, #16]; ldp x21, x22, [sp, #32]; ldp x23, x24, [sp, #48]; ldp x25, x26, [sp, #64]
     ldp x27, x28, [sp, #80]; ldp x29, x30, [sp], #112",
     "={x0},{x0},{x1},{x2},~{x1},~{x2},~{x3},~{x4},~{x5},~{x6},~{x7},~{x8},~{x9},~{x10},~{x11},~{x12},~{x13},~{x14},~{x15},~{x16},~{x17},~{nzcv},~{memory}"
