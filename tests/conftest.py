@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 
 from bench.commands.application import main
-from bench.traces.model import measured, model_trace, varied
-from bench.traces.store import load_trace, save_trace
+from bench.traces.model import ModelParameters, Quantiles, model_trace
+from bench.traces.store import save_trace
 
 os.environ["STALELINE_RESULTS"] = ""  # no test, and no process that one starts, is answered from an earlier run
 hypothesis.settings.register_profile("staleline", deadline=None)  # no test asserts a time, not that of compiling either
@@ -177,7 +177,23 @@ def staleline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 def tiny_trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A modelled execution of 20,000 short TBs with 40 retranslations, quick to replay."""
     path = tmp_path_factory.mktemp("traces") / "tiny.trace"
-    shape = {"tbs": "600", "tb_bytes": "64,200,600,1200", "rewritten_bytes": "16,100,300,600"}
-    changes = {"executions": "20000", **shape, "faults_per_million": "2000", "faulting_tbs": "20", "flushes": "1"}
-    save_trace(model_trace(varied(measured(load_trace("linux-boot")), changes), seed=1), path)
+    shape = ModelParameters(  # as of a boot of Linux, but smaller
+        executions=20_000,
+        tbs=600,
+        tb_bytes=Quantiles(min=64, median=200.0, p90=600.0, max=1200),
+        fast_share=0.7501143593353706,
+        bytes_per_instruction=72.68823105203435,
+        bytes_per_access=137.7815125841944,
+        working_set=8130,
+        faults_per_million=2000.0,
+        faulting_tbs=20,
+        concentration=0.32066692516479256,
+        rewritten_bytes=Quantiles(min=16, median=100.0, p90=300.0, max=600),
+        reexecution_tbs=Quantiles(min=190, median=12970.0, p90=193883.5, max=5667554),
+        threads=1,
+        thread_executions=441,
+        flushes=1,
+        linked_share=0.7632656054711865,
+    )
+    save_trace(model_trace(shape, seed=1), path)
     return path

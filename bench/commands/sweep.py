@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.commands.names import names_in, one_of, some_of
+from bench.commands.compare import LINKING
+from bench.commands.names import kind_of, names_in, one_of, some_of
 from bench.commands.options import OfReplay, Scaled, Strategies, Written, scenarios_on
 from bench.commands.output import progress_bar
 from bench.support.errors import InputError
@@ -91,6 +92,10 @@ def sweep(
     from bench.support.kept import is_fresh
     from strategies import registry
 
+    if trace == LINKING or kind_of(trace) != "strategy":
+        raise InputError(
+            f"{trace!r}: sweeps are of strategies", place="sweep", expected=f"a trace, or staleline compare {trace}"
+        )
     emit = written.emitter()
     found = axes(vary or ())
     if plot is not None:
