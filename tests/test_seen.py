@@ -72,3 +72,7 @@ def test_it_is_a_column_of_compared_sites(seen, tiny_trace, staleline):
     for hosts in ("x86-skylake", "x86-skylake,x86-amd"):
         text = staleline(f"{asked} --host {hosts}").out
         assert "seen here" in text and "8 of 150" in text and "on a processor, a kernel" in " ".join(text.split())
+    page = staleline(f"{asked} --host x86-skylake --format html").out
+    assert 'data-sort="8">8 of 150</td>' in page and '<td data-label="seen here"' in page
+    assert "on a processor, a kernel (staleline run)" in " ".join(page.split())
+    assert "seen here" not in staleline(f"{asked.partition(' --seen')[0]} --host x86-skylake --format html").out

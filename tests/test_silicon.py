@@ -19,12 +19,13 @@ from bench.hosts import load_host
 from bench.report.calibrations import CalibrationReport
 from bench.report.report import rendered
 from bench.silicon import calibration as calibrations
+from bench.silicon import measurements
 from bench.silicon.geometry import this_machine
 from bench.silicon.instructions import this_instruction_set
 from bench.silicon.measurements import METHODS, Levels, Results, Workbench, measured
-from bench.silicon.native import Memory, chain, compiled
+from bench.silicon.native import Memory, Other, chain, compiled
 from bench.silicon.side_table import MOST_BYTES, blocks, decode, encode
-from bench.silicon.timing import Effort, Sample
+from bench.silicon.timing import ELAPSED, Effort, NotMeasuredError, Sample, samples
 from bench.support.errors import InputError
 
 SHORT = Effort(rounds=3, seconds=2e-4)
@@ -85,6 +86,28 @@ def test_every_method_is_measured_or_said_to_be_missing(workbench):
     assert all(value >= 0 for sample in results.samples.values() for value in sample.values)
     assert results.samples["load"].median > results.samples["cycle"].median > 0
     assert shown
+
+
+def test_a_round_without_the_other_thread_is_no_measurement():
+    ran = iter((0, 10**12, 10**12, 10**12, 10**12, 2 * 10**12, 2 * 10**12, 3 * 10**12))
+    (sample,) = samples([lambda _: None], Effort(rounds=4, seconds=1e-6), ELAPSED, lambda: next(ran))
+    assert (len(sample.values), sample.alone) == (3, 1)
+    assert "1 rounds in which the other thread had no core" in calibrations.remark("store", sample.minus(sample))
+    with pytest.raises(NotMeasuredError, match="a core in 0 of 4 rounds"):
+        samples([lambda _: None], Effort(rounds=4, seconds=1e-6), ELAPSED, lambda: 0)
+
+
+def test_a_store_into_code_is_inherited_if_the_other_thread_never_had_a_core(workbench, monkeypatch):
+    if not workbench.others:
+        pytest.skip("one core: there is no other thread")
+    monkeypatch.setattr(Other, "ran", lambda _: 0)
+    monkeypatch.setattr(measurements, "_ON_ONE", (measurements._into_own_code,))
+    monkeypatch.setattr(measurements, "_ON_TWO", (measurements._into_others_code,))
+    results = measured(workbench, lambda _: None)
+    assert results.missing["into others code"] == "the other thread had a core in 0 of 3 rounds"
+    assert "store into own code" in results.samples
+    assert "costs.store_into_code" not in replace(_calibration(), results=results).figures()
+    assert "costs.store_into_code" in _calibration().figures()
 
 
 def _leb_by_the_standard(value: int) -> bytes:

@@ -100,6 +100,47 @@ def test_a_conditional_branch_is_the_exit_unless_what_it_tests_is_known() -> Non
         assert INSTRUCTION_SETS["aarch64"].effect(code, 0x40).to == int(found[3].rpartition("#")[2], 16)
 
 
+UNDEFINED = {
+    "aarch64": (
+        capstone.CS_ARCH_ARM64,
+        capstone.CS_MODE_ARM,
+        "00000000",
+        "1f2003d5 5f2403d5 9f3b03d5 200000f9 800700a9",
+    ),
+    "x86": (
+        capstone.CS_ARCH_X86,
+        capstone.CS_MODE_64,
+        "0f0b",
+        "90 6690 0f1f00 0f1f4000 0f1f440000 660f1f440000 0f1f8000000000 0f1f840000000000 660f1f840000000000",
+    ),
+    "s390x": (capstone.CS_ARCH_SYSZ, capstone.CS_MODE_BIG_ENDIAN, "0000", "0700 c00400000000"),
+}
+
+
+@pytest.mark.parametrize("isa", UNDEFINED)
+def test_what_only_goes_on_is_as_long_as_a_disassembler_says_and_nothing_else_goes_on(isa: str) -> None:
+    architecture, mode, undefined, passed = UNDEFINED[isa]
+    effect = INSTRUCTION_SETS[isa].effect
+    assert effect(bytes.fromhex(undefined), 0).unread and not effect(bytes.fromhex(undefined), 0).goes_on
+    for code in map(bytes.fromhex, passed.split()):
+        (found,) = capstone.Cs(architecture, mode).disasm_lite(code, 0, 1)
+        assert effect(code, 0).goes_on and effect(code, 0).length == found[1] == len(code), found
+
+
+def test_an_encoding_that_is_not_read_leads_nowhere() -> None:
+    """In a state the file is refused; in a temporary value, or a mixture, it is an end."""
+    text = MINIMAL.replace("aarch64", "x86").replace("stub = 0x14000001", "trap = 'TRAP', stub = 'e9 ff ff ff ff'")
+    text = text.replace("near = 0x14000400", "near = 'e9 fb 0f 00 00'")
+    for undefined, shown in (("0f 0b 90 90 90", "ud2"), ("48 89 c0 90 90", "48")):
+        with pytest.raises(
+            InputError, match=rf"in state near, {shown}: leads nowhere, since that is no branch"
+        ) as error:
+            site(text.replace("e9 fb 0f 00 00", undefined).replace("TRAP", "cc 90 90 90 90"))
+        assert len(str(error.value).splitlines()) == 1
+        (path,) = paths(site(text.replace("TRAP", undefined)), {"exit": ("trap",)})
+        assert path.arrives is path.target is None and "leads nowhere" in path.outcome
+
+
 def test_halves_of_two_addresses_lead_nowhere() -> None:
     pair = load_site("patch-pair-aarch64")
     mixed = paths(pair, {"first": ("far",), "second": ("far", "far2")})

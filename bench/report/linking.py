@@ -107,12 +107,13 @@ def _priced(*, wide: bool) -> list[Column[_Line]]:
     return [*shown, _SHARE, _shown("extra", "extra", ranges=True)]
 
 
-def _counted_here(seen: Seen, row: PricedSite) -> Count | None:
+def counted_here(seen: Seen, row: PricedSite) -> Count | None:
+    """The count of the scenarios of a site."""
     return seen.scenarios(row.site.name, [one.scenario for one in row.verdicts])
 
 
 def _seen_of(seen: Seen, line: _Line) -> Count | None:
-    return _counted_here(seen, line.row)
+    return counted_here(seen, line.row)
 
 
 def _per_million(line: _Line) -> Cost:
@@ -192,7 +193,7 @@ def _matrices(comparisons: Sequence[SitesComparison], style: str, seen: Seen | N
             for target in targets
         }
         if seen is not None:
-            counts = (_counted_here(seen, next(_of(known, name, targets))) for name in names)
+            counts = (counted_here(seen, next(_of(known, name, targets))) for name in names)
             cells["seen here"] = [count.text if count is not None else "" for count in counts]
         for some in packed(max(map(len, marked)), cells):
             body = zip(marked, *(cells[host] for host in some), strict=True)

@@ -36,7 +36,8 @@ _COSTS = {
     "encoding": ("side table, encoding",),
     "lookup": ("side table, decoding",),
 }
-"""The measurements of each cost of a profile: the first gives the value, all of them the range."""
+"""The measurements of each cost of a profile: the first gives the value, all of them the range; without one of them
+the range would be too narrow, and the cost is not in the profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Calibration:
         found = {
             f"costs.{key}": self._figure(names)
             for key, names in _COSTS.items()
-            if names[0] in self.results.samples and (key != "refill_l2" or self.base.l2 is not None)
+            if {*names} <= {*self.results.samples} and (key != "refill_l2" or self.base.l2 is not None)
         }
         recipe = f"isa.{self.instructions.name}.flush"
         if self.base.runs_as(self.instructions.name).flush.by != "nobody":
@@ -73,19 +74,18 @@ class Calibration:
         return found
 
     def _figure(self, names: Sequence[str]) -> dict[str, Any]:
-        samples = [self.results.samples[name] for name in names if name in self.results.samples]
+        samples = [self.results.samples[name] for name in names]
         value = samples[0].median
         low, high = min(one.low for one in samples), max(one.high for one in samples)
-        used = [name for name in names if name in self.results.samples]
         table = {
             "value": rounded(value),
             "low": min(rounded(low), rounded(value)),
             "high": max(rounded(high), rounded(value)),
             "unit": "ns",
             "tag": "measured",
-            "source": [f"{'; '.join(METHODS[name] for name in used)} ({self._circumstances})"],
+            "source": [f"{'; '.join(METHODS[name] for name in names)} ({self._circumstances})"],
         }
-        if note := "; ".join(remark(name, self.results.samples[name]) for name in used).strip("; "):
+        if note := "; ".join(remark(name, self.results.samples[name]) for name in names).strip("; "):
             table["note"] = note
         return table
 
@@ -145,6 +145,8 @@ def remark(name: str, sample: Sample) -> str:
     texts = [] if sample.settled else [f"{name} did not settle"]
     if sample.outliers:
         texts.append(f"{sample.outliers} of {len(sample.values)} rounds are outliers and left out")
+    if sample.alone:
+        texts.append(f"{sample.alone} rounds in which the other thread had no core are left out")
     return ", ".join(texts)
 
 

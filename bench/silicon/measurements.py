@@ -17,7 +17,19 @@ from bench.silicon.instructions import InstructionSet
 from bench.silicon.loops import CHAIN, LOADS, SYNC_CORE, loops, register_membarrier, run
 from bench.silicon.native import Memory, Other, address_of, chain, cores, kept_on, mapped_twice
 from bench.silicon.side_table import MOST_BYTES, blocks, decode, encode
-from bench.silicon.timing import ELAPSED, OWN_TIME, Effort, Run, Sample, enough, samples, timed
+from bench.silicon.timing import (
+    ELAPSED,
+    OWN_TIME,
+    Clock,
+    Effort,
+    NotMeasuredError,
+    Run,
+    Sample,
+    enough,
+    measurable,
+    samples,
+    timed,
+)
 
 METHODS = {
     "cycle": "a chain of dependent exclusive ors, one cycle each",
@@ -89,9 +101,10 @@ class Workbench:
         """A loop with its arguments."""
         return run(self.loops[loop], a, b)
 
-    def samples(self, *runs: Run, waits: bool = False) -> list[Sample]:
-        """A sample of each: the time of this thread, or what a clock shows for one that waits."""
-        return samples(runs, self.effort, ELAPSED if waits else OWN_TIME)
+    def samples(self, *runs: Run, waits: bool = False, other: Clock | None = None) -> list[Sample]:
+        """A sample of each: the time of this thread, or what a clock shows for one that waits; of the rounds in which
+        an ``other`` thread ran, by its time."""
+        return samples(runs, self.effort, ELAPSED if waits else OWN_TIME, other)
 
     def beside(self, loop: str, argument: int) -> Other:
         """Another core that runs a loop until it is left."""
@@ -220,15 +233,17 @@ def _contended(on: Workbench) -> dict[str, Sample]:
         for _ in range(on.effort.rounds):
             before = counted(0, 0, 0)
             spent = timed(mine, times, ELAPSED) * times
-            values.append(spent / (times + counted(0, 0, 0) - before))
-    return {"contended lock": Sample(tuple(values))}
+            if others := counted(0, 0, 0) - before:
+                values.append(spent / (times + others))
+    alone = on.effort.rounds - len(values)
+    return {"contended lock": Sample(tuple(measurable(values, on.effort)), alone=alone)}
 
 
 def _into_others_code(on: Workbench) -> dict[str, Sample]:
     code = on.function()
     operand = code.address + on.instructions.operand
-    with on.beside("call_until", code.address):
-        store, into = on.samples(on.run("patch", on.data.address), on.run("patch", operand))
+    with on.beside("call_until", code.address) as other:
+        store, into = on.samples(on.run("patch", on.data.address), on.run("patch", operand), other=other.ran)
     return {"store into others' code": into.minus(store)}
 
 
@@ -253,8 +268,8 @@ def _membarriers(on: Workbench) -> dict[str, Sample]:
     with Other(on.others[0], asleep.wait, asleep.set):
         (sleep,) = on.samples(barrier, waits=True)
     code = on.function()
-    with on.beside("call_until", code.address):
-        (active,) = on.samples(barrier, waits=True)
+    with on.beside("call_until", code.address) as other:
+        (active,) = on.samples(barrier, waits=True, other=other.ran)
     return {"membarrier, others sleep": sleep, "membarrier, others run": active}
 
 
@@ -278,7 +293,7 @@ def _measured(on: Workbench, progress: Callable[[int], object]) -> Results:
             continue
         try:
             results.samples |= group(on)
-        except OSError as error:
+        except (OSError, NotMeasuredError) as error:
             results.missing[group.__name__.strip("_").replace("_", " ")] = str(error)
         progress(number + 1)
     return results

@@ -8,6 +8,7 @@ import functools
 import mmap
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -129,7 +130,10 @@ def kept_on(core: int) -> Iterator[None]:
 
 
 class Other:
-    """A second thread, pinned to a core, that runs ``work`` from entering to leaving; ``stop`` makes it return."""
+    """A second thread, pinned to a core, that runs ``work`` from entering to leaving; ``stop`` makes it return.
+
+    ``native_id``: its number for the kernel.
+    """
 
     def __init__(self, core: int, work: Callable[[], object], stop: Callable[[], object]) -> None:
         def run() -> None:
@@ -147,6 +151,11 @@ class Other:
         self._thread.start()
         self._ready.wait()
         return self
+
+    def ran(self) -> int:
+        """The nanoseconds for which it has had a core."""
+        assert self._thread.ident is not None
+        return time.clock_gettime_ns(time.pthread_getcpuclockid(self._thread.ident))
 
     def __exit__(self, *_: object) -> None:
         self._stop()

@@ -6,10 +6,21 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 _SPREAD = 0.1
 """Rounds that are further apart than this share of their median, by quartiles, have not settled."""
 _DRIFT = 0.05
+_BESIDE = 0.9
+"""The share of a round in which another thread has to run, if the round is about it."""
+_FEWEST = 3
+"""Rounds of a sample, at least."""
+
+_Round = TypeVar("_Round")
+
+
+class NotMeasuredError(Exception):
+    """Too few rounds were measurements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +41,13 @@ class Sample:
 
     A round further than 3 interquartile ranges from the quartiles is an outlier (Tukey's far out), and is counted and
     left out of the range.  ``settled``: the quartiles are within a tenth of the median, and the two halves of the
-    rounds within a twentieth of each other.
+    rounds within a twentieth of each other.  ``alone``: rounds that are not among them, since another thread that
+    they are about had no core.
     """
 
     values: tuple[float, ...]
     unit: str = "ns"
+    alone: int = 0
 
     @property
     def median(self) -> float:
@@ -80,11 +93,11 @@ class Sample:
     def minus(self, other: Sample) -> Sample:
         """The difference to a control that was measured in the same rounds, at least 0."""
         pairs = zip(self.values, other.values, strict=True)
-        return Sample(tuple(max(0.0, mine - its) for mine, its in pairs), self.unit)
+        return Sample(tuple(max(0.0, mine - its) for mine, its in pairs), self.unit, self.alone)
 
     def per(self, count: float) -> Sample:
         """The same for one of ``count``."""
-        return Sample(tuple(value / count for value in self.values), self.unit)
+        return Sample(tuple(value / count for value in self.values), self.unit, self.alone)
 
 
 Run = Callable[[int], object]
@@ -111,8 +124,26 @@ def enough(run: Run, effort: Effort, clock: Clock) -> int:
     return max(1, int(count * effort.seconds * 1e9 / spent))
 
 
-def samples(runs: Sequence[Run], effort: Effort, clock: Clock) -> list[Sample]:
-    """A sample of each, in nanoseconds for one time; their rounds take turns, so that they see the same noise."""
+def samples(runs: Sequence[Run], effort: Effort, clock: Clock, other: Clock | None = None) -> list[Sample]:
+    """A sample of each, in nanoseconds for one time; their rounds take turns, so that they see the same noise.
+
+    ``other``: the time of another thread, without which a round is no measurement.  Raises ``NotMeasuredError`` if
+    it ran in too few rounds.
+    """
     counts = [enough(run, effort, clock) for run in runs]
-    rounds = ([timed(run, count, clock) for run, count in zip(runs, counts, strict=True)] for _ in range(effort.rounds))
-    return [Sample(values) for values in zip(*rounds, strict=True)]
+    rounds = []
+    for _ in range(effort.rounds):
+        start, ran = ELAPSED(), other() if other is not None else 0
+        values = [timed(run, count, clock) for run, count in zip(runs, counts, strict=True)]
+        if other is None or other() - ran >= _BESIDE * (ELAPSED() - start):
+            rounds.append(values)
+    return [
+        Sample(values, alone=effort.rounds - len(rounds)) for values in zip(*measurable(rounds, effort), strict=True)
+    ]
+
+
+def measurable(rounds: list[_Round], effort: Effort) -> list[_Round]:
+    """The rounds in which the other thread ran.  Raises ``NotMeasuredError`` if they are too few."""
+    if len(rounds) < _FEWEST:
+        raise NotMeasuredError(f"the other thread had a core in {len(rounds)} of {effort.rounds} rounds")
+    return rounds

@@ -1,8 +1,8 @@
 """What the instructions of which exits consist of do to where control goes: read from their encodings.
 
-Not an emulator: branches, loads of addresses, the arithmetic that makes addresses, no-operations.  A conditional branch
-is taken, since that is the exit, unless it tests a register that is known.  What has another encoding goes on with the
-next instruction and leaves nothing that is known in the registers that it might write.
+Not an emulator: branches, loads of addresses, the arithmetic that makes addresses, and what only goes on: barriers,
+stores, no-operations.  A conditional branch is taken, since that is the exit, unless it tests a register that is known.
+Any other encoding is not read: it may be undefined, a branch, or of any length, so an execution ends there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Value:
 @dataclass(frozen=True, slots=True)
 class Effect:
     """An instruction of so many bytes.  It goes to an address ``to``, or to what a register has (``through``), or
-    ``traps``, or else on with the next one.  ``sets``: registers and their values, None for what is not known.
+    ``traps``, or is ``unread``, or else on with the next one.  ``sets``: registers and their values, None for what is
+    not known.
     ``delayed``: the next instruction runs before a branch is taken.  ``zero``: a register that a branch is taken by if
     that is 0; ``nonzero``: if it is not.  If that is not known, it is taken."""
 
@@ -36,6 +37,7 @@ class Effect:
     to: int | None = None
     through: str = ""
     traps: bool = False
+    unread: bool = False
     sets: tuple[tuple[str, Value | None], ...] = ()
     delayed: bool = False
     zero: str = ""
@@ -44,7 +46,7 @@ class Effect:
     @property
     def goes_on(self) -> bool:
         """Whether the next instruction comes next."""
-        return self.to is None and not self.through and not self.traps
+        return self.to is None and not self.through and not self.traps and not self.unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,51 @@ def _field(word: int, high: int, low: int) -> int:
     return word >> low & (1 << (high - low + 1)) - 1
 
 
+_GOING_ON: Mapping[str, tuple[tuple[int, int], ...]] = {
+    "aarch64": (
+        (0xFFFFFFFF, 0xD503201F),  # nop
+        (0xFFFFFF3F, 0xD503241F),  # bti
+        (0xFFFFF01F, 0xD503301F),  # dsb, dmb, isb
+        (0xBFC00000, 0xB9000000),  # str, unsigned offset
+        (0x7FC00000, 0x29000000),  # stp, signed offset
+    ),
+    "arm": (
+        (0xFFFFFFFF, 0xE320F000),  # nop
+        (0xFFFFFFFF, 0xE1A00000),  # mov r0, r0
+        (0xFFFFFF80, 0xF57FF000),  # dsb, dmb, isb, clrex
+        (0xFF700000, 0xE5000000),  # str rt, [rn, #imm], no writeback
+    ),
+    "riscv64": (
+        (0x0000007F, 0x0000000F),  # fence, fence.i
+        (0x0000007F, 0x00000023),  # sb, sh, sw, sd
+    ),
+    "loongarch64": (
+        (0xFFFFFFFF, 0x03400000),  # nop
+        (0xFFFF0000, 0x38720000),  # dbar, ibar
+        (0xFF000000, 0x29000000),  # st.b, st.h, st.w, st.d
+    ),
+    "ppc": (
+        (0xFFFFFFFF, 0x4C00012C),  # isync
+        (0xFC00FFFF, 0x7C0004AC),  # sync
+        (0xFC000000, 0x90000000),  # stw
+        (0xFC000003, 0xF8000000),  # std
+    ),
+    "mips": (
+        (0xFFFFFFFF, 0x00000000),  # nop
+        (0xFFFFF83F, 0x0000000F),  # sync
+        (0xFC000000, 0xAC000000),  # sw
+    ),
+    "sparc": ((0xC1F82000, 0xC0202000), (0xC1F82000, 0xC0702000)),  # stw, stx
+}
+"""The masks and the bits of instructions that leave registers as they are; the no-operations that are arithmetic are
+read as that."""
+
+
+def _other(isa: str, word: int) -> Effect:
+    """One that only goes on, or that is not read."""
+    return Effect(4, unread=all(word & mask != bits for mask, bits in _GOING_ON[isa]))
+
+
 def _aarch64(code: bytes, at: int) -> Effect:
     """Arm ARM (DDI 0487) C6.2."""
     word = int.from_bytes(code, "little")
@@ -107,7 +154,7 @@ def _aarch64(code: bytes, at: int) -> Effect:
         return Effect(4, sets=((low, Value(second, shifted)),))
     if word & 0xFFE0001F == 0xD4200000:  # brk
         return Effect(4, traps=True)
-    return Effect(4)
+    return _other("aarch64", word)
 
 
 def _arm(code: bytes, at: int) -> Effect:
@@ -124,7 +171,7 @@ def _arm(code: bytes, at: int) -> Effect:
         return Effect(4, through=f"r{word & 15}")
     if word & 0xFFF000F0 == 0xE1200070:  # bkpt
         return Effect(4, traps=True)
-    return Effect(4)
+    return _other("arm", word)
 
 
 def _riscv(code: bytes, at: int) -> Effect:
@@ -149,7 +196,7 @@ def _riscv(code: bytes, at: int) -> Effect:
         return Effect(4, sets=_unless_zero(rd, Value(base, _signed(word >> 20, 12), loads=True)))
     if word == 0x00100073:  # ebreak
         return Effect(4, traps=True)
-    return Effect(4)
+    return _other("riscv64", word)
 
 
 def _unless_zero(register: str, value: Value) -> tuple[tuple[str, Value], ...]:
@@ -172,7 +219,7 @@ def _loongarch(code: bytes, at: int) -> Effect:
         return Effect(4, sets=((rd, Value(rj, _signed(word >> 10, 12), loads=True)),))
     if word & 0xFFFF8000 == 0x002A0000:  # break
         return Effect(4, traps=True)
-    return Effect(4)
+    return _other("loongarch64", word)
 
 
 def _power(code: bytes, at: int) -> Effect:
@@ -200,7 +247,7 @@ def _power(code: bytes, at: int) -> Effect:
         return Effect(4, through="ctr")
     if word == 0x7FE00008:  # trap
         return Effect(4, traps=True)
-    return Effect(4)
+    return _other("ppc", word)
 
 
 def _mips(code: bytes, at: int) -> Effect:
@@ -223,7 +270,7 @@ def _mips(code: bytes, at: int) -> Effect:
         return Effect(4, sets=((rt, Value(base, _signed(word, 16), loads=True)),))
     if word & 0xFC00003F == 0x0000000D:  # break
         return Effect(4, traps=True)
-    return Effect(4)
+    return _other("mips", word)
 
 
 def _sparc(code: bytes, at: int) -> Effect:
@@ -249,11 +296,18 @@ def _sparc(code: bytes, at: int) -> Effect:
         return Effect(4, sets=((rd, offset),))
     if word & 0xC1F80000 in (0xC0000000, 0xC0580000) and immediate:  # lduw, ldx
         return Effect(4, sets=((rd, Value(base, _signed(word, 13), loads=True)),))
-    return Effect(4)
+    return _other("sparc", word)
 
 
-_X86_LENGTHS: dict[bytes, int] = {b"\x90": 1, b"\x66\x90": 2, b"\x0f\x1f\x00": 3, b"\x0f\x1f\x40\x00": 4}
-"""Intel SDM, volume 2, NOP: the recommended multi-byte forms, by their beginning."""
+_X86_NOPS: Mapping[bytes, int] = {
+    b"\x90": 1,
+    b"\x0f\x1f\x00": 3,
+    b"\x0f\x1f\x40": 4,
+    b"\x0f\x1f\x44": 5,
+    b"\x0f\x1f\x80": 7,
+    b"\x0f\x1f\x84": 8,
+}
+"""Intel SDM, volume 2, NOP: the lengths of the recommended forms, by their beginning; the others have a prefix 66."""
 
 
 def _x86(code: bytes, at: int) -> Effect:
@@ -273,11 +327,14 @@ def _x86(code: bytes, at: int) -> Effect:
         if code[1] == 0x25:
             address = at + 6 + int.from_bytes(code[2:6], "little", signed=True)
             return Effect(6, sets=(("target", Value(plus=address, loads=True)),), through="target")
-    if first == 0x0F and code[:2] in (b"\x0f", b"\x0f\x1f"):
-        if len(code) < 3:
-            return Effect(3)
-        return Effect({0x00: 3, 0x40: 4, 0x44: 5, 0x80: 7, 0x84: 8}.get(code[2], 3))
-    return Effect(next((length for start, length in _X86_LENGTHS.items() if code[: len(start)] == start), 1))
+    prefix = 1 if first == 0x66 else 0
+    form = code[prefix : prefix + 3]
+    for start, length in _X86_NOPS.items():
+        if form.startswith(start):
+            return Effect(prefix + length)
+    if any(start.startswith(form) for start in _X86_NOPS):
+        return Effect(len(code) + 1)
+    return Effect(2 if first == 0x0F else 1, unread=True)  # as much of it as there is at least
 
 
 def _s390x(code: bytes, at: int) -> Effect:
@@ -285,8 +342,8 @@ def _s390x(code: bytes, at: int) -> Effect:
     length = (2, 4, 4, 6)[code[0] >> 6]
     if len(code) < length:
         return Effect(length)
-    if code[0] == 0xC0 and code[1] & 0x0F == 4:  # brcl
-        if code[1] >> 4 == 15:
+    if code[0] == 0xC0 and code[1] & 0x0F == 4:  # brcl; mask 0: a no-operation
+        if code[1] >> 4:
             return Effect(6, to=at + 2 * int.from_bytes(code[2:6], "big", signed=True))
         return Effect(6)
     if code[0] == 0xC4 and code[1] & 0x0F == 8:  # lgrl
@@ -296,7 +353,7 @@ def _s390x(code: bytes, at: int) -> Effect:
         return Effect(2, through=f"r{code[1] & 15}")
     if code[:2] == b"\x00\x01":  # an operation exception, by which debuggers stop
         return Effect(2, traps=True)
-    return Effect(length)
+    return Effect(length, unread=code[0] != 0x07 or code[1] >> 4 != 0)  # bcr, mask 0: a no-operation, or serialises
 
 
 INSTRUCTION_SETS: Mapping[str, InstructionSet] = {

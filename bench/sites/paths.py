@@ -17,6 +17,7 @@ from bench.support.errors import InputError
 
 _LONGEST = 32
 """Instructions of an execution, at most."""
+_UNREAD = "since that is no branch, load, address arithmetic, store or no-operation that is read here"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,8 +35,8 @@ class Path:
 
     ``observed``: observations, each with the values by name.  Where it arrives: ``target`` by name, or ``address`` if
     it is none (None: an address that nobody knows); ``trouble``: a register that does not hold what the target relies
-    on.  ``code``: what is then found there, if that is looked at.  ``executed``: the address and the bytes of each
-    instruction; ``loads`` of data, ``indirect`` branches.
+    on, or an instruction that is not read.  ``code``: what is then found there, if that is looked at.  ``executed``:
+    the address and the bytes of each instruction; ``loads`` of data, ``indirect`` branches.
     """
 
     observed: tuple[tuple[Observation, tuple[str, ...]], ...] = ()
@@ -67,6 +68,8 @@ class Path:
         if self.target is not None:
             but = f", but {self.trouble}" if self.trouble else f", where the code is {self.code}" if self.code else ""
             return f"leads to {self.target}{but}"
+        if self.trouble:
+            return f"leads nowhere, {self.trouble}"
         return (
             "leads nowhere that is known" if self.address is None else f"leads to {self.address:#x}, which is no target"
         )
@@ -198,6 +201,9 @@ def _executed(
     seen = (*walk.seen, *((word.name, value) for word, value in new))
     for after, registers in _assigned(site, values, walk.at, walk.registers, path, effect.sets):
         onward = replace(walk, registers=registers, path=after, seen=seen)
+        if effect.unread:
+            yield replace(after, trouble=_UNREAD)
+            continue
         if walk.leaving:  # the delay slot of a branch
             yield _arrived(site, onward, walk.leaves_for)
             continue

@@ -17,9 +17,11 @@ from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.report.charts.linking import by_uses, costs
 from bench.report.costs import cycles
-from bench.report.linking import LinkingReport, about, named, orders
+from bench.report.linking import LinkingReport, about, counted_here, named, orders
 from bench.report.page.elements import NUMBER, amount, cell, figure, folded, head, line, page, quoted, reproduce, table
+from bench.report.seen import about_seen
 from bench.report.sites import legend, verdict_text
+from bench.silicon.seen import Count, Seen
 from bench.traces.trace import Trace
 
 
@@ -42,7 +44,7 @@ class LinkingPage(LinkingReport):
         return page(
             title,
             f"<p>{escape(about(self.comparisons[0]))}</p>",
-            "\n".join(_results(self.comparisons)),
+            "\n".join(_results(self.comparisons, self.seen)),
             "\n".join(itertools.chain.from_iterable(sections)),
             _data(self.comparisons),
         )
@@ -52,9 +54,10 @@ def _scenarios(compared: Sequence[SitesComparison]) -> list[str]:
     return list(dict.fromkeys(one.scenario for each in compared for row in each.rows for one in row.verdicts))
 
 
-def _results(compared: Sequence[SitesComparison]) -> Iterator[str]:
+def _results(compared: Sequence[SitesComparison], seen: Seen | None) -> Iterator[str]:
     scenarios = _scenarios(compared)
-    heads = ["rank", "site", *(["host"] if len(compared) > 1 else []), *scenarios, *_COSTS]
+    heads = ["rank", "site", *(["host"] if len(compared) > 1 else []), *scenarios]
+    heads += [*(["seen here"] if seen is not None else []), *_COSTS]
     lines = []
     for one in compared:
         for row in one.rows:
@@ -62,6 +65,7 @@ def _results(compared: Sequence[SitesComparison]) -> Iterator[str]:
             cells += [_labelled("host", cell(one.target.name))] if len(compared) > 1 else []
             verdicts = {found.scenario: found for found in row.verdicts}
             cells += [_labelled(name, _verdict(verdicts.get(name))) for name in scenarios]
+            cells += [_labelled("seen here", _seen(counted_here(seen, row)))] if seen is not None else []
             cells += [_labelled(name, _amount(of(row))) for name, of in _COSTS.items()]
             where = f'data-host="{escape(one.target.name)}" data-isa="{escape(row.site.isa)}"'
             lines.append(f"<tr {where}>{''.join(cells)}</tr>")
@@ -71,8 +75,13 @@ def _results(compared: Sequence[SitesComparison]) -> Iterator[str]:
         lines,
         name="Verdicts and costs",
         attributes=' id="results" tabindex="-1"',
-        caption="What fails opens its counterexample. Cycles for each execution, link and unlink, and over the whole "
-        "run: nominal (lowest..highest).",
+        caption=" ".join(
+            (
+                "What fails opens its counterexample. Cycles for each execution, link and unlink, and over the whole "
+                "run: nominal (lowest..highest).",
+                *about_seen(seen),
+            )
+        ),
     )
     found = [verdict for one in compared for row in one.rows for verdict in row.verdicts]
     yield from (f"<p>{escape(text)}</p>" for text in legend(found))
@@ -95,6 +104,10 @@ def _rank(row: PricedSite) -> str:
     kind = "holds" if row.right else "fails"
     text = str(row.rank) if row.rank else "holds" if row.right else "\u2717"
     return f'<td data-label="rank" class="{kind}" data-sort="{row.rank or 99}">{text}</td>'
+
+
+def _seen(count: Count | None) -> str:
+    return amount(count.wrong, count.text) if count is not None else f"<td{NUMBER}></td>"
 
 
 def _amount(cost: Cost | None) -> str:
