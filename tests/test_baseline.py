@@ -69,7 +69,12 @@ def test_a_run_is_kept_and_compared_with(
     assert (again.status, again.err) == (0, "")
     assert "Against first (version " in again.out
     assert ": all 2 rows are the same." in " ".join(again.out.split())
-    kept = json.loads((tmp_path / ".staleline" / "first.json").read_text("utf-8"))
+    file = tmp_path / ".staleline" / "first.json"
+    before = file.read_bytes()
+    staleline(f"{line} --against first -o .staleline/first.json").is_refused("is read, and would be lost")
+    assert file.read_bytes() == before
+    assert staleline(f"{line} --against first --save first").status == 0
+    kept = json.loads(file.read_text("utf-8"))
     assert {"version", "commit", "command", "schema", "results", "pairs", "unpriced", "assumptions"} == {*kept}
     for one in kept["results"]:
         one["verdicts"]["system"] = "holds"

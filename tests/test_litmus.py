@@ -291,6 +291,14 @@ def test_what_cannot_be_read_is_named_and_the_others_are_run(
     assert message in ran.err
 
 
+@pytest.mark.parametrize("body", ["B L", "ADD W1,W1,#1 ; B L"])
+def test_an_endless_loop_has_no_final_state(body: str) -> None:
+    code = "".join(f" {line.strip()} ;\n" for line in ("L:", *body.split(";")))
+    test = read_litmus(f"AArch64 LOOP\n{{}}\n P0 ;\n{code}exists (0:X1=5000)\n", "loop.litmus")
+    with pytest.raises(InputError, match=r"loop.litmus: line 5, column 2: an endless loop"):
+        run(test, Rules(), max_states=2000)
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_mangled_test_is_read_or_refused(data: st.DataObject) -> None:

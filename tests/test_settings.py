@@ -95,6 +95,15 @@ def test_a_value_that_cannot_be_says_where_it_is_set(
     staleline(command).is_refused(words, f"(tool.staleline.{setting.partition(' ')[0]} in pyproject.toml)")
 
 
+def test_the_settings_are_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleline: Staleline
+) -> None:
+    text = "[tool.staleline]\nformat = 'csv'\n"
+    project(tmp_path, text, monkeypatch)
+    staleline("check unfixed -o ../pyproject.toml").is_refused("is read, and would be lost")
+    assert (tmp_path / "pyproject.toml").read_text(encoding="utf-8") == text
+
+
 STRATEGY = """
 from pathlib import Path
 

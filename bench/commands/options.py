@@ -317,7 +317,11 @@ def _keeping(asked: _Keeping | None) -> Iterator[None]:
 def _refuse_overwriting(values: Mapping[str, Any]) -> None:
     """Raise ``InputError`` for a file among the values that is read and written, or written twice."""
     outputs = [value for value in values.values() if isinstance(value, Path)]
-    save = values.get("save")
+    save, against = values.get("save"), values.get("against")
+    if outputs and isinstance(against, str):  # a run may be kept by the name that it is set against, and not be lost
+        from bench.compare.baseline import kept_in
+
+        refuse_overwriting(outputs, [str(kept_in(against))])
     if isinstance(save, str) and save:  # the name of a run, and no file
         from bench.compare.baseline import path_of
 
@@ -325,7 +329,10 @@ def _refuse_overwriting(values: Mapping[str, Any]) -> None:
     if outputs:
         texts = [text for value in values.values() for text in (value if isinstance(value, list) else [value])]
         names = [name.strip() for text in texts if isinstance(text, str) for name in (text, *text.split(","))]
-        refuse_overwriting(outputs, [part for name in names for part in (name, _file_of_class(name), name[1:])])
+        settings = [str(folder / "pyproject.toml") for folder in (Path.cwd(), *Path.cwd().parents)]
+        refuse_overwriting(
+            outputs, [*settings, *(part for name in names for part in (name, _file_of_class(name), name[1:]))]
+        )
 
 
 def _file_of_class(name: str) -> str:

@@ -146,20 +146,22 @@ def keep(name: str, document: Mapping[str, Any], *, version: str, commit: str, c
         file.write(msgspec.json.format(encoded(whole), indent=1) + b"\n")
 
 
+def kept_in(name: str) -> Path:
+    """The file of a run: a file itself, or that of its name."""
+    path = Path(name)
+    return path_of(name) if _NAME.fullmatch(name) and not path.is_file() else path
+
+
 def load(name: str) -> Kept:
     """A run that was kept: by its name, or from a file.  Raises ``InputError``."""
-    path = Path(name)
+    path = kept_in(name)
     if _NAME.fullmatch(name) and not path.is_file():
-        path = path_of(name)
-        if not path.is_file():
-            known = sorted(file.stem for file in FOLDER.glob("*.json"))
-            raise InputError(
-                f"no run {name!r}",
-                place="`against`",
-                expected=f"a file, or one of {', '.join(known)}"
-                if known
-                else "a file, or a run that was kept with `save`",
-            )
+        known = sorted(file.stem for file in FOLDER.glob("*.json"))
+        raise InputError(
+            f"no run {name!r}",
+            place="`against`",
+            expected=f"a file, or one of {', '.join(known)}" if known else "a file, or a run that was kept with `save`",
+        )
     data = read_bytes(str(path), "a run kept with `save`", _MOST_BYTES)
     try:
         found = msgspec.json.decode(data, type=Kept)

@@ -283,7 +283,11 @@ class LitmusMachine:
             yield self._run_locally(done, thread)
 
     def _run_locally(self, state: LitmusState, thread: int) -> LitmusState:
-        """The state after a thread executed all instructions that no other thread observes."""
+        """The state after a thread executed all instructions that no other thread observes.
+
+        Raises ``InputError`` for an endless loop: it has no final state.
+        """
+        first = state.threads[thread].at
         for _ in range(_AT_ONCE):
             at = state.threads[thread].at
             if at is None or at in self.units:
@@ -295,7 +299,13 @@ class LitmusMachine:
             if done is None:
                 return state
             state = done
-        return _with_thread(state, thread, state.threads[thread]._replace(at=None, faults=(_ENDLESS,)))
+        assert first is not None
+        raise InputError(
+            "an endless loop",
+            file=self.test.file,
+            place=self.test.places[first],
+            expected=f"a thread that loads or ends within {_AT_ONCE} instructions",
+        )
 
     def _execute(
         self, state: LitmusState, thread: int, at: CodeAddress, instruction: LitmusInstruction
@@ -446,9 +456,6 @@ _ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "and": operator.and_,
     "orr": operator.or_,
 }
-
-_ENDLESS = CodeAddress(-1, 0)
-"""The fault of a thread in an endless loop."""
 
 
 def _with_thread(state: LitmusState, thread: int, running: ThreadState) -> LitmusState:
