@@ -16,7 +16,7 @@ import pytest
 from importlinter.cli import lint_imports
 
 import staleline
-from bench.support import kernels
+from bench.support import versions
 from bench.tools.wheel import renamed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,10 +143,10 @@ def test_an_installed_wheel_is_the_program_and_the_library(installed: Path, tmp_
     assert {one["strategy"] for one in found["results"]} == {"idempotent", "mine"}
     # Compiled kernels are kept by the same sources.
     file = "bench/search/kernel.py"
-    script = "import sys; from staleline._internal.bench.support import kernels; print(*kernels.sources(sys.argv[1]))"
+    script = "import sys; from staleline._internal.bench.support import versions; print(*versions.sources(sys.argv[1]))"
     inside = installed.parents[1].glob(f"lib/*/site-packages/staleline/_internal/{file}")
     sources = [name.partition("/_internal/")[2] for name in run("-c", script, *map(str, inside)).split()]
-    assert sources == [Path(name).relative_to(ROOT).as_posix() for name in kernels.sources(str(ROOT / file))]
+    assert sources == [Path(name).relative_to(ROOT).as_posix() for name in versions.sources(str(ROOT / file))]
 
 
 # --- imports ---

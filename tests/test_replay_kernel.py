@@ -441,7 +441,7 @@ def test_random_replacement_depends_on_its_seed_alone() -> None:
         ({"rows": [(0, EventKind.CLEAN, -64, 1)]}, "STORE/LOAD/CLEAN event 0: 32 bytes at -64"),
         ({"rows": [(0, EventKind.INVALIDATE, 0, 1 << 29)]}, "INVALIDATE event 0"),
         ({"rows": [(0, EventKind.STORE, 0, -1)]}, "event 0: -1; expected a count"),
-        ({"rows": [(0, 6, 0, 1)]}, "event 0: 6; expected a kind below 6"),
+        ({"rows": [(0, 7, 0, 1)]}, "event 0: 7; expected a kind below 7"),
     ],
 )
 def test_bad_input_is_one_line_that_names_the_place(change: dict[str, Any], message: str) -> None:

@@ -28,7 +28,7 @@ def compare(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            help=f"Sites, linking for all, or protocols. A .trace file, or a shipped one: {', '.join(SHIPPED)}.",
+            help=f"Sites, linking for all, or protocols. A .trace file, or one that is shipped: {', '.join(SHIPPED)}.",
             metavar="TRACE",
         ),
     ] = None,
