@@ -101,8 +101,9 @@ class Strategy:
     def __new__(cls, *arguments: Any, **keywords: Any) -> Self:
         # Here, since @dataclass defines both behind the class.
         if cls.__eq__ is not object.__eq__ or cls.__hash__ is not object.__hash__:
+            file = getattr(sys.modules.get(cls.__module__), "__file__", None) or "<>"
             raise StrategyError(
-                f"{cls.__name__}: defines == or hash (@dataclass does); a strategy is "
+                f"{_shown(file)}{cls.__name__}: defines == or hash (@dataclass does); a strategy is "
                 f"only equal to itself: @dataclass(eq=False)"
             )
         return super().__new__(cls)

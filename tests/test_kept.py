@@ -405,6 +405,7 @@ def keys(
     return replay._KEPT.key(replayed), cell._KEPT.key(checked)
 
 
+@pytest.mark.slow
 def test_each_thing_that_a_result_depends_on_is_in_its_key_and_no_price(
     folder: Path, tiny_trace: Path, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def seen(columns: int, *words: str) -> str:
     return _CONTROL.sub("", written.decode()).replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 100])
 def test_wide_tables_are_cut_between_columns_and_verdicts_come_first(columns: int, tiny_trace: Path) -> None:
     names = ["unfixed", "idempotent", "flush-on-retranslation"]

@@ -152,6 +152,8 @@ def _derive(host: Host, settings: Sequence[str]) -> Host:
         if not (key and text):
             raise InputError(f"found {show(setting)}", file="`settings`", expected="key=value")
         path = _resolve(key, list(_settable(tree, ())), f"`settings` {setting}")
+        if any(one.partition("=")[0] == path for one in derived):
+            raise InputError(f"{path} twice", file="`settings`", expected="each once")
         _set(tree, path.split("."), text)
         derived.append(f"{path}={text}")
     tree["derived"] = derived

@@ -208,7 +208,7 @@ class Parameters:
     def varied(self, settings: Sequence[str]) -> Parameters:
         """The same with ``settings`` applied: ``lookup=40``, ``seed=2``; a value that is set has no range.
 
-        Raises ``InputError`` for an unknown parameter or a value out of range.
+        Raises ``InputError`` for an unknown or repeated parameter or a value out of range.
         """
         counts = {f.name for f in fields(Footprint)}
         changes: dict[str, Quantity | int] = {}
@@ -217,6 +217,8 @@ class Parameters:
             if name != "seed" and name not in self.quantities:
                 known = ", ".join((*self.quantities, "seed"))
                 raise InputError(repr(name), place="`parameter`", expected=f"one of {known}")
+            if name in changes:
+                raise InputError(f"{name!r} twice", place="`parameter`", expected="each once")
             most = _MOST.get(name, _MOST_CYCLES)
             if name == "seed":
                 changes[name] = int(parsed(name, text, most, whole=True))

@@ -92,14 +92,16 @@ class Pressure:
     def varied(self, settings: Sequence[str]) -> Pressure:
         """The same with some set: ``interrupts=1000``; what is set has no range.
 
-        Raises ``InputError`` for what is no quantity, or no value of it.
+        Raises ``InputError`` for what is no quantity, or no value of it, or repeated.
         """
-        changes = {}
+        changes: dict[str, Quantity] = {}
         for setting in settings:
             name, _, text = setting.partition("=")
             known = (*_DEFAULTS, *WINDOW)
             if name not in known:
                 raise InputError(repr(name), place="`parameter`", expected=f"one of {', '.join((*known, *REPLAYED))}")
+            if name in changes:
+                raise InputError(f"{name!r} twice", place="`parameter`", expected="each once")
             changes[name] = (_DEFAULTS.get(name) or set_in_window(name)).given(name, text, _MOST.get(name, 10**9))
         return Pressure({**self.given, **changes}, self.window)
 
