@@ -144,7 +144,7 @@ def _is_path(text: str) -> bool:
 
 
 def _derive(host: Host, settings: Sequence[str]) -> Host:
-    """``host`` with every ``key=value`` applied; only the result is validated."""
+    """``host`` with every ``key=value`` applied, in order; only the result is validated."""
     tree: dict[str, Any] = msgspec.to_builtins(host)
     derived: list[str] = []
     for setting in settings:
@@ -152,8 +152,6 @@ def _derive(host: Host, settings: Sequence[str]) -> Host:
         if not (key and text):
             raise InputError(f"found {show(setting)}", file="`settings`", expected="key=value")
         path = _resolve(key, list(_settable(tree, ())), f"`settings` {setting}")
-        if any(one.partition("=")[0] == path for one in derived):
-            raise InputError(f"{path} twice", file="`settings`", expected="each once")
         _set(tree, path.split("."), text)
         derived.append(f"{path}={text}")
     tree["derived"] = derived
