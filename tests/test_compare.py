@@ -48,7 +48,7 @@ def compared(
     *names: str,
     translator: str = "arm",
     scenarios: Sequence[str] = scenario_names(),
-    parameters: Parameters = Parameters(),  # noqa: B008 (frozen)
+    parameters: Parameters = Parameters(),
     **options: int,
 ) -> Comparison:
     """All strategies, or some, on the default host."""

@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -391,7 +391,7 @@ def keys(
     trace: str = "",
     as_recorded: bool = False,
     scenario: str = "system",
-    options: dict[str, Any] = {},  # noqa: B006 (not changed)
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[bytes, bytes]:
     """The keys of a replay and of a verdict."""
     found, host = registry.find(strategy), load_host("cortex-a9", settings)

@@ -170,11 +170,11 @@ class Cut:
         )
         return StateOf(places, running, caches, take(len(model.locks)), next(rest), tuple(rest))
 
-    def seen(self, view: View, value: Any) -> Hashable:
-        """What a view shows of a slot's value."""
+    def seen(self, view: View, value: Any) -> Any:
+        """What a view shows of a slot's value; hashable."""
         match view.aspect:
             case "":
-                return value  # type: ignore[no-any-return]
+                return value
             case "empty":
                 return not value
             case "full":

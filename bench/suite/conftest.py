@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, TypeVar
 
 import pytest
@@ -62,11 +62,13 @@ def measure(benchmark: BenchmarkFixture, request: pytest.FixtureRequest) -> Meas
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note why a peer is not there."""
     report = yield
-    if report.skipped and isinstance(report.longrepr, tuple):  # type: ignore[attr-defined]
-        reason = str(report.longrepr[2]).removeprefix("Skipped: ")  # type: ignore[attr-defined]
+    if report.skipped and isinstance(report.longrepr, tuple):
+        reason = str(report.longrepr[2]).removeprefix("Skipped: ")
         item.config.stash.setdefault(_SKIPPED, []).append(f"{item.name}: {reason}")
     return report
 

@@ -10,6 +10,7 @@ import pytest
 
 from bench.check.cell import Check, Options
 from bench.check.cells import check_all
+from bench.check.units import Hazard
 from bench.hosts import load_host
 from bench.scenarios import LASTING_IN, PARTIAL_IN, scenario_names
 from bench.search.explore import explore
@@ -178,9 +179,10 @@ def test_spins_verdict(measure: Measure, name: str, flags: tuple[str, ...], tmp_
 def checks() -> list[Check]:
     """The cells of a default ``compare``."""
     host, translator = load_host("cortex-a9"), load_translator("arm@2010")
-    asked = [*(("transient", name) for name in scenario_names()), ("lasting", LASTING_IN), ("partial", PARTIAL_IN)]
+    asked: list[tuple[Hazard, str]] = [("transient", name) for name in scenario_names()]
+    asked += [("lasting", LASTING_IN), ("partial", PARTIAL_IN)]
     return [
-        Check(find(strategy), translator, host, name, Options().with_hazard(hazard))  # type: ignore[arg-type]
+        Check(find(strategy), translator, host, name, Options().with_hazard(hazard))
         for strategy in shipped()
         for hazard, name in asked
     ]
