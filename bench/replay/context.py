@@ -83,8 +83,8 @@ class Simulated:
 
         Both draw the same victims until they differ: nothing where both miss as often.  Else it grows with the lines
         that only one of them fills, cleans or drops: over eight seeds of the default trace on a Cortex-A9, the standard
-        deviations were at most 1.05 times the square root of their number for the L1, and 3.3 times for the L2.  With
-        the factors that the first five had given, 0.6 and 3.3, all 108 differences of the other three lay within.
+        deviations were at most 1.05 times the square root of their number for the L1, and 3.3 times for the L2.  All
+        108 differences of three seeds that had no part in this (21 to 23) lie within 3 sigma of the means before.
         """
         one, two = self.more, other.more
         if (one.code_misses, one.code_memory) == (two.code_misses, two.code_memory):
@@ -138,8 +138,8 @@ class Pricing:
 
         Both replays draw the same victims in every set that does not differ.  Over eight seeds the default trace on a
         Cortex-A9 has a standard deviation of up to 1.1 times the square root of the additional L1 misses, about as if
-        they alone were drawn, and of 2.7 times the square root of those in the L2, where sets differ for longer.  With
-        the factors that the first five had given, 1.0 and 3, all 36 figures of the other three lay within.
+        they alone were drawn, and of 2.7 times the square root of those in the L2, where sets differ for longer.  All
+        36 figures of three seeds that had no part in this (21 to 23) lie within 3 sigma of the means before.
         """
         random, below = self.replacement
         return 3.3 * math.sqrt(abs(more.code_misses)) * random, 9 * math.sqrt(abs(more.code_memory)) * below
