@@ -159,6 +159,28 @@ def test_what_is_out_of_reach_and_unlinked_is_counted_from_the_trace(tiny_trace:
     assert found.unlinks == len(lost)
 
 
+@pytest.mark.parametrize(
+    ("command", "shown", "others"),
+    [
+        ("check slot --host cortex-a9 --scenario link", "slot-arm", "slot-aarch64"),
+        ("check slot --host z10,sifive-u74 --scenario link", "slot-riscv64", "slot-arm"),
+        ("compare slot patch-or {trace} --host cortex-a9 --scenario link", "patch-or-arm", "patch-flush"),
+    ],
+)
+def test_a_name_stands_for_the_sites_that_a_host_runs(
+    command: str, shown: str, others: str, tiny_trace: Path, staleline: Staleline
+) -> None:
+    ran = staleline(command.format(trace=tiny_trace))
+    assert ran.status == 0
+    assert shown in ran.out
+    assert others not in ran.out
+
+
+def test_a_name_that_stands_for_one_site_on_a_host_is_exported(staleline: Staleline) -> None:
+    line = "export --protocol {} --host z10 --scenario link"
+    assert staleline(line.format("slot")).out == staleline(line.format("slot-s390x")).out != ""
+
+
 def test_the_cheapest_that_is_right_is_first_and_says_where_another_is(tiny_trace: Path, staleline: Staleline) -> None:
     line = f"compare slot-riscv64 patch-flush-riscv64 {tiny_trace} --host sifive-u74 --scenario link"
     first, second = staleline(f"{line} --format json").valid["linking"]

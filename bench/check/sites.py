@@ -92,14 +92,19 @@ def runs(site: Site, target: Target) -> bool:
     return any(isa in target.isa for isa in site.instructions.hosts)
 
 
-def refuse_others(site: Site, target: Target) -> None:
-    """Raise ``InputError`` if the target does not run the site's instructions."""
-    if not runs(site, target):
+def fitting(sites: Sequence[Site], target: Target) -> list[Site]:
+    """Those of the sites (one, or a family) that the target runs.  Raises ``InputError`` if it runs none."""
+    found = [site for site in sites if runs(site, target)]
+    if not found:
+        family = sites[0].name if len(sites) == 1 else sites[0].name.rpartition("-")[0]
+        isas = " or ".join(dict.fromkeys(site.isa for site in sites))
+        names = dict.fromkeys(one.name for site in sites for one in targets_of(site))
         raise InputError(
-            f"{site.name} is for {site.isa}, which {target.name} does not run",
+            f"{family} is for {isas}, which {target.name} does not run",
             place="`host`",
-            expected=" or ".join(one.name for one in targets_of(site)) or "--what-if",
+            expected=" or ".join(names) or "--what-if",
         )
+    return found
 
 
 def verify_site(

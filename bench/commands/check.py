@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands.cells import check_cells, right
+from bench.commands.linking import scenarios_of_sites
 from bench.commands.names import kind_of, max_states_of, names_in, some_of
 from bench.commands.options import OfCells, SeenHere, Strategies, Written, given, refuse_idle
 from bench.commands.output import progress_bar
@@ -73,29 +74,26 @@ def check(
 
 def _sites(names: list[str], cells: OfCells) -> SitesReport:
     """Sites, on every host that runs their instructions, or on some."""
-    from bench.check.sites import MOST_STATES, refuse_others, runs, targets_of, verify_sites
+    from bench.check.sites import MOST_STATES, fitting, runs, targets_of, verify_sites
     from bench.report.sites import SitesReport
-    from bench.sites.reader import load_site
-    from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario
+    from bench.sites.reader import load_sites
 
-    scenarios = names_in(cells.scenario) or list(SCENARIOS)
-    for scenario in scenarios:
-        refuse_unknown_scenario(scenario)
-    if cells.cores < 2:
-        raise InputError(str(cells.cores), place="`cores`", expected="at least 2: a linker and an executor")
+    scenarios = scenarios_of_sites(cells)
     most = max_states_of(cells.max_states, MOST_STATES)
     asked: list[tuple[Site, Target]] = []
-    for site in map(load_site, names):
-        named = (cells.host and "host" not in cells.configured) or cells.settings
-        targets = cells.targets() if named else targets_of(site)
-        if not targets:
-            raise InputError(f"no host runs {site.isa}", file=site.file, place="isa", expected="`host` with `what_if`")
-        for target in targets:
-            if cells.host == ["all"] and not runs(site, target):
-                continue
-            if not cells.what_if:
-                refuse_others(site, target)
-            asked.append((site, target))
+    for sites in map(load_sites, names):
+        if (cells.host and "host" not in cells.configured) or cells.settings:
+            for target in cells.targets():
+                some = [site for site in sites if runs(site, target)]
+                if not some and cells.host != ["all"]:
+                    some = sites if cells.what_if else fitting(sites, target)
+                asked += [(site, target) for site in some]
+            continue
+        for site in sites:
+            if not (found := targets_of(site)):
+                expected = "`host` with `what_if`"
+                raise InputError(f"no host runs {site.isa}", file=site.file, place="isa", expected=expected)
+            asked += [(site, target) for target in found]
     with progress_bar("checking", len(asked)) as progress:
         judged = verify_sites(asked, scenarios, executors=cells.cores - 1, max_states=most, progress=progress)
     return SitesReport([one for verdicts in judged for one in verdicts])

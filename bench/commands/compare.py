@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.commands.linking import scenarios_of_sites, sites_beside
 from bench.commands.names import kind_of, max_states_of, names_in, one_of, some_of
 from bench.commands.options import OfReplay, Scaled, SeenHere, Strategies, Written, given, refuse_idle, scenarios_on
 from bench.commands.output import print_text, progress_bar, show_share
@@ -99,8 +100,8 @@ def compare(
 
     ran = load_seen(seen) if seen is not None else None
     named = names_in(what)
-    sites = [name for name in named if name == LINKING or kind_of(name) == "site"]
-    protocols = [name for name in named if name not in sites and kind_of(name) == "protocol"]
+    kinds = {name: kind_of(name, "trace") for name in named}
+    sites, protocols = ([name for name, kind in kinds.items() if kind == one] for one in ("site", "protocol"))
     if protocols:
         if len(protocols) < len(named):
             raise InputError("protocols beside other things", place="compare", expected="protocols alone")
@@ -194,10 +195,6 @@ def compare(
         raise typer.Exit(1)
 
 
-LINKING = "linking"
-"""What stands for all sites of the library that a host runs."""
-
-
 def _linking(
     names: list[str], trace: str, cells: Scaled, assumed: OfReplay, *, whole: bool, everywhere: bool
 ) -> list[SitesComparison]:
@@ -205,41 +202,15 @@ def _linking(
 
     ``everywhere``: on all hosts and architectures.  ``whole``: all scenarios, be there several hosts.
     """
-    from bench.check.sites import MOST_STATES, refuse_others, runs, verify_sites
+    from bench.check.sites import MOST_STATES, verify_sites
     from bench.compare.sites import Workload, compare_sites
     from bench.hosts import host_names, load_target
     from bench.hosts.loader import ARCHITECTURES
-    from bench.sites.reader import library, load_site
-    from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario
     from bench.traces.store import load_trace
 
-    scenarios = names_in(cells.scenario) or list(SCENARIOS)
-    for scenario in scenarios:
-        refuse_unknown_scenario(scenario)
-    if cells.cores < 2:
-        raise InputError(str(cells.cores), place="`cores`", expected="at least 2: a linker and an executor")
-    known = library()
-    named = [load_site(name) for name in names if name != LINKING]
-    own = {site.name for site, name in zip(named, filter(LINKING.__ne__, names), strict=True) if name not in known}
-    beside = [load_site(name) for name in known] if LINKING in names or own else []
-    sites = [*named, *(site for site in beside if site.name not in {one.name for one in named})]
-    if LINKING not in names:
-        sites = [site for site in sites if site.isa in {one.isa for one in named}]
-    if everywhere:
-        targets = [load_target(name) for name in (*host_names(), *ARCHITECTURES)]
-    else:
-        targets = cells.targets()
-        for target in targets if not cells.what_if else ():
-            for site in named:
-                refuse_others(site, target)
-    asked = [
-        (site, target)
-        for target in targets
-        for site in sites
-        if runs(site, target) or (cells.what_if and not everywhere and site in named)
-    ]
-    if not asked:
-        raise InputError("no site for it", place="`host`", expected="a host that runs one")
+    scenarios = scenarios_of_sites(cells)
+    targets = [load_target(name) for name in (*host_names(), *ARCHITECTURES)] if everywhere else cells.targets()
+    asked, own = sites_beside(names, targets, everywhere=everywhere, what_if=cells.what_if)
     several = len({target.name for _, target in asked}) > 1
     with progress_bar("checking", len(asked)) as progress:
         judged = verify_sites(

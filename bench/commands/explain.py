@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands.cells import check_cells, right
-from bench.commands.names import some_of
+from bench.commands.names import kind_of, names_in, some_of
 from bench.commands.options import OfCells, Written, refuse_idle
 from bench.support.errors import InputError
 
@@ -59,6 +59,10 @@ def explain(
     from bench.report.checks import CheckReport
 
     emit = written.emitter()
+    for name in names_in(strategy):
+        if (kind := kind_of(name)) != "strategy":
+            shown = f"a strategy; staleline check {name} shows counterexamples"
+            raise InputError(f"{name!r} is a {kind}", place="explain", expected=shown)
     if against:
         refuse_idle(context, ("follow", "autopsy", "plot"), "with --against", "one of them")
     if plot is not None:

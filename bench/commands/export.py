@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.names import names_in, one_of, some_of
+from bench.commands.names import kind_of, names_in, one_of, some_of
 from bench.commands.options import Hosts, OnHosts, Translators, refuse_idle
 from bench.commands.output import notice, print_text
 from bench.support.errors import InputError
@@ -53,6 +53,9 @@ def export(
         raise InputError("nothing to write", place="export", expected="--litmus FOLDER or --protocol")
     if not litmus.is_dir():
         raise InputError("is no folder", file=str(litmus), expected="a folder to write litmus tests in")
+    for given in names_in(strategy):
+        if (kind := kind_of(given)) != "strategy":
+            raise InputError(f"{given!r} is a {kind}", place="--litmus", expected="a strategy, or --protocol")
     strategies = asked.strategies(some_of(strategy))
     names = [one_of("--scenario", name, SCENARIOS) for name in names_in(scenario)] or list(SCENARIOS)
     if translator:
@@ -83,19 +86,24 @@ def export(
 
 def _protocol(sites: list[str], hosts: list[str], scenarios: list[str]) -> str:
     """The scenarios of one site on one host, as a protocol."""
-    from bench.check.sites import refuse_others, targets_of
+    from bench.check.sites import fitting, targets_of
     from bench.hosts import load_target
     from bench.sites.export import as_protocol
-    from bench.sites.reader import load_site
+    from bench.sites.reader import load_sites
     from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario
 
     if len(sites) != 1 or len(hosts) > 1:
         raise InputError("several", place="export --protocol", expected="one site, on one host")
     for name in scenarios:
         refuse_unknown_scenario(name)
-    site = load_site(sites[0])
+    found = load_sites(sites[0])
+    if hosts:
+        found = fitting(found, load_target(hosts[0]))
+    if len(found) > 1:
+        names = " or ".join(one.name for one in found)
+        raise InputError(f"{sites[0]} stands for several sites", place="export --protocol", expected=names)
+    (site,) = found
     host = load_target(hosts[0]) if hosts else next(iter(targets_of(site)), None)
     if host is None:
         raise InputError(f"no host runs {site.isa}", file=site.file, place="isa", expected="`host`")
-    refuse_others(site, host)
     return as_protocol(site, host, scenarios or SCENARIOS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from bench.support.errors import InputError
@@ -24,16 +26,41 @@ def some_of(values: Iterable[str] | None) -> list[str] | None:
     return None if names in ([], ["all"]) else names
 
 
-def kind_of(name: str) -> Literal["strategy", "site", "protocol"]:
-    """What an argument names: a site by its name or its file, a protocol by its file, else a strategy."""
-    from bench.sites.reader import is_site, library
+Kind = Literal["strategy", "trace", "site", "protocol"]
+
+
+def kind_of(name: str, other: Literal["strategy", "trace"] = "strategy") -> Kind:
+    """What an argument names: sites by a name of the library or by a file, a protocol by its file, else the ``other``.
+
+    Raises ``InputError`` for what is no file, and nearer to the name of a site, or of a trace, than to a strategy's.
+    """
+    from bench.sites.reader import families, is_site, library, named
     from bench.support.toml import read
 
-    if name in library():
+    if named(name):
         return "site"
-    if not name.endswith(".toml"):
-        return "strategy"
-    return "site" if is_site(read(name, "a site or a protocol")[0]) else "protocol"
+    if name.endswith(".toml"):
+        return "site" if is_site(read(name, "a site or a protocol")[0]) else "protocol"
+    known = _known(other)
+    near = difflib.get_close_matches(name, (*known, *families(), *library()), 1, _NEAR)
+    if near and name not in known and not Path(name).exists() and (other == "trace" or near[0] not in known):
+        raise InputError(f"no {other} and no site {name!r}", expected=near[0])
+    return other
+
+
+_NEAR = 0.8
+"""How like (``difflib``) a name is to the one that is meant: with so many sites, some name is like any word."""
+
+
+def _known(kind: Literal["strategy", "trace"]) -> tuple[str, ...]:
+    """The names of that kind."""
+    if kind == "trace":
+        from bench.traces.shipped import SHIPPED
+
+        return tuple(SHIPPED)
+    from strategies import registry
+
+    return registry.names()
 
 
 def one_of(place: str, value: object, known: tuple[_Known, ...]) -> _Known:

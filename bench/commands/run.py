@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from bench.silicon.threads import Instances
     from bench.sites.site import Site
 
-LIBRARY = "linking"
-"""Stands for all sites of the library that this machine can execute."""
-
 
 def run(
     what: Annotated[
@@ -129,29 +126,21 @@ def _asked(
     """Cases of files, strategies, and scenarios of sites, each with a name of its own, and whose writes it has."""
     from bench.check import asked
     from bench.check.export import as_protocol
-    from bench.check.sites import runs
+    from bench.check.sites import fitting
     from bench.hosts import load_host
     from bench.protocols.document import document_from, read_protocol
     from bench.silicon.functions import ALIGNED, Functions
-    from bench.sites.reader import library, load_site
+    from bench.sites.reader import load_sites
     from bench.translators.registry import load_translator
 
     host = load_host(instructions.profile)
     placed = f", {placement.name}" if placement is not None else ""
     found: list[tuple[str, Made, str]] = []
     for name in names:
-        if name == LIBRARY:
-            sites = map(load_site, library())
-            found += [
-                one
-                for site in sites
-                if runs(site, host)
-                for one in _trials(site, host, scenario, instructions, placement)
-            ]
-            continue
         kind = kind_of(name)
         if kind == "site":
-            found += _trials(load_site(name), host, scenario, instructions, placement)
+            for site in fitting(load_sites(name), host):
+                found += _trials(site, host, scenario, instructions, placement)
             continue
         if kind == "protocol":
             document = read_protocol(name)
@@ -174,11 +163,9 @@ def _trials(
     site: Site, host: Host, scenario: str | None, instructions: InstructionSet, placement: Placement | None
 ) -> Iterator[tuple[str, Made, str]]:
     """What executes a site's scenarios, with the maintenance of ``host``."""
-    from bench.check.sites import refuse_others
     from bench.silicon.sites import SiteInstances
     from bench.sites.scenarios import SCENARIOS, refuse_unknown_scenario, trials
 
-    refuse_others(site, host)
     if scenario is not None:
         refuse_unknown_scenario(scenario)
     placed = f", {placement.name}" if placement is not None else ""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.commands.compare import LINKING
 from bench.commands.names import kind_of, names_in, one_of, some_of
 from bench.commands.options import OfReplay, Scaled, Strategies, Written, scenarios_on
 from bench.commands.output import progress_bar
@@ -92,7 +91,7 @@ def sweep(
     from bench.support.kept import is_fresh
     from strategies import registry
 
-    if trace == LINKING or kind_of(trace) != "strategy":
+    if kind_of(trace, "trace") != "trace":
         raise InputError(
             f"{trace!r}: sweeps are of strategies", place="sweep", expected=f"a trace, or staleline compare {trace}"
         )

@@ -95,10 +95,37 @@ def is_site(tree: Mapping[str, Any]) -> bool:
     return "words" in tree or "targets" in tree
 
 
+LIBRARY = "linking"
+"""The name that stands for all sites of the library."""
+
+
 def library() -> tuple[str, ...]:
     """The names of the sites that come with the project, sorted."""
     files = importlib.resources.files(linking).iterdir()
     return tuple(sorted(file.name.removesuffix(_SUFFIX) for file in files if file.name.endswith(_SUFFIX)))
+
+
+def families() -> tuple[str, ...]:
+    """The names that stand for several sites of the library: all of them, and one for each instruction set."""
+    return (LIBRARY, *dict.fromkeys(map(_family, library())))
+
+
+def named(name: str) -> tuple[str, ...]:
+    """The sites of the library that a name stands for: one, those of a family, or all."""
+    known = library()
+    if name in (LIBRARY, *known):
+        return known if name == LIBRARY else (name,)
+    return tuple(one for one in known if _family(one) == name)
+
+
+def _family(name: str) -> str:
+    """``slot`` of ``slot-aarch64``."""
+    return name.rpartition("-")[0]
+
+
+def load_sites(name: str) -> list[Site]:
+    """The sites of the library that a name stands for, or the one in a file.  Raises ``InputError``."""
+    return [load_site(one) for one in named(name) or (name,)]
 
 
 def load_site(name: str) -> Site:
@@ -108,7 +135,7 @@ def load_site(name: str) -> Site:
         file = name + _SUFFIX
         return parsed_site(*parse(importlib.resources.files(linking).joinpath(file).read_bytes(), file, _WHAT))
     if not name.endswith(_SUFFIX):
-        near = difflib.get_close_matches(name, known, 1)
+        near = difflib.get_close_matches(name, (*families(), *known), 1)
         expected = near[0] if near else f"a {_SUFFIX} file or one of {', '.join(known)}"
         raise InputError(f"no site {name!r}", expected=expected)
     return parsed_site(*read(name, _WHAT))
