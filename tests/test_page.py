@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from conftest import Staleline, program
@@ -116,6 +117,52 @@ def test_everything_to_make_it_again_is_there(page: Page) -> None:
     chosen = ("compare ", "seed of random replacement", "retranslations", "costs.lock", "rule E6")
     for said in ("To make it again", *chosen):
         assert said in text
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any], str]:
+    """The page of a protocol, its file, the JSON of the same, and its plot."""
+    folder = tmp_path_factory.mktemp("verdicts")
+    text = files("bench.known_bugs").joinpath("qemu-2023-ppc64-preload.toml").read_text(encoding="utf-8")
+    file, parts = folder / "mine.toml", [folder / name for name in ("page.html", "page.json", "plot.svg")]
+    file.write_text(text.replace('summary = "', f"summary = {json.dumps(STRANGE)[:-1]} "), encoding="utf-8")
+    line = f"compare {file} --host ppc-g4,power --format"
+    assert program(*line.split(), "html", "-o", str(parts[0]), "--plot", str(parts[2])).status == 0
+    assert program(*line.split(), "json", "-o", str(parts[1])).status == 0
+    return parts[0], file, json.loads(parts[1].read_text("utf-8")), parts[2].read_text("utf-8")
+
+
+def test_the_page_of_a_protocol_has_what_the_json_has(verdicts: tuple[Path, Path, dict[str, Any], str]) -> None:
+    page, file, document, plot = verdicts
+    outline = Outline()
+    outline.feed(page.read_text("utf-8"))
+    assert (outline.open, outline.elsewhere) == ([], [])
+    assert not set("\x1b\u202e") & set(page.read_text("utf-8"))
+    cells = {cell["id"]: cell for cell in json.loads(outline.scripts[0])["cells"]}
+    asked = [(one, case) for one in document["protocols"] for case in one["cases"]]
+    wrong = {
+        f"mine/{one['host']}/{case['name']}": case["counterexample"]
+        for one, case in asked
+        if case["verdict"] == "fails"
+    }
+    assert {name: len(cell["steps"]) for name, cell in cells.items()} == {key: len(rows) for key, rows in wrong.items()}
+    assert {unquote(link[1:].rsplit("/", 1)[0]) for link in outline.links if link.endswith("/1")} == {*cells}
+    lines = file.read_text("utf-8").splitlines()
+    for name, rows in wrong.items():
+        for row, step in zip(rows, cells[name]["steps"], strict=True):
+            assert (f"(line {row['line']})" in step["text"]) is bool(row["line"])
+            assert not row["line"] or row["what"].startswith(lines[row["line"] - 1])
+    (priced,) = (one for one in document["protocols"] if one["host"] == "ppc-g4")
+    shown = {*re.findall(r'data-sort="([^"]+)"', page.read_text("utf-8").split("The price of each line")[1])}
+    assert {str(line["cost"]["nominal"]) for line in priced["prices"] if line["cost"]["nominal"]} <= shown
+    assert {str(case["cost"]["nominal"]) for case in priced["cases"]} <= shown
+    assert [case["cost"] for one, case in asked if one["host"] == "power"] == [None] * 3
+    # As written: a store and a load, which is of the other thread.
+    nominal = {line["operation"]: line["cost"]["nominal"] for line in priced["prices"]}
+    assert priced["cases"][0]["cost"]["nominal"] == nominal["store S new"] + nominal["load S"]
+    for said in ("mine on ppc-g4", "line 50", "the target makes its own base register"):
+        assert said in plot
+    assert "power" not in plot
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------
@@ -323,6 +370,28 @@ def test_axe_finds_nothing_that_shuts_anybody_out(opened: Tab) -> None:
     found = axe.Axe().run(opened.tab)
     assert found.response["passes"]
     assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_of_a_protocol_can_be_stepped_through_and_read(
+    verdicts: tuple[Path, Path, dict[str, Any], str], chromium: Any, width: int
+) -> None:
+    tab = Tab(chromium, verdicts[0], viewport={"width": width, "height": 900})
+    tab.tab.select_option("#filter-host", "power")
+    assert tab.tab.locator("#results td[data-label='ppc-g4']:visible").count() == 0
+    tab.tab.click("td.fails a:visible >> nth=0")
+    tab.tab.keyboard.press("End")
+    assert tab.tab.locator(".lanes td.now.wrong").count() == 1
+    assert tab.tab.inner_text("#because").endswith("(line 38): execute W: anything, which is wrong.")
+    assert tab.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert tab.tab.evaluate(CUT) == []
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed: no accessibility check"
+    )
+    found = axe.Axe().run(tab.tab)
+    assert found.violations_count == 0, found.generate_report()
+    assert tab.wrong == []
+    tab.context.close()
 
 
 def test_what_the_stepper_marks_is_not_the_final_value(opened: Tab) -> None:

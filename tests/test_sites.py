@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import capstone
@@ -19,8 +20,10 @@ from bench.sites.reader import library, load_site, parsed_site
 from bench.sites.scenarios import trials
 from bench.sites.site import NEAR, STUB, Site
 from bench.sites.wording import disassembled
+from bench.support import kept
 from bench.support.errors import InputError
 from bench.support.toml import parse
+from strategies import linking
 
 MINIMAL = """
 isa = "aarch64"
@@ -207,6 +210,45 @@ def test_check_of_a_site_says_what_goes_wrong_in_its_own_words(tmp_path: Path, s
     assert "4 of 6 as expected, but not reuse on armv8, reuse on armv8-dic." in " ".join(ran.out.split())
     assert "store exit stub (b #4)" in ran.out
     assert staleline(f"check {file} --host armv8 --scenario link --format json").valid["sites"][0]["verdict"] == "holds"
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "scenario"),
+    [
+        ("patch-words-ppc", "ppc-g4", "far"),
+        ("thunk-547135dc-aarch64", "cortex-a72", "far"),
+        ("reuse-refcount-aarch64", "cortex-a72", "reuse"),
+    ],
+)
+def test_steps_name_the_lines_of_the_file(name: str, host: str, scenario: str) -> None:
+    lines = ["", *files(linking).joinpath(f"{name}.toml").read_text(encoding="utf-8").splitlines()]
+    named = 0
+    for row in verdict(name, host, scenario).rows:
+        verb, *words = re.split(r"[ :+,]+", row.what)
+        if row.line and verb in ("execute", "load"):
+            assert lines[row.line].split()[0] == words[0]
+        elif row.line and verb in ("store", "lock", "unlock", "membarrier"):
+            assert verb in lines[row.line]
+            assert verb != "store" or words[0] in lines[row.line]
+        elif row.line:
+            assert "flush" in lines[row.line]  # what the host does for it
+        named += bool(row.line)
+    assert named >= 4
+
+
+def test_a_kept_verdict_names_the_lines_that_the_file_has_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kept.FOLDER, str(tmp_path))
+    kept._store_of.cache_clear()
+    text = MINIMAL.replace("; flush exit", "")
+    host = load_target("cortex-a72")
+    found = []
+    for comment in ("", "# one more line\n"):
+        with kept.session(told=True) as reused:
+            found += verify_site(site(comment + text), host, ["unlink"])
+            assert ("1 of 1 verdicts on sites" in reused()) is bool(comment), reused()
+    first, second = ([row.line for row in one.rows] for one in found)
+    assert any(first)
+    assert second == [line + bool(line) for line in first]
 
 
 def test_what_is_expected_to_fail_is_no_surprise() -> None:

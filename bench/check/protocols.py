@@ -141,24 +141,39 @@ class PricedLine:
 
 def priced_lines(document: Document, hosts: Sequence[Host], parameters: Parameters) -> tuple[PricedLine, ...]:
     """Every operation of a document that is not only an execution, each line once."""
-    prices = [Prices(host, _runs_as(document, host), parameters) for host in hosts]
     found: dict[tuple[int, str, str], PricedLine] = {}
     for case in document.cases:
-        code = {
-            name
-            for thread in case.protocol.threads
-            for operation in thread.operations
-            if operation.verb == "execute"
-            for name in operation.names
-        }
-        for thread in case.protocol.threads:
-            for one in thread.operations:
-                if one.verb != "execute":
-                    stored = [name in code for name in one.names]
-                    costs = tuple(price.of(one.verb, stored, local=one.word == "local") for price in prices)
-                    line = PricedLine(one.line, thread.name, one.text, costs)
-                    found.setdefault((one.line, thread.name, one.text), line)
+        for line in priced_case(document, case, hosts, parameters):
+            found.setdefault((line.line, line.thread, line.operation), line)
     return tuple(found.values())
+
+
+def priced_case(
+    document: Document, case: ProtocolCase, hosts: Sequence[Host], parameters: Parameters
+) -> tuple[PricedLine, ...]:
+    """Every operation of one of its cases that is not only an execution."""
+    prices = [Prices(host, _runs_as(document, host), parameters) for host in hosts]
+    threads = case.protocol.threads
+    code = {
+        name
+        for thread in threads
+        for operation in thread.operations
+        if operation.verb == "execute"
+        for name in operation.names
+    }
+    return tuple(
+        PricedLine(
+            one.line,
+            thread.name,
+            one.text,
+            tuple(
+                price.of(one.verb, [name in code for name in one.names], local=one.word == "local") for price in prices
+            ),
+        )
+        for thread in threads
+        for one in thread.operations
+        if one.verb != "execute"
+    )
 
 
 def _runs_as(document: Document, host: Host) -> str:

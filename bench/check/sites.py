@@ -165,7 +165,16 @@ _VERDICTS: Shelf[_Found] = Shelf("verdicts on sites", _Found, __file__)
 
 
 def _kept(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> SiteVerdict:
-    said: dict[str, Any] = {"name": "", "file": "", "summary": "", "note": "", "project": "", "year": 0, "links": ()}
+    said: dict[str, Any] = {
+        "name": "",
+        "file": "",
+        "summary": "",
+        "note": "",
+        "project": "",
+        "year": 0,
+        "links": (),
+        "lines": (),
+    }
     parts = replace(site, **said, expect={}), target, scenario, executors, max_states
 
     def compute() -> _Found:
@@ -173,7 +182,9 @@ def _kept(site: Site, target: Target, scenario: str, executors: int, max_states:
         return _Found(**{part.name: getattr(one, part.name) for part in fields(_Found)})
 
     found = _VERDICTS.kept(parts, compute)
-    return SiteVerdict(site, target, scenario, **{part.name: getattr(found, part.name) for part in fields(_Found)})
+    rows = tuple(replace(row, line=site.lines[row.line - 1] if row.line else 0) for row in found.rows)
+    rest = {part.name: getattr(found, part.name) for part in fields(_Found) if part.name != "rows"}
+    return SiteVerdict(site, target, scenario, rows=rows, **rest)
 
 
 def _verdict(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> SiteVerdict:

@@ -28,14 +28,16 @@ def bugs(
     """
     from bench.check.protocols import verify_documents
     from bench.protocols.document import bug_names, load_bug
+    from bench.report.page.verdicts import ProtocolPage
     from bench.report.protocols import BugsReport, ProtocolReport
 
-    emit = written.emitter()
     named = names_in(name)
+    emit = written.emitter(own=("html",) if named else ())
     documents = [load_bug(one) for one in named or bug_names()]
     with progress_bar("checking", len(documents)) as progress:
         found = verify_documents(documents, explained=True, progress=progress)
-    report = ProtocolReport(found) if named else BugsReport(found)
+    told = ProtocolPage if written.format == "html" else ProtocolReport
+    report = told(found) if named else BugsReport(found)
     emit(report)
     if not report.as_expected:
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -45,17 +45,18 @@ def check(
     Example: staleline check unfixed --host cortex-a9 --scenario system --start fault
     Also: staleline check my_protocol.toml --host cortex-a72
     Also: staleline check my_site.toml --scenario unlink
+    Also: staleline check my_protocol.toml --format html -o page.html
     """
     from bench.check import asked
     from bench.report.checks import CheckReport
     from bench.silicon.seen import load_seen
 
-    emit = written.emitter()
     ran = load_seen(seen) if seen is not None else None
     if strategy and "strategies" not in given(context):
         strategies = None  # a project's default
     named = names_in([*(strategy or []), *(strategies or [])])
     kinds = {kind_of(name) for name in named}
+    emit = written.emitter(own=("html",) if kinds in ({"protocol"}, {"site"}) else ())
     if len(kinds) > 1:
         raise InputError(f"a {sorted(kinds)[0]} beside a {sorted(kinds)[1]}", place="check", expected="one kind alone")
     if kinds in ({"protocol"}, {"site"}):
@@ -63,7 +64,8 @@ def check(
         used = {"host", "settings", "max_states", *(("scenario", "cores", "what_if") if kind == "site" else ())}
         idle = {one.name for one in fields(cells)} - used - {"configured"}
         refuse_idle(context, idle, f"for a {kind}", f"{', '.join(f'`{name}`' for name in sorted(used))} at most")
-        found = replace(_sites(named, cells), seen=ran) if kind == "site" else _protocols(named, cells, ran)
+        paged = written.format == "html"
+        found = _sites(named, cells, ran, paged) if kind == "site" else _protocols(named, cells, ran, paged)
         emit(found)
         raise typer.Exit(0 if found.as_expected else 1)
     results = check_cells(asked.strategies(some_of(named)), cells, cells.options())
@@ -72,9 +74,10 @@ def check(
         raise typer.Exit(1)
 
 
-def _sites(names: list[str], cells: OfCells) -> SitesReport:
+def _sites(names: list[str], cells: OfCells, seen: Seen | None, paged: bool) -> SitesReport:
     """Sites, on every host that runs their instructions, or on some."""
     from bench.check.sites import MOST_STATES, fitting, runs, targets_of, verify_sites
+    from bench.report.page.verdicts import SitesPage
     from bench.report.sites import SitesReport
     from bench.sites.reader import load_sites
 
@@ -96,14 +99,15 @@ def _sites(names: list[str], cells: OfCells) -> SitesReport:
             asked += [(site, target) for target in found]
     with progress_bar("checking", len(asked)) as progress:
         judged = verify_sites(asked, scenarios, executors=cells.cores - 1, max_states=most, progress=progress)
-    return SitesReport([one for verdicts in judged for one in verdicts])
+    return (SitesPage if paged else SitesReport)([one for verdicts in judged for one in verdicts], seen)
 
 
-def _protocols(files: list[str], cells: OfCells, seen: Seen | None) -> ProtocolReport:
+def _protocols(files: list[str], cells: OfCells, seen: Seen | None, paged: bool) -> ProtocolReport:
     """The protocols in files, on the hosts that they say or on others."""
     from bench.check.protocols import moved, verify_documents
     from bench.protocols.document import read_protocol
     from bench.protocols.verification import MOST_STATES
+    from bench.report.page.verdicts import ProtocolPage
     from bench.report.protocols import ProtocolReport
 
     # What the project sets is no other host than the file's.
@@ -117,4 +121,4 @@ def _protocols(files: list[str], cells: OfCells, seen: Seen | None) -> ProtocolR
     most = max_states_of(cells.max_states, MOST_STATES)
     with progress_bar("checking", len(asked)) as progress:
         found = verify_documents(documents, explained=True, max_states=most, targets=targets, progress=progress)
-    return ProtocolReport(found, seen)
+    return (ProtocolPage if paged else ProtocolReport)(found, seen)

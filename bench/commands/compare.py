@@ -82,7 +82,7 @@ def compare(
     Example: staleline compare --host cortex-a9,arm926 --format github
     Also: staleline compare --format html -o report.html
     Also: staleline compare linking --host cortex-a72,armv8
-    Also: staleline compare my_protocol.toml
+    Also: staleline compare my_protocol.toml --format html -o page.html
     """
     from bench.check import asked
     from bench.compare import baseline
@@ -105,10 +105,17 @@ def compare(
     if protocols:
         if len(protocols) < len(named):
             raise InputError("protocols beside other things", place="compare", expected="protocols alone")
-        used = {"host", "settings", "max_states", "vcpus", "parameter", "what", "format", "output", "seen"}
+        used = {"host", "settings", "max_states", "vcpus", "parameter", "what", "format", "output", "seen", "plot"}
         refuse_idle(context, set(given(context)) - used, "for protocols", "--host")
-        emit = written.emitter()
-        emit(replace(_protocols(protocols, cells, assumed), seen=ran))
+        emit = written.emitter(own=("html",))
+        if plot is not None:
+            drawing.refuse_undrawable(plot)
+        found = replace(_protocols(protocols, cells, assumed, paged=written.format == "html"), seen=ran)
+        if plot is not None:
+            from bench.report.charts.protocols import of_protocols
+
+            drawing.write(of_protocols(found), plot)
+        emit(found)
         return
     traces = [name for name in named if name not in sites] or [DEFAULT_TRACE]
     if len(traces) > 1:
@@ -230,11 +237,12 @@ def _linking(
     return compared
 
 
-def _protocols(files: list[str], cells: Scaled, assumed: OfReplay) -> ProtocolReport:
+def _protocols(files: list[str], cells: Scaled, assumed: OfReplay, *, paged: bool) -> ProtocolReport:
     """Protocols case by case on the hosts that are asked for; else on their own, and all that can run them."""
     from bench.check.protocols import everywhere, moved, verify_documents
     from bench.protocols.document import read_protocol
     from bench.protocols.verification import MOST_STATES
+    from bench.report.page.verdicts import ProtocolPage
     from bench.report.protocols import ProtocolReport
 
     named = bool(cells.host or cells.settings) and cells.host != ["all"]
@@ -248,4 +256,4 @@ def _protocols(files: list[str], cells: Scaled, assumed: OfReplay) -> ProtocolRe
     most = max_states_of(cells.max_states, MOST_STATES)
     with progress_bar("checking", len(asked)) as progress:
         found = verify_documents(documents, explained=False, max_states=most, targets=targets, progress=progress)
-    return ProtocolReport(found, parameters=assumed.parameters())
+    return (ProtocolPage if paged else ProtocolReport)(found, parameters=assumed.parameters())

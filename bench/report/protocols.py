@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from bench.check.protocols import PricedLine, VerifiedCase, VerifiedDocument, priced_lines
+from bench.check.protocols import PricedLine, VerifiedCase, VerifiedDocument, priced_case, priced_lines
 from bench.explain.protocols import ABSENT, ProtocolRow
 from bench.hosts import Architecture, Host
+from bench.protocols.document import Document
 from bench.protocols.omission import Omission
+from bench.replay.cost import NOTHING, Cost, total
 from bench.replay.parameters import Parameters
 from bench.report.costs import cycles
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
@@ -61,72 +63,110 @@ class ProtocolReport:
 
     def rows(self) -> Rows:
         """One row for each case."""
-        columns = (*_COLUMNS, *_seen_columns(self.seen))
-        return flat_rows(columns, [(one, case) for one in self.found for case in one.cases])
+        return flat_rows(self._columns, [(one, case) for one in self.found for case in one.cases])
 
     def text(self, style: str) -> str:
         """Each protocol: its cases by hosts, and what goes wrong."""
-        grouped = itertools.groupby(self.found, key=lambda one: (_file(one), one.document.summary))
-        parts = [self._text(list(some), style) for _, some in grouped]
-        if len(parts) > 1:
-            cases = [case for one in self.found for case in one.cases]
-            parts.append(f"{_as_expected(cases)} of {len(cases)} as expected in all.")
-        return "\n\n".join(parts)
+        return "\n\n".join([*(self._text(group, style) for group in self.groups), *self.in_all])
+
+    @property
+    def groups(self) -> list[list[VerifiedDocument]]:
+        """Each file with all hosts that it was checked on."""
+        grouped = itertools.groupby(self.found, key=lambda one: (file_of(one), one.document.summary))
+        return [list(some) for _, some in grouped]
+
+    @property
+    def in_all(self) -> list[str]:
+        """How many verdicts are as expected, where there are several files."""
+        cases = [case for one in self.found for case in one.cases]
+        return [f"{_as_expected(cases)} of {len(cases)} as expected in all."] if len(self.groups) > 1 else []
+
+    def prices(self, group: Sequence[VerifiedDocument]) -> PriceTable:
+        """What the lines and the cases of a file cost, on each of its hosts that has a price."""
+        priced = [one for one in group if isinstance(one.target, Host)]
+        hosts = [one.target for one in priced if isinstance(one.target, Host)]
+        lines = priced_lines(group[0].document, hosts, self.parameters) if hosts else ()
+        shown = [line for line in lines if any(cost.nominal for cost in line.costs)]
+        of_cases = zip(*([self.cost(one, case) or NOTHING for case in one.cases] for one in priced), strict=True)
+        return PriceTable(hosts, shown, [*zip(group[0].cases, of_cases, strict=True)] if shown else [])
+
+    def cost(self, one: VerifiedDocument, case: VerifiedCase) -> Cost | None:
+        """What the operations of a case cost in all, each once; None where its host has no price."""
+        if not isinstance(one.target, Host):
+            return None
+        lines = priced_case(one.document, case.case, [one.target], self.parameters)
+        return total(cost for line in lines for cost in line.costs)
+
+    @property
+    def _columns(self) -> tuple[Column[_Case], ...]:
+        return (
+            *_COLUMNS,
+            Column("cost", lambda of: found.ends if (found := self.cost(*of)) is not None else None, csv=False),
+            Column("cost", lambda of: found.nominal if (found := self.cost(*of)) is not None else None, json=False),
+            *_seen_columns(self.seen),
+        )
 
     def _object(self, one: VerifiedDocument) -> dict[str, Any]:
         found = {key.name: getattr(one.document, key.name) for key in fields(one.document)}
-        columns = (*_COLUMNS, *_seen_columns(self.seen))
-        prices = self._prices([one]) if isinstance(one.target, Host) else ()
+        lines = priced_lines(one.document, [one.target], self.parameters) if isinstance(one.target, Host) else ()
         return {
             **found,
             "host": one.target.name if one.target else None,
-            "cases": [record(columns, (one, case)) for case in one.cases],
+            "cases": [record(self._columns, (one, case)) for case in one.cases],
             "prices": [
                 {"line": line.line, "thread": line.thread, "operation": line.operation, "cost": line.costs[0].ends}
-                for line in prices
+                for line in lines
             ],
         }
-
-    def _prices(self, group: Sequence[VerifiedDocument]) -> Sequence[PricedLine]:
-        hosts = [one.target for one in group if isinstance(one.target, Host)]
-        return priced_lines(group[0].document, hosts, self.parameters) if hosts else ()
 
     def _text(self, group: Sequence[VerifiedDocument], style: str) -> str:
         """One protocol, on one host or on several."""
         document = group[0].document
-        name = _file(group[0]) if len(group) > 1 else document.name
-        title = f"{name}: {document.summary}" if document.summary else name
-        about = ", ".join(str(part) for part in (document.project, document.year, document.isa) if part)
-        parts = [f"{title} ({about})" if about else title]
-        parts += [fill(text) for text in (document.mechanism, document.fix and f"Fix: {document.fix}") if text]
+        parts = [title_of(group), *map(fill, told(document))]
         parts += ["\n".join(document.links)] if document.links else []
         cells = [(one, case) for one in group for case in one.cases]
         if len(cells) > 1:
-            parts += [*_matrix(group, style), _counted(cells)]
+            parts += [*_matrix(group, style), fill(counted(group))]
         for (one, case), where in _distinct(cells):
             parts.append(_case(case, where if len(group) > 1 else "", style))
             if self.seen is not None and (count := self.seen.of(*_names(one, case))) is not None:
                 parts.append(fill(f"Seen on {self.seen.machine}: wrong in {count.text} instances."))
-        return "\n\n".join([*parts, *_price_table(group, self._prices(group), style)])
+        return "\n\n".join([*parts, *_price_table(self.prices(group), style)])
 
 
-def _host(one: VerifiedDocument) -> str:
+def title_of(group: Sequence[VerifiedDocument]) -> str:
+    """What a file is called and is about; on several hosts without those."""
+    document = group[0].document
+    name = file_of(group[0]) if len(group) > 1 else document.name
+    title = f"{name}: {document.summary}" if document.summary else name
+    about = ", ".join(str(part) for part in (document.project, document.year, document.isa) if part)
+    return f"{title} ({about})" if about else title
+
+
+def told(document: Document) -> list[str]:
+    """What goes wrong, and what was done about it."""
+    return [text for text in (document.mechanism, document.fix and f"Fix: {document.fix}") if text]
+
+
+def host_of(one: VerifiedDocument) -> str:
+    """Where a file was checked."""
     return one.target.name if one.target else "its host"
 
 
 def _matrix(group: Sequence[VerifiedDocument], style: str) -> Iterator[str]:
     """Cases by hosts."""
-    names = [_called(case) for case in group[0].cases]
-    cells = {_host(one): [_cell(case) for case in one.cases] for one in group}
+    names = [called(case) for case in group[0].cases]
+    cells = {host_of(one): [verdict_text(case) for case in one.cases] for one in group}
     for some in packed(max(len("case"), *map(len, names)), cells):
         yield table(["case", *some], zip(names, *(cells[host] for host in some), strict=True), style)
 
 
-def _called(case: VerifiedCase) -> str:
+def called(case: VerifiedCase) -> str:
+    """The name of a case."""
     return case.case.name or "as written"
 
 
-def _cell(case: VerifiedCase) -> str:
+def verdict_text(case: VerifiedCase) -> str:
     """A verdict; marked where another was expected, in brackets where none was."""
     text = _verdict(case)
     if case.case.expected is None:
@@ -134,47 +174,61 @@ def _cell(case: VerifiedCase) -> str:
     return text if case.as_expected else f"{text} !"
 
 
-def _counted(cells: Sequence[_Case]) -> str:
+def counted(group: Sequence[VerifiedDocument]) -> str:
+    """How many verdicts are as expected, and which are not."""
+    cells = [(one, case) for one in group for case in one.cases]
     asked = [(one, case) for one, case in cells if case.case.expected is not None]
-    others = [f"{_called(case)} on {_host(one)}" for one, case in asked if not case.as_expected]
+    others = [f"{called(case)} on {host_of(one)}" for one, case in asked if not case.as_expected]
     text = f"{len(asked) - len(others)} of {len(asked)} as expected"
     text += f", but not {', '.join(others)}" if others else ""
     text += ". In brackets: about another host, and nothing is expected" if len(asked) < len(cells) else ""
-    return fill(f"{text}.")
+    return f"{text}."
 
 
 def _distinct(cells: Sequence[_Case]) -> list[tuple[_Case, str]]:
     """What there is to say of cases, and where: on several hosts a counterexample for each way in which a case fails,
     on hosts and on architectures, and what it can do without where it holds."""
     known: dict[object, tuple[_Case, list[str]]] = {}
-    several = len({_host(one) for one, _ in cells}) > 1
+    several = len({host_of(one) for one, _ in cells}) > 1
     for one, case in cells:
         if len(cells) > 1 and not (case.rows or case.necessities or case.verdict == "bounded"):
             continue
         if several and case.case.expected is None:
             continue
         alike = (case.failure, case.as_expected, isinstance(one.target, Architecture), case.necessities)
-        known.setdefault((case.case.name, *(alike if several else ())), ((one, case), []))[1].append(_host(one))
+        known.setdefault((case.case.name, *(alike if several else ())), ((one, case), []))[1].append(host_of(one))
     return [(cell, ", ".join(hosts)) for cell, hosts in known.values()]
 
 
-def _price_table(group: Sequence[VerifiedDocument], prices: Sequence[PricedLine], style: str) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class PriceTable:
+    """What each line that costs anything costs on each of some ``hosts``, and each case in all."""
+
+    hosts: Sequence[Host]
+    lines: Sequence[PricedLine]
+    cases: Sequence[tuple[VerifiedCase, Sequence[Cost]]]
+
+    def rows(self) -> list[tuple[tuple[str, str, str], Sequence[Cost]]]:
+        """The line, who does it and what, or what all of it is of; with the costs."""
+        lines = [((str(one.line or ""), one.thread, one.operation), one.costs) for one in self.lines]
+        return lines + [(("", "all", f"of {called(case)}"), costs) for case, costs in self.cases]
+
+
+PRICED = "Cycles of each operation, and of all of a case, each once: nominal (lowest..highest)."
+
+
+def _price_table(prices: PriceTable, style: str) -> Iterator[str]:
     """What each line costs on each host that has a price."""
-    hosts = [one.target.name for one in group if isinstance(one.target, Host)]
-    lines = [line for line in prices if any(cost.nominal for cost in line.costs)]
-    if not lines:
+    rows = prices.rows()
+    if not rows:
         return
-    first = (
-        [str(line.line or "") for line in lines],
-        [line.thread for line in lines],
-        [line.operation for line in lines],
-    )
-    cells = {host: [cycles(line.costs[at]) for line in lines] for at, host in enumerate(hosts)}
+    first = [*zip(*(names for names, _ in rows), strict=True)]
+    cells = {host.name: [cycles(costs[at]) for _, costs in rows] for at, host in enumerate(prices.hosts)}
     room = sum(2 + max(len(name), *map(len, one)) for name, one in zip(("line", "by", "operation"), first, strict=True))
     for some in packed(room, cells):
         body = zip(*first, *(cells[host] for host in some), strict=True)
         yield table(["line", "by", "operation", *some], body, style, right=[0, *range(3, 3 + len(some))])
-    yield fill("Cycles of each operation, nominal (lowest..highest).")
+    yield fill(PRICED)
 
 
 class BugsReport(ProtocolReport):
@@ -223,14 +277,14 @@ _LEGEND = (
 )
 
 
-def _file(one: VerifiedDocument) -> str:
+def file_of(one: VerifiedDocument) -> str:
     """The name of a document, without the host that it was moved to."""
     return one.document.name.partition(" on ")[0]
 
 
 def _names(one: VerifiedDocument, case: VerifiedCase) -> tuple[str, str]:
     """What `run` calls a case: its file and its own name."""
-    return _file(one), case.case.name
+    return file_of(one), case.case.name
 
 
 def _seen_columns(seen: Seen | None) -> tuple[Column[_Case], ...]:
@@ -238,27 +292,29 @@ def _seen_columns(seen: Seen | None) -> tuple[Column[_Case], ...]:
 
 
 def _case(case: VerifiedCase, where: str, style: str) -> str:
-    name = f"{_called(case)} on {where}" if where else _called(case)
+    name = f"{called(case)} on {where}" if where else called(case)
     unexpected = "" if case.as_expected else f", but is expected to be {case.case.expected!r}"
     if case.case.expected is None:
         unexpected = ", of which nothing is expected: the case is about another host"
     parts = [fill(f"{name}: {_verdict(case)}{unexpected} ({case.states:,} states)")]
-    if case.rows:
-        parts.append(steps_table(case.rows, style))
-        parts += [fill(text) for text in _not_allowed(case)]
+    parts += [steps_table(case.rows, style)] if case.rows else []
+    return "\n\n".join([*parts, *map(fill, remarks(case))])
+
+
+def remarks(case: VerifiedCase) -> list[str]:
+    """What a case that fails was not allowed to see and needs of the host, and what one that holds can do without."""
+    found = [*_not_allowed(case)]
     if case.needs is not None:
-        parts.append(fill(f"It needs {_needs(case)}."))
+        found.append(f"It needs {_needs(case)}.")
     if case.necessities:
         needed, spared = _left(case, necessary=True), _left(case, necessary=False)
-        parts.append(
-            fill(
-                f"Fails without any one of {needed}."
-                if needed
-                else "No operation that only orders or maintains is necessary."
-            )
+        found.append(
+            f"Fails without any one of {needed}."
+            if needed
+            else "No operation that only orders or maintains is necessary."
         )
-        parts += [fill(f"Holds without any one of {spared}.")] if spared else []
-    return "\n\n".join(parts)
+        found += [f"Holds without any one of {spared}."] if spared else []
+    return found
 
 
 def _not_allowed(case: VerifiedCase) -> Iterator[str]:

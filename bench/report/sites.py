@@ -46,7 +46,7 @@ class SitesReport:
 
     @property
     def _columns(self) -> tuple[Column[SiteVerdict], ...]:
-        return (*_COLUMNS, *seen_columns(self.seen, _seen_of))
+        return (*_COLUMNS, *seen_columns(self.seen, counted_here))
 
     def document(self) -> dict[str, Any]:
         """One object for each site, scenario and host."""
@@ -64,25 +64,34 @@ class SitesReport:
         )
 
 
-def _seen_of(seen: Seen, one: SiteVerdict) -> Count | None:
+def counted_here(seen: Seen, one: SiteVerdict) -> Count | None:
+    """What was seen of a scenario."""
     return seen.scenarios(one.site.name, [one.scenario])
 
 
 def _site(site: Site, found: Sequence[SiteVerdict], style: str, seen: Seen | None) -> str:
-    title = f"{site.name}: {site.summary}" if site.summary else site.name
-    about = ", ".join(str(part) for part in (site.project, site.year, site.isa) if part)
-    parts = [f"{title} ({about})"]
+    parts = [about(site)]
     parts += [fill(site.note)] if site.note else []
     parts.append(matrix(found, style, seen))
+    parts += [fill(as_expected(found)), *legend(found), *map(fill, about_seen(seen))]
+    for one, hosts in _distinct(found):
+        parts.append(fill(f"{one.scenario} ({one.of}) on {', '.join(hosts)}: {what_fails(one)}. {one.why}."))
+        parts += [steps_table(one.rows, style)] if one.rows else []
+    return "\n\n".join(parts)
+
+
+def about(site: Site) -> str:
+    """What a site is."""
+    title = f"{site.name}: {site.summary}" if site.summary else site.name
+    return f"{title} ({', '.join(str(part) for part in (site.project, site.year, site.isa) if part)})"
+
+
+def as_expected(found: Sequence[SiteVerdict]) -> str:
+    """How many verdicts are as expected, and which are not."""
     asked = [one for one in found if one.verdict != "n/a"]
     expected = sum(one.as_expected for one in asked)
     others = [f"{one.scenario} on {one.target.name}" for one in asked if not one.as_expected]
-    counted = f"{expected} of {len(asked)} as expected{', but not ' if others else ''}{', '.join(others)}."
-    parts += [fill(counted), *legend(found), *map(fill, about_seen(seen))]
-    for one, hosts in _distinct(found):
-        parts.append(fill(f"{one.scenario} ({one.of}) on {', '.join(hosts)}: {_what(one)}. {one.why}."))
-        parts += [steps_table(one.rows, style)] if one.rows else []
-    return "\n\n".join(parts)
+    return f"{expected} of {len(asked)} as expected{', but not ' if others else ''}{', '.join(others)}."
 
 
 def matrix(found: Sequence[SiteVerdict], style: str, seen: Seen | None = None) -> str:
@@ -93,7 +102,7 @@ def matrix(found: Sequence[SiteVerdict], style: str, seen: Seen | None = None) -
         [
             scenario,
             *(cells.get((scenario, host), "") for host in hosts),
-            *(count.text if (count := _seen_of(ran, one)) else "" for ran in ([] if seen is None else [seen])),
+            *(count.text if (count := counted_here(ran, one)) else "" for ran in ([] if seen is None else [seen])),
         ]
         for scenario, one in {one.scenario: one for one in found}.items()
     ]
@@ -127,7 +136,8 @@ def _distinct(found: Sequence[SiteVerdict]) -> list[tuple[SiteVerdict, list[str]
     return list(known.values())
 
 
-def _what(one: SiteVerdict) -> str:
+def what_fails(one: SiteVerdict) -> str:
+    """How a site fails, and by what it is allowed to."""
     means = FAILURES.get(one.failure, "")
     allowed = {"architecture": ", which the architecture allows", "list": ", by a list"}.get(one.rests_on, "")
     return f"fails {one.failure}{f', {means}' if means and means != one.failure else ''}{allowed}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.sites.paths import Observation, Path, value_name
-from bench.sites.site import Site
+from bench.sites.site import Line, Site
 from bench.support.errors import InputError
 
 
@@ -18,26 +18,27 @@ class Execution:
     paths: tuple[Path, ...]
     observations: tuple[Observation, ...]
 
-    def lines(self, inside: dict[int, Sequence[str]] | None = None) -> list[str]:
+    def lines(self, inside: dict[int, Sequence[Line]] | None = None) -> list[Line]:
         """The operations, one on a line; ``inside``: more of them, before the observation of that number."""
         more = inside or {}
-        blocks: list[list[str]] = []
+        blocks: list[list[Line]] = []
         for number in range(len(self.observations)):
             between = self.site.executor.between if number else ()
-            blocks.append([*between, *more.get(number, ()), ""])
+            blocks.append([*between, *more.get(number, ()), Line("")])
         sizes = [len(block) for block in blocks]
         for number, observation in enumerate(self.observations):
             blocks[number][-1] = self._line(number, observation, sizes)
         return [*self.site.executor.before, *(line for block in blocks for line in block), *self.site.executor.after]
 
-    def _line(self, number: int, observation: Observation, sizes: Sequence[int]) -> str:
+    def _line(self, number: int, observation: Observation, sizes: Sequence[int]) -> Line:
         verb = "load" if observation.loads else "execute"
         skips = []
         for values, following in self._following(observation).items():
             if skipped := sum(sizes[number + 1 : following]):
                 named = map(value_name, observation.words, values)
                 skips.append(f"{'+'.join(named)}:{skipped}")
-        return " ".join((verb, "+".join(observation.words), *skips))
+        first = next((word.number for word in self.site.words if word.name == observation.words[0]), 0)
+        return Line(" ".join((verb, "+".join(observation.words), *skips)), first)
 
     def _following(self, observation: Observation) -> dict[tuple[str, ...], int]:
         """For the values of an observation the number of the next one, which must be the same on all paths."""

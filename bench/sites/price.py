@@ -16,7 +16,7 @@ from bench.replay.cost import Cost, total
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.sites.paths import at_rest
-from bench.sites.site import CODE, FAR, NEAR, STUB, Site
+from bench.sites.site import CODE, FAR, NEAR, STUB, Line, Site
 
 _NOT_FOUND = "no figure was found for an exit through a slot (QEMU 2acee8b2 leaves it to be tested)"
 
@@ -113,16 +113,16 @@ class _Pricing:
             execution += self.prices.figure("costs.cpi", self.host.costs.cpi).by(DISPATCH)
         return execution
 
-    def _interrupts(self, lines: Iterable[str]) -> int:
+    def _interrupts(self, lines: Iterable[Line]) -> int:
         remote = self.host.runs_as(self.prices.isa).flush.remote_sync
         return sum(
             self.prices.others
-            for line in lines
-            if line.split()[0] in INTERRUPTING or (line.startswith("flush ") and remote)
+            for text, _ in lines
+            if text.split()[0] in INTERRUPTING or (text.startswith("flush ") and remote)
         )
 
-    def _operations(self, lines: Iterable[str]) -> Cost:
-        return total(self._operation(line) for line in lines)
+    def _operations(self, lines: Iterable[Line]) -> Cost:
+        return total(self._operation(line.text) for line in lines)
 
     def _operation(self, line: str) -> Cost:
         verb, *rest = line.split()

@@ -6,7 +6,7 @@ import difflib
 import importlib.resources
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from bench.protocols.operations import FORMS, WORD, parsed
 from bench.sites.instructions import INSTRUCTION_SETS
 from bench.sites.paths import at_rest
 from bench.sites.scenarios import SCENARIOS
-from bench.sites.site import CODE, STATES, STUB, TARGETS, Executor, Site, SiteOperations, Word
+from bench.sites.site import CODE, STATES, STUB, TARGETS, Executor, Line, Site, SiteOperations, Word
 from bench.sites.wording import way
 from bench.support.errors import InputError
 from bench.support.toml import Source, checked, parse, read
@@ -189,6 +189,7 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
         reuses=table.does.retire is not None,
         in_handler=table.does.by == "handler",
         reach=table.reach,
+        lines=tuple(reading.numbered),
     )
     for state in site.states:
         path = at_rest(site, state)
@@ -204,6 +205,18 @@ class _Reading:
 
     table: _File
     source: Source
+    numbered: list[int] = field(default_factory=list)
+    """The lines of the file that words and operations stand in, in the order of their numbers."""
+
+    def number(self, line: int) -> int:
+        """The next number, which is that of a line."""
+        self.numbered.append(line)
+        return len(self.numbered)
+
+    def number_of(self, word: tuple[str, str]) -> int:
+        """The number of a word or a slot."""
+        lines = self.source.lines(word)
+        return self.number(lines[0] if lines is not None else 0)
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -228,7 +241,7 @@ class _Reading:
         if len(sizes) > 1 or 0 in sizes:
             raise self.source.refuse(f"{' and '.join(map(str, sizes))} bytes", place, "one size")
         ordered = {state: held[state] for state in (*self.states, *(key for key in held if key not in self.states))}
-        return Word(name, at, sizes[0], ordered)
+        return Word(name, at, sizes[0], ordered, number=self.number_of(place))
 
     def slot(self, name: str) -> Word:
         """Data that hold an address: of the state's target, if nothing else is said."""
@@ -243,16 +256,17 @@ class _Reading:
                 expected = f"an address of {pointer} bytes, or one of {', '.join(targets)}"
                 raise self.source.refuse(repr(value), (*place, state), expected)
             held[state] = number.to_bytes(pointer, INSTRUCTION_SETS[self.table.isa].byteorder)
-        return Word(name, at, pointer, held, is_data=True)
+        return Word(name, at, pointer, held, is_data=True, number=self.number_of(place))
 
-    def lines(self, text: str, place: tuple[str, str], words: Mapping[str, Word]) -> tuple[str, ...]:
+    def lines(self, text: str, place: tuple[str, str], words: Mapping[str, Word]) -> tuple[Line, ...]:
         """Operations, one on a line or with semicolons between; the rest of what they are a protocol's reader knows."""
         found = []
         for number, line in enumerate(text.splitlines(), 1):
             for part in line.partition("#")[0].split(";"):
                 if said := " ".join(part.split()):
-                    self._refuse_unknown(said, place, self.source.line_of_text(place, number), words)
-                    found.append(said)
+                    at = self.source.line_of_text(place, number)
+                    self._refuse_unknown(said, place, at, words)
+                    found.append(Line(said, self.number(at)))
         return tuple(found)
 
     def _bytes(self, value: int | str, place: tuple[str, ...]) -> bytes:

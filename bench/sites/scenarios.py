@@ -26,7 +26,7 @@ from bench.protocols.protocol import Address, Protocol, Thread
 from bench.protocols.refusals import MOST_ENTRIES, refuse_impossible
 from bench.sites.executions import Execution, execution
 from bench.sites.paths import Path, on_into, paths, value_name
-from bench.sites.site import CODE, FAR, FAR2, NEAR, NEAR2, NEW, OLD, STUB, TRAP, Site
+from bench.sites.site import CODE, FAR, FAR2, NEAR, NEAR2, NEW, OLD, STUB, TRAP, Line, Site
 from bench.support.errors import InputError
 
 SCENARIOS = ("link", "unlink", "relink", "far", "publish", "reuse", "interrupted", "twice")
@@ -91,19 +91,19 @@ class _Setting:
 
     # --- what threads do ------------------------------------------------------------------------------------------
 
-    def patched(self, lines: Iterable[str], state: str) -> list[str]:
+    def patched(self, lines: Iterable[Line], state: str) -> list[Line]:
         """The operations that take the site to a state, as operations of protocols."""
-        return [done for line in lines for done in self._lowered(line, state)]
+        return [Line(done, line.number) for line in lines for done in self._lowered(line.text, state)]
 
-    def linked(self, state: str) -> list[str]:
+    def linked(self, state: str) -> list[Line]:
         return self.patched(self.site.does.link, state)
 
-    def unlinked(self) -> list[str]:
+    def unlinked(self) -> list[Line]:
         return self.patched(self.site.does.unlink, STUB)
 
-    def written(self) -> list[str]:
+    def written(self) -> list[Line]:
         """New code at the target, published."""
-        return [f"store {CODE} {value_name(CODE, NEW)}", *self.patched(self.site.does.publish, NEAR)]
+        return [Line(f"store {CODE} {value_name(CODE, NEW)}"), *self.patched(self.site.does.publish, NEAR)]
 
     def _lowered(self, line: str, state: str) -> Iterator[str]:
         verb, _, rest = line.partition(" ")
@@ -130,8 +130,8 @@ class _Setting:
 
     def execution(self, *states: str, into: str = "") -> Execution:
         """An execution of the site while it is in any of the states, and in between, and on ``into`` a target."""
-        stored = [line for line in (*self.site.does.link, *self.site.does.unlink) if line.startswith("store ")]
-        named = [part.split() for line in stored for part in line.removeprefix("store ").split(",")]
+        stored = [text for text, _ in (*self.site.does.link, *self.site.does.unlink) if text.startswith("store ")]
+        named = [part.split() for text in stored for part in text.removeprefix("store ").split(",")]
         values = {
             word.name: tuple(
                 dict.fromkeys(
@@ -150,17 +150,17 @@ class _Setting:
 
     # --- protocols ------------------------------------------------------------------------------------------------
 
-    def waited(self, flags: Sequence[str] = (_QUIET,)) -> list[str]:
+    def waited(self, flags: Sequence[str] = (_QUIET,)) -> list[Line]:
         """Quiescence, as an executor sees it."""
         synchronise = [self.site.instructions.synchronise] if self.synchronised else []
-        return [*(f"wait {flag} 1" for flag in flags), *synchronise]
+        return [Line(text) for text in (*(f"wait {flag} 1" for flag in flags), *synchronise)]
 
-    def _possible(self, runs: Sequence[Run], start: str, patching: Iterable[str]) -> list[Run]:
+    def _possible(self, runs: Sequence[Run], start: str, patching: Iterable[Line]) -> list[Run]:
         """The same runs without the ways for which there is a value that nothing stores."""
         values = {value_name(word.name, word.value(start)) for word in self.site.words} | {value_name(CODE, OLD)}
-        for line in patching:
-            if line.startswith("store "):
-                values |= {part.split()[1] for part in line.removeprefix("store ").split(",")}
+        for text, _ in patching:
+            if text.startswith("store "):
+                values |= {part.split()[1] for part in text.removeprefix("store ").split(",")}
         return [
             replace(
                 run,
@@ -186,11 +186,11 @@ class _Setting:
         self,
         of: str,
         start: str,
-        linkers: Sequence[Sequence[str]],
+        linkers: Sequence[Sequence[Line]],
         runs: Sequence[Run],
         *,
-        inside: Mapping[int, Sequence[str]] | None = None,
-        between: Sequence[str] | None = None,
+        inside: Mapping[int, Sequence[Line]] | None = None,
+        between: Sequence[Line] | None = None,
         allows: Callable[[Sequence[Path]], bool] = lambda run: True,
         quiescent: bool = True,
         late: bool = False,
@@ -199,7 +199,7 @@ class _Setting:
         number.  ``between``: what comes between the runs.  ``allows``: whether ways through them go together.
         ``late``: the first run comes after quiescence."""
         flags = [f"{_QUIET}{number or ''}" for number in range(len(linkers))]
-        does = [[*lines, f"set {flag} 1"] for lines, flag in zip(linkers, flags, strict=True)]
+        does = [[*lines, Line(f"set {flag} 1")] for lines, flag in zip(linkers, flags, strict=True)]
         any_runs, runs = (
             runs,
             self._possible(runs, start, [*itertools.chain(*linkers), *itertools.chain(*(inside or {}).values())]),
@@ -223,19 +223,17 @@ class _Setting:
             for number in range(many)
         ]
         cores = min(self.target.cores.value, len(names))
-        threads = tuple(
-            Thread(
-                name,
-                number % cores,
-                parsed(
-                    "\n".join(does[number] if number < len(linkers) else executed),
-                    lambda line: 0,
-                    lambda found, line, expected: refuse(found, expected=expected),
-                ),
-                None if number < len(linkers) else allowed,
+
+        def thread(number: int, name: str) -> Thread:
+            lines = does[number] if number < len(linkers) else executed
+            operations = parsed(
+                "\n".join(line.text for line in lines),
+                lambda line: lines[line - 1].number,
+                lambda found, line, expected: refuse(found, expected=expected),
             )
-            for number, name in enumerate(names)
-        )
+            return Thread(name, number % cores, operations, None if number < len(linkers) else allowed)
+
+        threads = tuple(itertools.starmap(thread, enumerate(names)))
         used = {name for thread in threads for operation in thread.operations for name in operation.names}
         units = [word for word in self.site.words if not word.is_constant and word.name in used]
         addresses = {word.name: Address(word.at, word.at) for word in units}
@@ -353,7 +351,7 @@ def _interrupted(setting: _Setting) -> Iterator[Trial]:
 
     Not where whoever patches first waits for all others.
     """
-    if {"stop-others", "stop-anywhere"} & {*setting.site.does.link, *setting.site.does.unlink}:
+    if {"stop-others", "stop-anywhere"} & {line.text for line in (*setting.site.does.link, *setting.site.does.unlink)}:
         return
     changes = [
         ("unlink", NEAR, (STUB,)),
@@ -361,7 +359,7 @@ def _interrupted(setting: _Setting) -> Iterator[Trial]:
         ("far unlink", FAR, (STUB,)),
         ("far relink", FAR, (STUB, FAR2)),
     ]
-    returns = list(setting.site.instructions.returns)
+    returns = [Line(text) for text in setting.site.instructions.returns]
     for name, old, states in changes:
         if not setting.has(old, *states) or (setting.site.in_handler and len(states) > 1):
             continue
@@ -379,7 +377,7 @@ def _interrupted(setting: _Setting) -> Iterator[Trial]:
                 return ways.observations[number] not in seen or run[1].arrives != old
 
             if number and not setting.site.in_handler:
-                inside = {number: [f"wait {_QUIET} 1", *returns]}
+                inside = {number: [Line(f"wait {_QUIET} 1"), *returns]}
                 yield setting.trial(f"{name}, {at}", old, [patching], [first], inside=inside, quiescent=False)
             after = replace(last, accepts=last.accepts | ({old} if number else frozenset()))
             yield setting.trial(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bench.sites.instructions import INSTRUCTION_SETS, InstructionSet
 
@@ -21,12 +21,19 @@ CODE, OLD, NEW = "code", "old", "new"
 """The unit that stands for the code at a target, and its values: before it is written, and after."""
 
 
+class Line(NamedTuple):
+    """An operation as it is written, and its ``number`` among the site's ``lines`` (0: it is in no file)."""
+
+    text: str
+    number: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """Bytes of code, or of data, at an address; they are stored, and fetched or loaded, at once.
 
     ``values``: its bytes by the name of a value, which is a state or a temporary one.  ``constant``: it is the same in
-    all states, and never stored to.
+    all states, and never stored to.  ``number``: among the site's ``lines``.
     """
 
     name: str
@@ -34,6 +41,7 @@ class Word:
     size: int
     values: Mapping[str, bytes]
     is_data: bool = False
+    number: int = 0
 
     @property
     def is_constant(self) -> bool:
@@ -54,28 +62,29 @@ class SiteOperations:
     before the memory of the target is used again.
     """
 
-    link: tuple[str, ...]
-    unlink: tuple[str, ...]
-    publish: tuple[str, ...]
-    retire: tuple[str, ...]
+    link: tuple[Line, ...]
+    unlink: tuple[Line, ...]
+    publish: tuple[Line, ...]
+    retire: tuple[Line, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Executor:
     """Operations around each execution of the site, and ``between`` two of its words."""
 
-    before: tuple[str, ...] = ()
-    between: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
+    before: tuple[Line, ...] = ()
+    between: tuple[Line, ...] = ()
+    after: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True)
 class Site:
     """A site file.  ``targets``: addresses by name; ``words`` in order of their addresses; ``registers``: what some
     hold where an execution begins; ``relies``: those that must hold the address of the target where it arrives;
-    ``in_handler``: a handler
-    of the thread that runs it patches it, and nobody else runs; ``reuses``: it says how a target is retired;
-    ``reach``: bytes from which on a target is far (0: not said)."""
+    ``in_handler``: a handler of the thread that runs it patches it, and nobody else runs; ``reuses``: it says how a
+    target is retired; ``reach``: bytes from which on a target is far (0: not said); ``lines``: of the file, in which
+    its words and operations stand, by their numbers from 1 (a line in the key of a kept verdict would be one too
+    many)."""
 
     name: str
     file: str
@@ -96,6 +105,7 @@ class Site:
     reuses: bool = False
     in_handler: bool = False
     reach: int = 0
+    lines: tuple[int, ...] = ()
 
     @property
     def instructions(self) -> InstructionSet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
@@ -56,7 +56,8 @@ def _where(comparison: Comparison) -> str:
 
 HOLDS, FAILS, OPEN = "holds everywhere", "fails", "not decided"
 
-_VERDICTS = {HOLDS: Kind("var(--a)", "circle"), FAILS: Kind("var(--e)", CROSS), OPEN: Kind("var(--f)", "diamond")}
+VERDICTS = {HOLDS: Kind("var(--a)", "circle"), FAILS: Kind("var(--e)", CROSS), OPEN: Kind("var(--f)", "diamond")}
+"""How a verdict is marked."""
 
 
 def failing(row: Compared) -> str:
@@ -71,7 +72,8 @@ def failing(row: Compared) -> str:
 
 
 Priced = tuple[str, str, str, tuple[float, float, float], str]
-"""A row: its name and a note; ``HOLDS``, ``FAILS`` or ``OPEN``; the low, nominal and high cost; what it says."""
+"""A row: its name and a note; its kind, as ``HOLDS``, ``FAILS`` or ``OPEN``; the low, nominal and high cost; what it
+says."""
 
 
 def tradeoff(comparison: Comparison, frame: Frame) -> Chart:
@@ -88,15 +90,17 @@ def tradeoff(comparison: Comparison, frame: Frame) -> Chart:
     return against_cost(title, f"extra cycles over {comparison.over}, in % of the baseline", rows, frame)
 
 
-def against_cost(title: str, what: str, rows: Sequence[Priced], frame: Frame) -> Chart:
-    """A row for each thing compared: ``what`` it costs, with its range, and whether it is right."""
+def against_cost(
+    title: str, what: str, rows: Sequence[Priced], frame: Frame, of: Mapping[str, Kind] = VERDICTS
+) -> Chart:
+    """A row for each thing compared: ``what`` it costs, with its range, and its kind: whether it is right."""
     values = [
         {"row": place, "low": low, "nominal": nominal, "high": high, "kind": kind, "said": said}
         for place, (_, _, kind, (low, nominal, high), said) in enumerate(rows)
     ]
     axis = Axis.over([end for *_, ends, _ in rows for end in ends], frame.width)
     x = axis.channel("nominal", what, "~r")
-    shown = {kind: style for kind, style in _VERDICTS.items() if any(value["kind"] == kind for value in values)}
+    shown = {kind: style for kind, style in of.items() if any(value["kind"] == kind for value in values)}
 
     def layers(y: Chart, middle: Chart) -> Iterable[Chart]:
         yield layer("rule", {"color": "var(--soft)", "opacity": 0.6}, [{"nominal": 0}], x=x)

@@ -22,7 +22,7 @@ from bench.report.charts.comparisons import changing, deciding, parts, prices, t
 from bench.report.checks import cell_title, counterexample, places, verdict, watched_text
 from bench.report.comparisons import CompareReport
 from bench.report.costs import PARTS, cycles, memory, number, percents, share
-from bench.report.page.elements import NUMBER, amount, cell, figure, folded, head, line, page, quoted, reproduce, table
+from bench.report.page.elements import NUMBER, amount, cell, figure, folded, head, line, opens, page, reproduce, table
 from bench.report.report import settings_of
 from bench.report.seen import about_seen, seen_of
 from bench.report.sensitivities import extra_swings, rate_sentences
@@ -48,7 +48,7 @@ class PageReport(CompareReport):
             *(_words(compared), _tradeoff(compared), _parts(compared), _prices(compared)),
             *([_sensitivity(compared)] if self.sensitivity else []),
             _counterexamples(compared),
-            reproduce(self.trace, self.parameters, [one.host for one in compared]),
+            reproduce([one.host for one in compared], self.trace, self.parameters.seed),
         )
         return page(
             title,
@@ -148,8 +148,7 @@ def _verdict(result: Checked | None) -> tuple[str, str]:
         return "", ""
     rows = counterexample(result)
     if rows:
-        name = "/".join(quoted(part) for part in _id(result).split("/"))
-        return f' class="fails" data-sort="{len(rows)}"', f'<a href="#{name}/1">FAILS {len(rows)}</a>'
+        return opens(_id(result), len(rows), f"FAILS {len(rows)}")
     kind = result.verdict if result.verdict in ("holds", "fails") else "absent"
     return f' class="{kind}" data-sort="{0 if kind == "holds" else 99}"', escape(verdict(result))
 

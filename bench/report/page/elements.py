@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 
 from bench.hosts import Host
-from bench.replay.parameters import Parameters
 from bench.report.charts import drawing
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import NARROW, WIDE, Frame
@@ -84,6 +83,12 @@ def figure(draw: Callable[[Frame], Chart], *captions: str) -> str:
     return f"<figure>{drawn}{said}</figure>"
 
 
+def opens(name: str, steps: int, text: str) -> tuple[str, str]:
+    """The attributes and the inside of a cell that opens a counterexample of so many ``steps``."""
+    at = "/".join(quote(part, safe="!'()*-._~") for part in name.split("/"))  # as the script makes it
+    return f' class="fails" data-sort="{steps}"', f'<a href="#{at}/1">{escape(text)}</a>'
+
+
 NUMBER = ' class="number"'
 """The attributes of a cell with a number, or of its heading."""
 
@@ -93,22 +98,15 @@ def amount(value: float, text: str) -> str:
     return f'<td{NUMBER} data-sort="{value}">{escape(text)}</td>'
 
 
-def quoted(part: str) -> str:
-    """As the script makes a part of a fragment."""
-    return quote(part, safe="!'()*-._~")
-
-
-def reproduce(trace: Trace, parameters: Parameters, hosts: Iterable[Host]) -> Iterable[str]:
-    """All that makes a page again, and the figures of its hosts."""
-    facts = {
-        "command": command_line(),
-        "version": installed(),
-        "commit": commit(),
-        "Python": platform.python_version(),
-        "trace": f"{trace.name}, {trace.length:,} executions, {len(trace.retranslations):,} retranslations, "
-        f"SHA-256 of its arrays {_digest(trace)}",
-        "seed of random replacement": str(parameters.seed),
-    }
+def reproduce(hosts: Iterable[Host], trace: Trace | None = None, seed: int = 0) -> Iterable[str]:
+    """All that makes a page again, and the figures of its hosts; ``trace`` and ``seed``: of a replay, if there was."""
+    facts = {"command": command_line(), "version": installed(), "commit": commit(), "Python": platform.python_version()}
+    if trace is not None:
+        facts["trace"] = (
+            f"{trace.name}, {trace.length:,} executions, {len(trace.retranslations):,} retranslations, "
+            f"SHA-256 of its arrays {_digest(trace)}"
+        )
+        facts["seed of random replacement"] = str(seed)
     yield "<h2>To make it again</h2>"
     yield table(
         map(head, ("what", "which")),

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from html import escape
 from typing import Any
 
 from bench.check.sites import SiteVerdict
 from bench.compare.sites import PricedSite, SitesComparison
-from bench.explain.protocols import ABSENT, ProtocolRow
 from bench.hosts import Host
 from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.report.charts.linking import by_uses, costs
 from bench.report.costs import cycles
 from bench.report.linking import LinkingReport, about, counted_here, named, orders
-from bench.report.page.elements import NUMBER, amount, cell, figure, folded, head, line, page, quoted, reproduce, table
+from bench.report.page.counterexamples import Counterexample
+from bench.report.page.elements import NUMBER, amount, cell, figure, head, page, reproduce, table
+from bench.report.page.verdicts import site_cell, site_counterexample
 from bench.report.seen import about_seen
-from bench.report.sites import legend, verdict_text
+from bench.report.sites import legend
 from bench.silicon.seen import Count, Seen
 from bench.traces.trace import Trace
 
@@ -39,7 +40,7 @@ class LinkingPage(LinkingReport):
         sections = (
             _drawn(self.comparisons),
             _counterexamples(self.comparisons),
-            reproduce(self.trace, self.parameters, hosts),
+            reproduce(hosts, self.trace, self.parameters.seed),
         )
         return page(
             title,
@@ -114,18 +115,11 @@ def _amount(cost: Cost | None) -> str:
     return amount(cost.nominal, cycles(cost)) if cost is not None else f"<td{NUMBER}></td>"
 
 
-def _id(one: SiteVerdict) -> str:
-    return f"{one.site.name}/{one.target.name}/{one.scenario}"
-
-
 def _verdict(one: SiteVerdict | None) -> str:
     if one is None:
         return cell("")
-    if one.verdict == "fails" and one.rows:
-        name = "/".join(map(quoted, _id(one).split("/")))
-        return f'<td class="fails" data-sort="{len(one.rows)}"><a href="#{name}/1">{escape(verdict_text(one))}</a></td>'
-    kind = one.verdict if one.verdict in ("holds", "fails") else "absent"
-    return f'<td class="{kind}" data-sort="{0 if kind == "holds" else 99}">{escape(verdict_text(one))}</td>'
+    attributes, inside = site_cell(one)
+    return f"<td{attributes}>{inside}</td>"
 
 
 def _drawn(compared: Sequence[SitesComparison]) -> Iterator[str]:
@@ -139,42 +133,14 @@ def _drawn(compared: Sequence[SitesComparison]) -> Iterator[str]:
         yield f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in orders(one))}</ul>"
 
 
-def _failing(compared: Sequence[SitesComparison]) -> Iterator[SiteVerdict]:
+def _failing(compared: Sequence[SitesComparison]) -> list[Counterexample]:
     verdicts = (found for one in compared for row in one.rows for found in row.verdicts)
-    return (found for found in verdicts if found.verdict == "fails" and found.rows)
-
-
-def _title(one: SiteVerdict) -> str:
-    return f"{one.site.name} on {one.target.name}, {one.scenario} ({one.of}): {one.failure}"
+    return [found for one in verdicts if (found := site_counterexample(one)) is not None]
 
 
 def _counterexamples(compared: Sequence[SitesComparison]) -> Iterator[str]:
     yield "<h2>Counterexamples, as tables</h2>"
-    for one in _failing(compared):
-        again = f"staleline check {one.site.name} --host {one.target.name} --scenario {one.scenario}"
-        places = [*_places(one.rows)]
-        lines = (
-            line(at, cell(row.actor), cell(row.what), *(cell(held[at - 1]) for _, held in places))
-            for at, row in enumerate(one.rows, 1)
-        )
-        heads = map(head, ("step", "by", "what happens", *(name for name, _ in places)))
-        said = f'<p class="soft">{escape(one.why)}. Again: <code>{escape(again)}</code></p>'
-        yield folded(f"{_title(one)}, {len(one.rows)} steps", said, table(heads, lines, name=_title(one)))
-
-
-def _places(rows: Sequence[ProtocolRow]) -> Iterator[tuple[str, list[str]]]:
-    """What each place holds, step by step; an instruction cache that never has anything is none."""
-    yield "data side", [_held(row.data) for row in rows]
-    yield "memory", [_held(row.memory) for row in rows]
-    for core in range(len(rows[0].code)):
-        if any({*row.code[core].values()} != {ABSENT} for row in rows):
-            yield f"instruction cache {core}", [_held(row.code[core]) for row in rows]
-
-
-def _held(values: dict[str, str]) -> str:
-    if len(values) == 1:
-        return next(iter(values.values()))
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    yield from (one.as_table() for one in _failing(compared))
 
 
 def _data(compared: Sequence[SitesComparison]) -> dict[str, Any]:
@@ -185,26 +151,5 @@ def _data(compared: Sequence[SitesComparison]) -> dict[str, Any]:
             "isa": list(dict.fromkeys(row.site.isa for one in compared for row in one.rows)),
             "scenario": _scenarios(compared),
         },
-        "cells": [
-            {
-                "id": _id(one),
-                "title": _title(one),
-                "watched": f"{one.why}.",
-                "lanes": [*_lanes(one.rows)],
-                "steps": [
-                    {"text": f"Step {at} of {len(one.rows)}, {row.actor}: {row.what}.", "beside": []}
-                    for at, row in enumerate(one.rows, 1)
-                ],
-            }
-            for one in _failing(compared)
-        ],
+        "cells": [one.as_data() for one in _failing(compared)],
     }
-
-
-def _lanes(rows: Sequence[ProtocolRow]) -> Iterable[dict[str, Any]]:
-    """What each actor does and what each place holds: a text, and the word that it is shown as."""
-    for actor in sorted({row.actor for row in rows}):
-        cells = [[row.what, "wrong" if row.wrong else ""] if row.actor == actor else ["", ""] for row in rows]
-        yield {"name": actor, "cells": cells}
-    for name, held in _places(rows):
-        yield {"name": name, "cells": [[text, "absent" if text == ABSENT else "held"] for text in held]}

@@ -34,7 +34,9 @@
   });
   const filters = by("filters");
   const chosen = {};
-  const keys = Object.keys(data.filters).filter((key) => key !== "scenario");
+  const ofColumns = (key) => headers.some((header) => header.dataset[key]);
+  const columnKeys = Object.keys(data.filters).filter(ofColumns);
+  const keys = Object.keys(data.filters).filter((key) => !ofColumns(key));
   const apply = () => {
     let shown = 0;
     for (const row of body.rows) {
@@ -42,7 +44,7 @@
       shown += !row.hidden;
     }
     headers.forEach((header, column) => {
-      const hide = Boolean(chosen.scenario && header.dataset.scenario && header.dataset.scenario !== chosen.scenario);
+      const hide = columnKeys.some((key) => chosen[key] && header.dataset[key] && header.dataset[key] !== chosen[key]);
       for (const row of table.rows) row.cells[column].hidden = hide;
     });
     by("count").textContent = `${shown} of ${body.rows.length} rows`;
