@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import tomllib
@@ -77,7 +78,7 @@ def test_a_chain_of_branches_visits_every_place_and_returns(workbench, shuffled)
 def test_every_method_is_measured_or_said_to_be_missing(workbench):
     shown = []
     before = os.sched_getaffinity(0)
-    results = measured(workbench, shown.append)
+    results = measured(workbench, lambda name, done: shown.append((name, done)))
     assert os.sched_getaffinity(0) == before
     assert {*results.samples} <= {*METHODS}
     # One core has no second one; caches that hold so little have no last level apart.
@@ -103,7 +104,7 @@ def test_a_store_into_code_is_inherited_if_the_other_thread_never_had_a_core(wor
     monkeypatch.setattr(Other, "ran", lambda _: 0)
     monkeypatch.setattr(measurements, "_ON_ONE", (measurements._into_own_code,))
     monkeypatch.setattr(measurements, "_ON_TWO", (measurements._into_others_code,))
-    results = measured(workbench, lambda _: None)
+    results = measured(workbench, lambda *_: None)
     assert results.missing["into others code"] == "the other thread had a core in 0 of 3 rounds"
     assert "store into own code" in results.samples
     assert "costs.store_into_code" not in replace(_calibration(), results=results).figures()
@@ -151,6 +152,41 @@ def test_a_far_round_is_an_outlier_and_drift_has_not_settled():
     assert Sample(steady).settled
     assert (Sample((*steady, 90.0)).outliers, Sample((*steady, 90.0)).high) == (1, 10.2)
     assert not Sample(tuple(10.0 + step for step in range(8))).settled
+
+
+def test_what_a_pipeline_hides_has_settled_within_half_a_cycle():
+    hidden = Sample((0.0, 0.03, 0.1, 0.02, 0.0, 0.05, 0.01, 0.04))
+    assert not hidden.settled and replace(hidden, cycle=0.34).settled
+    assert not replace(Sample(tuple(value * 10 for value in hidden.values)), cycle=0.34).settled
+
+
+@given(st.lists(st.floats(0.3, 0.6), min_size=3, max_size=30), st.floats(1, 1000))
+def test_steps_of_the_clock_cancel_in_what_takes_cycles(clock, cycles):
+    (held,) = {
+        round(value, 6) for value in Sample(tuple(c * cycles for c in clock)).at(Sample(tuple(clock)), 0.5).values
+    }
+    assert held == pytest.approx(cycles * 0.5)
+
+
+def test_what_has_not_settled_is_measured_again_while_there_is_time(workbench, monkeypatch):
+    times = itertools.count()
+    rounds = {0: (1.0, 9.0, 5.0), 1: (5.0,) * 9}
+
+    def lock(on):
+        return {"lock": Sample(rounds.get(next(times), (5.0, 5.0)))}
+
+    def missing(on):
+        raise OSError("refused")
+
+    monkeypatch.setattr(measurements, "_ON_ONE", (lock, missing))
+    monkeypatch.setattr(measurements, "_ON_TWO", ())
+    monkeypatch.setattr(workbench, "effort", replace(SHORT, most=600))
+    results = measured(workbench, lambda *_: None)
+    assert next(times) == 2 and results.samples["lock"].settled and len(results.samples["lock"].values) == 12
+    assert results.missing == {"missing": "refused"}
+    monkeypatch.setattr(workbench, "effort", SHORT)
+    times = itertools.count()
+    assert not measured(workbench, lambda *_: None).samples["lock"].settled  # no time for more
 
 
 def _calibration() -> calibrations.Calibration:

@@ -9,6 +9,8 @@ from dataclasses import replace
 import jsonschema
 import pytest
 from conftest import SCHEMA
+from test_x86_encodings import CACHE, CALL, GUARD
+from test_x86_encodings import site_of as jit_site
 
 from bench.check import asked
 from bench.check.export import as_protocol
@@ -377,6 +379,48 @@ def test_a_displacement_over_two_lines_leads_to_where_its_halves_say():
         assert not seen.signals and {*seen.outcomes} >= {((), ("stub", "near"))}
 
 
+JCC = """
+opcode = { at = 2, always = "0f CC" }
+to = { at = 4, stub = "f8 00 00 00", near = "f8 0f 00 00", near2 = "f8 1f 00 00" }
+"""
+JITS = {
+    "call": (CALL, "store to"),
+    "inline cache": (CACHE, "store shape; store to"),
+    **{f"condition {n:x}": (JCC.replace("CC", f"8{n:x}"), "store to") for n in (2, 5, 8, 0xC, 0xF)},
+    "pushed": (CALL.replace('always = "e8"', 'always = "e9"') + 'push = { at = 0, always = "53 50 90" }', "store to"),
+    "counted": (CALL + 'count = { at = 0, always = "ff 45 00" }', "store to"),
+}
+
+
+@x86
+@pytest.mark.parametrize("name", JITS)
+def test_call_sites_guards_and_inline_caches_arrive_where_their_encodings_say(name):
+    one = jit_site(*JITS[name])
+    for trial in _trials(one, "interrupted"):
+        if len(trial.protocol.threads) > 1 or "inside" in trial.of:
+            continue
+        instances = SiteInstances(trial, HERE)
+        batches = Batches(instances, seed=1)
+        batches.reset()
+        batches.alone()
+        arrived = {tuple(map(instances.value_of, row)) for row in batches.results[0].tolist()}
+        assert arrived <= {values for (values,) in allowed(instances, load_target(NEAREST)).outcomes}
+        assert len(arrived) == 1
+    if name in ("call", "inline cache", "condition 5"):
+        (trial,) = _trials(one, "relink")
+        instances = SiteInstances(trial, HERE)
+        seen = run(instances, Effort(60.0, 4096))
+        may = allowed(instances, load_target(NEAREST))
+        assert not seen.signals and not seen.crashes and all(may.allows(outcome) for outcome in seen.outcomes)
+
+
+@x86
+@pytest.mark.parametrize("words", [GUARD, JCC.replace("0f CC", "0f 84") + 'two = { at = 0, always = "75 00" }'])
+def test_a_branch_that_nothing_decides_is_not_executed(words):
+    with pytest.raises(InputError, match="a branch that depends on what a register or memory has"):
+        SiteInstances(_trials(jit_site(words, "store to"), "link")[0], HERE)
+
+
 @x86
 def test_a_breakpoint_is_an_outcome_and_one_that_nobody_handles_a_signal():
     (trial,) = _trials(load_site("int3-x86"), "link")
@@ -396,7 +440,7 @@ def test_a_breakpoint_is_an_outcome_and_one_that_nobody_handles_a_signal():
     ("change", "error"),
     [
         (('isa = "x86"', 'isa = "x86"\nregisters = { r0 = 1 }'), "registers"),
-        (("[does]", 'tail = { at = 8, always = "90" }\n[does]'), "stub at 0x4; expected 9 bytes before tail"),
+        (("[does]", 'tail = { at = 8, always = "90" }\n[does]'), "stub at 0x4; expected 13 bytes before tail"),
         (("near = 0x60", "near = 0x60\nnear2 = 0x64"), "near and near2; expected 16 bytes"),
         (('"66 90"', '"0f 1f 00"'), "of 3 bytes; expected what this machine can store at once"),
     ],

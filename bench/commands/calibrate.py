@@ -42,7 +42,7 @@ def calibrate(
     if output is not None:
         refuse_unwritable(output, ordinary=True)
     with progress_bar("measuring", COUNT) as progress:
-        found = measure(QUICK if quick else THOROUGH, lambda done: progress("", done))
+        found = measure(QUICK if quick else THOROUGH, progress)
     if output is not None:
         save(found, name, output)
     if before is None or check is None:

@@ -38,6 +38,7 @@ _COLUMNS: tuple[Column[_Row], ...] = (
     Column("high", lambda r: rounded(r.sample.high)),
     text_only("range", lambda r: _range(r.sample.low, r.sample.high)),
     Column("cycles", lambda r: rounded(r.cycles), "cycles", lambda r: _number(r.cycles), right=True),
+    Column("rounds", lambda r: len(r.sample.values)),
     Column("outliers", lambda r: r.sample.outliers),
     Column("settled", lambda r: r.sample.settled),
     text_only("", lambda r: remark("", r.sample).strip()),
@@ -105,7 +106,7 @@ class CalibrationReport:
             fill(
                 f"{calibration.machine.described}; {calibration.machine.cores} cores at "
                 f"{rounded(calibration.clock_ghz):g} GHz; {calibration.date.isoformat()}, {calibration.effort.rounds} "
-                "rounds each."
+                "rounds each, more of what did not settle."
             ),
             text_table(_COLUMNS, self._rows(), style),
         ]

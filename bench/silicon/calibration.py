@@ -77,13 +77,15 @@ class Calibration:
         samples = [self.results.samples[name] for name in names]
         value = samples[0].median
         low, high = min(one.low for one in samples), max(one.high for one in samples)
+        rounds = " and ".join(dict.fromkeys(str(len(one.values)) for one in samples))
+        methods = "; ".join(METHODS[name] for name in names)
         table = {
             "value": rounded(value),
             "low": min(rounded(low), rounded(value)),
             "high": max(rounded(high), rounded(value)),
             "unit": "ns",
             "tag": "measured",
-            "source": [f"{'; '.join(METHODS[name] for name in names)} ({self._circumstances})"],
+            "source": [f"{methods} ({self._circumstances}: median and range of {rounds} rounds)"],
         }
         if note := "; ".join(remark(name, self.results.samples[name]) for name in names).strip("; "):
             table["note"] = note
@@ -91,10 +93,7 @@ class Calibration:
 
     @property
     def _circumstances(self) -> str:
-        return (
-            f"staleline calibrate, {self.date.isoformat()}, {self.machine.described}: median and range of "
-            f"{self.effort.rounds} rounds"
-        )
+        return f"staleline calibrate, {self.date.isoformat()}, {self.machine.described}"
 
     def profile(self, name: str) -> dict[str, Any]:
         """The host profile as a tree of TOML; what it does not have is that of ``base``."""
@@ -160,8 +159,8 @@ def _has_sets(cache: CacheOf) -> bool:
     return cache.ways > 0 and rest == 0 and sets > 0 and sets & (sets - 1) == 0
 
 
-def calibrate(effort: Effort, progress: Callable[[int], object]) -> Calibration:
-    """Measure this machine; ``progress`` is told how many groups of measurements are done.
+def calibrate(effort: Effort, progress: Callable[[str, int], object]) -> Calibration:
+    """Measure this machine; ``progress`` is told which measurement is made, and how many groups of them are done.
 
     Raises ``InputError`` where no machine code can be made or executed.
     """

@@ -64,18 +64,20 @@ done:
 
 # @enter(record, entry, number) executes foreign code with the number as its result, and comes back when that returns or
 # a signal handler sets the stack pointer and the program counter to the first two words of the record; the third says
-# that it is away.  Other registers are zero there, so that what nobody meant as code does little harm; those of
-# AArch64 that calls preserve, where translators keep the address of their state, have that of memory that nobody needs.
+# that it is away.  Other registers are zero there, so that what nobody meant as code does little harm; those that calls
+# preserve, where translators keep the address of their state, have that of memory that nobody needs.  On x86-64 the
+# flags are the fifth word, and the stack pointer ends in f8 there: what a site has pushed is undone by setting that.
 _X86_ENTER = """
 define i64 @enter(ptr %record, i64 %entry, i64 %number) noinline noredzone {
   %r = call i64 asm sideeffect "
     pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15; pushq %rdi
+    movq %rsp, %r10; subq $$768, %rsp; andq $$-256, %rsp; movq %r10, (%rsp)
     leaq 1f(%rip), %rcx; movq %rcx, 8(%rdi); movq %rsp, (%rdi); movq $$1, 16(%rdi)
-    movq %rsi, %r11; movq %rdx, %rax
-    xorl %ebp, %ebp; xorl %ebx, %ebx; xorl %ecx, %ecx; xorl %edx, %edx; xorl %esi, %esi; xorl %edi, %edi
-    xorl %r8d, %r8d; xorl %r9d, %r9d; xorl %r10d, %r10d; xorl %r12d, %r12d; xorl %r13d, %r13d; xorl %r14d, %r14d
-    xorl %r15d, %r15d; call *%r11
-    1: cld; popq %rdi; movq $$0, 16(%rdi)
+    movq %rsi, %r11; movq %rdx, %rax; leaq 256(%rsp), %rbp; movq %rbp, %rbx
+    movq %rbp, %r12; movq %rbp, %r13; movq %rbp, %r14; movq %rbp, %r15; pushq 32(%rdi)
+    xorl %ecx, %ecx; xorl %edx, %edx; xorl %esi, %esi; xorl %edi, %edi
+    xorl %r8d, %r8d; xorl %r9d, %r9d; xorl %r10d, %r10d; popfq; call *%r11
+    1: cld; movq (%rsp), %rsp; popq %rdi; movq $$0, 16(%rdi)
     popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; popq %rbp",
     "={rax},{rdi},{rsi},{rdx},~{rdi},~{rsi},~{rdx},~{rcx},~{r8},~{r9},~{r10},~{r11},~{flags},~{memory}"
     (ptr %record, i64 %entry, i64 %number)
@@ -184,7 +186,8 @@ def _x86_jumps(distances: Distances) -> Encoded:
 
 def _x86_lands(number: int, address: int) -> tuple[bytes, int]:
     before = -(address + 1) % 4  # no-operations, so that the operand is aligned
-    return b"\x90" * before + _x86_number(number), before + 1
+    start = b"\x90" * before + b"\xb8" + struct.pack("<I", number)  # mov eax, number
+    return start + bytes.fromhex("4080ccf8c3"), before + 1  # or spl, 0xf8; ret
 
 
 def _a64_lands(number: int, address: int) -> tuple[bytes, int]:

@@ -13,6 +13,9 @@ from bench.silicon.native import Native, compiled
 SYNC_CORE, REGISTER_SYNC_CORE = 1 << 5, 1 << 6
 """MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, and the command that a process has to give once before."""
 
+APART = 2048
+"""Cycles between two stores to what another core executes."""
+
 _LOOP = """
 define i64 @{name}(i64 %n, i64 %a, i64 %b) {{
 entry:
@@ -111,6 +114,13 @@ _STOP = """store atomic i64 0, ptr @arrived seq_cst, align 8
   call void @await(ptr @arrived)
   store atomic i64 1, ptr @released seq_cst, align 8
   call void @await(ptr @resumed)"""
+# A store to a line that another core has had the time to fetch since the one before, and is done when the loop goes on.
+_PATCH_APART = f"""%d = call i64 asm sideeffect "
+    .rept {APART}
+    {{chain}}
+    .endr", "=r,0,r"(i64 %i, i64 0)
+  {_PATCH}
+  fence seq_cst"""
 _PROTECT = f"""%w = call i32 @mprotect(ptr %p, i64 4096, i32 3)
   {_PATCH}
   %x = call i32 @mprotect(ptr %p, i64 4096, i32 5)"""
@@ -145,6 +155,7 @@ def loops(instructions: InstructionSet, process: int) -> dict[str, Native]:
         "sync": f'call void asm sideeffect "{instructions.sync}", "{instructions.sync_changes}"()',
         "call": "%r = call i32 %q()",
         "patch": _PATCH,
+        "patch_apart": _PATCH_APART.format(chain=instructions.chain),
         "patch_and_call": f"{_PATCH}\n  %r = call i32 %q()",
         "call_through_memory": _THROUGH_MEMORY,
         "flush": "call void @flush_lines(i64 %a, i64 %b)",

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import random
 import signal
 import statistics
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from bench.silicon.instructions import InstructionSet
-from bench.silicon.loops import CHAIN, LOADS, SYNC_CORE, loops, register_membarrier, run
-from bench.silicon.native import Memory, Other, address_of, chain, cores, kept_on, mapped_twice
+from bench.silicon.loops import APART, CHAIN, LOADS, SYNC_CORE, loops, register_membarrier, run
+from bench.silicon.native import (
+    Memory,
+    Native,
+    Other,
+    address_of,
+    chain,
+    chains,
+    cores,
+    fetchable,
+    kept_on,
+    mapped_twice,
+)
 from bench.silicon.side_table import MOST_BYTES, blocks, decode, encode
 from bench.silicon.timing import (
     ELAPSED,
@@ -41,7 +55,8 @@ METHODS = {
     "flush call": "the flush of a program (AArch64: by lines; x86-64: nothing), of 1 to 512 lines: the intercept",
     "flush line": "the same: the slope, for each line",
     "store into own code": "a store to an operand of an instruction and a call of it, less the call and a plain store",
-    "store into others' code": "a store to an operand that another core executes all the time, less a plain store",
+    "store into others' code": f"every {APART} cycles a store to an operand that another core executes, and a full "
+    "barrier, less the same to a line that no other core has",
     "lock": "pthread_mutex_lock and _unlock by one thread",
     "contended lock": "the same by two threads on two cores: elapsed time for each acquisition",
     "stop": "a signal to a thread that runs on another core, to its return; both poll for each other",
@@ -51,7 +66,7 @@ METHODS = {
     "second mapping": "a store through a second mapping of a page of code and a call of it, less the call",
     "refill from L2": "branches in random order, one a line, over code that the L2 holds and the L1 does not; less as "
     "many of them packed into lines that the L1 holds",
-    "refill from memory": "the same over code of twice the size of the last level, 64 MiB at most",
+    "refill from memory": "the same over code of twice the size of the last level, 64 MiB at most, a part each round",
     "refill from the last level": "the same over code of four times the size of the L2, where a greater level has it",
     "direct branch": "a chain of 256 direct branches in the first level",
     "predicted indirect call": "a call through memory that has one target, less a direct call",
@@ -65,8 +80,8 @@ _PAGE = 4096
 _LINES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _TARGETS = 64
 _CALLS = 4096  # the loop goes through a table of so many
-_LONG_ROUNDS = 5  # a third of a second each
 _MOST_CODE = 64 << 20
+_PART = 1 << 16  # lines of code that is run through once
 _PACKED = 16  # bytes from one branch to the next where a line holds several
 
 
@@ -89,22 +104,34 @@ class Results:
 
 
 class Workbench:
-    """Where measurements are made, by a thread that stays on ``core``; the others are for second threads."""
+    """Where measurements are made, by a thread that stays on ``core``; the others are for second threads.
+
+    ``cycle``: the nanoseconds of one, from when it was measured first; 0 before.
+    """
 
     def __init__(self, instructions: InstructionSet, levels: Levels, effort: Effort) -> None:
         self.instructions, self.levels, self.effort = instructions, levels, effort
         self.loops = loops(instructions, os.getpid())
         self.core, *self.others = cores()
         self.data = Memory(_PAGE)
+        self.cycle = 0.0
 
     def run(self, loop: str, a: int = 0, b: int = 0) -> Run:
         """A loop with its arguments."""
         return run(self.loops[loop], a, b)
 
-    def samples(self, *runs: Run, waits: bool = False, other: Clock | None = None) -> list[Sample]:
-        """A sample of each: the time of this thread, or what a clock shows for one that waits; of the rounds in which
-        an ``other`` thread ran, by its time."""
-        return samples(runs, self.effort, ELAPSED if waits else OWN_TIME, other)
+    def samples(self, *runs: Run, other: Clock | None = None, scaled: bool = True) -> list[Sample]:
+        """A sample of each: the time of this thread, if ``scaled`` as it were at the clock that was measured first; of
+        the rounds in which an ``other`` thread ran, by its time."""
+        steps, *found = samples((self.run("chain"), *runs), self.effort, OWN_TIME, other)
+        clock = steps.per(CHAIN)
+        self.cycle = self.cycle or clock.median
+        return [sample.at(clock, self.cycle) for sample in found] if scaled else found
+
+    def waits(self, run: Run, other: Clock | None = None) -> Sample:
+        """The same of what a clock shows, for one that waits."""
+        (found,) = samples((run,), self.effort, ELAPSED, other)
+        return found
 
     def beside(self, loop: str, argument: int) -> Other:
         """Another core that runs a loop until it is left."""
@@ -115,15 +142,19 @@ class Workbench:
         """A page of code with one function that returns a number."""
         code = Memory(_PAGE, execute=True)
         code.put(0, self.instructions.number(0))
+        fetchable(self.instructions, code)
         return code
 
 
 def _simple(on: Workbench) -> dict[str, Sample]:
     word = on.data.address
     on.data.set_word(0, word)  # a chain of loads goes round here
-    steps, load = on.samples(on.run("chain", b=1), on.run("load", word))
+    (steps,) = samples((on.run("chain"),), on.effort, OWN_TIME)
+    on.cycle = on.cycle or steps.median / CHAIN
     names = ("empty", "store", "atomic", "read", "barrier", "sync")
-    empty, store, atomic, read, barrier, sync = on.samples(*(on.run(name, word + 64) for name in names))
+    load, empty, store, atomic, read, barrier, sync = on.samples(
+        on.run("load", word), *(on.run(name, word + 64) for name in names)
+    )
     return {
         "cycle": steps.per(CHAIN),
         "load": load.per(LOADS),
@@ -186,12 +217,18 @@ def _refills(on: Workbench) -> dict[str, Sample]:
         sizes["refill from the last level"] = 4 * levels.l2
     for name, size in sizes.items():
         count = size // levels.line
-        few = min(count, levels.l1i // _PACKED // 2)
-        far = chain(on.instructions, count, levels.line, shuffled=True)
+        few, parts = min(count, levels.l1i // _PACKED // 2), max(count // _PART, 1)
+        far, starts = chains(on.instructions, count, levels.line, parts, shuffled=True)
         near = chain(on.instructions, few, _PACKED, shuffled=True)
-        effort = replace(on.effort, rounds=min(on.effort.rounds, _LONG_ROUNDS))
-        spread, packed = samples((on.run("call", b=far.address), on.run("call", b=near.address)), effort, OWN_TIME)
-        found[name] = spread.per(count).minus(packed.per(few))
+        call, following = on.loops["call"], itertools.cycle(starts)
+
+        def run(times: int, call: Native = call, following: Iterator[int] = following, far: Memory = far) -> None:
+            for _ in range(times):
+                call(1, 0, next(following))
+
+        of_core = name == "refill from L2"  # what is behind has a clock of its own
+        spread, packed = on.samples(run, on.run("call", b=near.address), scaled=of_core)
+        found[name] = spread.per(count / parts).minus(packed.per(few))
     return found
 
 
@@ -243,7 +280,8 @@ def _into_others_code(on: Workbench) -> dict[str, Sample]:
     code = on.function()
     operand = code.address + on.instructions.operand
     with on.beside("call_until", code.address) as other:
-        store, into = on.samples(on.run("patch", on.data.address), on.run("patch", operand), other=other.ran)
+        apart = (on.run("patch_apart", address) for address in (on.data.address + 2048, operand))
+        store, into = on.samples(*apart, other=other.ran)
     return {"store into others' code": into.minus(store)}
 
 
@@ -255,45 +293,88 @@ def _stop(on: Workbench) -> dict[str, Sample]:
     before = libc.signal(signal.SIGUSR2, address_of(on.loops["stopped"]))
     try:
         with on.beside("call_until", code.address) as other:
-            (stop,) = on.samples(on.run("stop_other", other.native_id, signal.SIGUSR2), waits=True)
+            stop = on.waits(on.run("stop_other", other.native_id, signal.SIGUSR2))
     finally:
         libc.signal(signal.SIGUSR2, before)
     return {"stop": stop}
 
 
-def _membarriers(on: Workbench) -> dict[str, Sample]:
+def _membarrier_asleep(on: Workbench) -> dict[str, Sample]:
     register_membarrier(on.instructions)
     asleep = threading.Event()
-    barrier = on.run("membarrier", SYNC_CORE)
     with Other(on.others[0], asleep.wait, asleep.set):
-        (sleep,) = on.samples(barrier, waits=True)
+        return {"membarrier, others sleep": on.waits(on.run("membarrier", SYNC_CORE))}
+
+
+def _membarrier(on: Workbench) -> dict[str, Sample]:
+    register_membarrier(on.instructions)
     code = on.function()
     with on.beside("call_until", code.address) as other:
-        (active,) = on.samples(barrier, waits=True, other=other.ran)
-    return {"membarrier, others sleep": sleep, "membarrier, others run": active}
+        return {"membarrier, others run": on.waits(on.run("membarrier", SYNC_CORE), other.ran)}
 
 
 _ON_ONE = (_simple, _flushes, _into_own_code, _branches, _refills, _side_tables, _protection, _lock)
-_ON_TWO = (_contended, _into_others_code, _stop, _membarriers)
+_ON_TWO = (_contended, _into_others_code, _stop, _membarrier_asleep, _membarrier)
 COUNT = len(_ON_ONE) + len(_ON_TWO)
 """The groups of measurements."""
 
 
-def measured(on: Workbench, progress: Callable[[int], object]) -> Results:
-    """All measurements that this machine allows; ``progress`` is told how many groups are done."""
+def measured(on: Workbench, progress: Callable[[str, int], object]) -> Results:
+    """All measurements that this machine allows; ``progress`` is told which is made, and how many groups are done.
+
+    What has not settled is measured again while there is time, and has all its rounds.
+    """
     with kept_on(on.core):
-        return _measured(on, progress)
+        return _Measuring(on, progress).results()
 
 
-def _measured(on: Workbench, progress: Callable[[int], object]) -> Results:
-    results = Results()
-    for number, group in enumerate((*_ON_ONE, *_ON_TWO)):
-        if group in _ON_TWO and not on.others:
-            results.missing[group.__name__.strip("_").replace("_", " ")] = "only one core"
-            continue
+_Group: TypeAlias = Callable[[Workbench], dict[str, Sample]]
+
+
+class _Measuring:
+    def __init__(self, on: Workbench, progress: Callable[[str, int], object]) -> None:
+        self.on, self.progress, self.start = on, progress, time.monotonic()
+        self.samples: dict[str, Sample] = {}
+        self.missing: dict[str, str] = {}
+        self.took: dict[_Group, list[float]] = {}
+        self.names: dict[_Group, tuple[str, ...]] = {}
+
+    def results(self) -> Results:
+        for number, group in enumerate((*_ON_ONE, *_ON_TWO)):
+            if group in _ON_TWO and not self.on.others:
+                self.missing[_said(group)] = "only one core"
+            elif failure := self.measure(group, number):
+                self.missing[_said(group)] = failure
+        while (again := self.unsettled()) is not None:
+            if self.measure(again, COUNT):
+                del self.took[again]
+        return Results(self.samples, self.missing)
+
+    def unsettled(self) -> _Group | None:
+        """The group that was measured least often of those for which there is a reason and the time."""
+        left = self.on.effort.most - (time.monotonic() - self.start)
+        again = (
+            group
+            for group, took in self.took.items()
+            if max(took) < left and not all(self.samples[name].settled for name in self.names[group])
+        )
+        return min(again, key=lambda group: len(self.took[group]), default=None)
+
+    def measure(self, group: _Group, number: int) -> str:
+        """Add the rounds of a group; returns why there are none."""
+        self.progress(_said(group), number)
+        begin = time.monotonic()
         try:
-            results.samples |= group(on)
+            found = group(self.on)
         except (OSError, NotMeasuredError) as error:
-            results.missing[group.__name__.strip("_").replace("_", " ")] = str(error)
-        progress(number + 1)
-    return results
+            return str(error)
+        self.took.setdefault(group, []).append(time.monotonic() - begin)
+        self.names[group] = tuple(found)
+        for name, sample in found.items():
+            of_clock = sample if name == "cycle" else replace(sample, cycle=self.on.cycle)
+            self.samples[name] = self.samples[name].and_then(of_clock) if name in self.samples else of_clock
+        return ""
+
+
+def _said(group: _Group) -> str:
+    return group.__name__.strip("_").replace("_", " ")

@@ -164,6 +164,13 @@ class Other:
 
 def chain(instructions: InstructionSet, count: int, distance: int, *, shuffled: bool) -> Memory:
     """Code of ``count`` branches, ``distance`` bytes apart, each to the next in order; the last one returns."""
+    return chains(instructions, count, distance, 1, shuffled=shuffled)[0]
+
+
+def chains(
+    instructions: InstructionSet, count: int, distance: int, parts: int, *, shuffled: bool
+) -> tuple[Memory, list[int]]:
+    """The same in so many parts, each of which returns, and the address at which each begins."""
     code = Memory(count * distance, execute=True)
     order = np.arange(count)
     if shuffled:
@@ -171,5 +178,18 @@ def chain(instructions: InstructionSet, count: int, distance: int, *, shuffled: 
     jumps = instructions.jumps(np.diff(order) * distance)
     places = code.bytes[: count * distance].reshape(count, distance)
     places[order[:-1], : jumps.shape[1]] = jumps
-    code.put(int(order[-1]) * distance, instructions.back)
-    return code
+    split = np.array_split(order, parts)
+    for part in split:
+        code.put(int(part[-1]) * distance, instructions.back)
+    fetchable(instructions, code)
+    return code, [code.address + int(part[0]) * distance for part in split]
+
+
+def fetchable(instructions: InstructionSet, code: Memory) -> None:
+    """Make fetched what was stored."""
+    _flush(instructions)(code.address, code.address + code.size)
+
+
+@functools.cache
+def _flush(instructions: InstructionSet) -> Native:
+    return compiled(instructions.flush, ("flush_lines",), 2)["flush_lines"]

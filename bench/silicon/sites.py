@@ -33,6 +33,8 @@ ELSEWHERE = "elsewhere"
 
 _PLACES = 16
 """The numbers of one instance: those of its targets, and of new code at one."""
+_FLAGS, _ALWAYS = 0x246, 0x202
+"""The flags of x86-64 behind a difference that is zero; those that are always set."""
 _ROOM = 16
 """Bytes of the code at a target, at most."""
 _FAULT, _SIGNAL, _OFFSET = 0x40, 48, 47
@@ -43,7 +45,7 @@ declare i64 @write(i32, ptr, i64)
 declare i32 @raise(i32)
 declare ptr @signal(i32, ptr)
 declare i64 @pthread_self()
-@records = internal global [{threads} x [4 x i64]] zeroinitializer
+@records = internal global [{threads} x [5 x i64]] zeroinitializer
 {enter}
 ; What a signal ends is an execution of this thread that is away, or else the process: its address is written then.
 define i64 @recover(i64 %signal, i64 %info, i64 %context) {{
@@ -54,7 +56,7 @@ entry:
   br label %loop
 loop:
   %i = phi i64 [ 0, %entry ], [ %next, %on ]
-  %record = getelementptr [4 x i64], ptr @records, i64 %i
+  %record = getelementptr [5 x i64], ptr @records, i64 %i
   %key = getelementptr i64, ptr %record, i64 3
   %owner = load i64, ptr %key
   %mine = icmp eq i64 %owner, %self
@@ -120,6 +122,7 @@ class SiteInstances(Instances):
     def __init__(self, trial: Trial, instructions: InstructionSet, placement: Placement | None = None) -> None:
         refuse_placement(placement, instructions)
         self.trial, self.site = trial, _checked(trial.site, instructions)
+        self._flags = _flags(trial.runs, self.site)
         self.by = 0 if placement is None else self._moved(placement)
         self._numbers = {name: number for number, name in enumerate((*self.site.targets, value_name(NEAR, NEW)))}
         self.stride = self._stride(instructions)
@@ -384,10 +387,12 @@ class SiteInstances(Instances):
     def begins(self, number: int) -> str:
         """A record is the thread's own."""
         return (
-            f"  %record = getelementptr [4 x i64], ptr @records, i64 {number}\n"
+            f"  %record = getelementptr [5 x i64], ptr @records, i64 {number}\n"
             "  %self = call i64 @pthread_self()\n"
             "  %key = getelementptr i64, ptr %record, i64 3\n"
-            "  store i64 %self, ptr %key"
+            "  store i64 %self, ptr %key\n"
+            "  %flags = getelementptr [5 x i64], ptr %record, i64 0, i64 4\n"
+            f"  store i64 {self._flags}, ptr %flags"
         )
 
     def ends(self) -> str:
@@ -417,6 +422,33 @@ def _checked(site: Site, instructions: InstructionSet) -> Site:
             if other != name and at < end and site.targets[other] < at + used:
                 raise refuse(f"{name} and {other}", "targets", f"{_ROOM} bytes between them")
     return site
+
+
+def _flags(runs: Iterable[Run], site: Site) -> int:
+    """The flags of x86-64 with which each conditional branch is taken that is not decided by the site itself."""
+    conditions = {one for run in runs for path in run.execution.paths for one in path.assumed}
+    known = [
+        _FLAGS,
+        *(sum(bits) | _ALWAYS for bits in itertools.product(*((0, bit) for bit in (1, 4, 0x40, 0x80, 0x800)))),
+    ]
+    for flags in known:
+        if all(one is not None and _holds(one, flags) for one in conditions):
+            return flags
+    raise InputError(
+        "a branch that depends on what a register or memory has",
+        file=site.file,
+        place="words",
+        expected="a comparison of what `[registers]` or a slot has, to execute it",
+    )
+
+
+def _holds(condition: int, flags: int) -> bool:
+    """Whether a condition of x86-64 is met (Intel SDM, volume 1, appendix B)."""
+    carry, parity, zero, sign, overflow = (bool(flags & bit) for bit in (1, 4, 0x40, 0x80, 0x800))
+    less = sign is not overflow
+    return (overflow, carry, zero, carry or zero, sign, parity, less, less or zero)[condition >> 1] is not bool(
+        condition & 1
+    )
 
 
 def _mixtures(site: Site) -> set[int]:

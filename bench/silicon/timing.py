@@ -5,12 +5,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 _SPREAD = 0.1
 """Rounds that are further apart than this share of their median, by quartiles, have not settled."""
-_DRIFT = 0.05
+_CYCLES = 0.5
+"""Unless they are no further apart than so many cycles: what is hidden by the pipeline is a share of nothing."""
+_DRIFT = 0.25
+"""The later half of settled rounds is off by at most this share of how far apart they may be."""
 _BESIDE = 0.9
 """The share of a round in which another thread has to run, if the round is about it."""
 _FEWEST = 3
@@ -25,29 +28,31 @@ class NotMeasuredError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long is measured: ``rounds`` of about ``seconds`` each."""
+    """How long is measured: ``rounds`` of about ``seconds`` each; as many again of what has not settled, as long as
+    all of it ends in ``most`` seconds."""
 
     rounds: int
     seconds: float
+    most: float = 0.0
 
 
-THOROUGH = Effort(rounds=21, seconds=0.02)
-QUICK = Effort(rounds=9, seconds=0.004)
+THOROUGH = Effort(rounds=21, seconds=0.02, most=50)
+QUICK = Effort(rounds=9, seconds=0.004, most=9)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A quantity in ``unit`` from the rounds ``values``: ``median``, and ``low`` .. ``high`` of the rounds kept.
+    """A quantity in nanoseconds from the rounds ``values``: ``median``, and ``low`` .. ``high`` of the rounds kept.
 
     A round further than 3 interquartile ranges from the quartiles is an outlier (Tukey's far out), and is counted and
-    left out of the range.  ``settled``: the quartiles are within a tenth of the median, and the two halves of the
-    rounds within a twentieth of each other.  ``alone``: rounds that are not among them, since another thread that
-    they are about had no core.
+    left out of the range.  ``settled``: the quartiles are within a tenth of the median, or half a ``cycle`` (its
+    nanoseconds, if the core's clock is known), and the later half of the rounds has the same median within a quarter of
+    that.  ``alone``: rounds that are not among them, since another thread that they are about had no core.
     """
 
     values: tuple[float, ...]
-    unit: str = "ns"
     alone: int = 0
+    cycle: float = 0.0
 
     @property
     def median(self) -> float:
@@ -85,19 +90,27 @@ class Sample:
     def settled(self) -> bool:
         """Whether the rounds agree with each other."""
         low, high = self._quartiles
-        size = abs(self.median)
-        half = len(self.values) // 2
-        drift = abs(statistics.median(self.values[:half]) - statistics.median(self.values[-half:]))
-        return high - low <= _SPREAD * size and drift <= _DRIFT * size
+        apart = max(_SPREAD * abs(self.median), _CYCLES * self.cycle)
+        later = statistics.median(self.values[len(self.values) // 2 :])
+        return high - low <= apart and abs(later - self.median) <= _DRIFT * apart
+
+    def and_then(self, later: Sample) -> Sample:
+        """With the rounds of another time that the same was measured."""
+        return replace(self, values=(*self.values, *later.values), alone=self.alone + later.alone)
 
     def minus(self, other: Sample) -> Sample:
         """The difference to a control that was measured in the same rounds, at least 0."""
         pairs = zip(self.values, other.values, strict=True)
-        return Sample(tuple(max(0.0, mine - its) for mine, its in pairs), self.unit, self.alone)
+        return replace(self, values=tuple(max(0.0, mine - its) for mine, its in pairs))
 
     def per(self, count: float) -> Sample:
         """The same for one of ``count``."""
-        return Sample(tuple(value / count for value in self.values), self.unit, self.alone)
+        return replace(self, values=tuple(value / count for value in self.values))
+
+    def at(self, clock: Sample, cycle: float) -> Sample:
+        """What it had been if all its rounds had had a clock of ``cycle`` and not that of the same rounds."""
+        pairs = zip(self.values, clock.values, strict=True)
+        return replace(self, values=tuple(value * cycle / its for value, its in pairs))
 
 
 Run = Callable[[int], object]

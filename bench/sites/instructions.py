@@ -7,15 +7,17 @@ Any other encoding is not read: it may be undefined, a branch, or of any length,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
     """What a register gets: ``register`` (none: 0), ``shift``ed to the left, with ``bits`` set in it, ``plus`` a number
-    and what ``index`` has; if ``loads``, what memory has there."""
+    and what ``index`` has, the lowest ``width`` bits of it (0: all); if ``loads``, what memory has there."""
 
     register: str = ""
     plus: int = 0
@@ -23,6 +25,7 @@ class Value:
     loads: bool = False
     shift: int = 0
     index: str = ""
+    width: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ class Effect:
     ``traps``, or is ``unread``, or else on with the next one.  ``sets``: registers and their values, None for what is
     not known.
     ``delayed``: the next instruction runs before a branch is taken.  ``zero``: a register that a branch is taken by if
-    that is 0; ``nonzero``: if it is not.  If that is not known, it is taken."""
+    that is 0; ``nonzero``: if it is not.  If that is not known, it is taken.  ``condition``: the number of that
+    of a branch which flags decide.  ``touches``: addresses, and how many bytes there it accesses in a way that
+    ``sets`` does not say."""
 
     length: int
     to: int | None = None
@@ -42,6 +47,8 @@ class Effect:
     delayed: bool = False
     zero: str = ""
     nonzero: str = ""
+    condition: int | None = None
+    touches: tuple[tuple[Value, int], ...] = ()
 
     @property
     def goes_on(self) -> bool:
@@ -68,6 +75,10 @@ class InstructionSet:
 
 RETURN_ADDRESS = "return address"
 """What a ``ret`` of x86 takes from the stack: whoever called the code, where an exit leads that is not linked."""
+
+
+FLAGS = "flags"
+"""The register of x86's condition codes: what it has is 0 if ZF is set."""
 
 
 def _signed(value: int, bits: int) -> int:
@@ -299,42 +310,182 @@ def _sparc(code: bytes, at: int) -> Effect:
     return _other("sparc", word)
 
 
-_X86_NOPS: Mapping[bytes, int] = {
-    b"\x90": 1,
-    b"\x0f\x1f\x00": 3,
-    b"\x0f\x1f\x40": 4,
-    b"\x0f\x1f\x44": 5,
-    b"\x0f\x1f\x80": 7,
-    b"\x0f\x1f\x84": 8,
-}
-"""Intel SDM, volume 2, NOP: the lengths of the recommended forms, by their beginning; the others have a prefix 66."""
+_X86_GOING_ON = re.compile(
+    "mov|movabs|lea|cmp|test|add|sub|inc|dec|and|or|xor|not|neg|shl|shr|sar|rol|ror|imul|adc|sbb|movzx|movsx|movsxd|"
+    "cdqe|cdq|cqo|bswap|nop|endbr64|endbr32|pause|lfence|sfence|mfence|xchg|xadd|cmpxchg|push|pop|(set|cmov)[a-z]+"
+)
 
 
+@cache
+def _x86_engine() -> tuple[Any, Any]:
+    # Imported here because it is heavy; it has no type information.
+    import capstone
+
+    engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    engine.detail = True
+    return engine, capstone.x86_const
+
+
+@cache
 def _x86(code: bytes, at: int) -> Effect:
-    """Intel SDM, volume 2.  A length that is more than the bytes at hand asks for more of them."""
-    first = code[0]
-    if first == 0xE9:  # jmp rel32
-        return Effect(5, to=None if len(code) < 5 else at + 5 + int.from_bytes(code[1:5], "little", signed=True))
-    if first == 0xEB:  # jmp rel8
-        return Effect(2, to=None if len(code) < 2 else at + 2 + _signed(code[1], 8))
-    if first == 0xCC:  # int3
-        return Effect(1, traps=True)
-    if first == 0xC3:  # ret
-        return Effect(1, through=RETURN_ADDRESS)
-    if first == 0xFF:  # jmp [rip + disp32]
-        if len(code) < 6:
-            return Effect(6)
-        if code[1] == 0x25:
-            address = at + 6 + int.from_bytes(code[2:6], "little", signed=True)
-            return Effect(6, sets=(("target", Value(plus=address, loads=True)),), through="target")
-    prefix = 1 if first == 0x66 else 0
-    form = code[prefix : prefix + 3]
-    for start, length in _X86_NOPS.items():
-        if form.startswith(start):
-            return Effect(prefix + length)
-    if any(start.startswith(form) for start in _X86_NOPS):
-        return Effect(len(code) + 1)
-    return Effect(2 if first == 0x0F else 1, unread=True)  # as much of it as there is at least
+    """Intel SDM, volume 2, as capstone decodes it.  A length that is more than the bytes at hand asks for more of them.
+
+    Branches, calls and returns; what JITs have beside them in a call site, a guard and an inline cache: moves,
+    addresses, comparisons, integer arithmetic, the stack.  Nothing else is read: floating point, strings, the system.
+    """
+    engine, _ = _x86_engine()
+    found = next(engine.disasm(code, at, 1), None)
+    if found is not None:
+        return _X86(found, at).effect()
+    more = next(engine.disasm(code + bytes(_X86_LONGEST), at, 1), None)  # no instruction, or the beginning of one
+    if len(code) >= _X86_LONGEST or more is None or more.size <= len(code):
+        return Effect(1, unread=True)
+    return Effect(len(code) + 1)
+
+
+_X86_LONGEST = 15
+
+
+class _X86:
+    """An instruction that capstone has decoded."""
+
+    def __init__(self, found: Any, at: int) -> None:
+        self.found, self.at, self.size = found, at, found.size
+        _, self.names = _x86_engine()
+        self.operands = found.operands
+        self.name = found.mnemonic.rpartition(" ")[2]  # behind a prefix
+
+    def effect(self) -> Effect:
+        found = self.found
+        first, far = found.opcode[0], found.opcode[0] == 0xFF and found.modrm >> 3 & 7 in (3, 5)
+        groups = {found.group_name(group) for group in found.groups}
+        if self.name == "int3":
+            return Effect(self.size, traps=True)
+        if groups & {"jump", "call", "ret"}:
+            # AMD and Intel do not agree on what a prefix 66 does to a near branch.
+            return Effect(self.size, unread=True) if far or 0x66 in found.prefix else self._leaves(groups, first)
+        locks = 0xF0 in found.prefix and not (self.operands and self.operands[0].type == self.names.X86_OP_MEM)
+        if locks or not _X86_GOING_ON.fullmatch(self.name):
+            return Effect(self.size, unread=True)
+        sets = self._arithmetic()
+        _, written = found.regs_access()
+        changed = {*map(found.reg_name, written)}
+        known = {name for name, _ in sets}
+        sets += tuple((self._whole(name), None) for name in sorted(changed) if self._whole(name) not in known)
+        if self.name != "push" and ("rsp" in changed or self._into_stack()):
+            sets += ((RETURN_ADDRESS, None),)
+        loaded = [value for _, value in sets if value is not None and value.loads]
+        touches = tuple((value, size) for value, size in self._accessed() if value not in loaded)
+        return Effect(self.size, sets=sets, touches=touches)
+
+    def _leaves(self, groups: set[str], first: int) -> Effect:
+        if "ret" in groups:
+            return (
+                Effect(self.size, through=RETURN_ADDRESS) if first in (0xC3, 0xC2) else Effect(self.size, unread=True)
+            )
+        back = ((RETURN_ADDRESS, Value(plus=self.at + self.size)),) if "call" in groups else ()
+        (operand,) = self.operands
+        if operand.type == self.names.X86_OP_IMM:
+            if "call" in groups or self.name == "jmp":
+                return Effect(self.size, to=operand.imm, sets=back)
+            if first in range(0xE0, 0xE4):  # loop, jrcxz
+                known = self.name == "jrcxz"
+                return Effect(self.size, to=operand.imm, zero="rcx") if known else Effect(self.size, unread=True)
+            condition = (self.found.opcode[1] if first == 0x0F else first) & 15
+            return Effect(
+                self.size,
+                to=operand.imm,
+                zero=FLAGS if condition == 4 else "",
+                nonzero=FLAGS if condition == 5 else "",
+                condition=condition,
+            )
+        if operand.type == self.names.X86_OP_REG:
+            return Effect(self.size, through=self._register(operand), sets=back)
+        return Effect(self.size, through="target", sets=(("target", self._memory(operand)), *back))
+
+    def _arithmetic(self) -> tuple[tuple[str, Value | None], ...]:
+        """What is known of the result."""
+        if not self.operands:
+            return ()
+        to, *others = self.operands
+        by = others[0] if others else None
+        register = self._register(to) if to.type == self.names.X86_OP_REG else ""
+        bits = 8 * to.size
+        whole = bool(register) and bits in (32, 64)  # a part of a register leaves the rest as it is
+        if self.name == "push":
+            return ((RETURN_ADDRESS, self._value(to, 64)),)
+        if self.name in ("mov", "movabs") and whole and by is not None:
+            return ((register, self._value(by, bits)),)
+        if self.name == "lea" and whole and by is not None:
+            address = self._memory(by)
+            return ((register, None if address is None else replace(address, loads=False, width=bits)),)
+        if self.name == "test" and by is not None and by.type == to.type and by.reg == to.reg and register:
+            return ((FLAGS, Value(register, width=bits)),)
+        if self.name == "xor" and whole and by is not None and by.type == to.type and by.reg == to.reg:
+            return ((register, Value()), (FLAGS, Value()))
+        number = by.imm if by is not None and by.type == self.names.X86_OP_IMM else None
+        if self.name == "cmp" and number is not None:
+            held = self._value(to, bits)
+            return (("compared", held), (FLAGS, Value("compared", plus=-number, width=bits)))
+        signs = {"add": 1, "sub": -1}
+        if self.name in signs and whole and number is not None:
+            result = Value(register, plus=signs[self.name] * number, width=bits)
+            return ((register, result), (FLAGS, Value(register)))
+        return ()
+
+    def _value(self, operand: Any, bits: int) -> Value | None:
+        """What an operand has of so many bits, or None."""
+        if operand.type == self.names.X86_OP_IMM:
+            return Value(plus=operand.imm, width=bits)
+        if operand.type == self.names.X86_OP_REG:
+            register = self._register(operand)
+            return Value(register, width=bits) if register else None
+        return self._memory(operand) if bits == 64 else None
+
+    def _memory(self, operand: Any) -> Value | None:
+        """What memory has at the address of an operand, or None for one that cannot be known."""
+        base, index = (
+            self.found.reg_name(number) if number else "" for number in (operand.mem.base, operand.mem.index)
+        )
+        if operand.mem.segment or "rsp" in (base, index) or (index and operand.mem.scale != 1):
+            return None
+        if base == "rip":
+            return Value(plus=self.at + self.size + operand.mem.disp, loads=True)
+        return Value(base, plus=operand.mem.disp, loads=True, index=index)
+
+    def _accessed(self) -> Iterator[tuple[Value, int]]:
+        """The memory that it accesses, as what that has, and the bytes."""
+        for operand in self.operands if self.name not in ("lea", "nop") else ():
+            if operand.type == self.names.X86_OP_MEM and (value := self._memory(operand)) is not None:
+                yield value, operand.size
+
+    def _into_stack(self) -> bool:
+        """Whether it may store to the stack."""
+        return any(
+            operand.type == self.names.X86_OP_MEM
+            and operand.access & 2
+            and "rsp" in map(self.found.reg_name, (operand.mem.base, operand.mem.index))
+            for operand in self.operands
+        )
+
+    def _register(self, operand: Any) -> str:
+        """The 64-bit register of one of 32 or 64 bits or of the low part of it, or nothing."""
+        return self._whole(self.found.reg_name(operand.reg)) if operand.size >= 4 else ""
+
+    @staticmethod
+    def _whole(name: str) -> str:
+        """The register that one of that name is a part of, as 64-bit code calls it."""
+        return FLAGS if name == "rflags" else _X86_PARTS.get(name, name)
+
+
+_X86_PARTS = {
+    part: whole
+    for letter in "abcd"
+    for whole in (f"r{letter}x",)
+    for part in (f"e{letter}x", f"{letter}x", f"{letter}l", f"{letter}h")
+}
+_X86_PARTS |= {part: f"r{one}" for one in ("si", "di", "bp", "sp") for part in (f"e{one}", one, f"{one}l")}
+_X86_PARTS |= {f"r{number}{part}": f"r{number}" for number in range(8, 16) for part in "dwb"}
 
 
 def _s390x(code: bytes, at: int) -> Effect:

@@ -11,13 +11,15 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bench.sites.instructions import RETURN_ADDRESS, Effect, Value
+from bench.sites.instructions import FLAGS, RETURN_ADDRESS, Effect, Value
 from bench.sites.site import CODE, NEW, OLD, STUB, TRAP, Site, Word
 from bench.support.errors import InputError
 
 _LONGEST = 32
 """Instructions of an execution, at most."""
 _UNREAD = "since that is no branch, load, address arithmetic, store or no-operation that is read here"
+_BACK = "since a branch leads back to {:#x}"
+_TOUCHES = "since it accesses {} in a way that is not read here"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,7 +38,8 @@ class Path:
     ``observed``: observations, each with the values by name.  Where it arrives: ``target`` by name, or ``address`` if
     it is none (None: an address that nobody knows); ``trouble``: a register that does not hold what the target relies
     on, or an instruction that is not read.  ``code``: what is then found there, if that is looked at.  ``executed``:
-    the address and the bytes of each instruction; ``loads`` of data, ``indirect`` branches.
+    the address and the bytes of each instruction; ``loads`` of data, ``indirect`` branches.  ``assumed``: of each
+    branch that is taken since nobody knows, the number of its condition, if flags are those of the start, or None.
     """
 
     observed: tuple[tuple[Observation, tuple[str, ...]], ...] = ()
@@ -44,6 +47,7 @@ class Path:
     address: int | None = None
     trouble: str = ""
     code: str = ""
+    assumed: tuple[int | None, ...] = ()
     executed: tuple[tuple[int, bytes], ...] = ()
     loads: int = 0
     indirect: int = 0
@@ -201,8 +205,9 @@ def _executed(
     seen = (*walk.seen, *((word.name, value) for word, value in new))
     for after, registers in _assigned(site, values, walk.at, walk.registers, path, effect.sets):
         onward = replace(walk, registers=registers, path=after, seen=seen)
-        if effect.unread:
-            yield replace(after, trouble=_UNREAD)
+        touched = _touched(site, walk, effect)
+        if effect.unread or touched:
+            yield replace(after, trouble=_TOUCHES.format(touched) if touched else _UNREAD)
             continue
         if walk.leaving:  # the delay slot of a branch
             yield _arrived(site, onward, walk.leaves_for)
@@ -210,7 +215,11 @@ def _executed(
         if effect.traps:
             yield replace(after, target=TRAP if TRAP in site.targets else None)
             continue
-        if not _taken(effect, onward):
+        taken = _taken(effect, onward)
+        if taken is None:
+            after = replace(after, assumed=(*after.assumed, _condition(site, effect, walk.path)))
+            onward = replace(onward, path=after)
+        if taken is False:
             yield from _onwards(site, values, replace(onward, at=walk.at + effect.length))
         else:
             to = effect.to if effect.to is not None else onward.register(effect.through)
@@ -221,19 +230,27 @@ def _executed(
                 yield from _onwards(site, values, delayed)
             elif effect.to is not None and site.target_at(effect.to) is None and _word_at(site, effect.to) is not None:
                 if effect.to <= walk.at:
-                    raise InputError(
-                        f"a branch back to {effect.to:#x}", file=site.file, place="words", expected="branches forward"
-                    )
+                    yield replace(after, trouble=_BACK.format(effect.to))
+                    continue
                 yield from _onwards(site, values, replace(onward, at=effect.to))
             else:
                 yield _arrived(site, onward, to)
 
 
-def _taken(effect: Effect, walk: _Walk) -> bool:
-    """Whether a branch is taken."""
+def _taken(effect: Effect, walk: _Walk) -> bool | None:
+    """Whether a branch is taken; None for one that is if nothing else is known."""
     tested = effect.zero or effect.nonzero
+    if effect.goes_on or not (tested or effect.condition is not None):
+        return not effect.goes_on
     held = walk.register(tested)
-    return not effect.goes_on and (held is None or (held == 0) is bool(effect.zero))
+    return None if held is None else (held == 0) is bool(effect.zero)
+
+
+def _condition(site: Site, effect: Effect, path: Path) -> int | None:
+    """The condition of a branch, if no instruction before it sets what that tests."""
+    before = (site.instructions.effect(code, at) for at, code in path.executed)
+    tested = effect.zero or effect.nonzero or FLAGS
+    return None if any(name in (tested, FLAGS) for each in before for name, _ in each.sets) else effect.condition
 
 
 def _assigned(
@@ -257,6 +274,28 @@ def _assigned(
         yield from _assigned(site, values, at, tuple(held.items()), after, tuple(others))
 
 
+def _number(registers: tuple[tuple[str, int], ...], value: Value | None) -> int | None:
+    """What a register gets, or the address of what it gets."""
+    known = {"": 0, **dict(registers)}
+    base = None if value is None else known.get(value.register)
+    index = None if value is None else known.get(value.index)
+    if value is None or base is None or index is None:
+        return None
+    number = (base << value.shift | value.bits) + value.plus + index
+    return number & ((1 << value.width) - 1 if value.width else -1)
+
+
+def _touched(site: Site, walk: _Walk, effect: Effect) -> str:
+    """The word of the site that an instruction accesses in a way that is not read, or nothing."""
+    for value, size in effect.touches:
+        if (at := _number(walk.registers, value)) is None:
+            continue
+        for word in site.words:
+            if at < word.at + word.size and word.at < at + size:
+                return word.name
+    return ""
+
+
 def _evaluated(
     site: Site,
     values: Mapping[str, Sequence[str]],
@@ -265,14 +304,8 @@ def _evaluated(
     path: Path,
     value: Value | None,
 ) -> Iterator[tuple[Path, int | None]]:
-    known = {"": 0, **dict(registers)}
-    base = None if value is None else known.get(value.register)
-    index = None if value is None else known.get(value.index)
-    if value is None or base is None or index is None:
-        yield path, None
-        return
-    number = (base << value.shift | value.bits) + value.plus + index
-    if not value.loads:
+    number = _number(registers, value)
+    if value is None or number is None or not value.loads:
         yield path, number
         return
     path = replace(path, loads=path.loads + 1)
