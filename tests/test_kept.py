@@ -21,6 +21,7 @@ from conftest import ROOT, Staleline
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import scenarios
 from bench.check import cell
 from bench.check.cell import Check, Options
 from bench.hosts import load_host
@@ -28,6 +29,10 @@ from bench.program.identity import identity
 from bench.replay import replay
 from bench.replay.context import Pricing
 from bench.replay.parameters import Parameters
+from bench.risk.pressure import Pressure
+from bench.risk.recorded import RecordedRisk
+from bench.risk.risk import RiskCell
+from bench.risk.window import Reading
 from bench.support import kept
 from bench.support.kept import FOLDER, Shelf, digest, session
 from bench.traces.store import load_trace
@@ -418,6 +423,60 @@ def test_each_thing_that_a_result_depends_on_is_in_its_key_and_no_price(
     assert len({checked for _, checked in found.values()}) == len(_OF_CHECK) + 1
 
 
+def test_each_thing_that_a_risk_depends_on_is_in_its_key(folder: Path, tiny_trace: Path) -> None:
+    """Prices too: they decide how long it takes until a block runs again."""
+    every: dict[str, dict[str, Any]] = {
+        "the same": {},
+        "strategy": {"strategy": "flush-on-retranslation"},
+        "translator": {"translator": "arm@2011"},
+        "host": {"host": "cortex-a72"},
+        "caches": {"settings": ("icache.ways=2",)},
+        "price": {"settings": ("costs.refill_l2=9",)},
+        "clock": {"settings": ("clock_ghz=3",)},
+        "flush": {"settings": ("isa.arm.flush.clean=false",)},
+        "scenario": {"scenario": "migrate"},
+        "threads": {"scenario": "user"},
+        "cores": {"settings": ("cores=4",), "scenario": "user"},
+        "trace": {"trace": "linux-boot"},
+        "footprint": {"parameters": ("guest_data_lines=7",)},
+        "as recorded": {"as_recorded": True},
+        "pressure": {"pressure": ("interrupts=7",)},
+        "window": {"window": "cold"},
+        "rate": {"rate": 7.0},
+        "sensitivity": {"sensitivity": True},
+    }
+
+    def key(
+        *,
+        strategy: str = "unfixed",
+        translator: str = "arm@2010",
+        host: str = "cortex-a9",
+        settings: tuple[str, ...] = (),
+        scenario: str = "system",
+        trace: str = str(tiny_trace),
+        parameters: tuple[str, ...] = (),
+        as_recorded: bool = False,
+        pressure: tuple[str, ...] = (),
+        window: Reading = "between",
+        **asked: Any,
+    ) -> bytes:
+        found, emitted, on = registry.find(strategy), load_translator(translator), load_host(host, settings)
+        model = RecordedRisk(
+            on,
+            emitted,
+            load_trace(trace),
+            Pressure(window=window).varied(pressure),
+            Parameters(as_recorded=as_recorded).varied(parameters),
+            **asked,
+        )
+        instance = scenarios.scenario(scenario, on.cores.value, retranslations=1)
+        assert instance is not None
+        with session():
+            return digest(model._key(RiskCell(found, on, emitted, instance)))
+
+    assert len({key(**changed) for changed in every.values()}) == len(every)
+
+
 def test_a_strategy_is_its_sources_and_what_its_hooks_give(folder: Path, tmp_path: Path) -> None:
     """The module of a helper, and a value that only its operations show; a class that nobody can read is not known."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
@@ -466,6 +525,16 @@ def test_what_is_kept_answers_as_what_is_computed(folder: Path, staleline: Stale
         assert again.out == answer
         begin_anew()
     assert staleline(f"{command} --fresh", str(tiny_trace)).out == answers[0]
+
+
+def test_a_risk_that_is_kept_is_the_one_that_is_computed(folder: Path, staleline: Staleline, tiny_trace: Path) -> None:
+    asked = ("--strategy unfixed,idempotent", "--strategy unfixed --scenario system --sensitivity")
+    commands = [f"risk --format json --verbose {one}" for one in asked]
+    first = [staleline(one, str(tiny_trace)) for one in commands]
+    begin_anew()
+    again = [staleline(one, str(tiny_trace)) for one in commands]
+    assert [one.out for one in again] == [one.out for one in first]
+    assert [one.err for one in again] == [f"staleline: reused {n} of {n} risks\n" for n in (4, 1)]
 
 
 def test_a_counterexample_that_the_machine_cannot_take_is_searched_again(folder: Path, staleline: Staleline) -> None:

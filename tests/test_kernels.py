@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, program
 from numba.core.caching import IndexDataCacheFile, UserProvidedCacheLocator
 
-from bench.support import kernels, versions
+from bench.support import compilation, kernels, versions
 from bench.support.kernels import inlined, kernel, lean_kernel
 
 
@@ -45,10 +45,10 @@ def test_a_kernel_runs_with_and_without_a_place_for_its_cache(
     if not writable:
         place.write_text("a file where the folder should be")
     monkeypatch.setattr("numba.config.CACHE_DIR", str(place))
-    kernels._cache_folder.cache_clear()
-    kernels._say_that_nothing_is_kept.cache_clear()
+    compilation._cache_folder.cache_clear()
+    compilation._say_that_nothing_is_kept.cache_clear()
     compiled, again = decorator(_sum_of_twice), decorator(_sum_of_twice)
-    kernels._cache_folder.cache_clear()
+    compilation._cache_folder.cache_clear()
     assert compiled(np.arange(5)) == again(np.arange(5)) == 20
     assert capsys.readouterr().err.count("no folder for compiled kernels can be written") == (not writable)
     assert bool(list(tmp_path.rglob("*.nbc"))) == writable
@@ -58,9 +58,9 @@ def test_a_kernel_is_not_cached_in_a_place_that_numba_chooses(tmp_path: Path, mo
     """Where the folder can be made and not written: numba would go on to __pycache__, which knows one file alone."""
     monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(UserProvidedCacheLocator, "from_function", lambda function, file: None)
-    kernels._cache_folder.cache_clear()
+    compilation._cache_folder.cache_clear()
     compiled = kernel(_sum_of_twice)
-    kernels._cache_folder.cache_clear()
+    compilation._cache_folder.cache_clear()
     assert compiled(np.arange(5)) == 20
     assert not list(tmp_path.rglob("*.nbc"))
 
@@ -71,7 +71,7 @@ def test_a_damaged_cache_is_compiled_anew(
     kind: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
-    kernels._cache_folder.cache_clear()
+    compilation._cache_folder.cache_clear()
     assert kernel(_sum_of_twice)(np.arange(5)) == 20
     (file,) = tmp_path.rglob(kind)
     file.write_bytes(file.read_bytes()[:left])
@@ -79,7 +79,7 @@ def test_a_damaged_cache_is_compiled_anew(
         compiled: Any = kernel(_sum_of_twice)
         assert compiled(np.arange(5)) == 20
         assert sum(compiled.stats.cache_hits.values()) == hits
-    kernels._cache_folder.cache_clear()
+    compilation._cache_folder.cache_clear()
 
 
 def test_a_full_disk_is_no_reason_to_fail(
@@ -90,11 +90,11 @@ def test_a_full_disk_is_no_reason_to_fail(
 
     monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", full)
-    kernels._cache_folder.cache_clear()
-    kernels._say_that_nothing_is_kept.cache_clear()
+    compilation._cache_folder.cache_clear()
+    compilation._say_that_nothing_is_kept.cache_clear()
     assert kernel(_sum_of_twice)(np.arange(5)) == 20
     assert "compiling anew in every run" in capsys.readouterr().err
-    kernels._cache_folder.cache_clear()
+    compilation._cache_folder.cache_clear()
 
 
 CONSTANTS = "FACTOR = 2\n"
@@ -124,7 +124,7 @@ def checkout(tmp_path: Path) -> Callable[[], tuple[str, int]]:
     for package in ("bench", "bench/support"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-    for module in (kernels, versions):
+    for module in (compilation, kernels, versions):
         shutil.copy(module.__file__, tmp_path / "bench" / "support")
     probe = tmp_path / "bench" / "probe"
     probe.mkdir()
@@ -188,7 +188,7 @@ def test_what_earlier_versions_left_is_removed_but_for_the_newest_and_what_was_u
     file = tmp_path / "tests" / "mine.py"
     file.parent.mkdir()
     file.touch()
-    made = kernels._cache_folder(str(file))
+    made = compilation._cache_folder(str(file))
     assert made is not None
     left = {path.name for path in tmp_path.glob("tests.mine-*")}
     assert left == {made.name, "tests.mine-0", "tests.mine-1", "tests.mine-2", "tests.mine-3"}

@@ -67,7 +67,8 @@ def risk(
 ) -> None:
     """Find how often it bites: the probability that a retranslation ends in the execution of a wrong unit.
 
-    Takes half a minute per host on the default trace; --scenario migrate and --sensitivity take several times as long.
+    Takes some ten seconds per host on the default trace, the first time; --scenario migrate and --sensitivity several
+    times as long.
 
     \b
     Example: staleline risk --strategy unfixed --host cortex-a9 --scenario system

@@ -14,8 +14,8 @@ class Swing:
     """The effect of one ``quantity`` from ``low`` to ``high``, in its ``unit``: the figure at either end."""
 
     quantity: str
-    low: float
-    high: float
+    low: int | float  # both: an integer that was kept is read back as one
+    high: int | float
     unit: str
     at_low: float
     at_high: float

@@ -62,7 +62,8 @@ class GivenRisk(RiskModel):
         found = chain.figures(causes)
         drawn = None
         if self.samples:
-            drawn = simulate(cell.model, cell.question, causes, samples=self.samples, seed=self.seed)
+            model, question, _ = cell.parts
+            drawn = simulate(model, question, causes, samples=self.samples, seed=self.seed)
         figures = SingleThreadedGiven(found.first, found.long_run, found.residual, drawn)
         return replace(risk, figures=figures, nodes=chain.size)
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
+from bench.program.identity import identity
 from bench.replay.context import ReplayContext
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
@@ -29,6 +30,7 @@ from bench.risk.propagation import Expected, propagate
 from bench.risk.quiescent import QuiescentStates
 from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, window_gaps
 from bench.support.errors import InputError
+from bench.support.kept import Shelf, is_keeping
 from bench.traces.trace import Trace
 
 _GUEST = "guest_data_lines"
@@ -36,6 +38,14 @@ _GUEST = "guest_data_lines"
 
 Values: TypeAlias = Mapping[str, float]
 """The quantities of ``Pressure`` by name."""
+
+_Found = TypeVar("_Found")
+_ALONE: Shelf[tuple[SingleThreaded, tuple[Swing, ...]]] = Shelf(
+    "risks", tuple[SingleThreaded, tuple[Swing, ...]], __file__
+)
+_TOGETHER: Shelf[tuple[MultiThreaded, tuple[Swing, ...]]] = Shelf(
+    "risks", tuple[MultiThreaded, tuple[Swing, ...]], __file__
+)
 
 
 @dataclass
@@ -122,6 +132,28 @@ class RecordedRisk(RiskModel):
         return ranges, tuple(sorted(swings, key=lambda swing: -swing.factor))
 
     def _single_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
+        figures, swings = self._kept(_ALONE, cell, self._alone)
+        return replace(risk, figures=figures, swings=swings)
+
+    def _multi_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
+        figures, swings = self._kept(_TOGETHER, cell, self._together)
+        return replace(risk, figures=figures, swings=swings)
+
+    def _kept(self, shelf: Shelf[_Found], cell: RiskCell, compute: Callable[[RiskCell], _Found]) -> _Found:
+        """What was found of a cell before, or else now."""
+        key = self._key(cell)
+        return compute(cell) if key is None else shelf.kept(key, lambda: compute(cell))
+
+    def _key(self, cell: RiskCell) -> tuple[object, ...] | None:
+        """All that figures depend on beside the sources; None where nothing is kept, or that is not known."""
+        known = identity(cell.strategy, self.translator) if self.trace.content and is_keeping() else None
+        if known is None:
+            return None
+        asked = cell.scenario, self.rate, self.sensitivity
+        return known, self.host, self.trace.content, self._quantities, self.parameters, asked
+
+    def _alone(self, cell: RiskCell) -> tuple[SingleThreaded, tuple[Swing, ...]]:
+        """One thread's."""
         offsets = [offset for _, offset in self._context.temporaries(1)]
         parts = {part: offset for part, offset in enumerate(offsets) if offset in cell.concerned}
         values = self._values()
@@ -134,7 +166,7 @@ class RecordedRisk(RiskModel):
         figures = SingleThreaded(
             **ranges, chain_first=chain.first, chain_long_run=chain.long_run, residual=chain.residual
         )
-        return replace(risk, figures=figures, swings=swings)
+        return figures, swings
 
     def _along_trace(self, cell: RiskCell, parts: Mapping[int, int], values: Values) -> dict[str, float]:
         """The figures of the units at ``parts``: number within their access, and offset."""
@@ -183,9 +215,10 @@ class RecordedRisk(RiskModel):
             self._known[key] = propagate(self._parts[part], maps, matrix, rates, harms)
         return self._known[key]
 
-    def _multi_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
+    def _together(self, cell: RiskCell) -> tuple[MultiThreaded, tuple[Swing, ...]]:
+        """Those of several threads."""
         ranges, swings = self._varied(partial(self._by_scheduler, cell), "slices", sensitivity=self.sensitivity)
-        return replace(risk, figures=MultiThreaded(**ranges), swings=swings)
+        return MultiThreaded(**ranges), swings
 
     def _by_scheduler(self, cell: RiskCell, values: Values) -> dict[str, float]:
         causes = self._causes(cell, values)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from bench.check.cell import hypothetical
 from bench.check.units import concerned_by
@@ -118,24 +119,33 @@ class Risk:
 
 
 class RiskCell:
-    """A strategy in a scenario, with the code packed as in the code buffer.
-
-    ``concerned``: the offsets of the units that get temporary values.
-    """
+    """A strategy in a scenario, with the code packed as in the code buffer; compiled when it is asked about."""
 
     def __init__(self, strategy: Strategy, host: Host, translator: Translator, instance: Scenario) -> None:
         self.strategy, self.host, self.translator, self.scenario = strategy, host, translator, instance
-        everything = self._compiled(None)
-        self.concerned = concerned_by(everything, "transient")
-        self.model, self.question, self._harms = self._parts(everything)
         self._chains: dict[Structure, Chain] = {}
         self._quiescent: dict[tuple[int, Structure], QuiescentStates] = {}
+
+    @cached_property
+    def _everything(self) -> Compiler:
+        return self._compiled(None)
+
+    @cached_property
+    def concerned(self) -> frozenset[int]:
+        """The offsets of the units that get temporary values."""
+        return concerned_by(self._everything, "transient")
+
+    @cached_property
+    def parts(self) -> tuple[Model, Question, Harms]:
+        """The model of all units, whether one is fetched with a temporary value, and the harm of that."""
+        return self._parts(self._everything)
 
     def chain(self, causes: Sequence[Cause]) -> Chain:
         """The chain of all units, built once for each structure of the causes."""
         key = structure(causes)
         if key not in self._chains:
-            self._chains[key] = Chain(self.model, self.question, causes, harms=self._harms, runs=RUNS)
+            model, question, harms = self.parts
+            self._chains[key] = Chain(model, question, causes, harms=harms, runs=RUNS)
         return self._chains[key]
 
     def quiescent(self, offset: int, causes: Sequence[Cause]) -> QuiescentStates:

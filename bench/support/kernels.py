@@ -1,45 +1,30 @@
-"""Compiled kernels: numba with its cache on disk, or without one where no folder can be written.
+"""Kernels: functions that numba compiles when they are first called.
 
-numba knows a cached kernel by the file of its function alone, but a kernel also holds constants and callees that this
-file imports.  So each file with kernels has a cache folder of its own, named by a hash of all the sources that it can
-depend on: itself, and every module of the project that it imports, directly or not.
+numba takes longer to import than most answers that are kept take to find, so what decorates a kernel does not import it
+(``bench/support/compilation.py`` does).
 """
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import shutil
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from functools import cache
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
-
-import numba
-from numba.core.caching import FunctionCache
-from numba.core.event import Event, Listener, register
-
-from bench.support.versions import user_cache, version
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-# Its settings, which have no annotations.
-_config: Any = numba.config
 
 # numba's name for compiling without its runtime, which is what counts references.
 _LEAN: dict[str, Any] = {"_nrt": False}
 # And for making nothing that Python could call.
 _PART: dict[str, Any] = {**_LEAN, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_CALLED: dict[str, Any] = {"cached": True, "nogil": True}
+
+_making = threading.RLock()
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """``function`` compiled in nopython mode at its first call."""
-    return _compiled(function)
+    return _deferred(function, **_CALLED)
 
 
 def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -48,7 +33,7 @@ def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
     For kernels whose inner loop calls ``inlined`` functions or a ``part``: each
     call would count, atomically, and take several times as long as the rest of it.
     """
-    return _compiled(function, **_LEAN)
+    return _deferred(function, **_CALLED, **_LEAN)
 
 
 def part(function: Callable[P, R]) -> Callable[P, R]:
@@ -58,123 +43,45 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
     compiled anew; LLVM inlines the small ones all the same.  What would make it
     callable from Python takes a fifth of a kernel's time to compile.
     """
-    return cast("Callable[P, R]", numba.njit(**_PART)(function))
+    return _deferred(function, cached=False, **_PART)
 
 
 def expanded(function: Callable[P, R]) -> Callable[P, R]:
     """A ``part`` that LLVM inlines wherever it is called, so that constant arguments are constants inside."""
-    return cast("Callable[P, R]", numba.njit(forceinline=True, **_PART)(function))
+    return _deferred(function, cached=False, forceinline=True, **_PART)
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """``function``, which makes no arrays, as a part of every kernel that calls it."""
-    return cast("Callable[P, R]", numba.njit(inline="always", **_LEAN)(function))
+    return _deferred(function, cached=False, inline="always", **_LEAN)
 
 
-class _Announcement(Listener):
-    """Says, on a terminal, why nothing happens: kernels that are not in the cache are being compiled."""
-
-    said = False
-
-    def on_start(self, event: Event) -> None:
-        first = not self.said and multiprocessing.parent_process() is None
-        self.said = True
-        if first and sys.stderr is not None and sys.stderr.isatty():
-            print("staleline: compiling, once on this machine, for about half a minute", file=sys.stderr, flush=True)
-
-    def on_end(self, event: Event) -> None:
-        """Nothing is said."""
+def _deferred(function: Callable[P, R], **options: Any) -> Callable[P, R]:
+    return cast("Callable[P, R]", _Kernel(function, options))
 
 
-# numba's own annotations are missing there.
-cast("Callable[[str, Listener], None]", register)("numba:compile", _Announcement())
+class _Kernel:
+    """Stands for numba's dispatcher of a function, and makes it when something of it is needed."""
 
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self._function, self._options = function, options
+        self._made: Any = None
 
-def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
-    if _config.DISABLE_JIT:
-        return function
-    # The dispatcher has no annotations.
-    compiled: Any = numba.njit(nogil=True, **options)(function)
-    folder = _cache_folder(function.__code__.co_filename)
-    kept = None
-    if folder is not None:
-        with _caching_in(folder), contextlib.suppress(RuntimeError):  # numba finds no folder that can be written
-            kept = _Kept(function)
-    # numba would take __pycache__ where the folder cannot be written after all.
-    if folder is not None and kept is not None and Path(kept.cache_path).is_relative_to(folder):
-        compiled._cache = kept
-    else:
-        _say_that_nothing_is_kept()
-    return cast("Callable[P, R]", compiled)
+    def __call__(self, *values: Any) -> Any:
+        return (self._made or self.make())(*values)
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.make(), name)
 
-@cache
-def _say_that_nothing_is_kept() -> None:
-    """Once.  Not a warning, which a setting of Python's may turn into an error."""
-    if sys.stderr is not None:
-        text = "no folder for compiled kernels can be written: compiling anew in every run"
-        print(f"staleline: {text}", file=sys.stderr, flush=True)
+    def make(self) -> Any:
+        """The dispatcher.  Those that the function calls are put in their places: numba does not know what defers."""
+        from bench.support.compilation import compiled
 
-
-class _Kept(cast("type[Any]", FunctionCache)):  # type: ignore[misc]
-    """numba's cache, which is only that: what is damaged is compiled anew, what there is no room for is not kept."""
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
-        except Exception:  # a file that was cut raises whatever unpickling it does
-            with contextlib.suppress(OSError):
-                self.flush()
-            return None
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        try:
-            super().save_overload(sig, data)
-        except OSError:
-            _say_that_nothing_is_kept()
-
-
-# --- where compiled kernels are kept ---
-
-KEPT = 4
-"""Folders of one file's kernels that are kept in any case: the newest."""
-
-UNUSED = 7 * 24 * 3600.0
-"""Seconds without use after which an older folder is removed: longer than a process that may still load from it."""
-
-_locator = threading.Lock()
-
-
-@contextlib.contextmanager
-def _caching_in(folder: Path) -> Iterator[None]:
-    """numba puts what is decorated inside into ``folder``."""
-    with _locator:
-        before, _config.CACHE_DIR = _config.CACHE_DIR, str(folder)
-        try:
-            yield
-        finally:
-            _config.CACHE_DIR = before
-
-
-@cache
-def _cache_folder(file: str) -> Path | None:
-    """The folder for the kernels of a source file, made and marked as used, or None where that cannot be."""
-    try:
-        name = f"{Path(file).parent.name}.{Path(file).stem}"
-        parent = Path(_config.CACHE_DIR) if _config.CACHE_DIR else user_cache()
-        folder = parent / f"{name}-{version(file)}"
-        folder.mkdir(parents=True, exist_ok=True)
-        os.utime(folder)
-    except OSError:
-        return None
-    _remove_unused(folder.parent, name)
-    return folder
-
-
-def _remove_unused(parent: Path, name: str) -> None:
-    """Remove what earlier versions of one file's kernels left, but for the newest and those used of late."""
-    with contextlib.suppress(OSError):  # another process removes the same
-        used = {path: path.stat().st_mtime for path in parent.glob(f"{name}-*")}
-        for path in sorted(used, key=used.__getitem__, reverse=True)[KEPT:]:
-            if time.time() - used[path] > UNUSED:
-                shutil.rmtree(path, ignore_errors=True)
+        with _making:
+            if self._made is None:
+                names = self._function.__globals__
+                for name in self._function.__code__.co_names:
+                    if isinstance(names.get(name), _Kernel):
+                        names[name] = names[name].make()
+                self._made = compiled(self._function, **self._options)
+        return self._made
