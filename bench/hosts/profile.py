@@ -26,6 +26,10 @@ calibration is a KVM guest on an AMD Zen 5 core at 3.7 GHz, medians of nine runs
         polls a flag, 920 cycles (calibration: 249 ns polled, 16.35 us, 12.45 .. 22.3, by signal)
 ``E9``  on one core, waiting for a lock or stopping a thread is a switch to the other thread and back:
         the cost of four system calls (E3)
+``J1``  a load of an exit's slot: 1 cycle; half of one, hidden behind a predicted branch, .. the load-to-use latency of
+        the first level
+``J2``  a mispredicted indirect branch: the penalty as published .. half as much again (Cortex-A8: LLVM's scheduling
+        model has what its manual says)
 ``C1``  cycles per instruction, caches hitting: in order 1.5, 1.0 .. 2.5; out of order 1.0, 0.5 .. 1.5
 """
 
@@ -319,14 +323,14 @@ class HostCosts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Stop and resume another running core."""
     sync_cores: Figure
     """An interrupt to every other core and back."""
+    load: Figure
+    """What a load of a slot that hits costs an exit."""
+    indirect: Figure
+    """What an indirect branch that is predicted costs beside the instruction."""
+    mispredicted: Figure
+    """What one that is not costs more."""
     barrier: Figure | None = None
     """In place of the replay's parameter of that name, where it was measured."""
-    load: Figure | None = None
-    """What a load that hits costs an exit, in place of what is assumed of sites."""
-    indirect: Figure | None = None
-    """The same of an indirect branch that is predicted, beside the instruction."""
-    mispredicted: Figure | None = None
-    """The same of one that is not."""
     encoding: Figure | None = None
     """In place of the replay's parameter of that name, for each byte of a side table."""
     lookup: Figure | None = None

@@ -1,7 +1,7 @@
 """What an operation costs on a host, in cycles as a sum of named quantities.
 
-Instructions cost the host's ``cpi``; maintenance, interrupts and locks its own figures (``bench/hosts/profile.py``).
-What it has no figure for is ``assumed``, with its range.
+Instructions cost the host's ``cpi``; loads, maintenance, interrupts and locks its own figures
+(``bench/hosts/profile.py``).
 """
 
 from __future__ import annotations
@@ -13,20 +13,6 @@ from bench.hosts import Host
 from bench.hosts.profile import Figure
 from bench.replay.cost import NOTHING, Cost, of_figure, of_quantity
 from bench.replay.parameters import Parameters
-from bench.replay.quantity import Quantity
-
-LOAD = Quantity(
-    1,
-    0.5,
-    5,
-    "cycles",
-    "assumed",
-    (
-        "no figure was found for an exit through a slot (QEMU 2acee8b2 leaves it to be tested): from one that is "
-        "hidden to the load-to-use latency of a first level",
-    ),
-    "load",
-)
 
 INTERRUPTING = ("membarrier", "ipi", "stop-others", "stop-anywhere")
 """Operations that every other core is interrupted by."""
@@ -50,14 +36,9 @@ class Prices:
         """One of the host's figures."""
         return of_figure(name, figure, self.host.clock_ghz, self.host.clock_tag)
 
-    def known(self, figure: str, assumed: Quantity) -> Cost:
-        """A figure of the host's costs, or where it has none what is assumed."""
-        found: Figure | None = getattr(self.host.costs, figure)
-        return of_quantity(assumed) if found is None else self.figure(f"costs.{figure}", found)
-
     def load(self) -> Cost:
         """A load of a slot."""
-        return self.known("load", LOAD)
+        return self.figure("costs.load", self.host.costs.load)
 
     def instructions(self, count: float) -> Cost:
         """So many instructions, caches hitting."""

@@ -1,8 +1,8 @@
 """What a site costs: for each execution, link, unlink and reuse, in cycles as sums of named quantities.
 
 What an execution does is read from its words: instructions at the host's ``cpi``, loads of a slot, indirect branches.
-What patching does are its operations, at the host's figures (``bench/hosts/profile.py``).  An exit that leads to its
-stub costs the way through the dispatcher.  Of the host's pipeline nothing else is known here.
+What patching does are its operations.  All at the host's figures (``bench/hosts/profile.py``).  An exit that leads to
+its stub costs the way through the dispatcher.  Of the host's pipeline nothing else is known here.
 """
 
 from __future__ import annotations
@@ -18,14 +18,6 @@ from bench.replay.quantity import Quantity
 from bench.sites.paths import at_rest
 from bench.sites.site import CODE, FAR, NEAR, STUB, Line, Site
 
-_NOT_FOUND = "no figure was found for an exit through a slot (QEMU 2acee8b2 leaves it to be tested)"
-
-PREDICTED = Quantity(
-    1, 0, 3, "cycles", "assumed", (f"{_NOT_FOUND}: what a predicted one costs more",), "indirect branch, predicted"
-)
-MISPREDICTED = Quantity(
-    15, 5, 25, "cycles", "assumed", ("the length of a pipeline, short and long",), "indirect branch, mispredicted"
-)
 MISPREDICTIONS = Quantity(
     0.02,
     0,
@@ -99,18 +91,18 @@ class _Pricing:
 
     def _execution(self, state: str) -> Cost:
         """One way through the site, with nothing changing."""
-        linked = at_rest(self.site, state)
+        linked, costs = at_rest(self.site, state), self.host.costs
+        missed = self.prices.figure("costs.mispredicted", costs.mispredicted).by(MISPREDICTIONS)
         execution = total(
             (
                 self.prices.instructions(len(linked.executed)),
                 self.prices.load().times(linked.loads),
-                self.prices.known("indirect", PREDICTED).times(linked.indirect),
-                self.prices.known("mispredicted", MISPREDICTED).by(MISPREDICTIONS).times(linked.indirect),
+                (self.prices.figure("costs.indirect", costs.indirect) + missed).times(linked.indirect),
                 self._operations((*self.site.executor.before, *self.site.executor.after)),
             )
         )
         if linked.arrives == STUB:
-            execution += self.prices.figure("costs.cpi", self.host.costs.cpi).by(DISPATCH)
+            execution += self.prices.figure("costs.cpi", costs.cpi).by(DISPATCH)
         return execution
 
     def _interrupts(self, lines: Iterable[Line]) -> int:
