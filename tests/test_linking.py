@@ -4,86 +4,120 @@ expected, and why some are otherwise)."""
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from conftest import Staleline
+from conftest import ROOT, Staleline
 
-from bench.check.sites import SiteVerdict, verify_site
+from bench.check.sites import SiteVerdict, runs, verify_site
 from bench.compare.sites import Workload
 from bench.hosts import load_host, load_target
 from bench.replay.layout import lay_out
 from bench.replay.parameters import Parameters
 from bench.sites.price import price
-from bench.sites.reader import load_site
+from bench.sites.reader import library, load_site
 from bench.traces.links import linker
 from bench.traces.store import load_trace
 from strategies import linking
 
 PINNED = """
-patch-flush-arm        cortex-a9     unlink       holds q
-patch-flush-aarch64    armv8         relink       holds q
 patch-flush-aarch64    neoverse-v1   link         holds
-patch-flush-ppc        power         unlink       holds q
-patch-flush-riscv64    sifive-u74    unlink       holds
-patch-flush-riscv64    riscv         unlink       X
-patch-flush-riscv64    riscv-ziccif  unlink       holds
 patch-local-riscv64    sifive-u74    unlink       holds q
-patch-unflushed-arm    cortex-a9     link         holds
-patch-unflushed-arm    cortex-a9     unlink       U2
-patch-unflushed-aarch64 armv8        unlink       U2
-patch-unflushed-aarch64 armv8-dic    unlink       holds q
-patch-unflushed-ppc    ppc-g4        unlink       U2
-patch-lazily-aarch64   armv8         relink       holds q
-patch-or-arm           cortex-a9     link         never linked
-patch-pair-aarch64     armv8-dic     far          X
-patch-quad-aarch64     armv8         link         X
-patch-words-aarch64    armv8         link         X
 patch-words-aarch64    cortex-a72    far          holds q
 patch-unflushed-mips   mips-24kc     unlink       U2
 patch-unflushed-sparc  ultrasparc-3  unlink       holds q
-sync-core-x86          x86-amd       unlink       holds
-sync-core-x86          x86-intel     link         X
-patch-words-ppc        power         far          X
-slot-arm               cortex-a9     unlink       holds
-slot-riscv64           riscv         unlink       holds
-slot-aarch64           armv8         publish      L2
 slot-aarch64           neoverse-v1   publish      L2
 slot-sync-core-aarch64 armv8         publish      holds
-word-or-slot-arm       cortex-a9     unlink       holds q
 word-or-slot-aarch64   cortex-a72    link         holds
-word-or-slot-aarch64   armv8         link         holds
-word-or-slot-ppc64     power         unlink       holds q
 preload-slot-ppc64     ppc-g5        link         X
-aligned-disp-x86       x86-skylake   unlink       holds
-aligned-disp-x86       x86-amd       unlink       holds q
-aligned-disp-x86       x86-intel     link         X
-unaligned-disp-x86     x86-amd       link         X
-unaligned-disp-x86     x86-skylake   link         X
-unaligned-disp-s390x   z10           link         X
-int3-x86               x86-amd       link         holds
-aligned-disp-s390x     z10           unlink       holds
-aligned-disp-s390x     s390          link         X
-mask-flip-s390x        s390          unlink       holds
-sync-core-aarch64      armv8         unlink       holds
-stop-at-poll-aarch64   armv8         link         holds
 flag-aarch64           cortex-a72    relink       holds q
 thunk-dynamorio-aarch64 cortex-a72   unlink       holds q
-thunk-dynamorio-aarch64 armv8        link         X
-unlink-in-handler-arm  cortex-a9     interrupted  holds
-unlink-in-handler-ppc  ppc-g4        interrupted  holds
 slot-sparc             ultrasparc-2  publish      L2
 slot-sparc             ultrasparc-2  unlink       holds
 patch-pair-sparc64     ultrasparc-3  far          X
 patch-words-ppc64      power         far          X
 patch-words-ppc64      power         unlink       holds q
-opcode-last-unaligned-x86 x86-amd    link         X
+word-or-slot-loongarch64 z10         far          holds
 reuse-at-once-aarch64  cortex-a72    reuse        U3
 reuse-quiesce-aarch64  cortex-a72    reuse        U3
-reuse-quiesce-isb-aarch64 armv8 reuse        holds
 """
+
+HOSTS = {
+    "cortex-a9": ("cortex-a9",),
+    "armv8, -idc": ("armv8",),
+    "armv8-dic": ("armv8-dic",),
+    "riscv": ("sifive-u74", "riscv", "riscv-ziccif"),
+    "x86": ("x86-skylake", "x86-amd", "x86-intel"),
+    "ppc": ("ppc-g4", "power"),
+    "s390x": ("z10", "s390"),
+}
+"""The columns of the table in docs/linking.md."""
+FORMS = {
+    "`patch-flush`, unlisted word (`thunk-dynamorio`)": "thunk-dynamorio",
+    "`opcode-last`, over two lines": "opcode-last-unaligned",
+}
+BARE = {"patch-unflushed`: link": "link", "reuse": "reuse", "unlink-in-handler": "interrupted"}
+"""The scenario of rows whose cells say none, where it is not unlink for one that holds and link for one that fails."""
+
+
+def table() -> list[list[str]]:
+    lines = (ROOT / "docs" / "linking.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    at = next(number for number, row in enumerate(rows) if row[0] == "form")
+    return rows[at : next(number for number, row in enumerate(rows) if row[0] == "bug")]
+
+
+def site_of(row: str, host: str) -> str:
+    """The site of a row that runs on a host, of its main instruction set if there are several."""
+    words = [FORMS[row]] if row in FORMS else re.findall(r"`([\w-]+)`", row)
+    forms = [f"reuse-{word}" if row.startswith("reuse") else word for word in words]
+    target = load_target(host)
+    for isa in (*target.isa, *(isa.replace("-64", "").replace("ppc", "ppc64") for isa in target.isa)):
+        for form in forms:
+            if f"{form}-{isa}" in library() and runs(load_site(f"{form}-{isa}"), target):
+                return f"{form}-{isa}"
+    raise AssertionError(f"{row} on {host}: no site")
+
+
+def said(row: str, column: str, cell: str) -> Iterator[tuple[str, str, str, str]]:
+    """What a cell says: site, host, scenario and verdict."""
+    for part in filter(None, re.sub(r", [cr]\b( / ([cr]|\[\d+\]))*|\[\d+\]| by the list", "", cell).split(";")):
+        named, _, rest = part.strip().rpartition(": ")
+        scenario = ""
+        verdicts = [text.strip() for text in rest.split("/")]
+        hosts = (named,) if named else HOSTS[column]
+        assert len(hosts) == len(verdicts), cell
+        for host, text in zip(hosts, verdicts, strict=True):
+            found = re.fullmatch(r"(?:(near|\w+(?= [A-Z]|(?= holds))) )?(holds q|holds|X|U2|U3|L2|never linked)", text)
+            assert found, cell
+            scenario = found[1] or scenario
+            bare = next((one for key, one in BARE.items() if key in row), "unlink" if "holds" in text else "link")
+            bare = "unlink" if row.endswith(": unlink") else bare
+            yield site_of(row, host), host, {"near": "unlink", "": bare}.get(scenario, scenario), found[2]
+
+
+CELLS = [
+    pytest.param(*one, id="-".join(one[:3]))
+    for row, *cells in table()[2:]
+    for column, cell in zip(HOSTS, cells, strict=True)
+    for one in said(row, column, cell)
+]
+
+
+def test_the_table_has_its_columns() -> None:
+    assert table()[0][1:] == [*HOSTS]
+    assert len(CELLS) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "host", "scenario", "expected"), CELLS)
+def test_a_cell_of_the_table_is_what_is_found(name: str, host: str, scenario: str, expected: str) -> None:
+    found = verdict(name, host, scenario)
+    assert (found.failure if found.verdict == "fails" else found.verdict + " q" * found.synchronised) == expected
 
 
 def verdict(name: str, host: str, scenario: str) -> SiteVerdict:
