@@ -394,6 +394,37 @@ def test_the_page_of_a_protocol_can_be_stepped_through_and_read(
     tab.context.close()
 
 
+def test_the_pages_of_sweeps_are_readable_everywhere(
+    tiny_trace: Path, tmp_path: Path, chromium: Any, staleline: Staleline
+) -> None:
+    """The curves of strategies and the map of sites: one file, nothing cut or covered, and nothing that axe finds."""
+    pytest.importorskip("vl_convert", reason="vl-convert-python is not installed: nothing is drawn")
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed: no accessibility check"
+    )
+    few = "--strategy unfixed,idempotent,side-table --scenario system --vary retranslations=1..100000x3log"
+    sites = "slot patch-flush --scenario link --host sifive-u74,ppc-g4 --vary executions=1..1e6x3log"
+    for name, asked, narrow in (("curves", few, True), ("map", f"{sites} --vary costs.line=1..500x2log", False)):
+        page = tmp_path / f"{name}.html"
+        assert staleline(f"sweep {tiny_trace} {asked} --format html --output {page}").status == 0
+        outline = Outline()
+        outline.feed(page.read_text("utf-8"))
+        assert (outline.open, outline.elsewhere) == ([], [])
+        size = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"} if narrow else {}
+        opened = Tab(chromium, page, **size)
+        assert opened.tab.evaluate(CUT) == []
+        assert opened.tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        said = opened.tab.eval_on_selector_all(
+            ".chart [role=graphics-symbol] title", "all => all.map(one => one.textContent)"
+        )
+        assert any("is cheapest from" in text if narrow else "executions 1, costs.line 1" in text for text in said)
+        opened.tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        found = axe.Axe().run(opened.tab)
+        assert found.violations_count == 0, found.generate_report()
+        assert opened.wrong == []
+        opened.context.close()
+
+
 def test_what_the_stepper_marks_is_not_the_final_value(opened: Tab) -> None:
     """Core 0 still has the right word, which is not what a debugger reads; core 1 runs the temporary one."""
     tab = opened.tab

@@ -1,4 +1,4 @@
-"""Sweeps: what an axis is, that a price needs no simulation, that nothing is lost and nothing twice."""
+"""Sweeps: what an axis is, that a price needs no simulation, that nothing is lost and nothing twice; of sites too."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from bench.compare.axes import axes, axis
 from bench.support.errors import InputError
+from strategies import linking
 
 FEW = "--strategy unfixed,idempotent,scratch-buffer,side-table --scenario system"
 
@@ -83,16 +85,17 @@ def test_too_many_cells_and_an_axis_twice_are_refused() -> None:
         ("--vary costs.lock=1,2 --plot x.txt", ("--plot",)),
         ("--plot x.svg", ("--plot", "0 axes")),
         ("--vary dcache.write=back,through --plot x.svg", ("--plot", "numbers")),
+        ("slot-arm --vary lookup=1,2", ("--vary", "lookup does nothing for sites", "load")),
+        ("slot-arm --vary executions=0,1", ("--vary executions", "0", "at least 1")),
+        ("slot-arm --vary links=1,2 --vary executions=1,2", ("links and executions", "unlinks with one of them")),
+        ("slot-arm --vary costs.line=1,2 --strategy unfixed", ("--strategy", "for sites")),
+        ("slot-arm --vary costs.line=1,2 --host armv8", ("armv8",)),
+        ("slot-arm --vary costs.line=1,2 --host z10", ("slot-arm is for arm", "z10")),
+        ("user-wc --vary costs.line=1,2", ("sweep", "user-wc", "a trace")),
     ],
 )
 def test_bad_input_is_one_line(options: str, words: tuple[str, ...], staleline: Staleline, tiny_trace: Path) -> None:
     staleline(f"sweep {options}", str(tiny_trace)).is_refused(*words)
-
-
-@pytest.mark.parametrize("name", ["linking", "aligned-disp-s390x", "docs/examples/call_site.toml"])
-def test_sites_are_refused(name: str, staleline: Staleline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    staleline("sweep --vary costs.line=1,2", name).is_refused(name, "strategies", f"staleline compare {name}")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -122,11 +125,14 @@ def test_a_cell_is_what_a_comparison_finds_with_that_set(staleline: Staleline, t
         settings = f"--set {flush}={at['costs.line']} --set icache.ways={at['icache.ways']}"
         parameter = f"--parameter lookup={at['lookup']}"
         ran = staleline(f"compare {FEW} {settings} {parameter} --format json", str(tiny_trace))
-        compared = {row["strategy"]: row for row in ran.document["results"]}
-        for row in cell["rows"]:
-            theirs = compared[row["strategy"]]["overhead"]
-            for end in ("low", "nominal", "high"):
-                assert row["overhead"][end] == pytest.approx(theirs[end], rel=1e-9, abs=1e-6)
+        compared = {row["strategy"]: row["overhead"] for row in ran.document["results"]}
+        assert_costs_are(cell, compared)
+
+
+def assert_costs_are(cell: dict[str, Any], costs: dict[str, dict[str, float]]) -> None:
+    for row in cell["rows"]:
+        for end in ("low", "nominal", "high"):
+            assert row["overhead"][end] == pytest.approx(costs[row["name"]][end], rel=1e-9, abs=1e-6)
 
 
 def test_the_rate_scales_what_is_done_at_retranslations_alone(staleline: Staleline, tiny_trace: Path) -> None:
@@ -137,7 +143,7 @@ def test_the_rate_scales_what_is_done_at_retranslations_alone(staleline: Staleli
     zero, there, twice = swept(staleline, tiny_trace, f"--vary retranslations=0,{rate:.12g},{2 * rate:.12g}")
 
     def nominal(cell: dict[str, Any]) -> dict[str, float]:
-        return {row["strategy"]: row["overhead"]["nominal"] for row in cell["rows"]}
+        return {row["name"]: row["overhead"]["nominal"] for row in cell["rows"]}
 
     assert nominal(there) == pytest.approx(nominal(plain))
     for name, cost in nominal(twice).items():
@@ -148,11 +154,90 @@ def test_the_rate_scales_what_is_done_at_retranslations_alone(staleline: Staleli
 
 def test_the_winner_is_right_and_cheapest(staleline: Staleline, tiny_trace: Path) -> None:
     for cell in swept(staleline, tiny_trace, "--vary retranslations=0.1..100000x3log"):
-        right = {row["strategy"]: row["overhead"]["nominal"] for row in cell["rows"] if row["right"]}
+        right = {row["name"]: row["overhead"]["nominal"] for row in cell["rows"] if row["right"]}
         assert "unfixed" not in right
         winners = [name for name in cell["winner"] if name in right]
         assert winners
         assert all(right[name] == pytest.approx(min(right.values())) for name in winners)
+
+
+# --- sites ------------------------------------------------------------------------------------------------------------
+
+SITES = "slot patch-flush --scenario link --host sifive-u74"
+ON_ARM = SITES.replace("sifive-u74", "cortex-a8")
+
+
+def compared_sites(staleline: Staleline, trace: Path, options: str) -> dict[str, dict[str, float]]:
+    ran = staleline(f"compare {trace} {options} --format json")
+    return {row["site"]: row["run"] for row in ran.document["linking"]}
+
+
+def test_a_cell_of_sites_is_what_a_comparison_finds_with_that_set(staleline: Staleline, tiny_trace: Path) -> None:
+    vary = "--vary costs.line=3,170 --vary costs.cpi=1,2"
+    ran = staleline(f"sweep {ON_ARM} {tiny_trace} {vary} --format json")
+    assert ran.status == 0, ran.err
+    cells = ran.valid["cells"]
+    assert len(cells) == 4
+    for cell in cells[1:3]:
+        at = cell["at"]
+        settings = f"--set isa.arm.flush.line={at['costs.line']} --set costs.cpi={at['costs.cpi']}"
+        assert_costs_are(cell, compared_sites(staleline, tiny_trace, f"{ON_ARM} {settings}"))
+        assert cell["translator"] == ""
+
+
+def test_what_is_assumed_for_want_of_a_figure_is_an_axis(staleline: Staleline, tiny_trace: Path) -> None:
+    """A SiFive U74 has no figure for a load of a slot: 1 cycle is assumed, and one is loaded in each execution."""
+    ran = staleline(f"sweep {SITES} {tiny_trace} --vary costs.load=1,4 --format json")
+    one, four = ({row["name"]: row["overhead"]["nominal"] for row in cell["rows"]} for cell in ran.document["cells"])
+    through = staleline(f"compare {SITES} {tiny_trace} --format json").document["workload"]["through"]
+    assert four["slot-riscv64"] - one["slot-riscv64"] == pytest.approx(3 * through)
+    assert four["patch-flush-riscv64"] == one["patch-flush-riscv64"]
+
+
+def test_rates_of_sites_are_how_often_something_is_done(staleline: Staleline, tiny_trace: Path) -> None:
+    """The prices of an execution, a link and an unlink, times how many the axes ask for."""
+    document = staleline(f"compare {SITES} {tiny_trace} --format json").document
+    work, prices = document["workload"], {row["site"]: row for row in document["linking"]}
+    executions, through = work["executions"], work["through"]
+
+    def expected(name: str, links: float, unlinks: float) -> float:
+        execution, link, unlink = (prices[name][one]["nominal"] for one in ("execution", "link", "unlink"))
+        return float(execution * through + link * links + unlink * unlinks)
+
+    plain = compared_sites(staleline, tiny_trace, SITES)
+    recorded = work["unlinks"] / work["links"]
+    first = work["links"] - work["unlinks"]
+    for vary, links, unlinks in (
+        ("links=500", 500e-6 * executions, 500e-6 * executions * recorded),
+        ("executions=4", through / 4, through / 4 * recorded),
+        ("unlinks=0.5", work["links"], work["links"] / 2),
+        ("retranslations=2000", first + 2000e-6 * executions, 2000e-6 * executions),
+    ):
+        (cell,) = staleline(f"sweep {SITES} {tiny_trace} --vary {vary} --format json").document["cells"]
+        for row in cell["rows"]:
+            reuse = plain[row["name"]]["nominal"] - expected(row["name"], work["links"], work["unlinks"])
+            assert row["overhead"]["nominal"] == pytest.approx(expected(row["name"], links, unlinks) + reuse)
+
+
+def test_a_site_of_ones_own_stands_beside_those_of_the_library_and_goes_on(
+    staleline: Staleline, tiny_trace: Path, tmp_path: Path
+) -> None:
+    mine, results = tmp_path / "mine.toml", tmp_path / "sites.jsonl"
+    mine.write_text((files(linking) / "slot-ppc.toml").read_text("utf-8"), encoding="utf-8")
+    command = f"sweep {mine} {tiny_trace} --scenario link --host ppc-g4 --vary links=1..1000x4log --results {results}"
+    assert staleline(command).status == 0
+    whole = results.read_bytes()
+    found = lines(results)
+    assert {"mine", "slot-ppc", "patch-flush-ppc"} <= {row["name"] for row in found[0]["rows"]}
+    for cell in found:
+        # The same words and operations: neither is dearer.
+        assert ("mine" in cell["winner"]) is ("slot-ppc" in cell["winner"])
+    results.write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    moved = mine.rename(tmp_path / "elsewhere.toml").rename(mine)  # where a file lies is nothing to the answer
+    assert "2 of them were there" in staleline(command).out
+    assert sorted(results.read_bytes().splitlines()) == sorted(whole.splitlines())
+    mine.write_text(moved.read_text("utf-8").replace('link = "', 'link = "isb; '), encoding="utf-8")
+    staleline(command).is_refused("another sweep", "--fresh")
 
 
 # --- results as they come ---------------------------------------------------------------------------------------------
@@ -177,8 +262,8 @@ def test_a_stopped_sweep_goes_on_and_repairs_its_end(staleline: Staleline, tiny_
         assert sorted(line["number"] for line in lines(results)) == list(range(8))
     with results.with_suffix(".csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {(row["number"], row["strategy"]) for row in rows} == {
-        (str(cell["number"]), row["strategy"]) for cell in lines(results) for row in cell["rows"]
+    assert {(row["number"], row["name"]) for row in rows} == {
+        (str(cell["number"]), row["name"]) for cell in lines(results) for row in cell["rows"]
     }
 
 

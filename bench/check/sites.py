@@ -107,6 +107,11 @@ def fitting(sites: Sequence[Site], target: Target) -> list[Site]:
     return found
 
 
+def bare(site: Site) -> Site:
+    """A site without what is only said of it."""
+    return replace(site, file="", summary="", note="", project="", year=0, links=(), lines=(), expect={})
+
+
 def verify_site(
     site: Site,
     target: Target,
@@ -165,17 +170,7 @@ _VERDICTS: Shelf[_Found] = Shelf("verdicts on sites", _Found, __file__)
 
 
 def _kept(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> SiteVerdict:
-    said: dict[str, Any] = {
-        "name": "",
-        "file": "",
-        "summary": "",
-        "note": "",
-        "project": "",
-        "year": 0,
-        "links": (),
-        "lines": (),
-    }
-    parts = replace(site, **said, expect={}), target, scenario, executors, max_states
+    parts = replace(bare(site), name=""), target, scenario, executors, max_states
 
     def compute() -> _Found:
         one = _verdict(site, target, scenario, executors, max_states)

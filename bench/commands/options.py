@@ -101,11 +101,15 @@ class OnHosts:
     ] = False
     configured: frozenset[str] = frozenset()
 
-    def pairs(self) -> list[tuple[Host, Translator]]:
-        """The hosts and, for each, the translators.  Raises ``InputError`` for one that it does not run."""
+    def hosts(self) -> list[Host]:
+        """The hosts.  Raises ``InputError``, as for an architecture."""
         from bench.check import asked
 
-        return self._paired(asked.hosts(self._names, self.settings or ()))
+        return asked.hosts(self._names, self.settings or ())
+
+    def pairs(self) -> list[tuple[Host, Translator]]:
+        """The hosts and, for each, the translators.  Raises ``InputError`` for one that it does not run."""
+        return self._paired(self.hosts())
 
     def targets(self) -> list[Target]:
         """The hosts and architectures."""

@@ -14,29 +14,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.commands.names import kind_of, names_in, one_of, some_of
-from bench.commands.options import OfReplay, Scaled, Strategies, Written, scenarios_on
+from bench.commands.linking import scenarios_of_sites, sites_beside
+from bench.commands.names import kind_of, max_states_of, names_in, one_of, some_of
+from bench.commands.options import OfReplay, Scaled, Strategies, Written, given, refuse_idle, scenarios_on
 from bench.commands.output import progress_bar
 from bench.support.errors import InputError
 from bench.support.processors import processors
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 
 if TYPE_CHECKING:
+    from bench.compare.contest import Contest
     from bench.compare.sweep import Case, Point
     from bench.hosts import Host
 
 
 def sweep(
+    context: typer.Context,
     *,
-    trace: Annotated[
-        str, typer.Argument(help=f"A .trace file, or one that is shipped: {', '.join(SHIPPED)}.", metavar="TRACE")
-    ] = DEFAULT_TRACE,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help=f"Sites, linking for all. A .trace file, or one that is shipped: {', '.join(SHIPPED)}.",
+            metavar="TRACE",
+        ),
+    ] = None,
     vary: Annotated[
         list[str] | None,
         typer.Option(
             "--vary",
             help="An axis, repeatable: a parameter, a host's setting (costs.lock, costs.line of its flush, "
-            "icache.ways), retranslations per million executions, a statistic of trace model, or trace.",
+            "icache.ways), retranslations per million executions, a statistic of trace model, or trace; of sites: "
+            "links per million executions, executions or unlinks for each link.",
             metavar="NAME=A..BxN[log]|A,B,..",
         ),
     ] = None,
@@ -68,34 +76,31 @@ def sweep(
     ] = None,
     written: Written,
 ) -> None:
-    """Find what would have to be true for another strategy to win: a comparison at every point of some axes.
+    """Find what would have to be true for another strategy, or site, to win: a comparison at every point of some axes.
 
     Prices and rates take no simulation: a sweep of them costs as much as one comparison. A stopped sweep goes on.
+    --format html writes one page for a browser.
 
     \b
     Example: staleline sweep --vary costs.line=5..200x10log
     Also: staleline sweep --vary retranslations=0.1..1000x20log --vary costs.line=5..200x10log --results sweep.jsonl
+    Also: staleline sweep linking --vary executions=1..1000000x20log --host cortex-a9,sifive-u74
     Also: staleline sweep --host all --strategy all --scenario all --hazard all
     """
-    from bench.check import asked
-    from bench.check.units import HAZARDS
     from bench.compare.axes import axes
-    from bench.compare.comparison import questions
     from bench.compare.sweep import Asked, plan
     from bench.compare.sweep import sweep as swept
     from bench.compare.swept import Swept, refuse_unfit
     from bench.report.charts import drawing
+    from bench.report.charts.marks import WIDE
     from bench.report.charts.sweeps import of_sweep, refuse_undrawable_axes
+    from bench.report.page.sweeps import SweepPage
     from bench.report.sweeps import SweepReport
     from bench.support.files import refuse_unwritable
     from bench.support.kept import is_fresh
-    from strategies import registry
+    from bench.traces.store import load_trace
 
-    if kind_of(trace, "trace") != "trace":
-        raise InputError(
-            f"{trace!r}: sweeps are of strategies", place="sweep", expected=f"a trace, or staleline compare {trace}"
-        )
-    emit = written.emitter()
+    emit = written.emitter(own=("html",))
     found = axes(vary or ())
     if plot is not None:
         drawing.refuse_undrawable(plot)
@@ -103,18 +108,27 @@ def sweep(
     if results is not None:
         refuse_unfit(results)
         refuse_unwritable(results, ordinary=True)
-    parameters, pairs = assumed.parameters(), cells.pairs()
-    scenarios = scenarios_on(cells.scenario, [host for host, _ in pairs], cells.cores)
-    hazards = [one_of("--hazard", name, HAZARDS) for name in some_of(hazard) or HAZARDS] if names_in(hazard) else None
-    strategies = tuple(registry.reference(one) for one in asked.strategies(some_of(strategy)))
-    ask, fresh = Asked(strategies, questions(scenarios, hazards), cells.options(), is_fresh()), is_fresh()
+    kinds = {name: kind_of(name, "trace") for name in names_in(what)}
+    sites = [name for name, kind in kinds.items() if kind == "site"]
+    traces = [name for name, kind in kinds.items() if kind == "trace"] or [DEFAULT_TRACE]
+    if "protocol" in kinds.values() or len(traces) > 1:
+        named = ", ".join(name for name, kind in kinds.items() if kind != "site")
+        raise InputError(named, place="sweep", expected="sites and a trace")
+    (trace,) = traces
+    if sites:
+        used = {"what", "vary", "host", "settings", "scenario", "cores", "max_states", "what_if", "vcpus", "results"}
+        used |= {"parameter", "scheduler", "plot", "format", "output", "fresh", "verbose"}
+        refuse_idle(context, set(given(context)) - used, "for sites", "--host, --scenario")
+        contests = _of_sites(sites, cells)
+    else:
+        contests = _of_strategies(some_of(strategy), cells, hazard)
+    parameters, fresh = assumed.parameters(), is_fresh()
+    ask = Asked(fresh)
     cases: list[tuple[Case, list[Point]]] = []
-    for host, translator in pairs:
-        name, given = host.file or host.name, list(cells.settings or ())
+    for host, contest in contests:
         first = sum(len(points) for _, points in cases)
-
-        derived = partial(_derived, name, given)
-        cases += plan(ask, found, derived, translator.full_name, trace, parameters, first)
+        derived = partial(_derived, host.file or host.name, [*(cells.settings or ())])
+        cases += plan(ask, found, derived, contest, trace, parameters, first)
     ids = {point.id for _, points in cases for point in points}
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(Swept(results, ids, [one.name for one in found], fresh=fresh)) if results else None
@@ -131,8 +145,43 @@ def sweep(
                 answers += some
     answers.sort(key=lambda cell: cell.number)
     if plot is not None:
-        drawing.write(of_sweep(answers, found), plot)
-    emit(SweepReport(answers, found, reused=len(there)))
+        drawing.write(of_sweep(answers, found, WIDE), plot)
+    if written.format == "html":
+        hosts = [host for host, _ in contests]
+        emit(SweepPage(answers, found, reused=len(there), trace=load_trace(trace), parameters=parameters, hosts=hosts))
+    else:
+        emit(SweepReport(answers, found, reused=len(there)))
+
+
+def _of_strategies(names: list[str] | None, cells: Scaled, hazard: list[str] | None) -> list[tuple[Host, Contest]]:
+    """Strategies on each host, with each translator."""
+    from bench.check import asked
+    from bench.check.units import HAZARDS
+    from bench.compare.comparison import questions
+    from bench.compare.contest import OfStrategies
+    from strategies import registry
+
+    pairs = cells.pairs()
+    scenarios = scenarios_on(cells.scenario, [host for host, _ in pairs], cells.cores)
+    hazards = [one_of("--hazard", name, HAZARDS) for name in some_of(hazard) or HAZARDS] if names_in(hazard) else None
+    strategies = tuple(registry.reference(one) for one in asked.strategies(names))
+    question, options = questions(scenarios, hazards), cells.options()
+    return [(host, OfStrategies(strategies, translator.full_name, question, options)) for host, translator in pairs]
+
+
+def _of_sites(names: list[str], cells: Scaled) -> list[tuple[Host, Contest]]:
+    """Sites on each host that runs some; if none is named, on all that do."""
+    from bench.check.sites import MOST_STATES
+    from bench.compare.contest import OfSites
+    from bench.hosts import host_names, load_host
+
+    scenarios = tuple(scenarios_of_sites(cells))
+    everywhere = cells.host == ["all"] or not (cells.host or cells.settings)
+    hosts = [load_host(name) for name in host_names()] if everywhere else cells.hosts()
+    asked, _ = sites_beside(names, hosts, everywhere=everywhere, what_if=cells.what_if)
+    most = max_states_of(cells.max_states, MOST_STATES)
+    some = {host.name: tuple(site for site, target in asked if target is host) for host in hosts}
+    return [(host, OfSites(some[host.name], scenarios, cells.cores - 1, most)) for host in hosts if some[host.name]]
 
 
 def _derived(name: str, given: Sequence[str], more: Sequence[str]) -> Host:

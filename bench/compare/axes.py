@@ -1,4 +1,4 @@
-"""The axes of a sweep: ``costs.line=5..200x10log`` and what a value of it changes."""
+"""The axes of a sweep: ``costs.line=5..200x10log``, and what of a host or a parameter a name is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.support.errors import InputError
 from bench.traces.model import ModelParameters
 
 RATE = "retranslations"
-"""The axis of retranslations per million executions, of the recorded mix."""
+"""The axis of retranslations per million executions: the recorded mix, or of sites: targets translated again."""
 TRACE = "trace"
 MOST_CELLS = 1_000_000
 _MOST_VALUES = 10_000
@@ -117,35 +117,37 @@ def is_parameter(name: str) -> bool:
     return name in _PARAMETERS
 
 
-def settings(at: At, host: Host, isa: str) -> list[str]:
+def settings(at: At, isas: Sequence[str]) -> list[str]:
     """The values that are settings of a host (``load_host``); ``costs.line`` is that of its own flush."""
-    others = {RATE, TRACE, "vcpus"}
+    others = {TRACE, "vcpus"}
     return [
-        f"{_own(name, host, isa)}={value}"
+        f"{own}={value}"
         for name, value in at.items()
         if name not in others and not is_of_model(name) and not is_parameter(name)
+        for own in _own(name, isas)
     ]
 
 
-def _own(name: str, host: Host, isa: str) -> str:
+def _own(name: str, isas: Sequence[str]) -> tuple[str, ...]:
     first, _, last = name.partition(".")
     of_flush = first == "costs" and last in _FLUSH and last in FlushRecipe.__struct_fields__
-    return f"isa.{isa if isa in host.isa else host.main_isa}.flush.{last}" if of_flush else name
+    return tuple(f"isa.{isa}.flush.{last}" for isa in isas) if of_flush else (name,)
 
 
-def priced(name: str, host: Host, isa: str) -> str | None:
-    """The quantity (``Cost``) that an axis is a price of; None: its values change more than a price.
+def price_of(name: str, host: Host, isas: Sequence[str]) -> tuple[str, ...]:
+    """The quantities (``Cost``) that an axis is a price of; none: its values change more than a price.
 
-    Costs are sums of products of quantities, so that nothing is simulated for another price.
+    ``isas``: the instruction sets of the host that are flushed.  Costs are sums of products of quantities, so that
+    nothing is simulated for another price.
     """
     if name in Parameters().quantities and name not in _COUNTS:
         # One that the host has measured is another quantity there.
-        return None if getattr(host.costs, name, None) is not None else name
-    own = _own(name, host, isa)
-    if own.startswith("isa.") and own.rpartition(".")[2] in _FLUSH:
+        return () if getattr(host.costs, name, None) is not None else (name,)
+    own = _own(name, isas)
+    if all(one.startswith("isa.") and one.rpartition(".")[2] in _FLUSH for one in own):
         return own
-    figure = getattr(host.costs, own.removeprefix("costs."), None) if own.startswith("costs.") else None
-    return own if figure is not None else None
+    figure = getattr(host.costs, name.removeprefix("costs."), None) if name.startswith("costs.") else None
+    return own if figure is not None else ()
 
 
 def number(name: str, text: str) -> float:

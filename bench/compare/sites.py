@@ -17,6 +17,7 @@ from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.sites.price import SitePrice, price
 from bench.sites.site import FAR, Site
+from bench.support.kept import Shelf
 from bench.traces.links import linker
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import Blocks, Trace
@@ -45,6 +46,14 @@ class Workload:
     @classmethod
     def of(cls, trace: Trace) -> Workload:
         """Derived from a trace (``bench/traces/links.py``)."""
+        return (
+            _KEPT.kept((trace.name, trace.content), lambda: cls._counted(trace))
+            if trace.content
+            else cls._counted(trace)
+        )
+
+    @classmethod
+    def _counted(cls, trace: Trace) -> Workload:
         found, executed = linker(trace), 0
         counts = np.zeros(len(trace.blocks), np.int64)
         for words in trace.executions():
@@ -83,6 +92,13 @@ class Workload:
         high = f"high end: {source}; other code at the same address counts too"
         return Quantity(_OF_A_BOOT, 0, counted, "for each link", "estimate", (boot, high), "unlinks")
 
+    @property
+    def made(self) -> Quantity:
+        """The links of the run."""
+        return Quantity(
+            self.links, self.links, self.links, "in the run", "measured", (f"{self.trace}: counted",), "links"
+        )
+
     def far(self, site: Site, host: Host) -> Quantity:
         """The share of the executions through links that a direct branch of the site does not reach."""
         scale = host_scale(site.isa)
@@ -98,6 +114,7 @@ class Workload:
 
 
 _OF_A_BOOT = 0.0012
+_KEPT: Shelf[Workload] = Shelf("links of traces", Workload, __file__)
 
 
 def _translated_again(blocks: Blocks) -> npt.NDArray[np.bool_]:
@@ -155,9 +172,7 @@ def compare_sites(
         row = PricedSite(site, tuple(verdicts), own=site.name in own)
         if isinstance(target, Host):
             cost = price(site, target, parameters)
-            far = workload.far(site, target)
-            run = cost.run(workload.through, workload.links, workload.flushes, unlinks=workload.rate, far=far)
-            row = replace(row, price=cost, run=run)
+            row = replace(row, price=cost, run=run_of(cost, site, target, workload))
         rows.append(row)
     if not isinstance(target, Host):
         return SitesComparison(target, workload, tuple(sorted(rows, key=lambda row: not row.right)), NOTHING)
@@ -170,7 +185,13 @@ def compare_sites(
         rank = 0 if not row.right else ranked[-1].rank if same else len(ranked) + 1
         ranked.append(replace(row, extra=extra, rank=rank))
     pairs = [pair(cheapest.site.name, row.site.name, row.extra) for row in ranked[1:] if row.rank]
-    return SitesComparison(target, workload, tuple(ranked), _baseline(target, workload), tuple(pairs))
+    return SitesComparison(target, workload, tuple(ranked), baseline(target, workload), tuple(pairs))
+
+
+def run_of(cost: SitePrice, site: Site, host: Host, workload: Workload) -> Cost:
+    """What the exits of a run cost."""
+    far = workload.far(site, host)
+    return cost.run(workload.through, workload.made, workload.flushes, unlinks=workload.rate, far=far)
 
 
 def break_even(one: PricedSite, other: PricedSite, workload: Workload) -> float | None:
@@ -182,7 +203,7 @@ def break_even(one: PricedSite, other: PricedSite, workload: Workload) -> float 
     return at if at >= 1 else None
 
 
-def _baseline(host: Host, workload: Workload) -> Cost:
+def baseline(host: Host, workload: Workload) -> Cost:
     """The execution of the translated code, caches hitting."""
     instructions = workload.recorded_bytes * host_scale(host.main_isa).value
     instructions /= host.runs_as(host.main_isa).instruction_bytes.value

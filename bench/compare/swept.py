@@ -104,7 +104,7 @@ class Swept:
 
 _COLUMNS = ("host", "settings", "translator", "trace", "what_if")
 _ROW_COLUMNS = (
-    *("winner", "decided", "strategy", "same", "right", "verdicts"),
+    *("winner", "decided", "name", "same", "right", "verdicts"),
     *("overhead_low", "overhead_nominal", "overhead_high", "tag", "share"),
 )
 
@@ -118,14 +118,14 @@ def header(axes: Sequence[str]) -> list[str]:
 
 
 def rows(cell: Cell, axes: Sequence[str]) -> Iterator[list[_Value]]:
-    """A cell as CSV has it: a row for each strategy."""
+    """A cell as CSV has it: a row for each strategy or site."""
     settings, what_if = "; ".join(cell.settings), cell.what_if
     of: list[_Value] = [cell.id, cell.number, cell.host, settings, cell.translator, cell.trace, what_if]
     for row in cell.rows:
         verdicts = "; ".join(f"{name}: {verdict}" for name, verdict in row.verdicts.items())
-        wins = row.strategy in cell.winner
+        wins = row.name in cell.winner
         low, nominal, high, tag = (row.overhead[name] for name in ("low", "nominal", "high", "tag"))
         yield [
             *(*of, *(cell.at[name] for name in axes), wins, wins and cell.decided),
-            *(row.strategy, "; ".join(row.same), row.right, verdicts, low, nominal, high, tag, row.share),
+            *(row.name, "; ".join(row.same), row.right, verdicts, low, nominal, high, tag, row.share),
         ]

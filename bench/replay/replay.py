@@ -106,7 +106,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
 
         What both pay cancels out, and most of the sampling noise does.
         """
-        return _counted(self.overhead - other.overhead) + self.simulated.chance(other.simulated)
+        return counted(self.overhead - other.overhead) + self.simulated.chance(other.simulated)
 
     def more_at_rate(self, other: Replayed, rate: Quantity) -> Cost:
         """The same without the sampling noise, where retranslations per million executions are the quantity ``rate``.
@@ -115,8 +115,8 @@ class Replayed(Struct, frozen=True, kw_only=True):
         """
         if not self.retranslations:
             raise ValueError("no retranslation")
-        at_them = _counted(self.per_retranslation - other.per_retranslation)
-        return _counted(self.overhead - other.overhead) - at_them + at_them.by(rate).times(1 / self.rate)
+        at_them = counted(self.per_retranslation - other.per_retranslation)
+        return counted(self.overhead - other.overhead) - at_them + at_them.by(rate).times(1 / self.rate)
 
     @property
     def rate(self) -> float:
@@ -124,7 +124,7 @@ class Replayed(Struct, frozen=True, kw_only=True):
         return 1e6 * self.retranslations / max(self.executions, 1)
 
 
-def _counted(cost: Cost) -> Cost:
+def counted(cost: Cost) -> Cost:
     """A cost without the sampling noise."""
     return Cost(tuple(term for term in cost.terms if not any(map(is_chance, term.quantities))))
 

@@ -24,7 +24,8 @@ def winner(cell: Cell) -> str:
 
 def where(cell: Cell) -> str:
     """The host of a cell, and its translator."""
-    return f"{cell.host} with {cell.translator}{', hypothetical' if cell.what_if else ''}"
+    translator = f" with {cell.translator}" if cell.translator else ""
+    return f"{cell.host}{translator}{', hypothetical' if cell.what_if else ''}"
 
 
 class SweepReport:
@@ -45,24 +46,26 @@ class SweepReport:
 
     def text(self, style: str) -> str:
         """For each host who wins: over one axis in which part of it, else in how many cells and within which."""
-        parts = [fill(self._summary())]
+        legend = f"{DECIDED} --results FILE.jsonl has every one in every cell; --plot draws it."
+        return "\n\n".join((fill(self.summary()), table(*self.winners(), style), fill(legend)))
+
+    def winners(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        """The columns, and the lines, of who wins where."""
         if len(self._axes) == 1:
             head: tuple[str, ...] = ("host", self._axes[0].name, "cheapest that is right", "decided")
-            lines = [row for _, cells in self._by_host() for row in self._segments(cells)]
-        else:
-            head = ("host", "cheapest that is right", "cells", "decided in", *(axis.name for axis in self._axes))
-            lines = [row for _, cells in self._by_host() for row in self._shares(cells)]
-        parts += ["", table(head, lines, style)]
-        parts += ["", fill(_LEGEND)]
-        return "\n".join(parts)
+            return head, [row for _, cells in self.by_host() for row in self._segments(cells)]
+        head = ("host", "cheapest that is right", "cells", "decided in", *(axis.name for axis in self._axes))
+        return head, [row for _, cells in self.by_host() for row in self._shares(cells)]
 
-    def _summary(self) -> str:
+    def summary(self) -> str:
+        """What was swept."""
         hosts = len({where(cell) for cell in self._cells})
         axes = " by ".join(f"{len(axis.values)} values of {axis.name}" for axis in self._axes) or "no axis"
         there = f"; {self._reused:,} of them were there" if self._reused else ""
         return f"{len(self._cells):,} cells: {hosts} host{'s' if hosts > 1 else ''}, {axes}{there}."
 
-    def _by_host(self) -> Iterator[tuple[str, list[Cell]]]:
+    def by_host(self) -> Iterator[tuple[str, list[Cell]]]:
+        """The cells of each host, in order."""
         for name, cells in groupby(self._cells, where):
             yield name, list(cells)
 
@@ -91,7 +94,4 @@ def _share(part: int, whole: int) -> str:
     return "all" if part == whole else "none" if not part else f"{part} of {whole}"
 
 
-_LEGEND = (
-    "Decided: every other right strategy costs more, whatever the quantities are that are no axis. --results "
-    "FILE.jsonl has every strategy in every cell; --plot draws it."
-)
+DECIDED = "Decided: every other right one costs more, whatever the quantities are that are no axis."

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.hosts import Host
-from bench.protocols.price import INTERRUPTING, Prices
+from bench.protocols.price import INTERRUPTING, LOAD, Prices
 from bench.replay.cost import Cost, total
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
@@ -38,6 +38,10 @@ DISPATCH = Quantity(
 )
 
 
+ASSUMED = {"load": LOAD, "indirect": PREDICTED, "mispredicted": MISPREDICTED}
+"""What is assumed where a host has no such figure among its ``costs``."""
+
+
 @dataclass(frozen=True)
 class SitePrice:
     """``execution``, ``far``, ``link``, ``unlink``, ``reuse``: cycles for each; ``interrupts``: other cores, for each
@@ -50,13 +54,18 @@ class SitePrice:
     reuse: Cost
     interrupts: tuple[int, int]
 
-    def run(self, executions: float, links: float, reuses: float, *, unlinks: Quantity, far: Quantity) -> Cost:
+    @property
+    def each(self) -> tuple[Cost, ...]:
+        """Every price."""
+        return self.execution, self.far, self.link, self.unlink, self.reuse
+
+    def run(self, executions: float, links: Quantity, reuses: float, *, unlinks: Quantity, far: Quantity) -> Cost:
         """The cost of so many; ``unlinks`` for each link, and the share of the executions that are ``far``."""
         return total(
             (
                 self.execution.times(executions),
                 (self.far - self.execution).by(far).times(executions),
-                self.patching(unlinks).times(links),
+                self.patching(unlinks).by(links),
                 self.reuse.times(reuses),
             )
         )
@@ -66,10 +75,14 @@ class SitePrice:
         return self.link + self.unlink.by(unlinks)
 
 
+def isa_of(site: Site, host: Host) -> str:
+    """The instruction set of the host that a site is priced in."""
+    return next((isa for isa in site.instructions.hosts if isa in host.isa), host.main_isa)
+
+
 def price(site: Site, host: Host, parameters: Parameters) -> SitePrice:
     """What a site costs on a host."""
-    isa = next((isa for isa in site.instructions.hosts if isa in host.isa), host.main_isa)
-    return _Pricing(site, host, Prices(host, isa, parameters)).price()
+    return _Pricing(site, host, Prices(host, isa_of(site, host), parameters)).price()
 
 
 @dataclass(frozen=True, slots=True)

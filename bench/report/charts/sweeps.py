@@ -10,12 +10,12 @@ from typing import Any
 from bench.compare.axes import RATE, Axis
 from bench.compare.sweep import Cell
 from bench.report.charts.drawing import Chart
-from bench.report.charts.marks import SAID, layer, of_name, of_number
+from bench.report.charts.marks import SAID, Frame, layer, of_name, of_number
 from bench.report.sweeps import NOBODY, where, winner
 from bench.support.errors import InputError
 
 _COLOURS = tuple(f"var(--{letter})" for letter in "abcdeg")
-_WIDTH, _HEIGHT = 520, 320
+_HEIGHT = 320
 _OPEN = 0.55
 """Opacity of a cell of a map whose winner is not decided."""
 
@@ -29,14 +29,29 @@ def refuse_undrawable_axes(axes: Sequence[Axis]) -> None:
             raise InputError(f"{axis.name}: no ascending numbers", place="`plot`", expected="an axis of numbers")
 
 
-def of_sweep(cells: Sequence[Cell], axes: Sequence[Axis]) -> list[Chart]:
+def is_drawable(axes: Sequence[Axis]) -> bool:
+    """Whether there are one or two axes, of ascending numbers."""
+    return len(axes) in (1, 2) and all(axis.numbers is not None for axis in axes)
+
+
+def of_sweep(cells: Sequence[Cell], axes: Sequence[Axis], frame: Frame) -> list[Chart]:
     """A chart for each host and translator, colours by winner the same in all."""
-    colours = _colours(cells)
-    draw = _curves if len(axes) == 1 else _map
-    return [draw(list(some), axes, colours) for _, some in groupby(cells, where)]
+    colours = colours_of(cells)
+    return [of_host(list(some), axes, colours, frame) for _, some in groupby(cells, where)]
 
 
-def _colours(cells: Iterable[Cell]) -> dict[str, str]:
+def of_host(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str], frame: Frame) -> Chart:
+    """The chart of one host and translator; its key has those who win there."""
+    won = {*map(winner, cells)}
+    colours = {name: colour for name, colour in colours.items() if name in won}
+    return {
+        "width": frame.width,
+        "height": _HEIGHT,
+        **(_curves if len(axes) == 1 else _map)(cells, axes, colours, frame),
+    }
+
+
+def colours_of(cells: Iterable[Cell]) -> dict[str, str]:
     """A colour for everyone who wins somewhere, by how often."""
     names = [winner(cell) for cell in cells]
     often = sorted({*names} - {NOBODY}, key=lambda name: (-names.count(name), name))
@@ -60,15 +75,32 @@ def _edges(axis: Axis) -> list[float]:
 def _channel(field: str, axis: Axis) -> dict[str, Any]:
     edges = _edges(axis)
     scale = {"type": "log" if axis.log else "linear", "domain": [edges[0], edges[-1]], "nice": False, "zero": False}
-    title = "retranslations per million executions" if axis.name == RATE else axis.name
-    return of_number(
-        field, title=title, scale=scale, axis={"format": "~g", "labelOverlap": True, "tickCount": 6, "grid": False}
-    )
+    short = "datum.value < 1000 ? format(datum.value, '~g') : format(datum.value, '~s')"
+    ticks = {"labelExpr": short, "labelOverlap": True, "labelSeparation": 8, "grid": False, **_decades(axis, edges)}
+    return of_number(field, title=TITLES.get(axis.name, axis.name), scale=scale, axis=ticks)
 
 
-def _key(colours: dict[str, str], name: str) -> dict[str, Any]:
+def _decades(axis: Axis, edges: Sequence[float]) -> dict[str, Any]:
+    """Ticks at powers of ten, as many decades apart as leaves some six of them, where an axis has so many."""
+    if axis.log:
+        first, last = math.ceil(math.log10(edges[0]) - 1e-9), math.floor(math.log10(edges[-1]) + 1e-9)
+        if last - first >= 2:
+            return {"values": [10.0**power for power in range(first, last + 1, 1 + (last - first) // 6)]}
+    return {"tickCount": 6}
+
+
+TITLES = {
+    RATE: "retranslations per million executions",
+    "links": "links per million executions",
+    "unlinks": "unlinks for each link",
+    "executions": "executions for each link",
+}
+"""What an axis of a rate is called."""
+
+
+def _key(colours: dict[str, str], name: str, frame: Frame) -> dict[str, Any]:
     legend = {
-        "columns": 2,
+        "columns": 2 if frame.beside else 1,
         "symbolOpacity": 1,
         "symbolType": "square",
         "title": name,
@@ -81,8 +113,11 @@ def _key(colours: dict[str, str], name: str) -> dict[str, Any]:
 # --- one axis ---------------------------------------------------------------------------------------------------------
 
 
-def _curves(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str]) -> Chart:
-    """What each right strategy costs, in shares of the baseline; behind it, who is cheapest."""
+def _curves(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str], frame: Frame) -> Chart:
+    """What each right one costs, in shares of the baseline; behind it, who is cheapest.
+
+    As many as there are dashes to tell them apart: those that come nearest to the first place.
+    """
     (axis,) = axes
     numbers, edges = axis.numbers or (), _edges(axis)
     at = {value: number for number, value in enumerate(axis.values)}
@@ -92,12 +127,16 @@ def _curves(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str]
         low, high = edges[some[0]], edges[some[-1] + 1]
         said = f"{name} is cheapest from {numbers[some[0]]:g} to {numbers[some[-1]]:g}"
         bands.append({"low": low, "high": high, "winner": name, "said": said})
-    shown = {row.strategy for cell in cells for row in cell.rows if row.right}
+    places: dict[str, int] = {}
+    for cell in cells:
+        for place, row in enumerate(row for row in cell.rows if row.right):
+            places[row.name] = min(place, places.get(row.name, place))
+    shown = sorted(places, key=lambda name: places[name])[: len(_DASHES)]
     values: list[dict[str, Any]] = [
-        {"x": numbers[at[cell.at[axis.name]]], "y": 100 * row.share, "strategy": " = ".join((row.strategy, *row.same))}
+        {"x": numbers[at[cell.at[axis.name]]], "y": 100 * row.share, "name": " = ".join((row.name, *row.same))}
         for cell in cells
         for row in cell.rows
-        if row.strategy in shown and row.right
+        if row.name in shown and row.right
     ]
     x = _channel("x", axis)
     sizes = [abs(value["y"]) for value in values if value["y"]] or [1.0]
@@ -105,23 +144,19 @@ def _curves(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str]
     scaled = max(sizes) > 30 * min(sizes)
     scale = {"type": "symlog", "constant": unit} if scaled else {"type": "linear", "zero": True}
     title = ["overhead in % of the baseline", *([f"logarithmic from {unit:g} on"] if scaled else [])]
+    fewer = [f"{len(shown)} of the {len(places)} that are right"] if len(shown) < len(places) else []
     form = {"format": "~r", "labelOverlap": True}
     y = of_number("y", title=title, scale=scale, axis={**form, **({"values": _ticks(values, unit)} if scaled else {})})
-    names = list(dict.fromkeys(value["strategy"] for value in values))
-    dashes = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1]]
+    names = list(dict.fromkeys(value["name"] for value in values))
     legend = {
-        "columns": 2,
+        "columns": 2 if frame.beside else 1,
         "symbolSize": 1500,
         "symbolStrokeColor": "var(--text)",
         "orient": "bottom",
-        "title": "overhead of",
+        "title": ["overhead of", *fewer],
         "titleColor": "var(--text)",
     }
-    dash = of_name(
-        "strategy",
-        legend=legend,
-        scale={"domain": names, "range": [dashes[number % len(dashes)] for number in range(len(names))]},
-    )
+    dash = of_name("name", legend=legend, scale={"domain": names, "range": _DASHES[: len(names)]})
     layers = [
         layer(
             "rect",
@@ -129,12 +164,16 @@ def _curves(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str]
             bands,
             x={**x, "field": "low"},
             x2={"field": "high"},
-            color=_key(colours, "cheapest that is right"),
+            color=_key(colours, "cheapest that is right", frame),
             description=SAID,
         ),
         layer("line", {"color": "var(--text)", "strokeWidth": 1.8}, values, x=x, y=y, strokeDash=dash),
     ]
-    return {"title": f"What each right strategy costs: {where(cells[0])}", **_frame(layers)}
+    apart = {"resolve": {"legend": {"color": "independent", "strokeDash": "independent"}}}
+    return {"title": f"What each that is right costs: {where(cells[0])}", "layer": layers, **apart}
+
+
+_DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 1], [14, 3, 2, 3, 2, 3], [1, 5]]
 
 
 def _ticks(values: Sequence[dict[str, Any]], unit: float) -> list[float]:
@@ -152,7 +191,7 @@ def _ticks(values: Sequence[dict[str, Any]], unit: float) -> list[float]:
 # --- two axes ---------------------------------------------------------------------------------------------------------
 
 
-def _map(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str]) -> Chart:
+def _map(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str], frame: Frame) -> Chart:
     """Who is cheapest at each point; pale where that is not decided."""
     across, up = axes
     xs, ys = _edges(across), _edges(up)
@@ -172,12 +211,8 @@ def _map(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str]) -
         x2={"field": "x2"},
         y=_channel("y", up),
         y2={"field": "y2"},
-        color=_key(colours, "cheapest that is right; pale: not decided"),
+        color=_key(colours, "cheapest that is right; pale: not decided", frame),
         opacity=of_number("shade", scale=None, legend=None),
         description=SAID,
     )
-    return {"title": f"Who is cheapest: {where(cells[0])}", **_frame([mark])}
-
-
-def _frame(layers: Sequence[Chart]) -> Chart:
-    return {"width": _WIDTH, "height": _HEIGHT, "layer": list(layers)}
+    return {"title": f"Who is cheapest: {where(cells[0])}", "layer": [mark]}
