@@ -23,7 +23,7 @@ from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.replay.replay import counted, replay
-from bench.sites.price import ASSUMED, isa_of, price
+from bench.sites.price import isa_of, price
 from bench.sites.site import Site
 from bench.support.errors import InputError
 from bench.traces.trace import Trace
@@ -194,10 +194,9 @@ class OfSites:
         if name in known:
             return (name,)
         if is_parameter(name):
-            terms = ", ".join(sorted(one for one in known if "." not in one))
-            raise InputError(f"{name} does nothing for sites", place="`vary`", expected=f"one of {terms}")
-        assumed = ASSUMED.get(name.removeprefix("costs."))
-        return (assumed.name,) if assumed and assumed.name in known else price_of(name, host, self.isas(host))
+            expected = f"one of {', '.join((*self.rates, *sorted(known)))}, or a setting of the host"
+            raise InputError(f"{name} does nothing for sites", place="`vary`", expected=expected)
+        return price_of(name, host, self.isas(host))
 
     def over(self, trace: Trace, *, rated: bool) -> OfSites:
         found = Workload.of(trace)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.hosts import Host
-from bench.protocols.price import INTERRUPTING, LOAD, Prices
+from bench.protocols.price import INTERRUPTING, Prices
 from bench.replay.cost import Cost, total
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
@@ -36,10 +36,6 @@ DISPATCH = Quantity(
     ("box64 #3577 (2026-02-27): about 160 instructions for each transition; the range is this project's",),
     "dispatch",
 )
-
-
-ASSUMED = {"load": LOAD, "indirect": PREDICTED, "mispredicted": MISPREDICTED}
-"""What is assumed where a host has no such figure among its ``costs``."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class SweepPage(SweepReport):
                 caption=DECIDED,
             ),
         )
-        again = reproduce(self._trace, self._parameters, self._hosts)
+        again = reproduce(self._hosts, self._trace, self._parameters.seed)
         return page(
             f"Staleline: a sweep on {names}",
             f"<p>{escape(self.summary())} Over {escape(self._trace.name)}.</p>",
