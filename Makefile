@@ -14,7 +14,7 @@ BENCH_PYTHON ?= $(shell for python in python3.13 python3.12; do \
 BENCH_VENV := .venv-bench
 BENCH_BIN = $(if $(wildcard $(BENCH_VENV)/installed),$(BENCH_VENV),$(VENV))/bin
 
-.PHONY: compare check test lint versions aarch64 bench bench-all bench-peers docs record clean
+.PHONY: compare check test kernels lint versions aarch64 bench bench-all bench-peers docs record clean
 
 compare: $(VENV)/installed
 	$(BIN)/staleline compare
@@ -29,6 +29,11 @@ test: $(VENV)/installed-dev
 
 versions: $(VENV)/installed-dev
 	$(BIN)/nox
+
+# What most tests need compiled: .ci/run does it beside the linters, and no two processes compile the same.
+kernels: $(VENV)/installed-dev
+	STALELINE_RESULTS= $(BIN)/staleline compare user-threads --host cortex-a9 --strategy unfixed,idempotent > /dev/null
+	STALELINE_RESULTS= $(BIN)/staleline risk user-threads --host cortex-a9 --strategy unfixed > /dev/null
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

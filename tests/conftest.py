@@ -15,6 +15,7 @@ import hypothesis
 import jsonschema
 import pytest
 
+import bench.caches.simulate as simulate_module
 from bench.commands.application import main
 from bench.traces.model import ModelParameters, Quantiles, model_trace
 from bench.traces.store import save_trace
@@ -27,17 +28,24 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPECTED = ROOT / "tests" / "expected"
 SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "staleline.schema.json").read_text(encoding="utf-8"))
 
-SLOW = {
+SLOW = tuple(
     f"test_{name}"
     for name in (
-        "architecture autopsy baseline cli cli_bad_input compare explore golden_check kernels layouts litmus "
-        "machine_reference matrix minimality notebook order overview package page partial "
-        "protocol_architectures protocol_reference protocols python qemu_log readme replay replay_kernel "
-        "risk_chain risk_given risk_recorded risk_simulation schedule seen silicon silicon_run suite thread "
-        "traces units verdicts"
+        "readme thread machine_reference python page compare replay risk_recorded verdicts "
+        "architecture autopsy baseline cli cli_bad_input explore golden_check kernels layouts litmus "
+        "matrix minimality notebook order overview package partial "
+        "protocol_architectures protocol_reference protocols qemu_log replay_kernel "
+        "risk_chain risk_given risk_simulation schedule seen silicon silicon_run suite "
+        "traces units"
     ).split()
-}
-"""The files whose tests have the marker ``slow``: they search, replay, start processes or compile for long."""
+)
+"""The files whose tests have the marker ``slow``: they search, replay, start processes or compile for long.
+
+They come first, those that take longest before the others: no process is left with one of them at the end.
+"""
+
+# The kernel for any caches is compiled once, one for certain caches for each; test_replay_kernel.py compares them.
+simulate_module.FEW = 1 << 62
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,6 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: (not item.get_closest_marker("slow"), (*SLOW, item.path.stem).index(item.path.stem)))
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from brute_force import Move, World
+from cache_bytes import CacheBytes, Stored, pend
 
 from bench.protocols.operations import Operation
 from bench.protocols.protocol import Protocol
@@ -321,18 +322,23 @@ class Reference:
         return False
 
 
-class Caches:
-    """The memory of a host, byte by byte."""
+class Caches(CacheBytes):
+    """The memory of a host; every line is live."""
 
     serialises = False
 
     def __init__(self, of: Reference) -> None:
         self.of = of
         self.host = of.protocol.host
-        self.rules: Any = of.protocol.host.rules
+        self.rules = of.protocol.host.rules
+        self.cores = of.cores
+        self.evicts, self.prefetches = self.host.evicts, self.host.prefetches
         self.entry = {page: (256 + page) * 4096 for page in of.pages}
-        self.addresses = sorted({address for unit in of.units for address in of.bytes_of(unit)})
-        self.addresses += self.entry.values()
+        addresses = sorted({address for unit in of.units for address in of.bytes_of(unit)})
+        self.index = {address: place for place, address in enumerate((*addresses, *self.entry.values()))}
+        self.dbytes = {}
+        for address, place in self.index.items():
+            self.dbytes.setdefault(self._dline(address), []).append(place)
         # By core: the pages of what some thread fetches there.
         self.translated: dict[int, set[int]] = {core: set() for core in of.cores}
         for thread, told in enumerate(of.protocol.threads):
@@ -340,27 +346,35 @@ class Caches:
             self.translated[told.core] |= {of.page[unit] for unit in units} & {*of.pages}
         self.shortest = min(self.host.data_line, *self.host.instruction_lines)
         self.interrupts_wait = self.rules.interrupts == "wait"
-        self.copies = not self.rules.write_through and not self.rules.write_allocate
-        # By core: the lines with bytes that some thread fetches there, each as (virtual, physical) addresses.
-        self.lines: dict[int, dict[int, list[tuple[int, int]]]] = {core: {} for core in of.cores}
+        # Of each line the bytes that some thread fetches there.
+        self.ibytes = {core: {} for core in of.cores}
         for thread, told in enumerate(of.protocol.threads):
             for unit in itertools.chain.from_iterable(of.paths[thread]):
-                size = self.host.instruction_lines[told.core % len(self.host.instruction_lines)]
-                for virtual, physical in zip(of.fetched_at(unit), of.bytes_of(unit), strict=True):
-                    line = self.lines[told.core].setdefault(virtual // size, [])
-                    if (virtual, physical) not in line:
-                        line.append((virtual, physical))
+                for line, place in self._places(told.core, unit):
+                    held = self.ibytes[told.core].setdefault(line, [])
+                    if place not in held:
+                        held.append(place)
+        self.live_dlines = self.dbytes
+        self.live_ilines = {line for lines in self.ibytes.values() for line in lines}
+
+    def _places(self, core: int, unit: str) -> list[tuple[int, int]]:
+        """The instruction line and the number of each byte of a unit, as a core fetches it."""
+        size = self.host.instruction_lines[core % len(self.host.instruction_lines)]
+        pairs = zip(self.of.fetched_at(unit), self.of.bytes_of(unit), strict=True)
+        return [(virtual // size, self.index[physical]) for virtual, physical in pairs]
 
     def begin(self, world: World) -> None:
-        held = {}
+        held = bytearray(len(self.index))
         for unit in self.of.units:
             code = self.of.code[self.of.protocol.initial[unit]]
-            held.update(zip(self.of.bytes_of(unit), code, strict=False))
-        held.update({self.entry[page]: state for page, state in self.of.pages.items()})
-        world["newest",] = world["pou",] = tuple(sorted(held.items()))
-        for core, lines in self.lines.items():
+            for address, byte in zip(self.of.bytes_of(unit), code, strict=False):
+                held[self.index[address]] = byte
+        for page, state in self.of.pages.items():
+            held[self.index[self.entry[page]]] = state
+        world["newest",] = world["pou",] = bytes(held)
+        for core, lines in self.ibytes.items():
             for line in lines if self.of.protocol.warm else ():
-                self._fill(world, core, line)
+                self.fill(world, core, line)
             for page in self.translated[core] if self.of.protocol.warm else ():
                 self._translation(world, core, page)
 
@@ -370,19 +384,28 @@ class Caches:
     def parts(self, operation: Operation) -> list[Any]:
         """The steps that an operation is, in any order."""
         if operation.verb in PAGES:
-            return [((self.entry[self.of.page[operation.names[0]]], PAGES[operation.verb]),)]
+            entry = self.entry[self.of.page[operation.names[0]]]
+            return [self._stored({entry: PAGES[operation.verb]})]
         if operation.verb.startswith("store"):
             groups: dict[int, dict[int, int]] = {}
             for unit, value in zip(operation.names, operation.values, strict=True):
                 for address, byte in zip(self.of.bytes_of(unit), self.of.code[value], strict=False):
                     groups.setdefault(address // self.shortest, {})[address] = byte
-            return [tuple(sorted(group.items())) for group in groups.values()]
+            return [self._stored(group) for group in groups.values()]
         if operation.verb == "clean":
             return sorted({self._dline(address) for address in self.of.bytes_of(operation.names[0])})
         if operation.verb == "load":
             here = self.of.bytes_of(operation.names[0])
             return [tuple(some) for _, some in itertools.groupby(here, lambda address: address // self.shortest)]
         return [None]
+
+    def _stored(self, group: dict[int, int]) -> Stored:
+        places = {self.index[address]: byte for address, byte in group.items()}
+        ilines = [
+            (core, line) for core, lines in self.ibytes.items() for line, held in lines.items() if {*held} & {*places}
+        ]
+        dlines = {self._dline(address) for address in group}
+        return Stored(tuple((place, 0xFF, byte) for place, byte in places.items()), (*dlines,), (*ilines,))
 
     # --- stores and loads ---
 
@@ -392,53 +415,14 @@ class Caches:
     def maintains(self, world: World, core: int) -> bool:
         return ("pending", core) in world
 
-    def store(self, world: World, core: int, stored: tuple[tuple[int, int], ...]) -> bool:
-        if not self.rules.store_buffer:
-            self._reach(world, core, stored)
-            return True
-        older = world.get(("buffer", core), ())
-        world["buffer", core] = (*older, stored)
-        return len(older) < self.rules.store_buffer
-
     def release(self, world: World, core: int) -> None:
         """Stores of a host are in order."""
 
-    def _reach(self, world: World, core: int, stored: tuple[tuple[int, int], ...]) -> None:
-        line = self._dline(stored[0][0])
-        hit = world.get(("dirty", line)) == core or ("held", line, core) in world
-        stays = hit or self.rules.write_allocate
-        if world.get(("dirty", line), core) != core:
-            if self.rules.dirty_transfer == "memory" or not stays:
-                self._publish(world, line)
-            del world["dirty", line]
-        world["newest",] = tuple(sorted({**dict(world["newest",]), **dict(stored)}.items()))
-        for other in self.of.cores:
-            world.pop(("held", line, other), None)
-        if stays and self.copies:
-            world["held", line, core] = True
-        if stays and not self.rules.write_through:
-            world["dirty", line] = core
-        else:
-            self._publish(world, line)
-        changed = {address for address, _ in stored}
-        for other, lines in self.lines.items():
-            if self.rules.snoop == "all" or (self.rules.snoop == "others" and other != core):
-                for number, held in lines.items():
-                    if changed & {physical for _, physical in held}:
-                        world.pop(("fetched", other, number), None)
-
-    def _publish(self, world: World, line: int) -> None:
-        newest = dict(world["newest",])
-        pou = {address: newest[address] if self._dline(address) == line else byte for address, byte in world["pou",]}
-        world["pou",] = tuple(sorted(pou.items()))
-
     def load(self, world: World, core: int, addresses: tuple[int, ...]) -> bytes:
-        held = dict(world["newest",])
-        for stored in world.get(("buffer", core), ()):
-            held.update(stored)
+        held = self.loaded(world, core, [self.index[address] for address in addresses])
         for line in sorted({self._dline(address) for address in addresses}):
-            self._take(world, core, line)
-        return bytes(held[address] for address in addresses)
+            self.take(world, core, line)
+        return held
 
     def joined(self, unit: str, held: list[bytes]) -> str:
         return self._value(unit, b"".join(held))
@@ -446,40 +430,11 @@ class Caches:
     def _value(self, unit: str, held: bytes) -> str:
         return next((value for value, code in self.of.code.items() if code[: self.of.size[unit]] == held), "torn")
 
-    def _take(self, world: World, core: int, line: int) -> None:
-        if world.get(("dirty", line), core) != core and self.rules.dirty_transfer == "memory":
-            self._publish(world, line)
-            del world["dirty", line]
-        if self.copies:
-            world["held", line, core] = True
-
-    # --- maintenance ---
-
-    def clean(self, world: World, core: int, line: int) -> None:
-        older = world.get(("buffer", core), ())
-        waits = max((n for n, stored in enumerate(older, 1) if self._dline(stored[0][0]) == line), default=0)
-        if self.rules.maintenance_at_once and not waits:
-            self._written(world, line)
-        else:
-            self._pend(world, core, ("clean", line, waits))
-
-    def _pend(self, world: World, core: int, what: tuple[str, int, int]) -> None:
-        world["pending", core] = world.get(("pending", core), frozenset()) | {what}
-
-    def _written(self, world: World, line: int) -> None:
-        if ("dirty", line) in world:
-            self._publish(world, line)
-            del world["dirty", line]
-
     def invalidate(self, world: World, core: int, reached: list[int], unit: str) -> None:
         for other in reached:
-            size = self.host.instruction_lines[other % len(self.host.instruction_lines)]
-            named = {address // size for address in self.of.fetched_at(unit)} if unit else {*self.lines[other]}
-            for line in named & {*self.lines[other]}:
-                if self.rules.maintenance_at_once:
-                    world.pop(("fetched", other, line), None)
-                else:
-                    self._pend(world, core, ("invalidate", line, other))
+            lines = self.ibytes[other]
+            for line in {line for line, _ in self._places(other, unit)} & {*lines} if unit else lines:
+                self.drop(world, core, other, line)
 
     # --- translations ---
 
@@ -487,7 +442,7 @@ class Caches:
         """The state of a page as a core knows it, which it keeps unless the page is not present."""
         known: int | None = world.get(("tlb", core, page))
         if known is None:
-            known = dict(world["newest",])[self.entry[page]]
+            known = int(world["newest",][self.index[self.entry[page]]])
             if known != PAGES["unmap"]:
                 world["tlb", core, page] = known
         return known
@@ -502,7 +457,7 @@ class Caches:
                 if self.rules.maintenance_at_once:
                     self.translate(world, other, [page])
                 else:
-                    self._pend(world, core, ("translation", page, other))
+                    pend(world, core, ("translation", page, other))
 
     # --- fetches ---
 
@@ -511,35 +466,21 @@ class Caches:
 
     def refetch(self, world: World, core: int) -> None:
         self.synchronise(world, core)
-        for line in self.lines[core]:
-            world.pop(("fetched", core, line), None)
+        self.forget(world, core)
 
-    def switch(self, world: World, core: int) -> None:
-        self.synchronise(world, core)
-        if self.rules.switch_cleans_all:
-            for line in {self._dline(address) for address in self.addresses}:
-                if world.get(("dirty", line)) == core:
-                    self._written(world, line)
-                world.pop(("held", line, core), None)
-            self.refetch(world, core)
-
-    def _fill(self, world: World, core: int, line: int) -> None:
-        source = dict(world["newest" if self.rules.fill == "coherent" else "pou",])
-        held = {virtual: source[physical] for virtual, physical in self.lines[core][line]}
-        world["fetched", core, line] = tuple(sorted(held.items()))
+    def complete(self, world: World, kind: str, line: int, other: int) -> None:
+        if kind == "translation":
+            self.translate(world, other, [line])
+        else:
+            super().complete(world, kind, line, other)
 
     def _read(self, world: World, core: int, units: tuple[str, ...]) -> tuple[str, ...]:
-        size = self.host.instruction_lines[core % len(self.host.instruction_lines)]
         values = []
         for unit in units:
             if self.of.page[unit] in self.of.pages and self._translation(world, core, self.of.page[unit]):
                 return ("fault",) * len(units)
-            held = []
-            for address in self.of.fetched_at(unit):
-                if ("fetched", core, address // size) not in world:
-                    self._fill(world, core, address // size)
-                held.append(dict(world["fetched", core, address // size])[address])
-            values.append(self.of.executed(self._value(unit, bytes(held)), bytes(held)))
+            held = bytes(self.fetched(world, core, line, place) for line, place in self._places(core, unit))
+            values.append(self.of.executed(self._value(unit, held), held))
         return tuple(values)
 
     def fetch(self, world: World, core: int, thread: int, at: int) -> Iterator[tuple[World, tuple[str, ...]]]:
@@ -557,20 +498,12 @@ class Caches:
     # --- the environment ---
 
     def environment(self, world: World) -> Iterator[Move]:
-        for line in {self._dline(address) for address in self.addresses}:
-            yield from self._data_line(world, line)
-        for core, lines in self.lines.items():
-            for line in lines:
-                after = dict(world)
-                if after.pop(("fetched", core, line), None) is None:
-                    if not self.host.prefetches:
-                        continue
-                    self._fill(after, core, line)
-                yield Move(after, f"fill or drop {line} of {core}")
+        yield from self.cache_steps(world)
+        for core in self.cores:
             for page in self.translated[core]:
                 after = dict(world)
                 if after.pop(("tlb", core, page), None) is None:
-                    if not self.host.prefetches:
+                    if not self.prefetches:
                         continue
                     self._translation(after, core, page)
                 yield Move(after, f"translation of {page} on {core}")
@@ -579,48 +512,6 @@ class Caches:
                 after = dict(world)
                 after["ahead", core] = (*after.get(("ahead", core), ()), self._read(after, core, coming[1]))
                 yield Move(after, f"core {core} fetches {coming[1]} ahead")
-            yield from self._under_way(world, core)
-
-    def _data_line(self, world: World, line: int) -> Iterator[Move]:
-        if self.host.evicts and ("dirty", line) in world:
-            after = dict(world)
-            after.pop(("held", line, world["dirty", line]), None)
-            self._written(after, line)
-            yield Move(after, f"write back {line}")
-        for core in self.of.cores if self.copies else ():
-            after = dict(world)
-            if ("held", line, core) not in world:
-                self._take(after, core, line)
-                yield Move(after, f"core {core} loads {line}")
-            elif self.host.evicts and world.get(("dirty", line)) != core:
-                del after["held", line, core]
-                yield Move(after, f"core {core} drops {line}")
-
-    def _under_way(self, world: World, core: int) -> Iterator[Move]:
-        if ("buffer", core) in world:
-            after = dict(world)
-            oldest, *younger = after.pop(("buffer", core))
-            if younger:
-                after["buffer", core] = tuple(younger)
-            for kind, line, number in after.pop(("pending", core), ()):
-                self._pend(after, core, (kind, line, max(0, number - 1) if kind == "clean" else number))
-            self._reach(after, core, oldest)
-            yield Move(after, f"drain {oldest} of {core}")
-        for done in world.get(("pending", core), ()):
-            kind, line, number = done
-            if kind == "clean" and number:
-                continue
-            after = dict(world)
-            left = after.pop(("pending", core)) - {done}
-            if left:
-                after["pending", core] = left
-            if kind == "clean":
-                self._written(after, line)
-            elif kind == "translation":
-                self.translate(after, number, [line])
-            else:
-                after.pop(("fetched", number, line), None)
-            yield Move(after, f"complete {done} of {core}")
 
 
 class Allowed:

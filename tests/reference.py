@@ -25,6 +25,7 @@ from collections.abc import Generator, Iterator
 from typing import Any, Literal, NamedTuple
 
 from brute_force import Move, TooLarge, World, frozen, steps
+from cache_bytes import CacheBytes, Rules, Stored
 
 from bench.hosts.profile import Host
 from bench.scenarios import Role, Scenario
@@ -33,13 +34,9 @@ from strategies import operations as op
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Phase, Region, Unit, Write
 
-# The facts of a world.  ``("newest",)``, ``("pou",)``: the bytes of the code as the data side and the point of
-# unification hold them.  ``("fetched", core, line)``: an instruction line.  ``("dirty", line)``: the core that owns a
-# data line.  ``("held", line, core)``: a data line is in that core's cache.  ``("ahead", core)``, ``("buffer", core)``,
-# ``("pending", core)``: units fetched ahead, stores not drained, maintenance not completed.  ``("lock", name)``:
-# (thread, shared) of each holder.  ``("on", core)``: the thread that runs there.  ``("behind", core)``: it must drop
-# its instruction cache before it runs a thread again.  ``("block", tb)``: only with tb flushes.  ``("at", thread)``:
-# its place.
+# The facts of a world, besides those of its caches (``cache_bytes``).  ``("lock", name)``: (thread, shared) of each
+# holder.  ``("on", core)``: the thread that runs there.  ``("behind", core)``: it must drop its instruction cache
+# before it runs a thread again.  ``("block", tb)``: only with tb flushes.  ``("at", thread)``: its place.
 
 Activity = tuple[Any, ...]
 """``("hook", name, tb)``, ``("run", tb, path number)``, ``("claim", tb)``, ``("install", tb)`` or ``("discard",)``."""
@@ -58,14 +55,6 @@ class Place(NamedTuple):
     part: int
     left: int | None
     flushes: int
-
-
-class Stored(NamedTuple):
-    """What one step stores: (byte, bits, value) each, and the data and instruction lines that it touches."""
-
-    bytes: tuple[tuple[int, int, int], ...]
-    dlines: tuple[int, ...]
-    ilines: tuple[int, ...]
 
 
 class Action(NamedTuple):
@@ -96,7 +85,7 @@ class View(NamedTuple):
     blocks: tuple[str, ...]
 
 
-class Reference:
+class Reference(CacheBytes):
     """The rules for one strategy, translator, host and scenario; arguments as for ``Compiler``."""
 
     def __init__(
@@ -116,6 +105,15 @@ class Reference:
         self.recipe = host.isa[translator.isa].flush
         self.byteorder = translator.byteorder
         self.cores = range(scenario.cores)
+        self.rules = Rules(
+            fill=host.coherence.fill.value,
+            snoop=host.coherence.snoop.value,
+            dirty_transfer=host.coherence.dirty_transfer.value,
+            store_buffer=host.coherence.store_buffer.value,
+            write_through=host.dcache.write != "back",
+            write_allocate=host.dcache.write_allocate,
+            switch_cleans_all=host.coherence.switch_cleans_all.value,
+        )
         self.codes = [translator.block(tb) for tb in range(scenario.tbs)]
         self.buffer = Buffer(sum(code.size for code in self.codes), tuple(code.whole for code in self.codes))
         self._lay_out(layout, offset, translator.alignment)
@@ -193,11 +191,12 @@ class Reference:
         )
         self.final = bytes(byte for _, byte in placed)
         self.index = {address: number for number, (address, _) in enumerate(placed)}
-        self.dbytes: dict[int, list[int]] = {}
-        self.ibytes: dict[int, list[int]] = {}
+        self.dbytes = {}
+        self.ilines: dict[int, list[int]] = {}
         for address, number in self.index.items():
             self.dbytes.setdefault(address // self.host.dcache.line, []).append(number)
-            self.ibytes.setdefault(address // self.host.icache.line, []).append(number)
+            self.ilines.setdefault(address // self.host.icache.line, []).append(number)
+        self.ibytes = dict.fromkeys(self.cores, self.ilines)
         alive = [address for key in self.live for address in self._addresses(self.units[key])]
         self.live_dlines = {address // self.host.dcache.line for address in alive}
         self.live_ilines = {address // self.host.icache.line for address in alive}
@@ -343,7 +342,7 @@ class Reference:
         return tuple(Action("clean", line, int(line in self.live_dlines)) for line in lines)
 
     def _invalidates(self, where: Unit | Region | Buffer, scope: op.Scope, *, deferred: bool) -> tuple[Action, ...]:
-        lines = sorted({address // self.host.icache.line for address in self._addresses(where)} & set(self.ibytes))
+        lines = sorted({address // self.host.icache.line for address in self._addresses(where)} & set(self.ilines))
         return tuple(Action("invalidate", ((line,), scope, deferred), int(line in self.live_ilines)) for line in lines)
 
     def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
@@ -356,7 +355,7 @@ class Reference:
         if recipe.invalidate != "none":
             scope = op.Scope.LOCAL if recipe.invalidate == "local" else op.Scope.BROADCAST
             if recipe.whole_icache:
-                actions.append(Action("invalidate", (tuple(sorted(self.ibytes)), scope, recipe.deferred_to_move)))
+                actions.append(Action("invalidate", (tuple(sorted(self.ilines)), scope, recipe.deferred_to_move)))
             else:
                 actions += self._invalidates(where, scope, deferred=recipe.deferred_to_move)
             actions.append(Action("barrier"))
@@ -376,8 +375,8 @@ class Reference:
             if address in addresses and address in self.index and mask
         ]
         dlines = {address // self.host.dcache.line for address in addresses} & set(self.dbytes)
-        ilines = {address // self.host.icache.line for address in addresses} & set(self.ibytes)
-        return Stored(tuple(written), tuple(sorted(dlines)), tuple(sorted(ilines)))
+        ilines = {address // self.host.icache.line for address in addresses} & set(self.ilines)
+        return Stored(tuple(written), tuple(sorted(dlines)), tuple(itertools.product(self.cores, sorted(ilines))))
 
     def _stored_by_line(self, store: op.Store) -> list[Stored]:
         """A unit that crosses a line is stored line by line."""
@@ -538,7 +537,7 @@ class Reference:
         settled = ("buffer", core) not in world
         match action:
             case Action("store", stored):
-                return self._issue(world, core, stored)
+                return self.store(world, core, stored)
             case Action("quiet", operations):
                 for operation in operations:
                     if isinstance(operation, op.Load):
@@ -553,11 +552,9 @@ class Reference:
                     tuple(sorted({line for part in parts for line in part.dlines})),
                     tuple(sorted({line for part in parts for line in part.ilines})),
                 )
-                return self._issue(world, core, joined)
+                return self.store(world, core, joined)
             case Action("clean", line):
-                older = world.get(("buffer", core), ())
-                waits = max((n for n, stored in enumerate(older, 1) if line in stored.dlines), default=0)
-                _pend(world, core, ("clean", line, waits))
+                self.clean(world, core, line)
             case Action("invalidate", (lines, scope, deferred)):
                 for other in self.cores:
                     if other == core or scope is op.Scope.BROADCAST:
@@ -565,7 +562,7 @@ class Reference:
                             world["behind", other] = True
                         else:
                             for line in lines:
-                                _pend(world, core, ("invalidate", line, other))
+                                self.drop(world, core, other, line)
             case Action("barrier"):
                 return settled and ("pending", core) not in world
             case Action("sync"):
@@ -588,94 +585,25 @@ class Reference:
                 return settled
         return True
 
-    # --- stores, loads, maintenance (rules 1, 3, 5, 6) ---
-
-    def _issue(self, world: World, core: int, stored: Stored) -> bool:
-        depth = self.host.coherence.store_buffer.value
-        older = world.get(("buffer", core), ())
-        # How many stores can wait is a bound of the exploration, not of a host: those to other lines do not count.
-        if not depth or not (self.live_dlines & set(stored.dlines) or self.live_ilines & set(stored.ilines)):
-            self._reach(world, core, stored)
-            return True
-        world["buffer", core] = (*older, stored)
-        return len(older) < depth
-
-    def _reach(self, world: World, core: int, stored: Stored) -> None:
-        """A store reaches the data side."""
-        for line in stored.dlines:
-            mine = world.get(("dirty", line)) == core or ("held", line, core) in world
-            stays = mine or self.host.dcache.write_allocate
-            if world.get(("dirty", line), core) != core:
-                if self.host.coherence.dirty_transfer.value == "memory" or not stays:
-                    self._publish(world, line)
-                world.pop(("dirty", line), None)
-            newest = bytearray(world["newest",])
-            for place, mask, value in stored.bytes:
-                if place in self.dbytes[line]:
-                    newest[place] = newest[place] & ~mask | value
-            world["newest",] = bytes(newest)
-            for other in self.cores:
-                world.pop(("held", line, other), None)
-            if stays:
-                self._hold(world, line, core)
-            if stays and self.host.dcache.write == "back":
-                world["dirty", line] = core
-            else:
-                self._publish(world, line)
-        for other in self.cores:
-            reach = self.host.coherence.snoop.value
-            if reach == "all" or (reach == "others" and other != core):
-                for line in stored.ilines:
-                    world.pop(("fetched", other, line), None)
-
-    def _publish(self, world: World, line: int) -> None:
-        """The point of unification gets the newest bytes of a data line."""
-        pou = bytearray(world["pou",])
-        for place in self.dbytes[line]:
-            pou[place] = world["newest",][place]
-        world["pou",] = bytes(pou)
-
-    def _hold(self, world: World, line: int, core: int) -> None:
-        """A core's cache holds a data line: kept where stores do not allocate, for elsewhere nothing asks."""
-        if not self.host.dcache.write_allocate:
-            world["held", line, core] = True
-
     def _load(self, world: World, core: int, unit: Unit) -> int:
         if unit.in_scratch or not any(address in self.index for address in self._addresses(unit)):
             value = unit.final
         else:
-            newest = bytearray(world["newest",])
-            for stored in world.get(("buffer", core), ()):
-                for place, mask, byte in stored.bytes:
-                    newest[place] = newest[place] & ~mask | byte
-            held = bytes(newest[self.index[address]] for address in self._addresses(unit))
+            held = self.loaded(world, core, [self.index[address] for address in self._addresses(unit)])
             value = int.from_bytes(held, self.byteorder)
         for line in sorted({address // self.host.dcache.line for address in self._addresses(unit)} & set(self.dbytes)):
-            self._take(world, core, line)
+            self.take(world, core, line)
         return value
-
-    def _take(self, world: World, core: int, line: int) -> None:
-        """A core's cache takes a data line, to read it."""
-        if world.get(("dirty", line), core) != core and self.host.coherence.dirty_transfer.value == "memory":
-            self._publish(world, line)
-            del world["dirty", line]
-        self._hold(world, line, core)
 
     # --- fetches (rules 3, 4, 7) ---
 
     def _read(self, world: World, core: int, key: tuple[int, int]) -> bytes:
         """What a core fetches as a unit, missing lines filled."""
-        fetched = []
-        for address in self._addresses(self.units[key]):
-            line = address // self.host.icache.line
-            if ("fetched", core, line) not in world:
-                self._fill(world, core, line)
-            fetched.append(world["fetched", core, line][self.ibytes[line].index(self.index[address])])
-        return bytes(fetched)
-
-    def _fill(self, world: World, core: int, line: int) -> None:
-        source = world["newest",] if self.host.coherence.fill.value == "coherent" else world["pou",]
-        world["fetched", core, line] = bytes(source[place] for place in self.ibytes[line])
+        line = self.host.icache.line
+        return bytes(
+            self.fetched(world, core, address // line, self.index[address])
+            for address in self._addresses(self.units[key])
+        )
 
     def _fetch(self, world: World, core: int, tb: int, keys: list[tuple[int, int]]) -> bool:
         """Fetch units in order; True if one is wrong."""
@@ -699,65 +627,10 @@ class Reference:
 
     def environment_steps(self, world: World) -> Iterator[Move]:
         """Every step that the environment can take; those that something may wait for come last."""
-        for core, line in itertools.product(self.cores, self.ibytes):
-            if ("fetched", core, line) not in world:
-                after = dict(world)
-                self._fill(after, core, line)
-                yield Move(after, f"fill {line} of {core}", cost=int(line in self.live_ilines))
-            else:
-                after = _without(world, ("fetched", core, line))
-                yield Move(after, f"drop {line} of {core}", cost=int(line in self.live_ilines))
-        for line in self.dbytes:
-            cost = int(line in self.live_dlines)
-            if ("dirty", line) in world:
-                after = _without(world, ("held", line, world["dirty", line]))
-                self._clean(after, line)
-                yield Move(after, f"write back {line}", cost=cost)
-            for core in self.cores:
-                if ("held", line, core) in world and world.get(("dirty", line)) != core:
-                    yield Move(_without(world, ("held", line, core)), f"evict clean {line} of {core}", cost=cost)
-                elif ("held", line, core) not in world and not self.host.dcache.write_allocate:
-                    after = dict(world)
-                    self._take(after, core, line)
-                    yield Move(after, f"load {line} into {core}", cost=cost)
+        yield from self.cache_steps(world)
         if self.host.coherence.fetches_ahead.value:
             yield from self._fetches_ahead(world)
-        for core in self.cores:
-            if ("buffer", core) in world:
-                after = dict(world)
-                self._drain(after, core)
-                yield Move(after, f"drain on {core}: {world['buffer', core][0]}")
-            yield from self._completions(world, core)
         yield from self._switches(world)
-
-    def _clean(self, world: World, line: int) -> None:
-        if ("dirty", line) in world:
-            self._publish(world, line)
-            del world["dirty", line]
-
-    def _drain(self, world: World, core: int) -> None:
-        oldest, *younger = world.pop(("buffer", core))
-        if younger:
-            world["buffer", core] = tuple(younger)
-        waiting = world.pop(("pending", core), frozenset())
-        for kind, line, other in waiting:
-            _pend(world, core, (kind, line, max(0, other - 1) if kind == "clean" else other))
-        self._reach(world, core, oldest)
-
-    def _completions(self, world: World, core: int) -> Iterator[Move]:
-        for done in world.get(("pending", core), ()):
-            kind, line, other = done
-            if kind == "clean" and other:
-                continue
-            after = _without(world, ("pending", core))
-            for kept in world["pending", core] - {done}:
-                _pend(after, core, kept)
-            if kind == "clean":
-                self._clean(after, line)
-            else:
-                after.pop(("fetched", other, line), None)
-            live = line in (self.live_dlines if kind == "clean" else self.live_ilines)
-            yield Move(after, f"complete {done} of {core}", cost=int(live))
 
     def _fetches_ahead(self, world: World) -> Iterator[Move]:
         for core in self.cores:
@@ -792,10 +665,10 @@ class Reference:
                 for other in self.cores:
                     if ("on", other) not in world:
                         after = dict(world)
-                        self._synchronise(after, core)
-                        self._synchronise(after, other)
+                        self.switch(after, core)
+                        self.switch(after, other)
                         if after.pop(("behind", other), False):
-                            _forget(after, other)
+                            self.forget(after, other)
                         del after["on", core]
                         after["on", other] = current
                         yield Move(after, f"move T{current + 1} from {core} to {other}")
@@ -805,18 +678,9 @@ class Reference:
                     finished = place.left == -1 and not place.todo
                     if thread % self.scenario.cores == core and thread != current and not finished:
                         after = dict(world)
-                        self._synchronise(after, core)
+                        self.switch(after, core)
                         after["on", core] = thread
                         yield Move(after, f"switch {core} to T{thread + 1}")
-
-    def _synchronise(self, world: World, core: int) -> None:
-        world.pop(("ahead", core), None)
-        if self.host.coherence.switch_cleans_all.value:
-            for line in self.dbytes:
-                if world.get(("dirty", line)) == core:
-                    self._clean(world, line)
-                world.pop(("held", line, core), None)
-            _forget(world, core)
 
     # --- the search ---
 
@@ -840,7 +704,7 @@ class Reference:
         return found
 
     def _view(self, world: World) -> View:
-        dlines, ilines = sorted(self.dbytes), sorted(self.ibytes)
+        dlines, ilines = sorted(self.dbytes), sorted(self.ilines)
         return View(
             world["newest",],
             world["pou",],
@@ -866,17 +730,3 @@ def _row(hook: str, argument: Any) -> Any:
         return hook, getattr(argument, "tb", 0)
     begun = argument.phase is Phase.BRANCH and not argument.complete
     return argument.phase, begun, begun and argument.form is Form.WHOLE, argument.unit.in_scratch, argument.unit.tb
-
-
-def _pend(world: World, core: int, maintenance: tuple[str, int, int]) -> None:
-    world["pending", core] = world.get(("pending", core), frozenset()) | {maintenance}
-
-
-def _without(world: World, fact: tuple[Any, ...]) -> World:
-    return {other: value for other, value in world.items() if other != fact}
-
-
-def _forget(world: World, core: int) -> None:
-    """A core's instruction cache is dropped."""
-    for fact in [fact for fact in world if fact[:2] == ("fetched", core)]:
-        del world[fact]
