@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report.charts.drawing import write
-from bench.report.charts.marks import Axis
+from bench.report.charts.marks import ChartAxis
 
 DOCS = Path(__file__).parents[1] / "docs"
 SIZES = st.one_of(st.just(0.0), st.floats(1e-9, 1e12), st.floats(-1e12, -1e-9))
@@ -22,7 +22,7 @@ SIZES = st.one_of(st.just(0.0), st.floats(1e-9, 1e12), st.floats(-1e12, -1e-9))
 
 @given(st.lists(SIZES, min_size=1, max_size=8))
 def test_an_axis_shows_0_and_all_values_in_their_order(values: list[float]) -> None:
-    axis = Axis.over(values, 400)
+    axis = ChartAxis.over(values, 400)
     places = [axis.pixel(value) for value in sorted({*values, 0.0})]
     assert all(-0.01 <= place <= 400.01 for place in places)
     assert all(one <= other for one, other in itertools.pairwise(places))
@@ -30,7 +30,7 @@ def test_an_axis_shows_0_and_all_values_in_their_order(values: list[float]) -> N
 
 @given(st.lists(SIZES, min_size=1, max_size=8))
 def test_numbers_on_an_axis_do_not_touch(values: list[float]) -> None:
-    axis = Axis.over(values, 400)
+    axis = ChartAxis.over(values, 400)
     ticks = axis.ticks(46) if axis.unit else [0.0]
     assert 0.0 in ticks
     assert all(axis.pixel(other) - axis.pixel(one) >= 45.9 for one, other in itertools.pairwise(ticks))
@@ -39,9 +39,9 @@ def test_numbers_on_an_axis_do_not_touch(values: list[float]) -> None:
 
 
 def test_a_decade_makes_an_axis_logarithmic() -> None:
-    assert Axis.over((1.0, 9.0), 400).unit == 0
-    assert Axis.over((1.0, 11.0), 400).unit == 1
-    assert Axis.over((-50.0, 0.0, 0.002, 15.0), 400).unit == 0.001
+    assert ChartAxis.over((1.0, 9.0), 400).unit == 0
+    assert ChartAxis.over((1.0, 11.0), 400).unit == 1
+    assert ChartAxis.over((-50.0, 0.0, 0.002, 15.0), 400).unit == 0.001
 
 
 def test_a_run_is_drawn(tmp_path: Path, staleline: Staleline) -> None:

@@ -15,7 +15,7 @@ from bench.machine.opcodes import (
     KINDS,
     OTHER,
     Concurrent,
-    Instruction,
+    EncodedInstruction,
     family,
     instruction,
     is_defined,
@@ -81,12 +81,12 @@ def test_a_class_is_what_capstone_says(isa: str) -> None:
 
 
 def test_an_encoding_is_read_as_a_manual_writes_it() -> None:
-    assert read_instruction("aarch64", "14000001") == Instruction("aarch64", "b", b"\1\0\0\x14")
-    assert read_instruction("ppc", "60000000") == Instruction("ppc", "nop", b"\x60\0\0\0")
-    assert read_instruction("x86", "e9 00000010") == Instruction("x86", OTHER, b"\xe9\0\0\0\x10")
-    assert read_instruction("thumb", "f000b800") == Instruction("thumb", OTHER, b"\0\xf0\0\xb8")
-    assert read_instruction("s390", "c0f400000010") == Instruction("s390", OTHER, b"\xc0\xf4\0\0\0\x10")
-    assert read_instruction("aarch64", "nop") == Instruction("aarch64", "nop")
+    assert read_instruction("aarch64", "14000001") == EncodedInstruction("aarch64", "b", b"\1\0\0\x14")
+    assert read_instruction("ppc", "60000000") == EncodedInstruction("ppc", "nop", b"\x60\0\0\0")
+    assert read_instruction("x86", "e9 00000010") == EncodedInstruction("x86", OTHER, b"\xe9\0\0\0\x10")
+    assert read_instruction("thumb", "f000b800") == EncodedInstruction("thumb", OTHER, b"\0\xf0\0\xb8")
+    assert read_instruction("s390", "c0f400000010") == EncodedInstruction("s390", OTHER, b"\xc0\xf4\0\0\0\x10")
+    assert read_instruction("aarch64", "nop") == EncodedInstruction("aarch64", "nop")
     for isa, text in (("aarch64", "1400"), ("aarch64", "ldr"), ("s390", "07"), ("riscv", "b"), ("arm", "zz")):
         assert read_instruction(isa, text) is None, text
     assert [family(isa) for isa in ("armv7 Thumb-2", "armv6 VIPT", "arm64", "mips", "ppc64 POWER4")] == [
@@ -136,7 +136,7 @@ def test_what_an_architecture_says_of_an_exit(
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=6), min_size=2, max_size=3), st.integers(0, 16))
 def test_what_is_not_known_is_not_defined_and_more_values_are_defined_less(codes: list[bytes], address: int) -> None:
-    known = [Instruction("x86", OTHER, code) for code in codes]
+    known = [EncodedInstruction("x86", OTHER, code) for code in codes]
     for concurrent in Concurrent:
         if concurrent is not Concurrent.QUADWORD:
             assert not is_defined(concurrent, [known[0], None], address, 4) or concurrent is Concurrent.ALIGNED

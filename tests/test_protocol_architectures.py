@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.hosts import load_target
 from bench.machine.architecture import RULES, Rules
-from bench.machine.opcodes import Instruction
+from bench.machine.opcodes import EncodedInstruction
 from bench.protocols.document import read_protocol
 from bench.protocols.host import protocol_host
 from bench.protocols.protocol import Protocol
@@ -262,7 +262,7 @@ def test_what_holds_on_a_weaker_architecture_holds_on_a_stronger(
     observed = [f'{before}{end}"' for end in sequences.replace('"', "").split(", ") for before in _before(reader)]
     writer.append("set go 1")
     asked = protocol(folder, "; ".join(writer), "; ".join(reader), ", ".join(observed), isa="any")
-    asked = replace(asked, instructions=dict.fromkeys(("old", "new"), Instruction("aarch64", kind)))
+    asked = replace(asked, instructions=dict.fromkeys(("old", "new"), EncodedInstruction("aarch64", kind)))
     for family in STRONGER:
         found = [one for host in family if (one := verdict(asked, host, 2_000)) != "bounded"]
         assert found == sorted(found), family  # "fails" before "holds"

@@ -15,7 +15,7 @@ from protocol_reference import Reference
 from bench.hosts import Host, host_names, load_target
 from bench.machine.architecture import RULES
 from bench.machine.cells import ABSENT, PROTECTED
-from bench.machine.opcodes import Instruction, family, read_instruction
+from bench.machine.opcodes import EncodedInstruction, family, read_instruction
 from bench.protocols.host import PLAIN, SHORTEST_LINE, ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
@@ -82,7 +82,7 @@ def draw(rng: random.Random, architecture: str) -> Protocol:
     vipt = rng.random() < 0.4
     isa, said = rng.choice(CODES)
     read = {value: read_instruction(isa, text) for value, text in said.items()}
-    instructions: dict[str, Instruction] = {value: one for value, one in read.items() if one is not None}
+    instructions: dict[str, EncodedInstruction] = {value: one for value, one in read.items() if one is not None}
     cores = [0, rng.choice((1, 1, 1, 0)), 1][: len(texts)]
     threads = []
     for number, (text, core) in enumerate(zip(texts, cores, strict=True)):

@@ -23,7 +23,7 @@ from bench.silicon import calibration as calibrations
 from bench.silicon import measurements
 from bench.silicon.geometry import this_machine
 from bench.silicon.instructions import this_instruction_set
-from bench.silicon.measurements import METHODS, Levels, Results, Workbench, measured
+from bench.silicon.measurements import METHODS, Levels, Samples, Workbench, measured
 from bench.silicon.native import Memory, Other, chain, compiled
 from bench.silicon.side_table import MOST_BYTES, blocks, decode, encode
 from bench.silicon.timing import ELAPSED, Effort, NotMeasuredError, Sample, samples
@@ -199,7 +199,7 @@ def _calibration() -> calibrations.Calibration:
         instructions=instructions,
         base=load_host(instructions.profile),
         effort=SHORT,
-        results=Results(values),
+        results=Samples(values),
         date=calibrations.datetime.date(2026, 1, 2),
         noise="",
     )

@@ -18,13 +18,13 @@ from bench.hosts import load_host, load_target
 from bench.protocols.document import document_from
 from bench.protocols.verification import verify
 from bench.report.report import rendered
-from bench.report.runs import Executed, RunReport
+from bench.report.runs import ExecutedProtocol, RunReport
 from bench.silicon.functions import ALIGNED, SPLIT, UNALIGNED, Functions
 from bench.silicon.geometry import this_machine
 from bench.silicon.instructions import INSTRUCTION_SETS, this_instruction_set
 from bench.silicon.native import Memory, cores
 from bench.silicon.outcomes import Allowed, allowed, outcomes
-from bench.silicon.running import Batches, Effort, Histogram, run
+from bench.silicon.running import Batches, Histogram, RunEffort, run
 from bench.silicon.sites import ELSEWHERE, SiteInstances
 from bench.silicon.threads import BATCH, STUCK_TEXT
 from bench.sites.paths import at_rest
@@ -79,7 +79,7 @@ def _run_until(instances, wanted, seconds=60.0):
     """Batches until an outcome is seen for which ``wanted`` is true, for a bounded time."""
     total = Histogram()
     for seed in range(1, 10):
-        total.add(run(instances, Effort(seconds / 10, 20_000, seed)))
+        total.add(run(instances, RunEffort(seconds / 10, 20_000, seed)))
         if any(map(wanted, total.outcomes)):
             return total
     pytest.fail(f"not seen: {total.outcomes}")
@@ -95,7 +95,7 @@ def test_the_other_thread_runs_the_temporary_branch_where_nothing_stops_it():
 
 
 def test_stopped_threads_never_run_it():
-    seen = run(Functions(_strategy("stop-the-world"), HERE), Effort(300.0, 6_000))
+    seen = run(Functions(_strategy("stop-the-world"), HERE), RunEffort(300.0, 6_000))
     assert {"temporary" in outcome[1] for outcome in seen.outcomes} == {False}
     assert seen.instances == 6_000 and seen.outcomes.total() == 6_000
 
@@ -108,7 +108,7 @@ def test_an_operand_over_two_lines_is_torn_and_an_aligned_one_is_not():
     def torn(outcome):
         return not {*outcome[1]} <= whole
 
-    assert not any(map(torn, run(Functions(_protocol(text), HERE), Effort(60.0, 40_000)).outcomes))
+    assert not any(map(torn, run(Functions(_protocol(text), HERE), RunEffort(60.0, 40_000)).outcomes))
     seen = _run_until(Functions(_protocol(text), HERE, SPLIT), torn)
     assert any("torn" in outcome[1] for outcome in seen.outcomes)
     # The model is asked about the place: there it allows what was seen, and an aligned one does not.
@@ -168,7 +168,7 @@ resume-others
 '''
 """
     protocol = _protocol(text)
-    seen = run(Functions(protocol, HERE), Effort(120.0, 3000))
+    seen = run(Functions(protocol, HERE), RunEffort(120.0, 3000))
     assert seen.outcomes == Counter({(("a", "a2", "b", "c2", "c2"), ("c2",)): 3000})
     assert outcomes(protocol, seen, ())[0].right
 
@@ -176,7 +176,7 @@ resume-others
 def test_a_wait_that_does_not_end_is_an_outcome():
     text = RACE.replace("[threads.T0]", "[flags]\ngo = 0\n[threads.T0]").replace("store A temporary", "wait go 1")
     protocol = _protocol(text)
-    seen = run(Functions(protocol, HERE), Effort(120.0, 1))
+    seen = run(Functions(protocol, HERE), RunEffort(120.0, 1))
     assert {outcome[0] for outcome in seen.outcomes} == {(STUCK_TEXT,)}
     may = allowed(Functions(protocol, HERE), load_target(NEAREST))
     assert all(may.allows(outcome) for outcome in seen.outcomes)
@@ -189,9 +189,9 @@ def _illegal(number):
 
 def test_a_child_that_crashes_is_an_outcome_with_its_place():
     broken = replace(this_instruction_set(), number=_illegal)
-    seen = run(Functions(_protocol(RACE), broken), Effort(3.0, 1))
+    seen = run(Functions(_protocol(RACE), broken), RunEffort(3.0, 1))
     assert {*seen.crashes} == {"SIGILL at A"} and not seen.outcomes
-    report = RunReport(this_machine(cores()[0]), [Executed("test", _protocol(RACE), seen, ())])
+    report = RunReport(this_machine(cores()[0]), [ExecutedProtocol("test", _protocol(RACE), seen, ())])
     assert "ended by SIGILL at A" in report.text("simple") and report.executed[0].wrong
 
 
@@ -206,7 +206,7 @@ def test_a_child_that_crashes_is_an_outcome_with_its_place():
 )
 def test_what_cannot_be_executed_is_refused(change, error):
     with pytest.raises(InputError, match=error.replace("+", r"\+").replace("(", r"\(")):
-        run(Functions(_protocol(RACE.replace(*change)), HERE), Effort(1.0, 1))
+        run(Functions(_protocol(RACE.replace(*change)), HERE), RunEffort(1.0, 1))
 
 
 @x86
@@ -236,7 +236,7 @@ def test_seen_and_forbidden_is_said_in_every_form():
         Counter({((), ("final", "temporary")): 3, ((), ("final", "final")): 7}), instances=10, seconds=1e-3
     )
     target = Allowed("here", frozenset({((), ("final", "final"))}), anything=False)
-    report = RunReport(this_machine(cores()[0]), [Executed("race", protocol, seen, (target,))])
+    report = RunReport(this_machine(cores()[0]), [ExecutedProtocol("race", protocol, seen, (target,))])
     assert report.executed[0].contradicted and report.executed[0].wrong == 3
     assert "seen, FORBIDDEN" in report.text("simple") and "SEEN AND FORBIDDEN" in report.text("simple")
     document = json.loads(rendered(report, "json"))
@@ -355,7 +355,7 @@ def test_the_machine_arrives_where_the_reading_of_the_encodings_says(name):
             instances = _instances(trial)
             may = allowed(instances, load_target(NEAREST)).outcomes
             if any(ELSEWHERE in values for (values,) in may):  # a wrong one, which only a child survives
-                assert {*run(instances, Effort(60.0, 16)).outcomes} <= may
+                assert {*run(instances, RunEffort(60.0, 16)).outcomes} <= may
                 continue
             batches = Batches(instances, seed=1)
             batches.reset()
@@ -375,7 +375,7 @@ def test_a_displacement_over_two_lines_leads_to_where_its_halves_say():
     assert all(may.allows(outcome) for outcome in seen.outcomes) and not seen.crashes
     (aligned,) = _trials(load_site("aligned-disp-x86"), "link")
     for placement in (None, UNALIGNED):
-        seen = run(SiteInstances(aligned, HERE, placement), Effort(60.0, 20_000))
+        seen = run(SiteInstances(aligned, HERE, placement), RunEffort(60.0, 20_000))
         assert not seen.signals and {*seen.outcomes} >= {((), ("stub", "near"))}
 
 
@@ -409,7 +409,7 @@ def test_call_sites_guards_and_inline_caches_arrive_where_their_encodings_say(na
     if name in ("call", "inline cache", "condition 5"):
         (trial,) = _trials(one, "relink")
         instances = SiteInstances(trial, HERE)
-        seen = run(instances, Effort(60.0, 4096))
+        seen = run(instances, RunEffort(60.0, 4096))
         may = allowed(instances, load_target(NEAREST))
         assert not seen.signals and not seen.crashes and all(may.allows(outcome) for outcome in seen.outcomes)
 
@@ -430,7 +430,7 @@ def test_a_breakpoint_is_an_outcome_and_one_that_nobody_handles_a_signal():
     instances = SiteInstances(trial, HERE)
     seen = _run_until(instances, lambda outcome: ELSEWHERE in outcome[1])
     assert {*seen.signals} == {"SIGTRAP at 0x2"}
-    report = RunReport(this_machine(cores()[0]), [Executed("site", instances.asked, seen, ())])
+    report = RunReport(this_machine(cores()[0]), [ExecutedProtocol("site", instances.asked, seen, ())])
     assert report.executed[0].wrong == seen.signals.total()
     assert "Elsewhere: SIGTRAP at 0x2: " in report.text("simple")
 

@@ -11,15 +11,15 @@ from bench.search.explore import explore
 from bench.search.walk import walk
 from bench.suite import spin
 from bench.suite.promela import promela
-from bench.suite.scaled import MIDDLE, RIGHT, SCALED, SMALL, Case
-from bench.suite.table import OURS, Goal, Measured, ratio_table
+from bench.suite.scaled import MIDDLE, RIGHT, SCALED, SMALL, ScaledCase
+from bench.suite.table import OURS, Goal, MeasuredTime, ratio_table
 
 QUICK = [case for case, (states, _) in SCALED.items() if states < 2_000_000]
 
 
 @pytest.mark.parametrize("case", QUICK, ids=lambda case: case.name)
 @pytest.mark.parametrize("symmetric", [False, True], ids=["all", "swapped"])
-def test_scaled_cases_have_the_states_that_are_written_down(case: Case, symmetric: bool) -> None:
+def test_scaled_cases_have_the_states_that_are_written_down(case: ScaledCase, symmetric: bool) -> None:
     model, question = case.asked()
     found = explore(model, question, max_states=10_000_000, symmetric=symmetric)
     assert (found.verdict, found.states) == ("holds", SCALED[case][symmetric])
@@ -38,19 +38,21 @@ def test_cases_grow() -> None:
 
 
 def test_a_models_promela_has_a_process_for_every_step_and_asserts_what_is_asked() -> None:
-    model, question = Case("unfixed", "system").asked()
+    model, question = ScaledCase("unfixed", "system").asked()
     text = promela(model, question.cells(model))
     assert text.isascii()
     assert "assert" in text
     assert re.search(r"^\s*(active )?proctype|^init", text, re.MULTILINE)
-    other, asked = Case(RIGHT, "system").asked()
+    other, asked = ScaledCase(RIGHT, "system").asked()
     assert text != promela(other, asked.cells(other))
 
 
 @pytest.mark.parametrize(
-    "case", [Case("unfixed", "system"), Case("unfixed", "user"), Case("idempotent", "user-both")], ids=lambda c: c.name
+    "case",
+    [ScaledCase("unfixed", "system"), ScaledCase("unfixed", "user"), ScaledCase("idempotent", "user-both")],
+    ids=lambda c: c.name,
 )
-def test_spin_sees_the_same(case: Case, tmp_path: Path) -> None:
+def test_spin_sees_the_same(case: ScaledCase, tmp_path: Path) -> None:
     spin.skip_without_spin()
     model, question = case.asked()
     ours = explore(model, question, max_states=1_000_000, symmetric=False)
@@ -62,10 +64,10 @@ def test_spin_sees_the_same(case: Case, tmp_path: Path) -> None:
 def test_the_table_compares_rates_and_says_whether_goals_are_reached() -> None:
     table = ratio_table(
         [
-            Measured("search", OURS, 2.0, 1000, "states"),
-            Measured("search", "peer", 1.0, 100, "states", Goal(fast=4)),
-            Measured("search", "limit", 1.0, 1000, "states", Goal(fast=1)),
-            Measured("alone", OURS, 0.4, goal=Goal(seconds=0.5)),
+            MeasuredTime("search", OURS, 2.0, 1000, "states"),
+            MeasuredTime("search", "peer", 1.0, 100, "states", Goal(fast=4)),
+            MeasuredTime("search", "limit", 1.0, 1000, "states", Goal(fast=1)),
+            MeasuredTime("alone", OURS, 0.4, goal=Goal(seconds=0.5)),
         ]
     )
     rows = {line.split("  ")[0] or line.split()[0]: line for line in table.splitlines()}

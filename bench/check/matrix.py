@@ -68,7 +68,7 @@ def features(host: Host, isa: str) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MatrixCell:
     """One verdict; ``rows`` of its counterexample, 0 if there is none.
 
     ``speculative_only``: with one thread it fails only if the core fetches what it does not execute, a line or units
@@ -89,11 +89,11 @@ class Cell:
 class Matrix:
     """All cells, hosts by class; ``without``: hosts for which no translator was asked for that they run."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[MatrixCell, ...]
     without: tuple[Host, ...]
     what_if: bool
 
-    def of(self, host: Host, translator: str) -> tuple[Cell, ...]:
+    def of(self, host: Host, translator: str) -> tuple[MatrixCell, ...]:
         """The cells of one host and translator."""
         return tuple(cell for cell in self.cells if cell.host.name == host.name and cell.translator == translator)
 
@@ -152,7 +152,7 @@ def matrix(
         searches.setdefault(key, Check(strategy, translator, host, scenario, options.with_hazard(hazard)))
     found = dict(zip(searches, _searched(list(searches.values()), progress), strict=True))
     cells = tuple(
-        Cell(host, translator.full_name, strategy.name, hazard, scenario, *found[key])
+        MatrixCell(host, translator.full_name, strategy.name, hazard, scenario, *found[key])
         for key, (host, translator, strategy, hazard, scenario) in zip(keys, wanted, strict=True)
     )
     return Matrix(cells, tuple(without), options.what_if)

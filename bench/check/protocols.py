@@ -15,7 +15,7 @@ from bench.machine.opcodes import family
 from bench.protocols.document import Document, ProtocolCase
 from bench.protocols.host import protocol_host
 from bench.protocols.omission import Omission
-from bench.protocols.price import Prices
+from bench.protocols.price import ProtocolPrices
 from bench.protocols.refusals import refuse_missing
 from bench.protocols.verification import MOST_STATES, necessities, needed_features, on, verify
 from bench.replay.cost import Cost
@@ -152,7 +152,7 @@ def priced_case(
     document: Document, case: ProtocolCase, hosts: Sequence[Host], parameters: Parameters
 ) -> tuple[PricedLine, ...]:
     """Every operation of one of its cases that is not only an execution."""
-    prices = [Prices(host, _runs_as(document, host), parameters) for host in hosts]
+    prices = [ProtocolPrices(host, _runs_as(document, host), parameters) for host in hosts]
     threads = case.protocol.threads
     code = {
         name

@@ -73,13 +73,13 @@ def run(
     """
     from bench.hosts import load_target
     from bench.report.report import rendered
-    from bench.report.runs import LITMUS, Executed, RunReport
+    from bench.report.runs import LITMUS, ExecutedProtocol, RunReport
     from bench.silicon.functions import PLACEMENTS
     from bench.silicon.geometry import this_machine
     from bench.silicon.instructions import this_instruction_set
     from bench.silicon.native import cores
     from bench.silicon.outcomes import allowed
-    from bench.silicon.running import Effort
+    from bench.silicon.running import RunEffort
     from bench.silicon.running import run as execute
     from bench.support.files import refuse_unwritable, replacing
 
@@ -90,7 +90,7 @@ def run(
     instructions, machine = this_instruction_set(), this_machine(cores()[0])
     targets = [load_target(name) for name in some_of(host) or instructions.targets(machine.processor)]
     asked = _asked(names_in(what), scenario, translator, instructions, placement)
-    executed: list[Executed] = []
+    executed: list[ExecutedProtocol] = []
     refused: dict[str, str] = {}
     with progress_bar("running", seconds * len(asked)) as progress:
         for number, (name, made, writes) in enumerate(asked):
@@ -98,7 +98,7 @@ def run(
             shown = partial(show_seconds, progress, name, begin)
             try:
                 instances = made()
-                seen = execute(instances, Effort(seconds, instances_of_each, seed), shown)
+                seen = execute(instances, RunEffort(seconds, instances_of_each, seed), shown)
             except InputError as error:
                 if len(asked) == 1:
                     raise
@@ -106,7 +106,7 @@ def run(
                 continue
             may = (allowed(instances, target) for target in targets)
             allowing = tuple(each for each in may if each is not None)
-            executed.append(Executed(name, instances.asked, seen, allowing, writes))
+            executed.append(ExecutedProtocol(name, instances.asked, seen, allowing, writes))
     report = RunReport(machine, executed, refused)
     if save is not None:
         with replacing(save, ordinary=True) as file:

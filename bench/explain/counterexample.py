@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.explain.allowed import AllowedExplainer
-from bench.explain.explanation import Explanation, Value, Word
+from bench.explain.explanation import Explanation, WatchedValue, Word
 from bench.explain.run import (
     KERNEL_MOVES,
     TIME_SLICES,
@@ -116,13 +116,13 @@ class CacheExplainer(Explainer):
             return self._cached(state, core), "its instruction cache still holds the line"
         return self._fills(state), f"the instruction line is absent, so that it is filled from {self.source}"
 
-    def supplied(self, state: State) -> tuple[tuple[Value, ...], Value | None]:
+    def supplied(self, state: State) -> tuple[tuple[WatchedValue, ...], WatchedValue | None]:
         """What each core would fetch as the watched unit, and the newest value of it."""
         if self.at is None:
             return (), None
         supplies = (self._supplies(state, core, self.at)[0] for core in range(self.model.scenario.cores))
         *fetched, newest = (
-            Value(self.instruction(values, self.at), self.is_final(values, self.cells))
+            WatchedValue(self.instruction(values, self.at), self.is_final(values, self.cells))
             for values in (*supplies, state.memory.data)
         )
         return tuple(fetched), newest

@@ -15,7 +15,7 @@ ENVIRONMENT = "environment"
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class WatchedValue:
     """A value of the watched unit, as an instruction, and whether it is the final one."""
 
     text: str
@@ -43,8 +43,8 @@ class RunRow:
     dcache: Word
     memory: Word
     steps: int
-    fetches: tuple[Value, ...] = ()
-    reads: Value | None = None
+    fetches: tuple[WatchedValue, ...] = ()
+    reads: WatchedValue | None = None
 
     @property
     def of_environment(self) -> bool:

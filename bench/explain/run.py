@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bench.explain import wording
 from bench.explain.events import ThreadStep
-from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Value, Watched, Word
+from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Watched, WatchedValue, Word
 from bench.machine import Event, Kind, Model, State, Transition, actions, initial
 from bench.machine.architecture import Rules
 from bench.machine.memory import Put
@@ -197,7 +197,7 @@ class Explainer(abc.ABC):
         """The newest value of each cell on the data side."""
         return self.model.memory.newest(state.memory)
 
-    def supplied(self, state: State) -> tuple[tuple[Value, ...], Value | None]:
+    def supplied(self, state: State) -> tuple[tuple[WatchedValue, ...], WatchedValue | None]:
         """What each core would fetch as the watched unit, and the newest value of it; if memory says."""
         return (), None
 

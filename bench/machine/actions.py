@@ -19,7 +19,7 @@ from bench.machine.memory import Stored
 from bench.machine.model import Action, Model, Taken
 from bench.machine.renaming import Swap
 from bench.machine.scheduling import arrived
-from bench.machine.slots import Footprint
+from bench.machine.slots import ActionFootprint
 from bench.machine.state import State, replaced
 from strategies.operations import Scope
 
@@ -38,7 +38,7 @@ class IssueStore(CompiledAction):
         if memory is not None:
             yield state._replace(memory=memory), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.store(taking.core, self.stored)
 
     def renamed(self, swap: Swap) -> CompiledAction:
@@ -56,7 +56,7 @@ class LoadUnit(CompiledAction):
         memory, value = model.memory.load(state.memory, core, self.cells, self.lines)
         yield state._replace(memory=memory), value, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.load(taking, self.cells, self.lines)
 
     def renamed(self, swap: Swap) -> CompiledAction:
@@ -80,7 +80,7 @@ class FetchUnit(CompiledAction):
             wrong = None if self.position is None or values == final else (self.tb, self.position)
             yield state._replace(memory=memory), 0, wrong
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.fetch(taking, self.tb, self.position)
 
     def renamed(self, swap: Swap) -> CompiledAction:
@@ -149,7 +149,7 @@ class CleanLine(CompiledAction):
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         yield state._replace(memory=model.memory.clean(state.memory, core, self.line)), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.clean(taking.core, self.line)
 
     def renamed(self, swap: Swap) -> CompiledAction:
@@ -178,7 +178,7 @@ class InvalidateLines(CompiledAction):
         memory = model.memory.invalidate(state.memory, core, reached)
         yield state._replace(memory=memory, deferred=deferred), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.invalidate(taking.core, self, deferred=self.deferred)
 
     def renamed(self, swap: Swap) -> CompiledAction:
@@ -195,8 +195,10 @@ class DataBarrier(CompiledAction):
         if model.memory.is_settled(state.memory, core):
             yield state, 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
-        return Footprint(guards=(*cut.empty_buffer(taking.core), cut.view("pending", taking.core, aspect="empty")))
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
+        return ActionFootprint(
+            guards=(*cut.empty_buffer(taking.core), cut.view("pending", taking.core, aspect="empty"))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +209,8 @@ class StoreBarrier(CompiledAction):
         if not model.memory.stores_wait(state.memory, core):
             yield state, 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
-        return Footprint(guards=cut.empty_buffer(taking.core))
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
+        return ActionFootprint(guards=cut.empty_buffer(taking.core))
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +224,8 @@ class SyncContext(CompiledAction):
             return
         yield state._replace(memory=model.memory.synchronise(state.memory, core)), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
-        return Footprint(parts=(cut.emptied(taking.core),))
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
+        return ActionFootprint(parts=(cut.emptied(taking.core),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +238,8 @@ class SyncAllCores(CompiledAction):
         if not model.memory.stores_wait(state.memory, core):
             yield _synchronised(model, state, range(len(state.running))), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
-        return Footprint(guards=cut.empty_buffer(taking.core), parts=tuple(map(cut.emptied, cut.cores)))
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
+        return ActionFootprint(guards=cut.empty_buffer(taking.core), parts=tuple(map(cut.emptied, cut.cores)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,8 +271,8 @@ class NoEffect(CompiledAction):
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         yield state, 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
-        return Footprint()
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
+        return ActionFootprint()
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +300,7 @@ class AcquireLock(CompiledAction):
         now = (-1, sharers | 1 << thread) if self.shared else (thread, 0)
         yield state._replace(locks=replaced(state.locks, self.lock, now)), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.lock(self, self.lock, taking)
 
     def called(self, locks: Sequence[str]) -> str:
@@ -316,7 +318,7 @@ class ReleaseLock(CompiledAction):
             now = (-1, state.locks[self.lock][1] & ~(1 << thread))
             yield state._replace(locks=replaced(state.locks, self.lock, now)), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.lock(self, self.lock, taking)
 
     def called(self, locks: Sequence[str]) -> str:
@@ -363,7 +365,7 @@ class DiscardBuffer(CompiledAction):
             memory = model.memory.leave(memory, other)
         yield state._replace(blocks=(0,) * len(state.blocks), memory=memory), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.discard(taking.thread)
 
 
@@ -377,8 +379,8 @@ class BeginTranslation(CompiledAction):
         if state.blocks[self.tb] == 0:
             yield state._replace(blocks=replaced(state.blocks, self.tb, -1)), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
-        return Footprint(guards=(cut.view("block", self.tb),), parts=(cut.block(self, self.tb),))
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
+        return ActionFootprint(guards=(cut.view("block", self.tb),), parts=(cut.block(self, self.tb),))
 
     def renamed(self, swap: Swap) -> CompiledAction:
         return BeginTranslation(swap.tbs[self.tb])
@@ -393,8 +395,8 @@ class EndTranslation(CompiledAction):
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         yield state._replace(blocks=replaced(state.blocks, self.tb, 1)), 0, None
 
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
-        return Footprint(parts=(cut.block(self, self.tb),))
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
+        return ActionFootprint(parts=(cut.block(self, self.tb),))
 
     def renamed(self, swap: Swap) -> CompiledAction:
         return EndTranslation(swap.tbs[self.tb])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bench.machine.opcodes import Instruction
+from bench.machine.opcodes import EncodedInstruction
 
 ANYTHING = (1 << 16) - 1
 """The value of an instruction that an architecture lets be anything; no value of a protocol has that number."""
@@ -52,7 +52,7 @@ class Cells:
     coherency: tuple[int, ...] = ()
     places: tuple[tuple[int, int], ...] = ()
     pages: frozenset[int] = frozenset()
-    instructions: Mapping[int, Instruction] = field(default_factory=dict)
+    instructions: Mapping[int, EncodedInstruction] = field(default_factory=dict)
 
     def ilines_of(self, cell: int) -> tuple[tuple[int, ...], ...]:
         """The instruction line of a cell on each core, if any."""

@@ -25,7 +25,7 @@ from bench.machine.caches import Caches, Features
 from bench.machine.memory import Stored
 from bench.machine.model import Action, Model, Step
 from bench.machine.renaming import Swap
-from bench.machine.slots import Footprint, Part, Slot, View
+from bench.machine.slots import ActionFootprint, Part, Slot, View
 from bench.machine.state import Event, Kind, StateOf
 
 
@@ -49,7 +49,7 @@ class CompiledAction(Action):
     __slots__ = ()
 
     @abc.abstractmethod
-    def footprint(self, cut: Cut, taking: Taking) -> Footprint:
+    def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         """What it reads and writes."""
 
     def renamed(self, swap: Swap) -> CompiledAction:
@@ -260,16 +260,16 @@ class Cut:
 
     # - what actions read and write
 
-    def store(self, core: int, stored: Stored) -> Footprint:
+    def store(self, core: int, stored: Stored) -> ActionFootprint:
         """A store, into the buffer if there is one; what touches no line takes no entry."""
         if len(stored.puts) > 1:
             raise NotCompiledError("a store to several cells at once has no footprint")
         if not self._buffered:
-            return Footprint(parts=tuple(self._reach(core, stored)))
+            return ActionFootprint(parts=tuple(self._reach(core, stored)))
         if not stored.puts and not stored.dlines and not any(stored.ilines):
-            return Footprint()
+            return ActionFootprint()
         issued = self._own(("issue", core, stored), Slot("buffer", core))
-        return Footprint((self.view("buffer", core, aspect="full"),), (issued,))
+        return ActionFootprint((self.view("buffer", core, aspect="full"),), (issued,))
 
     def _reach(self, core: int, stored: Stored) -> Iterator[Part]:
         """A store reaches the data side: its lines, and the instruction lines that it drops."""
@@ -285,7 +285,7 @@ class Cut:
             if self.features.snoop == "all" or (self.features.snoop == "others" and other != core):
                 yield from (self._dropped(other, line) for line in lines)
 
-    def load(self, taking: Taking, cells: tuple[int, ...], lines: tuple[int, ...]) -> Footprint:
+    def load(self, taking: Taking, cells: tuple[int, ...], lines: tuple[int, ...]) -> ActionFootprint:
         """A load; where it loads live cells its value decides the next place."""
         core, thread, place, number, _ = taking
         parts = []
@@ -295,40 +295,40 @@ class Cut:
             parts.append(Part(key, (*values, *self._buffer(core)), (self._number[Slot("place", thread)],)))
         if self._loads_change:
             parts += (self._own(("load", core, line), Slot("line", line)) for line in lines)
-        return Footprint(parts=tuple(parts), decides=bool(cells))
+        return ActionFootprint(parts=tuple(parts), decides=bool(cells))
 
-    def fetch(self, taking: Taking, tb: int, position: int | None) -> Footprint:
+    def fetch(self, taking: Taking, tb: int, position: int | None) -> ActionFootprint:
         """A fetch of a block's unit."""
         core = taking.core
         leaves = self.model.programs[taking.thread].place(taking.step.after(0)).inside is None
         cells = self.model.units[tb][position] if position is not None else ()
         part = self._through(("fetch", core, taking.step.action, leaves), core, cells)._replace(fetches=True)
-        return Footprint(self.empty_buffer(core) if self.features.checks_pipeline else (), (part,))
+        return ActionFootprint(self.empty_buffer(core) if self.features.checks_pipeline else (), (part,))
 
-    def clean(self, core: int, line: int) -> Footprint:
+    def clean(self, core: int, line: int) -> ActionFootprint:
         """A clean: it waits for the stores to its line."""
         own = self._own(("clean", core, line), Slot("pending", core))
-        return Footprint(parts=(own._replace(reads=(*own.reads, *self._buffer(core))),))
+        return ActionFootprint(parts=(own._replace(reads=(*own.reads, *self._buffer(core))),))
 
-    def invalidate(self, core: int, action: Action, *, deferred: bool) -> Footprint:
+    def invalidate(self, core: int, action: Action, *, deferred: bool) -> ActionFootprint:
         """An invalidation; where it may be ``deferred``, of the cores that run something."""
         pending, later = self.view("pending", core), self.view("deferred")
         others = [self.view("running", other) for other in self.cores if other != core]
         reads = (pending, later, *others) if deferred else (pending,)
         writes = (pending.slot, later.slot) if deferred else (pending.slot,)
-        return Footprint(parts=(Part(("invalidate", core, action), reads, writes),))
+        return ActionFootprint(parts=(Part(("invalidate", core, action), reads, writes),))
 
-    def lock(self, action: Action, lock: int, taking: Taking) -> Footprint:
+    def lock(self, action: Action, lock: int, taking: Taking) -> ActionFootprint:
         """A lock that is acquired or released."""
         guards = (*self.empty_buffer(taking.core), self.view("lock", lock))
-        return Footprint(guards, (self._own((action, taking.thread), Slot("lock", lock)),))
+        return ActionFootprint(guards, (self._own((action, taking.thread), Slot("lock", lock)),))
 
-    def discard(self, thread: int) -> Footprint:
+    def discard(self, thread: int) -> ActionFootprint:
         """The whole code buffer is discarded."""
         threads = (other for other in range(len(self.model.programs)) if other != thread)
         blocks = [number for number, slot in enumerate(self.slots) if slot.what == "block"]
         guards = (*(View(self._number[Slot("place", other)], "occupies") for other in threads), *map(View, blocks))
-        return Footprint(guards, (Part("discarded", (), tuple(blocks)), *map(self.emptied, self.cores)))
+        return ActionFootprint(guards, (Part("discarded", (), tuple(blocks)), *map(self.emptied, self.cores)))
 
     def block(self, action: Action, tb: int) -> Part:
         """What an action makes of a block."""

@@ -27,7 +27,7 @@ DEFAULT_SIZE = 4
 """Bytes of an instruction of which only the class is known."""
 
 
-class Instruction(NamedTuple):
+class EncodedInstruction(NamedTuple):
     """An instruction of an instruction set ``isa`` (a key of ``FAMILIES``).
 
     ``kind``: the class that a list names it by, or ``other``.  ``code``: its bytes as they lie in memory; empty if only
@@ -123,13 +123,13 @@ def family(isa: str) -> str:
     return next((name for name, begins in FAMILIES.items() if re.match(begins, isa, re.IGNORECASE)), "")
 
 
-def instruction(isa: str, code: bytes) -> Instruction:
+def instruction(isa: str, code: bytes) -> EncodedInstruction:
     """An instruction from its bytes as they lie in memory, little-endian where the instruction set has both orders."""
     if isa == "thumb" and len(code) != 2:
-        return Instruction(isa, OTHER, code)
+        return EncodedInstruction(isa, OTHER, code)
     word = int.from_bytes(code, "big" if isa in ("ppc", "s390") else "little")
     kind = next((one.kind for one in _CLASSES[isa] if word & one.mask == one.value), OTHER)
-    return Instruction(isa, kind, code)
+    return EncodedInstruction(isa, kind, code)
 
 
 def executed(isa: str, code: bytes) -> bytes:
@@ -137,11 +137,11 @@ def executed(isa: str, code: bytes) -> bytes:
     return code[:1] if isa == "x86" and code[:1] in _ONE_BYTE else code
 
 
-def read_instruction(isa: str, text: str) -> Instruction | None:
+def read_instruction(isa: str, text: str) -> EncodedInstruction | None:
     """An instruction as a manual writes it: hexadecimal, a word where instructions are words and bytes where they are
     not (x86, s390); or the name of its class.  None if it is neither."""
     if text in KINDS[isa]:
-        return Instruction(isa, text)
+        return EncodedInstruction(isa, text)
     digits = text.replace(" ", "")
     lengths = {"x86": range(2, 31, 2), "s390": (4, 8, 12), "thumb": (4, 8), "riscv": (4, 8)}.get(isa, (8,))
     if not re.fullmatch(r"[0-9a-f]+", digits) or len(digits) not in lengths:
@@ -153,7 +153,7 @@ def read_instruction(isa: str, text: str) -> Instruction | None:
     return instruction(isa, b"".join(half[::-1] for half in halves))
 
 
-def written(one: Instruction) -> str:
+def written(one: EncodedInstruction) -> str:
     """An instruction as ``read_instruction`` reads it."""
     if not one.code:
         return one.kind
@@ -161,7 +161,7 @@ def written(one: Instruction) -> str:
     return (one.code[::-1] if words else one.code).hex()
 
 
-def is_defined(concurrent: Concurrent, values: Iterable[Instruction | None], address: int, size: int) -> bool:
+def is_defined(concurrent: Concurrent, values: Iterable[EncodedInstruction | None], address: int, size: int) -> bool:
     """Whether the architecture says that what is fetched is one of the ``values`` between which an instruction changes.
 
     ``values``: None for one of which nothing is known.  ``address`` and ``size`` in bytes: where the instruction lies,
@@ -187,7 +187,7 @@ def is_defined(concurrent: Concurrent, values: Iterable[Instruction | None], add
     return False
 
 
-def _changed(instructions: list[Instruction], size: int) -> tuple[int, int]:
+def _changed(instructions: list[EncodedInstruction], size: int) -> tuple[int, int]:
     """The bytes in which the instructions differ: the first, and the one behind the last."""
     codes = {one.code for one in instructions}
     if b"" not in codes and len({executed(one.isa, one.code) for one in instructions}) == 1:

@@ -34,7 +34,7 @@ class Part(NamedTuple):
     fetches: bool = False
 
 
-class Footprint(NamedTuple):
+class ActionFootprint(NamedTuple):
     """What an action looks at to see whether it can be taken, and what it consists of.
 
     ``decides``: its result decides the place after it, which one of the ``parts`` then writes.

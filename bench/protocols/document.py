@@ -13,7 +13,7 @@ import msgspec
 from bench import known_bugs
 from bench.hosts import load_target
 from bench.machine.cells import ABSENT, PROTECTED
-from bench.machine.opcodes import FAMILIES, KINDS, Instruction, family, read_instruction
+from bench.machine.opcodes import FAMILIES, KINDS, EncodedInstruction, family, read_instruction
 from bench.protocols.host import PLAIN, ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
@@ -284,7 +284,7 @@ def _document(tree: dict[str, Any], source: Source, name: str) -> Document:
     )
 
 
-def _instructions(table: _Case, isa: str, whole: _Whole) -> dict[str, Instruction]:
+def _instructions(table: _Case, isa: str, whole: _Whole) -> dict[str, EncodedInstruction]:
     """What the values of a case are as instructions."""
     if table.instructions and not family(isa):
         expected = f"isa = one that begins with {', '.join(FAMILIES)}"

@@ -65,7 +65,7 @@ _Done = frozenset[tuple[int, int]]
 _Key = tuple[int, tuple[int, ...], _Done]
 
 
-class Part(NamedTuple):
+class UnitPart(NamedTuple):
     """What of a unit lies in one line, or in one block of an architecture: from which byte of it on."""
 
     unit: str
@@ -276,15 +276,15 @@ class Lowering:
         longest = max(known[value].size if value in known else DEFAULT_SIZE for value in values)
         return min((longest, *(one.physical - here for one in addresses.values() if one.physical > here)))
 
-    def _cell_parts(self) -> list[Part]:
+    def _cell_parts(self) -> list[UnitPart]:
         """One for each cell; an alias has its own only where it has an instruction line of its own."""
-        found: list[Part] = []
+        found: list[UnitPart] = []
         taken: set[int] = set()
         for name, address in self.protocol.addresses.items():
             if self.protocol.host.icache == "vipt" or address.physical not in taken:
                 taken.add(address.physical)
                 block, ends = self._block(address.physical, self._sizes[name]), range(self._sizes[name])
-                found += [Part(name, at) for at in ends if not (at and (address.physical + at) % block)]
+                found += [UnitPart(name, at) for at in ends if not (at and (address.physical + at) % block)]
         return found
 
     @property

@@ -19,7 +19,7 @@ INTERRUPTING = ("membarrier", "ipi", "stop-others", "stop-anywhere")
 
 
 @dataclass(frozen=True, slots=True)
-class Prices:
+class ProtocolPrices:
     """Those of a host that runs an instruction set; ``vcpus`` of the parameters: the cores that take part."""
 
     host: Host

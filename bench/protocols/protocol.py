@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bench.machine.cells import EXECUTABLE
-from bench.machine.opcodes import Instruction
+from bench.machine.opcodes import EncodedInstruction
 from bench.protocols.host import ProtocolHost
 from bench.protocols.operations import PAGE_STATES, Operation
 
@@ -72,7 +72,7 @@ class Protocol:
     flags: Mapping[str, int] = field(default_factory=dict)
     coherency: Mapping[str, str] = field(default_factory=dict)
     mmu_off: frozenset[int] = frozenset()
-    instructions: Mapping[str, Instruction] = field(default_factory=dict)
+    instructions: Mapping[str, EncodedInstruction] = field(default_factory=dict)
     pages: Mapping[str, int] = field(default_factory=dict)
     warm: bool = True
 

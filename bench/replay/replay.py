@@ -221,7 +221,7 @@ def _simulated(context: ReplayContext, strategies: Iterable[Strategy], progress:
     evaluated = [_StrategyReplay(context, strategy) for strategy in strategies]
     baseline, trace = context.baseline, context.trace
     passes = dict.fromkeys((baseline, *(one.cache_effects for one in evaluated)))
-    executions = Executions.none(trace)
+    executions = ExecutionCounts.none(trace)
     chunks = _reporting(executions.counting(trace), progress, trace.length)
     counts = dict(zip(passes, context.simulated(passes, chunks), strict=True))
     if any(one.executors for one in evaluated):
@@ -240,14 +240,14 @@ def _reporting(chunks: Iterable[U32], progress: Progress | None, total: int) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Executions:
+class ExecutionCounts:
     """The executions of each TB: ``all`` of them, and those that were entered through a link (``linked``)."""
 
     all: I64
     linked: I64
 
     @classmethod
-    def none(cls, trace: Trace) -> Executions:
+    def none(cls, trace: Trace) -> ExecutionCounts:
         """Nothing counted yet."""
         return cls(np.zeros(len(trace.blocks), np.int64), np.zeros(len(trace.blocks), np.int64))
 
@@ -288,7 +288,7 @@ class _StrategyReplay:
         blocks, kind = self.context.sizes
         return np.array([side_bytes(self.strategy, block) for block in blocks], np.int64)[kind]
 
-    def measured(self, baseline: Counts, counts: Counts, executions: Executions) -> Measured:
+    def measured(self, baseline: Counts, counts: Counts, executions: ExecutionCounts) -> Measured:
         """The result, from the counts of two simulations and the executions of each TB."""
         context, own, base = self.context, self.cache_effects, self.context.baseline
         return Measured(
@@ -326,7 +326,7 @@ class _StrategyReplay:
                 total += Tally(regenerated=int(sizes.sum()), decoded_again=whole, restarts=rows.size)
         return total
 
-    def _tally_elsewhere(self, executions: Executions) -> Tally:
+    def _tally_elsewhere(self, executions: ExecutionCounts) -> Tally:
         """The tally of everything but retranslations."""
         context = self.context
         once = np.zeros_like(executions.all)

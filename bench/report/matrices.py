@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from bench.check.matrix import AS_EMITTED, CLASSES, Affected, Cell, HostClass, Matrix, affected, host_class
+from bench.check.matrix import AS_EMITTED, CLASSES, Affected, HostClass, Matrix, MatrixCell, affected, host_class
 from bench.hosts import Host
 from bench.report.report import Column, Rows, attributes, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, fill, table
@@ -17,7 +17,7 @@ _ANSWER_WIDTH = 34
 """Characters of a column that lists hosts."""
 
 
-_COLUMNS: tuple[Column[Cell], ...] = (
+_COLUMNS: tuple[Column[MatrixCell], ...] = (
     Column("class", lambda c: host_class(c.host).name),
     Column("host", lambda c: c.host.name),
     Column("settings", lambda c: c.host.derived, csv=False),
@@ -142,9 +142,9 @@ def _columns(matrix: Matrix) -> list[str]:
     return [*(name for name in SUMMARIES if name in transient), *others]
 
 
-def _rows(cells: Sequence[Cell]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+def _rows(cells: Sequence[MatrixCell]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
     """Strategies with their verdicts, those with the same ones together."""
-    verdicts: dict[str, dict[str, list[Cell]]] = {}
+    verdicts: dict[str, dict[str, list[MatrixCell]]] = {}
     for cell in cells:
         column = cell.scenario if cell.hazard == "transient" else cell.hazard
         verdicts.setdefault(cell.strategy, {}).setdefault(column, []).append(cell)
@@ -156,7 +156,7 @@ def _rows(cells: Sequence[Cell]) -> tuple[tuple[tuple[str, ...], tuple[str, ...]
     return tuple((tuple(names), row) for row, names in order)
 
 
-def _verdict(cells: Sequence[Cell]) -> str:
+def _verdict(cells: Sequence[MatrixCell]) -> str:
     """The worst of the cells of one column."""
     found = {cell.verdict for cell in cells}
     if "fails" in found:

@@ -10,7 +10,7 @@ from bench.protocols.protocol import Protocol
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, fill
 from bench.silicon.geometry import Machine
-from bench.silicon.outcomes import Allowed, Outcome, outcomes
+from bench.silicon.outcomes import Allowed, SeenOutcome, outcomes
 from bench.silicon.running import Histogram
 from bench.silicon.threads import Observed
 
@@ -27,7 +27,7 @@ _WORDS = {True: "allowed", False: "forbidden", None: "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Executed:
+class ExecutedProtocol:
     """A protocol that was executed: its histogram, and what each of the ``targets`` allows.
 
     ``translator``: of a strategy, whose writes it has, in the instructions of this machine.
@@ -40,7 +40,7 @@ class Executed:
     translator: str = ""
 
     @property
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[SeenOutcome]:
         """Every outcome that was seen or is allowed."""
         return outcomes(self.protocol, self.histogram, self.targets)
 
@@ -71,7 +71,7 @@ class RunReport:
     """The answer of ``run``."""
 
     machine: Machine
-    executed: Sequence[Executed]
+    executed: Sequence[ExecutedProtocol]
     refused: Mapping[str, str] = field(default_factory=dict)
     """Why something of a site could not be executed, by name."""
 
@@ -104,8 +104,8 @@ class RunReport:
         }
 
     @staticmethod
-    def _columns(executed: Executed) -> tuple[Column[Outcome], ...]:
-        def of_target(number: int) -> Column[Outcome]:
+    def _columns(executed: ExecutedProtocol) -> tuple[Column[SeenOutcome], ...]:
+        def of_target(number: int) -> Column[SeenOutcome]:
             name = executed.targets[number].target
             return Column(name, lambda o: _WORDS[o.allowed[number]], name)
 
@@ -176,7 +176,7 @@ class RunReport:
         return "\n\n".join(parts)
 
 
-def _as_litmus7(executed: Executed) -> str:
+def _as_litmus7(executed: ExecutedProtocol) -> str:
     """The histogram in the form that litmus7 gives it."""
     seen = [outcome for outcome in executed.outcomes if outcome.seen]
     wrong = executed.wrong

@@ -16,7 +16,7 @@ from bench.hosts import Host, host_from, load_host
 from bench.hosts.profile import Figure
 from bench.silicon.geometry import CacheOf, Machine, this_machine
 from bench.silicon.instructions import InstructionSet, this_instruction_set
-from bench.silicon.measurements import METHODS, Levels, Results, Workbench, measured
+from bench.silicon.measurements import METHODS, Levels, Samples, Workbench, measured
 from bench.silicon.native import cores
 from bench.silicon.timing import Effort, Sample
 from bench.support.files import replacing
@@ -51,7 +51,7 @@ class Calibration:
     instructions: InstructionSet
     base: Host
     effort: Effort
-    results: Results
+    results: Samples
     date: datetime.date
     noise: str
 

@@ -96,7 +96,7 @@ class Levels:
 
 
 @dataclass(slots=True)
-class Results:
+class Samples:
     """Samples by name, in nanoseconds, and why a measurement could not be made."""
 
     samples: dict[str, Sample] = field(default_factory=dict)
@@ -319,7 +319,7 @@ COUNT = len(_ON_ONE) + len(_ON_TWO)
 """The groups of measurements."""
 
 
-def measured(on: Workbench, progress: Callable[[str, int], object]) -> Results:
+def measured(on: Workbench, progress: Callable[[str, int], object]) -> Samples:
     """All measurements that this machine allows; ``progress`` is told which is made, and how many groups are done.
 
     What has not settled is measured again while there is time, and has all its rounds.
@@ -339,7 +339,7 @@ class _Measuring:
         self.took: dict[_Group, list[float]] = {}
         self.names: dict[_Group, tuple[str, ...]] = {}
 
-    def results(self) -> Results:
+    def results(self) -> Samples:
         for number, group in enumerate((*_ON_ONE, *_ON_TWO)):
             if group in _ON_TWO and not self.on.others:
                 self.missing[_said(group)] = "only one core"
@@ -348,7 +348,7 @@ class _Measuring:
         while (again := self.unsettled()) is not None:
             if self.measure(again, COUNT):
                 del self.took[again]
-        return Results(self.samples, self.missing)
+        return Samples(self.samples, self.missing)
 
     def unsettled(self) -> _Group | None:
         """The group that was measured least often of those for which there is a reason and the time."""

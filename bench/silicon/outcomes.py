@@ -67,7 +67,7 @@ def allowed(instances: Instances, target: Target, *, max_states: int = MOST_STAT
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SeenOutcome:
     """An outcome with how often it was ``seen``, and what each target allows.
 
     ``right``: whether the protocol says that it may be; None where it says nothing of it (a crash is not right).
@@ -86,11 +86,11 @@ class Outcome:
         return "not seen, allowed" if True in self.allowed else "not seen"
 
 
-def outcomes(protocol: Protocol, histogram: Histogram, targets: tuple[Allowed, ...]) -> list[Outcome]:
+def outcomes(protocol: Protocol, histogram: Histogram, targets: tuple[Allowed, ...]) -> list[SeenOutcome]:
     """Every outcome that was seen or is allowed, the most frequent first."""
     known = {*histogram.outcomes}.union(*(each.outcomes or () for each in targets if not each.anything))
     found = [
-        Outcome(one, histogram.outcomes[one], _is_right(protocol, one), tuple(each.allows(one) for each in targets))
+        SeenOutcome(one, histogram.outcomes[one], _is_right(protocol, one), tuple(each.allows(one) for each in targets))
         for one in known
     ]
     return sorted(found, key=lambda each: (-each.seen, each.observed))

@@ -52,7 +52,7 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class RunEffort:
     """How long is run: until ``seconds`` are over or so many ``instances`` were run; ``seed`` of all that varies."""
 
     seconds: float
@@ -60,7 +60,9 @@ class Effort:
     seed: int = 1
 
 
-def run(instances: Instances, effort: Effort, progress: Callable[[float], object] = lambda seconds: None) -> Histogram:
+def run(
+    instances: Instances, effort: RunEffort, progress: Callable[[float], object] = lambda seconds: None
+) -> Histogram:
     """Run instances in child processes; a child that crashes is an outcome, and another takes its place.
 
     Raises ``InputError`` for what cannot be executed here.
@@ -76,7 +78,7 @@ def run(instances: Instances, effort: Effort, progress: Callable[[float], object
         here, there = context.Pipe(duplex=False)
         fault, faulting = context.Pipe(duplex=False)
         child = context.Process(
-            target=_child, args=(instances, Effort(left, count, seed), there, faulting), daemon=True
+            target=_child, args=(instances, RunEffort(left, count, seed), there, faulting), daemon=True
         )
         child.start()
         there.close()
@@ -169,7 +171,7 @@ def _handle(number: int, handler: Native, flags: int) -> None:
         raise OSError(ctypes.get_errno(), f"sigaction of signal {number}")
 
 
-def _child(instances: Instances, effort: Effort, pipe: Connection, fault: Connection) -> None:
+def _child(instances: Instances, effort: RunEffort, pipe: Connection, fault: Connection) -> None:
     """Run batches and send a histogram after each, until the time or the instances are over."""
     with contextlib.suppress(OSError):  # the parent has refused what needs it
         register_membarrier(instances.instructions)

@@ -23,7 +23,7 @@ from bench.silicon.functions import Placement, refuse_placement
 from bench.silicon.instructions import InstructionSet
 from bench.silicon.native import Memory
 from bench.silicon.threads import BATCH, LINE, STUCK_TEXT, Instances, Observed
-from bench.sites.paths import Path, paths, value_name
+from bench.sites.paths import SitePath, paths, value_name
 from bench.sites.scenarios import Run, Trial
 from bench.sites.site import CODE, NEAR, NEW, OLD, STUB, TRAP, Site, Word
 from bench.support.errors import InputError
@@ -467,16 +467,16 @@ def _mixtures(site: Site) -> set[int]:
     return found
 
 
-def _values(way: Iterable[Path]) -> tuple[str, ...]:
+def _values(way: Iterable[SitePath]) -> tuple[str, ...]:
     return tuple(itertools.chain.from_iterable(path.values for path in way))
 
 
-def _arrival(path: Path) -> str:
+def _arrival(path: SitePath) -> str:
     if path.arrives is None:
         return ELSEWHERE
     return value_name(path.arrives, path.code) if path.code else path.arrives
 
 
-def _possible(run: Run, path: Path) -> list[str]:
+def _possible(run: Run, path: SitePath) -> list[str]:
     """Where a way arrives; a mixture may be an instruction that raises a signal, whatever it is taken for."""
     return [_arrival(path), ELSEWHERE] if run.failure(path) == "X" else [_arrival(path)]

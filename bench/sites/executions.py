@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.sites.paths import Observation, Path, value_name
+from bench.sites.paths import Observation, SitePath, value_name
 from bench.sites.site import Line, Site
 from bench.support.errors import InputError
 
@@ -15,7 +15,7 @@ class Execution:
     """``paths`` that an execution can take, and ``observations`` of all of them in order."""
 
     site: Site
-    paths: tuple[Path, ...]
+    paths: tuple[SitePath, ...]
     observations: tuple[Observation, ...]
 
     def lines(self, inside: dict[int, Sequence[Line]] | None = None) -> list[Line]:
@@ -58,7 +58,7 @@ class Execution:
         return found
 
 
-def execution(site: Site, paths: Sequence[Path]) -> Execution:
+def execution(site: Site, paths: Sequence[SitePath]) -> Execution:
     """The execution that may take these paths."""
     observations = sorted({observation for path in paths for observation, _ in path.observed})
     return Execution(site, tuple(paths), tuple(observations))

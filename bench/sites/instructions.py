@@ -57,7 +57,7 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
-class InstructionSet:
+class SiteInstructionSet:
     """``shortest``: bytes that tell how long an instruction is; ``hosts``: what host profiles call it; ``pointer``: the
     bytes of an address in data.
 
@@ -507,17 +507,17 @@ def _s390x(code: bytes, at: int) -> Effect:
     return Effect(length, unread=code[0] != 0x07 or code[1] >> 4 != 0)  # bcr, mask 0: a no-operation, or serialises
 
 
-INSTRUCTION_SETS: Mapping[str, InstructionSet] = {
-    "aarch64": InstructionSet(_aarch64, "little", 4, ("aarch64",)),
-    "arm": InstructionSet(_arm, "little", 4, ("arm",), pointer=4),
-    "riscv64": InstructionSet(_riscv, "little", 4, ("riscv64",), "fence.i", ()),
-    "loongarch64": InstructionSet(_loongarch, "little", 4, ("loongarch64",)),
-    "mips": InstructionSet(_mips, "big", 4, ("mips",), pointer=4),
-    "ppc": InstructionSet(_power, "big", 4, ("ppc", "ppc64"), pointer=4),
-    "ppc64": InstructionSet(_power, "big", 4, ("ppc64",)),
-    "s390x": InstructionSet(_s390x, "big", 2, ("s390x",)),
-    "sparc": InstructionSet(_sparc, "big", 4, ("sparc",)),
-    "sparc64": InstructionSet(_sparc, "big", 4, ("sparc",)),
-    "x86": InstructionSet(_x86, "little", 1, ("i386", "x86-64")),
+INSTRUCTION_SETS: Mapping[str, SiteInstructionSet] = {
+    "aarch64": SiteInstructionSet(_aarch64, "little", 4, ("aarch64",)),
+    "arm": SiteInstructionSet(_arm, "little", 4, ("arm",), pointer=4),
+    "riscv64": SiteInstructionSet(_riscv, "little", 4, ("riscv64",), "fence.i", ()),
+    "loongarch64": SiteInstructionSet(_loongarch, "little", 4, ("loongarch64",)),
+    "mips": SiteInstructionSet(_mips, "big", 4, ("mips",), pointer=4),
+    "ppc": SiteInstructionSet(_power, "big", 4, ("ppc", "ppc64"), pointer=4),
+    "ppc64": SiteInstructionSet(_power, "big", 4, ("ppc64",)),
+    "s390x": SiteInstructionSet(_s390x, "big", 2, ("s390x",)),
+    "sparc": SiteInstructionSet(_sparc, "big", 4, ("sparc",)),
+    "sparc64": SiteInstructionSet(_sparc, "big", 4, ("sparc",)),
+    "x86": SiteInstructionSet(_x86, "little", 1, ("i386", "x86-64")),
 }
 """By the name that a site file gives."""

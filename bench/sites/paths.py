@@ -32,7 +32,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class SitePath:
     """A way through a site.
 
     ``observed``: observations, each with the values by name.  Where it arrives: ``target`` by name, or ``address`` if
@@ -90,7 +90,7 @@ class _Walk:
 
     at: int
     registers: tuple[tuple[str, int], ...]
-    path: Path
+    path: SitePath
     seen: tuple[tuple[str, str], ...] = ()
     leaves_for: int | None = None
     leaving: bool = False
@@ -99,10 +99,10 @@ class _Walk:
         return dict(self.registers).get(name)
 
 
-def paths(site: Site, values: Mapping[str, Sequence[str]]) -> tuple[Path, ...]:
+def paths(site: Site, values: Mapping[str, Sequence[str]]) -> tuple[SitePath, ...]:
     """Every way through a site whose words may have those ``values`` (of words that can change, by name)."""
     registers = {RETURN_ADDRESS: site.targets[STUB], **site.registers}
-    found = tuple(_onwards(site, values, _Walk(site.entry, tuple(registers.items()), Path())))
+    found = tuple(_onwards(site, values, _Walk(site.entry, tuple(registers.items()), SitePath())))
     together: dict[int, tuple[str, ...]] = {}
     for path in found:
         for observation, _ in path.observed:
@@ -112,8 +112,8 @@ def paths(site: Site, values: Mapping[str, Sequence[str]]) -> tuple[Path, ...]:
 
 
 def _fetched_whole(
-    path: Path, values: Mapping[str, Sequence[str]], together: Mapping[int, tuple[str, ...]]
-) -> Iterator[Path]:
+    path: SitePath, values: Mapping[str, Sequence[str]], together: Mapping[int, tuple[str, ...]]
+) -> Iterator[SitePath]:
     """The same with all words that are fetched at an address where some instruction there is longer than this one."""
     for number, (observation, held) in enumerate(path.observed):
         words = observation.words if observation.loads else together[observation.at]
@@ -126,7 +126,7 @@ def _fetched_whole(
     yield path
 
 
-def on_into(ways: Sequence[Path], target: str, at: int) -> tuple[Path, ...]:
+def on_into(ways: Sequence[SitePath], target: str, at: int) -> tuple[SitePath, ...]:
     """The same ways, but those that lead to the target go on into its code, old or new, which lies there."""
     there = Observation(at, False, (CODE,))
     last = {path.observed[-1] for path in ways if path.target == target and path.observed}
@@ -140,13 +140,13 @@ def on_into(ways: Sequence[Path], target: str, at: int) -> tuple[Path, ...]:
     )
 
 
-def at_rest(site: Site, state: str) -> Path:
+def at_rest(site: Site, state: str) -> SitePath:
     """The way through a site in which nothing changes."""
     (only,) = paths(site, {word.name: (word.value(state),) for word in site.words})
     return only
 
 
-def _onwards(site: Site, values: Mapping[str, Sequence[str]], walk: _Walk) -> Iterator[Path]:
+def _onwards(site: Site, values: Mapping[str, Sequence[str]], walk: _Walk) -> Iterator[SitePath]:
     if not walk.leaving and (site.target_at(walk.at) is not None or _word_at(site, walk.at) is None):
         yield _arrived(site, walk, walk.at)
         return
@@ -191,7 +191,7 @@ def _executed(
     code: bytes,
     words: tuple[Word, ...],
     chosen: tuple[str, ...],
-) -> Iterator[Path]:
+) -> Iterator[SitePath]:
     effect = site.instructions.effect(code, walk.at)
     new = [
         (word, value)
@@ -246,7 +246,7 @@ def _taken(effect: Effect, walk: _Walk) -> bool | None:
     return None if held is None else (held == 0) is bool(effect.zero)
 
 
-def _condition(site: Site, effect: Effect, path: Path) -> int | None:
+def _condition(site: Site, effect: Effect, path: SitePath) -> int | None:
     """The condition of a branch, if no instruction before it sets what that tests."""
     before = (site.instructions.effect(code, at) for at, code in path.executed)
     tested = effect.zero or effect.nonzero or FLAGS
@@ -258,9 +258,9 @@ def _assigned(
     values: Mapping[str, Sequence[str]],
     at: int,
     registers: tuple[tuple[str, int], ...],
-    path: Path,
+    path: SitePath,
     sets: tuple[tuple[str, Value | None], ...],
-) -> Iterator[tuple[Path, tuple[tuple[str, int], ...]]]:
+) -> Iterator[tuple[SitePath, tuple[tuple[str, int], ...]]]:
     """The registers after an instruction, for all values of the data that it loads."""
     if not sets:
         yield path, registers
@@ -301,9 +301,9 @@ def _evaluated(
     values: Mapping[str, Sequence[str]],
     at: int,
     registers: tuple[tuple[str, int], ...],
-    path: Path,
+    path: SitePath,
     value: Value | None,
-) -> Iterator[tuple[Path, int | None]]:
+) -> Iterator[tuple[SitePath, int | None]]:
     number = _number(registers, value)
     if value is None or number is None or not value.loads:
         yield path, number
@@ -320,7 +320,7 @@ def _evaluated(
         yield after, int.from_bytes(data.values[held], site.instructions.byteorder)
 
 
-def _arrived(site: Site, walk: _Walk, address: int | None) -> Path:
+def _arrived(site: Site, walk: _Walk, address: int | None) -> SitePath:
     target = None if address is None else site.target_at(address)
     trouble = ""
     if target is not None and target not in (STUB, TRAP):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.hosts import Host
-from bench.protocols.price import INTERRUPTING, Prices
+from bench.protocols.price import INTERRUPTING, ProtocolPrices
 from bench.replay.cost import Cost, total
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
@@ -78,14 +78,14 @@ def isa_of(site: Site, host: Host) -> str:
 
 def price(site: Site, host: Host, parameters: Parameters) -> SitePrice:
     """What a site costs on a host."""
-    return _Pricing(site, host, Prices(host, isa_of(site, host), parameters)).price()
+    return _Pricing(site, host, ProtocolPrices(host, isa_of(site, host), parameters)).price()
 
 
 @dataclass(frozen=True, slots=True)
 class _Pricing:
     site: Site
     host: Host
-    prices: Prices
+    prices: ProtocolPrices
 
     def price(self) -> SitePrice:
         site, near = self.site, NEAR if NEAR in self.site.states else self.site.states[-1]

@@ -19,13 +19,13 @@ from dataclasses import dataclass, replace
 
 from bench.hosts import Target
 from bench.machine.caches import Features
-from bench.machine.opcodes import Instruction, family, instruction
+from bench.machine.opcodes import EncodedInstruction, family, instruction
 from bench.protocols.host import ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
 from bench.protocols.refusals import MOST_ENTRIES, refuse_impossible
 from bench.sites.executions import Execution, execution
-from bench.sites.paths import Path, on_into, paths, value_name
+from bench.sites.paths import SitePath, on_into, paths, value_name
 from bench.sites.site import CODE, FAR, FAR2, NEAR, NEAR2, NEW, OLD, STUB, TRAP, Line, Site
 from bench.support.errors import InputError
 
@@ -43,7 +43,7 @@ class Run:
     accepts: frozenset[str]
     finds: frozenset[str] = frozenset()
 
-    def failure(self, path: Path) -> str:
+    def failure(self, path: SitePath) -> str:
         """What is wrong with a way through it, or an empty string."""
         if path.arrives is None:
             return "X"
@@ -171,7 +171,7 @@ class _Setting:
             for run in runs
         ]
 
-    def _instructions(self, values: Iterable[str]) -> dict[str, Instruction]:
+    def _instructions(self, values: Iterable[str]) -> dict[str, EncodedInstruction]:
         """What the values of words are as instructions."""
         isa = family(self.site.isa)
         return {
@@ -191,7 +191,7 @@ class _Setting:
         *,
         inside: Mapping[int, Sequence[Line]] | None = None,
         between: Sequence[Line] | None = None,
-        allows: Callable[[Sequence[Path]], bool] = lambda run: True,
+        allows: Callable[[Sequence[SitePath]], bool] = lambda run: True,
         quiescent: bool = True,
         late: bool = False,
     ) -> Trial:
@@ -254,7 +254,7 @@ class _Setting:
         return Trial(self.site, self.scenario, of, protocol, tuple(runs), self.synchronised if quiescent else None)
 
 
-def _right(runs: Sequence[Run], allows: Callable[[Sequence[Path]], bool]) -> tuple[tuple[str, ...], ...]:
+def _right(runs: Sequence[Run], allows: Callable[[Sequence[SitePath]], bool]) -> tuple[tuple[str, ...], ...]:
     """What may be observed."""
     return tuple(
         dict.fromkeys(
@@ -370,7 +370,7 @@ def _interrupted(setting: _Setting) -> Iterator[Trial]:
             at = f"stopped {'at' if not number else 'inside'} {'+'.join(ways.observations[number].words)}"
 
             def stopped_there(
-                run: Sequence[Path], number: int = number, ways: Execution = ways, old: str = old
+                run: Sequence[SitePath], number: int = number, ways: Execution = ways, old: str = old
             ) -> bool:
                 """Who was not stopped, since the site was left before, may still be led to the old target."""
                 seen = {observation for observation, _ in run[0].observed}

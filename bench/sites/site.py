@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from bench.sites.instructions import INSTRUCTION_SETS, InstructionSet
+from bench.sites.instructions import INSTRUCTION_SETS, SiteInstructionSet
 
 Expected = Literal["holds", "fails"]
 
@@ -108,7 +108,7 @@ class Site:
     lines: tuple[int, ...] = ()
 
     @property
-    def instructions(self) -> InstructionSet:
+    def instructions(self) -> SiteInstructionSet:
         """How its encodings are read."""
         return INSTRUCTION_SETS[self.isa]
 

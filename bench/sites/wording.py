@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any
 
-from bench.sites.paths import Path
+from bench.sites.paths import SitePath
 from bench.sites.site import CODE, Site
 
 _VALUE = re.compile(r"\b(?P<word>[A-Za-z_][A-Za-z0-9_'-]*)\.(?P<value>[A-Za-z0-9_'-]+)\b")
@@ -42,7 +42,7 @@ def disassembled(site: Site, code: bytes, at: int) -> str:
     return (code[::-1] if site.instructions.byteorder == "little" and len(code) == 4 else code).hex()
 
 
-def way(site: Site, path: Path) -> str:
+def way(site: Site, path: SitePath) -> str:
     """The instructions of a path, and where it leads."""
     return f"{'; '.join(disassembled(site, code, at) for at, code in path.executed)}: {path.outcome}"
 

@@ -8,18 +8,18 @@ from typing import Any, TypeVar
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.suite.table import Goal, Measured, ratio_table
+from bench.suite.table import Goal, MeasuredTime, ratio_table
 
 T = TypeVar("T")
 
-_MEASURED: pytest.StashKey[list[Measured]] = pytest.StashKey()
+_MEASURED: pytest.StashKey[list[MeasuredTime]] = pytest.StashKey()
 _SKIPPED: pytest.StashKey[list[str]] = pytest.StashKey()
 
 
 class Measure:
     """Measures one tool with pytest-benchmark, and takes it down for the table."""
 
-    def __init__(self, benchmark: BenchmarkFixture, measured: list[Measured]) -> None:
+    def __init__(self, benchmark: BenchmarkFixture, measured: list[MeasuredTime]) -> None:
         self._benchmark = benchmark
         self._measured = measured
 
@@ -51,7 +51,7 @@ class Measure:
         benchmark.extra_info.update({name: figure(result) for name, figure in simulated.items()})
         if benchmark.stats is not None:  # not with --benchmark-disable
             seconds = float(benchmark.stats.stats.median)
-            self._measured.append(Measured(group, tool, seconds, done, unit, goal))
+            self._measured.append(MeasuredTime(group, tool, seconds, done, unit, goal))
         return result
 
 

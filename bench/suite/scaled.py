@@ -18,7 +18,7 @@ HOST, TRANSLATOR = "cortex-a72", "arm@2010"
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class ScaledCase:
     """A strategy in a scenario on ``HOST``, which gets as many cores as there are threads."""
 
     strategy: str
@@ -51,21 +51,21 @@ class Case:
 RIGHT = "stop-the-world-flush"
 """A strategy that holds, so that every state has to be seen, and the one with the longest retranslation."""
 
-SMALL = Case(RIGHT, cores=3)
+SMALL = ScaledCase(RIGHT, cores=3)
 """For tools that see some ten thousand states in a second."""
 
-MIDDLE = Case(RIGHT, cores=3, tbs=2)
+MIDDLE = ScaledCase(RIGHT, cores=3, tbs=2)
 
-LARGEST = Case(RIGHT, cores=6, retranslations=1)
+LARGEST = ScaledCase(RIGHT, cores=6, retranslations=1)
 """The largest with some hundred swaps that SPIN finishes in memory: five executors can be swapped in 120 ways."""
 
 SCALED = {
     SMALL: (26_486, 14_604),
-    Case(RIGHT, cores=4): (286_570, 61_912),
+    ScaledCase(RIGHT, cores=4): (286_570, 61_912),
     MIDDLE: (1_645_024, 429_964),
-    Case(RIGHT, cores=3, tbs=2, retranslations=5): (3_723_760, 970_810),
-    Case(RIGHT, cores=5): (3_358_502, 224_400),
+    ScaledCase(RIGHT, cores=3, tbs=2, retranslations=5): (3_723_760, 970_810),
+    ScaledCase(RIGHT, cores=5): (3_358_502, 224_400),
     LARGEST: (22_904_357, 396_744),
-    Case(RIGHT, cores=3, tbs=3): (63_870_848, 6_186_724),
+    ScaledCase(RIGHT, cores=3, tbs=3): (63_870_848, 6_186_724),
 }
 """The states of each: all, and those that are left when like blocks and cores are swapped."""

@@ -26,7 +26,7 @@ _ALWAYS = ("-O3", "-march=native", "-w", "-DSAFETY", "-DNOBOUNDCHECK", "-DNOFAIR
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class SpinOutcome:
     """``steps`` of the counterexample, 0 if there is none; ``states`` stored."""
 
     holds: bool
@@ -49,7 +49,7 @@ def compiled(text: str, flags: tuple[str, ...], folder: Path) -> Path:
     return folder / "pan"
 
 
-def verify(pan: Path, *, table: int = 24, depth: int = 10_000_000) -> Verified:
+def verify(pan: Path, *, table: int = 24, depth: int = 10_000_000) -> SpinOutcome:
     """Run a verifier with a table of 2**``table`` slots; ``depth`` steps at most, of a search that goes depth first.
 
     Raises ``AssertionError`` where it gave up.
@@ -62,4 +62,4 @@ def verify(pan: Path, *, table: int = 24, depth: int = 10_000_000) -> Verified:
     if states is None or errors is None or ("Search not completed" in ended.stdout and errors[1] == "0"):
         raise AssertionError(f"SPIN gave up: {ended.stdout[-1000:]}{ended.stderr[-1000:]}")
     violated = re.search(r"assertion violated .*\(at depth (\d+)\)", ended.stdout)
-    return Verified(errors[1] == "0", int(violated[1]) if violated else 0, int(float(states[1])))
+    return SpinOutcome(errors[1] == "0", int(violated[1]) if violated else 0, int(float(states[1])))

@@ -27,7 +27,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredTime:
     """The median time that ``tool`` took for the work that its ``group`` is about.
 
     ``seconds``; ``work``, so many of ``unit`` (0 where only the time counts: then all of a group did the same).
@@ -52,7 +52,7 @@ class Measured:
         return self.seconds / (self.work or 1)
 
 
-def ratio_table(measured: Sequence[Measured]) -> str:
+def ratio_table(measured: Sequence[MeasuredTime]) -> str:
     """A row for each: its time and rate, and how ours of that group compares with it; groups in their first order."""
     rows = []
     for group in dict.fromkeys(one.group for one in measured):
@@ -67,7 +67,7 @@ def ratio_table(measured: Sequence[Measured]) -> str:
     return tabulate(rows, headers, disable_numparse=True, maxcolwidths=[34, 36, None, None, None, None, None])
 
 
-def _compared(ours: Measured | None, one: Measured) -> tuple[str, str]:
+def _compared(ours: MeasuredTime | None, one: MeasuredTime) -> tuple[str, str]:
     """How ours compares with one, in words, and whether its goal is reached."""
     goal, words, reached = one.goal, "", None
     if ours is None:

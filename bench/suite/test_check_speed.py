@@ -19,7 +19,7 @@ from bench.search.walk import walk
 from bench.suite import checkers, spin
 from bench.suite.conftest import Measure
 from bench.suite.promela import promela
-from bench.suite.scaled import LARGEST, MIDDLE, RIGHT, SCALED, SMALL, Case
+from bench.suite.scaled import LARGEST, MIDDLE, RIGHT, SCALED, SMALL, ScaledCase
 from bench.suite.table import OURS, Goal
 from bench.translators.registry import load_translator
 from strategies.registry import find, shipped
@@ -28,9 +28,12 @@ MOST = 200_000_000
 """States: more than any case has."""
 
 AGREED = [
-    *(Case(strategy, "system") for strategy in ("unfixed", "global-lock", "stop-the-world", "flush-on-retranslation")),
-    *(Case(strategy, "user-both") for strategy in ("unfixed", "flush-on-retranslation", "idempotent")),
-    *(Case(strategy, "user", cores=3) for strategy in ("unfixed", "stop-the-world", RIGHT)),
+    *(
+        ScaledCase(strategy, "system")
+        for strategy in ("unfixed", "global-lock", "stop-the-world", "flush-on-retranslation")
+    ),
+    *(ScaledCase(strategy, "user-both") for strategy in ("unfixed", "flush-on-retranslation", "idempotent")),
+    *(ScaledCase(strategy, "user", cores=3) for strategy in ("unfixed", "stop-the-world", RIGHT)),
 ]
 """Small enough that SPIN's compiler runs are most of the time."""
 
@@ -48,13 +51,13 @@ def one_core() -> Iterator[None]:
     os.sched_setaffinity(0, before)
 
 
-def explored(case: Case, *, symmetric: bool) -> Outcome:
+def explored(case: ScaledCase, *, symmetric: bool) -> Outcome:
     """The compiled search of a case."""
     model, question = case.asked()
     return explore(model, question, max_states=MOST, symmetric=symmetric)
 
 
-def states(found: Outcome | spin.Verified | checkers.Found) -> int:
+def states(found: Outcome | spin.SpinOutcome | checkers.Found) -> int:
     """How many were seen."""
     return found.states
 
@@ -121,7 +124,7 @@ def test_in_python(measure: Measure, name: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", SCALED, ids=lambda case: case.name)
-def test_scaled(measure: Measure, case: Case) -> None:
+def test_scaled(measure: Measure, case: ScaledCase) -> None:
     """Ours, both cores, like blocks and cores swapped: how it grows."""
     found = measure(
         lambda: explored(case, symmetric=True),
@@ -136,7 +139,7 @@ def test_scaled(measure: Measure, case: Case) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", AGREED, ids=lambda case: case.name)
-def test_spin_agrees(case: Case, tmp_path: Path) -> None:
+def test_spin_agrees(case: ScaledCase, tmp_path: Path) -> None:
     """Verdict, length of the shortest counterexample, and the number of states where all are seen."""
     spin.skip_without_spin()
     model, question = case.asked()

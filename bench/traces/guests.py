@@ -304,7 +304,7 @@ GUESTS: Final[Mapping[Guest, GuestKind]] = MappingProxyType(
 _CONTINUED = re.compile(rb"[0-9a-f]{2}(?: [0-9a-f]{2})* *")
 
 
-class Instruction(NamedTuple):
+class GuestInstruction(NamedTuple):
     """An instruction as ``-d in_asm`` prints it after its address; ``text`` is empty in a second line of one (x86)."""
 
     size: int
@@ -312,18 +312,18 @@ class Instruction(NamedTuple):
     text: bytes
 
 
-def parse_instruction(code: bytes, guest: Guest) -> Instruction | None:
+def parse_instruction(code: bytes, guest: Guest) -> GuestInstruction | None:
     """The instruction ``code`` (the text after the address and ``:  ``); ``None`` if it is none of ``guest``."""
     kind = GUESTS[guest]
     match = kind.line.fullmatch(code)
     if match is None:
         if guest == "x86-64" and _CONTINUED.fullmatch(code):
-            return Instruction((len(code.rstrip()) + 1) // 3, 0, b"")
+            return GuestInstruction((len(code.rstrip()) + 1) // 3, 0, b"")
         return None
     opcode, mnemonic, operands = match.group("opcode", "mnemonic", "operands")
     size = kind.bytes or (len(opcode) - opcode.count(b" ")) // 2
     text = b" ".join(code[len(opcode) :].split())
-    return Instruction(size, kind.accesses(mnemonic, operands.strip()), text)
+    return GuestInstruction(size, kind.accesses(mnemonic, operands.strip()), text)
 
 
 def guests_of(code: bytes) -> list[tuple[Guest, bool]]:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from bench.traces import log_kernel as k
-from bench.traces.guests import Instruction, guests_of, parse_instruction
+from bench.traces.guests import GuestInstruction, guests_of, parse_instruction
 from bench.traces.trace import Guest
 
 _SIZE = re.compile(rb"\w+: \[size=(\d{1,9})\]")
@@ -115,7 +115,7 @@ class GuestReader:
         self._guest = guest
         self._candidates: set[Guest] | None = None
         self._wide = False
-        self._known: dict[bytes, Instruction] = {}
+        self._known: dict[bytes, GuestInstruction] = {}
 
     @property
     def guest(self) -> Guest | None:
@@ -190,7 +190,7 @@ class GuestReader:
         so_far = list(accumulate([instruction.accesses for instruction in known]))
         return GuestCode(addresses, so_far, ends[-1] - ends[0], last)
 
-    def _learn(self, code: bytes, number: int) -> Instruction:
+    def _learn(self, code: bytes, number: int) -> GuestInstruction:
         """Parse an instruction, and narrow down the guest by it."""
         found = self._guest
         if found is None:

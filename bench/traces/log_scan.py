@@ -27,7 +27,7 @@ _ROOM = 1 << 16
 _SIGN = 1 << 63
 
 
-class Placed(enum.Enum):
+class PlacedTb(enum.Enum):
     """What the host address of a TB shows."""
 
     AFTER = enum.auto()  # nothing
@@ -168,7 +168,7 @@ class Scanner:
         """The TB translated latest to the host address; ``UNKNOWN_TB`` without one."""
         return k.row_at(self._table, address)
 
-    def add_tb(self, host: HostCode, guest: GuestCode, offsets: bool) -> Placed:
+    def add_tb(self, host: HostCode, guest: GuestCode, offsets: bool) -> PlacedTb:
         """Add a TB.  ``offsets``: the host code names offsets in the page, as it does where mappings share TBs.
 
         Raises ``LookupError`` with the guest address of host code that is no instruction of ``guest``.
@@ -198,19 +198,19 @@ class Scanner:
         self.lasts.append(guest.last)
         return placed
 
-    def _place(self, start: int, end: int) -> Placed:
+    def _place(self, start: int, end: int) -> PlacedTb:
         """Record the address of a TB (see the module docstring)."""
         starts, ends = self._starts, self._ends
-        placed = Placed.AFTER
+        placed = PlacedTb.AFTER
         at = len(starts)
         if start <= self._latest or (at and start < ends[-1]):
             at = bisect_left(starts, start)
             free = (not at or ends[at - 1] <= start) and (at == len(starts) or starts[at] >= end)
             if start == self._latest and self._numbers[k.RAN] < self.tbs - 1:
-                placed = Placed.DISCARDED
+                placed = PlacedTb.DISCARDED
                 del starts[at], ends[at]
             elif not (self.system and free and len(self.threads) > 1):
-                placed = Placed.FLUSHED
+                placed = PlacedTb.FLUSHED
                 at = 0
                 starts.clear()
                 ends.clear()

@@ -52,7 +52,7 @@ from bench.traces.log_blocks import (
 )
 from bench.traces.log_kernel import Stop
 from bench.traces.log_lines import LONGEST_LINE, whole_lines
-from bench.traces.log_scan import Placed, Scanner
+from bench.traces.log_scan import PlacedTb, Scanner
 from bench.traces.store import LEVEL, TraceWriter, load_trace, writing
 from bench.traces.successor import THREADS, UNKNOWN_TB, Words
 from bench.traces.trace import I64, U64, Guest, Links, Mode, Retranslations, Trace
@@ -362,9 +362,9 @@ class _Importer:
         except LookupError as error:
             found = f"host code for guest address {error.args[0]:#x}"
             raise BlockError(lines, f"an instruction of the TB at {pc:#x}", found) from None
-        if placed is Placed.FLUSHED:
+        if placed is PlacedTb.FLUSHED:
             self._flushes.append(self._scanner.executions)
-        elif placed is Placed.DISCARDED:
+        elif placed is PlacedTb.DISCARDED:
             self._discarded.append(self._scanner.executions)
         # IN blocks before the latest were printed again or discarded.
         if which == len(self._pending) - 1:

@@ -10,7 +10,19 @@ from bench.compare.comparison import Compared, Comparison
 from bench.replay.cost import Cost
 from bench.replay.sensitivity import Swing
 from bench.report.charts.drawing import Chart
-from bench.report.charts.marks import CROSS, SAID, WIDE, Axis, Frame, Kind, kinds, layer, of_name, of_number, row_chart
+from bench.report.charts.marks import (
+    CROSS,
+    SAID,
+    WIDE,
+    ChartAxis,
+    Frame,
+    Mark,
+    kinds,
+    layer,
+    of_name,
+    of_number,
+    row_chart,
+)
 from bench.report.charts.tornado import tornado
 from bench.report.costs import PARTS, cycles, number, percents
 from bench.report.sensitivities import extra_swings
@@ -56,7 +68,7 @@ def _where(comparison: Comparison) -> str:
 
 HOLDS, FAILS, OPEN = "holds everywhere", "fails", "not decided"
 
-VERDICTS = {HOLDS: Kind("var(--a)", "circle"), FAILS: Kind("var(--e)", CROSS), OPEN: Kind("var(--f)", "diamond")}
+VERDICTS = {HOLDS: Mark("var(--a)", "circle"), FAILS: Mark("var(--e)", CROSS), OPEN: Mark("var(--f)", "diamond")}
 """How a verdict is marked."""
 
 
@@ -91,14 +103,14 @@ def tradeoff(comparison: Comparison, frame: Frame) -> Chart:
 
 
 def against_cost(
-    title: str, what: str, rows: Sequence[Priced], frame: Frame, of: Mapping[str, Kind] = VERDICTS
+    title: str, what: str, rows: Sequence[Priced], frame: Frame, of: Mapping[str, Mark] = VERDICTS
 ) -> Chart:
     """A row for each thing compared: ``what`` it costs, with its range, and its kind: whether it is right."""
     values = [
         {"row": place, "low": low, "nominal": nominal, "high": high, "kind": kind, "said": said}
         for place, (_, _, kind, (low, nominal, high), said) in enumerate(rows)
     ]
-    axis = Axis.over([end for *_, ends, _ in rows for end in ends], frame.width)
+    axis = ChartAxis.over([end for *_, ends, _ in rows for end in ends], frame.width)
     x = axis.channel("nominal", what, "~r")
     shown = {kind: style for kind, style in of.items() if any(value["kind"] == kind for value in values)}
 
@@ -188,7 +200,7 @@ def prices(found: BreakEven, comparison: Comparison, frame: Frame) -> Chart:
     """For each segment of a price who is the cheapest that is right; behind them, the host's own price."""
     low, nominal, high = found.here
     last = found.segments[-1].low
-    axis = Axis.over((low, high, 3 * last, *(segment.low for segment in found.segments)), frame.width)
+    axis = ChartAxis.over((low, high, 3 * last, *(segment.low for segment in found.segments)), frame.width)
     values, named = [], []
     for place, segment in enumerate(found.segments):
         name, end = " = ".join(segment.cheapest), "on" if segment.high is None else f"to {number(segment.high)}"

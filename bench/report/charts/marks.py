@@ -29,7 +29,7 @@ NARROW = Frame(312, beside=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class ChartAxis:
     """An axis from ``low`` to ``high`` over a ``width`` in pixels.
 
     Logarithmic on both sides of 0 from ``unit`` on, and linear up to there; linear as a whole where that is 0.
@@ -41,7 +41,7 @@ class Axis:
     unit: float = 0.0
 
     @classmethod
-    def over(cls, values: Iterable[float], width: int) -> Axis:
+    def over(cls, values: Iterable[float], width: int) -> ChartAxis:
         """One that shows all values and 0, logarithmic if they span more than a power of ten."""
         known = [*values, 0.0]
         sizes = sorted(abs(value) for value in known if value) or [1.0]
@@ -112,7 +112,7 @@ SAID = of_name("said")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Mark:
     """A kind of marks: its colour, and its shape, which tells it from others without the colour."""
 
     colour: str
@@ -122,7 +122,7 @@ class Kind:
 CROSS = "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z"
 
 
-def kinds(of: Mapping[str, Kind], columns: int) -> dict[str, Any]:
+def kinds(of: Mapping[str, Mark], columns: int) -> dict[str, Any]:
     """The channels that tell kinds of marks apart, with their key above the chart in so many columns."""
     key = {"columns": columns, "symbolOpacity": 1}
     return {

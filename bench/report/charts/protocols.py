@@ -8,7 +8,7 @@ from bench.check.protocols import VerifiedDocument
 from bench.replay.cost import Cost
 from bench.report.charts.comparisons import FAILS, HOLDS, OPEN, VERDICTS, Priced, against_cost
 from bench.report.charts.drawing import Chart
-from bench.report.charts.marks import WIDE, Frame, Kind
+from bench.report.charts.marks import WIDE, Frame, Mark
 from bench.report.costs import cycles
 from bench.report.protocols import PriceTable, ProtocolReport, called, file_of, verdict_text
 from bench.support.errors import InputError
@@ -48,7 +48,7 @@ def by_case(group: Sequence[VerifiedDocument], prices: PriceTable, at: int, fram
 def by_line(group: Sequence[VerifiedDocument], prices: PriceTable, at: int, frame: Frame) -> Chart:
     """What each line costs, and whose it is."""
     threads = dict.fromkeys(one.thread for one in prices.lines)
-    kinds = {name: Kind(f"var(--{_COLOURS[number % 7]})", _SHAPES[number % 7]) for number, name in enumerate(threads)}
+    kinds = {name: Mark(f"var(--{_COLOURS[number % 7]})", _SHAPES[number % 7]) for number, name in enumerate(threads)}
     rows = [
         _row(one.operation, f"line {one.line}" if one.line else "", one.thread, one.costs[at]) for one in prices.lines
     ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from bench.replay.sensitivity import Swing
 from bench.report.charts.drawing import Chart
-from bench.report.charts.marks import SAID, Axis, Frame, layer, of_name, row_chart
+from bench.report.charts.marks import SAID, ChartAxis, Frame, layer, of_name, row_chart
 
 _RISES, _FALLS = "more with a larger quantity", "less with a larger quantity"
 _COLOURS = {_RISES: "var(--a)", _FALLS: "var(--b)"}
@@ -35,7 +35,7 @@ def tornado(
         ends += (low, high)
         values.append({"row": place, "low": low, "high": high, "kind": kind, "said": said})
         named.append((f"{swing.quantity}, {swing.low:.4g}..{swing.high:.4g}", changes(swing)))
-    axis = Axis.over(ends, frame.width)
+    axis = ChartAxis.over(ends, frame.width)
     x = axis.channel("low", f"{what}\nthe line: all quantities at their values", form, 60)
     scale = {"domain": [*_COLOURS], "range": [*_COLOURS.values()]}
 
