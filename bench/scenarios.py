@@ -22,7 +22,7 @@ class Role(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A cast: ``threads`` on ``cores``; ``moves`` if the kernel may move a thread to another core.
+    """An instance: ``threads`` on ``cores``; ``moves`` if the kernel may move a thread to another core.
 
     More threads than cores share them by time slices.  ``tbs`` identical blocks
     to run; ``retranslations`` by each retranslator; ``flushes`` of the whole code

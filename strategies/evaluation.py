@@ -1,4 +1,4 @@
-"""Asking a hook for its operations, one history of results at a time.
+"""The evaluation of a hook, one history of results at a time.
 
 A hook is replayed from its beginning for every history of ``Load`` results and
 the answer is kept, so that a generator costs nothing under exhaustive

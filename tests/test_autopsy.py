@@ -1,4 +1,4 @@
-"""The emitted code, executed: an independent judge of the encodings, of the ways followed, and of what goes wrong."""
+"""The emitted code, executed: an independent check of the encodings, of the ways followed, and of what goes wrong."""
 
 from __future__ import annotations
 

@@ -34,10 +34,10 @@ MOST = 700
 def shipped(strategy: str, host: str, translator: str, name: str, **arguments: int) -> Model | None:
     """The model of a cell, None where it cannot be."""
     profile = load_host(host)
-    cast = scenario(name, profile.cores.value, **arguments)
-    if cast is None:
+    instance = scenario(name, profile.cores.value, **arguments)
+    if instance is None:
         return None
-    return Compiler(registry.find(strategy), load_translator(translator), profile, cast).model
+    return Compiler(registry.find(strategy), load_translator(translator), profile, instance).model
 
 
 HOSTS = [
@@ -143,8 +143,8 @@ def test_swapping_what_is_alike_changes_no_verdict_and_no_counterexample(
 @pytest.mark.parametrize("seed", range(5_300, 5_330))
 def test_in_random_cases_too(seed: int) -> None:
     case = draw_case(random.Random(seed))
-    cast = case.arguments["scenario"]
-    model = Compiler(**{**case.arguments, "scenario": dataclasses.replace(cast, tbs=2)}).model
+    instance = case.arguments["scenario"]
+    model = Compiler(**{**case.arguments, "scenario": dataclasses.replace(instance, tbs=2)}).model
     for question in QUESTIONS:
         every = explore(model, question, max_states=30_000, symmetric=False)
         fewer = explore(model, question, max_states=30_000)

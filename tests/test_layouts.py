@@ -66,11 +66,11 @@ def every_place(program: Any) -> Iterator[Place]:
 def distinct(host: str, strategy: str, name: str, places: Iterable[int]) -> list[int]:
     """One offset of all those of which the model is the same: the same cells in the same lines, the same actions."""
     profile, translator = load_host(host), load_translator(HOSTS[host][0])
-    cast = scenario(name, profile.cores.value)
-    assert cast is not None
+    instance = scenario(name, profile.cores.value)
+    assert instance is not None
     found: dict[object, int] = {}
     for offset in places:
-        model = Compiler(registry.find(strategy), translator, profile, cast, layout="packed", offset=offset).model
+        model = Compiler(registry.find(strategy), translator, profile, instance, layout="packed", offset=offset).model
         actions = [[place.steps for place in every_place(program)] for program in model.programs]
         found.setdefault(repr((model.cells, actions)), offset)
     return list(found.values())
@@ -110,10 +110,10 @@ def test_a_live_unit_that_straddles_a_line_is_two_cells_and_the_verdicts_stay() 
     line = host.icache.line
     branch = next(write.unit for write in translator.block(0).writes if not write.complete)
     straddling = line - branch.offset - branch.size // 2
-    cast = scenario("user", host.cores.value)
-    assert cast is not None
+    instance = scenario("user", host.cores.value)
+    assert instance is not None
     one, two = (
-        Compiler(registry.find("unfixed"), translator, host, cast, layout="packed", offset=offset).model
+        Compiler(registry.find("unfixed"), translator, host, instance, layout="packed", offset=offset).model
         for offset in (0, straddling)
     )
     position = next(n for n, unit in enumerate(two.unit_at[0]) if unit.offset == branch.offset)

@@ -76,7 +76,7 @@ class Plan:
     """A strategy in words; hooks not named are those of the base class."""
 
     bodies: dict[str, Body]
-    asking: frozenset[str]
+    generators: frozenset[str]
     """The hooks that are generators."""
     emit: str
     retranslate: str
@@ -153,7 +153,7 @@ def emit_hook(how: str) -> Callable[[Strategy, Write], Any]:
 
 
 def build(plan: Plan) -> Strategy:
-    members: dict[str, Any] = {name: hook(body, name in plan.asking) for name, body in plan.bodies.items()}
+    members: dict[str, Any] = {name: hook(body, name in plan.generators) for name, body in plan.bodies.items()}
     if plan.emit != "as emitted":
         members["emit"] = emit_hook(plan.emit)
     if plan.retranslate == "scratch":
@@ -211,14 +211,14 @@ def draw_strategy(rng: random.Random, flushes: int) -> Plan:
     if flushes and rng.random() < 0.5:
         bodies["flush_buffer"] = list(rng.choice((*PUBLISHED, ("sync-cores",))))
     made = {name: tuple(body) for name, body in bodies.items() if body}
-    asking = {name for name, body in made.items() if any(w.split()[0] in ("load", "mend") for w in body)}
-    asking |= {name for name in made if rng.random() < 0.3}
+    generators = {name for name, body in made.items() if any(w.split()[0] in ("load", "mend") for w in body)}
+    generators |= {name for name in made if rng.random() < 0.3}
     idempotent = rng.choice(("shipped", "read-back", "skip-bytes", "final"))
     emit = rng.choice(
         (*("as emitted",) * 9, *("cleaned",) * 2, "whole", "if-different", "bytewise", *(idempotent,) * 2)
     )
     retranslate = rng.choice(("rewrite",) * 18 + ("scratch", "lookup"))
-    return Plan(made, frozenset(asking), emit, retranslate)
+    return Plan(made, frozenset(generators), emit, retranslate)
 
 
 # --- random hosts ---
@@ -274,8 +274,8 @@ class Case:
     @property
     def features(self) -> set[str]:
         """What a case varies, by name and value."""
-        cast = self.scenario
-        words = [f"{name}={getattr(cast, name)}" for name in ("name", "cores", "tbs", "flushes", "retranslations")]
+        instance = self.scenario
+        words = [f"{name}={getattr(instance, name)}" for name in ("name", "cores", "tbs", "flushes", "retranslations")]
         words += [f"{name}={getattr(self, name)}" for name in ("hazard", "layout", "start_at_fault")]
         return {*self.settings, *words}
 
@@ -287,7 +287,7 @@ def draw_case(rng: random.Random) -> Case:
         name = rng.choice((name, "user-both"))
     small = name in ("system", "migrate")
     flushes = int(rng.random() < 0.2)
-    cast = scenario(
+    instance = scenario(
         name,
         2 if name == "migrate" else rng.choice((1, 2, 2)),
         cores=3 if name == "user" and rng.random() < 0.1 else 2,
@@ -295,11 +295,11 @@ def draw_case(rng: random.Random) -> Case:
         retranslations=rng.choice((1, 1, 2)) if small else 1,
         flushes=flushes,
     )
-    assert cast is not None
+    assert instance is not None
     layout: LayoutName = rng.choice(("apart", "packed"))
     plan, translator, settings = draw_strategy(rng, flushes), draw_translator(rng), draw_settings(rng)
     offset = rng.choice((0, 4, 8, 12, 2, 6)) if layout == "packed" else 0
-    return Case(plan, translator, settings, cast, hazard, layout, offset, rng.random() < 0.4)
+    return Case(plan, translator, settings, instance, hazard, layout, offset, rng.random() < 0.4)
 
 
 def check(case: Case, arguments: dict[str, Any]) -> Outcome:

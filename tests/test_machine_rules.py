@@ -123,11 +123,11 @@ def machine(
     cores: int = 2,
     layout: LayoutName = "apart",
     start: Literal["fault", "cold"] = "fault",
-    **cast: Any,
+    **instance: Any,
 ) -> Machine:
     """A machine that starts at T1's retranslation; a Cortex-A9 that does not fetch ahead, but for ``settings``."""
     host = load_host("cortex-a9", ("fetches_ahead=false", *settings))
-    scene = scenario(name, cores, **{"retranslations": 1, **cast})
+    scene = scenario(name, cores, **{"retranslations": 1, **instance})
     assert scene is not None
     code = translator or block()
     model = Compiler(strategy, code, host, scene, layout=layout, start_at_fault=start == "fault").model

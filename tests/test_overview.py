@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from bench.check.cell import Options
-from bench.compare.comparison import judge
+from bench.compare.comparison import verify
 from bench.hosts import load_host, load_target
 from bench.report import overview, tables
 from bench.report.sentences import kernel
@@ -24,8 +24,8 @@ STRATEGIES = "unfixed,idempotent,flush-on-retranslation"
 
 def verdicts(target: str, translator: str, *names: str) -> str:
     strategies = [registry.find(name) for name in names]
-    found = judge(load_target(target), load_translator(translator), strategies, ["system", "user"], Options())
-    return " ".join(overview.judged(found, "simple").split())
+    found = verify(load_target(target), load_translator(translator), strategies, ["system", "user"], Options())
+    return " ".join(overview.without_prices(found, "simple").split())
 
 
 def test_the_table_fits_100_columns_and_says_where_a_strategy_fails(staleline: Staleline, tiny_trace: Path) -> None:

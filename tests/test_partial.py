@@ -93,13 +93,13 @@ def test_a_resident_instruction_line_hides_it_on_an_incoherent_host() -> None:
 
 def test_while_the_instruction_line_stays_nothing_goes_wrong_there() -> None:
     """The same search in which the environment never drops an instruction line: hidden for ever."""
-    cast = scenario("system", 1)
-    assert cast is not None
+    instance = scenario("system", 1)
+    assert instance is not None
     translator = load_translator("mips@2010")
     guard = next(iter(translator.block(0, guarded=True).unfinished))
     for host, verdict in (("mips-24kc", "holds"), ("z10", "fails")):
         model = Compiler(
-            registry.find("unfixed"), translator, load_host(host), cast, guarded=True, followed=frozenset({guard})
+            registry.find("unfixed"), translator, load_host(host), instance, guarded=True, followed=frozenset({guard})
         ).model
         kept = search(model, Question(without=frozenset({Kind.DROP})), max_states=100_000)
         assert kept.verdict == verdict, host

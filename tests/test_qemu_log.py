@@ -374,7 +374,7 @@ SYMBOLS = ("", "f", "symbol", "a" * 40, "b" * 70, "c" * 200)
     st.integers(1, 3),
 )
 def test_trace_lines_name_the_tb_that_is_there(events: list[tuple[int, int, str] | None], repeated: int) -> None:
-    # None: everything is thrown away and translated again, to the same places and from the same code.
+    # None: everything is discarded and translated again, to the same places and from the same code.
     places = [(A + 64 * i, 0x10000 + 16 * i) for i in range(4)]
     log, expected, epoch, ran_since = "", [], -1, True
     for event in [None, *events * repeated]:

@@ -660,7 +660,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[Events]:
 def test_events_of_one_moment_are_the_fault_then_old_translations_then_the_tb_flush_then_new_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # TB 2 is translated and thrown away before execution 2, for which TB 3 is translated, at address 0.
+    # TB 2 is translated and discarded before execution 2, for which TB 3 is translated, at address 0.
     trace = trace_of(
         [0, 1, 3], [1], sizes=(128, 64, 64, 96), rewritten=52, born=[-1, -1, 2, 2], epoch=[0, 0, 0, 1], flushes=[2]
     )

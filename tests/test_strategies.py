@@ -165,11 +165,11 @@ def _marked(hook: str) -> Callable[[Strategy, Any], Any]:
     def plain(self: Strategy, argument: Any) -> Any:
         return (Sync(), *getattr(super(Probe, self), hook)(argument))
 
-    def asking(self: Strategy, argument: Any) -> Any:
+    def generator(self: Strategy, argument: Any) -> Any:
         yield Sync()
         yield from super(Probe, self).emit(argument)
 
-    return asking if hook == "emit" else plain
+    return generator if hook == "emit" else plain
 
 
 Probe = type("Probe", (Strategy,), {hook: _marked(hook) for hook in HOOKS})

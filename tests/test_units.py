@@ -170,9 +170,9 @@ def test_a_strategy_that_carries_values_between_units_gets_the_same_verdict(host
 
 def test_a_strategy_whose_loads_decide_more_is_searched_as_a_whole() -> None:
     host, translator = load_host("cortex-a9"), load_translator("s390x")
-    cast = find_scenario("system", 1)
-    assert cast is not None
+    instance = find_scenario("system", 1)
+    assert instance is not None
     for strategy in ("unfixed", "idempotent-read-back", Cautious(), OnlyIfDifferent(), Carries()):
-        live = Compiler(named(strategy), translator, host, cast).live
+        live = Compiler(named(strategy), translator, host, instance).live
         assert live.independent is isinstance(strategy, str), strategy
     assert ask(Cautious(), "emit", translator.block(0).writes[0]).operations

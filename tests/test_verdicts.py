@@ -338,9 +338,9 @@ def test_a_deadlock_is_a_failure_with_a_counterexample(strategy: Strategy, name:
 
 
 def test_a_search_in_which_no_retranslator_ever_finishes_proves_nothing() -> None:
-    cast = scenario("system", 1)
-    assert cast is not None
-    model = Compiler(registry.find("idempotent"), load_translator("arm"), load_host("cortex-a9"), cast).model
+    instance = scenario("system", 1)
+    assert instance is not None
+    model = Compiler(registry.find("idempotent"), load_translator("arm"), load_host("cortex-a9"), instance).model
     for_ever = dataclasses.replace(model, starts=(model.programs[0].number((_Idle(None, 0),)),))
     outcome = search(for_ever, Question(), max_states=1000)
     assert (outcome.verdict, outcome.failure, outcome.witness) == ("fails", "vacuous", False)

@@ -181,11 +181,11 @@ def _model(
     strategy: Strategy, translator: Translator, host: Host, name: str, wrong_in: Strategy | None = None
 ) -> Model | None:
     """A strategy in a scenario: one retranslation of one unit that can be wrong, in it or in ``wrong_in``, or None."""
-    cast = scenario(name, 2, retranslations=1)
-    assert cast is not None
+    instance = scenario(name, 2, retranslations=1)
+    assert instance is not None
 
     def build(built: Strategy, followed: frozenset[int] | None) -> Compiler:
-        return Compiler(built, translator, host, cast, start_at_fault=True, followed=followed)
+        return Compiler(built, translator, host, instance, start_at_fault=True, followed=followed)
 
     concerned = sorted(concerned_by(build(wrong_in or strategy, None), "transient"))
     return build(strategy, frozenset(concerned[:1])).model if concerned else None

@@ -206,10 +206,10 @@ _Found = tuple[str, int, bool]
 def _searched(searches: Sequence[Check], progress: Progress) -> Iterator[_Found]:
     """What each finds; those that fail with one thread are asked again, without speculation."""
 
-    def tell(cell: Check, done: int, states: int) -> None:
+    def show(cell: Check, done: int, states: int) -> None:
         progress(f"{cell.translator.full_name} on {cell.host.name}", done / len(searches))
 
-    found = check_all(searches, tell)
+    found = check_all(searches, show)
     alone = [
         number
         for number, (cell, result) in enumerate(zip(searches, found, strict=True))

@@ -98,8 +98,8 @@ def _sites(names: list[str], cells: OfCells, seen: Seen | None, paged: bool) -> 
                 raise InputError(f"no host runs {site.isa}", file=site.file, place="isa", expected=expected)
             asked += [(site, target) for target in found]
     with progress_bar("checking", len(asked)) as progress:
-        judged = verify_sites(asked, scenarios, executors=cells.cores - 1, max_states=most, progress=progress)
-    return (SitesPage if paged else SitesReport)([one for verdicts in judged for one in verdicts], seen)
+        verified = verify_sites(asked, scenarios, executors=cells.cores - 1, max_states=most, progress=progress)
+    return (SitesPage if paged else SitesReport)([one for verdicts in verified for one in verdicts], seen)
 
 
 def _protocols(files: list[str], cells: OfCells, seen: Seen | None, paged: bool) -> ProtocolReport:

@@ -86,7 +86,7 @@ def compare(
     """
     from bench.check import asked
     from bench.compare import baseline
-    from bench.compare.comparison import judge, price
+    from bench.compare.comparison import price, verify
     from bench.hosts import Host
     from bench.report import overview
     from bench.report.baselines import Since
@@ -162,12 +162,12 @@ def compare(
     strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)
     (base,) = asked.strategies([over])
     with progress_bar("checking", len(pairs)) as progress:
-        judged = [
-            judge(target, translator, strategies, names, options, partial(show_share, progress, target.name, number))
+        verified = [
+            verify(target, translator, strategies, names, options, partial(show_share, progress, target.name, number))
             for number, (target, translator) in enumerate(pairs)
         ]
-    priced = [(one, one.target) for one in judged if isinstance(one.target, Host)]
-    unpriced = [one for one in judged if not isinstance(one.target, Host)]
+    priced = [(one, one.target) for one in verified if isinstance(one.target, Host)]
+    unpriced = [one for one in verified if not isinstance(one.target, Host)]
     if not priced:
         wanted = {"--plot": plot, "--save": save, "--against": against, "--format": written.format == "html" or None}
         for flag in (flag for flag, value in wanted.items() if value is not None):
@@ -175,7 +175,7 @@ def compare(
                 "nothing to show of an architecture, which has no price", place=flag, expected="a host too"
             )
     if priced and written.is_watched:
-        print_text("\n\n".join(overview.verdicts(one, written.format) for one in judged) + "\n")
+        print_text("\n\n".join(overview.verdicts(one, written.format) for one in verified) + "\n")
     with progress_bar("pricing", len(priced)) as progress:
         results = [
             price(one, host, recorded, parameters, partial(show_share, progress, host.name, number), base)
@@ -220,7 +220,7 @@ def _linking(
     asked, own = sites_beside(names, targets, everywhere=everywhere, what_if=cells.what_if)
     several = len({target.name for _, target in asked}) > 1
     with progress_bar("checking", len(asked)) as progress:
-        judged = verify_sites(
+        verified = verify_sites(
             asked,
             scenarios,
             executors=cells.cores - 1,
@@ -231,7 +231,7 @@ def _linking(
     workload, parameters = Workload.of(load_trace(trace)), assumed.parameters()
     compared = []
     for target in targets:
-        found = [one for one in judged if one[0].target is target]
+        found = [one for one in verified if one[0].target is target]
         if found:
             compared.append(compare_sites(found, target, workload, parameters, own))
     return compared

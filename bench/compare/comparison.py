@@ -92,7 +92,7 @@ class Compared(Verdicts):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Unpriced:
     """The verdicts of all strategies on one host or architecture, those that do the same together.
 
     ``leaders``: the strategies that ``rows`` are named after.
@@ -157,14 +157,14 @@ def questions(scenarios: Sequence[str], hazards: Sequence[Hazard] | None = None)
     return tuple((hazard, name) for hazard, names in of.items() for name in names if hazard in (hazards or of))
 
 
-def judge(
+def verify(
     target: Target,
     translator: Translator,
     strategies: Sequence[Strategy],
     scenarios: Sequence[str],
     options: Options,
     progress: Progress = lambda text, share: None,
-) -> Judged:
+) -> Unpriced:
     """Check every strategy.  Raises as ``check`` does."""
     groups: dict[object, list[Strategy]] = {}
     for strategy in strategies:
@@ -185,7 +185,7 @@ def judge(
         transient, lasting, partial = checked[: len(scenarios)], checked[len(scenarios) : -1], checked[-1]
         names = tuple(strategy.name for strategy in group)
         rows.append(Verdicts(names[0], names[1:], tuple(transient), lasting[0] if lasting else None, partial))
-    return Judged(target, translator, hypothetical(translator, target), leaders, tuple(rows))
+    return Unpriced(target, translator, hypothetical(translator, target), leaders, tuple(rows))
 
 
 def compare(
@@ -203,29 +203,29 @@ def compare(
 
     Raises as ``check`` and ``replay`` do.
     """
-    judged = judge(host, translator, strategies, scenarios, options, progress)
-    return price(judged, host, trace, parameters, progress, over)
+    verified = verify(host, translator, strategies, scenarios, options, progress)
+    return price(verified, host, trace, parameters, progress, over)
 
 
 def price(
-    judged: Judged,
+    verified: Unpriced,
     host: Host,
     trace: Trace,
     parameters: Parameters,
     progress: Progress = lambda text, share: None,
     over: Strategy | None = None,
 ) -> Comparison:
-    """Replay what was judged on that host; the rest as ``compare``.  Raises as ``replay`` does."""
-    base, translator = over or registry.find(OVER), judged.translator
+    """Replay what was verified on that host; the rest as ``compare``.  Raises as ``replay`` does."""
+    base, translator = over or registry.find(OVER), verified.translator
 
     def replayed(done: int, total: int) -> None:
-        progress(f"replaying {trace.name} with {len(judged.leaders)} strategies", done / max(total, 1))
+        progress(f"replaying {trace.name} with {len(verified.leaders)} strategies", done / max(total, 1))
 
     progress(f"laying out {trace.name}, compiling at the first run", 0.0)
-    *costs, counted_from = replay(trace, host, translator, (*judged.leaders, base), parameters, replayed)
+    *costs, counted_from = replay(trace, host, translator, (*verified.leaders, base), parameters, replayed)
     rows = [
         Compared(row.strategy, row.same, row.checks, row.lasting, row.partial, cost, cost.more_than(counted_from))
-        for row, cost in zip(judged.rows, costs, strict=True)
+        for row, cost in zip(verified.rows, costs, strict=True)
     ]
     ranked = _ranked(rows)
     vcpus = parameters.vcpus if parameters.vcpus is not None else host.cores.value
@@ -233,7 +233,7 @@ def price(
         host,
         translator.full_name,
         translator.isa,
-        judged.what_if,
+        verified.what_if,
         trace.name,
         vcpus,
         base.name,

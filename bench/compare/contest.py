@@ -232,8 +232,8 @@ class OfSites:
         assert work is not None
         found = []
         for site in self.sites:
-            judged = verify_site(site, host, self.scenarios, executors=self.executors, max_states=self.max_states)
-            verdicts = {one.scenario: one.verdict for one in judged}
+            verified = verify_site(site, host, self.scenarios, executors=self.executors, max_states=self.max_states)
+            verdicts = {one.scenario: one.verdict for one in verified}
             cost = run_of(price(site, host, parameters), site, host, work)
             found.append(Contender((site.name,), _right(verdicts), verdicts, cost, baseline(host, work)))
         return tuple(found)

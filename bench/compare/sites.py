@@ -159,7 +159,7 @@ class SitesComparison:
 
 
 def compare_sites(
-    judged: Sequence[Sequence[SiteVerdict]],
+    verified: Sequence[Sequence[SiteVerdict]],
     target: Target,
     workload: Workload,
     parameters: Parameters,
@@ -167,7 +167,7 @@ def compare_sites(
 ) -> SitesComparison:
     """Sites with their verdicts on a target and, on a host, their prices; ``own``: the names of some of them."""
     rows = []
-    for verdicts in judged:
+    for verdicts in verified:
         site = verdicts[0].site
         row = PricedSite(site, tuple(verdicts), own=site.name in own)
         if isinstance(target, Host):

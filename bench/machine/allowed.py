@@ -27,8 +27,8 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         self.cells = cells
         self.rules = rules
         self.fetches_ahead = rules.ahead
-        self._judges = bool(cells.places) and rules.concurrent is not None
-        self._is_defined = functools.cache(self._judged)
+        self._decides = bool(cells.places) and rules.concurrent is not None
+        self._is_defined = functools.cache(self._defined)
 
     def initial(self) -> Allowed:
         cells = self.cells
@@ -76,7 +76,7 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         return not memory.buffers[core]
 
     def synchronise(self, memory: Allowed, core: int) -> Allowed:
-        if self._judges and self.rules.dic:  # elsewhere floors say what a core is synchronised with
+        if self._decides and self.rules.dic:  # elsewhere floors say what a core is synchronised with
             memory = architecture.refreshed(memory, core)
         return architecture.synchronise(memory, self.rules, core)
 
@@ -138,14 +138,14 @@ class ArchitectureMemory(MemorySystem[Allowed]):
 
     def _may_be_anything(self, memory: Allowed, core: int, cells: tuple[int, ...]) -> bool:
         """Whether these are cells of an instruction whose change the architecture does not define (rule 8)."""
-        if not self._judges:
+        if not self._decides:
             return False
         changing: dict[tuple[int, int], set[int]] = {}
         for cell in (cell for cell in cells if cell not in self.cells.pages):
             changing.setdefault(self.cells.places[cell], set()).update(architecture.racing(memory, core, cell))
         return any(values and not self._is_defined(place, frozenset(values)) for place, values in changing.items())
 
-    def _judged(self, place: tuple[int, int], values: frozenset[int]) -> bool:
+    def _defined(self, place: tuple[int, int], values: frozenset[int]) -> bool:
         assert self.rules.concurrent is not None
         return is_defined(self.rules.concurrent, map(self.cells.instructions.get, values), *place)
 

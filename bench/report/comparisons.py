@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from bench.check.cell import hypothetical
-from bench.compare.comparison import Compared, Comparison, Judged, Verdicts
+from bench.compare.comparison import Compared, Comparison, Unpriced, Verdicts
 from bench.compare.order import Pair
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
@@ -261,7 +261,7 @@ class CompareReport:
 
     comparisons: Sequence[Comparison]
     since: Since | None = None
-    unpriced: Sequence[Judged] = ()
+    unpriced: Sequence[Unpriced] = ()
     wide: bool = False
     chosen: bool = True
     sensitivity: bool = False
@@ -306,7 +306,7 @@ class CompareReport:
         deciding = [sensitivities.text(one, style) for one in self.comparisons] if self.sensitivity else []
         everything = [_comparison(comparison, style, self.seen) for comparison in self.comparisons]
         if self.wide:
-            bare = (overview.judged(one, style, self.seen) for one in self.unpriced)
+            bare = (overview.without_prices(one, style, self.seen) for one in self.unpriced)
             return "\n\n".join([*everything, *bare, *deciding, *since])
         short = overview.overview(self.comparisons, self.unpriced, style, self.seen, chosen=self.chosen)
         if style != "github":
@@ -316,7 +316,7 @@ class CompareReport:
         return "\n\n".join([short, *deciding, *since, *([folded] if self.comparisons else [])])
 
 
-def _unpriced(one: Judged, row: Verdicts, seen: Seen | None) -> dict[str, Any]:
+def _unpriced(one: Unpriced, row: Verdicts, seen: Seen | None) -> dict[str, Any]:
     """The verdicts of a strategy on an architecture."""
     return {
         "strategy": row.strategy,
@@ -334,7 +334,7 @@ def _unpriced(one: Judged, row: Verdicts, seen: Seen | None) -> dict[str, Any]:
     }
 
 
-def _unpriced_row(one: Judged, row: Verdicts, seen: Seen | None) -> dict[str, Cell]:
+def _unpriced_row(one: Unpriced, row: Verdicts, seen: Seen | None) -> dict[str, Cell]:
     """The same as CSV has it."""
     said = _unpriced(one, row, seen)
     kept = ("strategy", "host", "translator", "what_if")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.compare.comparison import Compared, Comparison, Judged, Verdicts
+from bench.compare.comparison import Compared, Comparison, Unpriced, Verdicts
 from bench.report.costs import cycles, middle, share
 from bench.report.report import Column, text_only, text_table
 from bench.report.seen import about_seen, seen_columns, seen_of
@@ -34,7 +34,7 @@ _CELL = 24
 
 def overview(
     comparisons: Sequence[Comparison],
-    unpriced: Sequence[Judged],
+    unpriced: Sequence[Unpriced],
     style: str,
     seen: Seen | None = None,
     *,
@@ -47,7 +47,7 @@ def overview(
     if len(comparisons) + len(unpriced) > 1:
         return _across(comparisons, unpriced, style, seen, chosen)
     if not comparisons:
-        return judged(unpriced[0], style, seen, chosen=chosen)
+        return without_prices(unpriced[0], style, seen, chosen=chosen)
     (one,) = comparisons
     first, *more = title(one.host, one.translator, one.what_if).split("\n")
     what = f"{first}, replaying {one.trace}: {one.rows[0].cost.retranslations:,} retranslations"
@@ -60,13 +60,13 @@ def overview(
     return "\n".join([*lines, *([""] if legend else []), *map(fill, legend)])
 
 
-def verdicts(one: Judged, style: str, seen: Seen | None = None) -> str:
+def verdicts(one: Unpriced, style: str, seen: Seen | None = None) -> str:
     """The verdicts on a host or an architecture as a table."""
     columns = [_VERDICTS[0], *_scenarios(one.rows), *seen_columns(seen, seen_of)]
     return f"{title(one.target, one.translator.full_name, one.what_if)}\n\n{text_table(columns, one.ordered, style)}"
 
 
-def judged(one: Judged, style: str, seen: Seen | None = None, *, chosen: bool = True) -> str:
+def without_prices(one: Unpriced, style: str, seen: Seen | None = None, *, chosen: bool = True) -> str:
     """The verdicts on a host or an architecture, and what they say."""
     rows = one.ordered
     lines = [*_choice([one], chosen, style), verdicts(one, style, seen), ""]
@@ -76,16 +76,16 @@ def judged(one: Judged, style: str, seen: Seen | None = None, *, chosen: bool = 
     return "\n".join(lines)
 
 
-def _no_price(several: Sequence[Judged]) -> str:
+def _no_price(several: Sequence[Unpriced]) -> str:
     return f"{listed([one.target.name for one in several])}: no price: an architecture."
 
 
-def _choice(several: Sequence[Comparison | Judged], chosen: bool, style: str) -> list[str]:
+def _choice(several: Sequence[Comparison | Unpriced], chosen: bool, style: str) -> list[str]:
     """Which translators were taken, if nobody chose."""
     if chosen:
         return []
     asked = [
-        (one.target, one.translator.full_name) if isinstance(one, Judged) else (one.host, one.translator)
+        (one.target, one.translator.full_name) if isinstance(one, Unpriced) else (one.host, one.translator)
         for one in several
     ]
     return [text if style == "github" else fill(text) for target, name in asked for text in taken(target, name)]
@@ -154,7 +154,7 @@ class _Host:
     right: frozenset[str]
 
 
-def _hosts(comparisons: Sequence[Comparison], unpriced: Sequence[Judged]) -> list[_Host]:
+def _hosts(comparisons: Sequence[Comparison], unpriced: Sequence[Unpriced]) -> list[_Host]:
     found: list[tuple[str, str, dict[str, str], Sequence[Verdicts]]] = []
     for one in comparisons:
         cells = {name: _ranked(one, row) for row in one.rows for name in row.names}
@@ -178,7 +178,7 @@ def _ranked(one: Comparison, row: Compared) -> str:
 
 
 def _across(
-    comparisons: Sequence[Comparison], unpriced: Sequence[Judged], style: str, seen: Seen | None, chosen: bool
+    comparisons: Sequence[Comparison], unpriced: Sequence[Unpriced], style: str, seen: Seen | None, chosen: bool
 ) -> str:
     hosts = _hosts(comparisons, unpriced)
     names = sorted(hosts[0].cells, key=lambda name: -sum(name in host.right for host in hosts))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.sites.paths import Observation, SitePath, value_name
-from bench.sites.site import Line, Site
+from bench.sites.site import Site, SiteLine
 from bench.support.errors import InputError
 
 
@@ -18,19 +18,19 @@ class Execution:
     paths: tuple[SitePath, ...]
     observations: tuple[Observation, ...]
 
-    def lines(self, inside: dict[int, Sequence[Line]] | None = None) -> list[Line]:
+    def lines(self, inside: dict[int, Sequence[SiteLine]] | None = None) -> list[SiteLine]:
         """The operations, one on a line; ``inside``: more of them, before the observation of that number."""
         more = inside or {}
-        blocks: list[list[Line]] = []
+        blocks: list[list[SiteLine]] = []
         for number in range(len(self.observations)):
             between = self.site.executor.between if number else ()
-            blocks.append([*between, *more.get(number, ()), Line("")])
+            blocks.append([*between, *more.get(number, ()), SiteLine("")])
         sizes = [len(block) for block in blocks]
         for number, observation in enumerate(self.observations):
             blocks[number][-1] = self._line(number, observation, sizes)
         return [*self.site.executor.before, *(line for block in blocks for line in block), *self.site.executor.after]
 
-    def _line(self, number: int, observation: Observation, sizes: Sequence[int]) -> Line:
+    def _line(self, number: int, observation: Observation, sizes: Sequence[int]) -> SiteLine:
         verb = "load" if observation.loads else "execute"
         skips = []
         for values, following in self._following(observation).items():
@@ -38,7 +38,7 @@ class Execution:
                 named = map(value_name, observation.words, values)
                 skips.append(f"{'+'.join(named)}:{skipped}")
         first = next((word.number for word in self.site.words if word.name == observation.words[0]), 0)
-        return Line(" ".join((verb, "+".join(observation.words), *skips)), first)
+        return SiteLine(" ".join((verb, "+".join(observation.words), *skips)), first)
 
     def _following(self, observation: Observation) -> dict[tuple[str, ...], int]:
         """For the values of an observation the number of the next one, which must be the same on all paths."""

@@ -16,7 +16,7 @@ from bench.replay.cost import Cost, total
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.sites.paths import at_rest
-from bench.sites.site import CODE, FAR, NEAR, STUB, Line, Site
+from bench.sites.site import CODE, FAR, NEAR, STUB, Site, SiteLine
 
 MISPREDICTIONS = Quantity(
     0.02,
@@ -114,7 +114,7 @@ class _Pricing:
             execution += self.prices.figure("costs.cpi", costs.cpi).by(DISPATCH)
         return execution
 
-    def _interrupts(self, lines: Iterable[Line]) -> int:
+    def _interrupts(self, lines: Iterable[SiteLine]) -> int:
         remote = self.host.runs_as(self.prices.isa).flush.remote_sync
         return sum(
             self.prices.others
@@ -122,7 +122,7 @@ class _Pricing:
             if text.split()[0] in INTERRUPTING or (text.startswith("flush ") and remote)
         )
 
-    def _operations(self, lines: Iterable[Line]) -> Cost:
+    def _operations(self, lines: Iterable[SiteLine]) -> Cost:
         return total(self._operation(line.text) for line in lines)
 
     def _operation(self, line: str) -> Cost:

@@ -16,7 +16,7 @@ from bench.protocols.operations import FORMS, WORD, parsed
 from bench.sites.instructions import INSTRUCTION_SETS
 from bench.sites.paths import at_rest
 from bench.sites.scenarios import SCENARIOS
-from bench.sites.site import CODE, STATES, STUB, TARGETS, Executor, Line, Site, SiteOperations, Word
+from bench.sites.site import CODE, STATES, STUB, TARGETS, Executor, Site, SiteLine, SiteOperations, Word
 from bench.sites.wording import way
 from bench.support.errors import InputError
 from bench.support.toml import Source, checked, parse, read
@@ -258,7 +258,7 @@ class _Reading:
             held[state] = number.to_bytes(pointer, INSTRUCTION_SETS[self.table.isa].byteorder)
         return Word(name, at, pointer, held, is_data=True, number=self.number_of(place))
 
-    def lines(self, text: str, place: tuple[str, str], words: Mapping[str, Word]) -> tuple[Line, ...]:
+    def lines(self, text: str, place: tuple[str, str], words: Mapping[str, Word]) -> tuple[SiteLine, ...]:
         """Operations, one on a line or with semicolons between; the rest of what they are a protocol's reader knows."""
         found = []
         for number, line in enumerate(text.splitlines(), 1):
@@ -266,7 +266,7 @@ class _Reading:
                 if said := " ".join(part.split()):
                     at = self.source.line_of_text(place, number)
                     self._refuse_unknown(said, place, at, words)
-                    found.append(Line(said, self.number(at)))
+                    found.append(SiteLine(said, self.number(at)))
         return tuple(found)
 
     def _bytes(self, value: int | str, place: tuple[str, ...]) -> bytes:

@@ -26,7 +26,7 @@ from bench.protocols.protocol import Address, Protocol, Thread
 from bench.protocols.refusals import MOST_ENTRIES, refuse_impossible
 from bench.sites.executions import Execution, execution
 from bench.sites.paths import SitePath, on_into, paths, value_name
-from bench.sites.site import CODE, FAR, FAR2, NEAR, NEAR2, NEW, OLD, STUB, TRAP, Line, Site
+from bench.sites.site import CODE, FAR, FAR2, NEAR, NEAR2, NEW, OLD, STUB, TRAP, Site, SiteLine
 from bench.support.errors import InputError
 
 SCENARIOS = ("link", "unlink", "relink", "far", "publish", "reuse", "interrupted", "twice")
@@ -91,19 +91,19 @@ class _Setting:
 
     # --- what threads do ------------------------------------------------------------------------------------------
 
-    def patched(self, lines: Iterable[Line], state: str) -> list[Line]:
+    def patched(self, lines: Iterable[SiteLine], state: str) -> list[SiteLine]:
         """The operations that take the site to a state, as operations of protocols."""
-        return [Line(done, line.number) for line in lines for done in self._lowered(line.text, state)]
+        return [SiteLine(done, line.number) for line in lines for done in self._lowered(line.text, state)]
 
-    def linked(self, state: str) -> list[Line]:
+    def linked(self, state: str) -> list[SiteLine]:
         return self.patched(self.site.does.link, state)
 
-    def unlinked(self) -> list[Line]:
+    def unlinked(self) -> list[SiteLine]:
         return self.patched(self.site.does.unlink, STUB)
 
-    def written(self) -> list[Line]:
+    def written(self) -> list[SiteLine]:
         """New code at the target, published."""
-        return [Line(f"store {CODE} {value_name(CODE, NEW)}"), *self.patched(self.site.does.publish, NEAR)]
+        return [SiteLine(f"store {CODE} {value_name(CODE, NEW)}"), *self.patched(self.site.does.publish, NEAR)]
 
     def _lowered(self, line: str, state: str) -> Iterator[str]:
         verb, _, rest = line.partition(" ")
@@ -150,12 +150,12 @@ class _Setting:
 
     # --- protocols ------------------------------------------------------------------------------------------------
 
-    def waited(self, flags: Sequence[str] = (_QUIET,)) -> list[Line]:
+    def waited(self, flags: Sequence[str] = (_QUIET,)) -> list[SiteLine]:
         """Quiescence, as an executor sees it."""
         synchronise = [self.site.instructions.synchronise] if self.synchronised else []
-        return [Line(text) for text in (*(f"wait {flag} 1" for flag in flags), *synchronise)]
+        return [SiteLine(text) for text in (*(f"wait {flag} 1" for flag in flags), *synchronise)]
 
-    def _possible(self, runs: Sequence[Run], start: str, patching: Iterable[Line]) -> list[Run]:
+    def _possible(self, runs: Sequence[Run], start: str, patching: Iterable[SiteLine]) -> list[Run]:
         """The same runs without the ways for which there is a value that nothing stores."""
         values = {value_name(word.name, word.value(start)) for word in self.site.words} | {value_name(CODE, OLD)}
         for text, _ in patching:
@@ -186,11 +186,11 @@ class _Setting:
         self,
         of: str,
         start: str,
-        linkers: Sequence[Sequence[Line]],
+        linkers: Sequence[Sequence[SiteLine]],
         runs: Sequence[Run],
         *,
-        inside: Mapping[int, Sequence[Line]] | None = None,
-        between: Sequence[Line] | None = None,
+        inside: Mapping[int, Sequence[SiteLine]] | None = None,
+        between: Sequence[SiteLine] | None = None,
         allows: Callable[[Sequence[SitePath]], bool] = lambda run: True,
         quiescent: bool = True,
         late: bool = False,
@@ -199,7 +199,7 @@ class _Setting:
         number.  ``between``: what comes between the runs.  ``allows``: whether ways through them go together.
         ``late``: the first run comes after quiescence."""
         flags = [f"{_QUIET}{number or ''}" for number in range(len(linkers))]
-        does = [[*lines, Line(f"set {flag} 1")] for lines, flag in zip(linkers, flags, strict=True)]
+        does = [[*lines, SiteLine(f"set {flag} 1")] for lines, flag in zip(linkers, flags, strict=True)]
         any_runs, runs = (
             runs,
             self._possible(runs, start, [*itertools.chain(*linkers), *itertools.chain(*(inside or {}).values())]),
@@ -359,7 +359,7 @@ def _interrupted(setting: _Setting) -> Iterator[Trial]:
         ("far unlink", FAR, (STUB,)),
         ("far relink", FAR, (STUB, FAR2)),
     ]
-    returns = [Line(text) for text in setting.site.instructions.returns]
+    returns = [SiteLine(text) for text in setting.site.instructions.returns]
     for name, old, states in changes:
         if not setting.has(old, *states) or (setting.site.in_handler and len(states) > 1):
             continue
@@ -377,7 +377,7 @@ def _interrupted(setting: _Setting) -> Iterator[Trial]:
                 return ways.observations[number] not in seen or run[1].arrives != old
 
             if number and not setting.site.in_handler:
-                inside = {number: [Line(f"wait {_QUIET} 1"), *returns]}
+                inside = {number: [SiteLine(f"wait {_QUIET} 1"), *returns]}
                 yield setting.trial(f"{name}, {at}", old, [patching], [first], inside=inside, quiescent=False)
             after = replace(last, accepts=last.accepts | ({old} if number else frozenset()))
             yield setting.trial(

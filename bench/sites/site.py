@@ -21,7 +21,7 @@ CODE, OLD, NEW = "code", "old", "new"
 """The unit that stands for the code at a target, and its values: before it is written, and after."""
 
 
-class Line(NamedTuple):
+class SiteLine(NamedTuple):
     """An operation as it is written, and its ``number`` among the site's ``lines`` (0: it is in no file)."""
 
     text: str
@@ -62,19 +62,19 @@ class SiteOperations:
     before the memory of the target is used again.
     """
 
-    link: tuple[Line, ...]
-    unlink: tuple[Line, ...]
-    publish: tuple[Line, ...]
-    retire: tuple[Line, ...]
+    link: tuple[SiteLine, ...]
+    unlink: tuple[SiteLine, ...]
+    publish: tuple[SiteLine, ...]
+    retire: tuple[SiteLine, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Executor:
     """Operations around each execution of the site, and ``between`` two of its words."""
 
-    before: tuple[Line, ...] = ()
-    between: tuple[Line, ...] = ()
-    after: tuple[Line, ...] = ()
+    before: tuple[SiteLine, ...] = ()
+    between: tuple[SiteLine, ...] = ()
+    after: tuple[SiteLine, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -40,11 +40,11 @@ class ScaledCase:
         host = load_host(self.host)
         if host.cores.value < self.cores:
             host = load_host(self.host, [f"cores={self.cores}"])
-        cast = scenario(
+        instance = scenario(
             self.scenario, host.cores.value, cores=self.cores, tbs=self.tbs, retranslations=self.retranslations
         )
-        assert cast is not None, f"{self.host} has one core"
-        compiler = Compiler(registry.find(self.strategy), load_translator(TRANSLATOR), host, cast)
+        assert instance is not None, f"{self.host} has one core"
+        compiler = Compiler(registry.find(self.strategy), load_translator(TRANSLATOR), host, instance)
         return compiler.model, Question("wrong fetch", concerned_by(compiler, "transient"))
 
 

@@ -31,9 +31,9 @@ BUFFERED = (Cause("all", write_back=1e-3, drop=1e-2, fill=1e-2, drain=0.5, compl
 def chain(strategy: str, host: str, translator: str, name: str, causes: tuple[Cause, ...] | None) -> Chain:
     """The chain of a cell; without ``causes`` under those of the host."""
     profile = load_host(host)
-    cast = scenario(name, profile.cores.value, retranslations=1)
-    assert cast is not None
-    compiler = Compiler(find(strategy), load_translator(translator), profile, cast)
+    instance = scenario(name, profile.cores.value, retranslations=1)
+    assert instance is not None
+    compiler = Compiler(find(strategy), load_translator(translator), profile, instance)
     question = Question("wrong fetch", concerned_by(compiler, "transient"))
     return Chain(compiler.model, question, causes or pressed(host, name), runs=2)
 
@@ -41,9 +41,9 @@ def chain(strategy: str, host: str, translator: str, name: str, causes: tuple[Ca
 def pressed(host: str, name: str) -> tuple[Cause, ...]:
     """The causes of a host at their values."""
     profile = load_host(host)
-    cast = scenario(name, profile.cores.value, retranslations=1)
-    assert cast is not None
-    return causes_on(profile, Pressure().values(profile, "arm"), cast.cores, cast.moves, gaps=3)
+    instance = scenario(name, profile.cores.value, retranslations=1)
+    assert instance is not None
+    return causes_on(profile, Pressure().values(profile, "arm"), instance.cores, instance.moves, gaps=3)
 
 
 CELLS = [
