@@ -164,7 +164,7 @@ def test_the_winner_is_right_and_cheapest(staleline: Staleline, tiny_trace: Path
 # --- sites ------------------------------------------------------------------------------------------------------------
 
 SITES = "slot patch-flush --scenario link --host sifive-u74"
-ON_ARM = SITES.replace("sifive-u74", "cortex-a8")
+ON_ARM = "slot patch-flush patch-unflushed --scenario link,unlink --host cortex-a8"  # one of them fails
 
 
 def compared_sites(staleline: Staleline, trace: Path, options: str) -> dict[str, dict[str, float]]:
@@ -184,6 +184,9 @@ def test_a_cell_of_sites_is_what_a_comparison_finds_with_that_set(staleline: Sta
         options = f"{ON_ARM} {settings} --set costs.load={at['costs.load']}"
         assert_costs_are(cell, compared_sites(staleline, tiny_trace, options))
         assert cell["translator"] == ""
+        verdicts = {row["name"]: (row["right"], row["verdicts"]["unlink"]) for row in cell["rows"]}
+        assert verdicts["patch-unflushed-arm"] == (False, "fails")
+        assert verdicts["slot-arm"] == (True, "holds")
 
 
 def test_rates_of_sites_are_how_often_something_is_done(staleline: Staleline, tiny_trace: Path) -> None:

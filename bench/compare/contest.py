@@ -176,7 +176,7 @@ class OfSites:
     simulates: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sites", tuple(map(bare, self.sites)))
+        object.__setattr__(self, "sites", tuple(replace(bare(site), lines=site.lines) for site in self.sites))
 
     def content(self) -> tuple[object, ...]:
         return ()
