@@ -1,23 +1,32 @@
 """Sites and protocols as tests of pytest: files ``*.staleline.toml``, and all ``.toml`` in folders that are named.
 
-A project names folders in its settings: ``staleline_folders = patching``.  Each scenario of a site on each host, and
-each case of a protocol, is a test; its failure is the counterexample.  Without such files the plugin does nothing.
+A project names folders in its settings: ``staleline_folders = patching``, and the hosts and architectures that count:
+``staleline_hosts = armv8 cortex-a72``.  Without these, a site is checked on every one that runs it, a protocol on its
+own.  Each scenario of a site, and each case of a protocol, on each of them is a test; its failure is the
+counterexample.  Without such files the plugin does nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from bench.hosts import Target
+    from bench.protocols.document import Document
+    from bench.sites.site import Site
 
 _SUFFIX = ".staleline.toml"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The setting ``staleline_folders``."""
+    """The settings ``staleline_folders`` and ``staleline_hosts``."""
     parser.addini("staleline_folders", "folders whose .toml files are sites and protocols to be checked", type="paths")
+    parser.addini("staleline_hosts", "hosts and architectures on which they are checked", type="args")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -35,19 +44,29 @@ class WrongError(Exception):
 
 class _File(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
-        from bench.check.sites import targets_of
+        from bench.check.protocols import moved
+        from bench.check.sites import runs, targets_of
+        from bench.hosts import load_target
         from bench.protocols.document import read_protocol
         from bench.sites.reader import is_site, load_site
         from bench.sites.scenarios import SCENARIOS
         from bench.support.toml import read
 
+        hosts = [load_target(name) for name in self.config.getini("staleline_hosts")]
         if not is_site(read(str(self.path), "a site or a protocol")[0]):
-            for case in read_protocol(str(self.path)).cases:
-                yield _Case.from_parent(self, name=case.name or "as written")
+            document = read_protocol(str(self.path))
+            for on, one in (
+                [("", document)] if not hosts else [(f"-{host.name}", moved(document, host)) for host in hosts]
+            ):
+                for case in one.cases:
+                    name = f"{case.name or 'as written'}{on}"
+                    yield _Case.from_parent(self, name=name, document=replace(one, cases=(case,)))
             return
-        for target in targets_of(load_site(str(self.path))):
+        site = load_site(str(self.path))
+        for target in (host for host in hosts if runs(site, host)) if hosts else targets_of(site):
             for scenario in SCENARIOS:
-                yield _Scenario.from_parent(self, name=f"{scenario}-{target.name}")
+                name = f"{scenario}-{target.name}"
+                yield _Scenario.from_parent(self, name=name, site=site, target=target, scenario=scenario)
 
 
 class _Checked(pytest.Item):
@@ -61,28 +80,28 @@ class _Checked(pytest.Item):
 
 
 class _Scenario(_Checked):
+    def __init__(self, *, site: Site, target: Target, scenario: str, **of_item: Any) -> None:
+        super().__init__(**of_item)
+        self.asked = site, target, [scenario]
+
     def runtest(self) -> None:
         from bench.check.sites import verify_site
-        from bench.hosts import load_target
         from bench.report.sites import SitesReport
-        from bench.sites.reader import load_site
 
-        scenario, _, host = self.name.partition("-")
-        (found,) = verify_site(load_site(str(self.path)), load_target(host), [scenario])
+        (found,) = verify_site(*self.asked)
         if not found.as_expected:
             raise WrongError(SitesReport([found]).text("simple"))
 
 
 class _Case(_Checked):
-    def runtest(self) -> None:
-        from dataclasses import replace
+    def __init__(self, *, document: Document, **of_item: Any) -> None:
+        super().__init__(**of_item)
+        self.document = document
 
+    def runtest(self) -> None:
         from bench.check.protocols import verify_document
-        from bench.protocols.document import read_protocol
         from bench.report.protocols import ProtocolReport
 
-        document = read_protocol(str(self.path))
-        cases = tuple(case for case in document.cases if (case.name or "as written") == self.name)
-        report = ProtocolReport([verify_document(replace(document, cases=cases), explained=False)])
+        report = ProtocolReport([verify_document(self.document, explained=False)])
         if not report.as_expected:
             raise WrongError(report.text("simple"))

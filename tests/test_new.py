@@ -30,6 +30,34 @@ def test_what_is_no_kind_is_refused(staleline: Staleline) -> None:
     staleline("new sites").is_refused("'sites'", "expected site or protocol or strategy or host")
 
 
+@pytest.mark.parametrize(
+    ("like", "folder"),
+    [
+        ("site --like slot-arm", "strategies/linking"),
+        ("protocol --like yjit-2022-6631", "bench/known_bugs"),
+        ("host --like cortex-a72", "bench/hosts"),
+    ],
+)
+def test_a_shipped_file_is_copied(like: str, folder: str, tmp_path: Path, staleline: Staleline) -> None:
+    kind, _, name = like.split()
+    staleline(f"new {kind} {tmp_path / 'new.toml'} --like {name}")
+    shipped = (Path(__file__).parents[1] / folder / f"{name}.toml").read_text(encoding="utf-8")
+    copied = (tmp_path / "new.toml").read_text(encoding="utf-8")
+    if kind == "host":
+        shipped = shipped.replace(f'"{name}"', '"my-host"', 1)
+        copied = copied.partition("\n")[2]
+    assert copied == shipped
+
+
+@pytest.mark.parametrize(
+    ("like", "expected"), [("site --like slot-amr", "slot-arm"), ("strategy --like idempotent", "site")]
+)
+def test_what_is_not_shipped_is_refused(like: str, expected: str, tmp_path: Path, staleline: Staleline) -> None:
+    kind, _, name = like.split()
+    staleline(f"new {kind} {tmp_path / 'new.toml'} --like {name}").is_refused("--like", expected)
+    assert not (tmp_path / "new.toml").exists()
+
+
 FAILING = """
 summary = "A fetch that nothing orders"
 
@@ -66,3 +94,6 @@ def test_pytest_collects_the_files_that_are_meant_and_shows_the_counterexample(
     ran = pytester.runpytest(*named, "-p", "no:cacheprovider")
     ran.assert_outcomes(passed=1, failed=1)
     ran.stdout.fnmatch_lines(["*as written: fails*", "*execute A: old (wrong)*"])
+    on = pytester.runpytest(*named, "-p", "no:cacheprovider", "-o", "staleline_hosts=armv8 cortex-a72")
+    on.assert_outcomes(passed=2, failed=2)
+    on.stdout.fnmatch_lines(["*as written-armv8*", "*on armv8*"])
