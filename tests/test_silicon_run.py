@@ -332,6 +332,7 @@ def test_each_instance_of_a_site_leads_to_its_own_targets(name):
             there = replace(
                 site,
                 targets={one: base + at for one, at in site.targets.items()},
+                registers={name: base + at for name, at in site.registers.items()},
                 words=tuple(
                     replace(word, at=base + word.at, values={state: code.bytes[at : at + word.size].tobytes()})
                     for word in site.words
@@ -340,7 +341,7 @@ def test_each_instance_of_a_site_leads_to_its_own_targets(name):
             )
             assert at_rest(there, state).arrives == state
             lands = there.targets[state] - code.address
-            _, operand = instructions.lands(0, lands)
+            _, operand = instructions.lands(0, lands, ())
             stored = int.from_bytes(code.bytes[lands + operand : lands + operand + 4], "little")
             assert stored >> instructions.shift & instructions.mask & 0xFFFF == 16 * number + list(site.targets).index(
                 state
@@ -383,11 +384,22 @@ JCC = """
 opcode = { at = 2, always = "0f CC" }
 to = { at = 4, stub = "f8 00 00 00", near = "f8 0f 00 00", near2 = "f8 1f 00 00" }
 """
+FLAG = """
+test = { at = 0, always = "49 83 7e f8 02" }    # cmp qword [r14 - 8], 2
+opcode = { at = 5, always = "90 0f 85" }
+to = { at = 8, stub = "f4 00 00 00", near = "f4 0f 00 00", near2 = "f4 1f 00 00" }
+"""
 JITS = {
     "call": (CALL, "store to"),
     "inline cache": (CACHE, "store shape; store to"),
     **{f"condition {n:x}": (JCC.replace("CC", f"8{n:x}"), "store to") for n in (2, 5, 8, 0xC, 0xF)},
     "pushed": (CALL.replace('always = "e8"', 'always = "e9"') + 'push = { at = 0, always = "53 50 90" }', "store to"),
+    "guard": (GUARD, "store to", "[registers]\nrdi = 8"),
+    "guard on a flag": (
+        FLAG,
+        "store to",
+        "[slots]\nflag = { at = 64, stub = 1, near = 0, near2 = 0 }\n[registers]\nr14 = 72",
+    ),
     "counted": (CALL + 'count = { at = 0, always = "ff 45 00" }', "store to"),
 }
 
@@ -412,6 +424,56 @@ def test_call_sites_guards_and_inline_caches_arrive_where_their_encodings_say(na
         seen = run(instances, RunEffort(60.0, 4096))
         may = allowed(instances, load_target(NEAREST))
         assert not seen.signals and not seen.crashes and all(may.allows(outcome) for outcome in seen.outcomes)
+
+
+RELIES = """
+isa = "ISA"
+relies = ["REGISTER"]
+[targets]
+stub = 0x200
+near = 0x1000
+near2 = 0x2000
+[words]
+LOAD
+JUMP
+[slots]
+slot = 64
+address = { at = 128, stub = "stub", near = "near", near2 = "near2" }
+[does]
+link = "store slot; store address"
+unlink = "store slot; store address"
+"""
+
+
+def test_a_register_that_a_target_relies_on_is_checked_where_it_arrives():
+    # It is loaded from another slot than the address of the jump, and so may be that of another target.
+    loads, jump, register = {
+        "x86-64": (("48 8b 1d 79 00 00 00", "ff 25 33 00 00 00"), 7, "rbx"),
+        "aarch64": (("58000418", "58000205 d61f00a0"), 4, "x24"),
+    }[HERE.name]
+    load, then = loads
+    if HERE.name == "aarch64":
+        load, then = (
+            "".join(bytes.fromhex(word)[::-1].hex() for word in text.split())
+            for text in ("58000418", "580001e5 d61f00a0")
+        )
+    text = RELIES.replace("ISA", ISA).replace("REGISTER", register)
+    text = text.replace("LOAD", f'load = {{ at = 0, always = "{load}" }}')
+    text = text.replace("JUMP", f'jump = {{ at = {jump}, always = "{then}" }}')
+    (trial,) = _trials(_site(text), "relink")
+    instances = SiteInstances(trial, HERE)
+    seen = run(instances, Effort(60.0, 20_000))
+    may = allowed(instances, load_target(NEAREST))
+    assert all(may.allows(outcome) for outcome in seen.outcomes), seen
+    assert any(ELSEWHERE in values for _, values in may.outcomes)
+    assert all(f"{name.split()[0]}" == "SIGILL" for name in seen.signals), seen.signals
+
+
+@x86
+def test_absolute_addresses_in_code_are_refused():
+    text = CACHE.replace('"90 90 90 90 90 90 90 e8"', '"ff e0 90 90 90 90 90 e8"')
+    with pytest.raises(InputError, match="words that lead elsewhere when the site is moved"):
+        SiteInstances(_trials(jit_site(text, "store shape; store to"), "link")[0], HERE)
 
 
 @x86
@@ -439,7 +501,7 @@ def test_a_breakpoint_is_an_outcome_and_one_that_nobody_handles_a_signal():
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (('isa = "x86"', 'isa = "x86"\nregisters = { r0 = 1 }'), "registers"),
+        (('isa = "x86"', 'isa = "x86"\nregisters = { r0 = 1 }'), "registers: 'r0'; expected one of rax, rcx"),
         (("[does]", 'tail = { at = 8, always = "90" }\n[does]'), "stub at 0x4; expected 13 bytes before tail"),
         (("near = 0x60", "near = 0x60\nnear2 = 0x64"), "near and near2; expected 16 bytes"),
         (('"66 90"', '"0f 1f 00"'), "of 3 bytes; expected what this machine can store at once"),

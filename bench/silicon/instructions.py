@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,17 +66,19 @@ done:
 # a signal handler sets the stack pointer and the program counter to the first two words of the record; the third says
 # that it is away.  Other registers are zero there, so that what nobody meant as code does little harm; those that calls
 # preserve, where translators keep the address of their state, have that of memory that nobody needs.  On x86-64 the
-# flags are the fifth word, and the stack pointer ends in f8 there: what a site has pushed is undone by setting that.
+# flags are the fifth word; a site that returns has the number as its result, and what returns from elsewhere sets the
+# last byte of the stack pointer to f8, which undoes what the site has pushed.
 _X86_ENTER = """
 define i64 @enter(ptr %record, i64 %entry, i64 %number) noinline noredzone {
   %r = call i64 asm sideeffect "
     pushq %rbp; pushq %rbx; pushq %r12; pushq %r13; pushq %r14; pushq %r15; pushq %rdi
     movq %rsp, %r10; subq $$768, %rsp; andq $$-256, %rsp; movq %r10, (%rsp)
     leaq 1f(%rip), %rcx; movq %rcx, 8(%rdi); movq %rsp, (%rdi); movq $$1, 16(%rdi)
-    movq %rsi, %r11; movq %rdx, %rax; leaq 256(%rsp), %rbp; movq %rbp, %rbx
+    movq %rsi, %r11; movq %rdx, %rax; movq %rdx, 16(%rsp); leaq 256(%rsp), %rbp; movq %rbp, %rbx; pushq %rcx
     movq %rbp, %r12; movq %rbp, %r13; movq %rbp, %r14; movq %rbp, %r15; pushq 32(%rdi)
     xorl %ecx, %ecx; xorl %edx, %edx; xorl %esi, %esi; xorl %edi, %edi
     xorl %r8d, %r8d; xorl %r9d, %r9d; xorl %r10d, %r10d; popfq; call *%r11
+    movq 24(%rsp), %rax; addq $$8, %rsp
     1: cld; movq (%rsp), %rsp; popq %rdi; movq $$0, 16(%rdi)
     popq %r15; popq %r14; popq %r13; popq %r12; popq %rbx; popq %rbp",
     "={rax},{rdi},{rsi},{rdx},~{rdi},~{rsi},~{rdx},~{rcx},~{r8},~{r9},~{r10},~{r11},~{flags},~{memory}"
@@ -126,9 +128,11 @@ class InstructionSet:
     ``repeats``: what ``number`` is made of, so that each half of it tells it from others; ``shift``, ``mask``: where it
     lies in the operand.  ``membarrier``, ``tgkill``: numbers of Linux's system calls.  ``profile``: the shipped profile
     that is nearest to a machine that nothing more is known of.  ``isa``: its name in site files.  ``enter``: the
-    function ``@enter``, and ``lands(number, address)`` the bytes of what may be entered at an address to return a
-    number, and where in them its operand is.  ``reach``: by multiples of it code can be moved, with its targets, and
-    means the same.  ``trap``: how far a breakpoint has moved the program counter; ``context``: of its signal handlers.
+    function ``@enter``, and ``lands(number, address, relies)`` the bytes of what may be entered at an address to return
+    a number, or is undefined if one of the registers does not hold that address, and where in them its operand is.
+    ``sets(register, values)``: what gives a register a value, a row of bytes for each.  ``reach``: by multiples of it
+    code can be moved, with its targets, and means the same.  ``trap``: how far a breakpoint has moved the program
+    counter; ``context``: of its signal handlers.
     ``resets``: inline assembly that undoes what foreign code may have done to the state of a thread.
     """
 
@@ -154,7 +158,8 @@ class InstructionSet:
     profile: str
     isa: str
     enter: str
-    lands: Callable[[int, int], tuple[bytes, int]]
+    lands: Callable[[int, int, Sequence[str]], tuple[bytes, int]]
+    sets: Callable[[str, Distances], Encoded]
     reach: int
     trap: int
     context: Context
@@ -184,14 +189,54 @@ def _x86_jumps(distances: Distances) -> Encoded:
     return np.insert(operands, 0, 0xE9, axis=1)  # jmp rel32
 
 
-def _x86_lands(number: int, address: int) -> tuple[bytes, int]:
-    before = -(address + 1) % 4  # no-operations, so that the operand is aligned
-    start = b"\x90" * before + b"\xb8" + struct.pack("<I", number)  # mov eax, number
-    return start + bytes.fromhex("4080ccf8c3"), before + 1  # or spl, 0xf8; ret
+_X86_REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{number}" for number in range(8, 16)))
 
 
-def _a64_lands(number: int, address: int) -> tuple[bytes, int]:
-    return struct.pack("<II", 0x52800000 | number << 5, 0xD61F0120), 0  # movz w0, #number; br x9
+def _register(name: str, known: Sequence[str], kept: str) -> int:
+    if name not in known or name == kept:
+        raise InputError(repr(name), place="registers", expected=f"one of {', '.join(n for n in known if n != kept)}")
+    return known.index(name)
+
+
+def _x86_sets(register: str, values: Distances) -> Encoded:
+    number = _register(register, _X86_REGISTERS, "rsp")
+    operands = values.astype("<i8").view(np.uint8).reshape(-1, 8)
+    return np.insert(operands, [0, 0], [0x48 | number >> 3, 0xB8 | number & 7], axis=1)  # mov register, imm64
+
+
+def _x86_lands(number: int, address: int, relies: Sequence[str]) -> tuple[bytes, int]:
+    checks = b""
+    for name in relies:
+        register = _register(name, _X86_REGISTERS, "rsp")
+        scratch = 2 if register == 1 else 1
+        checks += bytes([0x48, 0x8D, 0x05 | scratch << 3]) + struct.pack("<i", -len(checks) - 7)  # lea scratch, [entry]
+        checks += bytes([0x48 | register >> 3, 0x39, 0xC0 | scratch << 3 | register & 7])  # cmp register, scratch
+        checks += b"\x74\x02\x0f\x0b"  # je over ud2
+    before = -(address + len(checks) + 1) % 4  # no-operations, so that the operand is aligned
+    start = checks + b"\x90" * before + b"\xb8" + struct.pack("<I", number)  # mov eax, number
+    return start + bytes.fromhex("4080ccf8c3"), len(start) - 4  # or spl, 0xf8; ret
+
+
+_A64_REGISTERS = tuple(f"x{number}" for number in range(31))
+
+
+def _a64_sets(register: str, values: Distances) -> Encoded:
+    number = _register(register, _A64_REGISTERS, "x9")
+    parts = (values[:, None] >> np.arange(0, 64, 16)) & 0xFFFF
+    words = np.array([0xD2800000, 0xF2A00000, 0xF2C00000, 0xF2E00000]) | parts << 5 | number  # movz, movk, movk, movk
+    encoded: Encoded = words.astype("<u4").view(np.uint8).reshape(-1, 16)
+    return encoded
+
+
+def _a64_lands(number: int, address: int, relies: Sequence[str]) -> tuple[bytes, int]:
+    words: list[int] = []
+    for name in relies:
+        register, back = _register(name, _A64_REGISTERS, "x9"), -4 * len(words)
+        scratch = 11 if register == 10 else 10
+        words.append(0x10000000 | (back >> 2 & 0x7FFFF) << 5 | scratch)  # adr scratch, entry
+        words += [0xEB00001F | scratch << 16 | register << 5, 0x54000040, 0]  # cmp; b.eq over udf
+    words += [0x52800000 | number << 5, 0xD61F0120]  # movz w0, #number; br x9
+    return struct.pack(f"<{len(words)}I", *words), 4 * len(words) - 8
 
 
 def _a64_number(value: int) -> bytes:
@@ -228,6 +273,7 @@ INSTRUCTION_SETS = {
         isa="x86",
         enter=_X86_ENTER,
         lands=_x86_lands,
+        sets=_x86_sets,
         reach=1,
         trap=1,
         context=Context(result=144, stack=160, counter=168),
@@ -257,6 +303,7 @@ INSTRUCTION_SETS = {
         isa="aarch64",
         enter=_A64_ENTER,
         lands=_a64_lands,
+        sets=_a64_sets,
         reach=4096,
         trap=0,
         context=Context(result=184, stack=432, counter=440),

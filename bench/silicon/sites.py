@@ -23,7 +23,7 @@ from bench.silicon.functions import Placement, refuse_placement
 from bench.silicon.instructions import InstructionSet
 from bench.silicon.native import Memory
 from bench.silicon.threads import BATCH, LINE, STUCK_TEXT, Instances, Observed
-from bench.sites.paths import SitePath, paths, value_name
+from bench.sites.paths import SitePath, at_rest, paths, value_name
 from bench.sites.scenarios import Run, Trial
 from bench.sites.site import CODE, NEAR, NEW, OLD, STUB, TRAP, Site, Word
 from bench.support.errors import InputError
@@ -36,7 +36,9 @@ _PLACES = 16
 _FLAGS, _ALWAYS = 0x246, 0x202
 """The flags of x86-64 behind a difference that is zero; those that are always set."""
 _ROOM = 16
-"""Bytes of the code at a target, at most."""
+"""Bytes of the code at a target, at most; as many more for each register that it relies on."""
+_PREAMBLE = 512
+"""Bytes of what gives registers their values, at most: 31 of AArch64 in 16 bytes each, and a branch."""
 _FAULT, _SIGNAL, _OFFSET = 0x40, 48, 47
 """Of the number of an execution that a signal ended: the highest byte, where the signal is, the bits of the address."""
 
@@ -125,9 +127,11 @@ class SiteInstances(Instances):
         self._flags = _flags(trial.runs, self.site)
         self.by = 0 if placement is None else self._moved(placement)
         self._numbers = {name: number for number, name in enumerate((*self.site.targets, value_name(NEAR, NEW)))}
+        self._addresses = _addresses(self.site)
+        self._start = _free_line(self.site) if self.site.registers else None
         self.stride = self._stride(instructions)
         near = self.site.targets.get(NEAR, 0) + self.by
-        self._code_at = near + instructions.lands(0, near)[1]
+        self._code_at = near + instructions.lands(0, near, self.site.relies)[1]
         self.addresses = {word.name: word.at + self.by for word in self.site.words} | {CODE: self._code_at}
         used = trial.protocol.addresses
         self.placed = replace(
@@ -147,7 +151,8 @@ class SiteInstances(Instances):
     def _stride(self, instructions: InstructionSet) -> int:
         """The least distance at which no line has something of two instances, nor a mixture of one leads to another."""
         places = [(word.at, word.size) for word in self.site.words]
-        places += [(at, _ROOM) for at in self.site.targets.values()]
+        places += [(at, _room(self.site)) for at in self.site.targets.values()]
+        places += [] if self._start is None else [(self._start, _PREAMBLE)]
         places += [(at, 1) for at in _mixtures(self.site)]
         lines = {
             line for at, size in places for line in range((at + self.by) // LINE, (at + self.by + size - 1) // LINE + 1)
@@ -228,14 +233,17 @@ class SiteInstances(Instances):
     @property
     def size(self) -> int:
         """The bytes from the first instance to the end of the last one."""
-        ends = [word.at + word.size for word in self.site.words] + [at + _ROOM for at in self.site.targets.values()]
+        ends = [word.at + word.size for word in self.site.words]
+        ends += [at + _room(self.site) for at in self.site.targets.values()]
+        ends += [] if self._start is None else [self._start + _PREAMBLE]
         return (BATCH - 1) * self.stride + self.by + max(ends)
 
     @property
     def flushed(self) -> Sequence[tuple[int, int]]:
         """Each word of code, and the code at each target."""
         words = [(word.at + self.by, word.size) for word in self.site.words if not word.is_data]
-        return (*words, *((at + self.by, _ROOM) for at in self.site.targets.values()))
+        words += [] if self._start is None else [(self._start + self.by, _PREAMBLE)]
+        return (*words, *((at + self.by, _room(self.site)) for at in self.site.targets.values()))
 
     def reset(self, code: Memory) -> None:
         """Write the words as they are at the start, and the code at targets."""
@@ -250,12 +258,24 @@ class SiteInstances(Instances):
         shift = self.instructions.shift
         for name, at in self.site.targets.items():
             number = self._numbers[name]
-            bytes_, operand = self.instructions.lands(number, at + self.by)
+            relies = self.site.relies if name not in (STUB, TRAP) else ()
+            bytes_, operand = self.instructions.lands(number, at + self.by, relies)
             place = self._places(code, at, len(bytes_))
             place[:] = np.frombuffer(bytes_, np.uint8)
             first = self.instructions.operand_of(number)
             operands = first + (_PLACES * np.arange(BATCH, dtype=np.uint32) << shift)
             place[:, operand : operand + 4] = operands.astype("<u4").view(np.uint8).reshape(BATCH, -1)
+
+        if self._start is not None:
+            begins = code.address + self.by + self.stride * np.arange(BATCH, dtype=np.int64)
+            parts = [
+                self.instructions.sets(name, begins * (name in self._addresses) + number)
+                for name, number in self.site.registers.items()
+            ]
+            size = sum(part.shape[1] for part in parts)
+            to_entry = np.full(BATCH, self.site.entry - self._start - size)
+            preamble = np.concatenate((*parts, self.instructions.jumps(to_entry)), axis=1)
+            self._places(code, self._start, preamble.shape[1])[:] = preamble
 
     def _places(self, code: Memory, at: int, size: int) -> npt.NDArray[np.uint8]:
         """So many bytes at an address of the site in each instance."""
@@ -363,7 +383,7 @@ class SiteInstances(Instances):
 
     @property
     def _arguments(self) -> str:
-        offset = self.site.entry + self.by
+        offset = (self.site.entry if self._start is None else self._start) + self.by
         return f"ptr %record, i64 %i, ptr %code, i64 {offset}, i64 {self._numbers[STUB]}"
 
     def declares(self, descriptor: int) -> str:
@@ -408,20 +428,79 @@ def _checked(site: Site, instructions: InstructionSet) -> Site:
 
     if site.isa != instructions.isa:
         raise refuse(site.isa, "isa", f"{instructions.isa}, to execute its words")
-    if site.relies or site.registers:
-        raise refuse("registers", "relies" if site.relies else "registers", "a site without them, to execute its words")
+    for place, names in (("registers", site.registers), ("relies", site.relies)):
+        for name in names:
+            try:
+                instructions.sets(name, np.zeros(1, np.int64))
+            except InputError as error:
+                raise refuse(error.message, place, error.expected) from None
     if all(word.is_constant for word in site.words):
         raise refuse("nothing that changes", "words", "something that is patched, to see what is executed")
-    ends = {name: at + _ROOM for name, at in site.targets.items()}
+    room = _room(site)
+    ends = {name: at + room for name, at in site.targets.items()}
     for name, at in site.targets.items():
-        used = len(instructions.lands(0, at)[0])
+        used = len(instructions.lands(0, at, site.relies if name not in (STUB, TRAP) else ())[0])
         for word in site.words:
             if at < word.at + word.size and word.at < at + used:
                 raise refuse(f"{name} at {at:#x}", "targets", f"{used} bytes before {word.name}, to return from there")
         for other, end in ends.items():
             if other != name and at < end and site.targets[other] < at + used:
-                raise refuse(f"{name} and {other}", "targets", f"{_ROOM} bytes between them")
+                raise refuse(f"{name} and {other}", "targets", f"{room} bytes between them")
     return site
+
+
+def _room(site: Site) -> int:
+    """Bytes of the code at a target, at most."""
+    return _ROOM * (1 + len(site.relies))
+
+
+def _free_line(site: Site) -> int:
+    """Where there is room for what gives registers their values, in lines that have nothing else."""
+    used = [(word.at, word.at + word.size) for word in site.words]
+    used += [(at, at + _room(site)) for at in site.targets.values()]
+    return next(
+        at
+        for at in itertools.count(0, LINE)
+        if all(end <= at - LINE or at + _PREAMBLE + LINE <= begin for begin, end in used)
+    )
+
+
+def _addresses(site: Site) -> frozenset[str]:
+    """The registers that hold an address of the site: with which it leads to its targets wherever it is moved to.
+
+    Raises ``InputError`` if that is so for no choice of them.
+    """
+    apart = 1 << 20
+
+    def moved(holding: frozenset[str]) -> Site:
+        targets = {name: at + apart for name, at in site.targets.items()}
+        words = []
+        for word in site.words:
+            values = dict(word.values)
+            for name, held in values.items():
+                number = int.from_bytes(held, "little")
+                if word.is_data and number in site.targets.values():
+                    values[name] = (number + apart).to_bytes(word.size, "little")
+            words.append(replace(word, at=word.at + apart, values=values))
+        registers = {name: number + apart * (name in holding) for name, number in site.registers.items()}
+        return replace(site, targets=targets, words=tuple(words), registers=registers)
+
+    def leads(holding: frozenset[str]) -> bool:
+        there = moved(holding)
+        ways = ((at_rest(one, state) for one in (site, there)) for state in site.states)
+        return all(here.arrives == far.arrives and here.assumed == far.assumed for here, far in ways)
+
+    every = tuple(site.registers)
+    for count in range(len(every) + 1):
+        for chosen in itertools.combinations(every, count):
+            if leads(frozenset(chosen)):
+                return frozenset(chosen)
+    raise InputError(
+        "words that lead elsewhere when the site is moved",
+        file=site.file,
+        place="words",
+        expected="branches that are relative, and registers that hold addresses or numbers, to execute them",
+    )
 
 
 def _flags(runs: Iterable[Run], site: Site) -> int:
