@@ -322,6 +322,13 @@ def test_every_command_explains_itself(command: str, staleline: Staleline) -> No
     assert staleline(f"{command} --help") == ran
 
 
+@pytest.mark.parametrize("command", ["", "trace"])
+def test_no_command_is_described_by_half_a_sentence(command: str, staleline: Staleline) -> None:
+    _, _, described = staleline(f"{command} --help").out.partition("Commands:\n")
+    assert described
+    assert all(line.endswith(".") and not line.endswith("...") for line in described.splitlines())
+
+
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command not in ("trace", "list")])
 def test_every_command_with_arguments_has_an_example_that_runs(
     command: str, tiny_trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleline: Staleline

@@ -22,7 +22,7 @@ def calibrate(
     ] = None,
     format: Annotated[str, typer.Option("--format", help="Of what is printed: simple, json, csv, ...")] = "simple",
 ) -> None:
-    """What do the operations cost here? Measure this machine, and write a host profile of it.
+    """What do the operations cost here? Measure this machine. Writes a host profile of it.
 
     Exits with 1 if --check finds a figure whose range does not meet that of the file.
 

@@ -6,7 +6,7 @@ from bench.commands.options import Written
 
 
 def catalogue(*, written: Written) -> None:
-    """List strategies, hosts, translators, scenarios, shipped traces, and parameters of replay and risk.
+    """List strategies, hosts, translators, scenarios, traces. And the parameters of replay and risk.
 
     \b
     Example: staleline list --format json

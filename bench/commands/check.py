@@ -37,7 +37,7 @@ def check(
     seen: SeenHere = None,
     written: Written,
 ) -> None:
-    """Is it right? Search every behaviour that the host allows, and show the shortest counterexample.
+    """Is it right? Search every behaviour that the host allows. Shows the shortest counterexample of what fails.
 
     Exit status: 0 if all that was asked for holds, 1 if a strategy fails or the search was cut short, 2 for bad input.
 

@@ -70,7 +70,9 @@ def compare(
     seen: SeenHere = None,
     written: Written,
 ) -> None:
-    """Compare every strategy and scenario on a host: verdicts, and what each costs more than doing nothing.
+    """Compare strategies on a host: verdicts, and costs.
+
+    Every scenario, and what each strategy costs more than doing nothing.
 
     Several hosts stand side by side; an architecture (armv8, riscv) has verdicts and no price. --format github is for a
     pull request: the table, three sentences, the rest folded. --format html writes one page for a browser: the table,

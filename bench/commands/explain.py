@@ -43,7 +43,7 @@ def explain(
     cells: OfCells,
     written: Written,
 ) -> None:
-    """Show one run in depth: the counterexample, or the shortest run with given events.
+    """Show one run in depth: a counterexample, or given events. The run is the shortest that there is.
 
     Exit status: as that of check.
 

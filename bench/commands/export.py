@@ -32,7 +32,9 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write what other tools read: a litmus test of each strategy, translator and scenario; a site as a protocol.
+    """Write what other tools read: litmus tests, protocols.
+
+    A litmus test of each strategy, translator and scenario; a site as a protocol.
 
     --litmus prints the files. What cannot be said in a litmus test is named on stderr; if nothing can, the exit status
     is 2.

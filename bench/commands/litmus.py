@@ -35,7 +35,7 @@ def litmus(
     ] = "herd",
     output: Output = None,
 ) -> None:
-    """Run AArch64 litmus tests of instruction fetching on what the architecture allows, and print what herd prints.
+    """Run AArch64 litmus tests of instruction fetching. On what the architecture allows; prints what herd prints.
 
     A test that cannot be read is named, the others are run, and the exit status is 2.  With --kinds it is 1 if one
     disagrees.

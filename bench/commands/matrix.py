@@ -40,7 +40,7 @@ def matrix(
     settings: Settings = None,
     written: Written,
 ) -> None:
-    """Check every translator on every host that it can run on: which were affected, and what cures them.
+    """Check every translator on every host that it can run on. Says which were affected, and what cures them.
 
     Takes minutes: some thousand searches, on all cores. A translator named without its date is that of early January
     2011, or the first there was; --translator all takes every version.

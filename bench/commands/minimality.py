@@ -21,7 +21,7 @@ def minimality(
     max_states: MaxStates = None,
     written: Written,
 ) -> None:
-    """Find which operations of a strategy cannot be left out, and the weakest host on which it holds.
+    """Find which operations of a strategy cannot be left out. And the weakest host on which it holds.
 
     \b
     Example: staleline minimality unfixed flush-on-retranslation --scenario system

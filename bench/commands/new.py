@@ -27,7 +27,7 @@ def new(
         typer.Option("--like", help="Copy a site of the library, a published bug, or a host.", metavar="NAME"),
     ] = None,
 ) -> None:
-    """Write a commented file to start from, that passes as it is. A file that is there already is left alone.
+    """Write a commented file to start from. It passes as it is. A file that is there already is left alone.
 
     \b
     Example: staleline new site

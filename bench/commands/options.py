@@ -71,7 +71,8 @@ class Written:
     format: Annotated[
         str,
         typer.Option(
-            "--format", help="simple, github, latex, ... (any of tabulate's), json or csv; compare: html too."
+            "--format",
+            help="simple, github, latex, ... (any of tabulate's), json or csv; html where an answer is a page.",
         ),
     ] = "simple"
     output: Output = None

@@ -13,7 +13,7 @@ from bench.traces.shipped import DEFAULT_TRACE
 def replay(
     *, trace: Trace = DEFAULT_TRACE, strategy: Strategies = None, hosts: OnHosts, assumed: OfReplay, written: Written
 ) -> None:
-    """What does it cost? Count operations, cache misses and cycles on a recorded execution.
+    """What does it cost? Replay a recorded execution. Counts operations, cache misses and cycles.
 
     \b
     Example: staleline replay linux-boot --strategy flush-on-retranslation,side-table --host mips-24kc --what-if

@@ -65,7 +65,9 @@ def risk(
     as_recorded: AsRecorded = False,
     written: Written,
 ) -> None:
-    """Find how often it bites: the probability that a retranslation ends in the execution of a wrong unit.
+    """How often does it bite? Find the odds on a host.
+
+    The probability that a retranslation ends in the execution of a wrong unit.
 
     Takes some ten seconds per host on the default trace, the first time; --scenario migrate and --sensitivity several
     times as long.

@@ -63,7 +63,7 @@ def run(
     ] = "simple",
     output: Output = None,
 ) -> None:
-    """What happens here? Execute protocols and strategies on this machine, in threads that are pinned to cores.
+    """What happens here? Execute protocols and strategies. On this machine, in threads that are pinned to cores.
 
     Each outcome stands beside what the model of the host, and the architecture, allow. Exits with 1 if one was seen
     that they forbid. A strategy's writes are those of --translator, in the instructions of this machine.

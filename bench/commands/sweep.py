@@ -76,7 +76,9 @@ def sweep(
     ] = None,
     written: Written,
 ) -> None:
-    """Find what would have to be true for another strategy, or site, to win: a comparison at every point of some axes.
+    """Find what would have to be true for another to win.
+
+    Another strategy, or site: a comparison at every point of some axes.
 
     Prices and rates take no simulation: a sweep of them costs as much as one comparison. A stopped sweep goes on.
     --format html writes one page for a browser.

@@ -20,7 +20,7 @@ def thread(
     ] = "simple",
     output: Output = None,
 ) -> None:
-    """Decide every claim of the thread of January 2011 by the models and the recordings.
+    """Decide every claim of the thread of January 2011. By the models and the recordings.
 
     Computed anew each time, in about a minute. --set derives every host, so that a verdict can be seen to change.
 

@@ -13,7 +13,7 @@ from bench.commands.options import Trace, Written, with_options
 from bench.commands.output import print_text
 from bench.traces.shipped import DEFAULT_TRACE
 
-app = typer.Typer(help="Import a QEMU log, show what a trace holds, draw a modelled workload.", rich_markup_mode=None)
+app = typer.Typer(help="Import a QEMU log, show a trace, draw a model of one.", rich_markup_mode=None)
 
 _N = "N or xFACTOR"
 _QUANTILES = "MIN,MEDIAN,P90,MAX"
@@ -31,7 +31,10 @@ def import_trace(
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse lines that are not needed.")] = False,
 ) -> None:
-    """Read what QEMU printed with -d exec,nochain,in_asm,out_asm,... and write a compact trace.
+    """Read a log of QEMU, and write a compact trace.
+
+    \b
+    The log is what QEMU printed with -d exec,nochain,in_asm,out_asm,...
 
     \b
     Lines of other options are counted by name. Without nochain there are links in place of what runs through them.
@@ -55,7 +58,9 @@ def import_trace(
 @app.command("info")
 @with_options
 def trace_info(trace: Trace = DEFAULT_TRACE, *, written: Written) -> None:
-    """Show what a trace holds: executions, blocks, faults, and how soon a faulting block runs again.
+    """Show what a trace holds.
+
+    Executions, blocks, faults, and how soon a faulting block runs again.
 
     \b
     Example: staleline trace info mine.trace --format json
@@ -104,7 +109,9 @@ def model(
     seed: Annotated[int, typer.Option("--seed", help="The same seed draws the same trace.", min=0)] = 0,
     changed: Measures,
 ) -> None:
-    """Draw an execution with given statistics; each defaults to what the default trace measures.
+    """Draw an execution with given statistics.
+
+    Each defaults to what the default trace measures.
 
     \b
     Example, retranslation a hundred times as frequent: staleline trace model --faults-per-million x100 -o often.trace

@@ -20,7 +20,7 @@ def translator(
     guest_bits: GuestBits = 32,
     written: Written,
 ) -> None:
-    """Show what a backend emits for a guest access: bytes, disassembly, order in time, what a wrong word does.
+    """Show what a backend emits for a guest access. Bytes, disassembly, order in time, and what a wrong word does.
 
     \b
     Example: staleline translator arm@2010 --access store
