@@ -25,6 +25,7 @@ from bench.protocols.document import Document, bug_names, load_bug, read_protoco
 from bench.protocols.host import ProtocolHost, troubles, without
 from bench.protocols.protocol import Protocol
 from bench.protocols.verification import necessities, needed_features, verify
+from bench.support import kept
 from bench.support.errors import InputError
 
 CASES = [(name, case.name) for name in bug_names() for case in load_bug(name).cases]
@@ -395,6 +396,19 @@ def test_who_is_moved_to_a_busy_core_is_told_by_whom(tmp_path: Path) -> None:
         "waits for ever: migrate 1 (core 1 runs T1)",
         "waits for ever: wait go 1",
     ]
+
+
+def test_a_line_more_in_the_file_is_no_other_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kept.FOLDER, str(tmp_path / "kept"))
+    kept._store_of.cache_clear()
+    lines = []
+    for comment in ("", "# one more line\n"):
+        with kept.session(told=True) as reused:
+            found = verify(document(tmp_path, comment + MINE.replace("isb\n", "")).cases[0].protocol)
+            assert reused() == f"reused {len(comment) and 1} of 1 verdicts of protocols"
+        lines.append([row.line for row in counterexample(found)])
+    assert any(lines[0])
+    assert lines[1] == [line + bool(line) for line in lines[0]]
 
 
 def test_an_unknown_bug_and_a_mixed_check_are_refused(staleline: Staleline) -> None:

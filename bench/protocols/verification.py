@@ -60,7 +60,7 @@ _KEPT: Shelf[KeptOutcome] = Shelf("verdicts of protocols", KeptOutcome, __file__
 
 def verify(protocol: Protocol, *, max_states: int = MOST_STATES) -> Verified:
     """Search every interleaving of a protocol's threads and its host, unless that was done before."""
-    lowering, key = Lowering(protocol), (protocol, max_states)
+    lowering, key = Lowering(protocol), (_without_lines(protocol), max_states)
     found = _KEPT.find(key)
     again = found.on(lowering.model) if found is not None else None
     if again is not None:
@@ -69,6 +69,17 @@ def verify(protocol: Protocol, *, max_states: int = MOST_STATES) -> Verified:
     outcome = walk(lowering.model, question, max_states=max_states)
     _KEPT.keep(key, KeptOutcome.of(outcome))
     return Verified(protocol, lowering, outcome)
+
+
+def _without_lines(protocol: Protocol) -> Protocol:
+    """The same, wherever in its file an operation stands: a comment more changes no verdict."""
+    return replace(
+        protocol,
+        threads=tuple(
+            replace(thread, operations=tuple(replace(one, line=0) for one in thread.operations))
+            for thread in protocol.threads
+        ),
+    )
 
 
 def absent_steps(host: ProtocolHost) -> frozenset[Kind]:
