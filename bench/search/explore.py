@@ -55,8 +55,8 @@ class _Exploration:
 
     def _least(self, numbers: Numbers) -> U64:
         """A state, packed, or the one that stands for it."""
-        rows = np.zeros((2, self.packing.words), np.uint64)
-        rows[0] = self.packing.pack(numbers)
+        rows = np.zeros((2, self.packing.words + 1), np.uint64)
+        rows[0, :-1] = self.packing.pack(numbers)
         least(self.packing.arrays, rows, 1)
         row: U64 = rows[0]
         return row
@@ -133,8 +133,8 @@ class _Exploration:
     def _begin_again(self) -> None:
         """Pack the states of the complete layers as the fields are now."""
         old, layers = merged(self.stores)
-        states = np.zeros((len(old), self.packing.words), np.uint64)
-        states[:, 0] = PRESENT
+        states = np.zeros((len(old), self.packing.words + 1), np.uint64)
+        states[:, 0], states[:, -1] = PRESENT, old[:, -1]
         for (word, shift, mask), (to, by, _) in zip(self._fields, self.packing.fields, strict=True):
             states[:, to] |= (old[:, word] >> np.uint64(shift) & np.uint64(mask)) << np.uint64(by)
         self._layout, self._fields = self.packing.layout, self.packing.fields
@@ -155,7 +155,7 @@ class _Exploration:
 
     def _dead(self, store: VisitedSet) -> I64:
         stuck = np.concatenate(store.stuck)
-        spare = np.empty((3, self.packing.words), np.uint64)
+        spare = np.empty((3, self.packing.words + 1), np.uint64)
         stuck = stuck[: hopeless(self.packing.arrays, store.states, stuck, stuck.size, spare, _HOPS)]
         alive: set[State] = set()
         states = (self.relation.state(self.packing.unpack(store.states[row])) for row in stuck)
@@ -174,12 +174,12 @@ class _Exploration:
         layer = len(self.stores[0].layers) - 3  # behind it lies the next one, just made
         while True:
             states = np.concatenate([store.states[rows] for store, rows in zip(self.stores, goals, strict=True)])
-            ways.append({row.tobytes() for row in states})
+            ways.append({row.tobytes() for row in states[:, :-1]})
             if layer == 0:
                 break
             layer -= 1
             table = table_of(self.packing, states)
-            goals = [store.leading(layer, table) for store in self.stores]
+            goals = [store.leading(layer, states, table) for store in self.stores]
         return self._forward(ways[::-1], fails)
 
     def _steps(self, state: State) -> tuple[Iterator[Transition], Iterator[Transition]]:
@@ -197,7 +197,7 @@ class _Exploration:
                     for step in self._steps(state)[kind]:
                         if step.state in following:
                             continue
-                        if self._least(self.relation.numbers(step.state)).tobytes() in way:
+                        if self._least(self.relation.numbers(step.state))[:-1].tobytes() in way:
                             following[step.state] = (*run, step)
                 if following:
                     break
@@ -238,7 +238,7 @@ def explore(
 
 def load() -> None:
     """Make numba ready, which takes a third of a second at the first search, so that processes forked after it are."""
-    fill((0,), np.zeros((1, 1), np.uint64), 0, np.zeros((1, 1), np.uint64))
+    fill((0,), np.zeros((1, 2), np.uint64), 0, np.zeros(1, np.uint64))
 
 
 def _explored(

@@ -3,11 +3,17 @@
 It knows no rule of the machine: what a step does it looks up in the ``Arrays`` of ``bench/search/packing.py``.  A state
 for which they do not say enough is handed back, to be expanded again when they do.
 
-States are rows of words.  The set of those seen is a hash table of the states themselves, open addressing with linear
-probing, where a row of zeros is free.  The successors of some thousand states are made before any of them is looked up:
-so the processor can wait for many of the table's lines at once.  Many of them are known from a moment ago, since steps
-that have nothing to do with each other lead to the same state in either order: a small table of the latest
-(``recent``), which fits a cache, keeps those from the large one.
+States are rows of words.  The set of those seen is a hash table of their numbers, open addressing with linear probing,
+with half of a hash beside each number, and 0 where it is free.  The successors of some thousand states are made before
+any of them is looked up: so the processor can wait for many of the table's lines at once.
+
+Two steps that are apart (neither writes what the other touches) lead to one state in either order, and one order will
+do (*sleep sets*: Godefroid, Partial-Order Methods for the Verification of Concurrent Systems, 1996, chapter 5).  The
+last word of a row says which steps of the state are left out: after a step, those that are apart from it and were
+taken before it, or left out, where it was taken; and of that what all the ways from the layer before agree on.  All
+states are seen all the same, each in its layer: of the shortest ways to a state, the one that is first in the order of
+steps has none that is left out, else that step could be taken earlier, and the way would not be first.  Nor is a step
+that fails: it would have failed in an earlier layer.
 """
 
 from __future__ import annotations
@@ -28,7 +34,8 @@ Width: TypeAlias = tuple[int, ...]
 _HASH_KEY, _HASH_STEP = np.uint64(HASH_KEY), np.uint64(HASH_STEP)
 _MIX, _MIX_AGAIN = np.uint64(0xFF51_AFD7_ED55_8CCD), np.uint64(0xC4CE_B9FE_1A85_EC53)
 """The multipliers of MurmurHash3's 64-bit finalizer."""
-_HIGH, _ZERO, _ONE, _NONE = np.uint64(32), np.uint64(0), np.uint64(1), np.uint64(NONE)
+_HIGH, _LOW = np.uint64(32), np.uint64((1 << 32) - 1)
+_ZERO, _ONE, _NONE = np.uint64(0), np.uint64(1), np.uint64(NONE)
 _BY_THREAD, _AWAITED = np.uint64(BY_THREAD), np.uint64(AWAITED)
 _UNKNOWN, _REFUSED = np.int64(UNKNOWN), np.int64(REFUSED)
 _DATA_WRONG, _BUSY, _UNFINISHED = np.uint8(DATA_WRONG), np.uint8(BUSY), np.uint8(UNFINISHED)
@@ -63,8 +70,8 @@ def _equal(width: Width, one: U64, row: Word, other: U64, at: Word) -> bool:
 
 @inlined
 def _copy(width: Width, one: U64, row: Word, other: U64, at: Word) -> None:
-    """Write a row of ``one`` to one of ``other``."""
-    for word in range(len(width)):
+    """Write a row of ``one``, with its last word, to one of ``other``."""
+    for word in range(len(width) + 1):
         other[at, word] = one[row, word]
 
 
@@ -182,6 +189,24 @@ def least(a: Arrays, states: U64, count: Int) -> None:
 
 
 @inlined
+def _entry(mixed: Word, row: Word) -> Word:
+    """What a table says of a row: half of its hash, and its number from 1 on."""
+    return (mixed & ~_LOW) | (row + _ONE)
+
+
+@inlined
+def _found(width: Width, out: U64, row: Word, mixed: Word, table: U64, states: U64) -> Word:
+    """Where a table has a row of ``out`` as one of ``states``, or the free place where it would be."""
+    last = np.uint64(table.size - 1)
+    place = mixed & last
+    while table[place] != _ZERO and (
+        (table[place] ^ mixed) & ~_LOW != _ZERO or not _equal(width, out, row, states, (table[place] & _LOW) - _ONE)
+    ):
+        place = (place + _ONE) & last
+    return place
+
+
+@inlined
 def _owner(mixed: Word, workers: Int) -> Int:
     """Which worker keeps the states with a hash, by its upper bits; the table goes by the lower ones."""
     return np.int64(((mixed >> _HIGH) * np.uint64(workers)) >> _HIGH)
@@ -195,7 +220,6 @@ def successors(
     at: Int,
     last: Int,
     lasting: bool,
-    recent: U64,
     spare: U64,
     differs: U64,
     out: U64,
@@ -215,10 +239,12 @@ def successors(
     """
     workers = rows.size
     room = out.shape[0] // workers
-    newest = np.uint64(recent.shape[0] - 1)
+    asleep_at = np.uint64(len(a.width))
     rows[:] = 0
     while at < last:
         row = np.uint64(picked[at] if picked.size else at)
+        asleep = states[row, asleep_at]
+        before = _ZERO
         moves = False
         asks = False
         fails = False
@@ -235,6 +261,9 @@ def successors(
             asks = asks or a.steps_of[known, 0] < 0
             for number in range(a.steps_of[known, 0], a.steps_of[known, 1]):
                 step = np.uint64(number)
+                if a.steps[step, 4] & asleep != _ZERO:
+                    moves = moves or a.steps[step, 0] & _BY_THREAD != _ZERO
+                    continue
                 answer = _take(a, states, row, step, spare, _ZERO)
                 if answer == _ASK:
                     asks = True
@@ -245,26 +274,25 @@ def successors(
                         said = _says(a, spare, _ZERO)
                         fails = fails or (said & _DATA_WRONG != 0 and said & _BUSY == 0)
                     fails = fails or answer == _WRONG
+                    spare[_ZERO, asleep_at] = (asleep | before) & a.steps[step, 5]
+                    before |= a.steps[step, 4]
+                    if a.swaps.shape[0]:
+                        # The state is the least; a swap can lessen what a step makes of it only if the step changed
+                        # what comes before the first difference, or that itself.
+                        less = False
+                        for other in range(a.swaps.shape[0]):
+                            swap = np.uint64(other)
+                            move = a.touched[step, swap]
+                            if move <= differs[swap] and not less:
+                                less = _lessens(a, spare, _ZERO, swap, _differs(a, spare, _ZERO, swap, move))
+                        if less:
+                            _least(a, spare, _ZERO, _ONE)
                     mixed = _hash(a.width, spare, _ZERO)
-                    if not _equal(a.width, spare, _ZERO, recent, mixed & newest):
-                        _copy(a.width, spare, _ZERO, recent, mixed & newest)
-                        if a.swaps.shape[0]:
-                            # The state is the least; a swap can lessen what a step makes of it only if the step changed
-                            # what comes before the first difference, or that itself.
-                            less = False
-                            for other in range(a.swaps.shape[0]):
-                                swap = np.uint64(other)
-                                move = a.touched[step, swap]
-                                if move <= differs[swap] and not less:
-                                    less = _lessens(a, spare, _ZERO, swap, _differs(a, spare, _ZERO, swap, move))
-                            if less:
-                                _least(a, spare, _ZERO, _ONE)
-                                mixed = _hash(a.width, spare, _ZERO)
-                        owner = _owner(mixed, workers)
-                        to = np.uint64(owner * room + rows[owner])
-                        _copy(a.width, spare, _ZERO, out, to)
-                        hashes[to] = mixed
-                        rows[owner] += 1
+                    owner = _owner(mixed, workers)
+                    to = np.uint64(owner * room + rows[owner])
+                    _copy(a.width, spare, _ZERO, out, to)
+                    hashes[to] = mixed
+                    rows[owner] += 1
             if asks:
                 break
         # The successors of a state that is to be asked for are made once more: that does no harm.
@@ -289,26 +317,26 @@ def insert(
     width: Width, out: U64, hashes: U64, first: Int, rows: Int, table: U64, states: U64, limit: Int, report: I64
 ) -> Word:
     """Put what is new among the successors into the table and behind the states."""
-    last = np.uint64(table.shape[0] - 1)
+    last = np.uint64(table.size - 1)
+    asleep_at = np.uint64(len(width))
     count = report[COUNT]
     touched = _ZERO
     for block in range(first, first + rows, 256):
         end = min(block + 256, first + rows)
         # Independent loads: the processor has many of them under way at once.
         for number in range(block, end):
-            touched ^= table[hashes[np.uint64(number)] & last, 0]
+            touched ^= table[hashes[np.uint64(number)] & last]
         for number in range(block, end):
             row = np.uint64(number)
-            place = hashes[row] & last
-            while table[place, 0] != _ZERO and not _equal(width, out, row, table, place):
-                place = (place + _ONE) & last
-            if table[place, 0] == _ZERO:
-                if count == limit:
-                    report[OVER] = 1
-                else:
-                    _copy(width, out, row, table, place)
-                    _copy(width, out, row, states, np.uint64(count))
-                    count += 1
+            place = _found(width, out, row, hashes[row], table, states)
+            if table[place] != _ZERO:
+                states[(table[place] & _LOW) - _ONE, asleep_at] &= out[row, asleep_at]
+            elif count == limit:
+                report[OVER] = 1
+            else:
+                table[place] = _entry(hashes[row], np.uint64(count))
+                _copy(width, out, row, states, np.uint64(count))
+                count += 1
     report[COUNT] = count
     return touched
 
@@ -321,7 +349,6 @@ def expand(
     at: Int,
     last: Int,
     lasting: bool,
-    recent: U64,
     spare: U64,
     differs: U64,
     out: U64,
@@ -335,12 +362,10 @@ def expand(
 ) -> Int:
     """Both, for the only worker; the first state that is not done, for want of room in the table or for states."""
     while at < last:
-        room = min(states.shape[0], table.shape[0] - table.shape[0] // 5) - report[COUNT]
+        room = min(states.shape[0], table.size - table.size // 5) - report[COUNT]
         if room < out.shape[0] and report[COUNT] < limit:
             break
-        at = successors(
-            a, states, picked, at, last, lasting, recent, spare, differs, out, hashes, rows, most, lists, report
-        )
+        at = successors(a, states, picked, at, last, lasting, spare, differs, out, hashes, rows, most, lists, report)
         insert(a.width, out, hashes, 0, rows[0], table, states, limit, report)
     return at
 
@@ -355,13 +380,14 @@ def owners(width: Width, states: U64, count: Int, found: U8, workers: Int) -> No
 @lean_kernel
 def fill(width: Width, states: U64, count: Int, table: U64) -> None:
     """Put different states into an empty table."""
-    last = np.uint64(table.shape[0] - 1)
+    last = np.uint64(table.size - 1)
     for number in range(count):
         row = np.uint64(number)
-        place = _hash(width, states, row) & last
-        while table[place, 0] != _ZERO:
+        mixed = _hash(width, states, row)
+        place = mixed & last
+        while table[place] != _ZERO:
             place = (place + _ONE) & last
-        _copy(width, states, row, table, place)
+        table[place] = _entry(mixed, row)
 
 
 @lean_kernel
@@ -374,10 +400,9 @@ def any_finished(a: Arrays, states: U64, count: Int) -> bool:
 
 
 @lean_kernel
-def leading(a: Arrays, states: U64, first: Int, last: Int, goals: U64, out: U64, found: I64) -> Int:
-    """Write the rows of the states that have a successor among ``goals``, a table; how many there are."""
+def leading(a: Arrays, states: U64, first: Int, last: Int, goals: U64, table: U64, out: U64, found: I64) -> Int:
+    """Write the rows of the states that have a successor among ``goals``, with their table; how many there are."""
     count: Int = 0
-    mask = np.uint64(goals.shape[0] - 1)
     for row in range(first, last):
         leads = False
         for driver in range(a.drivers.shape[0]):
@@ -387,11 +412,8 @@ def leading(a: Arrays, states: U64, first: Int, last: Int, goals: U64, out: U64,
                 if answer == _NO:
                     continue
                 _least(a, out, _ZERO, _ONE)
-                place = _hash(a.width, out, _ZERO) & mask
-                while goals[place, 0] != _ZERO and not leads:
-                    leads = _equal(a.width, out, _ZERO, goals, place)
-                    place = (place + _ONE) & mask
-                if leads:
+                if table[_found(a.width, out, _ZERO, _hash(a.width, out, _ZERO), table, goals)] != _ZERO:
+                    leads = True
                     break
             if leads:
                 break

@@ -6,13 +6,13 @@ Every slot has a field of some bits in one of the words of a state; bit 63 of wo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.machine import Kind
+from bench.machine import Event, Kind
 from bench.machine.slots import View
 from bench.search.outcome import WAITED_FOR
 from bench.search.relation import LocalStep, NewImage, NewResult, News, NewSteps, NewValue, Numbers, Relation, Result
@@ -45,6 +45,9 @@ HASH_KEY, HASH_STEP = 0x9E37_79B9_7F4A_7C15, 0xC2B2_AE3D_27D4_EB4F
 _COMPARED = ("line", "block", "place", "running", "icache", "ahead", "buffer", "pending", "lock", "deferred")
 """The order in which slots are compared: first those that tell blocks apart, then those that tell cores apart."""
 
+_LEFT_OUT = 64
+"""Steps that a state can say of that they may be left out: the first that are met; the others are always taken."""
+
 BY_THREAD, AWAITED = 1, 2
 """What a step is: a thread's, or one of those."""
 
@@ -60,13 +63,14 @@ class Arrays(NamedTuple):
     words are unrolled, and they are compiled for each number of words, of which there are few: powers of two from 2
     on.
 
-    A *field* is (word, shift, mask).  ``drivers``: two fields (the second with mask 0 if there is but one slot),
-    the shift of the second's value, and where the values begin in ``steps_of``, which has the first step of each
-    value and the one after the last, or ``UNKNOWN``.  ``steps``: what it is, its first row of ``reads`` and the one
-    after the last, and where its table begins in ``entries``, or ``NONE`` if it is hashed; ``clear``: the bits that
-    it writes.  ``reads``: a field, where its view begins in ``shown`` (``NONE``: the value itself), its shift in the
-    key.  ``entries``: rows of ``results`` (what is written) and ``wrong`` (1 if a unit that counts is fetched wrong),
-    ``UNKNOWN`` or ``REFUSED``.
+    A *field* is (word, shift, mask).  ``drivers``, those that lead to steps: two fields (the second with mask 0 if
+    there is but one slot), the shift of the second's value, and where the values begin in ``steps_of``, which has the
+    first step of each value and the one after the last, or ``UNKNOWN``.  ``steps``: what it is; its first row of
+    ``reads`` and the one after the last; where its table begins in ``entries``, or ``NONE`` if it is hashed; its bit
+    among the steps that a state may leave out; the bits of the steps that it is apart from; the slots that it touches,
+    and those that it writes, as bits.  ``clear``: the bits of a state that it writes.  ``reads``: a field, where its
+    view begins in ``shown`` (``NONE``: the value itself), its shift in the key.  ``entries``: rows of ``results`` (what
+    is written) and ``wrong`` (1 if a unit that counts is fetched wrong), ``UNKNOWN`` or ``REFUSED``.
     ``swaps``: first of ``moves``, the one after the last that is compared, and the one after the last.  A move: a
     field, the field whose value it gets, and where that value's image begins in ``images``; ``touched``: of each step
     and swap the first move that the step makes a difference to, or that after the last compared.  Fields are compared
@@ -133,11 +137,15 @@ class Packing:
     def __init__(self, relation: Relation) -> None:
         self.relation = relation
         self.layout = 0
+        # Where swaps replace states, or states fail and not steps, all steps are taken.
+        self._leaves_out = relation.swaps is None and relation.question.failure != "lasting"
         kinds = [slot.what for slot in relation.cut.slots]
         self._bits = [_BITS.get(what, 1) for what in kinds]
         if len(_fields(self._bits)[1]) > _FEWEST:
             self._bits = [1] * len(kinds)
         self._view_bits: dict[View, int] = {}
+        # By event, and the slots touched and written: what states say of steps holds when they are packed anew.
+        self._bits_of: dict[tuple[Event, int, int], int] = {}
         self._lay_out()
         self.update()
 
@@ -154,6 +162,7 @@ class Packing:
         self._views_of: list[list[View]] = [[] for _ in self._bits]
         self._known = [0] * len(self._bits)
         self._most: dict[int, int] = {}
+        self._asked = [0] * len(self.relation.drivers)
         self._hashed: dict[tuple[int, int], int] = {}
         self._rehash(64)
         self._steps_of = _Rows(np.int32, 2, UNKNOWN)
@@ -171,7 +180,7 @@ class Packing:
         }
         self._flagged = np.array([(*self.fields[slot], base) for slot, base in self._flags_of.items()], np.uint64)
         self._lay_out_swaps()
-        self._step = _Rows(np.uint64, 4)
+        self._step = _Rows(np.uint64, 8)
         self._clear = _Rows(np.uint64, self.words)
         self._reads = _Rows(np.uint64, 5)
         self._shown = _Rows(np.int32)
@@ -225,7 +234,7 @@ class Packing:
         """What is known now."""
         return Arrays(
             (0,) * self.words,
-            self._drivers,
+            self._leading,
             self._steps_of.array,
             self._step.array,
             self._clear.array,
@@ -264,7 +273,13 @@ class Packing:
                 self._lay_out()
             else:
                 self._next = len(news)
+                self._set_apart()
+                self._leading = self._drivers[[self._leads(*driver) for driver in enumerate(self.relation.drivers)]]
                 return
+
+    def _leads(self, driver: int, slots: tuple[int, ...]) -> bool:
+        """Whether a driver leads to steps, as far as is known, or has a value of which that is not known."""
+        return len(slots) > 1 or self._most.get(driver, 0) > 0 or self._asked[driver] < self._known[slots[0]]
 
     def _widen(self) -> None:
         """Give other fields that are getting full a bit more, too, where that costs no word: each time takes time."""
@@ -292,14 +307,15 @@ class Packing:
             case NewSteps(driver, numbers, steps):
                 first = self._step.size
                 for step in steps:
-                    self._add(step)
+                    self._add(step, driver)
                 at = numbers[0] if len(numbers) == 1 else numbers[0] | numbers[1] << int(self._drivers[driver, 6])
                 self._steps_of.array[int(self._drivers[driver, 7]) + at] = first, self._step.size
+                self._asked[driver] += 1
                 self._most[driver] = max(self._most.get(driver, 0), len(steps))
             case NewResult(step, read, result):
                 self._enter(step, read, REFUSED if result is None else self._row(step.writes, result))
 
-    def _add(self, step: LocalStep) -> None:
+    def _add(self, step: LocalStep, driver: int) -> None:
         first = self._reads.size
         shifts, total = [], 0
         for view in step.reads:
@@ -312,7 +328,11 @@ class Packing:
             raise TooWideError(f"a step that looks at {total} bits of a state")
         table = self._entries.extend(1 << total) if total <= _DIRECT else NONE
         what = (BY_THREAD if step.event.kind is Kind.PROGRAM else 0) | (AWAITED if step.event.kind in WAITED_FOR else 0)
-        row = self._step.append((what, first, self._reads.size, table))
+        changes = _slots(step.writes)
+        touches = changes | _slots((*self.relation.drivers[driver], *(view.slot for view in step.reads)))
+        bit = self._bits_of.setdefault((step.event, touches, changes), len(self._bits_of)) if self._leaves_out else 64
+        left_out = 1 << bit if bit < _LEFT_OUT else 0
+        row = self._step.append((what, first, self._reads.size, table, left_out, 0, touches, changes))
         self._clear.append(self._words(step.writes, [self.fields[slot][2] for slot in step.writes]))
         written = set(step.writes)
         firsts = [
@@ -321,6 +341,13 @@ class Packing:
         ]
         self._touched.append(firsts or [0])
         self._steps[step] = row, table, tuple(shifts)
+
+    def _set_apart(self) -> None:
+        """Say of each step which bits' steps it is apart from: neither writes what the other touches."""
+        steps = self._step.array[: self._step.size]
+        bits = np.array([footprint for _, *footprint in self._bits_of], np.uint64).reshape(-1, 2)[:_LEFT_OUT]
+        meet = steps[:, 6, None] & bits[:, 1] | steps[:, 7, None] & bits[:, 0]
+        steps[:, 5] = np.where(meet == 0, np.uint64(1) << np.arange(len(bits), dtype=np.uint64), 0).sum(axis=1)
 
     def _add_view(self, view: View) -> None:
         if not view.aspect:
@@ -379,6 +406,11 @@ class Packing:
         while int(self._hashed_steps[place]) != NONE:
             place = (place + 1) & last
         self._hashed_keys[place], self._hashed_steps[place], self._hashed_entries[place] = key, step, entry
+
+
+def _slots(slots: Iterable[int]) -> int:
+    """A bit for each slot; where there are more than 64, some share one."""
+    return sum(1 << bit for bit in {slot % 64 for slot in slots})
 
 
 def _fields(bits: Sequence[int]) -> tuple[list[tuple[int, int, int]], list[int]]:

@@ -13,12 +13,9 @@ import numpy as np
 from bench.search import kernel
 from bench.search.packing import I64, U8, U64, Packing
 
-_ROOM = 1 << 15
+_ROOM = 1 << 13
 """Successors made for a worker before they are looked up: enough to hide the memory's latency, and few enough for a
 cache."""
-
-_RECENT = 1 << 14
-"""States known from a moment ago: a quarter of a megabyte of them at two words each."""
 
 _PART = 1 << 18
 """States expanded between two reports of progress."""
@@ -27,9 +24,10 @@ _PART = 1 << 18
 class VisitedSet:
     """The states of one of ``workers``.
 
-    ``states``: rows, ``count`` of them in use; ``layers``: the first row of each layer that is complete, and the one
-    after the last.  ``table``: the same states by their hash.  ``unasked``, ``stuck``, ``failing``: rows of states of
-    the layer under way for which the tables do not say enough, in which no thread can step, that have a failing step.
+    ``states``: rows, ``count`` of them in use, with a last word for the steps that may be left out; ``layers``: the
+    first row of each layer that is complete, and the one after the last.  ``table``: their numbers by their hash.
+    ``unasked``, ``stuck``, ``failing``: rows of states of the layer under way for which the tables do not say enough,
+    in which no thread can step, that have a failing step.
     """
 
     def __init__(self, packing: Packing, workers: int, states: U64, layers: Sequence[int]) -> None:
@@ -39,19 +37,18 @@ class VisitedSet:
         self.report = np.zeros(kernel.REPORTS, np.int64)
         count = self.report[kernel.COUNT] = layers[-1]
         room = max(_ROOM, 2 * packing.most)
-        self.out: U64 = np.empty((workers * room, packing.words), np.uint64)
+        self.out: U64 = np.empty((workers * room, packing.words + 1), np.uint64)
         self.hashes: U64 = np.empty(workers * room, np.uint64)
         self.rows: I64 = np.zeros(workers, np.int64)
-        self._spare: U64 = np.empty((3, packing.words), np.uint64)
+        self._spare: U64 = np.empty((3, packing.words + 1), np.uint64)
         self._differs: U64 = np.empty(len(packing.arrays.swaps), np.uint64)
-        self._recent: U64 = np.zeros((_RECENT, packing.words), np.uint64)
-        self.states: U64 = np.empty((count + 2 * room, packing.words), np.uint64)
+        self.states: U64 = np.empty((count + 2 * room, packing.words + 1), np.uint64)
         self.states[:count] = states[:count]
         self._index(1 << int(2 * (count + room)).bit_length())
         self.begin()
 
     def _index(self, size: int) -> None:
-        self.table: U64 = np.zeros((size, self.packing.words), np.uint64)
+        self.table: U64 = np.zeros(size, np.uint64)
         kernel.fill(self.packing.arrays.width, self.states, self.count, self.table)
 
     @property
@@ -86,17 +83,7 @@ class VisitedSet:
         stop = min(self._at + _PART, self._end)
         lists = np.empty((3, stop - self._at), np.int64)
         self.report[[kernel.UNASKED, kernel.STUCK, kernel.FAILING]] = 0
-        layer = (
-            self.packing.arrays,
-            self.states,
-            self._picked,
-            self._at,
-            stop,
-            lasting,
-            self._recent,
-            self._spare,
-            self._differs,
-        )
+        layer = (self.packing.arrays, self.states, self._picked, self._at, stop, lasting, self._spare, self._differs)
         room = self.out, self.hashes, self.rows, self.packing.most, lists
         if self.workers == 1:
             self.grow(self.out.shape[0], limit)
@@ -127,13 +114,13 @@ class VisitedSet:
         """Make room for so many more."""
         count = self.count
         if self.states.shape[0] < count + rows:
-            states = np.empty((max(count + rows, min(2 * count, limit) + rows), self.packing.words), np.uint64)
+            states = np.empty((max(count + rows, min(2 * count, limit) + rows), self.packing.words + 1), np.uint64)
             states[:count] = self.states[:count]
             self.states = states
-        size = self.table.shape[0]
+        size = self.table.size
         while size - size // 5 < count + rows:
             size *= 2
-        if size > self.table.shape[0]:
+        if size > self.table.size:
             del self.table  # both at once may be too much
             self._index(size)
 
@@ -143,18 +130,18 @@ class VisitedSet:
         """Whether all retranslators have finished in some state kept."""
         return bool(kernel.any_finished(self.packing.arrays, self.states, self.count))
 
-    def leading(self, layer: int, goals: U64) -> I64:
-        """The rows of the states of a layer that have a successor among ``goals``, a table."""
+    def leading(self, layer: int, goals: U64, table: U64) -> I64:
+        """The rows of the states of a layer that have a successor among ``goals``, with their table."""
         first, last = self.layers[layer : layer + 2]
         found = np.empty(last - first, np.int64)
-        count = kernel.leading(self.packing.arrays, self.states, first, last, goals, self._spare, found)
+        count = kernel.leading(self.packing.arrays, self.states, first, last, goals, table, self._spare, found)
         return found[:count]
 
 
 def table_of(packing: Packing, states: U64) -> U64:
     """Different states as a table."""
-    table = np.zeros((1 << int(2 * len(states)).bit_length(), packing.words), np.uint64)
-    kernel.fill(packing.arrays.width, np.ascontiguousarray(states), len(states), table)
+    table = np.zeros(1 << int(2 * len(states)).bit_length(), np.uint64)
+    kernel.fill(packing.arrays.width, states, len(states), table)
     return table
 
 
