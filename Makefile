@@ -1,6 +1,7 @@
 # make compare: the main table. make check: the linters and the fast tests. make test: all tests. make versions: the fast
 # tests with every Python that is here. make aarch64: the tests of machine code on AArch64, emulated. make bench: how
-# fast, in some minutes, against peers, which make bench-peers installs; make bench-all: everything that is measured. make
+# fast, as a table of goals, in three minutes, against peers, which make bench-peers installs; make bench-all: everything
+# that is measured. make
 # docs: the documentation as a site, in build/site. make record: what docs/ keeps of the program's answers anew. All make
 # their own virtual environment first.
 PYTHON ?= python3
@@ -44,7 +45,7 @@ aarch64: $(VENV)/installed-dev
 	bench/tools/aarch64.sh $(BIN)/python
 
 bench bench-all: $(if $(wildcard $(BENCH_VENV)/installed),,$(VENV)/installed-dev)
-	$(BENCH_BIN)/python -m pytest bench/suite --benchmark-quiet $(if $(filter bench,$@),-m 'not long')
+	$(BENCH_BIN)/python -m pytest bench/suite --benchmark-quiet $(if $(filter bench,$@),-m goal)
 
 bench-peers:
 	$(BENCH_PYTHON) -m venv $(BENCH_VENV)

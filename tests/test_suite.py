@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench.search.explore import explore
 from bench.search.walk import walk
-from bench.suite import spin
+from bench.suite import spin, test_import_speed
 from bench.suite.promela import promela
 from bench.suite.scaled import MIDDLE, RIGHT, SCALED, SMALL, ScaledCase
-from bench.suite.table import OURS, Goal, MeasuredTime, ratio_table
+from bench.suite.table import OURS, Goal, MeasuredTime, Row, goal_table, ratio_table
+from bench.suite.test_command_speed import memory, tree
+from bench.traces.qemu_log import import_log
 
 QUICK = [case for case, (states, _) in SCALED.items() if states < 2_000_000]
 
@@ -77,7 +82,59 @@ def test_the_table_compares_rates_and_says_whether_goals_are_reached() -> None:
     assert re.search(rf"alone +{OURS} .*under 0.5 s +yes", table)
 
 
+def test_the_table_of_goals_has_a_row_for_each_that_can_be_judged() -> None:
+    """A peer that was not measured leaves its row out; what is reached is said of each."""
+    rows = (
+        Row("near the loop", Goal(fast=1 / 1.2), "loop"),
+        Row("faster than the peer", Goal(fast=6), "peer"),
+        Row("soon", Goal(seconds=2)),
+        Row("little", Goal(peak=1 << 30)),
+        Row("not much more", Goal(more=0.4), "loop"),
+    )
+    table = goal_table(
+        [
+            MeasuredTime("replay", OURS, 1.5, 300, "states", peak=2 << 30, rows=rows),
+            MeasuredTime("replay", "loop", 1.0, 230),
+        ]
+    )
+    assert re.search(r"near the loop +1.5 s: takes 1.15x its time +loop, 1 s +at most 1.2x its time +yes", table)
+    assert re.search(r"soon +1.5 s +under 2 s +yes", table)
+    assert re.search(r"little +2048 MiB +under 1024 MiB +no", table)
+    assert re.search(r"not much more +1.5 s: 0.5 s more +loop, 1 s +at most 0.4 s more +no", table)
+    assert "peer" not in table
+
+
+def test_the_suite_needs_nothing_that_lies_beside_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long recordings are measured where they are; without them those of the tests are imported."""
+    monkeypatch.setattr(test_import_speed, "LONG", tmp_path)
+    for names in (test_import_speed.USER, test_import_speed.SYSTEM):
+        log = test_import_speed.log_of(names)
+        assert log.is_relative_to(test_import_speed.ROOT)
+        assert import_log(str(log), tmp_path / "x.trace").length > 0
+    suite = Path(test_import_speed.__file__).parent
+    elsewhere = re.compile(r"shared.*data|parents\[[3-9]\]|ROOT\.parent")
+    found = {file.name for file in suite.iterdir() if file.is_file() and elsewhere.search(file.read_text("utf-8"))}
+    assert found == {"test_import_speed.py"}
+
+
+def test_memory_is_that_of_a_process_and_of_those_below_it() -> None:
+    """Of 64 MiB that a child of a child fills: between the smallest and twice what it asks for."""
+    if not Path(f"/proc/{os.getpid()}/smaps_rollup").is_file():
+        pytest.skip("no /proc here: the memory of commands is not looked at")
+    fill = "import sys; held = b'x' * (64 << 20); print(flush=True); sys.stdin.read()"
+    outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {fill!r}])"
+    with subprocess.Popen([sys.executable, "-c", outer], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert len([*tree(process.pid)]) == 2
+        assert 64 << 20 < sum(map(memory, tree(process.pid))) < 128 << 20
+        process.communicate()
+
+
 def test_goals_in_words() -> None:
-    goals = (Goal(fast=8), Goal(fast=0.5), Goal(seconds=0.5), Goal(more=0.1), Goal())
-    words = ["at least 8x", "at most 2x its time", "under 0.5 s", "at most 100 ms more", ""]
+    goals = (Goal(fast=8), Goal(fast=0.5), Goal(seconds=0.5), Goal(more=0.1), Goal(more=15), Goal(peak=1 << 30), Goal())
+    words = ["at least 8x", "at most 2x its time", "under 0.5 s", "at most 0.1 s more"]
+    words += ["at most 15 s more", "under 1024 MiB", ""]
     assert [str(goal) for goal in goals] == words

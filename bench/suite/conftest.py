@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.suite.table import Goal, MeasuredTime, ratio_table
+from bench.suite.table import Goal, MeasuredTime, Row, goal_table, ratio_table
 
 T = TypeVar("T")
 
@@ -32,6 +32,8 @@ class Measure:
         work: Callable[[T], int] = lambda result: 0,
         unit: str = "",
         goal: Goal | None = None,
+        rows: tuple[Row, ...] = (),
+        peak: Callable[[T], int] = lambda result: 0,
         rounds: int = 3,
         warmup: bool = True,
         **simulated: Callable[[T], Any],
@@ -39,7 +41,8 @@ class Measure:
         """What ``run`` returned.
 
         ``group``: what is compared; ``work``, in ``unit``, and ``simulated`` figures are made from the result and stand
-        in ``extra_info``, since they are exact.  ``goal`` as in ``Measured``.
+        in ``extra_info``, since they are exact.  ``goal`` as in ``Measured``.  ``peak`` is found from the
+        result; ``rows`` as in ``MeasuredTime``.
         """
         benchmark = self._benchmark
         benchmark.group = group
@@ -51,7 +54,7 @@ class Measure:
         benchmark.extra_info.update({name: figure(result) for name, figure in simulated.items()})
         if benchmark.stats is not None:  # not with --benchmark-disable
             seconds = float(benchmark.stats.stats.median)
-            self._measured.append(MeasuredTime(group, tool, seconds, done, unit, goal))
+            self._measured.append(MeasuredTime(group, tool, seconds, done, unit, goal, peak(result), rows))
         return result
 
 
@@ -74,9 +77,12 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The table of ratios, and what is missing in it."""
+    """The table of goals, unless only these were measured that of ratios too, and what is missing in them."""
     measured = config.stash.get(_MEASURED, [])
-    if measured:
+    if any(one.rows for one in measured):
+        terminalreporter.section("goals: medians of this run, and their ratios")
+        terminalreporter.write_line(goal_table(measured))
+    if measured and config.option.markexpr != "goal":
         terminalreporter.section("ratios of medians in this run")
         terminalreporter.write_line(ratio_table(measured))
     for reason in config.stash.get(_SKIPPED, []):

@@ -1,4 +1,4 @@
-"""What the benchmarks have measured, as one table of ratios."""
+"""What the benchmarks have measured: a table of goals, and one of ratios."""
 
 from __future__ import annotations
 
@@ -12,18 +12,31 @@ OURS = "Staleline"
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is aimed at: so many times as ``fast`` as the peer; at most so many ``seconds``, or so many ``more``."""
+    """What is aimed at: so many times as ``fast`` as the peer; at most so many ``seconds``, or so many ``more``;
+    at most so many bytes at the ``peak``."""
 
     fast: float | None = None
     seconds: float | None = None
     more: float | None = None
+    peak: int | None = None
 
     def __str__(self) -> str:
         if self.fast is not None:
             return f"at least {self.fast:g}x" if self.fast >= 1 else f"at most {1 / self.fast:g}x its time"
         if self.seconds is not None:
             return f"under {self.seconds:g} s"
-        return f"at most {1000 * self.more:g} ms more" if self.more is not None else ""
+        if self.peak is not None:
+            return f"under {self.peak >> 20} MiB"
+        return f"at most {_time(self.more)} more" if self.more is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table of goals: ``what`` is measured, and what is aimed at, ``against`` a tool of the same group."""
+
+    what: str
+    goal: Goal
+    against: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +44,8 @@ class MeasuredTime:
     """The median time that ``tool`` took for the work that its ``group`` is about.
 
     ``seconds``; ``work``, so many of ``unit`` (0 where only the time counts: then all of a group did the same).
-    ``goal``: at a peer, for ours against it; at ours, for itself.
+    ``goal``: at a peer, for ours against it; at ours, for itself.  ``peak``: bytes of memory, where that was looked at;
+    ``rows``: those of the table of goals that it is for.
     """
 
     group: str
@@ -40,6 +54,8 @@ class MeasuredTime:
     work: int = 0
     unit: str = ""
     goal: Goal | None = None
+    peak: int = 0
+    rows: tuple[Row, ...] = ()
 
     @property
     def rate(self) -> str:
@@ -50,6 +66,35 @@ class MeasuredTime:
     def each(self) -> float:
         """Seconds for one of the unit, or for all of the work."""
         return self.seconds / (self.work or 1)
+
+
+def goal_table(measured: Sequence[MeasuredTime]) -> str:
+    """A row for each goal: what was measured, what it was held against, and whether the goal is reached.
+
+    A row whose peer was not measured, or whose memory was not looked at, is left out.
+    """
+    lines = []
+    for one in measured:
+        known = {other.tool: other for other in measured if other.group == one.group}
+        for row in one.rows:
+            other, goal = known.get(row.against), row.goal
+            found, reached = _time(one.seconds), False
+            if goal.seconds is not None:
+                reached = one.seconds < goal.seconds
+            elif goal.peak is not None and one.peak:
+                found, reached = f"{one.peak >> 20} MiB", one.peak < goal.peak
+            elif goal.fast is not None and other is not None:
+                fast = other.each / one.each
+                found, reached = f"{found}: {_ratio(fast)}", fast >= goal.fast
+            elif goal.more is not None and other is not None:
+                more = one.seconds - other.seconds
+                found, reached = f"{found}: {_time(more)} more", more <= goal.more
+            else:
+                continue
+            against = f"{row.against}, {_time(other.seconds)}" if other is not None else ""
+            lines.append((row.what, found, against, goal, "yes" if reached else "no"))
+    headers = ("what", OURS, "against", "goal", "reached")
+    return tabulate(lines, headers, disable_numparse=True, maxcolwidths=[44, 36, 36, None, None])
 
 
 def ratio_table(measured: Sequence[MeasuredTime]) -> str:
@@ -74,15 +119,19 @@ def _compared(ours: MeasuredTime | None, one: MeasuredTime) -> tuple[str, str]:
         return "", ""
     fast = one.each / ours.each
     if one is not ours:
-        words = f"{fast:.3g}x as fast" if fast >= 1 else f"takes {1 / fast:.3g}x its time"
+        words = _ratio(fast)
     if goal is not None and goal.fast is not None:
         reached = fast >= goal.fast
     elif goal is not None and goal.seconds is not None:
         reached = one.seconds < goal.seconds
     elif goal is not None and goal.more is not None:
-        words = f"{1000 * (ours.seconds - one.seconds):.0f} ms more"
+        words = f"{_time(ours.seconds - one.seconds)} more"
         reached = ours.seconds - one.seconds <= goal.more
     return words, "" if reached is None else "yes" if reached else "no"
+
+
+def _ratio(fast: float) -> str:
+    return f"{fast:.3g}x as fast" if fast >= 1 else f"takes {1 / fast:.3g}x its time"
 
 
 def _time(seconds: float) -> str:

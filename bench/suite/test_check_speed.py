@@ -20,7 +20,7 @@ from bench.suite import checkers, spin
 from bench.suite.conftest import Measure
 from bench.suite.promela import promela
 from bench.suite.scaled import LARGEST, MIDDLE, RIGHT, SCALED, SMALL, ScaledCase
-from bench.suite.table import OURS, Goal
+from bench.suite.table import OURS, Goal, Row
 from bench.translators.registry import load_translator
 from strategies.registry import find, shipped
 
@@ -39,6 +39,7 @@ AGREED = [
 
 ONE_CORE = f"search, one core: {MIDDLE.name}"
 SMALLER = f"search, one core: {SMALL.name}"
+SPIN = "SPIN, breadth first, every state"
 VERDICT = f"time to verdict: {LARGEST.name}"
 
 
@@ -62,21 +63,21 @@ def states(found: Outcome | spin.SpinOutcome | checkers.Found) -> int:
     return found.states
 
 
+@pytest.mark.goal
 @pytest.mark.usefixtures("one_core")
 def test_one_core(measure: Measure) -> None:
     """Ours, breadth first, every state."""
-    measure(lambda: explored(MIDDLE, symmetric=False), ONE_CORE, OURS, work=states, unit="states")
+    rows = (Row("search, one core, breadth first", Goal(fast=6), SPIN),)
+    measure(lambda: explored(MIDDLE, symmetric=False), ONE_CORE, OURS, work=states, unit="states", rows=rows)
 
 
 @pytest.mark.usefixtures("one_core")
 @pytest.mark.parametrize(
     ("name", "flags", "goal"),
     [
-        ("SPIN, breadth first, every state", spin.BREADTH_FIRST, Goal(fast=6)),
-        pytest.param(
-            *("SPIN, breadth first, partial-order reduction", spin.BREADTH_FIRST_REDUCED, None), marks=pytest.mark.long
-        ),
-        pytest.param("SPIN, depth first, partial-order reduction", spin.DEPTH_FIRST, None, marks=pytest.mark.long),
+        pytest.param(SPIN, spin.BREADTH_FIRST, Goal(fast=6), marks=pytest.mark.goal),
+        ("SPIN, breadth first, partial-order reduction", spin.BREADTH_FIRST_REDUCED, None),
+        ("SPIN, depth first, partial-order reduction", spin.DEPTH_FIRST, None),
     ],
 )
 def test_spin_on_one_core(
@@ -101,10 +102,7 @@ def test_one_core_small(measure: Measure) -> None:
 
 
 @pytest.mark.usefixtures("one_core")
-@pytest.mark.parametrize(
-    "name",
-    ["minicheck", *(pytest.param(name, marks=pytest.mark.long) for name in ("musil", "plain Python (the reference)"))],
-)
+@pytest.mark.parametrize("name", ["minicheck", "musil", "plain Python (the reference)"])
 def test_in_python(measure: Measure, name: str) -> None:
     """Checkers in Python, and our own plain search, on the same steps."""
     model, question = SMALL.asked()
@@ -122,7 +120,6 @@ def test_in_python(measure: Measure, name: str) -> None:
     assert found.states == explored(SMALL, symmetric=False).states
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("case", SCALED, ids=lambda case: case.name)
 def test_scaled(measure: Measure, case: ScaledCase) -> None:
     """Ours, both cores, like blocks and cores swapped: how it grows."""
@@ -137,7 +134,6 @@ def test_scaled(measure: Measure, case: ScaledCase) -> None:
     assert (found.verdict, found.states) == ("holds", SCALED[case][1])
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("case", AGREED, ids=lambda case: case.name)
 def test_spin_agrees(case: ScaledCase, tmp_path: Path) -> None:
     """Verdict, length of the shortest counterexample, and the number of states where all are seen."""
@@ -153,14 +149,12 @@ def test_spin_agrees(case: ScaledCase, tmp_path: Path) -> None:
         assert theirs.steps + 1 == len(ours.run)
 
 
-@pytest.mark.long
 def test_verdict(measure: Measure) -> None:
     """Ours, both cores, like blocks and cores swapped."""
     found = measure(lambda: explored(LARGEST, symmetric=True), VERDICT, OURS, seen=states)
     assert found.verdict == "holds"
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "flags"),
     [

@@ -15,28 +15,30 @@ from bench.suite.table import OURS, Goal
 from bench.traces.log_input import read_log
 from bench.traces.qemu_log import import_log
 
-TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
-# A complete log of user emulation in four threads, nearly all Trace lines, and the beginning of one of system
-# emulation, half of it host code; the first also packed otherwise.
-CASES = [
-    ("user_mt1.complete", "zstd"),
-    ("sys_arm_virt_user.head", "zstd"),
-    ("user_mt1.complete", "xz"),
-    ("user_mt1.complete", "gzip"),
-    ("user_mt1.complete", "plain"),
-]
+ROOT = Path(__file__).resolve().parents[2]
+LONG, SHORT = ROOT.parent / "shared" / "data" / "traces", ROOT / "tests" / "data" / "logs"
+"""Long recordings, where they lie beside the repository; and what the tests have, which is enough to measure."""
+USER = ("user_mt1.complete", "aarch64-qemu7.linked")
+"""A complete log of user emulation, nearly all Trace lines (the long one in four threads)."""
+SYSTEM = ("sys_arm_virt_user.head", "aarch64-system.excerpt")
+"""The beginning of one of system emulation, half of it host code."""
+CASES = [(USER, "zstd"), (SYSTEM, "zstd"), (USER, "xz"), (USER, "gzip"), (USER, "plain")]
 
 
-@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def log_of(names: tuple[str, str]) -> Path:
+    """The long recording of a pair, or else the short one."""
+    name, short = (f"{name}.log.zst" for name in names)
+    return LONG / name if (LONG / name).is_file() else SHORT / short
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0][0]}-{case[1]}")
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A recorded log, and how it is packed."""
-    name, packing = request.param
-    recorded = TRACES / f"{name}.log.zst"
-    if not recorded.is_file():
-        pytest.skip("the recorded logs (../shared/data/traces) are not here")
+    names, packing = request.param
+    recorded = log_of(names)
     if packing == "zstd":
         return recorded, packing
-    log = tmp_path_factory.mktemp("log") / f"{name}.log"
+    log = tmp_path_factory.mktemp("log") / recorded.name.removesuffix(".zst")
     with opened(log, packing, "wb") as file:
         for block in read_log(str(recorded), lambda _: None):
             file.write(block)

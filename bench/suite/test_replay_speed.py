@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from bench.replay.parameters import Parameters
 from bench.replay.replay import replay
 from bench.suite import caches
 from bench.suite.conftest import Measure
-from bench.suite.table import OURS, Goal
+from bench.suite.table import OURS, Goal, Row
 from bench.traces.store import default_trace
 from bench.traces.trace import Trace
 from bench.translators.registry import load_translator
@@ -33,6 +34,9 @@ ALONE = replace(HOST, l2=None, costs=replace(HOST.costs, refill_l2=None))
 CODE_ALONE = Footprint()
 FEW = 300_000
 """Executions for the peers with bindings to Python."""
+
+LOOP, LOOPS = "a loop in C (gcc -O3)", "a loop in C (gcc -O3), one strategy"
+AS_FAST = Goal(fast=1 / 1.2)
 
 WHOLE = f"replay, instruction cache of {HOST.name} with LRU: linux-boot"
 START = f"replay, the same: its first {FEW:,} executions"
@@ -81,21 +85,25 @@ def misses(found: Counts) -> int:
     return found.code_misses
 
 
+@pytest.mark.goal
 def test_kernel(measure: Measure, trace: Trace) -> None:
     """Ours, decoding included."""
-    measure(lambda: simulated(trace), WHOLE, OURS, work=executions, unit="TB executions", lines=lines, misses=misses)
+    rows = (Row("one strategy, instruction cache alone", AS_FAST, LOOP),)
+    ours = partial(simulated, trace)
+    measure(ours, WHOLE, OURS, work=executions, unit="TB executions", rows=rows, lines=lines, misses=misses)
 
 
+@pytest.mark.goal
 def test_loop(measure: Measure, trace: Trace, tmp_path: Path) -> None:
     """The limit: a loop in C; it is given the same decoded trace, piece by piece."""
     loop, where = caches.Loop(tmp_path), spans(trace)
     found = measure(
         lambda: loop(HOST.icache, where, trace.executions()),
         WHOLE,
-        "a loop in C (gcc -O3)",
+        LOOP,
         work=executions,
         unit="TB executions",
-        goal=Goal(fast=1 / 1.2),
+        goal=AS_FAST,
         lines=lambda found: found.lines,
         misses=lambda found: found.missed,
     )
@@ -133,11 +141,14 @@ def context(trace: Trace) -> ReplayContext:
     return ReplayContext(trace, HOST, load_translator("arm@2010"), Parameters())
 
 
+@pytest.mark.goal
 def test_all_caches(measure: Measure, context: ReplayContext) -> None:
     """The baseline, which translates and never rewrites."""
-    measure(lambda: context.simulated([context.baseline], context.trace.executions()), ALL, OURS, rounds=2)
+    rows = (Row("one strategy, three caches", AS_FAST, LOOPS),)
+    measure(lambda: context.simulated([context.baseline], context.trace.executions()), ALL, OURS, rows=rows)
 
 
+@pytest.mark.goal
 def test_ten_strategies(measure: Measure, trace: Trace) -> None:
     """All strategies at once, hooks and prices included."""
     strategies, translator = [find(name) for name in shipped()], load_translator("arm@2010")
@@ -145,12 +156,14 @@ def test_ten_strategies(measure: Measure, trace: Trace) -> None:
         lambda: replay(trace, HOST, translator, strategies, Parameters()),
         ALL,
         f"{OURS}, {len(strategies)} strategies",
+        rows=(Row("ten strategies on one host", Goal(fast=1 / 3), LOOPS),),
         rounds=2,
         warmup=False,
         strategies=len,
     )
 
 
+@pytest.mark.goal
 def test_loop_of_all_caches(measure: Measure, context: ReplayContext, tmp_path: Path) -> None:
     """The limit: a loop in C over the same three caches; equal counts."""
     loop, where, footprint = caches.Loop(tmp_path), spans(context.trace), context.parameters.caches
@@ -160,9 +173,8 @@ def test_loop_of_all_caches(measure: Measure, context: ReplayContext, tmp_path: 
     found = measure(
         lambda: loop.all_caches(HOST, where, context.trace.executions(), events, memory, footprint),
         ALL,
-        "a loop in C (gcc -O3), one strategy",
-        goal=Goal(fast=1 / 1.2),
-        rounds=2,
+        LOOPS,
+        goal=AS_FAST,
     )
     (ours,) = context.simulated([context.baseline], context.trace.executions())
     others = ("translator_code", "translator_data", "load", "store", "guest_data")

@@ -60,7 +60,6 @@ CELLS = [
 ]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(("strategy", "host", "translator", "name", "causes"), CELLS)
 def test_storm_agrees(
     strategy: str, host: str, translator: str, name: str, causes: tuple[Cause, ...] | None, tmp_path: Path
