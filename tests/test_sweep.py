@@ -329,9 +329,11 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]
 def test_on_a_cluster_a_worker_is_killed_and_nothing_is_lost_or_twice(
     scheduler: tuple[str, list[subprocess.Popen[str]]], staleline: Staleline, tiny_trace: Path, tmp_path: Path
 ) -> None:
+    """Of sites, whose cases take a moment each; and then of strategies, on the worker that is left."""
     address, (victim, _) = scheduler
     results = tmp_path / "sweep.jsonl"
-    vary = "--vary translator_code_lines=100,200,300 --vary retranslations=1,1000"
+    command = f"sweep slot patch-flush {tiny_trace} --host cortex-a9 --scenario link,unlink"
+    command += " --vary vcpus=1..12x12 --vary costs.line=5,100"
     ended = Event()
 
     def kill_when_some_are_there() -> None:
@@ -343,16 +345,19 @@ def test_on_a_cluster_a_worker_is_killed_and_nothing_is_lost_or_twice(
     killer = Thread(target=kill_when_some_are_there)
     killer.start()
     try:
-        ran = staleline(f"sweep {FEW} {vary} --scheduler {address} --results {results}", str(tiny_trace))
+        ran = staleline(f"{command} --scheduler {address} --results {results}")
     finally:
         ended.set()
         killer.join()
     assert ran.status == 0, ran.err
     assert victim.wait() == -signal.SIGKILL
-    assert "6 cells" in ran.out
+    assert "24 cells" in ran.out
     found = lines(results)
-    assert sorted(cell["number"] for cell in found) == list(range(6))
-    assert sorted(found, key=lambda cell: cell["number"]) == swept(staleline, tiny_trace, vary)
+    assert sorted(cell["number"] for cell in found) == list(range(24))
+    assert sorted(found, key=lambda cell: cell["number"]) == staleline(f"{command} --format json").document["cells"]
+    vary = "--vary retranslations=1,1000"
+    there = swept(staleline, tiny_trace, f"{vary} --scheduler {address}")
+    assert there == swept(staleline, tiny_trace, vary)
 
 
 def test_without_a_scheduler_it_is_said(

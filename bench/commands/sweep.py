@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import signal
 import sys
@@ -90,7 +91,7 @@ def sweep(
     Also: staleline sweep --host all --strategy all --scenario all --hazard all
     """
     from bench.compare.axes import axes
-    from bench.compare.sweep import Asked, plan
+    from bench.compare.sweep import AT_ONCE, Asked, plan
     from bench.compare.sweep import sweep as swept
     from bench.compare.swept import Swept, refuse_unfit
     from bench.report.charts import drawing
@@ -139,7 +140,8 @@ def sweep(
         left = [(case, [point for point in points if point.id not in there]) for case, points in cases]
         left = [(case, points) for case, points in left if points]
         if left:
-            executor = stack.enter_context(_executor(scheduler))
+            tasks = sum(math.ceil(len(points) / AT_ONCE) for _, points in left)
+            executor = stack.enter_context(_executor(scheduler, min(processors(), tasks)))
             progress = stack.enter_context(progress_bar("sweeping", 1.0))
             for some in swept(ask, left, executor, progress):
                 if file is not None:
@@ -194,11 +196,14 @@ def _derived(name: str, given: Sequence[str], more: Sequence[str]) -> Host:
 
 
 @contextlib.contextmanager
-def _executor(scheduler: str | None) -> Iterator[Executor]:
-    """What runs tasks: processes of this machine, or the workers of a cluster.  Raises ``InputError`` without one."""
+def _executor(scheduler: str | None, most: int) -> Iterator[Executor]:
+    """What runs tasks: so many processes of this machine, or the workers of a cluster.
+
+    Raises ``InputError`` without a cluster.
+    """
     if scheduler is None:
         fork = multiprocessing.get_context("fork") if sys.platform == "linux" else None
-        with ProcessPoolExecutor(processors(), fork, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
+        with ProcessPoolExecutor(most, fork, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
             try:
                 yield pool
             except BaseException:

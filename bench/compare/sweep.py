@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from msgspec import Struct
 
@@ -23,7 +23,7 @@ from bench.compare.axes import Axis
 from bench.compare.contest import Contender, Contest
 from bench.compare.order import pair
 from bench.hosts import Host
-from bench.replay.cost import Cost, Ends
+from bench.replay.cost import Cost, Ends, Term
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.support.errors import InputError
@@ -33,7 +33,7 @@ from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import load_trace
 from bench.traces.trace import Trace
 
-_AT_ONCE = 50
+AT_ONCE = 50
 """Cells of one case that one task prices."""
 
 
@@ -197,13 +197,19 @@ def _answered(asked: Asked, case: Case, contenders: tuple[Contender, ...] | None
 def _cell(case: Case, contenders: tuple[Contender, ...], point: Point) -> Cell:
     """The contenders at a point, in order."""
 
+    @cache
     def given(quantity: Quantity) -> Quantity:
-        value = point.quantities.get(quantity.name)
-        return quantity if value is None else replace(quantity.at(value), tag="assumed")
+        return replace(quantity.at(point.quantities[quantity.name]), tag="assumed")
+
+    def given_in(term: Term) -> Term:
+        if all(one.name not in point.quantities for one in term.quantities):
+            return term
+        found = tuple(given(one) if one.name in point.quantities else one for one in term.quantities)
+        return Term(term.coefficient, found, term.counted)
 
     def at(cost: Cost) -> Cost:
         """A cost with the quantities of the point."""
-        return Cost(tuple(replace(term, quantities=tuple(map(given, term.quantities))) for term in cost.terms))
+        return Cost(tuple(map(given_in, cost.terms)))
 
     costs = {one.names[0]: at(one.cost) for one in contenders}
     order = sorted(contenders, key=lambda one: (not one.right, costs[one.names[0]].nominal, one.names[0]))
@@ -277,7 +283,7 @@ def sweep(
     running: dict[Future[_Answered], tuple[Case, bool, Sequence[Point]]] = {}
 
     def submit(case: Case, contenders: tuple[Contender, ...] | None, points: Sequence[Point]) -> None:
-        some = points[:_AT_ONCE] if contenders is None else points
+        some = points[:AT_ONCE] if contenders is None else points
         running[executor.submit(_answered, asked, case, contenders, some)] = (
             *(case, contenders is None),
             points[len(some) :],
@@ -290,8 +296,8 @@ def sweep(
         for future in ended:
             case, evaluated, left = running.pop(future)
             contenders, cells, *seconds = future.result()
-            for first in range(0, len(left), _AT_ONCE):
-                submit(case, contenders, left[first : first + _AT_ONCE])
+            for first in range(0, len(left), AT_ONCE):
+                submit(case, contenders, left[first : first + AT_ONCE])
             done += len(cells)
             estimate.add(evaluated, len(cells), *seconds)
             progress(f"{done:,} of {total:,} cells", estimate.share)
