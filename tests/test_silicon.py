@@ -180,6 +180,7 @@ def test_what_has_not_settled_is_measured_again_while_there_is_time(workbench, m
 
     monkeypatch.setattr(measurements, "_ON_ONE", (lock, missing))
     monkeypatch.setattr(measurements, "_ON_TWO", ())
+    monkeypatch.setattr(workbench, "cycle", 0.34)
     monkeypatch.setattr(workbench, "effort", replace(SHORT, most=600))
     results = measured(workbench, lambda *_: None)
     assert next(times) == 2 and results.samples["lock"].settled and len(results.samples["lock"].values) == 12

@@ -68,7 +68,8 @@ class Calibration:
             if {*names} <= {*self.results.samples} and (key != "refill_l2" or self.base.l2 is not None)
         }
         recipe = f"isa.{self.instructions.name}.flush"
-        if self.base.runs_as(self.instructions.name).flush.by != "nobody":
+        flushed = {"flush call", "flush line"} <= {*self.results.samples}
+        if flushed and self.base.runs_as(self.instructions.name).flush.by != "nobody":
             found[f"{recipe}.call"] = self._figure(("flush call",))
             found[f"{recipe}.line"] = self._figure(("flush line",))
         return found
