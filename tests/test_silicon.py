@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -233,3 +235,27 @@ def test_the_report_says_what_is_noisy_and_what_is_apart(tmp_path: Path):
     text = report.text("simple")
     assert "This machine is noisy: other work" in text and "ranges apart" in text
     assert "store into own code" in rendered(report, "csv")
+
+
+_HARDENED = """
+import ctypes, os, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):  # PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN
+    sys.exit(77)
+os.execv(sys.executable, [sys.executable, "-m", "bench", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("command", ["calibrate --quick", "run unfixed --seconds 1"])
+def test_a_hardened_kernel_gets_one_clear_line(command):
+    done = subprocess.run(
+        [sys.executable, "-c", _HARDENED, *command.split()],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    if done.returncode == 77:
+        pytest.skip("this kernel has no memory that denies both writing and executing: Linux 6.3 has")
+    expected = (
+        "staleline: this kernel refuses memory that can be written and executed; expected a kernel that grants it\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)

@@ -242,6 +242,8 @@ def test_seen_and_forbidden_is_said_in_every_form():
     document = json.loads(rendered(report, "json"))
     assert document["executed"][0]["outcomes"][1]["here"] == "forbidden"
     assert "seen, forbidden" in rendered(report, "csv")
+    alone = replace(report, machine=replace(report.machine, cores=1)).text("simple")
+    assert "2 threads took turns on 1 core: what needs them at once is not seen here." in alone
     text = report.text("litmus")
     assert "Histogram (2 states)" in text and "Positive: 3, Negative: 7" in text
     assert "3       *>T1: final temporary;" in text and "Observation race Sometimes 3 7" in text

@@ -151,6 +151,9 @@ class RunReport:
             parts.append(text_table(self._columns(each), [*shown, *unseen[:_UNSEEN]], style))
             if unseen[_UNSEEN:]:
                 parts.append(f"{len(unseen[_UNSEEN:])} more outcomes are allowed and were not seen.")
+            if self.machine.cores < (threads := len(each.protocol.threads)):
+                shared = f"{threads} threads took turns on {self.machine.cores} core{'s'[: self.machine.cores > 1]}"
+                parts.append(fill(f"{shared}: what needs them at once is not seen here."))
             if histogram.signals:
                 most = histogram.signals.most_common(_PLACES)
                 counted = "; ".join(f"{what}: {count:,}" for what, count in most)

@@ -17,7 +17,7 @@ from bench.hosts.profile import Figure
 from bench.silicon.geometry import CacheOf, Machine, this_machine
 from bench.silicon.instructions import InstructionSet, this_instruction_set
 from bench.silicon.measurements import METHODS, Levels, Samples, Workbench, measured
-from bench.silicon.native import cores
+from bench.silicon.native import Memory, cores
 from bench.silicon.timing import Effort, Sample
 from bench.support.files import replacing
 
@@ -166,6 +166,7 @@ def calibrate(effort: Effort, progress: Callable[[str, int], object]) -> Calibra
     Raises ``InputError`` where no machine code can be made or executed.
     """
     instructions = this_instruction_set()
+    Memory(1, execute=True)  # where that is refused, so is what LLVM makes, and ends the process
     machine = this_machine(cores()[0])
     base = load_host(instructions.profile)
     before = os.getloadavg()[0]

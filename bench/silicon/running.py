@@ -115,7 +115,9 @@ def _refuse_machine(instances: Instances) -> None:
                     register_membarrier(instances.instructions)
                 except OSError as error:
                     place = f"threads.{thread.name}: {operation.text}"
-                    raise InputError(f"{error.strerror}", place=place, expected="Linux 4.16 or later") from None
+                    raise InputError(
+                        f"{error.strerror}", place=place, expected="Linux 4.16 or later, and no filter"
+                    ) from None
 
 
 # What a signal that ends the child leaves behind: the address that it is about.  The kernel has put its own handler
