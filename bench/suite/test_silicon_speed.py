@@ -72,6 +72,46 @@ def test_a_site_is_relinked_and_executed(benchmark: BenchmarkFixture, name: str)
     _refuse_others(batches, "near2")
 
 
+STORE_BUFFERING = """
+[layout]
+A = 0
+B = 64
+[init]
+A = "old"
+B = "old"
+[allowed]
+T0 = ["old", "new"]
+T1 = ["old", "new"]
+[threads.T0]
+core = 0
+does = '''
+store A new
+load B
+'''
+[threads.T1]
+core = 1
+does = '''
+store B new
+load A
+'''
+"""
+
+
+def test_two_threads_execute_a_litmus_test(benchmark: BenchmarkFixture) -> None:
+    """Store buffering as ``run`` executes it, with delays, pressure and counting: executions for each core."""
+    benchmark.group = "store buffering, executed by two threads"
+    if len(cores()) < 2:
+        pytest.skip("two threads need two cores")
+    try:
+        instances = Functions(document_from(STORE_BUFFERING, "SB").cases[0].protocol, this_instruction_set())
+        batches = Batches(instances, seed=1)
+    except InputError as error:
+        pytest.skip(str(error))
+    seen = benchmark.pedantic(lambda: batches.run(BATCH), rounds=50, warmup_rounds=2)
+    benchmark.extra_info.update({"tool": "Staleline", "work": BATCH // 2, "unit": "executions for each core"})
+    assert seen.instances == seen.outcomes.total() == BATCH
+
+
 def _refuse_others(batches: Batches, wanted: str) -> None:
     """What was executed last is what was stored last."""
     assert {batches.instances.value_of(int(number)) for number in {*batches.results[0][:, -1]}} == {wanted}
