@@ -15,7 +15,7 @@ from bench.search.walk import walk
 from bench.suite import spin, test_import_speed
 from bench.suite.promela import promela
 from bench.suite.scaled import MIDDLE, RIGHT, SCALED, SMALL, ScaledCase
-from bench.suite.table import OURS, Goal, MeasuredTime, Row, goal_table, ratio_table
+from bench.suite.table import OURS, Goal, GoalRow, MeasuredTime, goal_table, ratio_table
 from bench.suite.test_command_speed import memory, tree
 from bench.traces.qemu_log import import_log
 
@@ -85,11 +85,11 @@ def test_the_table_compares_rates_and_says_whether_goals_are_reached() -> None:
 def test_the_table_of_goals_has_a_row_for_each_that_can_be_judged() -> None:
     """A peer that was not measured leaves its row out; what is reached is said of each."""
     rows = (
-        Row("near the loop", Goal(fast=1 / 1.2), "loop"),
-        Row("faster than the peer", Goal(fast=6), "peer"),
-        Row("soon", Goal(seconds=2)),
-        Row("little", Goal(peak=1 << 30)),
-        Row("not much more", Goal(more=0.4), "loop"),
+        GoalRow("near the loop", Goal(fast=1 / 1.2), "loop"),
+        GoalRow("faster than the peer", Goal(fast=6), "peer"),
+        GoalRow("soon", Goal(seconds=2)),
+        GoalRow("little", Goal(peak=1 << 30)),
+        GoalRow("not much more", Goal(more=0.4), "loop"),
     )
     table = goal_table(
         [

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.suite.table import Goal, MeasuredTime, Row, goal_table, ratio_table
+from bench.suite.table import Goal, GoalRow, MeasuredTime, goal_table, ratio_table
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Measure:
         work: Callable[[T], int] = lambda result: 0,
         unit: str = "",
         goal: Goal | None = None,
-        rows: tuple[Row, ...] = (),
+        rows: tuple[GoalRow, ...] = (),
         peak: Callable[[T], int] = lambda result: 0,
         rounds: int = 3,
         warmup: bool = True,

@@ -31,7 +31,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GoalRow:
     """A row of the table of goals: ``what`` is measured, and what is aimed at, ``against`` a tool of the same group."""
 
     what: str
@@ -55,7 +55,7 @@ class MeasuredTime:
     unit: str = ""
     goal: Goal | None = None
     peak: int = 0
-    rows: tuple[Row, ...] = ()
+    rows: tuple[GoalRow, ...] = ()
 
     @property
     def rate(self) -> str:

@@ -20,7 +20,7 @@ from bench.suite import checkers, spin
 from bench.suite.conftest import Measure
 from bench.suite.promela import promela
 from bench.suite.scaled import LARGEST, MIDDLE, RIGHT, SCALED, SMALL, ScaledCase
-from bench.suite.table import OURS, Goal, Row
+from bench.suite.table import OURS, Goal, GoalRow
 from bench.translators.registry import load_translator
 from strategies.registry import find, shipped
 
@@ -67,7 +67,7 @@ def states(found: Outcome | spin.SpinOutcome | checkers.Found) -> int:
 @pytest.mark.usefixtures("one_core")
 def test_one_core(measure: Measure) -> None:
     """Ours, breadth first, every state."""
-    rows = (Row("search, one core, breadth first", Goal(fast=6), SPIN),)
+    rows = (GoalRow("search, one core, breadth first", Goal(fast=6), SPIN),)
     measure(lambda: explored(MIDDLE, symmetric=False), ONE_CORE, OURS, work=states, unit="states", rows=rows)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.suite.conftest import Measure
-from bench.suite.table import OURS, Goal, Row
+from bench.suite.table import OURS, Goal, GoalRow
 
 STALELINE = (sys.executable, "-m", "bench")
 HELP = "the command's start"
@@ -99,7 +99,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> FreshMachine:
 
 
 def measured(
-    measure: Measure, machine: Callable[[str], Ran], command: str, group: str, tool: str, rounds: int, *rows: Row
+    measure: Measure, machine: Callable[[str], Ran], command: str, group: str, tool: str, rounds: int, *rows: GoalRow
 ) -> None:
     """A command as it is, without a run before."""
     found = measure(
@@ -111,21 +111,21 @@ def measured(
 @pytest.mark.goal
 def test_first_compare(measure: Measure, machine: FreshMachine) -> None:
     """On a machine on which nothing was compiled."""
-    row = Row("compare: the first on a machine, beyond", Goal(more=15), f"{OURS}, nothing kept")
+    row = GoalRow("compare: the first on a machine, beyond", Goal(more=15), f"{OURS}, nothing kept")
     measured(measure, machine, "compare", COMPARE, FIRST, 1, row)
 
 
 @pytest.mark.goal
 def test_compare(measure: Measure, machine: FreshMachine) -> None:
     """Kernels compiled, nothing kept; and everything kept."""
-    rows = Row("compare, nothing kept", Goal(seconds=10)), Row("memory of compare, nothing kept", LITTLE)
+    rows = GoalRow("compare, nothing kept", Goal(seconds=10)), GoalRow("memory of compare, nothing kept", LITTLE)
     measured(measure, machine, "compare --fresh", COMPARE, f"{OURS}, nothing kept", 2, *rows)
 
 
 @pytest.mark.goal
 def test_compare_kept(measure: Measure, machine: FreshMachine) -> None:
     """A second one."""
-    measured(measure, machine, "compare", COMPARE, f"{OURS}, kept", 3, Row("compare, kept", Goal(seconds=2)))
+    measured(measure, machine, "compare", COMPARE, f"{OURS}, kept", 3, GoalRow("compare, kept", Goal(seconds=2)))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_command(measure: Measure, machine: FreshMachine, command: str, fresh: f
     """Nothing kept, on the default trace, kernels compiled before."""
     machine(command)
     name = "compare, a page of three hosts" if command == PAGE else command
-    rows = Row(f"{name}, nothing kept", Goal(seconds=fresh)), Row(f"memory of {name}, nothing kept", LITTLE)
+    rows = GoalRow(f"{name}, nothing kept", Goal(seconds=fresh)), GoalRow(f"memory of {name}, nothing kept", LITTLE)
     measured(measure, machine, f"{command} --fresh", f"staleline {command}", f"{OURS}, nothing kept", 1, *rows)
 
 
@@ -145,5 +145,5 @@ def test_command(measure: Measure, machine: FreshMachine, command: str, fresh: f
 def test_command_kept(measure: Measure, machine: FreshMachine, command: str, kept: float) -> None:
     """Once more."""
     name = "compare, a page of three hosts" if command == PAGE else command
-    row = Row(f"{name}, kept", Goal(seconds=kept))
+    row = GoalRow(f"{name}, kept", Goal(seconds=kept))
     measured(measure, machine, command, f"staleline {command}", f"{OURS}, kept", 2, row)

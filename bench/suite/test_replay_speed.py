@@ -22,7 +22,7 @@ from bench.replay.parameters import Parameters
 from bench.replay.replay import replay
 from bench.suite import caches
 from bench.suite.conftest import Measure
-from bench.suite.table import OURS, Goal, Row
+from bench.suite.table import OURS, Goal, GoalRow
 from bench.traces.store import default_trace
 from bench.traces.trace import Trace
 from bench.translators.registry import load_translator
@@ -88,7 +88,7 @@ def misses(found: Counts) -> int:
 @pytest.mark.goal
 def test_kernel(measure: Measure, trace: Trace) -> None:
     """Ours, decoding included."""
-    rows = (Row("one strategy, instruction cache alone", AS_FAST, LOOP),)
+    rows = (GoalRow("one strategy, instruction cache alone", AS_FAST, LOOP),)
     ours = partial(simulated, trace)
     measure(ours, WHOLE, OURS, work=executions, unit="TB executions", rows=rows, lines=lines, misses=misses)
 
@@ -144,7 +144,7 @@ def context(trace: Trace) -> ReplayContext:
 @pytest.mark.goal
 def test_all_caches(measure: Measure, context: ReplayContext) -> None:
     """The baseline, which translates and never rewrites."""
-    rows = (Row("one strategy, three caches", AS_FAST, LOOPS),)
+    rows = (GoalRow("one strategy, three caches", AS_FAST, LOOPS),)
     measure(lambda: context.simulated([context.baseline], context.trace.executions()), ALL, OURS, rows=rows)
 
 
@@ -156,7 +156,7 @@ def test_ten_strategies(measure: Measure, trace: Trace) -> None:
         lambda: replay(trace, HOST, translator, strategies, Parameters()),
         ALL,
         f"{OURS}, {len(strategies)} strategies",
-        rows=(Row("ten strategies on one host", Goal(fast=1 / 3), LOOPS),),
+        rows=(GoalRow("ten strategies on one host", Goal(fast=1 / 3), LOOPS),),
         rounds=2,
         warmup=False,
         strategies=len,
