@@ -241,7 +241,7 @@ def risk(
         RecordedRisk(*pair, recorded, pressure, assumed, rate, sensitivity)
         for pair in asked.pairs(asked.hosts(host), translator, what_if)
     ]
-    found = [model.evaluate(strategy, name) for model in models for strategy in evaluated for name in names]
+    found = [one for model in models for one in model.evaluate_all(evaluated, names)]
     return Results(found, RiskReport(found))
 
 

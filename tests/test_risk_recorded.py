@@ -282,10 +282,11 @@ def test_it_is_what_plain_matrices_come_to(host: str, name: str, changes: Mappin
         data=draw.choice([0.0, 0.9, 1.0], count),
     )
     exposure = Exposure(np.zeros(2, np.int64), rows, count, 1.0, 0)
-    for harms in (FETCHED, harmful(0.25), np.full(4, 0.3)):
-        found = propagate(exposure, states.maps, matrix, rates, harms)
+    variants = [(matrix, harms) for harms in (FETCHED, harmful(0.25), np.full(4, 0.3))]
+    variants.append((np.full_like(matrix, 1 / len(matrix)), FETCHED))  # side by side, whatever they have in common
+    for (one, harms), found in zip(variants, propagate(exposure, states.maps, rates, variants), strict=True):
         assert (found.whole, found.single, found.window) == pytest.approx(
-            plainly(rows, states, matrix, rates, harms), rel=1e-6, abs=0
+            plainly(rows, states, one, rates, harms), rel=1e-6, abs=0
         )
 
 
@@ -309,7 +310,7 @@ def test_what_is_forgotten_between_retranslations_does_not_matter() -> None:
     exposure = Exposure(np.zeros(2, np.int64), rows, count, 1.0, 0)
     assert len(rows.gap) > 1.5 * len(exposure.episodes.gap)
     assert len(exposure.episodes.firsts) > 4
-    found = propagate(exposure, states.maps, matrix, rates, FETCHED)
+    (found,) = propagate(exposure, states.maps, rates, [(matrix, FETCHED)])
     plain = plainly(rows, states, matrix, rates, FETCHED)
     assert (found.whole, found.single, found.window) == pytest.approx(plain, rel=1e-6, abs=0)
 

@@ -404,6 +404,12 @@ def _take(t: Streams, next_event: I64, here: Int) -> tuple[Int, Word]:
 
     Of the streams of a layer the one that has most left goes first: others wait for what all have.
     """
+    if t.ends.shape[0] == 1:
+        event = next_event[0]
+        if event == t.ends[0] or t.position[event] != here:
+            return np.int64(-1), _ZERO
+        next_event[0] += 1
+        return event, t.variants[0]
     first: Int = -1
     most: Int = 0
     for stream in range(t.ends.shape[0]):

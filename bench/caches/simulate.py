@@ -199,10 +199,10 @@ def _streams(simulations: Sequence[Simulation]) -> Streams:
             events[id(some)] = some
     order = sorted(members)
     streams = [events[which] for _, which in order]
-    position, kind, address, count = (
-        np.concatenate([np.empty(0, kind), *(getattr(some, name) for some in streams)])
-        for name, kind in (("position", np.int64), ("kind", np.uint8), ("address", np.int64), ("count", np.int64))
-    )
+    names = "position", "kind", "address", "count"
+    columns = [[getattr(some, name) for some in streams or [Events.none()]] for name in names]
+    # One stream alone is not copied: there may be millions of probes.
+    position, kind, address, count = (each[0] if len(each) == 1 else np.concatenate(each) for each in columns)
     return Streams(
         position,
         kind,

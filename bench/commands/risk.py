@@ -123,10 +123,10 @@ def risk(
     results: list[Risk] = []
     with progress_bar("risk", len(pairs) * len(strategies) * len(names)) as progress:
         for model in models:
-            for one in strategies:
-                for name in names:
-                    progress(f"{model.host.name}: {one.name}, {name}", len(results))
-                    results.append(model.evaluate(one, name))
+            progress(model.host.name, len(results))
+            for one in model.evaluate_all(strategies, names):
+                results.append(one)
+                progress(f"{one.host.name}: {one.strategy}, {one.scenario}", len(results))
     if plot is not None:
         drawing.write(of_risks(results), plot)
     emit(RiskReport(results))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TypeAlias
+from functools import cached_property, lru_cache
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from bench.caches.counts import Counts
-from bench.caches.events import EventKind, Events, lines_spanned
+from bench.caches.events import U8, EventKind, Events, lines_spanned
 from bench.caches.simulate import Simulation, simulate
 from bench.hosts.profile import Host, Isa, Tag
 from bench.program.layout import aligned
@@ -193,10 +194,7 @@ class ReplayContext(Pricing):
         code = self._code(accesses)
         assert code is not None
         width = max(1, round(self.isa.instruction_bytes.value))
-        others = []
-        for offset in range(code.rewritten, size, width):
-            unit = Unit(0, offset, min(width, size - offset), final=0)
-            others.append(Write(unit, Phase.FAST_PATH, known=unit.mask, value=0))
+        others = (_stored(offset, min(width, size - offset)) for offset in range(code.rewritten, size, width))
         return Region(0, size, (*code.retranslated.writes, *others))
 
     @cached_property
@@ -249,10 +247,10 @@ class ReplayContext(Pricing):
         address = int(self.layout.addresses[tb]) + start
         return Extent(address, address + size)
 
-    def translation_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
-        """The plan of ``translate`` for each group of TBs; the rest of the block is stored before it."""
+    def translation_plans(self, strategy: Strategy) -> tuple[Plan, ...] | None:
+        """The plan of ``translate`` for each group of TBs, the rest of the block stored before it; None: the base's."""
         if answers_as_base(strategy, "translate", "emit"):
-            return self.base_translations
+            return None
         return self._translation_plans(strategy)
 
     def _translation_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
@@ -263,10 +261,13 @@ class ReplayContext(Pricing):
             plans.append(Plan((LineStep(EventKind.STORE, Extent(modelled, None)), *one.steps), one.fixed))
         return tuple(plans)
 
-    def retranslation_plans(self, strategy: Strategy, executors: Mapping[str, bool]) -> tuple[Plan, ...]:
-        """The plan of ``retranslate`` for each group of retranslations; ``executors``: locks of executing threads."""
+    def retranslation_plans(self, strategy: Strategy, executors: Mapping[str, bool]) -> tuple[Plan, ...] | None:
+        """The plan of ``retranslate`` for each group of retranslations; None: the base's.
+
+        ``executors``: locks of executing threads.
+        """
         if answers_as_base(strategy, "retranslate", "begin", "emit", "publish"):
-            return self.base_retranslations
+            return None
         return self._retranslation_plans(strategy, executors)
 
     def _retranslation_plans(self, strategy: Strategy, executors: Mapping[str, bool]) -> tuple[Plan, ...]:
@@ -282,7 +283,10 @@ class ReplayContext(Pricing):
     @cached_property
     def base_translations(self) -> tuple[Plan, ...]:
         """The translation plans of the base class, part of every replay."""
-        return self._translation_plans(Strategy())
+        with ThreadPoolExecutor(1) as beside:  # hooks are Python, and finding links is not
+            if self._links_are_patched and self.trace.links is None:
+                beside.submit(getattr, self, "linker")
+            return self._translation_plans(Strategy())
 
     @cached_property
     def baseline(self) -> CacheEffects:
@@ -303,29 +307,29 @@ class ReplayContext(Pricing):
         retranslations, *others = cache_effects.retranslations, cache_effects.translations, cache_effects.flushes
         return self._cached(self._retranslation_events, retranslations), self._cached(self._other_events, *others)
 
-    def _cached(self, made: Callable[..., Iterable[I64]], *steps: _Steps) -> Events:
+    def _cached(self, made: Callable[..., Iterable[_Occurrences]], *steps: _Steps) -> Events:
         """The events of some steps, which most strategies have in common: the same object for all of them."""
         if steps not in self._cached_events:
             self._cached_events[steps] = _in_order(made(*steps))
         return self._cached_events[steps]
 
-    def _retranslation_events(self, retranslations: _Steps) -> Iterator[I64]:
+    def _retranslation_events(self, retranslations: _Steps) -> Iterator[_Occurrences]:
         faults = self.trace.retranslations
         for kind, steps in zip(self.retranslated, retranslations, strict=True):
             rows, tb = kind.rows, self.tb[kind.rows]
             when = faults.position[rows], np.zeros_like(rows), rows
-            yield from self._events_of(steps, when, self.layout.addresses[tb], self.rewritten[rows])
+            yield self._occurrences(steps, when, self.layout.addresses[tb], self.rewritten[rows])
 
-    def _other_events(self, translations: _Steps, flushes: _Steps) -> Iterator[I64]:
+    def _other_events(self, translations: _Steps, flushes: _Steps) -> Iterator[_Occurrences]:
         blocks, layout = self.trace.blocks, self.layout
         for kind, steps in zip(self.blocks, translations, strict=True):
             rows = kind.rows[blocks.born[kind.rows] >= 0]
             when = blocks.born[rows] - 1, 2 * blocks.epoch[rows].astype(np.int64) + 1, rows
-            yield from self._events_of(steps, when, layout.addresses[rows], layout.sizes[rows])
+            yield self._occurrences(steps, when, layout.addresses[rows], layout.sizes[rows])
         for number, (buffer, steps) in enumerate(zip(self.buffers, flushes, strict=True)):
             row = np.array([number])
             when = self.trace.flushes[row] - 1, 2 * row + 2, row
-            yield from self._events_of(steps, when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
+            yield self._occurrences(steps, when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
         yield from self._link_events()
 
     @cached_property
@@ -333,9 +337,13 @@ class ReplayContext(Pricing):
         """The links of the execution, derived in a pass of its own."""
         return linked(self.trace)
 
-    def _link_events(self) -> Iterator[I64]:
+    @property
+    def _links_are_patched(self) -> bool:
+        return bool(self.translator.patched and self.parameters.linked.value)
+
+    def _link_events(self) -> Iterator[_Occurrences]:
         """Linking: the source's exit is patched and flushed before the target runs, after all else at its place."""
-        if not (self.translator.patched and self.parameters.linked.value):
+        if not self._links_are_patched:
             return
         links, layout = self.linker.links if self.trace.links is None else self.trace.links, self.layout
         source = links.source.astype(np.int64)
@@ -344,7 +352,7 @@ class ReplayContext(Pricing):
         last = np.full_like(source, 2 * len(self.buffers) + 3)
         when = links.position - 1, last, np.arange(source.size)
         steps = patch(self.translator.patched, self.isa.flush).steps
-        yield from self._events_of(steps, when, at, np.full_like(source, self.translator.patched))
+        yield self._occurrences(steps, when, at, np.full_like(source, self.translator.patched))
 
     def simulated(self, cache_effects: Iterable[CacheEffects], chunks: Iterable[U32]) -> list[Counts]:
         """The counts under each of the effects, from one pass over the execution."""
@@ -352,34 +360,77 @@ class ReplayContext(Pricing):
         events = [self.events(one) for one in cache_effects]
         return simulate(self.host, layout.addresses, layout.sizes, chunks, events, self.parameters.caches)
 
-    def _events_of(
+    def _occurrences(
         self, steps: Sequence[LineStep], when: tuple[I64, I64, I64], addresses: I64, sizes: I64
-    ) -> Iterator[I64]:
-        """Events of ``steps`` for blocks at ``addresses``: columns position, phase, row, step, kind, address, count."""
-        if not steps:
-            return
-        # One row for each step, one column for each block.
-        kinds, starts, ends, in_scratch, granules = np.array(
-            [(step.kind, step.extent.start, step.extent.last, step.extent.in_scratch, step.granule) for step in steps],
-            np.int64,
-        ).T[:, :, None]
-        start, length = clipped(starts, ends, sizes)
-        first, length = rounded(np.where(in_scratch, self.scratch, addresses) + start, length, granules)
+    ) -> _Occurrences:
+        """What ``steps`` do to blocks at ``addresses``."""
+        # One row for each block, one column for each step.
+        kinds, starts, ends, in_scratch, granules = (
+            np.array(
+                [
+                    (step.kind, step.extent.start, step.extent.last, step.extent.in_scratch, step.granule)
+                    for step in steps
+                ],
+                np.int64,
+            )
+            .reshape(-1, 5)
+            .T
+        )
+        start, length = clipped(starts, ends, sizes[:, None])
+        first, length = rounded(np.where(in_scratch, self.scratch, addresses[:, None]) + start, length, granules)
         # Nothing lies behind the code on its last page.
         length = np.where((granules > 1) & (in_scratch == 0), np.minimum(length, self.layout.used - first), length)
         line = np.where(kinds == EventKind.INVALIDATE, self.host.icache.line, self.host.dcache.line)
         count = lines_spanned(first, length, line)
         everywhere = np.isin(kinds, (EventKind.TRANSLATE, EventKind.INVALIDATE_ALL))
-        first, count = np.where(everywhere, 0, first), np.where(everywhere, 1, count)
-        columns = np.broadcast_arrays(*when, np.arange(len(steps))[:, None], kinds, first, count)
-        yield np.stack([column.ravel() for column in columns])
+        return _Occurrences(
+            *when,
+            kinds.astype(np.uint8),
+            np.where(everywhere, 0, first).ravel(),
+            np.where(everywhere, 1, count).ravel(),
+        )
 
 
-def _in_order(parts: Iterable[I64]) -> Events:
-    """Events from columns position, phase, row, step, kind, address, count."""
-    position, phase, row, step, kind, address, count = np.concatenate([np.empty((7, 0), np.int64), *parts], axis=1)
-    order = np.lexsort((step, row, phase, position))
-    return Events(position[order], kind[order].astype(np.uint8), address[order], count[order])
+@lru_cache(65536)
+def _stored(offset: int, size: int) -> Write:
+    """A write of a whole unit: one object for all regions, whose hooks are then found sooner."""
+    unit = Unit(0, offset, size, final=0)
+    return Write(unit, Phase.FAST_PATH, known=unit.mask, value=0)
+
+
+class _Occurrences(NamedTuple):
+    """What some steps do to some blocks.
+
+    ``position``, ``phase``, ``row``: when, for each block: what is earlier in this order comes first.  ``kinds`` of the
+    steps; ``address``, ``lines``: one for each step of the first block, then of the second, ...
+    """
+
+    position: I64
+    phase: I64
+    row: I64
+    kinds: U8
+    address: I64
+    lines: I64
+
+
+def _in_order(parts: Iterable[_Occurrences]) -> Events:
+    """The events of all parts."""
+    parts = [part for part in parts if part.kinds.size]
+    if not parts:
+        return Events.none()
+    # Blocks are sorted, of which there are fewer than events: those of one stay together.
+    steps = np.concatenate([np.full(part.row.size, part.kinds.size) for part in parts])
+    keys = [np.concatenate([part[number] for part in parts]) for number in (2, 1, 0)]
+    order = np.lexsort(keys)
+    lengths = steps[order]
+    events = np.repeat((np.cumsum(steps) - steps)[order] - (np.cumsum(lengths) - lengths), lengths)
+    events += np.arange(events.size)
+    return Events(
+        np.repeat(keys[2][order], lengths),
+        np.concatenate([np.tile(part.kinds, part.row.size) for part in parts])[events],
+        np.concatenate([part.address for part in parts])[events],
+        np.concatenate([part.lines for part in parts])[events],
+    )
 
 
 @dataclass(frozen=True, slots=True)

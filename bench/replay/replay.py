@@ -25,9 +25,10 @@ All recorded threads are replayed as one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from msgspec import Struct
@@ -42,6 +43,7 @@ from bench.replay.plan import Plan, Tally, executor_locks, plan
 from bench.replay.price import is_chance
 from bench.replay.quantity import Quantity
 from bench.support.kept import Shelf, is_keeping
+from bench.support.processors import each
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
@@ -218,8 +220,9 @@ def _measured(
 
 
 def _simulated(context: ReplayContext, strategies: Iterable[Strategy], progress: Progress | None) -> list[Measured]:
-    evaluated = [_StrategyReplay(context, strategy) for strategy in strategies]
     baseline, trace = context.baseline, context.trace
+    strategies = tuple(strategies)
+    evaluated = [_StrategyReplay(context, *both) for both in zip(strategies, _hooks(context, strategies), strict=True)]
     passes = dict.fromkeys((baseline, *(one.cache_effects for one in evaluated)))
     executions = ExecutionCounts.none(trace)
     chunks = _reporting(executions.counting(trace), progress, trace.length)
@@ -262,31 +265,60 @@ class ExecutionCounts:
 # --- one strategy -------------------------------------------------------------------------------------------------
 
 
+class _Hooks(NamedTuple):
+    """The plans of a strategy's hooks, for each group of blocks or retranslations; None where they are the base's.
+
+    ``executors``: the locks around executions; ``side_bytes`` of each distinct TB.
+    """
+
+    executors: Mapping[str, bool]
+    retranslations: tuple[Plan, ...] | None
+    translations: tuple[Plan, ...] | None
+    executions: tuple[Plan, ...]
+    flushes: tuple[Plan, ...]
+    side_bytes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, context: ReplayContext, strategy: Strategy) -> _Hooks:
+        """The hooks of a strategy, evaluated.  Raises ``StrategyError``."""
+        recipe = context.isa.flush
+        some = next((kind.region for kind in context.blocks), Region(0, 0, ()))
+        executors = executor_locks(strategy, some)
+        return cls(
+            executors,
+            context.retranslation_plans(strategy, executors),
+            context.translation_plans(strategy),
+            tuple(plan(strategy, (("enter", kind.region), ("leave", kind.region)), recipe) for kind in context.blocks),
+            tuple(
+                plan(strategy, (("flush_buffer", buffer),), recipe, executors=executors, locate=context.where)
+                for buffer in context.buffers
+            ),
+            tuple(side_bytes(strategy, block) for block in context.sizes[0]),
+        )
+
+
+_MANY = 10_000
+"""Writes in all groups of a trace: so many are worth another process."""
+
+
+def _hooks(context: ReplayContext, strategies: Sequence[Strategy]) -> Iterator[_Hooks]:
+    """The hooks of each strategy, on all cores where there is much to evaluate."""
+    work = partial(_Hooks.of, context)
+    writes = sum(len(kind.region.writes) for kind in (*context.retranslated, *context.blocks))
+    yield from each(work, strategies) if writes > _MANY else map(work, strategies)
+
+
 class _StrategyReplay:
     """The evaluated hooks of a strategy, and their tally and price."""
 
-    def __init__(self, context: ReplayContext, strategy: Strategy) -> None:
+    def __init__(self, context: ReplayContext, strategy: Strategy, hooks: _Hooks) -> None:
         self.context = context
         self.strategy = strategy
-        recipe = context.isa.flush
-        some = next((kind.region for kind in context.blocks), Region(0, 0, ()))
-        self.executors = executor_locks(strategy, some)
-        self.retranslations = context.retranslation_plans(strategy, self.executors)
-        self.translations = context.translation_plans(strategy)
-        self.executions = tuple(
-            plan(strategy, (("enter", kind.region), ("leave", kind.region)), recipe) for kind in context.blocks
-        )
-        self.flushes = tuple(
-            plan(strategy, (("flush_buffer", buffer),), recipe, executors=self.executors, locate=context.where)
-            for buffer in context.buffers
-        )
+        self.executors, self.executions, self.flushes = hooks.executors, hooks.executions, hooks.flushes
+        self.retranslations = hooks.retranslations or context.base_retranslations
+        self.translations = hooks.translations or context.base_translations
         self.cache_effects = CacheEffects.of(self.retranslations, self.translations, self.flushes)
-        self.side_bytes = self._side_bytes()
-
-    def _side_bytes(self) -> I64:
-        """The side-table bytes of each TB."""
-        blocks, kind = self.context.sizes
-        return np.array([side_bytes(self.strategy, block) for block in blocks], np.int64)[kind]
+        self.side_bytes: I64 = np.array(hooks.side_bytes, np.int64)[context.sizes[1]]
 
     def measured(self, baseline: Counts, counts: Counts, executions: ExecutionCounts) -> Measured:
         """The result, from the counts of two simulations and the executions of each TB."""

@@ -285,6 +285,7 @@ class _Pairs:
             notes.position, np.full(count, EventKind.PROBE, np.uint8), self._address[notes.pair], np.arange(count)
         )
         layout, events = context.layout, _inserted(self._events, notes.event, probes)
+        del probes
         # The L2 does not affect what the others hold.
         host = structs.replace(context.host, l2=None, costs=structs.replace(context.host.costs, refill_l2=None))
         chunks = context.trace.executions()

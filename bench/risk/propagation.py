@@ -12,6 +12,7 @@ ends with the next execution of the block.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from bench.risk.exposure import Exposure, UnitRows
 from bench.risk.quiescent import QuiescentMaps
-from bench.support.kernels import kernel, part
+from bench.support.kernels import expanded, kernel, part
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
@@ -70,42 +71,55 @@ class _Transitions(NamedTuple):
     jumps: F64
 
 
-@part
-def _copy(vector: F64, source: F64) -> None:
-    for s in range(vector.shape[0]):
-        vector[s] = source[s]
+@expanded
+def _add(to: F64, what: F64, share: float, least: float) -> None:
+    """Add this share of what is above ``least``."""
+    for v in range(np.uint64(to.shape[0])):
+        to[v] += (what[v] if what[v] > least else 0.0) * share
 
 
 @part
-def _move(vector: F64, scratch: F64, targets: I64, stays: float) -> None:
+def _copy(vectors: F64, source: F64) -> None:
+    for s in range(vectors.shape[0]):
+        for v in range(vectors.shape[1]):
+            vectors[s, v] = source[s, v]
+
+
+@part
+def _empty(vectors: F64) -> None:
+    for s in range(vectors.shape[0]):
+        for v in range(vectors.shape[1]):
+            vectors[s, v] = 0.0
+
+
+@part
+def _move(vectors: F64, scratch: F64, targets: I64, stays: float) -> None:
     """Move the states to ``targets``, but with probability ``stays``."""
     if stays < 1.0:
-        scratch[:] = 0.0
-        for s in range(vector.shape[0]):
-            if vector[s] > 0.0:
-                scratch[targets[s]] += vector[s] * (1.0 - stays)
-                scratch[s] += vector[s] * stays
-        _copy(vector, scratch)
+        _empty(scratch)
+        for s in range(vectors.shape[0]):
+            _add(scratch[targets[s]], vectors[s], 1.0 - stays, 0.0)
+            _add(scratch[s], vectors[s], stays, 0.0)
+        _copy(vectors, scratch)
 
 
 @part
-def _multiply(vector: F64, scratch: F64, matrix: F64, least: float) -> None:
+def _multiply(vectors: F64, scratch: F64, matrix: F64, least: float) -> None:
     """Multiply by a matrix, without what is not above ``least``."""
-    scratch[:] = 0.0
-    for s in range(vector.shape[0]):
-        if vector[s] > least:
-            for t in range(vector.shape[0]):
-                scratch[t] += vector[s] * matrix[s, t]
-    _copy(vector, scratch)
+    _empty(scratch)
+    for s in range(vectors.shape[0]):
+        for t in range(vectors.shape[0]):
+            _add(scratch[t], vectors[s], matrix[s, t], least)
+    _copy(vectors, scratch)
 
 
 @kernel
 def _units(first: int, last: int, rows: UnitRows, through: _Transitions, sums: F64) -> None:
-    """Units ``first`` to ``last`` (exclusive); adds to ``sums``: whole, single, window."""
-    size = through.run.shape[0]
-    both = np.zeros((2, size))
-    power = np.zeros(size)
-    scratch = np.zeros(size)
+    """Units ``first`` to ``last`` (exclusive); adds to ``sums`` (whole, single, window; variant)."""
+    size, variants = through.chance.shape
+    both = np.zeros((2, size, variants))
+    power = np.zeros((size, variants))
+    scratch = np.zeros((size, variants))
     for unit in range(first, last):
         both[:] = 0.0
         both[0, 0] = 1.0
@@ -113,64 +127,78 @@ def _units(first: int, last: int, rows: UnitRows, through: _Transitions, sums: F
         for row in range(rows.firsts[unit], rows.firsts[unit + 1]):
             x = through.total * rows.gap[row]
             for which in range(distributions):
-                vector = both[which]
-                _move(vector, scratch, through.drop, rows.code[row])
-                _move(vector, scratch, through.evict, rows.data[row])
+                vectors = both[which]
+                _move(vectors, scratch, through.drop, rows.code[row])
+                _move(vectors, scratch, through.evict, rows.data[row])
                 steps = np.int64(x / _STEP)
                 left = x - steps * _STEP
                 number = 0
                 while steps:
                     if steps & 1:
-                        _multiply(vector, scratch, through.jumps[number], _NOTHING)
+                        _multiply(vectors, scratch, through.jumps[number], _NOTHING)
                     steps >>= 1
                     number += 1
                 if left > 0.0:
-                    power[:] = vector
+                    _copy(power, vectors)
                     weight = np.exp(-left)
-                    vector[:] = 0.0
+                    _empty(vectors)
                     number = 0
                     while True:
                         for s in range(size):
-                            vector[s] += weight * power[s]
+                            _add(vectors[s], power[s], weight, 0.0)
                         number += 1
                         weight *= left / number
                         # What takes up to three steps keeps all its digits.
                         if weight < 1e-17 * left * left * left:
                             break
-                        scratch[:] = 0.0
+                        _empty(scratch)
                         for s in range(size):
-                            if power[s] > _NOTHING:
-                                for at in range(through.begin[s], through.begin[s + 1]):
-                                    scratch[through.to[at]] += power[s] * through.rate[at]
-                        power[:] = scratch
+                            for at in range(through.begin[s], through.begin[s + 1]):
+                                _add(scratch[through.to[at]], power[s], through.rate[at], _NOTHING)
+                        _copy(power, scratch)
             if rows.rewritten[row] >= 0:
                 distributions = 2
-                _multiply(both[0], scratch, through.retranslated, 0.0)
+                _empty(scratch)
+                for s in range(size):
+                    for t in range(size):
+                        for v in range(variants):
+                            scratch[t, v] += both[0, s, v] * through.retranslated[s, t, v]
+                _copy(both[0], scratch)
                 both[1] = through.retranslated[through.run[0]]
                 for s in range(size):
                     if through.wrong[s]:
-                        sums[2] += both[1, s]
+                        for v in range(variants):
+                            sums[2, v] += both[1, s, v]
             elif rows.run[row]:
                 for which in range(distributions):
-                    vector = both[which]
-                    scratch[:] = 0.0
-                    failed = 0.0
+                    vectors = both[which]
+                    _empty(scratch)
+                    for v in range(variants):
+                        power[0, v] = 0.0
                     for s in range(size):
-                        if vector[s] > 0.0:
-                            failed += vector[s] * through.chance[s]
-                            scratch[through.run[s]] += vector[s] * (1.0 - through.chance[s])
-                    sums[which] += failed
+                        to = through.run[s]
+                        for v in range(variants):
+                            power[0, v] += vectors[s, v] * through.chance[s, v]
+                            scratch[to, v] += vectors[s, v] * (1.0 - through.chance[s, v])
+                    for v in range(variants):
+                        sums[which, v] += power[0, v]
                     if which == 0:
-                        scratch[0] += failed
-                        vector[:] = scratch
+                        for v in range(variants):
+                            scratch[0, v] += power[0, v]
+                        _copy(vectors, scratch)
                 distributions = 1
             else:
                 for which in range(distributions):
                     _move(both[which], scratch, through.fill, 0.0)
 
 
-def propagate(exposure: Exposure, maps: QuiescentMaps, retranslated: F64, rates: F64, harms: F64) -> Expected:
-    """The expected numbers; ``rates`` per cycle between states, ``retranslated``: the matrix of a retranslation."""
+def propagate(
+    exposure: Exposure, maps: QuiescentMaps, rates: F64, variants: Sequence[tuple[F64, F64]]
+) -> list[Expected]:
+    """The expected numbers of each variant: the matrix of a retranslation, and the probability of each harm.
+
+    ``rates`` per cycle between states.
+    """
     states = np.arange(maps.run.size)
     total = float(rates.sum(axis=1).max(initial=0.0))
     moving = rates.copy()
@@ -184,8 +212,9 @@ def propagate(exposure: Exposure, maps: QuiescentMaps, retranslated: F64, rates:
         drop=maps.drop[maps.here, states],
         evict=maps.evict[maps.here, states],
         wrong=maps.wrong,
-        chance=np.concatenate((harms, [0.0]))[maps.harm],
-        retranslated=retranslated,
+        # Some more, so that a processor takes four at once and none by itself.
+        chance=_padded([np.append(harms, 0.0)[maps.harm] for _, harms in variants]),
+        retranslated=_padded([retranslated for retranslated, _ in variants]),
         begin=np.searchsorted(sources, np.arange(states.size + 1)),
         to=targets,
         rate=moving[sources, targets],
@@ -198,12 +227,17 @@ def propagate(exposure: Exposure, maps: QuiescentMaps, retranslated: F64, rates:
     firsts = rows.firsts
     units = firsts.size - 1
     middle = int(np.searchsorted(firsts, firsts[-1] // 2)) if units else 0
-    sums = np.zeros((2, 3))
+    sums = np.zeros((2, 3, through.chance.shape[1]))
     with ThreadPoolExecutor(2) as threads:
         halves = [(0, middle, sums[0]), (middle, units, sums[1])]
         for done in [threads.submit(_units, first, last, rows, through, into) for first, last, into in halves]:
             done.result()
-    return Expected(*sums.sum(axis=0).tolist())
+    return [Expected(*one) for one in sums.sum(axis=0).T[: len(variants)].tolist()]
+
+
+def _padded(variants: list[F64]) -> F64:
+    """Variants side by side, in a last axis."""
+    return np.stack([*variants, *[variants[0]] * (-len(variants) % 4)], axis=-1)
 
 
 def _jumps(share: F64) -> F64:

@@ -7,7 +7,7 @@ With one thread a recorded execution says how long what was written is exposed; 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -126,6 +126,11 @@ class RiskCell:
         self._chains: dict[Structure, Chain] = {}
         self._quiescent: dict[tuple[int, Structure], QuiescentStates] = {}
 
+    @property
+    def single_threaded(self) -> bool:
+        """Whether there is one thread."""
+        return len(self.scenario.threads) == 1
+
     @cached_property
     def _everything(self) -> Compiler:
         return self._compiled(None)
@@ -207,15 +212,25 @@ class RiskModel(ABC):
     host: Host
     translator: Translator
 
+    def evaluate_all(self, strategies: Sequence[Strategy], names: Sequence[str]) -> Iterator[Risk]:
+        """The risk of each strategy in each scenario.  Raises as ``evaluate``."""
+        for strategy in strategies:
+            for name in names:
+                yield self.evaluate(strategy, name)
+
     def evaluate(self, strategy: Strategy, name: str) -> Risk:
         """The risk of a strategy in a scenario.  Raises ``InputError``, ``StrategyError`` for an impossible one."""
-        instance = scenario(name, self.host.cores.value, retranslations=1)
         what_if = hypothetical(self.translator, self.host)
         risk = Risk(strategy.name, self.host, self.translator.full_name, name, self.trace_name, what_if)
-        if instance is None:
+        cell = self._cell(strategy, name)
+        if cell is None:
             return risk
-        cell = RiskCell(strategy, self.host, self.translator, instance)
-        return self._single_threaded(cell, risk) if len(instance.threads) == 1 else self._multi_threaded(cell, risk)
+        return self._single_threaded(cell, risk) if cell.single_threaded else self._multi_threaded(cell, risk)
+
+    def _cell(self, strategy: Strategy, name: str) -> RiskCell | None:
+        """A strategy in a scenario, if that can be."""
+        instance = scenario(name, self.host.cores.value, retranslations=1)
+        return None if instance is None else RiskCell(strategy, self.host, self.translator, instance)
 
     @property
     def trace_name(self) -> str | None:

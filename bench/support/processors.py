@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _Asked = TypeVar("_Asked")
 _Found = TypeVar("_Found")
@@ -24,5 +24,21 @@ def each(work: Callable[[_Asked], _Found], asked: Sequence[_Asked], *, at_once: 
     if sys.platform != "linux" or workers == 1 or len(asked) <= at_once:
         yield from map(work, asked)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-        yield from pool.map(work, asked, chunksize=at_once)
+    # A forked process has both already: they may be what only this process knows.
+    fork = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, fork, _begin, (work, asked)) as pool:
+        yield from pool.map(_numbered, range(len(asked)), chunksize=at_once)
+
+
+_begun: tuple[Callable[[Any], Any], Sequence[Any]]
+"""In a forked process: what is to be done, and with what."""
+
+
+def _begin(work: Callable[[Any], Any], asked: Sequence[Any]) -> None:
+    global _begun
+    _begun = work, asked
+
+
+def _numbered(number: int) -> Any:
+    work, asked = _begun
+    return work(asked[number])
