@@ -3,6 +3,7 @@ expected, and why some are otherwise)."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -10,18 +11,25 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT, Staleline
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.check.sites import SiteVerdict, runs, verify_site
+from bench.compare.lingering import Lingering
 from bench.compare.sites import Workload
 from bench.hosts import load_host, load_target
 from bench.replay.layout import lay_out
 from bench.replay.parameters import Parameters
-from bench.sites.price import price
+from bench.replay.quantity import Quantity
+from bench.sites.price import Rates, price
 from bench.sites.reader import library, load_site
+from bench.sites.site import Site
 from bench.traces.links import linker
 from bench.traces.store import load_trace
+from bench.traces.trace import Blocks, Retranslations
 from strategies import linking
 
 PINNED = """
@@ -170,7 +178,7 @@ def test_a_price_is_what_the_words_and_the_operations_say() -> None:
     assert slot.link.nominal == 1
     documented = price(load_site("slot-arm"), load_host("cortex-a8", ("cpi=1",)), parameters).execution
     assert documented.nominal == pytest.approx(1 + 1 + 1 + 13 * 0.02)
-    assert price(load_site("sync-core-aarch64"), load_host("cortex-a72"), parameters).interrupts == (3, 3)
+    assert price(load_site("sync-core-aarch64"), load_host("cortex-a72"), parameters).interrupts == (3, 3, 0, 0)
 
 
 def test_what_is_out_of_reach_and_unlinked_is_counted_from_the_trace(tiny_trace: Path) -> None:
@@ -197,6 +205,192 @@ def test_what_is_out_of_reach_and_unlinked_is_counted_from_the_trace(tiny_trace:
         )
     ]
     assert found.unlinks == len(lost)
+
+
+MINE = """
+isa = "aarch64"
+[targets]
+stub = 4
+near = 0x1000
+near2 = 0x2000
+[words]
+exit = { at = 0, stub = 0x14000001, near = 0x14000400, near2 = 0x14000800 }
+[does]
+link = "store exit; flush exit"
+unlink = "store exit; flush exit"
+"""
+
+
+def site(tmp_path: Path, text: str, name: str = "mine") -> Site:
+    file = tmp_path / f"{name}.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_site(str(file))
+
+
+def rate(value: float) -> Quantity:
+    return Quantity(value, value, value, "for each link", "measured", ("test",), f"rate {value}")
+
+
+def test_new_targets_and_reuses_are_paid_for(tmp_path: Path) -> None:
+    """The same operations cost the same wherever they stand, so often as they are done."""
+    host, parameters = load_host("cortex-a72"), Parameters()
+    plain = price(site(tmp_path, MINE), host, parameters)
+    synchronised = price(
+        site(tmp_path, f'{MINE}publish = "flush code; membarrier"\nretire = "membarrier"\n'), host, parameters
+    )
+    membarrier = price(site(tmp_path, MINE.replace("flush exit", "membarrier", 1)), host, parameters).link - (
+        plain.link - plain.publish
+    )
+    assert (synchronised.publish - plain.publish).nominal == pytest.approx(membarrier.nominal) != 0
+    assert synchronised.reuse.nominal == pytest.approx(membarrier.nominal)
+    assert synchronised.interrupts == (0, 0, 3, 3)
+    links = rate(1000)
+    rates = Rates(unlinks=rate(0.1), targets=rate(1.5), reuses=rate(0.25))
+    far = rate(0)
+    more = synchronised.run(7000, links, rates, far=far) - plain.run(7000, links, rates, far=far)
+    assert more.nominal == pytest.approx(1000 * (1.5 + 0.25) * membarrier.nominal)
+
+
+@pytest.mark.parametrize(
+    ("link", "host", "lingers"),
+    [
+        ("store exit", "cortex-a72", True),
+        ("store exit; membarrier", "cortex-a72", True),
+        ("store exit; flush exit", "cortex-a72", False),
+        ("store exit; clean exit; dsb; invalidate exit", "cortex-a72", False),
+        ("flush exit; store exit", "cortex-a72", True),
+        ("store exit", "neoverse-v1", False),
+        ("", "cortex-a72", False),
+    ],
+)
+def test_a_link_that_is_not_flushed_costs_the_stub_where_the_cache_does_not_follow(
+    link: str, host: str, lingers: bool, tmp_path: Path
+) -> None:
+    found = price(
+        site(tmp_path, MINE.replace('link = "store exit; flush exit"', f'link = "{link}"', 1)),
+        load_host(host),
+        Parameters(),
+    )
+    assert found.lingers == lingers
+    rates = Rates(unlinks=rate(0), targets=rate(0), reuses=rate(0))
+    more = found.patching(replace(rates, stubs=rate(5))) - found.patching(rates)
+    assert more.nominal == pytest.approx(5 * (found.stub - found.execution).nominal if lingers else 0)
+
+
+@given(
+    st.integers(1, 6).flatmap(
+        lambda blocks: st.tuples(
+            st.lists(st.integers(1, 40), min_size=blocks, max_size=blocks),
+            st.lists(st.integers(0, blocks - 1), min_size=1, max_size=60),
+        )
+    )
+)
+def test_a_stub_lingers_until_its_line_comes_anew(drawn: tuple[list[int], list[int]]) -> None:
+    """Against a cache that is a list of lists, and links that are every change from a block to another."""
+    sizes, runs = drawn
+    count = len(sizes)
+    # Blocks of several KiB, so that a few do not fit.
+    bytes_ = np.array(sizes, np.uint32) * 1024
+    blocks = Blocks(
+        host_bytes=bytes_,
+        fast_bytes=bytes_,
+        guest_pc=np.arange(count, dtype=np.uint64) * 16,
+        guest_bytes=np.full(count, 16, np.uint32),
+        instructions=np.full(count, 4, np.uint32),
+        accesses=np.zeros(count, np.uint32),
+        epoch=np.zeros(count, np.uint32),
+        born=np.full(count, -1, np.int64),
+    )
+    nothing = np.empty(0, np.int64)
+    restores = Retranslations(nothing, *[nothing.astype(np.uint32)] * 2, *[nothing.astype(np.int32)] * 2)
+    lingering = Lingering(blocks, restores)
+    ends = np.cumsum(bytes_.astype(np.int64))
+    first, last = (ends - bytes_) // 64, (ends - 1) // 64
+    through, made, links = [], [], {}
+    for at, (before, block) in enumerate(itertools.pairwise([-1, *runs])):
+        known = links.get((before, block))
+        through.append(-1 if known is None else known)
+        if before >= 0 and known is None:
+            links[before, block] = len(links)
+            made.append((at, before, 1, block, 0))
+    lingering.add(np.array(runs, np.uint32), np.array(through), np.array(made, np.int64).reshape(-1, 5))
+    for capacity, met in lingering.met:
+        sets: list[list[int]] = [[] for _ in range(64)]
+        translator = [int(last.max()) + 1 + line for line in range(221)]
+        new: dict[int, bool] = {}
+        expected = 0
+        for at, block in enumerate(runs):
+            for number in [link for (_, _), link in links.items() if made[link][0] == at]:
+                new[number] = False
+            if through[at] >= 0:
+                expected += not new[through[at]]
+            accessed = [*range(first[block], last[block] + 1)]
+            for line in [*(translator * count if at == 0 else []), *accessed]:
+                held = sets[line % 64]
+                if line in held:
+                    held.remove(line)
+                else:
+                    for number in new:
+                        new[number] = new[number] or (ends[made[number][1]] - 32) // 64 == line
+                held.insert(0, line)
+                del held[capacity // 4096 :]
+        assert met == expected
+
+
+def test_rates_of_ones_own_take_the_place_of_those_of_the_trace(tiny_trace: Path, staleline: Staleline) -> None:
+    line = f"compare patch-flush-riscv64 {tiny_trace} --host sifive-u74 --scenario link --format json"
+    plain, given_ = (
+        staleline(f"{line}{more}").valid["linking"][0]
+        for more in ("", " --parameter unlinks=2 --parameter targets=0 --parameter reuses=0 --parameter executions=10")
+    )
+    work = Workload.of(load_trace(str(tiny_trace)))
+    assert given_["link"] == plain["link"]
+    per_link = given_["link"]["nominal"] + 2 * given_["unlink"]["nominal"] + 10 * given_["execution"]["nominal"]
+    assert given_["run"]["nominal"] == pytest.approx(work.links * per_link, rel=1e-3)
+    wrong = staleline(f"{line} --parameter unlink=1")
+    assert wrong.status == 2
+    assert "unlinks" in wrong.err
+
+
+def test_what_was_not_asked_is_marked_and_ones_own_stands_beside_its_neighbours(
+    tmp_path: Path, tiny_trace: Path, staleline: Staleline
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(f'{MINE}retire = "stop-others; resume-others"\n', encoding="utf-8")
+    line = f"compare {file} patch-flush-aarch64 no-link-aarch64 {tiny_trace} --host cortex-a72 --scenario link,reuse"
+    text = staleline(line).out
+    rows = {row.split()[1]: row for row in text.splitlines() if row.split()[:1] and row.split()[0].isdigit()}
+    assert "holds -r" in rows["patch-flush-aarch64"]
+    assert "-r" not in rows["no-link-aarch64"]
+    assert "-r: not tried in reuse" in text
+    orders = [line for line in text.splitlines() if " against " in line]
+    assert 1 <= len(orders) <= 6
+    assert "mine *" in orders[0]
+    wide = staleline(f"{line} --wide").out
+    assert ["rank", "site", "link", "reuse"] in [row.split() for row in wide.splitlines()]
+
+
+def test_the_first_scenario_that_fails_is_named(tmp_path: Path, tiny_trace: Path, staleline: Staleline) -> None:
+    """Link and unlink both fail; what is found sooner is not what is said."""
+    document = staleline(f"compare patch-quad-aarch64 {tiny_trace} --host armv8,cortex-a72 --format json").valid
+    (row,) = [row for row in document["linking"] if row["host"] == "armv8"]
+    (found,) = [
+        row
+        for row in staleline("check patch-quad-aarch64 --host armv8 --format json").valid["sites"]
+        if row["verdict"] == "fails"
+    ][:1]
+    assert next(name for name, verdict in row["verdicts"].items() if verdict.startswith("fails")) == found["scenario"]
+
+
+def test_a_lock_that_stands_for_a_safepoint_costs_what_is_said(tmp_path: Path) -> None:
+    host, parameters = load_host("cortex-a72"), Parameters()
+    lock = f'{MINE}[executor]\nbefore = "lock running shared"\nafter = "unlock running"\n'
+    plain, locked, polled = (
+        price(site(tmp_path, text), host, parameters).execution for text in (MINE, lock, f'{lock}pays = "poll-stop"\n')
+    )
+    costs = host.costs
+    assert (polled - plain).nominal == pytest.approx(2 * costs.cpi.value + costs.load.value)
+    assert locked.nominal > polled.nominal
 
 
 @pytest.mark.parametrize(

@@ -121,13 +121,15 @@ def verify_site(
     max_states: int = MOST_STATES,
     to_the_end: bool = True,
 ) -> list[SiteVerdict]:
-    """The verdict of each scenario, or if not ``to_the_end`` of those up to one that fails."""
-    found = []
-    for scenario in scenarios if to_the_end else sorted(scenarios, key=_SOONEST.index):
-        found.append(_kept(site, target, scenario, executors, max_states))
-        if found[-1].verdict == "fails" and not to_the_end:
-            break
-    return found
+    """The verdict of each scenario; or if not ``to_the_end`` of some, among them the first that fails."""
+    scenarios, found = list(scenarios), {}
+    left = list(scenarios if to_the_end else sorted(scenarios, key=_SOONEST.index))
+    while left:
+        scenario = left.pop(0)
+        found[scenario] = _kept(site, target, scenario, executors, max_states)
+        if found[scenario].verdict == "fails" and not to_the_end:
+            left = [one for one in scenarios[: scenarios.index(scenario)] if one not in found]
+    return [found[scenario] for scenario in scenarios if scenario in found]
 
 
 def verify_sites(

@@ -43,7 +43,12 @@ def compare(
         bool,
         typer.Option("--sensitivity", help="What decides: each assumption by itself, and the rate of retranslations."),
     ] = False,
-    wide: Annotated[bool, typer.Option("--wide", help="Every scenario, and the parts of the cost.")] = False,
+    wide: Annotated[
+        bool,
+        typer.Option(
+            "--wide", help="Every scenario, and the parts of the cost; of sites every scenario and price, with ranges."
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Draw the trade-off, parts of costs and prices: svg, png or pdf.", metavar="FILE"),
@@ -138,9 +143,11 @@ def compare(
 
             drawing.write(of_sites(compared), plot)
         if written.format == "html":
+            from bench.compare.sites import RATES
             from bench.report.page.linking import LinkingPage
 
-            emit(LinkingPage(compared, seen=ran, trace=load_trace(trace), parameters=assumed.parameters()))
+            parameters = assumed.parameters(RATES)
+            emit(LinkingPage(compared, seen=ran, trace=load_trace(trace), parameters=parameters))
         else:
             emit(LinkingReport(compared, wide, seen=ran))
         return
@@ -212,7 +219,7 @@ def _linking(
     ``everywhere``: on all hosts and architectures.  ``whole``: all scenarios, be there several hosts.
     """
     from bench.check.sites import MOST_STATES, verify_sites
-    from bench.compare.sites import Workload, compare_sites
+    from bench.compare.sites import RATES, Workload, compare_sites
     from bench.hosts import host_names, load_target
     from bench.hosts.loader import ARCHITECTURES
     from bench.traces.store import load_trace
@@ -230,7 +237,8 @@ def _linking(
             to_the_end=whole or not several,
             progress=progress,
         )
-    workload, parameters = Workload.of(load_trace(trace)), assumed.parameters()
+    parameters = assumed.parameters(RATES)
+    workload = Workload.of(load_trace(trace)).at(assumed.settings_of(RATES))
     compared = []
     for target in targets:
         found = [one for one in verified if one[0].target is target]

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
@@ -218,11 +218,16 @@ class OfReplay:
         typer.Option("--parameter", help="Vary an assumption of the replay: lookup=40, seed=2.", metavar="NAME=VALUE"),
     ] = None
 
-    def parameters(self) -> Parameters:
-        """The parameters.  Raises ``InputError``."""
+    def parameters(self, besides: Sequence[str] = ()) -> Parameters:
+        """The parameters, without those of these names (``settings_of``).  Raises ``InputError``."""
         from bench.replay.parameters import Parameters
 
-        return Parameters(vcpus=self.vcpus, as_recorded=self.as_recorded).varied(self.parameter or ())
+        settings = [one for one in self.parameter or () if one not in self.settings_of(besides)]
+        return Parameters(vcpus=self.vcpus, as_recorded=self.as_recorded).varied(settings, besides)
+
+    def settings_of(self, names: Sequence[str]) -> list[str]:
+        """The settings of parameters of these names."""
+        return [one for one in self.parameter or () if one.partition("=")[0] in names]
 
 
 def scenarios_on(named: list[str] | None, hosts: Iterable[Target], cores: int = 2) -> list[str]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+import itertools
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.check.sites import SiteVerdict
+from bench.compare.lingering import Lingering
 from bench.compare.order import Pair, pair
 from bench.hosts import Host, Target
 from bench.replay.cost import NOTHING, Cost, of_figure
 from bench.replay.layout import host_scale, lay_out
 from bench.replay.parameters import Parameters
-from bench.replay.quantity import Quantity
-from bench.sites.price import SitePrice, price
+from bench.replay.quantity import Quantity, parsed
+from bench.sites.price import Rates, SitePrice, price
 from bench.sites.site import FAR, Site
+from bench.support.errors import InputError
 from bench.support.kept import Shelf
 from bench.traces.links import linker
 from bench.traces.successor import STOPPED, UNKNOWN_TB
@@ -31,6 +34,9 @@ class Workload:
     ``unlinks``: links whose target's address was translated again before the next flush, so that the exit was reset; in
     a system they are too many, since other code at the same address counts too.  ``distances``: of how many of the
     executions through links the code of the two blocks begins at least so far apart, by bytes as recorded.
+    ``translated``: blocks, each a new target; ``discarded``: those of them that were translated again before the next
+    flush.  ``lingering``: executions that met the stub of an exit that was linked and not flushed, by bytes of an
+    instruction cache (``bench/compare/lingering.py``).  ``given``: rates of one's own, by name (``RATES``).
     """
 
     trace: str
@@ -42,6 +48,10 @@ class Workload:
     system: bool
     unlinks: int
     distances: tuple[tuple[int, int], ...]
+    translated: int
+    discarded: int
+    lingering: tuple[tuple[int, int], ...]
+    given: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, trace: Trace) -> Workload:
@@ -54,16 +64,16 @@ class Workload:
 
     @classmethod
     def _counted(cls, trace: Trace) -> Workload:
-        found, executed = linker(trace), 0
+        found, executed, lingering = linker(trace), 0, Lingering(trace.blocks, trace.retranslations)
         counts = np.zeros(len(trace.blocks), np.int64)
         for words in trace.executions():
-            found.add(words)
+            lingering.add(words, *found.add(words))
             blocks = words[words < STOPPED] & UNKNOWN_TB
             blocks = blocks[blocks < counts.size]
             executed += blocks.size
             counts += np.bincount(blocks, minlength=counts.size)
         links = found.links
-        again = _translated_again(trace.blocks)[links.target]
+        again = _translated_again(trace.blocks)
         addresses = lay_out(trace.blocks, trace.retranslations, "x86-64").addresses
         apart = np.abs(addresses[links.target] - addresses[links.source])
         reaches = [1 << power for power in range(10, 32)]
@@ -77,13 +87,90 @@ class Workload:
             flushes=len(trace.flushes),
             recorded_bytes=size,
             system=trace.mode == "system",
-            unlinks=int(again.sum()),
+            unlinks=int(again[links.target].sum()),
             distances=distances,
+            translated=len(trace.blocks),
+            discarded=int(again.sum()),
+            lingering=lingering.met,
         )
+
+    def at(self, settings: Sequence[str]) -> Workload:
+        """The same at rates of one's own: ``unlinks=0.5``; with other executions for each link all of the run grows.
+
+        Raises ``InputError`` for a number that is none.
+        """
+        given = {}
+        for name, _, text in (setting.partition("=") for setting in settings):
+            if name in given:
+                raise InputError(f"{name!r} twice", place="`parameter`", expected="each once")
+            given[name] = parsed(name, text, _MOST_FOR_A_LINK)
+        if "executions" not in given:
+            return replace(self, given=given)
+        grown = given["executions"] * self.links / max(self.through, 1)
+        return replace(
+            self,
+            given=given,
+            executions=round(self.executions * grown),
+            through=round(self.through * grown),
+            recorded_bytes=round(self.recorded_bytes * grown),
+            distances=tuple((at, round(count * grown)) for at, count in self.distances),
+        )
+
+    def _given(self, name: str) -> Quantity | None:
+        if name not in self.given:
+            return None
+        value = self.given[name]
+        return Quantity(value, value, value, "for each link", "assumed", ("set by the user",), name)
+
+    @property
+    def rates(self) -> Rates:
+        """What is done for each link of the run, but how long stubs linger, which is up to the host."""
+        return Rates(unlinks=self.rate, targets=self.targets, reuses=self.reuses)
+
+    def rates_on(self, host: Host) -> Rates:
+        """The same on a host."""
+        return replace(self.rates, stubs=self.stubs(host))
+
+    @property
+    def targets(self) -> Quantity:
+        """New targets for each link."""
+        counted = self.translated / max(self.links, 1)
+        source = f"{self.trace}: {self.translated:,} blocks translated"
+        return self._given("targets") or Quantity(
+            counted, counted, counted, "for each link", "measured", (source,), "targets"
+        )
+
+    @property
+    def reuses(self) -> Quantity:
+        """How often memory of targets is used again, for each link."""
+        value, high = (count / max(self.links, 1) for count in (self.flushes, self.flushes + self.discarded))
+        source = f"{self.trace}: {self.flushes:,} flushes, after which QEMU uses all memory again"
+        more = f"high end: also that of each of {self.discarded:,} blocks that were translated again, at once"
+        why = "what the recorded translator did"
+        return self._given("reuses") or Quantity.within(
+            value, value, high, "for each link", "estimate", (source, more), "reuses", why
+        )
+
+    def stubs(self, host: Host) -> Quantity:
+        """Executions for each link that still lead to the stub, if it is not flushed: until the line comes anew."""
+        per_link = [(size, count / max(self.links, 1)) for size, count in self.lingering]
+        most = self.through / max(self.links, 1)
+
+        def within(size: float) -> float:
+            return min(most, next((count for at, count in per_link if at >= size), per_link[-1][1]))
+
+        size = host.icache.size
+        source = f"{self.trace}: executions through a link before its line is next brought into {size >> 10} KiB"
+        ends = "from half to twice the size, since neither ways nor replacement are the host's"
+        why = "the caches that were counted are powers of two"
+        value, low, high = map(within, (size, size / 2, size * 2))
+        return Quantity.within(value, low, high, "for each link", "estimate", (source, ends), "stubs met", why)
 
     @property
     def rate(self) -> Quantity:
         """Unlinks for each link: in user mode as counted, in a system at most so many."""
+        if (given := self._given("unlinks")) is not None:
+            return given
         counted = self.unlinks / max(self.links, 1)
         source = f"{self.trace}: {self.unlinks:,} links to a block that is translated again before the next flush"
         if not self.system or counted <= _OF_A_BOOT:
@@ -113,6 +200,9 @@ class Workload:
         return Quantity.within(value, low, high, "of the executions", scale.tag, (source, *scale.source), "far", why)
 
 
+RATES = ("executions", "unlinks", "targets", "reuses")
+"""What can be given for each link: executions through it, unlinks, new targets, uses of a target's memory again."""
+_MOST_FOR_A_LINK = 1e12
 _OF_A_BOOT = 0.0012
 _KEPT: Shelf[Workload] = Shelf("links of traces", Workload, __file__)
 
@@ -145,11 +235,17 @@ class PricedSite:
         """Nothing fails or was cut short."""
         return all(one.verdict in ("holds", "n/a") for one in self.verdicts)
 
+    @property
+    def unasked(self) -> tuple[str, ...]:
+        """Scenarios that others may fail in and that it says too little for; not those that it rules out."""
+        ruled_out = ("far", "interrupted")
+        return tuple(one.scenario for one in self.verdicts if one.verdict == "n/a" and one.scenario not in ruled_out)
+
 
 @dataclass(frozen=True)
 class SitesComparison:
     """All sites on a target: the right ones by cost, then the others.  ``baseline``: what the run costs without its
-    exits; ``pairs``: the cheapest against each other right one."""
+    exits; ``pairs``: one's own beside its neighbours, then neighbours in rank, undecided ones first."""
 
     target: Target
     workload: Workload
@@ -184,22 +280,41 @@ def compare_sites(
         same = ranked and ranked[-1].rank and not (row.run - ranked[-1].run).terms
         rank = 0 if not row.right else ranked[-1].rank if same else len(ranked) + 1
         ranked.append(replace(row, extra=extra, rank=rank))
-    pairs = [pair(cheapest.site.name, row.site.name, row.extra) for row in ranked[1:] if row.rank]
-    return SitesComparison(target, workload, tuple(ranked), baseline(target, workload), tuple(pairs))
+    return SitesComparison(target, workload, tuple(ranked), baseline(target, workload), tuple(_neighbours(ranked)))
+
+
+def _neighbours(rows: Sequence[PricedSite]) -> Iterator[Pair]:
+    """Those of one's own beside the right ones that are next cheaper and dearer; then all ranks that follow on each
+    other, undecided pairs first."""
+    by_cost = sorted(rows, key=lambda row: row.run.nominal)
+    beside = []
+    for at, row in enumerate(by_cost):
+        if row.own:
+            for side in (by_cost[at::-1], by_cost[at:]):
+                beside += [(row, one) for one in side if one.right and (one.run - row.run).terms][:1]
+    ranks = {row.rank: row for row in reversed(rows) if row.rank}
+    following = [pair_of(*two) for two in itertools.pairwise(ranks[number] for number in sorted(ranks))]
+    following.sort(key=lambda one: one.order != "undecided")
+    told = {(one.first, one.second): one for one in (*itertools.starmap(pair_of, beside), *following)}
+    yield from told.values()
+
+
+def pair_of(one: PricedSite, other: PricedSite) -> Pair:
+    """The order of two sites by what the run costs."""
+    return pair(one.site.name, other.site.name, other.run - one.run)
 
 
 def run_of(cost: SitePrice, site: Site, host: Host, workload: Workload) -> Cost:
     """What the exits of a run cost."""
     far = workload.far(site, host)
-    return cost.run(workload.through, workload.made, workload.flushes, unlinks=workload.rate, far=far)
+    return cost.run(workload.through, workload.made, workload.rates_on(host), far=far)
 
 
-def break_even(one: PricedSite, other: PricedSite, workload: Workload) -> float | None:
+def break_even(one: PricedSite, other: PricedSite, rates: Rates) -> float | None:
     """The executions for each link at which both cost the same, every quantity at its value; None if at none from 1."""
     assert one.price is not None and other.price is not None
     slope = one.price.execution.nominal - other.price.execution.nominal
-    unlinks = workload.rate
-    at = (other.price.patching(unlinks) - one.price.patching(unlinks)).nominal / slope if slope else -1.0
+    at = (other.price.patching(rates) - one.price.patching(rates)).nominal / slope if slope else -1.0
     return at if at >= 1 else None
 
 

@@ -21,7 +21,7 @@ from bench.replay.layout import CodeBuffer, host_scale, lay_out
 from bench.replay.parameters import Parameters
 from bench.replay.plan import WHOLE, Extent, LineStep, Plan, clipped, patch, plan, rounded
 from bench.replay.price import Prices
-from bench.traces.links import Linker, linked
+from bench.traces.links import EXIT_BYTES, Linker, linked
 from bench.traces.trace import I64, U32, Guest, Trace
 from bench.translators.translator import Access, Code, Translator
 from strategies.evaluation import answers_as_base
@@ -42,10 +42,6 @@ START_WORDS: dict[Guest, int] = {
 }
 """Values per guest instruction: 1 + TARGET_INSN_START_EXTRA_WORDS (QEMU commit fca8a500d519, target-*/cpu.h; riscv64:
 QEMU 7.2, target/riscv/cpu.h)."""
-
-
-_EXIT_BYTES = 32
-"""An exit of a block: ``goto_tb``, the store of the guest's pc and ``exit_tb`` (arm@2010: 4, 16 and 12 bytes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +343,7 @@ class ReplayContext(Pricing):
             return
         links, layout = self.linker.links if self.trace.links is None else self.trace.links, self.layout
         source = links.source.astype(np.int64)
-        from_end = np.minimum(_EXIT_BYTES * (2 - links.slot.astype(np.int64)), layout.sizes[source])
+        from_end = np.minimum(EXIT_BYTES * (2 - links.slot.astype(np.int64)), layout.sizes[source])
         at = layout.addresses[source] + layout.sizes[source] - from_end
         last = np.full_like(source, 2 * len(self.buffers) + 3)
         when = links.position - 1, last, np.arange(source.size)

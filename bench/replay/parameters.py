@@ -205,8 +205,10 @@ class Parameters:
             seed=self.seed,
         )
 
-    def varied(self, settings: Sequence[str]) -> Parameters:
+    def varied(self, settings: Sequence[str], besides: Sequence[str] = ()) -> Parameters:
         """The same with ``settings`` applied: ``lookup=40``, ``seed=2``; a value that is set has no range.
+
+        ``besides``: what else is known there.
 
         Raises ``InputError`` for an unknown or repeated parameter or a value out of range.
         """
@@ -215,7 +217,7 @@ class Parameters:
         for setting in settings:
             name, _, text = setting.partition("=")
             if name != "seed" and name not in self.quantities:
-                known = ", ".join((*self.quantities, "seed"))
+                known = ", ".join((*besides, *self.quantities, "seed"))
                 raise InputError(repr(name), place="`parameter`", expected=f"one of {known}")
             if name in changes:
                 raise InputError(f"{name!r} twice", place="`parameter`", expected="each once")

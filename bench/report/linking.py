@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from bench.check.sites import SiteVerdict
 from bench.compare.sites import PricedSite, SitesComparison, break_even
 from bench.hosts import Host
 from bench.replay.cost import Cost
+from bench.replay.quantity import Quantity
 from bench.report.costs import cycles, middle, share
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.seen import about_seen, seen_columns
@@ -34,7 +36,29 @@ def verdict_of(row: PricedSite) -> str:
     wrong = [one for one in row.verdicts if one.verdict not in ("holds", "n/a")]
     if wrong:
         return ", ".join(f"{one.scenario} {one.failure or one.verdict}" for one in wrong)
-    return f"holds {SYNCHRONISED}" if any(one.synchronised for one in row.verdicts) else "holds"
+    return f"holds{marks(row)}"
+
+
+def marks(row: PricedSite) -> str:
+    """What is behind the verdict on what is right: whether it takes a synchronisation, and what it was not asked."""
+    unasked = {(): "", ("reuse",): _NO_REUSE}.get(row.unasked, _NOT_ALL)
+    return "".join(
+        f" {mark}" for mark in (any(one.synchronised for one in row.verdicts) and SYNCHRONISED, unasked) if mark
+    )
+
+
+_NO_REUSE, _NOT_ALL = "-r", "-"
+
+
+def unasked(rows: Sequence[PricedSite]) -> list[str]:
+    """What the marks of what was not asked mean, of those that are there."""
+    rows = [row for row in rows if row.right and row.unasked]
+    said = []
+    if any(row.unasked == ("reuse",) for row in rows):
+        said.append(f"{_NO_REUSE}: not tried in reuse, since it does not say how a target is retired")
+    if any(row.unasked != ("reuse",) for row in rows):
+        said.append(f"{_NOT_ALL}: not tried in several scenarios (n/a), since it does not say enough for them")
+    return [fill(f"{'; '.join(said)}. The rank says nothing of that.")] if said else []
 
 
 def _cost(line: _Line, name: str) -> Cost | None:
@@ -63,9 +87,9 @@ def _shown(name: str, heading: str, *, ranges: bool) -> Column[_Line]:
 
 _RANK: Column[_Line] = text_only("rank", lambda line: str(line.row.rank) if line.row.rank else "", right=True)
 _SITE: Column[_Line] = text_only("site", lambda line: named(line.row))
-_VERDICT: Column[_Line] = text_only("verdict", lambda line: verdict_of(line.row), wrap=24)
+_VERDICT: Column[_Line] = text_only("verdict", lambda line: verdict_of(line.row), wrap=18)
 _SHARE: Column[_Line] = text_only(
-    "share", lambda line: share(line.row.run, line.comparison.baseline) if line.row.price else "", right=True
+    "of run", lambda line: share(line.row.run, line.comparison.baseline) if line.row.price else "", right=True
 )
 _INTERRUPTS: Column[_Line] = text_only(
     "interrupts", lambda line: "/".join(map(str, line.row.price.interrupts)) if line.row.price else "", right=True
@@ -87,24 +111,43 @@ _DOCUMENT: tuple[Column[_Line], ...] = (
     Column("verdicts", lambda line: {one.scenario: verdict_text(one) for one in line.row.verdicts}, csv=False),
     Column("verdict", lambda line: verdict_of(line.row), json=False),
     Column("rests_on", lambda line: sorted({one.rests_on for one in line.row.verdicts if one.verdict == "fails"})),
-    *map(_price, ("execution", "far", "link", "unlink", "reuse")),
+    *map(_price, ("execution", "far", "stub", "link", "unlink", "relink", "publish", "reuse")),
+    Column("lingers", lambda line: line.row.price.lingers if line.row.price else None, csv=False),
+    Column("unasked", lambda line: line.row.unasked),
     Column("interrupts", lambda line: line.row.price.interrupts if line.row.price else None, csv=False),
     Column("bytes", lambda line: line.row.site.bytes),
     _price("run"),
     Column("per_million", lambda line: _per_million(line).nominal if line.row.price else None, csv=False),
     _price("extra"),
-    *map(_nominal, ("execution", "far", "link", "unlink", "run", "extra")),
+    *map(_nominal, ("execution", "far", "stub", "link", "unlink", "relink", "publish", "reuse", "run", "extra")),
 )
 
 
-def _priced(*, wide: bool) -> list[Column[_Line]]:
-    if wide:
-        parts = {"execution": "per execution", "far": "far", "link": "per link", "unlink": "per unlink"}
-        shown = [_shown(name, heading, ranges=True) for name, heading in parts.items()]
-        runs = [_shown("run", "run", ranges=True), _SHARE, _MILLION]
-        return [*shown, _INTERRUPTS, _BYTES, *runs, _shown("extra", "extra", ranges=True)]
-    shown = [_shown(name, name, ranges=False) for name in ("execution", "link", "unlink")]
+_EACH = ("execution", "link", "unlink", "publish", "reuse")
+
+
+def _priced() -> list[Column[_Line]]:
+    shown = [_shown(name, name, ranges=False) for name in _EACH]
     return [*shown, _SHARE, _shown("extra", "extra", ranges=True)]
+
+
+def _prices() -> tuple[list[Column[_Line]], list[Column[_Line]]]:
+    """All of them, with ranges, as two tables: for each, and over the run."""
+    names = ("execution", "far", "stub", "link", "unlink", "relink", "publish", "reuse")
+    each = [_RANK, _SITE, *(_shown(name, name, ranges=True) for name in names)]
+    run = [_RANK, _SITE, _INTERRUPTS, _BYTES, _shown("run", "run", ranges=True), _SHARE, _MILLION]
+    return each, [*run, _shown("extra", "extra", ranges=True)]
+
+
+def _scenarios(rows: Sequence[PricedSite]) -> list[Column[_Line]]:
+    """A column for each scenario."""
+    names = dict.fromkeys(one.scenario for row in rows for one in row.verdicts)
+    return [text_only(name, partial(_verdict_in, name)) for name in names]
+
+
+def _verdict_in(scenario: str, line: _Line) -> str:
+    found = next((one for one in line.row.verdicts if one.scenario == scenario), None)
+    return "" if found is None else found.failure or verdict_text(found)
 
 
 def counted_here(seen: Seen, row: PricedSite) -> Count | None:
@@ -166,12 +209,17 @@ class LinkingReport:
 
 def about(one: SitesComparison) -> str:
     """What is compared over."""
-    work, rate = one.workload, one.workload.rate
-    known = f" ({rate.low:.2g}..{rate.high:.2g})" if rate.low < rate.high else ""
+    work, rates = one.workload, one.workload.rates
+
+    def said(rate: Quantity, what: str) -> str:
+        known = f" ({rate.low:.2g}..{rate.high:.2g})" if rate.low < rate.high else ""
+        return f"{rate.value:.2g}{known} {what}"
+
     return fill(
         f"{work.trace}: {work.executions:,} executions, {work.links:,} links, {work.through:,} executions through them "
-        f"({work.through / max(work.links, 1):,.0f} for each link), {work.flushes} flushes of the buffer, "
-        f"{rate.value:.2g}{known} unlinks for each link."
+        f"({work.through / max(work.links, 1):,.0f} for each link); for each link "
+        f"{said(rates.unlinks, 'unlinks')}, {said(rates.targets, 'new targets')}, "
+        f"{said(rates.reuses, 'reuses of their memory')}."
     )
 
 
@@ -204,6 +252,7 @@ def _matrices(comparisons: Sequence[SitesComparison], style: str, seen: Seen | N
         + (" *: not of the library." if any(row.own for row in rows) else "")
     )
     yield from legend(_told(rows))
+    yield from unasked(rows)
     yield fill(f"{_counted(comparisons)}.")
 
 
@@ -223,11 +272,10 @@ def cell(row: PricedSite | None, priced: bool) -> str:
     verdict = next((one for one in row.verdicts if one.verdict not in ("holds", "n/a")), None)
     if verdict is not None:
         return f"{verdict.scenario} {verdict.failure or verdict.verdict}"
-    needs = f" {SYNCHRONISED}" if any(one.synchronised for one in row.verdicts) else ""
     if not priced:
-        return f"holds{needs}"
+        return f"holds{marks(row)}"
     extra = middle(row.extra)
-    return f"{row.rank}{f' +{extra}' if row.rank > 1 and extra != '0' else ''}{needs}"
+    return f"{row.rank}{f' +{extra}' if row.rank > 1 and extra != '0' else ''}{marks(row)}"
 
 
 def _counted(comparisons: Sequence[SitesComparison]) -> str:
@@ -244,18 +292,42 @@ def _comparison(one: SitesComparison, style: str, seen: Seen | None, *, wide: bo
     lines = [_Line(one, row) for row in one.rows]
     title = f"{one.target.name}: {one.target.title}"
     first = [_RANK] if priced else []
-    columns = (*first, _SITE, _VERDICT, *seen_columns(seen, _seen_of), *(_priced(wide=wide) if priced else ()))
+    verdict = _scenarios(one.rows) if wide else [_VERDICT]
+    columns = (*first, _SITE, *verdict, *seen_columns(seen, _seen_of), *(_priced() if priced and not wide else ()))
     parts = [title, text_table(columns, lines, style)]
+    parts += [text_table(columns, lines, style) for columns in _prices()] if priced and wide else []
     if priced:
-        said = "Cycles: for each execution, link and unlink; extra over the cheapest that is right, in this run."
-        parts.append(fill(said + (" Interrupts: other cores, for each link and unlink." if wide else "")))
+        parts.append(fill(_MEANS + (_MEANS_WIDE if wide else "")))
+    if any(row.price and row.price.lingers for row in one.rows):
+        assert isinstance(one.target, Host)
+        stubs = one.workload.stubs(one.target)
+        parts.append(
+            fill(
+                "A link that is not flushed is executed once its line comes into the instruction cache anew; until "
+                f"then the stub is, {stubs.value:.2g} ({stubs.low:.2g}..{stubs.high:.2g}) times for each link."
+            )
+        )
     parts += legend(_told(one.rows))
+    parts += unasked(one.rows)
     parts += ["*: not of the library."] if any(row.own for row in one.rows) else []
     rests = sorted({verdict.rests_on for row in one.rows for verdict in row.verdicts if verdict.verdict == "fails"})
     parts += [fill(f"What fails rests on {' and '.join(_RESTS_ON[name] for name in rests)}.")] if rests else []
-    parts += ["\n".join(fill(text, rest="  ") for text in found)] if (found := orders(one)) else []
+    found = orders(one)
+    shown = found if wide else found[:_MOST_ORDERS]
+    parts += ["\n".join(fill(text, rest="  ") for text in shown)] if shown else []
     return "\n\n".join(parts)
 
+
+_MOST_ORDERS = 6
+_MEANS = (
+    "Cycles: for each execution, link, unlink, new target (publish), and use of a target's memory again (reuse). Of "
+    "run: what all of them come to, for each 100 cycles of translated code. Extra: over the cheapest that is right, in "
+    "this run."
+)
+_MEANS_WIDE = (
+    " Far: an execution out of reach of a direct branch; stub: one that leads to the stub; relink: an unlink and a "
+    "link. Interrupts: other cores, for each link, unlink, new target and reuse."
+)
 
 _RESTS_ON = {
     "caches": "the caches of this host",
@@ -265,18 +337,20 @@ _RESTS_ON = {
 
 
 def orders(one: SitesComparison) -> list[str]:
-    """Which is cheapest, against each other right one; from how many executions for each link."""
-    rows = {row.site.name: row for row in one.rows}
+    """One's own beside its neighbours, then neighbours in rank; from how many executions for each link."""
+    if not isinstance(one.target, Host):
+        return []
+    rows, rates = {row.site.name: row for row in one.rows}, one.workload.rates_on(one.target)
     said = []
     for found in one.pairs:
         cheaper, other = rows[found.first], rows[found.second]
-        text = f"{found.first} against {found.second}: "
+        text = f"{named(cheaper)} against {named(other)}: "
         if found.order == "undecided" and found.deciding is not None:
             text += f"undecided, up to {found.deciding.quantity.name}"
             flips = found.deciding.flips_at
             text += f" (at {flips:.2g} {found.deciding.quantity.unit})" if flips else ""
         else:
             text += {"cheaper": "cheaper, whatever is assumed", "equal": "the same"}.get(found.order, found.order)
-        at = break_even(cheaper, other, one.workload)
+        at = break_even(cheaper, other, rates)
         said.append(f"{text}; the same at {at:,.3g} executions for each link." if at is not None else f"{text}.")
     return said

@@ -1,4 +1,4 @@
-"""What a site costs: for each execution, link, unlink and reuse, in cycles as sums of named quantities.
+"""What a site costs: for each execution, link, unlink, new target and reuse, in cycles as sums of named quantities.
 
 What an execution does is read from its words: instructions at the host's ``cpi``, loads of a slot, indirect branches.
 What patching does are its operations.  All at the host's figures (``bench/hosts/profile.py``).  An exit that leads to
@@ -8,11 +8,11 @@ its stub costs the way through the dispatcher.  Of the host's pipeline nothing e
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.hosts import Host
 from bench.protocols.price import INTERRUPTING, ProtocolPrices
-from bench.replay.cost import Cost, total
+from bench.replay.cost import NOTHING, Cost, total
 from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.sites.paths import at_rest
@@ -38,37 +38,69 @@ DISPATCH = Quantity(
 )
 
 
+_DROPPING = ("flush", "invalidate", "invalidate-all", "fence.i")
+"""Operations that drop lines of the own core's instruction cache: all words of a site are taken to lie in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often something is done for each link: ``unlinks``; new ``targets`` that are published; ``reuses`` of a
+    target's memory; executions that still meet the stub where a link is not flushed (``stubs``)."""
+
+    unlinks: Quantity
+    targets: Quantity
+    reuses: Quantity
+    stubs: Quantity | None = None
+
+    def at(self, executions: float) -> Rates:
+        """The same, every quantity at its value, where a link has so many executions."""
+        return self if self.stubs is None else replace(self, stubs=self.stubs.at(min(self.stubs.value, executions)))
+
+
 @dataclass(frozen=True)
 class SitePrice:
-    """``execution``, ``far``, ``link``, ``unlink``, ``reuse``: cycles for each; ``interrupts``: other cores, for each
-    link and unlink.  ``far``: an execution of an exit whose target no direct branch reaches."""
+    """Cycles for each ``execution``, ``link``, ``unlink``, new target (``publish``) and use of a target's memory again
+    (``reuse``); ``interrupts``: other cores, for each of the last four.
+
+    ``far``: an execution of an exit whose target no direct branch reaches; ``stub``: of one that leads to the stub.
+    ``lingers``: what a link stores is executed only once its line is brought into the instruction cache anew.
+    """
 
     execution: Cost
     far: Cost
+    stub: Cost
     link: Cost
     unlink: Cost
+    publish: Cost
     reuse: Cost
-    interrupts: tuple[int, int]
+    interrupts: tuple[int, int, int, int]
+    lingers: bool
+
+    @property
+    def relink(self) -> Cost:
+        """From one target to another: unlinked, and linked."""
+        return self.unlink + self.link
 
     @property
     def each(self) -> tuple[Cost, ...]:
         """Every price."""
-        return self.execution, self.far, self.link, self.unlink, self.reuse
+        return self.execution, self.far, self.stub, self.link, self.unlink, self.publish, self.reuse
 
-    def run(self, executions: float, links: Quantity, reuses: float, *, unlinks: Quantity, far: Quantity) -> Cost:
-        """The cost of so many; ``unlinks`` for each link, and the share of the executions that are ``far``."""
+    def run(self, executions: float, links: Quantity, rates: Rates, *, far: Quantity) -> Cost:
+        """The cost of so many; ``far``: the share of the executions that are."""
         return total(
             (
                 self.execution.times(executions),
                 (self.far - self.execution).by(far).times(executions),
-                self.patching(unlinks).by(links),
-                self.reuse.times(reuses),
+                self.patching(rates).by(links),
             )
         )
 
-    def patching(self, unlinks: Quantity) -> Cost:
-        """What a link costs until its target is gone."""
-        return self.link + self.unlink.by(unlinks)
+    def patching(self, rates: Rates) -> Cost:
+        """What a link costs until its target is gone, with its share of the targets and their memory."""
+        lingering = (self.stub - self.execution).by(rates.stubs) if self.lingers and rates.stubs else NOTHING
+        done = (self.unlink, rates.unlinks), (self.publish, rates.targets), (self.reuse, rates.reuses)
+        return total((self.link, lingering, *(cost.by(rate) for cost, rate in done)))
 
 
 def isa_of(site: Site, host: Host) -> str:
@@ -88,15 +120,39 @@ class _Pricing:
     prices: ProtocolPrices
 
     def price(self) -> SitePrice:
-        site, near = self.site, NEAR if NEAR in self.site.states else self.site.states[-1]
-        return SitePrice(
-            self._execution(near),
-            self._execution(FAR if FAR in site.states else near),
-            self._operations(site.does.link),
-            self._operations(site.does.unlink),
-            self._operations(site.does.retire),
-            (self._interrupts(site.does.link), self._interrupts(site.does.unlink)),
+        site, does, near = self.site, self.site.does, NEAR if NEAR in self.site.states else self.site.states[-1]
+        link, unlink, publish, reuse = map(self._operations, (does.link, does.unlink, does.publish, does.retire))
+        interrupts = (
+            self._interrupts(does.link),
+            self._interrupts(does.unlink),
+            self._interrupts(does.publish),
+            self._interrupts(does.retire),
         )
+        return SitePrice(
+            execution=self._execution(near),
+            far=self._execution(FAR if FAR in site.states else near),
+            stub=self._execution(STUB),
+            link=link,
+            unlink=unlink,
+            publish=publish,
+            reuse=reuse,
+            interrupts=interrupts,
+            lingers=self._lingers(does.link),
+        )
+
+    def _lingers(self, lines: Iterable[SiteLine]) -> bool:
+        """Whether code is stored that no later operation takes from an instruction cache that does not follow."""
+        flush = self.host.runs_as(self.prices.isa).flush
+        if self.host.coherence.snoop.value == "all" or flush.invalidate == "none":
+            return False
+        stored = False
+        for verb, *rest in (line.text.replace(",", " , ").split() for line in lines):
+            if verb.startswith("store"):
+                names = [part.split()[0] for part in " ".join(rest).split(" , ")]
+                stored = stored or any(not self.site.word(name).is_data for name in names)
+            elif verb in _DROPPING or (verb == "ipi" and rest[:1] == ["fence.i"]):
+                stored = False
+        return stored
 
     def _execution(self, state: str) -> Cost:
         """One way through the site, with nothing changing."""
@@ -107,7 +163,7 @@ class _Pricing:
                 self.prices.instructions(len(linked.executed)),
                 self.prices.load().times(linked.loads),
                 (self.prices.figure("costs.indirect", costs.indirect) + missed).times(linked.indirect),
-                self._operations((*self.site.executor.before, *self.site.executor.after)),
+                self._operations(self.site.executor.paid),
             )
         )
         if linked.arrives == STUB:

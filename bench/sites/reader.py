@@ -51,6 +51,8 @@ class _Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What it does between two words."""
     after: str = ""
     """What it does behind the site."""
+    pays: str | None = None
+    """What all of these cost: other operations, where they stand for something cheaper."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,6 +171,7 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
         [reading.lines(getattr(said, key) or "", (of, key), by_name) for key in said.__struct_fields__ if key != "by"]
         for of, said in (("does", table.does), ("executor", table.executor))
     )
+    before, between, after, pays = around
     site = Site(
         name=Path(source.file).name.removesuffix(_SUFFIX),
         file=source.file,
@@ -182,7 +185,7 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
         targets=table.targets,
         words=tuple(words),
         does=SiteOperations(*does),
-        executor=Executor(*around),
+        executor=Executor(before, between, after, None if table.executor.pays is None else pays),
         registers=table.registers,
         relies=table.relies,
         expect=table.expect,

@@ -70,11 +70,20 @@ class SiteOperations:
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """Operations around each execution of the site, and ``between`` two of its words."""
+    """Operations around each execution of the site, and ``between`` two of its words.
+
+    ``pays``: what they cost, if it is not what they are.
+    """
 
     before: tuple[SiteLine, ...] = ()
     between: tuple[SiteLine, ...] = ()
     after: tuple[SiteLine, ...] = ()
+    pays: tuple[SiteLine, ...] | None = None
+
+    @property
+    def paid(self) -> tuple[SiteLine, ...]:
+        """The operations that an execution pays for."""
+        return (*self.before, *self.after) if self.pays is None else self.pays
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def distribution(values: npt.NDArray[np.integer]) -> Distribution:
     )
 
 
-def reexecution(trace: Trace, also: Callable[[Words], None] | None = None) -> I64:
+def reexecution(trace: Trace, also: Callable[[Words], object] | None = None) -> I64:
     """For each retranslation, the executions until its TB runs again (1: the next one); -1 if it never does.
 
     Stopped executions count in the distance, but not as runs.  ``also`` gets the executions too.

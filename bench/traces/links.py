@@ -42,6 +42,8 @@ NO_EXIT: Final = 2**64 - 1
 """The address of an exit that is not there."""
 ANY_EXIT: Final = 2**64 - 2
 """The address of an exit that is not known: the first on the page that follows, but the one behind the block."""
+EXIT_BYTES: Final = 32
+"""An exit of a block: ``goto_tb``, the store of the guest's pc and ``exit_tb`` (arm@2010: 4, 16 and 12 bytes)."""
 
 _Addresses: TypeAlias = tuple[int | None, int | None]
 """The guest addresses of the exits in slots 0 and 1."""
@@ -183,16 +185,22 @@ class Linker:
         self._uses = np.empty(0, np.int64)
         self._state = np.zeros(3, np.int64)
 
-    def add(self, words: Words) -> None:
-        """The next executions, with their stopped bits."""
+    def add(self, words: Words) -> tuple[I64, I64]:
+        """The next executions, with their stopped bits.
+
+        Returns for each the number of the link that it came through, -1 for none, and the links that they made: rows
+        of position, source, slot, target and thread.
+        """
         made = np.empty((words.size, 5), np.int64)
+        through = np.full(words.size, -1, np.int64)
         before = self._uses.size
         uses = np.concatenate((self._uses, np.zeros(words.size, np.int64)))
         tables = self._between, self._last, self._leads_to, self._number, self.begun
-        _link(words, *self._exits, *tables, made, uses, self._state)
+        _link(words, *self._exits, *tables, made, uses, through, self._state)
         after = int(self._state[_MADE])
         self._uses = uses[:after]
         self._made.append(made[: after - before].copy())
+        return through, self._made[-1]
 
     @property
     def links(self) -> Links:
@@ -224,6 +232,7 @@ def _link(
     begun: I64,
     made: I64,
     uses: I64,
+    used: I64,
     state: I64,
 ) -> None:
     """Process ``words``.
@@ -233,6 +242,7 @@ def _link(
     """
     position, done, links = state[_POSITION], state[_BETWEEN], state[_MADE]
     first = links
+    begin = position
     for word in words:
         while done < between.size and between[done] <= position:
             # Of all threads: an event carries none.
@@ -256,6 +266,8 @@ def _link(
             through = slot >= 0 and leads_to[before, slot] == block
             if through:
                 uses[number[before, slot]] += not stopped
+                if not stopped:
+                    used[position - begin] = number[before, slot]
             elif slot >= 0:
                 leads_to[before, slot] = block
                 number[before, slot] = links

@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterable, Sequence
 
 from bench.compare.sites import PricedSite, SitesComparison
-from bench.replay.quantity import Quantity
+from bench.hosts import Host
 from bench.report.charts.comparisons import FAILS, HOLDS, against_cost
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import SAID, WIDE, Frame, layer, of_name, of_number
 from bench.report.costs import cycles, percents
 from bench.report.linking import named, verdict_of
+from bench.sites.price import Rates
 from bench.support.errors import InputError
 
 _COLOURS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)", "var(--g)")
@@ -47,13 +48,14 @@ def costs(one: SitesComparison, frame: Frame) -> Chart:
 
 def by_uses(one: SitesComparison, frame: Frame) -> Chart:
     """Cycles for each execution of the sites that are right, patching included, by the executions for each link."""
-    unlinks = one.workload.rate
-    rows = _apart([row for row in one.rows if row.rank], unlinks)
+    assert isinstance(one.target, Host)
+    rates = one.workload.rates_on(one.target)
+    rows = _apart([row for row in one.rows if row.rank], rates)
     names = [named(row) for row in rows]
     values = [
         {
             "uses": uses,
-            "cycles": (each := _each(row, uses, unlinks)),
+            "cycles": (each := _each(row, uses, rates)),
             "site": named(row),
             "said": f"{named(row)}: {each:.3g} cycles at {uses:,} executions for each link",
         }
@@ -88,15 +90,15 @@ def by_uses(one: SitesComparison, frame: Frame) -> Chart:
     }
 
 
-def _each(row: PricedSite, uses: float, unlinks: Quantity) -> float:
+def _each(row: PricedSite, uses: float, rates: Rates) -> float:
     """Cycles for each of so many executions; at least a tenth, which an axis of powers can show."""
     assert row.price is not None
-    return max(row.price.patching(unlinks).nominal / uses + row.price.execution.nominal, 0.1)
+    return max(row.price.patching(rates.at(uses)).nominal / uses + row.price.execution.nominal, 0.1)
 
 
-def _apart(rows: Iterable[PricedSite], unlinks: Quantity) -> list[PricedSite]:
+def _apart(rows: Iterable[PricedSite], rates: Rates) -> list[PricedSite]:
     """Those whose lines differ, the cheapest in the run first, as many as there are colours."""
     found: dict[tuple[float, ...], PricedSite] = {}
     for row in rows:
-        found.setdefault(tuple(round(_each(row, 10**decade, unlinks), 3) for decade in _DECADES), row)
+        found.setdefault(tuple(round(_each(row, 10**decade, rates), 3) for decade in _DECADES), row)
     return list(found.values())[: len(_COLOURS)]

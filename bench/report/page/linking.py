@@ -16,7 +16,7 @@ from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.report.charts.linking import by_uses, costs
 from bench.report.costs import cycles
-from bench.report.linking import LinkingReport, about, counted_here, named, orders
+from bench.report.linking import LinkingReport, about, counted_here, marks, named, orders, unasked
 from bench.report.page.counterexamples import Counterexample
 from bench.report.page.elements import NUMBER, amount, cell, figure, head, page, reproduce, table
 from bench.report.page.verdicts import site_cell, site_counterexample
@@ -78,20 +78,23 @@ def _results(compared: Sequence[SitesComparison], seen: Seen | None) -> Iterator
         attributes=' id="results" tabindex="-1"',
         caption=" ".join(
             (
-                "What fails opens its counterexample. Cycles for each execution, link and unlink, and over the whole "
-                "run: nominal (lowest..highest).",
+                "What fails opens its counterexample. Cycles for each execution, link, unlink, new target and use of "
+                "a target's memory again, and over the whole run: nominal (lowest..highest).",
                 *about_seen(seen),
             )
         ),
     )
     found = [verdict for one in compared for row in one.rows for verdict in row.verdicts]
-    yield from (f"<p>{escape(text)}</p>" for text in legend(found))
+    rows = [row for one in compared for row in one.rows]
+    yield from (f"<p>{escape(text)}</p>" for text in (*legend(found), *unasked(rows)))
 
 
 _COSTS: dict[str, Callable[[PricedSite], Cost | None]] = {
     "per execution": lambda row: row.price.execution if row.price else None,
     "per link": lambda row: row.price.link if row.price else None,
     "per unlink": lambda row: row.price.unlink if row.price else None,
+    "per new target": lambda row: row.price.publish if row.price else None,
+    "per reuse": lambda row: row.price.reuse if row.price else None,
     "run": lambda row: row.run if row.price else None,
     "extra": lambda row: row.extra if row.price else None,
 }
@@ -103,7 +106,7 @@ def _labelled(name: str, inside: str) -> str:
 
 def _rank(row: PricedSite) -> str:
     kind = "holds" if row.right else "fails"
-    text = str(row.rank) if row.rank else "holds" if row.right else "\u2717"
+    text = f"{row.rank}{marks(row)}" if row.rank else "holds" if row.right else "\u2717"
     return f'<td data-label="rank" class="{kind}" data-sort="{row.rank or 99}">{text}</td>'
 
 
