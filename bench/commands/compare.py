@@ -100,7 +100,6 @@ def compare(
     from bench.report.charts import drawing
     from bench.report.charts.comparisons import CHARTS, of_comparisons
     from bench.report.comparisons import CompareReport
-    from bench.report.linking import LinkingReport
     from bench.report.provenance import command_line, commit, installed
     from bench.silicon.seen import load_seen
     from bench.traces.store import load_trace
@@ -149,6 +148,8 @@ def compare(
             parameters = assumed.parameters(RATES)
             emit(LinkingPage(compared, seen=ran, trace=load_trace(trace), parameters=parameters))
         else:
+            from bench.report.linking import LinkingReport
+
             emit(LinkingReport(compared, wide, seen=ran))
         return
     emit = written.emitter(own=("html",))
