@@ -356,13 +356,17 @@ def test_what_was_not_asked_is_marked_and_ones_own_stands_beside_its_neighbours(
     tmp_path: Path, tiny_trace: Path, staleline: Staleline
 ) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text(f'{MINE}retire = "stop-others; resume-others"\n', encoding="utf-8")
-    line = f"compare {file} patch-flush-aarch64 no-link-aarch64 {tiny_trace} --host cortex-a72 --scenario link,reuse"
+    text = (files(linking) / "patch-flush-ppc.toml").read_text("utf-8")
+    file.write_text(f'{text}retire = "stop-others; resume-others"\n', encoding="utf-8")
+    shipped = f"compare patch-flush-ppc no-link-ppc {tiny_trace} --host ppc-g4 --scenario link"
+    line = shipped.replace("compare", f"compare {file}") + ",reuse"
     text = staleline(line).out
     rows = {row.split()[1]: row for row in text.splitlines() if row.split()[:1] and row.split()[0].isdigit()}
-    assert "holds -r" in rows["patch-flush-aarch64"]
-    assert "-r" not in rows["no-link-aarch64"]
+    assert "holds -r" in rows["patch-flush-ppc"]
+    assert "-r" not in rows["no-link-ppc"]
     assert "-r: not tried in reuse" in text
+    heads = [next(one for one in out.splitlines() if "rank" in one) for out in (text, staleline(shipped).out)]
+    assert ["reuse" in head for head in heads] == [True, False]  # which costs nothing where none has it
     orders = [line for line in text.splitlines() if " against " in line]
     assert 1 <= len(orders) <= 6
     assert "mine *" in orders[0]

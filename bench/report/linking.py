@@ -126,8 +126,10 @@ _DOCUMENT: tuple[Column[_Line], ...] = (
 _EACH = ("execution", "link", "unlink", "publish", "reuse")
 
 
-def _priced() -> list[Column[_Line]]:
-    shown = [_shown(name, name, ranges=False) for name in _EACH]
+def _priced(lines: Sequence[_Line]) -> list[Column[_Line]]:
+    """The prices that some site has, and what they come to."""
+    names = [name for name in _EACH if any((found := _cost(line, name)) and found.terms for line in lines)]
+    shown = [_shown(name, name, ranges=False) for name in names]
     return [*shown, _SHARE, _shown("extra", "extra", ranges=True)]
 
 
@@ -293,7 +295,7 @@ def _comparison(one: SitesComparison, style: str, seen: Seen | None, *, wide: bo
     title = f"{one.target.name}: {one.target.title}"
     first = [_RANK] if priced else []
     verdict = _scenarios(one.rows) if wide else [_VERDICT]
-    columns = (*first, _SITE, *verdict, *seen_columns(seen, _seen_of), *(_priced() if priced and not wide else ()))
+    columns = (*first, _SITE, *verdict, *seen_columns(seen, _seen_of), *(_priced(lines) if priced and not wide else ()))
     parts = [title, text_table(columns, lines, style)]
     parts += [text_table(columns, lines, style) for columns in _prices()] if priced and wide else []
     if priced:
