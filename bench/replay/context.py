@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeAlias
@@ -279,10 +278,7 @@ class ReplayContext(Pricing):
     @cached_property
     def base_translations(self) -> tuple[Plan, ...]:
         """The translation plans of the base class, part of every replay."""
-        with ThreadPoolExecutor(1) as beside:  # hooks are Python, and finding links is not
-            if self._links_are_patched and self.trace.links is None:
-                beside.submit(getattr, self, "linker")
-            return self._translation_plans(Strategy())
+        return self._translation_plans(Strategy())
 
     @cached_property
     def baseline(self) -> CacheEffects:
