@@ -186,13 +186,14 @@ def _kept(site: Site, target: Target, scenario: str, executors: int, max_states:
 
 def _verdict(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> SiteVerdict:
     plain = SiteVerdict(site, target, scenario, "n/a")
-    if NEAR in site.states and at_rest(site, NEAR).arrives == STUB:
-        if scenario == "link" and site.does.link:
-            return replace(plain, verdict="fails", failure="never linked", why=way(site, at_rest(site, NEAR)))
-        return plain if site.does.link else replace(plain, verdict="holds")  # nothing is ever patched
+    if NEAR in site.states and at_rest(site, NEAR).arrives == STUB and not site.does.link:
+        return replace(plain, verdict="holds")  # nothing is ever patched
     tried = [trials(site, target, scenario, synchronised=one, executors=executors) for one in (False, True)]
     if not tried[0]:
         return plain
+    for trial in tried[0]:
+        if trial.never is not None:
+            return replace(plain, verdict="fails", failure="never linked", of=trial.of, why=way(site, trial.never))
     states, bounded = 0, False
     relies: SiteVerdict | None = None
     for without, with_it in zip(*tried, strict=True):

@@ -25,7 +25,7 @@ from bench.silicon.native import Memory
 from bench.silicon.threads import BATCH, LINE, STUCK_TEXT, Instances, Observed
 from bench.sites.paths import SitePath, at_rest, paths, value_name
 from bench.sites.scenarios import Run, Trial
-from bench.sites.site import CODE, NEAR, NEW, OLD, STUB, TRAP, Site, Word
+from bench.sites.site import CODE, NEW, OLD, STUB, TRAP, Site, Word
 from bench.support.errors import InputError
 
 ELSEWHERE = "elsewhere"
@@ -126,12 +126,13 @@ class SiteInstances(Instances):
         self.trial, self.site = trial, _checked(trial.site, instructions)
         self._flags = _flags(trial.runs, self.site)
         self.by = 0 if placement is None else self._moved(placement)
-        self._numbers = {name: number for number, name in enumerate((*self.site.targets, value_name(NEAR, NEW)))}
+        arrivals = (*self.site.targets, value_name(trial.writes, NEW))
+        self._numbers = {name: number for number, name in enumerate(arrivals)}
         self._addresses = _addresses(self.site)
         self._start = _free_line(self.site) if self.site.registers else None
         self.stride = self._stride(instructions)
-        near = self.site.targets.get(NEAR, 0) + self.by
-        self._code_at = near + instructions.lands(0, near, self.site.relies)[1]
+        written = self.site.targets.get(trial.writes, 0) + self.by
+        self._code_at = written + instructions.lands(0, written, self.site.relies)[1]
         self.addresses = {word.name: word.at + self.by for word in self.site.words} | {CODE: self._code_at}
         used = trial.protocol.addresses
         self.placed = replace(
@@ -309,7 +310,7 @@ class SiteInstances(Instances):
     def _names(self) -> Mapping[int, str]:
         looked = any(path.code for run in self.trial.runs for path in run.execution.paths)
         names = {number: name for name, number in self._numbers.items()}
-        return names | {self._numbers[NEAR]: value_name(NEAR, OLD)} if looked else names
+        return names | {self._numbers[self.trial.writes]: value_name(self.trial.writes, OLD)} if looked else names
 
     @staticmethod
     def _signal(number: int) -> int:
@@ -344,7 +345,8 @@ class SiteInstances(Instances):
     def stores(self, at: int, operation: Operation) -> Iterator[str]:
         """One store of all the words, and of the constant ones between them."""
         if operation.names == (CODE,):
-            number = self._numbers[value_name(NEAR, NEW) if operation.values[0] == value_name(CODE, NEW) else NEAR]
+            target = self.trial.writes
+            number = self._numbers[value_name(target, NEW) if operation.values[0] == value_name(CODE, NEW) else target]
             yield f"  %tag{at} = mul i64 %i, {_PLACES << self.instructions.shift}"
             yield f"  %whole{at} = add i64 %tag{at}, {self.instructions.operand_of(number)}"
             yield f"  %bits{at} = trunc i64 %whole{at} to i32"

@@ -142,7 +142,12 @@ def on_into(ways: Sequence[SitePath], target: str, at: int) -> tuple[SitePath, .
 
 def at_rest(site: Site, state: str) -> SitePath:
     """The way through a site in which nothing changes."""
-    (only,) = paths(site, {word.name: (word.value(state),) for word in site.words})
+    return leads(site, {word.name: state for word in site.words})
+
+
+def leads(site: Site, held: Mapping[str, str]) -> SitePath:
+    """The way through a site of whose words each has the one value that is named."""
+    (only,) = paths(site, {word.name: (word.value(held[word.name]),) for word in site.words})
     return only
 
 

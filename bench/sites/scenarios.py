@@ -8,7 +8,8 @@ U2  after quiescence never the old target
 U3  never reused memory: whoever was led to the old target finds its old code there
 L2  whoever is led to a new target finds its new code there
 
-A stub that is still fetched after a link is right, only slow.
+A stub that is still fetched after a link is right, only slow; one that the site leads to for ever is a link that does
+nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
 from bench.protocols.refusals import MOST_ENTRIES, refuse_impossible
 from bench.sites.executions import Execution, execution
-from bench.sites.paths import SitePath, on_into, paths, value_name
+from bench.sites.paths import SitePath, at_rest, leads, on_into, paths, value_name
 from bench.sites.site import CODE, FAR, FAR2, NEAR, NEAR2, NEW, OLD, STUB, TRAP, Site, SiteLine
 from bench.support.errors import InputError
 
@@ -59,6 +60,8 @@ class Trial:
     """A protocol of a scenario: ``of``: which case of it; ``runs``: those of each executor.
 
     ``synchronised``: with a context synchronisation at quiescence; None where quiescence has no part in it.
+    ``never``: the way of every execution once all stores of a link are visible, if it does not reach a linked target.
+    ``writes``: the target whose code ``CODE`` is.
     """
 
     site: Site
@@ -67,6 +70,8 @@ class Trial:
     protocol: Protocol
     runs: tuple[Run, ...]
     synchronised: bool | None
+    never: SitePath | None = None
+    writes: str = NEAR
 
 
 def trials(site: Site, target: Target, scenario: str, *, synchronised: bool, executors: int = 1) -> tuple[Trial, ...]:
@@ -88,6 +93,10 @@ class _Setting:
 
     def has(self, *states: str) -> bool:
         return all(state in self.site.states for state in states)
+
+    def begins_in(self, state: str) -> bool:
+        """Whether the site has the state and leads to its target then (all links of patch-or lead to the stub)."""
+        return self.has(state) and at_rest(self.site, state).arrives == state
 
     # --- what threads do ------------------------------------------------------------------------------------------
 
@@ -194,10 +203,13 @@ class _Setting:
         allows: Callable[[Sequence[SitePath]], bool] = lambda run: True,
         quiescent: bool = True,
         late: bool = False,
+        links: Sequence[str] = (),
+        writes: str = NEAR,
     ) -> Trial:
         """A trial that begins in a state.  ``inside``: what interrupts the first run, before the observation of that
         number.  ``between``: what comes between the runs.  ``allows``: whether ways through them go together.
-        ``late``: the first run comes after quiescence."""
+        ``late``: the first run comes after quiescence.  ``links``: to one of these the linkers lead the site.
+        ``writes``: the target whose code they write."""
         flags = [f"{_QUIET}{number or ''}" for number in range(len(linkers))]
         does = [[*lines, SiteLine(f"set {flag} 1")] for lines, flag in zip(linkers, flags, strict=True)]
         any_runs, runs = (
@@ -249,9 +261,28 @@ class _Setting:
             flags=dict.fromkeys(flags, 0),
         )
         protocol = replace(protocol, instructions=self._instructions(protocol.values))
-        if right:
+        never = self._never(start, threads[: len(linkers)], links) if links else None
+        if right and never is None:
             refuse_impossible(protocol, protocol.values, refuse)
-        return Trial(self.site, self.scenario, of, protocol, tuple(runs), self.synchronised if quiescent else None)
+        quiet = self.synchronised if quiescent else None
+        return Trial(self.site, self.scenario, of, protocol, tuple(runs), quiet, never, writes)
+
+    def _never(self, start: str, linkers: Sequence[Thread], links: Sequence[str]) -> SitePath | None:
+        """Where the site leads after all that the linkers do, one after the other, if they do not link it.
+
+        Every store becomes visible, and what an instruction cache holds can be evicted: what memory has in the end can
+        be executed, and nothing else needs to be.
+        """
+        held = {word.name: value_name(word.name, word.value(start)) for word in self.site.words}
+        for operations in (linker.operations for linker in linkers):
+            at = 0
+            while at < len(operations):
+                operation = operations[at]
+                if operation.verb.startswith("store"):
+                    held.update(zip(operation.names, operation.values, strict=True))
+                at += 1 + operation.skip(tuple(held.get(name, "") for name in operation.names))
+        path = leads(self.site, {word.name: held[word.name].removeprefix(f"{word.name}.") for word in self.site.words})
+        return None if path.arrives in links else path
 
 
 def _right(runs: Sequence[Run], allows: Callable[[Sequence[SitePath]], bool]) -> tuple[tuple[str, ...], ...]:
@@ -292,26 +323,30 @@ def _link(setting: _Setting) -> Iterator[Trial]:
     if setting.has(NEAR):
         ways = setting.execution(STUB, NEAR)
         run = setting.accepting(ways, STUB, NEAR)
-        yield setting.trial("stub to near", STUB, [setting.linked(NEAR)], [run, run])
+        yield setting.trial("stub to near", STUB, [setting.linked(NEAR)], [run, run], links=[NEAR])
 
 
 def _unlink(setting: _Setting) -> Iterator[Trial]:
-    if setting.has(NEAR):
+    if setting.begins_in(NEAR):
         ways = setting.execution(STUB, NEAR)
         runs = [setting.accepting(ways, STUB, NEAR), setting.accepting(ways, STUB)]
         yield setting.trial("near to stub", NEAR, [setting.unlinked()], runs)
 
 
-def _changed(setting: _Setting, old: str, new: str) -> Trial:
+def _changed(setting: _Setting, old: str, new: str) -> Iterator[Trial]:
     """From one target to another: unlinked, and linked."""
-    ways = setting.execution(old, STUB, new)
-    runs = [setting.accepting(ways, old, STUB, new), setting.accepting(ways, STUB, new)]
-    return setting.trial(f"{old} to {new}", old, [[*setting.unlinked(), *setting.linked(new)]], runs)
+    if setting.begins_in(old) and setting.has(new):
+        ways = setting.execution(old, STUB, new)
+        runs = [setting.accepting(ways, old, STUB, new), setting.accepting(ways, STUB, new)]
+        linker = [*setting.unlinked(), *setting.linked(new)]
+        yield setting.trial(f"{old} to {new}", old, [linker], runs, links=[new])
 
 
 def _relink(setting: _Setting) -> Iterator[Trial]:
-    if setting.has(NEAR, NEAR2):
-        yield _changed(setting, NEAR, NEAR2)
+    yield from _changed(setting, NEAR, NEAR2)
+
+
+_FAR_CHANGES = ((NEAR, FAR), (FAR, NEAR), (FAR, FAR2))
 
 
 def _far(setting: _Setting) -> Iterator[Trial]:
@@ -319,31 +354,36 @@ def _far(setting: _Setting) -> Iterator[Trial]:
         return
     ways = setting.execution(STUB, FAR)
     run = setting.accepting(ways, STUB, FAR)
-    yield setting.trial("stub to far", STUB, [setting.linked(FAR)], [run, run])
-    yield setting.trial("far to stub", FAR, [setting.unlinked()], [run, setting.accepting(ways, STUB)])
-    if setting.has(NEAR):
-        yield _changed(setting, NEAR, FAR)
-        yield _changed(setting, FAR, NEAR)
-    if setting.has(FAR2):
-        yield _changed(setting, FAR, FAR2)
+    yield setting.trial("stub to far", STUB, [setting.linked(FAR)], [run, run], links=[FAR])
+    if setting.begins_in(FAR):
+        yield setting.trial("far to stub", FAR, [setting.unlinked()], [run, setting.accepting(ways, STUB)])
+    for old, new in _FAR_CHANGES:
+        yield from _changed(setting, old, new)
 
 
 def _publish(setting: _Setting) -> Iterator[Trial]:
-    if setting.has(NEAR):
-        run = setting.accepting(setting.execution(STUB, NEAR, into=NEAR), STUB, NEAR, finds={NEW})
-        linker = [*setting.written(), *setting.linked(NEAR)]
-        yield setting.trial("new code", STUB, [linker], [run], quiescent=False)
+    """New code at a target is led to, from the stub or from another target."""
+    for old, new in ((STUB, NEAR), (NEAR, NEAR2), (STUB, FAR), *_FAR_CHANGES):
+        if not setting.has(new) or not setting.begins_in(old):
+            continue
+        states = tuple(dict.fromkeys((old, STUB, new)))
+        run = setting.accepting(setting.execution(*states, into=new), *states, finds={NEW})
+        unlinked = setting.unlinked() if old != STUB else []
+        linker = [*setting.written(), *unlinked, *setting.linked(new)]
+        of = f"{old} to new code at {new}"
+        yield setting.trial(of, old, [linker], [run], quiescent=False, links=[new], writes=new)
 
 
 def _reuse(setting: _Setting) -> Iterator[Trial]:
-    if not setting.has(NEAR) or not setting.site.reuses:
+    if not setting.begins_in(NEAR) or not setting.site.reuses:
         return
     ways = setting.execution(STUB, NEAR, into=NEAR)
     retired = [*setting.unlinked(), *setting.site.does.retire, *setting.written()]
     led = setting.accepting(ways, STUB, NEAR, finds={OLD})
     yield setting.trial("new code where the target was", NEAR, [retired], [led], quiescent=False)
     either, anew = replace(led, finds=frozenset({OLD, NEW})), replace(led, finds=frozenset({NEW}))
-    yield setting.trial("and linked again", NEAR, [[*retired, *setting.linked(NEAR)]], [either, anew])
+    linker = [*retired, *setting.linked(NEAR)]
+    yield setting.trial("and linked again", NEAR, [linker], [either, anew], links=[NEAR])
 
 
 def _interrupted(setting: _Setting) -> Iterator[Trial]:
@@ -361,7 +401,7 @@ def _interrupted(setting: _Setting) -> Iterator[Trial]:
     ]
     returns = [SiteLine(text) for text in setting.site.instructions.returns]
     for name, old, states in changes:
-        if not setting.has(old, *states) or (setting.site.in_handler and len(states) > 1):
+        if not setting.begins_in(old) or not setting.has(*states) or (setting.site.in_handler and len(states) > 1):
             continue
         ways = setting.execution(old, *states)
         patching = [*setting.unlinked(), *(setting.linked(states[-1]) if len(states) > 1 else [])]
@@ -397,7 +437,7 @@ def _twice(setting: _Setting) -> Iterator[Trial]:
     if setting.has(NEAR, NEAR2):
         run = setting.accepting(setting.execution(STUB, NEAR, NEAR2), STUB, NEAR, NEAR2)
         linkers = [setting.linked(NEAR), setting.linked(NEAR2)]
-        yield setting.trial("near and near2", STUB, linkers, [run], late=True)
+        yield setting.trial("near and near2", STUB, linkers, [run], late=True, links=[NEAR, NEAR2])
 
 
 _SCENARIOS: Mapping[str, Callable[[_Setting], Iterator[Trial]]] = dict(
