@@ -64,6 +64,8 @@ def find(name: str) -> Strategy:
     if ".py:" in name:
         return _from_file(*name.rsplit(":", 1))
     cls = shipped().get(name) or installed().get(name)
+    if cls is None and name.endswith(".toml"):
+        raise StrategyError(f"{name} is a site or a protocol, and no strategy; `check {name}` takes it")
     if cls is None:
         close = difflib.get_close_matches(name, names(), 1)
         hint = f"did you mean {close[0]}?" if close else f"strategies are {', '.join(names())}"

@@ -32,8 +32,8 @@ STORES = ("put", "release")
 ALONE = (0xCC, 0xC3, 0x90, 0xF4)
 PAGES = {"map": 0, "protect": 1, "unmap": 2}
 KEEPS_ABSENT = ("riscv", "riscv-ziccif")
-UNALIGNED = ("armv8", "armv8-idc", "armv8-dic", "x86-intel", "x86-amd")
-EIGHT_BYTES = ("riscv", "riscv-ziccif", "x86-intel", "x86-amd")
+UNALIGNED = ("x86-intel", "x86-amd")
+EIGHT_BYTES = ("riscv", "riscv-ziccif", "x86-intel", "x86-amd", "armv8", "armv8-idc", "armv8-dic")
 
 
 class Place(NamedTuple):
@@ -105,6 +105,11 @@ class Reference:
         if value != "torn" or held[0] not in ALONE or not any(one.isa == "x86" for one in known):
             return value
         return next((one for one, code in self.code.items() if code[0] == held[0]), value)
+
+    def is_alone(self, value: str) -> bool:
+        """Whether a value is an x86 instruction of one byte."""
+        known = self.protocol.instructions.get(value)
+        return known is not None and known.isa == "x86" and known.code[:1] in [bytes([byte]) for byte in ALONE]
 
     # --- addresses ---
 
@@ -179,6 +184,9 @@ class Reference:
     def _observed(self, world: World, thread: int, operation: Operation, values: tuple[str, ...]) -> Place:
         """Where a thread comes to that has observed those values, which ``world`` is told."""
         place: Place = world["at", thread]
+        if len(values) > 1 and self.is_alone(values[0]):  # what lies behind it, in whatever parts, is not executed
+            units = zip(operation.names, values, strict=True)
+            values = tuple(self.protocol.initial[unit] if value == "torn" else value for unit, value in units)
         skip = dict(operation.skips).get("+".join(values), 0)
         now = Place(place.at + 1 + skip, frozenset(), (*place.observed, *values))
         world["at", thread] = now
@@ -265,7 +273,7 @@ class Reference:
                 if world.get(("stopper",)) != thread or waiting:
                     return False
                 del world["stopper",]
-                for other in others:
+                for other in others if not operation.word else ():
                     self.memory.synchronise(world, other)
         return True
 
@@ -688,7 +696,8 @@ class Allowed:
                 fetched.append(unsynchronised[-1:] if self.name in NEWEST_FETCHED else unsynchronised)
                 changing |= {*unsynchronised} if len(unsynchronised) > 1 else set()
             options.append([*dict.fromkeys(self._fetch(unit, [*some]) for some in itertools.product(*fetched))])
-            undefined = undefined or (bool(changing) and not self._says(unit, changing))
+            executes = len(options) == 1 or not all(map(self.of.is_alone, options[0]))
+            undefined = undefined or (executes and bool(changing) and not self._says(unit, changing))
         yield from itertools.product(*options)
         if undefined:
             yield ("anything",) * len(units)

@@ -38,6 +38,7 @@ WHOLE = (
     ("store A new", "fence.i", "fence", "ipi fence.i"),
     ("lock m", "store A new", "store B two", "unlock m"),
     ("stop-others", "store A new", "store B two", "resume-others"),
+    ("stop-others", "store A new", "store B two", "resume-others unsynchronised"),
     ("stop-anywhere", "store A new", "store B two", "resume-others"),
     ("irq-off", "store A new", "irq-on"),
     ("protect A", "tlbi A", "dsb", "store A new", "map A"),

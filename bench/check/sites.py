@@ -43,7 +43,7 @@ FAILURES = {
     "U2": "the old target after quiescence",
     "U3": "memory that is used again",
     "L2": "a target that is not complete",
-    "never linked": "a linked site leads to its stub",
+    "never linked": "a link that leads to no target",
     "deadlock": "somebody waits for ever",
 }
 

@@ -184,6 +184,13 @@ class Entries(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The entries; 0: there is none."""
 
 
+class StoreBytes(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The aligned bytes inside which an ordinary store is single-copy atomic."""
+
+    value: Literal[4, 8, 16, 32, 64]
+    """The bytes."""
+
+
 class Interrupts(_Tagged, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An interrupt to other cores and the stores before it: it waits for them, or may overtake them."""
 
@@ -217,6 +224,8 @@ class Coherence(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The FIFO store buffer that ``check`` explores."""
     interrupts: Interrupts | None = None
     """An interrupt to other cores and the stores before it; absent where nothing is documented: it may overtake."""
+    atomic: StoreBytes | None = None
+    """How much one store of several words writes at once; absent where nothing is documented: a data line."""
 
     def __post_init__(self) -> None:
         if self.fetches_ahead.value and self.checks_pipeline.value:

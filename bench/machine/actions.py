@@ -497,12 +497,15 @@ class StopAnywhere(Action):
 
 @dataclass(frozen=True, slots=True)
 class ResumeOthers(Action):
-    """The threads that were stopped go on."""
+    """The threads that were stopped go on; unless ``synchronised`` is False, with their context synchronised."""
+
+    synchronised: bool = True
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         if state.stopper == thread and not model.memory.stores_wait(state.memory, core):
             others = (other for other in range(len(state.running)) if other != core)
-            yield _synchronised(model, state, others)._replace(stopper=-1), 0, None
+            after = _synchronised(model, state, others) if self.synchronised else state
+            yield after._replace(stopper=-1), 0, None
 
 
 def _synchronised(model: Model, state: State, cores: Iterable[int], *, lines: bool = False) -> State:

@@ -13,7 +13,7 @@ from bench.machine import architecture
 from bench.machine.architecture import AtomicPuts, CleanCell, Histories, InvalidateCell, Order, Rules
 from bench.machine.cells import ANYTHING, EXECUTABLE, Cells
 from bench.machine.memory import MemorySystem, NextUnit, Put, Stored
-from bench.machine.opcodes import is_defined
+from bench.machine.opcodes import is_alone, is_defined
 from bench.machine.state import Event, Kind
 
 Allowed: TypeAlias = Histories[tuple[int, int], int]
@@ -141,9 +141,15 @@ class ArchitectureMemory(MemorySystem[Allowed]):
         if not self._decides:
             return False
         changing: dict[tuple[int, int], set[int]] = {}
-        for cell in (cell for cell in cells if cell not in self.cells.pages):
+        code = [cell for cell in cells if cell not in self.cells.pages]
+        for cell in code:
             changing.setdefault(self.cells.places[cell], set()).update(architecture.racing(memory, core, cell))
-        return any(values and not self._is_defined(place, frozenset(values)) for place, values in changing.items())
+        undefined = [bool(some) and not self._is_defined(place, frozenset(some)) for place, some in changing.items()]
+        if not any(undefined) or undefined[0]:
+            return any(undefined)
+        # What lies behind an instruction of one byte is not executed.
+        first = map(self.cells.instructions.get, architecture.fetchable(memory, self.rules, core, code[0]))
+        return not all(map(is_alone, first))
 
     def _defined(self, place: tuple[int, int], values: frozenset[int]) -> bool:
         assert self.rules.concurrent is not None

@@ -68,9 +68,10 @@ class Rules:
     become visible in program order.  ``sees_own``: a core's fetches see its own stores, but for those
     to another address of the same memory.  ``refreshes``: a context synchronisation raises the core's floors to the
     newest stores.  ``aliases``: another address of the same memory may be stale by itself.
-    ``atomic``: a load or store of data is single-copy atomic inside so many aligned bytes (Arm: 16, with LSE2, Arm ARM
-    B2.2.1; POWER, s390: a quadword; x86: 8, all that every processor has, AMD APM volume 2, 7.3.2, and Intel SDM volume
-    3, 9.1.1; RISC-V: XLEN).  ``unaligned``: so is one that is not aligned to its size (Arm with LSE2; x86).
+    ``atomic``: an ordinary load or store of data is single-copy atomic inside so many aligned bytes (Arm: 8, Arm ARM
+    B2.2.1, which has 16 with FEAT_LSE2 alone; POWER, s390: a quadword; x86: 8, all that every processor has, AMD APM
+    volume 2, 7.3.2, and Intel SDM volume 3, 9.1.1; RISC-V: XLEN).  ``unaligned``: so is one that is not aligned to its
+    size (x86).
     ``concurrent``: rule 8, None without it.  ``keeps_absent``: a translation may be of a page that is not present.
 
     Mutants: ``cleans``: a clean does anything; ``invalidates``: an invalidation does; ``drops``: a context
@@ -150,7 +151,7 @@ class Histories(NamedTuple, Generic[U, V]):
     buffers: tuple[tuple[Entry[V], ...], ...]
 
 
-_ARMV8 = Rules(unaligned=True)
+_ARMV8 = Rules(atomic=8)
 
 ARMV8 = {"armv8": _ARMV8, "armv8-idc": replace(_ARMV8, idc=True), "armv8-dic": replace(_ARMV8, idc=True, dic=True)}
 """AArch64, with what CTR_EL0 may say: nothing; IDC; IDC and DIC."""

@@ -21,6 +21,7 @@ class Features:
 
     ``store_buffer`` in entries.  ``maintenance_at_once``: a clean or an invalidation completes when it is issued.
     ``interrupts``: whether an interrupt to other cores waits for the stores before it, or may overtake them.
+    ``atomic``: a store is single-copy atomic inside so many aligned bytes (0: inside a line).
     """
 
     fill: Literal["pou", "coherent"]
@@ -34,6 +35,7 @@ class Features:
     write_allocate: bool
     maintenance_at_once: bool = False
     interrupts: Literal["overtake", "wait"] = "overtake"
+    atomic: int = 0
 
     @property
     def keeps_copies(self) -> bool:
@@ -55,6 +57,7 @@ def features_of(host: Host) -> Features:
         write_through=host.dcache.write == "through",
         write_allocate=host.dcache.write_allocate,
         interrupts=coherence.interrupts.value if coherence.interrupts is not None else "overtake",
+        atomic=coherence.atomic.value if coherence.atomic is not None else 0,
     )
 
 

@@ -137,6 +137,11 @@ def executed(isa: str, code: bytes) -> bytes:
     return code[:1] if isa == "x86" and code[:1] in _ONE_BYTE else code
 
 
+def is_alone(one: EncodedInstruction | None) -> bool:
+    """Whether an instruction is known to be of one byte: what is fetched behind it is no part of it."""
+    return one is not None and one.isa == "x86" and one.code[:1] in _ONE_BYTE
+
+
 def read_instruction(isa: str, text: str) -> EncodedInstruction | None:
     """An instruction as a manual writes it: hexadecimal, a word where instructions are words and bytes where they are
     not (x86, s390); or the name of its class.  None if it is neither."""

@@ -344,7 +344,8 @@ def _host(table: _Case, threads: Iterable[Thread], whole: _Whole) -> ProtocolHos
             raise whole.refuse(error.message, ("host",), error.expected or "a host or an architecture") from None
         if found.cores < needed:
             raise whole.refuse(f"{needed} cores", ("host",), f"at most {found.cores}, which {host} has")
-        return replace(found, cores=needed, instruction_lines=found.instruction_lines[:needed])
+        found = replace(found, cores=needed, instruction_lines=found.instruction_lines[:needed])
+        return found.buffering([operation.verb for operation in thread.operations] for thread in threads)
     return ProtocolHost(
         rules=replace(
             PLAIN,

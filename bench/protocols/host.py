@@ -14,6 +14,9 @@ from bench.machine.model import rules_of
 SHORTEST_LINE = 4
 """Bytes that maintenance reaches anywhere: a line may be as short as a word (Arm ARM, CTR_EL0.IminLine)."""
 
+STORES = ("store", "store-release", "map", "protect", "unmap")
+"""The operations that wait in a store buffer."""
+
 PLAIN = Features(
     fill="pou",
     snoop="none",
@@ -48,6 +51,13 @@ class ProtocolHost:
     def instruction_line(self, core: int) -> int:
         """Bytes in an instruction line of a core."""
         return self.instruction_lines[core % len(self.instruction_lines)]
+
+    def buffering(self, threads: Iterable[Iterable[str]]) -> ProtocolHost:
+        """The same host with a store buffer of no more entries than threads, by the verbs that they do, can fill."""
+        if not isinstance(self.rules, Features):
+            return self
+        most = max((sum(verb in STORES for verb in verbs) for verbs in threads), default=0)
+        return self.with_rules(store_buffer=min(self.rules.store_buffer, most))
 
     def with_rules(self, **changes: Any) -> ProtocolHost:
         """The same host with other features of its memory."""

@@ -19,7 +19,7 @@ from bench.machine.caches import Features
 from bench.machine.cells import ABSENT, ANYTHING, EXECUTABLE, FAULT, NEVER_FETCHED, PROTECTED, TORN, Cells, Lines
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Does, Label, Model, Place, Step
-from bench.machine.opcodes import DEFAULT_SIZE, executed
+from bench.machine.opcodes import DEFAULT_SIZE, executed, is_alone
 from bench.program.layout import CacheLines, Span
 from bench.protocols.operations import PAGE_STATES, Operation
 from bench.protocols.protocol import FAULT_TEXT, PAGE_SIZE, Protocol, Thread
@@ -55,7 +55,6 @@ _BARE: dict[str, Action] = {
     "stop-others": actions.StopOthers(),
     "poll-stop": actions.PollStop(),
     "stop-anywhere": actions.StopAnywhere(),
-    "resume-others": actions.ResumeOthers(),
 }
 
 
@@ -232,6 +231,10 @@ class Lowering:
             held = zip(some, itertools.islice(values, len(some)), strict=True)
             values_of = tuple(value for cell, value in held if cell not in self.model.cells.pages)
             found.append(self._joined(name, values_of, executes=operation.verb == "execute"))
+        if len(found) > 1 and is_alone(self.protocol.instructions.get(self.name(found[0]))):
+            # What lies behind an instruction of one byte is not executed: whatever it is, it is as at the start.
+            initial = (self._value[self.protocol.initial[name]] for name in operation.names)
+            found = [of if value == TORN else value for value, of in zip(found, initial, strict=True)]
         return tuple(found)
 
     def _joined(self, name: str, values: tuple[int, ...], *, executes: bool) -> int:
@@ -366,6 +369,8 @@ class Lowering:
     def _stored(self, operation: Operation) -> Iterator[tuple[Put[int], ...]]:
         """The single-copy atomic stores that a store is, each as its puts."""
         puts: dict[int, list[Put[int]]] = {}
+        rules = self.protocol.host.rules
+        width = min(self._atomic, rules.atomic or self._atomic)
         for name, value in zip(operation.names, operation.values, strict=True):
             mine, here = self._cells(name), self.protocol.addresses[name].physical
             aliases = [
@@ -375,7 +380,7 @@ class Lowering:
             ]
             for cell in (*mine, *aliases):
                 put = Put(cell, self._value[value], _WHOLE, alias=cell not in mine)
-                puts.setdefault(self._at[cell] // self._atomic, []).append(put)
+                puts.setdefault(self._at[cell] // width, []).append(put)
         for together in puts.values():
             first = min(self._at[put.cell] for put in together)
             size = max(self._at[put.cell] + self._length(put.cell) for put in together) - first
@@ -418,6 +423,8 @@ class Lowering:
             case "ipi":
                 dropped = self.model.cells.pages if operation.word == "tlbi" else frozenset()
                 return actions.InterruptCores(operation.word == "fence.i", own=False, pages=dropped)
+            case "resume-others":
+                return actions.ResumeOthers(synchronised=not operation.word)
             case "migrate":
                 return actions.MoveTo(operation.number)
             case "set":

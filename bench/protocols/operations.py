@@ -65,8 +65,8 @@ FORMS = {
     "stop-others": "stop-others",
     "stop-anywhere": "stop-anywhere",
     "poll-stop": "poll-stop",
-    "resume-others": "resume-others",
-    "execute": "execute UNIT [VALUE:SKIPPED ...] or execute UNIT+UNIT [VALUE+VALUE:SKIPPED ...]",
+    "resume-others": "resume-others [unsynchronised]",
+    "execute": "execute UNIT [VALUE:SKIPPED ...] or execute UNIT+UNIT[+...] [VALUE+VALUE[+...]:SKIPPED ...]",
 }
 """Every operation as it is written.
 
@@ -87,9 +87,11 @@ FORMS = {
 ``tlbi``           drops the translations of the unit's page, of all cores; completes by a ``dsb``; ``local``: of this
                    core, at once, after its stores (INVLPG, SFENCE.VMA); ``ipi tlbi``: all of the other cores
 ``stop-others``    waits until every other thread is at a ``poll-stop`` or a ``wait``, or done, and keeps it there
+``resume-others``  lets them go, each with a context synchronisation (an exception return, ``isb``, a serialising
+                   instruction); ``unsynchronised``: without, as a loop that polls a flag goes on
 ``stop-anywhere``  every other thread stops where it is, between any two operations, as a signal or stop_machine does it
-``execute``        fetches a unit and executes it; for that VALUE so many operations are jumped over; two units
-                   with a + are decoded together
+``execute``        fetches a unit and executes it; for that VALUE so many operations are jumped over; units with
+                   a + between them are decoded together
 ``load``           the same of data: its value, and for that VALUE so many operations are jumped over
 """
 
@@ -123,7 +125,7 @@ WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.'-]*")
 _NAME = rf"(?P<name>{WORD.pattern})"
 _NUMBER = r"(?P<number>[0-9]{1,6})"
 _PAIR = rf"{WORD.pattern} {WORD.pattern}"
-_SKIPS = rf"(?P<skips>(?: {WORD.pattern}(?:\+{WORD.pattern})?:[0-9]{{1,6}})*)"
+_SKIPS = rf"(?P<skips>(?: {WORD.pattern}(?:\+{WORD.pattern})*:[0-9]{{1,6}})*)"
 _FORMS = {
     **dict.fromkeys(FORMS, ""),
     **dict.fromkeys(("clean", "unlock", *PAGE_STATES), _NAME),
@@ -132,12 +134,13 @@ _FORMS = {
     "store-release": rf"(?P<pairs>{_PAIR})",
     **dict.fromkeys(("invalidate", "tlbi"), rf"{_NAME}(?: (?P<word>local))?"),
     "invalidate-all": r"(?P<word>local)?",
+    "resume-others": r"(?P<word>unsynchronised)?",
     "ipi": r"(?P<word>isb|fence\.i|tlbi)",
     "defer": r"(?P<word>fence\.i)",
     "migrate": _NUMBER,
     "lock": rf"{_NAME}(?: (?P<word>shared))?",
     "load": rf"{_NAME}{_SKIPS}",
-    "execute": rf"{_NAME}(?:\+(?P<other>{WORD.pattern}))?{_SKIPS}",
+    "execute": rf"{_NAME}(?P<others>(?:\+{WORD.pattern})*){_SKIPS}",
 }
 """What follows the verb."""
 
@@ -201,8 +204,9 @@ def _operation(text: str, line: int, refuse: Refuse) -> Operation:
     found = re.fullmatch(_FORMS[verb], " ".join(rest))
     said = found.groupdict(default="") if found is not None else {}
     pairs = [pair.split() for pair in said.get("pairs", "").split(" , ") if pair]
-    names = [said[key] for key in ("name", "other") if said.get(key)] + [name for name, _ in pairs]
-    if found is None or (pairs and len({*names}) < len(names)):
+    names = [said["name"], *said.get("others", "").split("+")[1:]] if said.get("name") else []
+    names += [name for name, _ in pairs]
+    if found is None or len({*names}) < len(names):
         raise refuse(f"found {text!r}", line, FORMS[verb])
     skips = (skip.partition(":") for skip in said.get("skips", "").split())
     return Operation(

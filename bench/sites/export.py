@@ -22,8 +22,13 @@ def as_protocol(site: Site, target: Target, scenarios: Iterable[str], *, executo
         raise InputError(
             "no scenario that the site has states for", file=site.file, place="targets", expected="near, or far"
         )
-    first, *others = tried
+    left = [trial for trial in tried if trial.never is not None or not trial.can_be_right]
+    if len(left) == len(tried):
+        found = f"{_title(tried[0])}: nothing that is right can be executed"
+        raise InputError(found, file=site.file, place="does", expected="operations that link, and unlink")
+    first, *others = (trial for trial in tried if trial not in left)
     lines = [
+        *(f"# {_title(trial)}: left out, since nothing that is right can be executed" for trial in left),
         f"summary = {_text(f'{site.summary or site.name}: {_title(first)}')}",
         f"isa = {_text(site.isa)}",
         f"host = {_text(target.name)}",

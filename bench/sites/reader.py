@@ -145,7 +145,10 @@ def load_site(name: str) -> Site:
 
 def parsed_site(tree: dict[str, Any], source: Source) -> Site:
     """The site in the tree of a file.  Raises ``InputError``."""
+    _refuse_keys(tree.get("does"), source)
     table: _File = checked(tree, _File, source)
+    alias = next((name for name, known in INSTRUCTION_SETS.items() if table.isa in known.hosts), table.isa)
+    table = table if table.isa in INSTRUCTION_SETS else msgspec.structs.replace(table, isa=alias)
     if table.isa not in INSTRUCTION_SETS:
         raise source.refuse(repr(table.isa), ("isa",), _nearest(table.isa, INSTRUCTION_SETS))
     for name in table.targets:
@@ -200,6 +203,18 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
             expected = f"{state}, {site.targets[state]:#x}"
             raise source.refuse(f"in state {state}, {way(site, path)}", ("words",), expected)
     return site
+
+
+def _refuse_keys(does: object, source: Source) -> None:
+    """What somebody would look for, or leave out, in ``[does]``."""
+    if not isinstance(does, dict):
+        return
+    if "relink" in does:
+        expected = 'none: a relink is unlink, then link; with unlink = "" it is direct'
+        raise source.refuse("unknown key", ("does", "relink"), expected)
+    for key in ("link", "unlink"):
+        if key not in does:
+            raise source.refuse("missing", ("does", key), 'its operations, or "" for none')
 
 
 @dataclass(frozen=True, slots=True)

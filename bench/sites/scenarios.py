@@ -19,12 +19,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.hosts import Target
-from bench.machine.caches import Features
 from bench.machine.opcodes import EncodedInstruction, family, instruction
 from bench.protocols.host import ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
-from bench.protocols.refusals import MOST_ENTRIES, refuse_impossible
+from bench.protocols.refusals import refuse_impossible
 from bench.sites.executions import Execution, execution
 from bench.sites.paths import SitePath, at_rest, leads, on_into, paths, value_name
 from bench.sites.site import CODE, FAR, FAR2, NEAR, NEAR2, NEW, OLD, STUB, TRAP, Site, SiteLine
@@ -60,8 +59,8 @@ class Trial:
     """A protocol of a scenario: ``of``: which case of it; ``runs``: those of each executor.
 
     ``synchronised``: with a context synchronisation at quiescence; None where quiescence has no part in it.
-    ``never``: the way of every execution once all stores of a link are visible, if it does not reach a linked target.
-    ``writes``: the target whose code ``CODE`` is.
+    ``never``: the way through the site when all stores of a link are visible, if it leads to the stub or a trap.
+    ``writes``: the target whose code ``CODE`` is.  ``can_be_right``: something that is right can be executed.
     """
 
     site: Site
@@ -72,6 +71,7 @@ class Trial:
     synchronised: bool | None
     never: SitePath | None = None
     writes: str = NEAR
+    can_be_right: bool = True
 
 
 def trials(site: Site, target: Target, scenario: str, *, synchronised: bool, executors: int = 1) -> tuple[Trial, ...]:
@@ -203,12 +203,12 @@ class _Setting:
         allows: Callable[[Sequence[SitePath]], bool] = lambda run: True,
         quiescent: bool = True,
         late: bool = False,
-        links: Sequence[str] = (),
+        links: bool = False,
         writes: str = NEAR,
     ) -> Trial:
         """A trial that begins in a state.  ``inside``: what interrupts the first run, before the observation of that
         number.  ``between``: what comes between the runs.  ``allows``: whether ways through them go together.
-        ``late``: the first run comes after quiescence.  ``links``: to one of these the linkers lead the site.
+        ``late``: the first run comes after quiescence.  ``links``: the linkers lead the site to a target in the end.
         ``writes``: the target whose code they write."""
         flags = [f"{_QUIET}{number or ''}" for number in range(len(linkers))]
         does = [[*lines, SiteLine(f"set {flag} 1")] for lines, flag in zip(linkers, flags, strict=True)]
@@ -254,21 +254,23 @@ class _Setting:
             addresses[CODE] = Address(_CODE_AT, _CODE_AT)
             initial[CODE] = value_name(CODE, OLD)
         protocol = Protocol(
-            host=with_cores(protocol_host(self.target), cores),
+            host=with_cores(protocol_host(self.target), cores).buffering(
+                [operation.verb for operation in thread.operations] for thread in threads
+            ),
             addresses=addresses,
             initial=initial,
             threads=threads,
             flags=dict.fromkeys(flags, 0),
         )
         protocol = replace(protocol, instructions=self._instructions(protocol.values))
-        never = self._never(start, threads[: len(linkers)], links) if links else None
+        never = self._never(start, threads[: len(linkers)]) if links else None
         if right and never is None:
             refuse_impossible(protocol, protocol.values, refuse)
         quiet = self.synchronised if quiescent else None
-        return Trial(self.site, self.scenario, of, protocol, tuple(runs), quiet, never, writes)
+        return Trial(self.site, self.scenario, of, protocol, tuple(runs), quiet, never, writes, bool(right))
 
-    def _never(self, start: str, linkers: Sequence[Thread], links: Sequence[str]) -> SitePath | None:
-        """Where the site leads after all that the linkers do, one after the other, if they do not link it.
+    def _never(self, start: str, linkers: Sequence[Thread]) -> SitePath | None:
+        """Where the site leads after all that the linkers do, one after the other, if that is to no target.
 
         Every store becomes visible, and what an instruction cache holds can be evicted: what memory has in the end can
         be executed, and nothing else needs to be.
@@ -282,7 +284,7 @@ class _Setting:
                     held.update(zip(operation.names, operation.values, strict=True))
                 at += 1 + operation.skip(tuple(held.get(name, "") for name in operation.names))
         path = leads(self.site, {word.name: held[word.name].removeprefix(f"{word.name}.") for word in self.site.words})
-        return None if path.arrives in links else path
+        return path if path.arrives in (STUB, TRAP) else None  # anywhere else it is wrong, and found by the search
 
 
 def _right(runs: Sequence[Run], allows: Callable[[Sequence[SitePath]], bool]) -> tuple[tuple[str, ...], ...]:
@@ -297,9 +299,7 @@ def _right(runs: Sequence[Run], allows: Callable[[Sequence[SitePath]], bool]) ->
 
 
 def with_cores(host: ProtocolHost, cores: int) -> ProtocolHost:
-    """So many of its cores, each with as many entries of a store buffer as a protocol may have."""
-    if isinstance(host.rules, Features):  # no thread of a trial has more stores
-        host = host.with_rules(store_buffer=min(host.rules.store_buffer, MOST_ENTRIES))
+    """So many of its cores."""
     return replace(host, cores=cores, instruction_lines=host.instruction_lines[:cores])
 
 
@@ -323,7 +323,7 @@ def _link(setting: _Setting) -> Iterator[Trial]:
     if setting.has(NEAR):
         ways = setting.execution(STUB, NEAR)
         run = setting.accepting(ways, STUB, NEAR)
-        yield setting.trial("stub to near", STUB, [setting.linked(NEAR)], [run, run], links=[NEAR])
+        yield setting.trial("stub to near", STUB, [setting.linked(NEAR)], [run, run], links=True)
 
 
 def _unlink(setting: _Setting) -> Iterator[Trial]:
@@ -339,7 +339,7 @@ def _changed(setting: _Setting, old: str, new: str) -> Iterator[Trial]:
         ways = setting.execution(old, STUB, new)
         runs = [setting.accepting(ways, old, STUB, new), setting.accepting(ways, STUB, new)]
         linker = [*setting.unlinked(), *setting.linked(new)]
-        yield setting.trial(f"{old} to {new}", old, [linker], runs, links=[new])
+        yield setting.trial(f"{old} to {new}", old, [linker], runs, links=True)
 
 
 def _relink(setting: _Setting) -> Iterator[Trial]:
@@ -354,7 +354,7 @@ def _far(setting: _Setting) -> Iterator[Trial]:
         return
     ways = setting.execution(STUB, FAR)
     run = setting.accepting(ways, STUB, FAR)
-    yield setting.trial("stub to far", STUB, [setting.linked(FAR)], [run, run], links=[FAR])
+    yield setting.trial("stub to far", STUB, [setting.linked(FAR)], [run, run], links=True)
     if setting.begins_in(FAR):
         yield setting.trial("far to stub", FAR, [setting.unlinked()], [run, setting.accepting(ways, STUB)])
     for old, new in _FAR_CHANGES:
@@ -371,7 +371,7 @@ def _publish(setting: _Setting) -> Iterator[Trial]:
         unlinked = setting.unlinked() if old != STUB else []
         linker = [*setting.written(), *unlinked, *setting.linked(new)]
         of = f"{old} to new code at {new}"
-        yield setting.trial(of, old, [linker], [run], quiescent=False, links=[new], writes=new)
+        yield setting.trial(of, old, [linker], [run], quiescent=False, links=True, writes=new)
 
 
 def _reuse(setting: _Setting) -> Iterator[Trial]:
@@ -383,7 +383,7 @@ def _reuse(setting: _Setting) -> Iterator[Trial]:
     yield setting.trial("new code where the target was", NEAR, [retired], [led], quiescent=False)
     either, anew = replace(led, finds=frozenset({OLD, NEW})), replace(led, finds=frozenset({NEW}))
     linker = [*retired, *setting.linked(NEAR)]
-    yield setting.trial("and linked again", NEAR, [linker], [either, anew], links=[NEAR])
+    yield setting.trial("and linked again", NEAR, [linker], [either, anew], links=True)
 
 
 def _interrupted(setting: _Setting) -> Iterator[Trial]:
@@ -437,7 +437,7 @@ def _twice(setting: _Setting) -> Iterator[Trial]:
     if setting.has(NEAR, NEAR2):
         run = setting.accepting(setting.execution(STUB, NEAR, NEAR2), STUB, NEAR, NEAR2)
         linkers = [setting.linked(NEAR), setting.linked(NEAR2)]
-        yield setting.trial("near and near2", STUB, linkers, [run], late=True, links=[NEAR, NEAR2])
+        yield setting.trial("near and near2", STUB, linkers, [run], late=True, links=True)
 
 
 _SCENARIOS: Mapping[str, Callable[[_Setting], Iterator[Trial]]] = dict(

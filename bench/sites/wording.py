@@ -10,7 +10,7 @@ from bench.sites.paths import SitePath
 from bench.sites.site import CODE, Site
 
 _VALUE = re.compile(r"\b(?P<word>[A-Za-z_][A-Za-z0-9_'-]*)\.(?P<value>[A-Za-z0-9_'-]+)\b")
-_SKIP = re.compile(r" [A-Za-z0-9_.'-]+:[0-9]+(?= |:|$)")
+_SKIP = re.compile(r" [A-Za-z0-9_.+'-]+:[0-9]+(?= |:|$)")
 
 
 @cache
