@@ -210,8 +210,10 @@ threads.T1 = {core = 1, does = "load A; load B"}
     [
         (4, None, "holds"),
         (64, None, "fails"),
-        (8, "armv8-dic", "holds"),
-        (16, "armv8-dic", "fails"),
+        (4, "armv8-dic", "holds"),
+        (8, "armv8-dic", "fails"),
+        (8, "s390", "holds"),
+        (16, "s390", "fails"),
         (8, "x86-amd", "fails"),
     ],
 )
