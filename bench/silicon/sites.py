@@ -345,8 +345,8 @@ class SiteInstances(Instances):
     def stores(self, at: int, operation: Operation) -> Iterator[str]:
         """One store of all the words, and of the constant ones between them."""
         if operation.names == (CODE,):
-            target = self.trial.writes
-            number = self._numbers[value_name(target, NEW) if operation.values[0] == value_name(CODE, NEW) else target]
+            name = self.trial.writes
+            number = self._numbers[value_name(name, NEW) if operation.values[0] == value_name(CODE, NEW) else name]
             yield f"  %tag{at} = mul i64 %i, {_PLACES << self.instructions.shift}"
             yield f"  %whole{at} = add i64 %tag{at}, {self.instructions.operand_of(number)}"
             yield f"  %bits{at} = trunc i64 %whole{at} to i32"
