@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from conftest import Staleline
 
-from bench.check.sites import SiteVerdict, verify_site
+from bench.check.sites import SiteVerdict, runs, verify_site
 from bench.hosts import load_target
 from bench.protocols.document import read_protocol
 from bench.protocols.host import protocol_host
 from bench.protocols.verification import on, verify
+from bench.sites.completion import completed
+from bench.sites.paths import at_rest
 from bench.sites.reader import library, load_site, parsed_site
 from bench.sites.scenarios import Trial, trials
 from bench.sites.site import Site
@@ -190,6 +192,52 @@ allowed = { executor = ["int3 *", "jmp new"] }
 threads.linker = { core = 0, does = "store tail new\\nmembarrier\\nstore op jmp" }
 threads.executor = { core = 1, does = "execute op+tail" }
 """
+
+
+# ---------------------------------------------------------------------------------------------- values of examples
+
+UNALIGNED = """
+isa = "x86"
+
+[targets]
+stub = 0x800
+near = 0x1000
+near2 = 0x2000
+
+[words]
+op = { at = 61, always = "e9" }
+disp = { at = 62, stub = "be 07 00 00", near = "be 0f 00 00", near2 = "be 1f 00 00" }
+
+[does]
+link = "store disp"
+unlink = "store disp"
+"""
+"""Targets so near that the displacements differ in one of the two lines alone."""
+
+
+@pytest.mark.parametrize("host", ["x86-skylake", "x86-amd"])
+def test_addresses_of_an_example_do_not_decide(host: str) -> None:
+    for scenario in ("link", "unlink", "relink"):
+        found = verdict(site(UNALIGNED), host, scenario)
+        assert found.failure == "X", scenario
+        assert "(with near at 0x" in found.why
+
+
+def test_what_is_completed_differs_in_every_part_and_leads_to_its_targets() -> None:
+    of = completed(site(UNALIGNED), load_target("x86-skylake"))
+    held = [of.word("disp").values[state] for state in of.states]
+    assert [len({value[part] for value in held}) for part in (slice(0, 2), slice(2, 4))] == [3, 3]
+    assert [at_rest(of, state).arrives for state in of.states] == [*of.states]
+    for value, at in zip(held, of.targets.values(), strict=True):
+        assert int.from_bytes(value, "little") + 66 == at
+
+
+@pytest.mark.parametrize("name", ["mask-flip-s390x", "aligned-disp-x86", "patch-flush-aarch64", "word-or-slot-aarch64"])
+def test_what_is_not_torn_or_differs_by_design_stays(name: str) -> None:
+    one = load_site(name)
+    for host in ("s390", "x86-amd", "armv8"):
+        if runs(one, load_target(host)):
+            assert completed(one, load_target(host)).words == one.words
 
 
 # ------------------------------------------------------------------------------------- what is written, and refused

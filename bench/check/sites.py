@@ -12,6 +12,7 @@ from bench.explain.protocols import ProtocolRow, counterexample
 from bench.hosts import Host, Target, host_names, load_target
 from bench.hosts.loader import ARCHITECTURES
 from bench.protocols.verification import Verified, verify
+from bench.sites.completion import completed
 from bench.sites.paths import at_rest
 from bench.sites.scenarios import Trial, trials
 from bench.sites.site import NEAR, STUB, Site
@@ -188,6 +189,7 @@ def _verdict(site: Site, target: Target, scenario: str, executors: int, max_stat
     plain = SiteVerdict(site, target, scenario, "n/a")
     if NEAR in site.states and at_rest(site, NEAR).arrives == STUB and not site.does.link:
         return replace(plain, verdict="holds")  # nothing is ever patched
+    site = completed(site, target)
     tried = [trials(site, target, scenario, synchronised=one, executors=executors) for one in (False, True)]
     if not tried[0]:
         return plain
@@ -213,8 +215,10 @@ def _verdict(site: Site, target: Target, scenario: str, executors: int, max_stat
 
 
 def _failed(plain: SiteVerdict, trial: Trial, found: Verified) -> SiteVerdict:
-    failure, why = _told(plain.site, plain.target, trial, found)
-    rows = tuple(_row(plain.site, row) for row in counterexample(found))
+    failure, why = _told(trial.site, plain.target, trial, found)
+    moved = [f"{name} at {at:#x}" for name, at in trial.site.targets.items() if plain.site.targets[name] != at]
+    why += f" (with {', '.join(moved)}: those of the file have parts in common)" if moved else ""
+    rows = tuple(_row(trial.site, row) for row in counterexample(found))
     return replace(plain, verdict="fails", failure=failure, of=trial.of, why=why, rows=rows)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from bench.hosts import Target
 from bench.machine.opcodes import written
+from bench.sites.completion import completed
 from bench.sites.scenarios import Trial, trials
 from bench.sites.site import Site
 from bench.support.errors import InputError
@@ -13,6 +14,7 @@ from bench.support.errors import InputError
 
 def as_protocol(site: Site, target: Target, scenarios: Iterable[str], *, executors: int = 1) -> str:
     """The text of a protocol document: of each trial one case, with a context synchronisation at quiescence."""
+    site = completed(site, target)
     tried = [
         trial
         for scenario in scenarios
