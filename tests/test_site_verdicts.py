@@ -320,3 +320,23 @@ def test_an_instruction_set_goes_by_the_name_that_hosts_have_for_it() -> None:
 
 def test_a_site_is_no_strategy(staleline: Staleline) -> None:
     assert "`check mine.toml` takes it" in staleline("minimality mine.toml").err
+
+
+def test_what_is_left_out_of_loads_is_said_beside_a_verdict(tmp_path: Path, staleline: Staleline) -> None:
+    file = tmp_path / "pair.toml"
+    file.write_text(LOADS, encoding="utf-8")
+    said = "The loads of reader were taken in program order; that a core reorders them is left out."
+    for host, shown in (("armv8", True), ("cortex-a72", True), ("s390", False)):
+        ran = staleline(f"check {file} --host {host}")
+        assert (said in " ".join(ran.out.split())) is shown, host
+    file.write_text(LOADS.replace("load low", "load low\\nisb"), encoding="utf-8")
+    assert said not in " ".join(staleline(f"check {file} --host armv8").out.split())
+
+
+LOADS = """
+layout = { low = 0, high = 8 }
+init = { low = "old", high = "old" }
+allowed = { reader = ["old old", "old new", "new new"] }
+threads.writer = { core = 0, does = "store high new\\nfence\\nstore low new" }
+threads.reader = { core = 1, does = "load low\\nload high" }
+"""

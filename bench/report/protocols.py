@@ -11,6 +11,7 @@ from typing import Any
 from bench.check.protocols import PricedLine, VerifiedCase, VerifiedDocument, priced_case, priced_lines
 from bench.explain.protocols import ABSENT, ProtocolRow
 from bench.hosts import Architecture, Host
+from bench.machine.caches import Features
 from bench.protocols.document import Document
 from bench.protocols.omission import Omission
 from bench.replay.cost import NOTHING, Cost, total
@@ -314,7 +315,21 @@ def remarks(case: VerifiedCase) -> list[str]:
             else "No operation that only orders or maintains is necessary."
         )
         found += [f"Holds without any one of {spared}."] if spared else []
+    if case.verdict == "holds" and (names := _reading(case)):
+        found.append(
+            f"The loads of {' and '.join(names)} were taken in program order; that a core reorders them is left out."
+        )
     return found
+
+
+def _reading(case: VerifiedCase) -> list[str]:
+    """Threads with two loads that the rules of the host or the architecture may not keep in order."""
+    protocol = case.case.protocol
+    rules = protocol.host.rules
+    if rules.checks_pipeline if isinstance(rules, Features) else rules.in_order:  # x86, s390
+        return []
+    texts = ((thread.name, " ".join(one.verb for one in thread.operations)) for thread in protocol.threads)
+    return [name for name, text in texts if re.search(r"\bload (?:(?:store|set|wait) )*load\b", text)]
 
 
 def _not_allowed(case: VerifiedCase) -> Iterator[str]:
