@@ -60,8 +60,8 @@ docs: $(VENV)/installed-dev
 record: $(VENV)/installed-dev
 	$(BIN)/staleline thread --format page --output docs/thread.md
 	$(BIN)/staleline explain flush-on-retranslation --scenario user --plot docs/run.svg > /dev/null; test $$? -eq 1
-	$(BIN)/staleline compare --plot docs/tradeoff.svg --charts trade-off --output docs/outputs/compare.txt
-	$(PYTEST) tests/test_readme.py --record
+	$(BIN)/staleline compare --plot docs/tradeoff.svg --charts trade-off > /dev/null
+	$(PYTEST) tests/test_readme.py tests/test_site.py --record
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) build .nox .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks dist

@@ -1,8 +1,7 @@
 """What the README and the pages of ``docs/`` show is what the program prints.
 
-``pytest tests/test_readme.py --record`` writes it anew: in the page, or in the file of ``docs/outputs`` that the page
-includes.  A block with a line ``...`` is an excerpt: what stands between such lines is in the output, in that order; it
-is mended by hand.
+``pytest tests/test_readme.py --record`` writes it anew.  A block with a line ``...`` is an excerpt: what stands between
+such lines is in the output, in that order; it is mended by hand.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
 BLOCK = re.compile(r"^```\n\$ (?P<command>(?:staleline|make compare).*)\n(?P<shown>(?:(?!```).*\n)+)```$", re.MULTILINE)
-FENCE = re.compile(r"^ *```\w*\n(?P<text>(?:(?! *```).*\n)*) *```$", re.MULTILINE)
+FENCE = re.compile(r"^ *```\w*(?: title=.*)?\n(?P<text>(?:(?! *```).*\n)*) *```$", re.MULTILINE)
 COMMAND = re.compile(r"(\$ )?staleline [^\[|>&]*$")
-INCLUDED = re.compile(r'--8<-- "(.+)"\n')
+FILE = re.compile(r'^```\w+ title="(?P<name>.+)"\n(?P<shown>(?:(?!```).*\n)+)```$', re.MULTILINE)
 LEFT_OUT = "...\n"
 
 
@@ -56,9 +55,7 @@ class Shown:
         return True
 
     def record(self, printed: str, command: str) -> None:
-        if self.file.parent.name == "outputs":
-            self.file.write_text(printed, encoding="utf-8")
-        elif not self.excerpt:
+        if not self.excerpt:
             text = self.file.read_text(encoding="utf-8")
             was, now = (f"```\n$ {command}\n{output}```" for output in (self.output, printed))
             self.file.write_text(text.replace(was, now), encoding="utf-8")
@@ -70,10 +67,7 @@ def shown() -> dict[str, list[Shown]]:
     found: dict[str, list[Shown]] = {}
     for page in (README, *sorted(DOCS.glob("*.md"))):
         for block in BLOCK.finditer(page.read_text(encoding="utf-8")):
-            file = INCLUDED.fullmatch(block["shown"])
-            place = DOCS / file[1] if file else page
-            output = place.read_text(encoding="utf-8") if file else block["shown"]
-            found.setdefault(block["command"], []).append(Shown(place, output))
+            found.setdefault(block["command"], []).append(Shown(page, block["shown"]))
     return found
 
 
@@ -99,9 +93,11 @@ def test_the_readme_shows_the_golden_tables_and_the_main_table() -> None:
     assert len(commands) >= 4
 
 
-def test_every_kept_output_is_shown() -> None:
-    used = {one.file for several in shown().values() for one in several}
-    assert {*(DOCS / "outputs").iterdir()} <= used
+def test_a_file_that_a_page_shows_is_as_the_page_has_it() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
+    shown_files = {one["name"]: one["shown"] for one in FILE.finditer(pages)}
+    assert shown_files
+    assert shown_files == {name: (DOCS / name).read_text(encoding="utf-8") for name in shown_files}
 
 
 def written() -> list[tuple[str, str]]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 mkdocs = pytest.importorskip("mkdocs.exceptions", reason="MkDocs is not installed: the site cannot be built")
 
-from bench.tools.site import PARTS, on_page_markdown, on_post_build  # noqa: E402
+from bench.tools.site import PARTS, on_post_build, with_parts  # noqa: E402
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 @pytest.mark.parametrize("form", ["host", "protocol", "site", "settings"])
@@ -24,10 +27,23 @@ def test_every_document_has_its_keys() -> None:
     assert "`results[].verdict` | `" in parts[0]
 
 
-def test_a_part_that_nobody_makes_is_an_error() -> None:
-    assert "**Stores**" in on_page_markdown("<!-- made: rules -->")
+MADE = [page for page in sorted(DOCS.glob("*.md")) if "<!-- made: " in page.read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("page", MADE, ids=lambda page: page.stem)
+def test_a_page_has_what_is_made_from_the_code(page: Path, request: pytest.FixtureRequest) -> None:
+    text = page.read_text(encoding="utf-8")
+    if request.config.getoption("--record"):
+        text = with_parts(text)
+        page.write_text(text, encoding="utf-8")
+    assert with_parts(text) == text, f"pytest {Path(__file__).name} --record writes it anew"
+
+
+def test_every_part_stands_in_one_page() -> None:
+    found = re.findall(r"<!-- made: ([\w -]+) -->\n\n", "".join(page.read_text(encoding="utf-8") for page in MADE))
+    assert sorted(found) == sorted(PARTS)
     with pytest.raises(KeyError):
-        on_page_markdown("<!-- made: nothing -->")
+        with_parts("<!-- made: nothing -->\n<!-- made -->")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""What MkDocs asks for while it builds the site: the parts of the reference made from the code, and dead links.
+"""The parts of the reference that are made from the code, and what MkDocs asks for while it builds the site.
 
-A page says ``<!-- made: NAME -->`` where a part of ``PARTS`` goes.
+A part of ``PARTS`` stands in its page between ``<!-- made: NAME -->`` and ``<!-- made -->``; `make record` writes it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from mkdocs.exceptions import PluginError
 from msgspec import inspect as types
 
 ROOT = Path(__file__).resolve().parents[2]
-_MADE = re.compile(r"^<!-- made: ([\w -]+) -->$", re.MULTILINE)
+_MADE = re.compile(r"(?<=<!-- made: )([\w -]+) -->\n(.*?)(?=<!-- made -->)", re.DOTALL)
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """The page with its parts in place (a hook of MkDocs).  Raises ``KeyError`` for a part that nobody makes."""
-    return _MADE.sub(lambda found: PARTS[found[1]](), markdown)
+def with_parts(page: str) -> str:
+    """The text of a page with its parts as they are now.  Raises ``KeyError`` for a part that nobody makes."""
+    return _MADE.sub(lambda found: f"{found[1]} -->\n\n{PARTS[found[1]]().strip()}\n\n", page)
 
 
 def on_post_build(config: Any, **_: Any) -> None:
