@@ -65,6 +65,11 @@ execute A
 """
 
 
+PAIR = (
+    RACE.replace("A = 0", "A = 0\nB = 4").replace("[allowed]", "B = 'final'\n[allowed]").replace("A\nexecute A", "A+B")
+)
+
+
 def _protocol(text):
     return document_from(text, "test").cases[0].protocol
 
@@ -200,7 +205,7 @@ def test_a_child_that_crashes_is_an_outcome_with_its_place():
     [
         (("store A temporary", "irq-off"), "irq-off; expected operations that a program"),
         (("store A temporary", "fence.i"), "fence.i; expected operations of this machine"),
-        (("execute A\nexecute A", "execute A+A"), "expected one unit"),
+        ((RACE, PAIR), "expected one unit"),
         (("A = 0", "A = 0\nB = { at = 64, alias = 'A' }"), "B is a second mapping"),
     ],
 )
