@@ -69,7 +69,7 @@ def risk(
 
     The probability that a retranslation ends in the execution of a wrong unit.
 
-    Takes some ten seconds per host on the default trace, the first time; --scenario migrate and --sensitivity several
+    Takes half a minute per host on the default trace, the first time; --scenario migrate and --sensitivity several
     times as long.
 
     \b
