@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from bench.autopsy.autopsy import Autopsy, autopsy
 from bench.check import units
 from bench.check.units import HAZARDS, UNITS, Hazard, Units, concerned_by, search_units
 from bench.explain.counterexample import explain
@@ -26,6 +25,9 @@ from bench.translators.disassembly import disassembler
 from bench.translators.translator import ACCESSES, GUEST_BITS, Access, GuestBits, Translator
 from strategies import registry
 from strategies.strategy import Strategy
+
+if TYPE_CHECKING:
+    from bench.autopsy.autopsy import Autopsy
 
 Start = Literal["cold", "fault"]
 STARTS: tuple[Start, ...] = ("cold", "fault")
@@ -272,6 +274,8 @@ class Check:
                 code, at, access = compiler.codes[watched.tb], watched.offset, self.options.accesses[-1]
                 does = consequences(translator, code, at, watched.fetched)
                 if self.options.autopsy:
+                    from bench.autopsy.autopsy import autopsy
+
                     opened = autopsy(translator, code, access, at, watched.fetched, watched.read)
         return replace(
             self._asked, outcome=outcome, explanation=explanation, followed=followed, consequences=does, autopsy=opened

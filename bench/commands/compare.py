@@ -98,7 +98,6 @@ def compare(
     from bench.report import overview
     from bench.report.baselines import Since
     from bench.report.charts import drawing
-    from bench.report.charts.comparisons import CHARTS, of_comparisons
     from bench.report.comparisons import CompareReport
     from bench.report.provenance import command_line, commit, installed
     from bench.silicon.seen import load_seen
@@ -165,8 +164,10 @@ def compare(
     if plot is None:
         refuse_idle(context, ("charts",), "by itself", "--plot")
     else:
+        from bench.report.charts.comparisons import CHARTS, of_comparisons
+
         drawing.refuse_undrawable(plot)
-    drawn = [one_of("--charts", name, CHARTS) for name in some_of(charts) or CHARTS]
+        drawn = [one_of("--charts", name, CHARTS) for name in some_of(charts) or CHARTS]
     options, parameters, pairs = cells.options(), assumed.parameters(), cells.target_pairs()
     names = scenarios_on(cells.scenario, [host for host, _ in pairs], options.cores)
     strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from bench.translators.translator import Code, Translator
@@ -44,6 +45,7 @@ def lock_names(strategy: Strategy, asked: Iterable[Call]) -> tuple[str, ...]:
     return tuple(sorted({operation.name for operation in leaves if isinstance(operation, Acquire)}))
 
 
+@lru_cache(maxsize=256)
 def meaning(strategy: Strategy, translator: Translator) -> Tree:
     """What tells strategies apart: two with equal meaning do the same on every host with this translator."""
     code = translator.block(0)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench.silicon.functions import PLACEMENTS
 from bench.support.errors import InputError
 from bench.support.files import read_bytes
 
@@ -61,6 +60,8 @@ class Seen:
 
     def scenarios(self, site: str, scenarios: Iterable[str]) -> Count | None:
         """The counts of scenarios of a site, all cases together, where its file lays it."""
+        from bench.silicon.functions import PLACEMENTS
+
         starts = tuple(f"{site}, {scenario}, " for scenario in scenarios)
         found = (name for name in self.counts if name.startswith(starts))
         return _together([self.counts[name] for name in found if name.rpartition(", ")[2] not in PLACEMENTS])
