@@ -21,7 +21,7 @@ from collections.abc import Callable, Generator
 from types import FrameType, FunctionType
 from typing import Any, ClassVar, Self, get_args, get_type_hints
 
-from strategies.operations import OPERATIONS, Do, Flush, Hook, Load, Operation, Store
+from strategies.operations import Do, Flush, Hook, Load, Operation, Store
 from strategies.writes import Block, Buffer, Form, Region, Write
 
 # What a comma list, a table and a shell take as it is.
@@ -202,7 +202,7 @@ def _refuse_dropped(cls: type, hook: str, function: FunctionType) -> None:
             case _:
                 continue
         name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
-        operation = name in {kind.__name__ for kind in OPERATIONS}
+        operation = name in {kind.__name__ for kind in Operation.__subclasses__()}
         if operation or (name in HOOKS and isinstance(called, ast.Attribute)):
             line = function.__code__.co_firstlineno + node.lineno - 1
             word = "yield" if operation else "yield from"
@@ -252,12 +252,13 @@ def _checked(cls: type, hook: str, function: FunctionType) -> Callable[..., Hook
 
 def refuse_foreign(operation: object, place: str) -> None:
     """Raise ``StrategyError`` unless ``operation`` is an operation, on what it is meant for."""
-    if not isinstance(operation, OPERATIONS):
+    if not isinstance(operation, Operation):
         raise StrategyError(f"{place}: {operation!r} is not an operation; see strategies/operations.py")
-    for name, kind in _FIELDS[type(operation)].items():
+    known: Any = type(operation)
+    for name, kind in _fields(known).items():
         value = getattr(operation, name)
         if not isinstance(value, kind):
-            found, wanted = type(operation).__name__, " or ".join(each.__name__ for each in get_args(kind) or (kind,))
+            found, wanted = known.__name__, " or ".join(each.__name__ for each in get_args(kind) or (kind,))
             raise StrategyError(f"{place}: {found} with {name} {value!r}; expected {wanted}")
     if isinstance(operation, Do):
         if operation.hook not in HOOKS:
@@ -268,8 +269,11 @@ def refuse_foreign(operation: object, place: str) -> None:
             raise StrategyError(f"{place}: Do({operation.hook!r}) with a {found}; expected a {wanted_kind.__name__}")
 
 
-_FIELDS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in OPERATIONS}
-"""The fields of every operation, each with its type or union of types."""
+@functools.lru_cache
+def _fields(kind: Any) -> dict[str, Any]:
+    """The fields of an operation, each with its type or union of types."""
+    hints = get_type_hints(kind)
+    return {name: hints[name] for name in kind.__match_args__}
 
 
 class _Checked(tuple[Operation, ...]):

@@ -14,11 +14,10 @@ from bench.machine.caches import with_features
 from bench.protocols.host import HOST_FEATURES, STORES_DROP_NO_LINE, MemoryFeature
 from bench.protocols.omission import Omission, omitted_in_turn
 from bench.translators.translator import Translator
-from strategies.operations import Acquire, Barrier, Clean, Flush, Hook, Invalidate, Operation, Release, Sync, SyncCores
+from strategies.operations import Acquire, Flush, Hook, Operation, Release
 from strategies.strategy import Strategy
 from strategies.writes import Region
 
-_MAINTENANCE = (Clean, Invalidate, Barrier, Sync, SyncCores, Flush)
 _PAIRS = (("begin", "publish"), ("enter", "leave"))
 """The hooks around a retranslation, and around an execution."""
 
@@ -51,13 +50,19 @@ def _without(strategy: Strategy, translator: Translator) -> Iterator[tuple[str, 
                 kind = type(operation)
                 if isinstance(operation, Acquire):
                     locks[operation.name] = None
-                elif isinstance(operation, _MAINTENANCE):
+                elif _maintains(operation):
                     number = count[kind] = count.get(kind, 0) + 1
                     again = f" ({number})" if number > 1 else ""
                     yield f"{kind.__name__} in {hook}{again}", _omitting(strategy, {hook: _nth(kind, number)})
         for lock in locks:
             drops = dict.fromkeys(hooks, _of_lock(lock))
             yield f"lock {lock!r} in {hooks[0]} and {hooks[1]}", _omitting(strategy, drops)
+
+
+def _maintains(operation: Operation) -> bool:
+    """Whether it is there for other threads, or for later fetches."""
+    paid_as = operation.price and operation.price.part
+    return isinstance(operation, Flush) or operation.access in ("clean", "invalidate") or paid_as in ("flush", "stop")
 
 
 def _nth(kind: type, number: int) -> Callable[[Sequence[Operation]], list[Operation]]:

@@ -205,10 +205,8 @@ class CacheExplainer(Explainer):
                 others = self._other_sharers(last, lock)
                 rest = f"{listed(others)} still {share(others)} it" if others else "others may take it now"
                 return "it is not needed any longer", rest
-            case actions.NoEffect():
-                return ("what is sought was stored beside the code at translation, and no code is written",)
-            case actions.DiscardBuffer():
-                return ("nobody executes or retranslates in it; no TB in it may run until it is translated anew",)
+            case action if action.reason:
+                return (action.reason,)
             case actions.BeginTranslation() if len(does) == 1:
                 return ("it was discarded, and nobody else is translating it",)
             case actions.BeginTranslation() | actions.EndTranslation():
@@ -251,7 +249,7 @@ class CacheExplainer(Explainer):
             clauses.append("no core keeps what it has fetched ahead")
         elif any(isinstance(action, actions.SyncContext) for action in does):
             clauses.append("this core keeps nothing of what it has fetched ahead")
-        return tuple(clauses)
+        return tuple(clauses) or (f"memory holds {self._holds(last.after.memory.memory)}",)
 
     # - stores and loads
 

@@ -3,25 +3,31 @@
 ``taken``      what it does: the states after it
 ``footprint``  what it reads and writes, for the compiled search, which refuses an action that does not say so
 ``renamed``    the same action with blocks, cells and lines that a symmetry exchanges
-``name``       what an explanation calls it (``called``, if that depends on a lock)
+``name``       what an explanation calls it (``called``, if that depends on a lock), and its ``reason``
 
-Portable operations (``strategies/operations.py``) and those of protocols (``bench/protocols/operations.py``) are
-lowered to these.
+Those of protocols (``bench/protocols/operations.py``) are lowered to these in ``bench/protocols/lowering.py``, portable
+operations (``strategies/operations.py``) by what is registered with ``lowered`` at the end.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import singledispatch
+from typing import Protocol
 
+from bench.hosts.profile import FlushRecipe
 from bench.machine.footprint import CompiledAction, Cut, Taking
-from bench.machine.memory import Stored
+from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Model, Taken
 from bench.machine.renaming import Swap
 from bench.machine.scheduling import arrived
 from bench.machine.slots import ActionFootprint
 from bench.machine.state import State, replaced
-from strategies.operations import Scope
+from strategies import operations
+from strategies.operations import Operation, Scope
+from strategies.strategy import StrategyError
+from strategies.writes import Buffer, Region, Unit
 
 # --- Stores, loads and fetches --------------------------------------------------------------------------------------
 
@@ -267,6 +273,7 @@ class NoEffect(CompiledAction):
     """A step that touches nothing the machine keeps."""
 
     name = "the fault is looked up in the side table"
+    reason = "what is sought was stored beside the code at translation, and no code is written"
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         yield state, 0, None
@@ -355,6 +362,8 @@ class WaitFlag(Action):
 @dataclass(frozen=True, slots=True)
 class DiscardBuffer(CompiledAction):
     """Discard the whole code buffer, while nobody is in it."""
+
+    reason = "nobody executes or retranslates in it; no TB in it may run until it is translated anew"
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         places = (program.place(at) for program, at in zip(model.programs, state.places, strict=True))
@@ -514,3 +523,114 @@ def _synchronised(model: Model, state: State, cores: Iterable[int], *, lines: bo
     for core in cores:
         memory = model.memory.refetch(memory, core) if lines else model.memory.synchronise(memory, core)
     return state._replace(memory=memory)
+
+
+# --- What portable operations become --------------------------------------------------------------------------------
+
+
+class Placement(Protocol):
+    """Where a program has what operations name: live cells, lines and locks (``bench/program/compiler.py``)."""
+
+    recipe: FlushRecipe
+
+    def lock(self, name: str) -> int:
+        """The number of a lock."""
+
+    def puts(self, unit: Unit, mask: int, value: int) -> tuple[Put[int], ...]:
+        """A store as one to each cell of a live unit."""
+
+    def loaded(self, unit: Unit) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The cells of a unit, and the data lines that it lies in."""
+
+    def touched(self, where: Unit | None) -> Stored:
+        """A store to a unit that is not live, or beside all of them."""
+
+    def data_lines(self, where: Unit | Region | Buffer) -> tuple[int, ...]:
+        """The data lines that maintenance covers."""
+
+    def instruction_lines(self, where: Unit | Region | Buffer) -> Iterator[tuple[tuple[int, ...], ...]]:
+        """For each line of core 0 that maintenance covers: the lines at its address, by core."""
+
+    def all_instruction_lines(self) -> tuple[tuple[int, ...], ...]:
+        """All lines, by core."""
+
+
+@singledispatch
+def lowered(operation: Operation, at: Placement) -> Iterable[Action]:
+    """What the host does for an operation, on live cells and lines only."""
+    raise StrategyError(f"{type(operation).__name__}: no action says what it does; register one with lowered")
+
+
+@lowered.register
+def _(operation: operations.Store, at: Placement) -> Iterable[Action]:
+    cells, _ = at.loaded(operation.unit)
+    if not cells:
+        return (IssueStore(at.touched(operation.unit)),)
+    return (IssueStore(Stored((put,))) for put in at.puts(operation.unit, operation.mask, operation.value))
+
+
+@lowered.register
+def _(operation: operations.Load, at: Placement) -> Iterable[Action]:
+    # A line that holds a live unit notices the load of any other unit in it (rule 1).
+    load = LoadUnit(*at.loaded(operation.unit))
+    return (load if load.lines else IssueStore(at.touched(None)),)
+
+
+@lowered.register
+def _(operation: operations.Clean, at: Placement) -> Iterable[Action]:
+    return map(CleanLine, at.data_lines(operation.where))
+
+
+@lowered.register
+def _(operation: operations.Invalidate, at: Placement) -> Iterable[Action]:
+    return (InvalidateLines(lines, operation.scope, deferred=False) for lines in at.instruction_lines(operation.where))
+
+
+@lowered.register
+def _(operation: operations.Flush, at: Placement) -> Iterable[Action]:
+    """The host's own sequence (``bench.hosts.profile.FlushRecipe``)."""
+    recipe = at.recipe
+    if recipe.by == "nobody":
+        return
+    if recipe.clean:
+        yield from map(CleanLine, at.data_lines(operation.where))
+    yield DataBarrier()
+    if recipe.invalidate != "none":
+        covered = (at.all_instruction_lines(),) if recipe.whole_icache else at.instruction_lines(operation.where)
+        for lines in covered:
+            yield InvalidateLines(lines, Scope(recipe.invalidate), recipe.deferred_to_move)
+        yield DataBarrier()
+    if recipe.sync:
+        yield SyncContext()
+    if recipe.remote_sync:
+        yield SyncAllCores()
+
+
+@lowered.register
+def _(operation: operations.Acquire, at: Placement) -> Iterable[Action]:
+    return (AcquireLock(at.lock(operation.name), operation.shared),)
+
+
+@lowered.register
+def _(operation: operations.Release, at: Placement) -> Iterable[Action]:
+    return (ReleaseLock(at.lock(operation.name)),)
+
+
+@lowered.register
+def _(operation: operations.Barrier, at: Placement) -> Iterable[Action]:
+    return (DataBarrier(),)
+
+
+@lowered.register
+def _(operation: operations.Sync, at: Placement) -> Iterable[Action]:
+    return (SyncContext(),)
+
+
+@lowered.register
+def _(operation: operations.SyncCores, at: Placement) -> Iterable[Action]:
+    return (SyncAllCores(),)
+
+
+@lowered.register
+def _(operation: operations.Lookup, at: Placement) -> Iterable[Action]:
+    return (NoEffect(),)

@@ -31,6 +31,9 @@ class Action(abc.ABC):
     name = ""
     """What an explanation calls it; empty for what is called by what it is a part of."""
 
+    reason = ""
+    """Why it may be taken, or what comes of it, where that is always the same."""
+
     @abc.abstractmethod
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         """Each state after it, its result and the unit fetched wrong; none while it must wait."""

@@ -280,9 +280,9 @@ class Compiler:
             if isinstance(operation, operations.Do):
                 stack = (_Frame(operation.hook, operation.argument), *rest)
                 continue
-            lowered = self._lower(operation)
-            if lowered:
-                return self._merge_touches(_Actions(lowered, self._label(frame, operation, lowered[0])), rest)
+            found = tuple(actions.lowered(operation, self))
+            if found:
+                return self._merge_touches(_Actions(found, self._label(frame, operation, found[0])), rest)
             stack = rest
         return stack
 
@@ -361,7 +361,7 @@ class Compiler:
         stretch = ask(self.strategy, frame.hook, frame.argument, frame.history)
         operation = stretch.operations[frame.done]
         assert isinstance(operation, operations.Load)
-        load = self._get(operation.unit)
+        load = actions.LoadUnit(*self.loaded(operation.unit))
         return Step(
             load,
             self._label(frame, operation, load),
@@ -385,92 +385,48 @@ class Compiler:
                 return replace(label, followed=at in self._cells or at not in self.live.at)
         return label
 
-    # - lowering
+    # - placement (``actions.Placement``)
 
     def _cells_of(self, unit: Unit) -> tuple[int, ...]:
         """The cells of a unit, none if it is not live."""
         return () if unit.in_scratch else self._cells.get((unit.tb, unit.offset), ())
 
-    def _lower(self, operation: operations.Operation) -> tuple[Action, ...]:
-        """What the host does for an operation, on live cells and lines only."""
-        match operation:
-            case operations.Store(unit, mask, value):
-                cells = self._cells_of(unit)
-                if not cells:
-                    return (self._touch(unit),)
-                parts = ((cell, mask & self._cell_masks[cell]) for cell in cells)
-                return tuple(
-                    actions.IssueStore(Stored((Put(cell, value & part, part),))) for cell, part in parts if part
-                )
-            case operations.Load(unit):
-                # A line that holds a live unit notices the load of any other unit in it (rule 1).
-                load = self._get(unit)
-                return (load if load.lines else self._touch(None),)
-            case operations.Clean(where):
-                return self._clean(where)
-            case operations.Invalidate(where, scope):
-                return self._drop(where, scope, deferred=False)
-            case operations.Flush(where):
-                return self._flush(where)
-            case operations.Acquire(name, shared):
-                return (actions.AcquireLock(self._locks.index(name), shared),)
-            case operations.Release(name):
-                return (actions.ReleaseLock(self._locks.index(name)),)
-            case operations.Barrier():
-                return (actions.DataBarrier(),)
-            case operations.Sync():
-                return (actions.SyncContext(),)
-            case operations.SyncCores():
-                return (actions.SyncAllCores(),)
-            case operations.Lookup():
-                return (actions.NoEffect(),)
-        raise AssertionError(f"{operation} is lowered where it is met")
+    def lock(self, name: str) -> int:
+        """The number of a lock."""
+        return self._locks.index(name)
 
-    def _get(self, unit: Unit) -> actions.LoadUnit:
-        return actions.LoadUnit(self._cells_of(unit), self._dlines.touched(self._layout.spans(unit)))
+    def puts(self, unit: Unit, mask: int, value: int) -> tuple[Put[int], ...]:
+        """A store as one to each cell of a live unit."""
+        parts = ((cell, mask & self._cell_masks[cell]) for cell in self._cells_of(unit))
+        return tuple(Put(cell, value & part, part) for cell, part in parts if part)
 
-    def _touch(self, unit: Unit | None) -> actions.IssueStore:
-        spans = self._layout.spans(unit) if unit is not None else ()
-        return actions.IssueStore(
-            Stored((), self._dlines.touched(spans), tuple(known.touched(spans) for known in self._ilines))
-        )
+    def loaded(self, unit: Unit) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The cells of a unit, and the data lines that it lies in."""
+        return self._cells_of(unit), self._dlines.touched(self._layout.spans(unit))
 
-    def _clean(self, where: Unit | Region | Buffer) -> tuple[Action, ...]:
-        return tuple(actions.CleanLine(line) for line in self._dlines.touched(self._layout.spans(where)))
+    def touched(self, where: Unit | None) -> Stored:
+        """A store to a unit that is not live, or beside all of them."""
+        spans = self._layout.spans(where) if where is not None else ()
+        return Stored((), self._dlines.touched(spans), tuple(known.touched(spans) for known in self._ilines))
 
-    def _drop(self, where: Unit | Region | Buffer, scope: operations.Scope, *, deferred: bool) -> tuple[Action, ...]:
-        """One invalidation for each line of core 0; it reaches the line at that address on the others.
+    def data_lines(self, where: Unit | Region | Buffer) -> tuple[int, ...]:
+        """The data lines that maintenance covers."""
+        return self._dlines.touched(self._layout.spans(where))
+
+    def instruction_lines(self, where: Unit | Region | Buffer) -> Iterator[tuple[tuple[int, ...], ...]]:
+        """For each line of core 0 that maintenance covers: the lines at its address, by core.
 
         That is a loop that learned its line size once. A core with shorter lines keeps what lies between.
         """
-        found = []
         size = self._ilines[0].size
         for block in sorted({block for span in self._layout.spans(where) for block in span.lines(size)}):
-            at = (Span(block * size, 1),)
-            lines = tuple(known.touched(at) for known in self._ilines)
+            lines = tuple(known.touched((Span(block * size, 1),)) for known in self._ilines)
             if any(lines):
-                found.append(actions.InvalidateLines(lines, scope, deferred))
-        return tuple(found)
+                yield lines
 
-    def _flush(self, where: Region | Buffer) -> tuple[Action, ...]:
-        """The host's own sequence (``bench.hosts.profile.FlushRecipe``)."""
-        recipe = self.recipe
-        if recipe.by == "nobody":
-            return ()
-        found: tuple[Action, ...] = (*(self._clean(where) if recipe.clean else ()), actions.DataBarrier())
-        if recipe.invalidate != "none":
-            scope = operations.Scope(recipe.invalidate)
-            if recipe.whole_icache:
-                every = tuple(known.all for known in self._ilines)
-                found += (actions.InvalidateLines(every, scope, recipe.deferred_to_move),)
-            else:
-                found += self._drop(where, scope, deferred=recipe.deferred_to_move)
-            found += (actions.DataBarrier(),)
-        if recipe.sync:
-            found += (actions.SyncContext(),)
-        if recipe.remote_sync:
-            found += (actions.SyncAllCores(),)
-        return found
+    def all_instruction_lines(self) -> tuple[tuple[int, ...], ...]:
+        """All lines, by core."""
+        return tuple(known.all for known in self._ilines)
 
 
 def _label_of_write(write: Write) -> Label:

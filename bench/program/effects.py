@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.translators.translator import Code, Translator
 from strategies.evaluation import Stretch, ask, side_bytes
-from strategies.operations import Acquire, Clean, Do, Flush, Invalidate, Load, Operation, Release, Store
+from strategies.operations import Acquire, Do, Load, Operation, Release, Store
 from strategies.strategy import Strategy, StrategyError, place_of
 from strategies.writes import Block, Buffer, Region, Unit
 
@@ -157,20 +157,13 @@ def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call])
 
 def refuse_unknown(operation: Operation, known: Container[tuple[int, int]], place: str) -> None:
     """Raise ``StrategyError`` for an operation of a unit that is not ``known``, by block and offset."""
-    for unit in _units_of(operation):
-        if (unit.tb, unit.offset) not in known:
-            kind = type(operation).__name__
-            raise StrategyError(f"{place}: {kind} of TB+{unit.offset}, where block {unit.tb} has no unit")
-
-
-def _units_of(operation: Operation) -> Iterable[Unit]:
-    """The units that an operation names."""
-    match operation:
-        case Store(unit) | Load(unit) | Clean(Unit() as unit) | Invalidate(Unit() as unit):
-            return (unit,)
-        case Clean(Region() | Buffer() as where) | Invalidate(Region() | Buffer() as where) | Flush(where):
-            return where
-    return ()
+    if isinstance(operation, Do):
+        return
+    for where in operation.operands:
+        for unit in (where,) if isinstance(where, Unit) else where if isinstance(where, Region | Buffer) else ():
+            if (unit.tb, unit.offset) not in known:
+                kind = type(operation).__name__
+                raise StrategyError(f"{place}: {kind} of TB+{unit.offset}, where block {unit.tb} has no unit")
 
 
 def locks_after(held: Locks, operation: Acquire | Release, place: str) -> Locks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,27 +20,10 @@ from bench.program.effects import Call, Locks, locks_after, refuse_held, refuse_
 from bench.program.layout import line_range
 from bench.traces.trace import I64
 from strategies.evaluation import ask
-from strategies.operations import (
-    Acquire,
-    Barrier,
-    Clean,
-    Do,
-    Flush,
-    Invalidate,
-    Load,
-    Lookup,
-    Operation,
-    Release,
-    Scope,
-    Store,
-    Sync,
-    SyncCores,
-)
+from strategies.operations import Acquire, Do, Flush, Invalidate, Load, Operation, Price, Release, Scope, Store
 from strategies.strategy import Strategy, StrategyError, place_of
 from strategies.writes import Buffer, Phase, Region, Unit, Write
 
-_MAINTENANCE = (Clean, Invalidate, Barrier, Sync)
-"""The operations that a sequence of a strategy's own maintenance consists of."""
 _DEEPEST = 64
 """The depth limit of nested hooks, which detects a hook that runs itself."""
 
@@ -112,18 +95,15 @@ class Tally:
     ``halves``       halves of the price of a maintained line (cleaned and invalidated)
     ``calls``        flushes, and sequences of a strategy's own maintenance
     ``remotes``      those of ``calls`` that reach other cores
-    ``barriers``     barriers and synchronisations outside such sequences
-    ``sync_cores``   synchronisations of all cores
     ``locks``        lock acquisitions
     ``linked``       those of them around an execution that was entered through a link, where the lock is held
     ``contended``    exclusive acquisitions that do not stop executors
     ``stops``        acquisitions that wait for executors to leave
-    ``lookups``      side-table look-ups
-    ``decoded``      guest instructions that the look-ups decode
     ``regenerated``  host bytes that the translator generates again
     ``decoded_again``  host bytes of the whole TBs that it decodes again for that
     ``restarts``     runs of the translator for that
     ``encoded``      bytes stored in a side table
+    ``priced``       operations outside such sequences that have a price of their own, or what each is paid for
     """
 
     stores: int = 0
@@ -133,25 +113,28 @@ class Tally:
     halves: int = 0
     calls: int = 0
     remotes: int = 0
-    barriers: int = 0
-    sync_cores: int = 0
     locks: int = 0
     linked: int = 0
     contended: int = 0
     stops: int = 0
-    lookups: int = 0
-    decoded: int = 0
     regenerated: int = 0
     decoded_again: int = 0
     restarts: int = 0
     encoded: int = 0
+    priced: tuple[tuple[Price, int], ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+        *numbers, _ = self.__slots__
+        priced = Counter(dict(self.priced))
+        priced.update(dict(other.priced))
+        sums = {name: getattr(self, name) + getattr(other, name) for name in numbers}
+        return Tally(**sums, priced=(*priced.items(),))
 
     def times(self, count: int) -> Tally:
         """Every number times ``count``."""
-        return Tally(*(getattr(self, name) * count for name in self.__slots__))
+        *numbers, _ = self.__slots__
+        priced = tuple((price, number * count) for price, number in self.priced)
+        return Tally(**{name: getattr(self, name) * count for name in numbers}, priced=priced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +159,12 @@ class Plan:
     def tally(self, host: Host, addresses: I64, sizes: I64, instructions: I64, weights: I64) -> Tally:
         """The tally of the plan for blocks at ``addresses`` of ``sizes`` bytes, each run ``weights`` times.
 
-        ``instructions``: the guest instructions that a look-up decodes in each.
+        ``instructions``: the guest instructions of each up to the faulting one.
         """
         runs = int(weights.sum())
-        total = self.fixed.times(runs) + Tally(decoded=self.fixed.lookups * int(instructions @ weights))
+        each = {"guest instruction": int(instructions @ weights)}
+        priced = tuple((price, number * each.get(price.per, runs)) for price, number in self.fixed.priced)
+        total = replace(self.fixed.times(runs), priced=priced)
         for step in self.steps:
             if step.kind is EventKind.INVALIDATE_ALL:
                 lines = runs * host.icache.sets * host.icache.ways
@@ -263,47 +248,49 @@ class _Lowering:
     locate: Locate
     steps: list[LineStep] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    priced: Counter[Price] = field(default_factory=Counter)
     maintained: bool = False
     broadcast: bool = False
-    barriers: int = 0
+    waits: Counter[Price] = field(default_factory=Counter)
 
     def lower(self, operation: Operation) -> None:
         """Add an operation."""
-        if not isinstance(operation, _MAINTENANCE):
+        access, price = operation.access, operation.price
+        maintains, waits = access in ("clean", "invalidate"), price is not None and price.part == "flush"
+        if not (maintains or waits):
             self.end_run()
+        if access is not None:
+            where = operation.operands[0]
+            if maintains:
+                self._maintain(EventKind[access.upper()], where, 1)
+                self.maintained = True
+            else:
+                self._touch(EventKind[access.upper()], where)
+        if price is not None:
+            (self.waits if waits else self.priced)[price] += 1
         match operation:
             case Store():
-                self._touch(EventKind.STORE, operation.unit)
                 self.counts["stores"] += 1
-            case Load():
-                self._touch(EventKind.LOAD, operation.unit)
-            case Clean(where):
-                self._maintain(EventKind.CLEAN, where, 1)
-                self.maintained = True
-            case Invalidate(where, scope):
-                self._maintain(EventKind.INVALIDATE, where, 1)
-                self.maintained = True
-                self.broadcast |= scope is Scope.BROADCAST
-            case Barrier() | Sync():
-                self.barriers += 1
+            case Invalidate(_, Scope.BROADCAST):
+                self.broadcast = True
             case Flush(where):
                 self._flush(where)
-            case SyncCores():
-                self.counts["sync_cores"] += 1
             case Acquire(name, shared):
                 stops = name in self.executors and not (shared and self.executors[name])
                 self.counts.update(locks=1, stops=stops, contended=not stops and not shared)
-            case Lookup():
-                self.counts["lookups"] += 1
 
     def end_run(self) -> None:
         """End a sequence of a strategy's own maintenance: it costs as much as a flush besides the lines."""
         if self.maintained:
             self.counts.update(calls=1, remotes=self.broadcast)
-        elif self.barriers:
-            self.counts["barriers"] += self.barriers
+        else:
+            self.priced += self.waits
         self.maintained = self.broadcast = False
-        self.barriers = 0
+        self.waits.clear()
+
+    def plan(self) -> Plan:
+        """All that was added."""
+        return Plan(tuple(self.steps), Tally(**self.counts, priced=(*self.priced.items(),)))
 
     def _touch(self, kind: EventKind, unit: Unit) -> None:
         """Add a store or a load, merged with a predecessor of the same kind that it adjoins or overlaps."""
@@ -348,7 +335,7 @@ def patch(size: int, recipe: FlushRecipe) -> Plan:
     lowering = _Lowering(recipe, {}, in_block)
     for operation in (Store(unit, unit.mask, 0), Flush(region)):
         lowering.lower(operation)
-    return Plan(tuple(lowering.steps), Tally(**lowering.counts))
+    return lowering.plan()
 
 
 def plan(
@@ -378,4 +365,4 @@ def plan(
             lowering.lower(operation)
         lowering.end_run()
     refuse_held(held)
-    return Plan(tuple(lowering.steps), Tally(**lowering.counts))
+    return lowering.plan()

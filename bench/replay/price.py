@@ -1,6 +1,7 @@
 """The prices of a strategy's operations on a host.
 
-Every figure is the host's (``bench/hosts/profile.py``) or a parameter of the
+An operation names its price where it is declared (``strategies/operations.py``); stores, maintenance, flushes and locks
+have the rules below.  Every figure is the host's (``bench/hosts/profile.py``) or a parameter of the
 replay; no price depends on a strategy's name.  A parameter that is given goes before the host's figure.
 
 ``flush``   A ``Flush`` costs ``call`` + lines x ``line`` + ``remote``, the lines of whole pages where the kernel
@@ -44,6 +45,7 @@ its nominal value.  Its range approximates simulations at the ends of their rang
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.hosts.profile import Figure, Host, Length, Tag
@@ -51,6 +53,8 @@ from bench.replay.cost import NOTHING, Cost, of_figure, of_quantity, total, weak
 from bench.replay.parameters import Parameters
 from bench.replay.plan import Tally
 from bench.replay.quantity import Quantity
+from bench.support.errors import InputError
+from strategies.operations import Part, Price
 
 CHANCE = "chance"
 """How the names of quantities begin that are sampling noise."""
@@ -71,18 +75,16 @@ class Prices:
     ``call``, ``line``, ``remote``, ``store_into_code``, ``retranslation`` and ``instruction`` (for each byte executed)
     are those where code has its nominal length; ``scale``: host bytes per recorded byte, which lengths of code are in
     proportion to; ``lengths``: their tag.  ``footprint``: the translator's cache footprint, as a multiple of the
-    simulated one.  ``stop``, ``sync_cores`` and ``contended`` are for all other vCPUs together.
+    simulated one.  ``stop`` and ``contended`` are for all other vCPUs together.  ``units``: each figure of ``costs``.
     ``refill_l2`` is None on a host without an L2.
     """
 
     call: Cost
     line: Cost
     remote: Cost
-    barrier: Cost
     lock: Cost
     contended: Cost
     stop: Cost
-    sync_cores: Cost
     store_into_code: Cost
     refill_l2: Cost | None
     refill_memory: Cost
@@ -91,8 +93,8 @@ class Prices:
     retranslation: Cost
     front_end: Cost
     restart: Cost
-    lookup: Cost
     encoding: Cost
+    units: Mapping[str, Cost]
     lengths: Tag
     scale: Quantity
     footprint: Quantity
@@ -109,7 +111,6 @@ class Prices:
         named = f"isa.{isa if isa in host.isa else host.main_isa}"
         assumed = {name: quantity.named(name) for name, quantity in parameters.quantities.items()}
         vcpus = host.cores.value if parameters.vcpus is None else parameters.vcpus
-        others = vcpus - 1
         code = scale.named("code length")
 
         def measured_or_assumed(name: str, figure: Figure | None) -> Cost:
@@ -122,57 +123,67 @@ class Prices:
         def by_length_of(name: str, figure: Figure) -> Cost:
             return by_length(of(name, figure))
 
-        def by_all(one: Cost) -> Cost:
-            return one.by(_in_turn(others)) if others > 1 else one.times(others)
+        def unit(name: str) -> Cost | None:
+            figure: Figure | None = getattr(costs, name)
+            if name in assumed:
+                return measured_or_assumed(name, figure)
+            return of(f"costs.{name}", figure) if figure is not None else None
 
+        units = {name: cost for name in costs.__struct_fields__ if (cost := unit(name)) is not None}
         return cls(
             call=of(f"{named}.flush.call", own.flush.call),
             # Whole pages are as many whatever the length of code.
             line=(of if own.flush.granule > 1 else by_length_of)(f"{named}.flush.line", own.flush.line),
             remote=of(f"{named}.flush.remote", own.flush.remote),
-            barrier=measured_or_assumed("barrier", costs.barrier),
-            lock=of("costs.lock", costs.lock),
-            contended=by_all(of("costs.contended", costs.contended).by(assumed["contended_share"])),
-            stop=by_all(of("costs.stop", costs.stop)),
-            sync_cores=by_all(of("costs.sync_cores", costs.sync_cores)),
-            store_into_code=by_length(of("costs.store_into_code", costs.store_into_code)),
-            refill_l2=of("costs.refill_l2", costs.refill_l2) if costs.refill_l2 else None,
-            refill_memory=of("costs.refill_memory", costs.refill_memory),
-            instruction=by_length(of("costs.cpi", costs.cpi).by(_instructions(own.instruction_bytes, named))),
+            lock=units["lock"],
+            contended=_by_others(units["contended"].by(assumed["contended_share"]), vcpus),
+            stop=_by_others(units["stop"], vcpus),
+            store_into_code=by_length(units["store_into_code"]),
+            refill_l2=units.get("refill_l2"),
+            refill_memory=units["refill_memory"],
+            instruction=by_length(units["cpi"].by(_instructions(own.instruction_bytes, named))),
             linked=assumed["linked"],
             retranslation=by_length(of_quantity(assumed["retranslation"])),
             front_end=by_length(of_quantity(assumed["front_end"])),
             restart=of_quantity(assumed["restart"]),
-            lookup=measured_or_assumed("lookup", costs.lookup).times(1.0, lengths),
-            encoding=measured_or_assumed("encoding", costs.encoding).times(1.0, lengths),
+            encoding=units["encoding"].times(1.0, lengths),
+            units=units,
             lengths=lengths,
             scale=code,
             footprint=_footprint(host, parameters),
             vcpus=vcpus,
         )
 
+    def operations(self, tally: Tally, part: Part) -> Cost:
+        """The operations that have a price of their own in this part of the cost."""
+        return total(self._unit(price).times(count) for price, count in tally.priced if price.part == part)
+
+    def _unit(self, price: Price) -> Cost:
+        if price.figure not in self.units:
+            raise InputError(f"an operation costs costs.{price.figure}, which the host does not say")
+        unit = self.units[price.figure]
+        if price.per == "other vCPU":
+            return _by_others(unit, self.vcpus)
+        return unit.times(1.0, self.lengths) if price.per == "guest instruction" else unit
+
     def flush(self, tally: Tally) -> Cost:
         """Cleaning, invalidating, and waiting for completion."""
-        return total(
-            (
-                self.call.times(tally.calls),
-                self.line.times(tally.halves / 2),
-                self.remote.times(tally.remotes),
-                self.barrier.times(tally.barriers),
-            )
+        maintenance = (
+            self.call.times(tally.calls),
+            self.line.times(tally.halves / 2),
+            self.remote.times(tally.remotes),
         )
+        return total((*maintenance, self.operations(tally, "flush")))
 
     def locks(self, tally: Tally) -> Cost:
         """Uncontended lock acquisitions: not where a linked block follows under the lock."""
-        return self.lock.times(tally.locks) + self.lock.by(self.linked).times(-tally.linked)
+        taken = self.lock.times(tally.locks) + self.lock.by(self.linked).times(-tally.linked)
+        return taken + self.operations(tally, "lock")
 
     def stops(self, tally: Tally) -> Cost:
         """Stopping other vCPUs or waiting for them; 0 without any."""
-        return (
-            self.stop.times(tally.stops)
-            + self.sync_cores.times(tally.sync_cores)
-            + self.contended.times(tally.contended)
-        )
+        waiting = self.stop.times(tally.stops) + self.contended.times(tally.contended)
+        return waiting + self.operations(tally, "stop")
 
     def stores_into_code(self, tally: Tally) -> Cost:
         """Stores to lines that were or may be fetched, without the stores themselves."""
@@ -180,7 +191,7 @@ class Prices:
 
     def lookups(self, tally: Tally) -> Cost:
         """Looking up the guest state in a side table."""
-        return self.lookup.times(tally.decoded)
+        return self.operations(tally, "lookup")
 
     def translator(self, tally: Tally) -> Cost:
         """Generating code again, and writing side tables."""
@@ -234,10 +245,14 @@ def _instructions(length: Length, isa: str) -> Quantity:
     )
 
 
-def _in_turn(others: int) -> Quantity:
+def _by_others(one: Cost, vcpus: int) -> Cost:
+    """The cost for every other vCPU."""
+    others = vcpus - 1
+    if others <= 1:
+        return one.times(others)
     source = ("the other vCPUs are stopped or waited for one after the other; at the low end all at once",)
     why = "one after the other is what a loop over them does"
-    return Quantity.within(others, 1, others, "other vCPUs", "assumed", source, "answers in turn", why)
+    return one.by(Quantity.within(others, 1, others, "other vCPUs", "assumed", source, "answers in turn", why))
 
 
 def _footprint(host: Host, parameters: Parameters) -> Quantity:

@@ -438,7 +438,8 @@ def _notes(trace: Trace, pricing: Pricing, found: Measured, locks: int, noise: t
         yield f"{found.unknown} rewritten lengths were not recorded: the median share, {share}"
     if found.unknown_accesses:
         yield f"{found.unknown_accesses} retranslations of unknown guest accesses: in proportion to their length"
-    if (tally.stops or tally.contended or tally.sync_cores) and pricing.prices.vcpus == 1:
+    others = tally.stops or tally.contended or any(price.per == "other vCPU" for price, _ in tally.priced)
+    if others and pricing.prices.vcpus == 1:
         yield "stop is 0: one vCPU has no other to stop or to wait for"
     if tally.calls and pricing.host.runs_as(pricing.translator.isa).flush.granule > 1:
         yield "a flush is of whole pages, as that of the kernel was; --set whole_pages=never: of its own lines"
