@@ -35,14 +35,14 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     named = file_path.suffix == ".toml" and any(folder in file_path.parents for folder in folders)
     if not named and not file_path.name.endswith(_SUFFIX):
         return None
-    return _File.from_parent(parent, path=file_path)
+    return _CheckedFile.from_parent(parent, path=file_path)
 
 
 class WrongError(Exception):
     """A verdict that is not the expected one; its text is the counterexample."""
 
 
-class _File(pytest.File):
+class _CheckedFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         from bench.check.protocols import moved
         from bench.check.sites import runs, targets_of
@@ -60,7 +60,7 @@ class _File(pytest.File):
             ):
                 for case in one.cases:
                     name = f"{case.name or 'as written'}{on}"
-                    yield _Case.from_parent(self, name=name, document=replace(one, cases=(case,)))
+                    yield _CaseItem.from_parent(self, name=name, document=replace(one, cases=(case,)))
             return
         site = load_site(str(self.path))
         for target in (host for host in hosts if runs(site, host)) if hosts else targets_of(site):
@@ -69,7 +69,7 @@ class _File(pytest.File):
                 yield _Scenario.from_parent(self, name=name, site=site, target=target, scenario=scenario)
 
 
-class _Checked(pytest.Item):
+class _CheckedItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, WrongError):
             return str(excinfo.value)
@@ -79,7 +79,7 @@ class _Checked(pytest.Item):
         return self.path, None, self.name
 
 
-class _Scenario(_Checked):
+class _Scenario(_CheckedItem):
     def __init__(self, *, site: Site, target: Target, scenario: str, **of_item: Any) -> None:
         super().__init__(**of_item)
         self.asked = site, target, [scenario]
@@ -93,7 +93,7 @@ class _Scenario(_Checked):
             raise WrongError(SitesReport([found]).text("simple"))
 
 
-class _Case(_Checked):
+class _CaseItem(_CheckedItem):
     def __init__(self, *, document: Document, **of_item: Any) -> None:
         super().__init__(**of_item)
         self.document = document

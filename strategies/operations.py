@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from strategies.writes import Buffer, Region, Unit, Write
 
-Part = Literal["flush", "lock", "stop", "lookup"]
+CostPart = Literal["flush", "lock", "stop", "lookup"]
 """A part of the cost of a strategy: a column of ``replay``."""
 
 LineAccess = Literal["load", "store", "clean", "invalidate"]
@@ -29,7 +29,7 @@ class Price:
     """
 
     figure: str
-    part: Part
+    part: CostPart
     per: Literal["operation", "other vCPU", "guest instruction"] = "operation"
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from brute_force import Move, World
 from cache_bytes import CacheBytes, Stored, pend
 
-from bench.protocols.operations import Operation
+from bench.protocols.operations import ProtocolOperation
 from bench.protocols.protocol import Protocol
 
 LISTED = {
@@ -151,7 +151,7 @@ class Reference:
             for move in self._step(world, core, thread, operation):
                 yield move._replace(what=f"{self.protocol.threads[thread].name}: {move.what}", by_thread=True)
 
-    def _step(self, world: World, core: int, thread: int, operation: Operation) -> Iterator[Move]:
+    def _step(self, world: World, core: int, thread: int, operation: ProtocolOperation) -> Iterator[Move]:
         place: Place = world["at", thread]
         if operation.verb == "execute":
             number = self.position(thread, place.at)
@@ -181,7 +181,7 @@ class Reference:
             if operation.verb == "load" or self._does(after, core, thread, operation, part):
                 yield Move(after, f"{operation.text} {part}", wrong=wrong)
 
-    def _observed(self, world: World, thread: int, operation: Operation, values: tuple[str, ...]) -> Place:
+    def _observed(self, world: World, thread: int, operation: ProtocolOperation, values: tuple[str, ...]) -> Place:
         """Where a thread comes to that has observed those values, which ``world`` is told."""
         place: Place = world["at", thread]
         if len(values) > 1 and self.is_alone(values[0]):  # what lies behind it, in whatever parts, is not executed
@@ -206,7 +206,7 @@ class Reference:
             for some in told.allowed
         )
 
-    def _does(self, world: World, core: int, thread: int, operation: Operation, part: Any) -> bool:
+    def _does(self, world: World, core: int, thread: int, operation: ProtocolOperation, part: Any) -> bool:
         """Do what observes nothing; False if it must wait."""
         waiting, pending = self.memory.stores_wait(world, core), self.memory.maintains(world, core)
         others = [other for other in self.cores if other != core]
@@ -283,7 +283,7 @@ class Reference:
         verb = self.protocol.threads[thread].operations[world["at", thread].at].verb
         return verb in ("poll-stop", "wait", "stop-others")
 
-    def _lock(self, world: World, thread: int, operation: Operation) -> bool:
+    def _lock(self, world: World, thread: int, operation: ProtocolOperation) -> bool:
         key = ("lock", operation.names[0])
         holders: frozenset[tuple[int, bool]] = world.pop(key, frozenset())
         if operation.verb == "lock":
@@ -389,7 +389,7 @@ class Caches(CacheBytes):
     def _dline(self, address: int) -> int:
         return address // self.host.data_line
 
-    def parts(self, operation: Operation) -> list[Any]:
+    def parts(self, operation: ProtocolOperation) -> list[Any]:
         """The steps that an operation is, in any order."""
         if operation.verb in PAGES:
             entry = self.entry[self.of.page[operation.names[0]]]
@@ -573,7 +573,7 @@ class Allowed:
             for core in self.of.cores:
                 world["floor", core, _entry(page)] = 0
 
-    def parts(self, operation: Operation) -> list[Any]:
+    def parts(self, operation: ProtocolOperation) -> list[Any]:
         if operation.verb == "clean":
             return sorted({self._dline(piece) for piece in self.pieces[self.unit_of[operation.names[0]]]})
         if operation.verb in PAGES:

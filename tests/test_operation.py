@@ -15,7 +15,7 @@ from test_replay import one
 from bench.check.cell import Options
 from bench.check.minimality import omissions
 from bench.hosts import load_host
-from bench.machine.actions import DataBarrier, Placement, SyncAllCores, lowered
+from bench.machine.actions import DataBarrier, SyncAllCores, UnitPlacement, lowered
 from bench.machine.footprint import CompiledAction, Cut, Taking
 from bench.machine.model import Model, Taken
 from bench.machine.slots import ActionFootprint
@@ -51,7 +51,7 @@ class CompleteEverywhere(CompiledAction):
 
 
 @lowered.register
-def _(operation: Complete, at: Placement) -> Iterator[CompleteEverywhere]:
+def _(operation: Complete, at: UnitPlacement) -> Iterator[CompleteEverywhere]:
     yield CompleteEverywhere()
 
 

@@ -165,6 +165,16 @@ def test_nothing_is_imported_relatively() -> None:
             assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree)), file
 
 
+def test_a_class_name_stands_for_one_thing() -> None:
+    found: dict[str, list[str]] = {}
+    for file in sorted(shipped()):
+        if file.endswith(".py"):
+            for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ClassDef):
+                    found.setdefault(node.name, []).append(file)
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "bench" / "machine").glob("*.py")), ids=lambda file: file.name)
 def test_the_machine_does_no_input_output_and_knows_no_clock_and_no_chance(file: Path) -> None:
     """The machine is pure: no module of the standard library that would make it otherwise."""

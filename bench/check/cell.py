@@ -169,14 +169,14 @@ def compilation(
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _KeptSearch:
     """``followed``: of the program that the outcome was found in (``Compiler``)."""
 
     followed: frozenset[int] | None
     outcome: KeptOutcome
 
 
-_KEPT: Shelf[_Kept] = Shelf("verdicts", _Kept, str(units.__file__))
+_KEPT: Shelf[_KeptSearch] = Shelf("verdicts", _KeptSearch, str(units.__file__))
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ class Check:
         )
         key = self._key()
         if key is not None:
-            _KEPT.keep(key, _Kept(compiler.followed, KeptOutcome.of(outcome)))
+            _KEPT.keep(key, _KeptSearch(compiler.followed, KeptOutcome.of(outcome)))
         if not options.follow:
             return self._answered(outcome, compiler)
         if isinstance(self.host, Architecture):

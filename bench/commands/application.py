@@ -33,7 +33,7 @@ from bench.commands import (
     trace,
     translator,
 )
-from bench.commands.options import with_options
+from bench.commands.options import Headed, with_options
 from bench.commands.output import discard_output, notice, print_text, refuse
 from bench.support.errors import InputError
 
@@ -58,7 +58,7 @@ _OTHERS: tuple[Callable[..., None], ...] = (
     translator.translator,
 )
 for verb in (*_KEEPING, *_OTHERS):
-    app.command()(with_options(verb, keeps=verb in _KEEPING))
+    app.command(cls=Headed)(with_options(verb, keeps=verb in _KEEPING))
 app.command("list")(with_options(catalogue.catalogue))
 app.add_typer(trace.app, name="trace")
 

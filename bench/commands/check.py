@@ -10,7 +10,7 @@ import typer
 from bench.commands.cells import check_cells, right
 from bench.commands.linking import scenarios_of_sites
 from bench.commands.names import kind_of, max_states_of, names_in, some_of
-from bench.commands.options import OfCells, SeenHere, Strategies, Written, given, refuse_idle
+from bench.commands.options import OfCells, SeenHere, Written, given, refuse_idle
 from bench.commands.output import progress_bar
 from bench.support.errors import InputError
 
@@ -32,7 +32,7 @@ def check(
             help="Strategies, or sites, or protocols in .toml files; default: all strategies.", metavar="STRATEGY"
         ),
     ] = None,
-    strategies: Strategies = None,
+    strategies: Annotated[list[str] | None, typer.Option("--strategy", hidden=True)] = None,  # as elsewhere
     cells: OfCells,
     seen: SeenHere = None,
     written: Written,

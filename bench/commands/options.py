@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
+import typer.core
 
 from bench.commands.names import max_states_of, names_in, some_of
 from bench.commands.output import emitter, notice
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 _Target = TypeVar("_Target", bound="Target")
 
 DEFAULT_HOST = "cortex-a9"
+
+_HEADINGS = {
+    "The host": "settings what_if",
+    "Size of a scenario": "cores tbs retranslations flushes",
+    "What is searched": "hazard start accesses guest_bits layout offset speculation",
+    "How it is searched": "max_states units symmetry",
+    "What a replay assumes": "vcpus as_recorded parameter",
+    "Earlier results": "seen save against fresh verbose",
+}
+"""Headings of a verb's help, and the options below each; all others come first."""
 
 # --- alone ------------------------------------------------------------------------------------------------------------
 
@@ -256,6 +267,23 @@ class _Keeping:
 
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute anew what is kept of earlier runs.")] = False
     verbose: Annotated[bool, typer.Option("--verbose", help="Say what was reused of earlier runs.")] = False
+
+
+class Headed(typer.core.TyperCommand):
+    """A verb whose help has options under headings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """The arguments, and the options by heading."""
+        known = {name: heading for heading, names in _HEADINGS.items() for name in names.split()}
+        sections: dict[str, list[tuple[str, str]]] = {heading: [] for heading in ("Arguments", "Options", *_HEADINGS)}
+        for one in self.get_params(ctx):
+            if record := one.get_help_record(ctx):
+                is_option = one.param_type_name == "option"
+                sections[known.get(one.name or "", "Options") if is_option else "Arguments"].append(record)
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
 
 
 def with_options(verb: Callable[..., None], *, keeps: bool = False) -> Callable[..., None]:

@@ -47,7 +47,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class RateTurns:
     """How the right strategies of a comparison depend on the rate; ``recorded``: that of the trace."""
 
     recorded: float
@@ -55,7 +55,7 @@ class Rates:
     turns: tuple[Turn, ...]
 
 
-def rates(comparison: Comparison) -> Rates | None:
+def rates(comparison: Comparison) -> RateTurns | None:
     """The rates that matter for a comparison; None without a right strategy or a retranslation."""
     ranks = [tuple(rows) for rows in comparison.ranks]
     if not ranks or not ranks[0][0].cost.retranslations:
@@ -63,7 +63,7 @@ def rates(comparison: Comparison) -> Rates | None:
     recorded = ranks[0][0].cost.rate
     source = (f"counted in {comparison.trace}: one at every execution at most",)
     rate = Quantity(recorded, 0, _MOST, "retranslations per million executions", "measured", source, name="rate")
-    return Rates(recorded, tuple(_burden(rows) for rows in ranks), tuple(_turns(ranks, rate)))
+    return RateTurns(recorded, tuple(_burden(rows) for rows in ranks), tuple(_turns(ranks, rate)))
 
 
 def _burden(rows: tuple[Compared, ...]) -> Burden:

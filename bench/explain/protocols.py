@@ -11,7 +11,7 @@ from bench.machine.actions import ObserveUnit
 from bench.machine.architecture import Rules, fetchable
 from bench.machine.cells import NEVER_FETCHED
 from bench.protocols.lowering import Lowering
-from bench.protocols.operations import Operation
+from bench.protocols.operations import ProtocolOperation
 from bench.protocols.verification import Verified
 
 ABSENT = "absent"
@@ -72,7 +72,7 @@ def _row(lowering: Lowering, before: State, step: Transition) -> ProtocolRow:
 
 
 def _thread_step(
-    lowering: Lowering, operation: Operation, before: State, step: Transition
+    lowering: Lowering, operation: ProtocolOperation, before: State, step: Transition
 ) -> tuple[str, tuple[str, ...]]:
     """What a thread did, and what it has executed or loaded in whole by that."""
     if not operation.observes:

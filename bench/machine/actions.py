@@ -528,7 +528,7 @@ def _synchronised(model: Model, state: State, cores: Iterable[int], *, lines: bo
 # --- What portable operations become --------------------------------------------------------------------------------
 
 
-class Placement(Protocol):
+class UnitPlacement(Protocol):
     """Where a program has what operations name: live cells, lines and locks (``bench/program/compiler.py``)."""
 
     recipe: FlushRecipe
@@ -556,13 +556,13 @@ class Placement(Protocol):
 
 
 @singledispatch
-def lowered(operation: Operation, at: Placement) -> Iterable[Action]:
+def lowered(operation: Operation, at: UnitPlacement) -> Iterable[Action]:
     """What the host does for an operation, on live cells and lines only."""
     raise StrategyError(f"{type(operation).__name__}: no action says what it does; register one with lowered")
 
 
 @lowered.register
-def _(operation: operations.Store, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Store, at: UnitPlacement) -> Iterable[Action]:
     cells, _ = at.loaded(operation.unit)
     if not cells:
         return (IssueStore(at.touched(operation.unit)),)
@@ -570,24 +570,24 @@ def _(operation: operations.Store, at: Placement) -> Iterable[Action]:
 
 
 @lowered.register
-def _(operation: operations.Load, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Load, at: UnitPlacement) -> Iterable[Action]:
     # A line that holds a live unit notices the load of any other unit in it (rule 1).
     load = LoadUnit(*at.loaded(operation.unit))
     return (load if load.lines else IssueStore(at.touched(None)),)
 
 
 @lowered.register
-def _(operation: operations.Clean, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Clean, at: UnitPlacement) -> Iterable[Action]:
     return map(CleanLine, at.data_lines(operation.where))
 
 
 @lowered.register
-def _(operation: operations.Invalidate, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Invalidate, at: UnitPlacement) -> Iterable[Action]:
     return (InvalidateLines(lines, operation.scope, deferred=False) for lines in at.instruction_lines(operation.where))
 
 
 @lowered.register
-def _(operation: operations.Flush, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Flush, at: UnitPlacement) -> Iterable[Action]:
     """The host's own sequence (``bench.hosts.profile.FlushRecipe``)."""
     recipe = at.recipe
     if recipe.by == "nobody":
@@ -607,30 +607,30 @@ def _(operation: operations.Flush, at: Placement) -> Iterable[Action]:
 
 
 @lowered.register
-def _(operation: operations.Acquire, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Acquire, at: UnitPlacement) -> Iterable[Action]:
     return (AcquireLock(at.lock(operation.name), operation.shared),)
 
 
 @lowered.register
-def _(operation: operations.Release, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Release, at: UnitPlacement) -> Iterable[Action]:
     return (ReleaseLock(at.lock(operation.name)),)
 
 
 @lowered.register
-def _(operation: operations.Barrier, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Barrier, at: UnitPlacement) -> Iterable[Action]:
     return (DataBarrier(),)
 
 
 @lowered.register
-def _(operation: operations.Sync, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Sync, at: UnitPlacement) -> Iterable[Action]:
     return (SyncContext(),)
 
 
 @lowered.register
-def _(operation: operations.SyncCores, at: Placement) -> Iterable[Action]:
+def _(operation: operations.SyncCores, at: UnitPlacement) -> Iterable[Action]:
     return (SyncAllCores(),)
 
 
 @lowered.register
-def _(operation: operations.Lookup, at: Placement) -> Iterable[Action]:
+def _(operation: operations.Lookup, at: UnitPlacement) -> Iterable[Action]:
     return (NoEffect(),)

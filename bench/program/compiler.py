@@ -385,7 +385,7 @@ class Compiler:
                 return replace(label, followed=at in self._cells or at not in self.live.at)
         return label
 
-    # - placement (``actions.Placement``)
+    # - placement (``actions.UnitPlacement``)
 
     def _cells_of(self, unit: Unit) -> tuple[int, ...]:
         """The cells of a unit, none if it is not live."""

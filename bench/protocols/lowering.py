@@ -21,7 +21,7 @@ from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, Does, Label, Model, Place, Step
 from bench.machine.opcodes import DEFAULT_SIZE, executed, is_alone
 from bench.program.layout import CacheLines, Span
-from bench.protocols.operations import PAGE_STATES, Operation
+from bench.protocols.operations import PAGE_STATES, ProtocolOperation
 from bench.protocols.protocol import FAULT_TEXT, PAGE_SIZE, Protocol, Thread
 from bench.scenarios import Role, Scenario
 from strategies.operations import Scope
@@ -97,7 +97,7 @@ class ThreadProgram:
             self._places[number] = self._build(*self._keys[number])
         return self._places[number]
 
-    def operation(self, number: int) -> Operation:
+    def operation(self, number: int) -> ProtocolOperation:
         """The operation that is next at a place."""
         return self.thread.operations[self._keys[number][0]]
 
@@ -219,7 +219,7 @@ class Lowering:
         """What is in a cell."""
         return _PAGE_NAMES[value] if cell in self.model.cells.pages else self.values[value]
 
-    def observed(self, operation: Operation, result: int) -> tuple[int, ...]:
+    def observed(self, operation: ProtocolOperation, result: int) -> tuple[int, ...]:
         """The value of each unit that an operation observes, from what it observes of their parts."""
         cells = [self._fetched(name) if operation.verb == "execute" else self._cells(name) for name in operation.names]
         digits = actions.digits(result, sum(map(len, cells)))
@@ -352,7 +352,7 @@ class Lowering:
         address = self.protocol.addresses[unit]
         return offset + (address.virtual if self.protocol.host.icache == "vipt" else address.physical)
 
-    def doing(self, operation: Operation) -> tuple[Action, ...]:
+    def doing(self, operation: ProtocolOperation) -> tuple[Action, ...]:
         """What an operation is to the machine, unless it fetches: all of these, in any order."""
         match operation.verb:
             case "load":
@@ -366,7 +366,7 @@ class Lowering:
                 return tuple(map(actions.CleanLine, lines))
         return (self._action(operation),)
 
-    def _stored(self, operation: Operation) -> Iterator[tuple[Put[int], ...]]:
+    def _stored(self, operation: ProtocolOperation) -> Iterator[tuple[Put[int], ...]]:
         """The single-copy atomic stores that a store is, each as its puts."""
         puts: dict[int, list[Put[int]]] = {}
         rules = self.protocol.host.rules
@@ -396,7 +396,7 @@ class Lowering:
         later = (part.offset for part in self.parts if part.unit == unit and part.offset > offset)
         return min(later, default=self._sizes[unit]) - offset
 
-    def _action(self, operation: Operation) -> Action:
+    def _action(self, operation: ProtocolOperation) -> Action:
         if operation.verb in _BARE:
             return _BARE[operation.verb]
         match operation.verb:
@@ -437,9 +437,9 @@ class Lowering:
                 return actions.ReleaseLock(self._locks.index(operation.names[0]))
         raise AssertionError(f"{operation.verb} is no operation")
 
-    def _page(self, operation: Operation) -> int:
+    def _page(self, operation: ProtocolOperation) -> int:
         return self._pages[self.protocol.addresses[operation.names[0]].page]
 
 
-def _scope(operation: Operation) -> Scope:
+def _scope(operation: ProtocolOperation) -> Scope:
     return Scope.LOCAL if operation.word == "local" else Scope.BROADCAST

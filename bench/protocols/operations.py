@@ -12,7 +12,7 @@ from bench.support.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class ProtocolOperation:
     """What a thread does: a ``verb`` of ``FORMS``, and as it has them ``names`` of units, flags or locks, ``values``,
     a ``number``, and of what observes how many operations to ``skip`` for a value.  ``text``: as it was written, in
     that ``line`` of its file (0: in none)."""
@@ -174,7 +174,7 @@ _NICKNAMES |= {"fetch": "execute", "run": "execute", "flush": "clean", "inval": 
 _NICKNAMES |= {"mprotect": "protect", "munmap": "unmap", "mmap": "map", "invlpg": "tlbi", "sfence.vma": "tlbi"}
 
 
-def instead(operation: Operation, isa: str) -> str:
+def instead(operation: ProtocolOperation, isa: str) -> str:
     """What an instruction set (``bench/machine/opcodes.py``) has in place of an operation; empty if it has that."""
     has_not = _NONE.get(isa, {})
     return has_not.get(f"{operation.verb} {operation.word}") or has_not.get(operation.verb, "")
@@ -184,7 +184,7 @@ Refuse = Callable[[str, int, str], InputError]
 """The error with what was found, in which line of the file (0: unknown), and what was expected."""
 
 
-def parsed(text: str, line_of: Callable[[int], int], refuse: Refuse) -> tuple[Operation, ...]:
+def parsed(text: str, line_of: Callable[[int], int], refuse: Refuse) -> tuple[ProtocolOperation, ...]:
     """The operations in a text, without empty lines and what follows a ``#``.
 
     ``line_of``: the line of the file that a line of the text is.  Raises what ``refuse`` makes.
@@ -197,7 +197,7 @@ def parsed(text: str, line_of: Callable[[int], int], refuse: Refuse) -> tuple[Op
     return tuple(found)
 
 
-def _operation(text: str, line: int, refuse: Refuse) -> Operation:
+def _operation(text: str, line: int, refuse: Refuse) -> ProtocolOperation:
     verb, *rest = _as_meant(text).replace(",", " , ").split()
     if verb not in FORMS:
         raise refuse(f"no operation {text.split()[0]!r}", line, _nearest(verb))
@@ -209,7 +209,7 @@ def _operation(text: str, line: int, refuse: Refuse) -> Operation:
     if found is None or len({*names}) < len(names):
         raise refuse(f"found {text!r}", line, FORMS[verb])
     skips = (skip.partition(":") for skip in said.get("skips", "").split())
-    return Operation(
+    return ProtocolOperation(
         verb,
         text,
         tuple(names),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from bench.machine.cells import EXECUTABLE
 from bench.machine.opcodes import EncodedInstruction
 from bench.protocols.host import ProtocolHost
-from bench.protocols.operations import PAGE_STATES, Operation
+from bench.protocols.operations import PAGE_STATES, ProtocolOperation
 
 FAULT_TEXT = "fault"
 """What a thread observes where a page may not be executed."""
@@ -42,7 +42,7 @@ class Thread:
 
     name: str
     core: int
-    operations: tuple[Operation, ...]
+    operations: tuple[ProtocolOperation, ...]
     allowed: tuple[tuple[str, ...], ...] | None = None
 
     def allows(self, observed: tuple[str, ...], *, finished: bool) -> bool:

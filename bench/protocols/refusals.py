@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NoReturn
 
 from bench.machine.opcodes import DEFAULT_SIZE, family
-from bench.protocols.operations import WORD, Operation, instead
+from bench.protocols.operations import WORD, ProtocolOperation, instead
 from bench.protocols.protocol import ANY, FAULT_TEXT, Protocol, Thread
 from bench.support.errors import InputError
 
@@ -164,7 +164,12 @@ def _refuse_thread(protocol: Protocol, thread: Thread, values: Collection[str], 
 
 
 def _refuse_operation(
-    protocol: Protocol, thread: Thread, number: int, operation: Operation, values: Collection[str], refuse: Refuse
+    protocol: Protocol,
+    thread: Thread,
+    number: int,
+    operation: ProtocolOperation,
+    values: Collection[str],
+    refuse: Refuse,
 ) -> None:
     cores = protocol.host.cores
 
@@ -232,7 +237,7 @@ def _observed(thread: Thread) -> set[int]:
     return counts[-1]
 
 
-def _following(number: int, operation: Operation) -> Iterator[int]:
+def _following(number: int, operation: ProtocolOperation) -> Iterator[int]:
     yield number + 1
     for _, skipped in operation.skips:
         yield number + 1 + skipped

@@ -12,7 +12,7 @@ from bench.protocols.document import ProtocolCase
 from bench.protocols.host import ProtocolHost, troubles, without
 from bench.protocols.lowering import Lowering
 from bench.protocols.omission import Omission, omitted_in_turn
-from bench.protocols.operations import Operation
+from bench.protocols.operations import ProtocolOperation
 from bench.protocols.protocol import Protocol, Thread
 from bench.search.outcome import KeptOutcome, Outcome
 from bench.search.question import Question
@@ -123,7 +123,7 @@ def _omission(thread: Thread, some: Sequence[int]) -> Omission:
     return Omission(thread.name, tuple(one.text for one in left_out), tuple(one.line for one in left_out))
 
 
-def _removable(operations: Sequence[Operation]) -> list[frozenset[int]]:
+def _removable(operations: Sequence[ProtocolOperation]) -> list[frozenset[int]]:
     found = [frozenset({at}) for at, operation in enumerate(operations) if operation.verb in _MAINTENANCE]
     for verbs in _TOGETHER:
         paired = [(at, operation.names) for at, operation in enumerate(operations) if operation.verb in verbs]

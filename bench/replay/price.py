@@ -54,7 +54,7 @@ from bench.replay.parameters import Parameters
 from bench.replay.plan import Tally
 from bench.replay.quantity import Quantity
 from bench.support.errors import InputError
-from strategies.operations import Part, Price
+from strategies.operations import CostPart, Price
 
 CHANCE = "chance"
 """How the names of quantities begin that are sampling noise."""
@@ -154,7 +154,7 @@ class Prices:
             vcpus=vcpus,
         )
 
-    def operations(self, tally: Tally, part: Part) -> Cost:
+    def operations(self, tally: Tally, part: CostPart) -> Cost:
         """The operations that have a price of their own in this part of the cost."""
         return total(self._unit(price).times(count) for price, count in tally.priced if price.part == part)
 

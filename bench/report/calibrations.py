@@ -21,7 +21,7 @@ def _number(value: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _CalibratedRow:
     name: str
     sample: Sample
     clock_ghz: float
@@ -31,7 +31,7 @@ class _Row:
         return self.sample.median * self.clock_ghz
 
 
-_COLUMNS: tuple[Column[_Row], ...] = (
+_COLUMNS: tuple[Column[_CalibratedRow], ...] = (
     Column("measurement", lambda r: r.name, "measurement"),
     Column("ns", lambda r: rounded(r.sample.median), "ns", lambda r: _number(r.sample.median), right=True),
     Column("low", lambda r: rounded(r.sample.low)),
@@ -69,9 +69,9 @@ class CalibrationReport:
         """Beside the shipped profile that is nearest."""
         return cls(calibration, calibration.base.name, changes(calibration, calibration.base))
 
-    def _rows(self) -> list[_Row]:
+    def _rows(self) -> list[_CalibratedRow]:
         samples = self.calibration.results.samples
-        return [_Row(name, samples[name], self.calibration.clock_ghz) for name in METHODS if name in samples]
+        return [_CalibratedRow(name, samples[name], self.calibration.clock_ghz) for name in METHODS if name in samples]
 
     def document(self) -> dict[str, Any]:
         """The machine, all measurements, and the comparison."""

@@ -21,7 +21,7 @@ from bench.silicon.seen import Count, Seen
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _SiteLine:
     comparison: SitesComparison
     row: PricedSite
 
@@ -61,7 +61,7 @@ def unasked(rows: Sequence[PricedSite]) -> list[str]:
     return [fill(f"{'; '.join(said)}. The rank says nothing of that.")] if said else []
 
 
-def _cost(line: _Line, name: str) -> Cost | None:
+def _cost(line: _SiteLine, name: str) -> Cost | None:
     """A cost of the run, or of a site's price; None on an architecture."""
     row = line.row
     if row.price is None:
@@ -70,36 +70,36 @@ def _cost(line: _Line, name: str) -> Cost | None:
     return found
 
 
-def _price(name: str) -> Column[_Line]:
+def _price(name: str) -> Column[_SiteLine]:
     """A cost in JSON, with its range."""
     return Column(name, lambda line: found.ends if (found := _cost(line, name)) is not None else None, csv=False)
 
 
-def _nominal(name: str) -> Column[_Line]:
+def _nominal(name: str) -> Column[_SiteLine]:
     """The same in CSV."""
     return Column(name, lambda line: found.nominal if (found := _cost(line, name)) else None, json=False)
 
 
-def _shown(name: str, heading: str, *, ranges: bool) -> Column[_Line]:
+def _shown(name: str, heading: str, *, ranges: bool) -> Column[_SiteLine]:
     written = cycles if ranges else middle
     return text_only(heading, lambda line: written(found) if (found := _cost(line, name)) else "", right=True)
 
 
-_RANK: Column[_Line] = text_only("rank", lambda line: str(line.row.rank) if line.row.rank else "", right=True)
-_SITE: Column[_Line] = text_only("site", lambda line: named(line.row))
-_VERDICT: Column[_Line] = text_only("verdict", lambda line: verdict_of(line.row), wrap=18)
-_SHARE: Column[_Line] = text_only(
+_RANK: Column[_SiteLine] = text_only("rank", lambda line: str(line.row.rank) if line.row.rank else "", right=True)
+_SITE: Column[_SiteLine] = text_only("site", lambda line: named(line.row))
+_VERDICT: Column[_SiteLine] = text_only("verdict", lambda line: verdict_of(line.row), wrap=18)
+_SHARE: Column[_SiteLine] = text_only(
     "of run", lambda line: share(line.row.run, line.comparison.baseline) if line.row.price else "", right=True
 )
-_INTERRUPTS: Column[_Line] = text_only(
+_INTERRUPTS: Column[_SiteLine] = text_only(
     "interrupts", lambda line: "/".join(map(str, line.row.price.interrupts)) if line.row.price else "", right=True
 )
-_BYTES: Column[_Line] = text_only("bytes", lambda line: str(line.row.site.bytes), right=True)
-_MILLION: Column[_Line] = text_only(
+_BYTES: Column[_SiteLine] = text_only("bytes", lambda line: str(line.row.site.bytes), right=True)
+_MILLION: Column[_SiteLine] = text_only(
     "per million", lambda line: cycles(_per_million(line)) if line.row.price else "", right=True
 )
 
-_DOCUMENT: tuple[Column[_Line], ...] = (
+_DOCUMENT: tuple[Column[_SiteLine], ...] = (
     Column("rank", lambda line: line.row.rank),
     Column("site", lambda line: line.row.site.name),
     Column("form", lambda line: line.row.site.form),
@@ -126,14 +126,14 @@ _DOCUMENT: tuple[Column[_Line], ...] = (
 _EACH = ("execution", "link", "unlink", "publish", "reuse")
 
 
-def _priced(lines: Sequence[_Line]) -> list[Column[_Line]]:
+def _priced(lines: Sequence[_SiteLine]) -> list[Column[_SiteLine]]:
     """The prices that some site has, and what they come to."""
     names = [name for name in _EACH if any((found := _cost(line, name)) and found.terms for line in lines)]
     shown = [_shown(name, name, ranges=False) for name in names]
     return [*shown, _SHARE, _shown("extra", "extra", ranges=True)]
 
 
-def _prices() -> tuple[list[Column[_Line]], list[Column[_Line]]]:
+def _prices() -> tuple[list[Column[_SiteLine]], list[Column[_SiteLine]]]:
     """All of them, with ranges, as two tables: for each, and over the run."""
     names = ("execution", "far", "stub", "link", "unlink", "relink", "publish", "reuse")
     each = [_RANK, _SITE, *(_shown(name, name, ranges=True) for name in names)]
@@ -141,13 +141,13 @@ def _prices() -> tuple[list[Column[_Line]], list[Column[_Line]]]:
     return each, [*run, _shown("extra", "extra", ranges=True)]
 
 
-def _scenarios(rows: Sequence[PricedSite]) -> list[Column[_Line]]:
+def _scenarios(rows: Sequence[PricedSite]) -> list[Column[_SiteLine]]:
     """A column for each scenario."""
     names = dict.fromkeys(one.scenario for row in rows for one in row.verdicts)
     return [text_only(name, partial(_verdict_in, name)) for name in names]
 
 
-def _verdict_in(scenario: str, line: _Line) -> str:
+def _verdict_in(scenario: str, line: _SiteLine) -> str:
     found = next((one for one in line.row.verdicts if one.scenario == scenario), None)
     return "" if found is None else found.failure or verdict_text(found)
 
@@ -157,11 +157,11 @@ def counted_here(seen: Seen, row: PricedSite) -> Count | None:
     return seen.scenarios(row.site.name, [one.scenario for one in row.verdicts])
 
 
-def _seen_of(seen: Seen, line: _Line) -> Count | None:
+def _seen_of(seen: Seen, line: _SiteLine) -> Count | None:
     return counted_here(seen, line.row)
 
 
-def _per_million(line: _Line) -> Cost:
+def _per_million(line: _SiteLine) -> Cost:
     return line.row.run.times(1e6 / max(line.comparison.workload.through, 1))
 
 
@@ -180,7 +180,7 @@ class LinkingReport:
     seen: Seen | None = None
 
     @property
-    def _columns(self) -> tuple[Column[_Line], ...]:
+    def _columns(self) -> tuple[Column[_SiteLine], ...]:
         return (*_DOCUMENT, *seen_columns(self.seen, _seen_of))
 
     def document(self) -> dict[str, Any]:
@@ -205,8 +205,8 @@ class LinkingReport:
         parts += map(fill, about_seen(self.seen))
         return "\n\n".join(parts)
 
-    def _lines(self) -> list[_Line]:
-        return [_Line(one, row) for one in self.comparisons for row in one.rows]
+    def _lines(self) -> list[_SiteLine]:
+        return [_SiteLine(one, row) for one in self.comparisons for row in one.rows]
 
 
 def about(one: SitesComparison) -> str:
@@ -291,7 +291,7 @@ def _counted(comparisons: Sequence[SitesComparison]) -> str:
 
 def _comparison(one: SitesComparison, style: str, seen: Seen | None, *, wide: bool) -> str:
     priced = isinstance(one.target, Host)
-    lines = [_Line(one, row) for row in one.rows]
+    lines = [_SiteLine(one, row) for row in one.rows]
     title = f"{one.target.name}: {one.target.title}"
     first = [_RANK] if priced else []
     verdict = _scenarios(one.rows) if wide else [_VERDICT]

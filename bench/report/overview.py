@@ -146,7 +146,7 @@ def _legend(one: Comparison) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Host:
+class _HostRow:
     """A column: what stands in it for each strategy, and the strategies that are right there."""
 
     name: str
@@ -154,7 +154,7 @@ class _Host:
     right: frozenset[str]
 
 
-def _hosts(comparisons: Sequence[Comparison], unpriced: Sequence[Unpriced]) -> list[_Host]:
+def _hosts(comparisons: Sequence[Comparison], unpriced: Sequence[Unpriced]) -> list[_HostRow]:
     found: list[tuple[str, str, dict[str, str], Sequence[Verdicts]]] = []
     for one in comparisons:
         cells = {name: _ranked(one, row) for row in one.rows for name in row.names}
@@ -164,7 +164,7 @@ def _hosts(comparisons: Sequence[Comparison], unpriced: Sequence[Unpriced]) -> l
         found.append((other.target.name, other.translator.full_name, cells, other.rows))
     one_translator = len({translator for _, translator, *_ in found}) == 1
     return [
-        _Host(
+        _HostRow(
             name if one_translator else f"{name}, {translator}",
             cells,
             frozenset(name for row in rows if row.right for name in row.names),
@@ -190,7 +190,7 @@ def _across(
     def counted(found: Seen, group: list[str]) -> Count | None:
         return found.among((name, scenario) for name in group for scenario in scenarios)
 
-    def column(host: _Host) -> Column[list[str]]:
+    def column(host: _HostRow) -> Column[list[str]]:
         return text_only(host.name, lambda group: host.cells[group[0]], wrap=_CELL)
 
     first: Column[list[str]] = text_only("strategy", " = ".join, wrap=_STRATEGY)
@@ -224,7 +224,7 @@ def _across(
     return "\n".join(lines)
 
 
-def _everywhere(names: Sequence[str], hosts: Sequence[_Host]) -> list[str]:
+def _everywhere(names: Sequence[str], hosts: Sequence[_HostRow]) -> list[str]:
     """Where strategies hold: on all hosts, on some, on none."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name in names:

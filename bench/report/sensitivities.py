@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.compare.comparison import Comparison
-from bench.compare.rate import MATTERS, Burden, Rates, rates
+from bench.compare.rate import MATTERS, Burden, RateTurns, rates
 from bench.replay.cost import Cost
 from bench.replay.sensitivity import Swing, swings
 from bench.report.costs import number
@@ -72,7 +72,7 @@ def text(comparison: Comparison, style: str) -> str:
 # --- of the rate ----------------------------------------------------------------------------------------------------
 
 
-def rate_sentences(trace: str, found: Rates) -> Iterator[str]:
+def rate_sentences(trace: str, found: RateTurns) -> Iterator[str]:
     """Whether the overheads matter, from which rate on, and where the order changes."""
     shares = [f"{_percent(one.share)} of {_named(one.strategies)}" for one in found.burdens]
     yield (

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from bench.protocols.lowering import TORN_TEXT
-from bench.protocols.operations import Operation
+from bench.protocols.operations import ProtocolOperation
 from bench.protocols.protocol import Address, Protocol, Thread
 from bench.silicon.instructions import InstructionSet
 from bench.silicon.native import Memory
@@ -97,7 +97,7 @@ class Functions(Instances):
         before = [name for name, at in self.at.items() if at <= inside < at + _SLOT]
         return before[0] if before and offset >= 0 else "another place"
 
-    def refused(self, operation: Operation) -> tuple[str, str] | None:
+    def refused(self, operation: ProtocolOperation) -> tuple[str, str] | None:
         """What is about two units at once."""
         if len(operation.names) < 2:
             return None
@@ -113,7 +113,7 @@ class Functions(Instances):
             for n, name in enumerate(dict.fromkeys(executed))
         )
 
-    def observes(self, at: int, operation: Operation) -> Iterator[str]:
+    def observes(self, at: int, operation: ProtocolOperation) -> Iterator[str]:
         """Calls the unit, or loads its operand."""
         if operation.verb == "execute":
             yield f"  %unit{at} = getelementptr i8, ptr %code, i64 {self.at[operation.names[0]]}"
@@ -123,12 +123,12 @@ class Functions(Instances):
             yield f"  %raw{at} = load volatile i32, ptr %operand{at}, align 1"
             yield f"  %seen{at} = call i64 @decoded(i32 %raw{at})"
 
-    def stores(self, at: int, operation: Operation) -> Iterator[str]:
+    def stores(self, at: int, operation: ProtocolOperation) -> Iterator[str]:
         """Replaces the operand."""
         value = self.instructions.operand_of(self.values[operation.values[0]])
         yield f"  store volatile i32 {value}, ptr %operand{at}, align 1"
 
-    def skips(self, at: int, operation: Operation, following: str) -> Iterator[str]:
+    def skips(self, at: int, operation: ProtocolOperation, following: str) -> Iterator[str]:
         """A switch by the number of the value."""
         cases = " ".join(
             f"i64 {self.values[value]}, label %o{at + 1 + skip}"

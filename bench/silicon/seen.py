@@ -37,7 +37,7 @@ class Count(msgspec.Struct, frozen=True):
         return f"{self.wrong:,} of {total}"
 
 
-class _Document(msgspec.Struct, frozen=True):
+class _SeenFile(msgspec.Struct, frozen=True):
     schema: int
     machine: _Machine
     executed: tuple[Count, ...]
@@ -75,7 +75,7 @@ def _together(counts: Sequence[Count]) -> Count | None:
 def load_seen(path: str) -> Seen:
     """The counts in a file.  Raises ``InputError``."""
     try:
-        found = msgspec.json.decode(read_bytes(path, _WHAT), type=_Document)
+        found = msgspec.json.decode(read_bytes(path, _WHAT), type=_SeenFile)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(str(error), file=path, expected=_WHAT) from None
     machine = ", ".join(part for part in (found.machine.processor, found.machine.kernel) if part)

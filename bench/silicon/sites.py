@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.protocols.lowering import TORN_TEXT
-from bench.protocols.operations import Operation
+from bench.protocols.operations import ProtocolOperation
 from bench.protocols.protocol import Address, Thread
 from bench.silicon.functions import Placement, refuse_placement
 from bench.silicon.instructions import InstructionSet
@@ -327,7 +327,7 @@ class SiteInstances(Instances):
 
     # --- what threads do ----------------------------------------------------------------------------------------------
 
-    def refused(self, operation: Operation) -> tuple[str, str] | None:
+    def refused(self, operation: ProtocolOperation) -> tuple[str, str] | None:
         """What is no single store, or a load by somebody who does not execute the site."""
         if operation.verb == "store" and set(operation.names) != {CODE}:
             first, size = self._span(operation)
@@ -337,12 +337,12 @@ class SiteInstances(Instances):
                 return f"{operation.text}, of {size} bytes at {first:#x}", "an aligned store"
         return None
 
-    def _span(self, operation: Operation) -> tuple[int, int]:
+    def _span(self, operation: ProtocolOperation) -> tuple[int, int]:
         words = [self.site.word(name) for name in operation.names]
         first = min(word.at for word in words)
         return first, max(word.at + word.size for word in words) - first
 
-    def stores(self, at: int, operation: Operation) -> Iterator[str]:
+    def stores(self, at: int, operation: ProtocolOperation) -> Iterator[str]:
         """One store of all the words, and of the constant ones between them."""
         if operation.names == (CODE,):
             name = self.trial.writes
@@ -374,7 +374,7 @@ class SiteInstances(Instances):
         else:
             yield f"  store atomic volatile {kind} {bits_}, ptr %at{at} monotonic, align {size}"
 
-    def observes(self, at: int, operation: Operation) -> Iterator[str]:
+    def observes(self, at: int, operation: ProtocolOperation) -> Iterator[str]:
         """Enters the site."""
         yield f"  %seen{at} = call i64 @arrive({self._arguments})"
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from bench.protocols.operations import Operation
+from bench.protocols.operations import ProtocolOperation
 from bench.protocols.protocol import Protocol, Thread
 from bench.silicon.instructions import InstructionSet
 from bench.silicon.loops import SYNC_CORE
@@ -278,7 +278,7 @@ class Instances(ABC):
     # --- what threads do with units -----------------------------------------------------------------------------------
 
     @abstractmethod
-    def refused(self, operation: Operation) -> tuple[str, str] | None:
+    def refused(self, operation: ProtocolOperation) -> tuple[str, str] | None:
         """What cannot be executed of an operation on units, and what was expected."""
 
     @abstractmethod
@@ -286,11 +286,11 @@ class Instances(ABC):
         """Executes once what a thread will execute."""
 
     @abstractmethod
-    def observes(self, at: int, operation: Operation) -> Iterator[str]:
+    def observes(self, at: int, operation: ProtocolOperation) -> Iterator[str]:
         """An execution, or a load: the value becomes ``%seen<at>``."""
 
     @abstractmethod
-    def stores(self, at: int, operation: Operation) -> Iterator[str]:
+    def stores(self, at: int, operation: ProtocolOperation) -> Iterator[str]:
         """A store."""
 
     def declares(self, descriptor: int) -> str:
@@ -305,7 +305,7 @@ class Instances(ABC):
         """What a thread does after its last one."""
         return ""
 
-    def _refuse(self, thread: Thread, operation: Operation) -> None:
+    def _refuse(self, thread: Thread, operation: ProtocolOperation) -> None:
         verb, local = operation.verb, operation.word == "local"
         found = expected = ""
         if verb not in _EXECUTABLE and verb != "fence.i":
@@ -332,7 +332,7 @@ class Instances(ABC):
         functions = (self._function(number) for number in range(len(self.protocol.threads)))
         return "\n".join((declared, self.declares(descriptor), *functions))
 
-    def skips(self, at: int, operation: Operation, following: str) -> Iterator[str]:
+    def skips(self, at: int, operation: ProtocolOperation, following: str) -> Iterator[str]:
         """The branch over what is jumped over for a value, or on to what follows."""
         yield f"  br label %{following}"
 
@@ -375,12 +375,12 @@ class Instances(ABC):
                 yield f"  br label %{following}"
         yield f"o{len(thread.operations)}:"
 
-    def _wait(self, at: int, operation: Operation, following: str) -> Iterator[str]:
+    def _wait(self, at: int, operation: ProtocolOperation, following: str) -> Iterator[str]:
         yield f"  %word{at} = getelementptr i8, ptr %data, i64 {self.words[operation.names[0]]}"
         yield f"  %ended{at} = call i1 @await(ptr %word{at}, i64 {operation.number})"
         yield f"  br i1 %ended{at}, label %{following}, label %stuck"
 
-    def _plain(self, at: int, operation: Operation) -> Iterator[str]:
+    def _plain(self, at: int, operation: ProtocolOperation) -> Iterator[str]:
         instructions = self.instructions
         name = operation.names[0] if operation.names else ""
         if name in self.addresses:

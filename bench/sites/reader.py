@@ -55,7 +55,7 @@ class _Executor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What all of these cost: other operations, where they stand for something cheaper."""
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _SiteFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a site file holds; the values of words are read by ``_word``."""
 
     isa: str
@@ -146,7 +146,7 @@ def load_site(name: str) -> Site:
 def parsed_site(tree: dict[str, Any], source: Source) -> Site:
     """The site in the tree of a file.  Raises ``InputError``."""
     _refuse_keys(tree.get("does"), source)
-    table: _File = checked(tree, _File, source)
+    table: _SiteFile = checked(tree, _SiteFile, source)
     alias = next((name for name, known in INSTRUCTION_SETS.items() if table.isa in known.hosts), table.isa)
     table = table if table.isa in INSTRUCTION_SETS else msgspec.structs.replace(table, isa=alias)
     if table.isa not in INSTRUCTION_SETS:
@@ -221,7 +221,7 @@ def _refuse_keys(does: object, source: Source) -> None:
 class _Reading:
     """What a file holds, as it becomes words and operations."""
 
-    table: _File
+    table: _SiteFile
     source: Source
     numbered: list[int] = field(default_factory=list)
     """The lines of the file that words and operations stand in, in the order of their numbers."""

@@ -260,6 +260,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "documents": _documents,
     "host": partial(_form, "bench.hosts.profile.Host", "derived", "file"),
     "protocol": partial(_form, "bench.protocols.document._Document"),
-    "site": partial(_form, "bench.sites.reader._File"),
+    "site": partial(_form, "bench.sites.reader._SiteFile"),
     "settings": partial(_form, "bench.support.settings.Settings"),
 }
