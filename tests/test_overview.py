@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from bench.check.cell import Options
@@ -17,7 +16,7 @@ from bench.report import overview, tables
 from bench.report.sentences import kernel
 from bench.translators.registry import load_translator
 from strategies import registry
-from tests.conftest import SCHEMA, Staleline
+from tests.conftest import VALID, Staleline
 
 STRATEGIES = "unfixed,idempotent,flush-on-retranslation"
 
@@ -55,7 +54,7 @@ def test_several_hosts_and_architectures_are_one_table(staleline: Staleline, tin
     assert "unfixed holds on no host." in said
     assert "armv8: no price: an architecture." in said
     document: dict[str, Any] = json.loads(staleline(f"{line} --format json").out)
-    jsonschema.validate(document, SCHEMA)
+    VALID.validate(document)
     assert {one["host"] for one in document["unpriced"]} == {"armv8"}
     assert "armv8,arm@2010" in staleline(f"{line} --format csv").out
 

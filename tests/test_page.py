@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from conftest import Staleline, program
+from conftest import Staleline, make
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VOID = {"meta", "input", "br"}
@@ -22,7 +22,7 @@ STRANGE = "A board </script><b>&\"' [[data]] $x$ \x1b[31m\u202e"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Page:
+def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path, kept_here: None) -> Page:
     """The page of two hosts, one with a strange title, and what ``--format json`` says of the same."""
     folder = tmp_path_factory.mktemp("page")
     profile = files("bench.hosts").joinpath("cortex-a9.toml").read_text(encoding="utf-8")
@@ -33,7 +33,7 @@ def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Page:
     words = ["compare", str(tiny_trace), "--host", f"arm926,{folder / 'board.toml'}"]
     words += ["--strategy", "unfixed,idempotent,flush-on-retranslation,stop-the-world-flush", "--sensitivity"]
     for name in ("html", "json"):
-        assert program(*words, "--format", name, "-o", str(folder / f"page.{name}")).status == 0
+        make(*words, "--format", name, "-o", str(folder / f"page.{name}"))
     return folder / "page.html", json.loads((folder / "page.json").read_text("utf-8"))["results"]
 
 
@@ -127,8 +127,8 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict
     file, parts = folder / "mine.toml", [folder / name for name in ("page.html", "page.json", "plot.svg")]
     file.write_text(text.replace('summary = "', f"summary = {json.dumps(STRANGE)[:-1]} "), encoding="utf-8")
     line = f"compare {file} --host ppc-g4,power --format"
-    assert program(*line.split(), "html", "-o", str(parts[0]), "--plot", str(parts[2])).status == 0
-    assert program(*line.split(), "json", "-o", str(parts[1])).status == 0
+    make(*line.split(), "html", "-o", str(parts[0]), "--plot", str(parts[2]))
+    make(*line.split(), "json", "-o", str(parts[1]))
     return parts[0], file, json.loads(parts[1].read_text("utf-8")), parts[2].read_text("utf-8")
 
 

@@ -476,5 +476,6 @@ def test_a_bug_fails_on_its_architecture_and_a_fix_is_guaranteed(name: str) -> N
             continue  # it has an architecture of its own
         rules = replace(RULES[host], ahead=asked.rules.fetches_ahead)
         protocol = replace(case.protocol, host=replace(asked, rules=rules))
-        assert (verify(protocol).verdict == case.expected) == ((name, case.name) not in LESS), case.name
-        assert counterexample(verify(protocol)) or case.expected == "holds"
+        found = verify(protocol)
+        assert (found.verdict == case.expected) == ((name, case.name) not in LESS), case.name
+        assert counterexample(found) or case.expected == "holds"

@@ -11,10 +11,9 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
 import numpy as np
 import pytest
-from conftest import SCHEMA
+from conftest import VALID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -231,7 +230,7 @@ def test_a_bad_name_is_refused_before_anything_is_written(tmp_path: Path):
 
 def test_the_report_says_what_is_noisy_and_what_is_apart(tmp_path: Path):
     report = CalibrationReport.with_base(replace(_calibration(), noise="other work"))
-    jsonschema.validate(json.loads(rendered(report, "json")), SCHEMA)
+    VALID.validate(json.loads(rendered(report, "json")))
     text = report.text("simple")
     assert "This machine is noisy: other work" in text and "ranges apart" in text
     assert "store into own code" in rendered(report, "csv")

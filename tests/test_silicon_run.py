@@ -6,9 +6,8 @@ import json
 from collections import Counter
 from dataclasses import replace
 
-import jsonschema
 import pytest
-from conftest import SCHEMA
+from conftest import VALID
 from test_x86_encodings import CACHE, CALL, GUARD
 from test_x86_encodings import site_of as jit_site
 
@@ -260,7 +259,7 @@ def test_what_was_run_stands_beside_the_verdict(tmp_path, monkeypatch, staleline
     ran = staleline("run race.toml,unfixed --instances 500 --seconds 60 --format csv --save seen.json")
     assert ran.status == 0, ran
     saved = json.loads((tmp_path / "seen.json").read_text())
-    jsonschema.validate(saved, SCHEMA)
+    VALID.validate(saved)
     executed = {one["name"]: one["translator"] for one in saved["executed"]}
     assert executed == {"race": "", "unfixed, user": "arm@2010"}
     checked = staleline("check race.toml --seen seen.json --format json").valid

@@ -23,7 +23,7 @@ from strategies.operations import Flush, Hook, Load, Store
 from strategies.strategy import Strategy, StrategyError
 from strategies.writes import Form, Region, Write
 
-MOST = 2_500
+MOST = 800
 """States of a random case, at most."""
 
 
@@ -40,7 +40,7 @@ def answer(arguments: dict[str, Any], hazard: Hazard, units: Units) -> tuple[str
 def test_random_strategies_get_the_same_verdict_and_no_longer_counterexample() -> None:
     verdicts: collections.Counter[str] = collections.Counter()
     several = 0
-    for seed in range(3_000, 3_040):
+    for seed in range(3_000, 3_028):
         case = draw_case(random.Random(seed))
         live = Compiler(**case.arguments).live
         for hazard in HAZARDS:

@@ -21,9 +21,9 @@ from strategies.strategy import Strategy
 def identity(strategy: Strategy, translator: Translator) -> bytes | None:
     """A digest of what the hooks gave for a block of this translator, and of the sources of both; None without these.
 
-    A strategy's sources are those of its classes' modules, and of all that these import, but for Python's own.  What a
-    hook reads beside them (a file, the environment) shows in the operations alone.  Raises ``StrategyError`` as
-    ``meaning``.
+    A strategy's sources are those of its classes' modules, and of all that these import, but for Python's own and the
+    project's outside ``strategies``, which are in the version of whoever keeps a result.  What a hook reads beside them
+    (a file, the environment) shows in the operations alone.  Raises ``StrategyError`` as ``meaning``.
     """
     classes = [one for one in type(strategy).__mro__ if one not in (Strategy, object)]
     if vars(strategy) or any("<locals>" in one.__qualname__ for one in classes):
@@ -42,7 +42,9 @@ def _sources(names: set[str]) -> tuple[str, ...] | None:
     waiting = sorted(names)
     while waiting:
         name = waiting.pop()
-        if name in known or name.partition(".")[0] in sys.stdlib_module_names:
+        root = name.partition(".")[0]
+        own = root in _PROJECT and not name.startswith(_STRATEGIES)
+        if name in known or own or root in sys.stdlib_module_names:
             continue
         source = _source(name)
         if source is not None:
@@ -51,6 +53,11 @@ def _sources(names: set[str]) -> tuple[str, ...] | None:
         elif name in names:
             return None
     return tuple(sorted(known.values()))
+
+
+# Installed, both are parts of the package staleline, and have its name before theirs.
+_PROJECT = {"staleline", __name__.partition(".")[0]}
+_STRATEGIES = Strategy.__module__.rpartition(".")[0]
 
 
 @lru_cache(maxsize=1024)

@@ -132,8 +132,8 @@ def test_compare_kept(measure: Measure, machine: FreshMachine) -> None:
     ("command", "fresh"), [pytest.param("risk", 10, marks=pytest.mark.goal), ("thread", 15), ("bugs", 10), (PAGE, 60)]
 )
 def test_command(measure: Measure, machine: FreshMachine, command: str, fresh: float) -> None:
-    """Nothing kept, on the default trace, kernels compiled before."""
-    machine(command)
+    """Nothing kept, on the default trace, kernels compiled before, by the same command (risk: of one strategy)."""
+    machine(f"{command} --strategy unfixed" if command == "risk" else command)
     name = "compare, a page of three hosts" if command == PAGE else command
     rows = GoalRow(f"{name}, nothing kept", Goal(seconds=fresh)), GoalRow(f"memory of {name}, nothing kept", LITTLE)
     measured(measure, machine, f"{command} --fresh", f"staleline {command}", f"{OURS}, nothing kept", 1, *rows)
