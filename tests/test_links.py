@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.traces.links import ANY_EXIT, NO_EXIT, Exits, Isa, Linker, Links, linker
+from bench.traces.links import ANY_EXIT, NO_EXIT, Exits, Linker, LinkIsa, Links, linker
 from bench.traces.store import load_trace
 
 
@@ -134,7 +134,7 @@ def test_without_the_text_all_links_are_found_and_few_others(shared: Path, name:
         ("rv64", "mv a1,a2", (0x1008, None)),
     ],
 )
-def test_the_last_instruction_gives_the_exits(isa: Isa, text: str, exits: tuple[int | None, int | None]) -> None:
+def test_the_last_instruction_gives_the_exits(isa: LinkIsa, text: str, exits: tuple[int | None, int | None]) -> None:
     found = Exits.of_text(isa, np.array([0x1000], np.uint64), np.array([8], np.uint32), [text])
     assert found.address.tolist() == [[NO_EXIT if address is None else address for address in exits]]
 

@@ -22,7 +22,7 @@ from bench.silicon.functions import ALIGNED, SPLIT, UNALIGNED, Functions
 from bench.silicon.geometry import this_machine
 from bench.silicon.instructions import INSTRUCTION_SETS, this_instruction_set
 from bench.silicon.native import Memory, cores
-from bench.silicon.outcomes import Allowed, allowed, outcomes
+from bench.silicon.outcomes import AllowedOutcomes, allowed, outcomes
 from bench.silicon.running import Batches, Histogram, RunEffort, run
 from bench.silicon.sites import ELSEWHERE, SiteInstances
 from bench.silicon.threads import BATCH, STUCK_TEXT
@@ -239,7 +239,7 @@ def test_seen_and_forbidden_is_said_in_every_form():
     seen = Histogram(
         Counter({((), ("final", "temporary")): 3, ((), ("final", "final")): 7}), instances=10, seconds=1e-3
     )
-    target = Allowed("here", frozenset({((), ("final", "final"))}), anything=False)
+    target = AllowedOutcomes("here", frozenset({((), ("final", "final"))}), anything=False)
     report = RunReport(this_machine(cores()[0]), [ExecutedProtocol("race", protocol, seen, (target,))])
     assert report.executed[0].contradicted and report.executed[0].wrong == 3
     assert "seen, FORBIDDEN" in report.text("simple") and "SEEN AND FORBIDDEN" in report.text("simple")

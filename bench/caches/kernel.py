@@ -127,7 +127,7 @@ class Shape(NamedTuple):
     guest: int
 
 
-class State(NamedTuple):
+class CacheState(NamedTuple):
     """The caches of one core in several variants: few and flat arrays, since each array is seven arguments of a call.
 
     ``frames`` (variant, frame) and ``words`` (variant, set) of the instruction cache, the data cache and the L2 in
@@ -191,13 +191,13 @@ _LEVEL_FRAMES, _LEVEL_SETS, _LEVEL_MASK, _LEVEL_WAYS, _LEVEL_POLICY, _LEVEL_BITS
 
 
 @part
-def _everyone(s: State) -> Word:
+def _everyone(s: CacheState) -> Word:
     """The bit mask of all variants."""
     return (_ONE << np.uint64(s.numbers[_VARIANTS])) - _ONE
 
 
 @part
-def _count(s: State, counter: Int, members: Word, times: Int) -> None:
+def _count(s: CacheState, counter: Int, members: Word, times: Int) -> None:
     """Add ``times`` to a counter of the variants ``members``."""
     variants = s.numbers[_VARIANTS]
     if members == _everyone(s):
@@ -212,7 +212,9 @@ def _count(s: State, counter: Int, members: Word, times: Int) -> None:
 
 
 @part
-def _touch(s: State, level: Int, kind: Int, line: Int, members: Word, dirty: np.uint32, now: Int) -> tuple[Word, Word]:
+def _touch(
+    s: CacheState, level: Int, kind: Int, line: Int, members: Word, dirty: np.uint32, now: Int
+) -> tuple[Word, Word]:
     """Do something to a line of one cache in the variants ``members``.
 
     ``kind`` ``LOAD``: bring it in, ``dirty`` or as it is.  Returns the variants that missed it, and those of them that
@@ -280,7 +282,7 @@ def _touch(s: State, level: Int, kind: Int, line: Int, members: Word, dirty: np.
 
 
 @part
-def _do(s: State, level: Int, kind: Int, first: Int, count: Int, members: Word, source: Int, now: Int) -> None:
+def _do(s: CacheState, level: Int, kind: Int, first: Int, count: Int, members: Word, source: Int, now: Int) -> None:
     """Do something to ``count`` lines of an L1 cache, from ``first`` on, in the variants ``members``.
 
     Only to lines of this part.  ``kind`` as that of an event; ``source``: whose the accesses are.
@@ -361,7 +363,7 @@ def _do(s: State, level: Int, kind: Int, first: Int, count: Int, members: Word, 
 
 
 @part
-def _drop_all(s: State, members: Word) -> None:
+def _drop_all(s: CacheState, members: Word) -> None:
     """Invalidate every instruction line of this part."""
     n = s.numbers
     ways = n[_FIRST_LEVEL + _LEVEL_WAYS]
@@ -377,7 +379,7 @@ def _drop_all(s: State, members: Word) -> None:
 
 
 @part
-def _probe(s: State, seen: U32, address: Int, row: Int) -> None:
+def _probe(s: CacheState, seen: U32, address: Int, row: Int) -> None:
     """Write what the L1 caches of variant 0 hold of the lines at ``address``, if these are of this part.
 
     ``seen`` (row, ``PROBED``).
@@ -441,7 +443,7 @@ def _take(t: Streams, next_event: I64, here: Int) -> tuple[Int, Word]:
 # --- one part of the execution --------------------------------------------------------------------------------------
 
 
-Advance: TypeAlias = Callable[[State, Streams, U32, U32, I64, I64, U32], Int]
+Advance: TypeAlias = Callable[[CacheState, Streams, U32, U32, I64, I64, U32], Int]
 
 
 @cache
@@ -455,7 +457,7 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
     """
 
     @lean_kernel
-    def advance(s: State, t: Streams, spans: U32, words: U32, carried: I64, next_event: I64, seen: U32) -> Int:
+    def advance(s: CacheState, t: Streams, spans: U32, words: U32, carried: I64, next_event: I64, seen: U32) -> Int:
         n, everyone = s.numbers, _everyone(s)
         i, d, b = _FIRST_LEVEL, _FIRST_LEVEL + _PER_LEVEL, _FIRST_LEVEL + 2 * _PER_LEVEL
         constant = ways > 0

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from bench.caches.counts import Counts
 from bench.caches.events import EventKind, Events, check_range
 from bench.caches.footprint import Footprint
-from bench.caches.kernel import COUNTERS, Advance, Carried, Level, Shape, State, Streams, advance_with
+from bench.caches.kernel import COUNTERS, Advance, CacheState, Carried, Level, Shape, Streams, advance_with
 from bench.caches.policies import MOST_LINES, MOST_WAYS, NOTHING, POLICIES
 from bench.hosts.profile import Host
 from bench.program.layout import aligned, line_range
@@ -254,7 +254,7 @@ class _Core:
                 kinds[2 * number : 2 * number + 2] = POLICIES.index(cache.replacement), cache.ways
         return advance_with(*kinds)
 
-    def state(self, variants: int, part: int) -> State:
+    def state(self, variants: int, part: int) -> CacheState:
         """Empty caches for ``variants`` simulations of one part."""
         levels: list[int] = []
         sets = frames = 0
@@ -271,7 +271,7 @@ class _Core:
             *self._translator,
             *(self.parts - 1, part, code_shift, data_shift, self.guest),
         )
-        return State(
+        return CacheState(
             frames=np.full(variants * frames, NOTHING, np.uint32),
             words=np.zeros(variants * sets, np.uint64),
             differs=np.zeros(sets, np.uint64),

@@ -26,10 +26,10 @@ def some_of(values: Iterable[str] | None) -> list[str] | None:
     return None if names in ([], ["all"]) else names
 
 
-Kind = Literal["strategy", "trace", "site", "protocol"]
+NamedKind = Literal["strategy", "trace", "site", "protocol"]
 
 
-def kind_of(name: str, other: Literal["strategy", "trace"] = "strategy") -> Kind:
+def kind_of(name: str, other: Literal["strategy", "trace"] = "strategy") -> NamedKind:
     """What an argument names: sites by a name of the library or by a file, a protocol by its file, else the ``other``.
 
     Raises ``InputError`` for what is no file, and nearer to the name of a site, or of a trace, than to a strategy's.

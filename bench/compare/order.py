@@ -9,7 +9,7 @@ from bench.replay.cost import Cost
 from bench.replay.price import is_chance
 from bench.replay.quantity import Quantity
 
-Order = Literal["cheaper", "equal", "undecided"]
+CostOrder = Literal["cheaper", "equal", "undecided"]
 
 _ROUNDING = 1e-9
 """Of the width of a difference: what sums of floating-point numbers may be off."""
@@ -54,7 +54,7 @@ class Pair:
     first: str
     second: str
     difference: Cost
-    order: Order
+    order: CostOrder
     deciding: Deciding | None
 
 
@@ -63,7 +63,7 @@ def pair(first: str, second: str, difference: Cost) -> Pair:
     if difference.nominal < 0:
         first, second, difference = second, first, difference.times(-1)
     slack = _ROUNDING * max(abs(difference.low), abs(difference.high))
-    order: Order = "equal" if not slack else "cheaper" if difference.low >= -slack else "undecided"
+    order: CostOrder = "equal" if not slack else "cheaper" if difference.low >= -slack else "undecided"
     return Pair(first, second, difference, order, _deciding(difference) if order == "undecided" else None)
 
 

@@ -83,7 +83,7 @@ class SweptRow(Struct, frozen=True):
     share: float
 
 
-class Cell(Struct, frozen=True):
+class SweptCell(Struct, frozen=True):
     """The answer at a point: the rows, right ones by cost first, and who of the right ones is cheapest.
 
     ``winner``: several that cost the same whatever is assumed.  ``decided``: all other right ones cost more whatever
@@ -182,7 +182,7 @@ def _evaluated(asked: Asked, case: Case) -> tuple[Contender, ...]:
         return case.contest.contenders(case.host, trace, case.parameters)
 
 
-_Answered = tuple[tuple[Contender, ...], list[Cell], float, float]
+_Answered = tuple[tuple[Contender, ...], list[SweptCell], float, float]
 
 
 def _answered(asked: Asked, case: Case, contenders: tuple[Contender, ...] | None, points: Sequence[Point]) -> _Answered:
@@ -194,7 +194,7 @@ def _answered(asked: Asked, case: Case, contenders: tuple[Contender, ...] | None
     return found, cells, between - begun, time.perf_counter() - between
 
 
-def _cell(case: Case, contenders: tuple[Contender, ...], point: Point) -> Cell:
+def _cell(case: Case, contenders: tuple[Contender, ...], point: Point) -> SweptCell:
     """The contenders at a point, in order."""
 
     @cache
@@ -228,7 +228,7 @@ def _cell(case: Case, contenders: tuple[Contender, ...], point: Point) -> Cell:
         share = cost.nominal / at(one.baseline).nominal
         rows.append(SweptRow(one.names[0], one.names[1:], one.right, one.verdicts, cost.ends, share))
     host, contest = case.host, case.contest
-    return Cell(
+    return SweptCell(
         point.id,
         point.number,
         host.name,
@@ -276,7 +276,7 @@ class _Estimate:
 
 def sweep(
     asked: Asked, cases: Sequence[tuple[Case, Sequence[Point]]], executor: Executor, progress: Progress
-) -> Iterator[list[Cell]]:
+) -> Iterator[list[SweptCell]]:
     """The cells as they come, in any order.  Raises as ``check`` and ``replay`` do."""
     total = sum(len(points) for _, points in cases)
     estimate, done = _Estimate(len(cases), total), 0

@@ -14,11 +14,11 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from bench.compare.sweep import Cell
+from bench.compare.sweep import SweptCell
 from bench.support.errors import InputError
 
 SUFFIX = ".jsonl"
-_DECODER = msgspec.json.Decoder(Cell)
+_DECODER = msgspec.json.Decoder(SweptCell)
 
 
 def refuse_unfit(path: Path) -> None:
@@ -59,7 +59,7 @@ class Swept:
         self._file.close()
         self._table.close()
 
-    def add(self, cells: Sequence[Cell]) -> None:
+    def add(self, cells: Sequence[SweptCell]) -> None:
         """Write cells behind the others."""
         if cells:
             self._file.write(b"".join(msgspec.json.encode(cell) + b"\n" for cell in cells))
@@ -77,13 +77,13 @@ class Swept:
         except OSError as error:
             raise InputError("another sweep writes it", file=str(self._path), expected="another file") from error
 
-    def _read(self, ids: Collection[str]) -> list[Cell]:
+    def _read(self, ids: Collection[str]) -> list[SweptCell]:
         self._file.seek(0)
         text = self._file.read()
         whole = text.rfind(b"\n") + 1
         if whole < len(text):
             self._file.truncate(whole)
-        found: dict[str, Cell] = {}
+        found: dict[str, SweptCell] = {}
         for number, line in enumerate(text[:whole].splitlines(), 1):
             place = f"line {number}"
             try:
@@ -117,7 +117,7 @@ def header(axes: Sequence[str]) -> list[str]:
     return ["id", "number", *_COLUMNS, *axes, *_ROW_COLUMNS]
 
 
-def rows(cell: Cell, axes: Sequence[str]) -> Iterator[list[_Value]]:
+def rows(cell: SweptCell, axes: Sequence[str]) -> Iterator[list[_Value]]:
     """A cell as CSV has it: a row for each strategy or site."""
     settings, what_if = "; ".join(cell.settings), cell.what_if
     of: list[_Value] = [cell.id, cell.number, cell.host, settings, cell.translator, cell.trace, what_if]

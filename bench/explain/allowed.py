@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.explain.explanation import Word
-from bench.explain.run import KERNEL_MOVES, TIME_SLICES, At, Explainer, Move, Reason, Words, actions_of
+from bench.explain.explanation import Residency
+from bench.explain.run import KERNEL_MOVES, TIME_SLICES, At, Explainer, Move, Reason, Residencies, actions_of
 from bench.machine import Kind, State
 from bench.machine.actions import FetchUnit
 from bench.machine.allowed import Allowed
@@ -32,13 +32,13 @@ class AllowedExplainer(Explainer):
 
     note = _NOTE
 
-    def words(self, state: State) -> Words:
+    def words(self, state: State) -> Residencies:
         """What may be fetched as the watched unit, and what is visible of it."""
         memory: Allowed = state.memory
         cores = range(len(state.running))
         newest = self.newest(state)
         floor = [history[clean] for history, clean in zip(memory.history, memory.clean, strict=True)]
-        return Words(
+        return Residencies(
             tuple(self._icache(memory, core) for core in cores),
             tuple(self._ahead(memory, core) for core in cores),
             tuple(self._buffer(memory, core, newest) for core in cores),
@@ -46,18 +46,18 @@ class AllowedExplainer(Explainer):
             self.word(newest if self.model.architecture.idc else floor, self.cells),
         )
 
-    def _icache(self, memory: Allowed, core: int) -> Word:
+    def _icache(self, memory: Allowed, core: int) -> Residency:
         may = (fetchable(memory, self.model.architecture, core, cell) for cell in self.cells)
         final = all({*some} == {self.model.final[cell]} for some, cell in zip(may, self.cells, strict=True))
         return "ok" if final else "absent"
 
-    def _ahead(self, memory: Allowed, core: int) -> Word:
+    def _ahead(self, memory: Allowed, core: int) -> Residency:
         for unit, values in memory.ahead[core]:
             if unit == self.at:
                 return "ok" if values == tuple(self.model.final[cell] for cell in self.cells) else "wrong"
         return "absent"
 
-    def _buffer(self, memory: Allowed, core: int, newest: Sequence[int]) -> Word:
+    def _buffer(self, memory: Allowed, core: int, newest: Sequence[int]) -> Residency:
         stores = [entry for entry in memory.buffers[core] if isinstance(entry, Put) and entry.cell in self.cells]
         values = list(newest)
         for put in stores:

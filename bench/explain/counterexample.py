@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.explain.allowed import AllowedExplainer
-from bench.explain.explanation import Explanation, WatchedValue, Word
+from bench.explain.explanation import Explanation, Residency, WatchedValue
 from bench.explain.run import (
     KERNEL_MOVES,
     TIME_SLICES,
@@ -14,7 +14,7 @@ from bench.explain.run import (
     Explainer,
     Move,
     Reason,
-    Words,
+    Residencies,
     actions_of,
     cells_of,
     line_cells,
@@ -50,10 +50,10 @@ class CacheExplainer(Explainer):
 
     # - what the caches hold
 
-    def words(self, state: State) -> Words:
+    def words(self, state: State) -> Residencies:
         """What the caches hold of the watched unit."""
         cores = range(self.model.scenario.cores)
-        return Words(
+        return Residencies(
             tuple(self._icache(state, core) for core in cores),
             tuple(self._ahead(state, core) for core in cores),
             tuple(self._buffer(state, core) for core in cores),
@@ -61,13 +61,13 @@ class CacheExplainer(Explainer):
             self.word(state.memory.memory, self.cells),
         )
 
-    def _icache(self, state: State, core: int) -> Word:
+    def _icache(self, state: State, core: int) -> Residency:
         lines = [state.memory.icache[core][self.model.cells.iline_of[core][cell]] for cell in self.cells]
         if not lines or None in lines:
             return "absent"
         return self.word(self._cached(state, core), self.cells)
 
-    def _ahead(self, state: State, core: int) -> Word:
+    def _ahead(self, state: State, core: int) -> Residency:
         queue = state.memory.ahead[core]
         if queue is None or self.at is None or queue[0] != self.at[0]:
             return "absent"
@@ -75,10 +75,10 @@ class CacheExplainer(Explainer):
             return "absent"
         return self.word(self._fetched_ahead(state, core), self.cells)
 
-    def _buffer(self, state: State, core: int) -> Word:
+    def _buffer(self, state: State, core: int) -> Residency:
         return self.word(_seen(state, core), self.cells) if _buffered(state, core, self.cells) else "absent"
 
-    def _dcache(self, state: State) -> Word:
+    def _dcache(self, state: State) -> Residency:
         lines = {self.model.cells.dline_of[cell] for cell in self.cells}
         held = lines and all(state.memory.owner[line] >= 0 or state.memory.copies[line] for line in lines)
         return self.word(state.memory.data, self.cells) if held else "absent"

@@ -8,7 +8,7 @@ from typing import Literal
 from bench.explain import wording
 from bench.explain.events import Happened
 
-Word = Literal["absent", "ok", "wrong"]
+Residency = Literal["absent", "ok", "wrong"]
 """What a cache holds of the watched unit."""
 
 ENVIRONMENT = "environment"
@@ -37,11 +37,11 @@ class RunRow:
     core: int
     happened: Happened
     because: str
-    icache: tuple[Word, ...]
-    ahead: tuple[Word, ...]
-    buffer: tuple[Word, ...]
-    dcache: Word
-    memory: Word
+    icache: tuple[Residency, ...]
+    ahead: tuple[Residency, ...]
+    buffer: tuple[Residency, ...]
+    dcache: Residency
+    memory: Residency
     steps: int
     fetches: tuple[WatchedValue, ...] = ()
     reads: WatchedValue | None = None

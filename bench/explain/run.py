@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bench.explain import wording
 from bench.explain.events import ThreadStep
-from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Watched, WatchedValue, Word
+from bench.explain.explanation import ENVIRONMENT, Explanation, Residency, RunRow, Watched, WatchedValue
 from bench.machine import Event, Kind, Model, State, Transition, actions, initial
 from bench.machine.architecture import Rules
 from bench.machine.memory import Put
@@ -47,14 +47,14 @@ class Move:
         return self.transition.state
 
 
-class Words(NamedTuple):
+class Residencies(NamedTuple):
     """What is held of the watched unit, as a row has it."""
 
-    icache: tuple[Word, ...]
-    ahead: tuple[Word, ...]
-    buffer: tuple[Word, ...]
-    dcache: Word
-    memory: Word
+    icache: tuple[Residency, ...]
+    ahead: tuple[Residency, ...]
+    buffer: tuple[Residency, ...]
+    dcache: Residency
+    memory: Residency
 
 
 def actions_of(group: Iterable[Move]) -> list[Action]:
@@ -178,7 +178,7 @@ class Explainer(abc.ABC):
     # - what memory holds, and why
 
     @abc.abstractmethod
-    def words(self, state: State) -> Words:
+    def words(self, state: State) -> Residencies:
         """What is held of the watched unit."""
 
     @abc.abstractmethod
@@ -335,7 +335,7 @@ class Explainer(abc.ABC):
         """Whether cells have their final values."""
         return all(values[cell] == self.model.final[cell] for cell in cells)
 
-    def word(self, values: Sequence[int], cells: Iterable[int]) -> Word:
+    def word(self, values: Sequence[int], cells: Iterable[int]) -> Residency:
         """``ok`` or ``wrong``."""
         return "ok" if self.is_final(values, cells) else "wrong"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from bench.litmus.values import DataAddress, Value
+from bench.litmus.values import DataAddress, LitmusValue
 
 Quantifier = Literal["exists", "~exists", "forall"]
 
@@ -34,7 +34,7 @@ class Equals:
     """``where`` has ``value`` (1 for a fault)."""
 
     where: Observable
-    value: Value
+    value: LitmusValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Condition:
     shown: tuple[Observable, ...] = ()
 
 
-def holds(proposition: Proposition, state: Mapping[Observable, Value]) -> bool:
+def holds(proposition: Proposition, state: Mapping[Observable, LitmusValue]) -> bool:
     """Whether a final state satisfies a proposition."""
     match proposition:
         case Equals(where, value):
@@ -107,7 +107,7 @@ def observables(proposition: Proposition) -> Iterator[Observable]:
             yield from observables(other)
 
 
-def proposition_text(proposition: Proposition, shows: Callable[[Observable, Value], str], above: int = 0) -> str:
+def proposition_text(proposition: Proposition, shows: Callable[[Observable, LitmusValue], str], above: int = 0) -> str:
     """A proposition as herd prints it, with as few brackets as precedence allows."""
     match proposition:
         case Equals(where, value):

@@ -30,7 +30,7 @@ from bench.litmus.instructions import (
     encode,
 )
 from bench.litmus.reader import LitmusTest
-from bench.litmus.values import CodeAddress, DataAddress, Value, plus
+from bench.litmus.values import CodeAddress, DataAddress, LitmusValue, plus
 from bench.machine import architecture
 from bench.machine.memory import Put
 from bench.support.errors import InputError
@@ -40,12 +40,12 @@ MOST_AHEAD = 4
 _AT_ONCE = 10_000
 """Instructions that a thread executes locally before it counts as an endless loop."""
 
-Registers: TypeAlias = tuple[tuple[int, Value], ...]
+Registers: TypeAlias = tuple[tuple[int, LitmusValue], ...]
 """The registers that are not 0, by number: 0 to 30; ``_FLAGS``, the flags of the last comparison; ``_ELR``."""
 _FLAGS, _ELR = 32, 33
 
 
-LitmusMemory: TypeAlias = architecture.Histories[CodeAddress, Value]
+LitmusMemory: TypeAlias = architecture.Histories[CodeAddress, LitmusValue]
 """The memory state; units are named by code address, and cells hold register values."""
 
 
@@ -129,8 +129,8 @@ class LitmusMachine:
                 yield self._run_locally(following, core)
 
     def _queues_before(
-        self, state: LitmusState, entry: architecture.Entry[Value], memory: LitmusMemory
-    ) -> Iterator[tuple[tuple[architecture.Ahead[CodeAddress, Value], ...], ...]]:
+        self, state: LitmusState, entry: architecture.Entry[LitmusValue], memory: LitmusMemory
+    ) -> Iterator[tuple[tuple[architecture.Ahead[CodeAddress, LitmusValue], ...], ...]]:
         """The prefetch queues that cores may have before ``entry`` changes the memory to ``memory``.
 
         Prefetching at any other time can be delayed: only ``entry`` makes a value unavailable to a fetch.
@@ -148,7 +148,7 @@ class LitmusMachine:
 
     def _queues(
         self, memory: LitmusMemory, core: int, at: CodeAddress | None, cell: int
-    ) -> list[tuple[architecture.Ahead[CodeAddress, Value], ...]]:
+    ) -> list[tuple[architecture.Ahead[CodeAddress, LitmusValue], ...]]:
         """The prefetch queues of a core: the present one, and all extensions that end with ``cell``."""
         found = [memory.ahead[core]]
         pending = [memory]
@@ -165,7 +165,7 @@ class LitmusMachine:
             isinstance(entry, Put) for buffer in state.memory.buffers for entry in buffer
         )
 
-    def observed(self, state: LitmusState, where: Observable) -> Value:
+    def observed(self, state: LitmusState, where: Observable) -> LitmusValue:
         """The value of an observable in a final state."""
         if isinstance(where, ThreadRegister):
             return dict(state.threads[where.thread].registers).get(where.number, 0)
@@ -177,7 +177,7 @@ class LitmusMachine:
 
     # - fetching
 
-    def _word(self, at: CodeAddress) -> Value:
+    def _word(self, at: CodeAddress) -> LitmusValue:
         """The word of an instruction; a label is encoded as its distance."""
         instruction = self._original(at)
         operands = tuple(
@@ -191,7 +191,7 @@ class LitmusMachine:
     def _original(self, at: CodeAddress) -> LitmusInstruction:
         return self.test.programs[at.thread][at.at]
 
-    def _instruction(self, at: CodeAddress, word: Value) -> LitmusInstruction:
+    def _instruction(self, at: CodeAddress, word: LitmusValue) -> LitmusInstruction:
         """The instruction that ``word``, fetched from ``at``, encodes."""
         if isinstance(word, CodeAddress):  # an instruction without an encoding, copied from there
             return self._original(word)
@@ -409,7 +409,7 @@ class LitmusMachine:
         return _with_thread(state._replace(memory=memory), thread, after)
 
     def _cell(
-        self, registers: dict[int, Value], address: MemoryOperand, at: CodeAddress, *, stores: bool = False
+        self, registers: dict[int, LitmusValue], address: MemoryOperand, at: CodeAddress, *, stores: bool = False
     ) -> int:
         there = plus(_read(registers, address.base), _read(registers, address.offset))
         if isinstance(there, CodeAddress) and there not in self.units and self._location(there) is not None:
@@ -423,14 +423,14 @@ class LitmusMachine:
             expected="a location or an instruction of the test",
         )
 
-    def _unit_cell(self, value: Value) -> int | None:
+    def _unit_cell(self, value: LitmusValue) -> int | None:
         """The cell of a unit; None for any other address, on which maintenance has no effect."""
         return self.cells[value] if isinstance(value, CodeAddress) and value in self.units else None
 
     def _is_code(self, cell: int) -> bool:
         return cell >= len(self.cells) - len(self.units)
 
-    def _compute(self, name: str, at: CodeAddress, one: Value, other: Value) -> Value:
+    def _compute(self, name: str, at: CodeAddress, one: LitmusValue, other: LitmusValue) -> LitmusValue:
         if name == "eor" and one == other:
             return 0  # a dependency on any value
         if name == "and" and 0 in (one, other):
@@ -462,11 +462,11 @@ def _with_thread(state: LitmusState, thread: int, running: ThreadState) -> Litmu
     return state._replace(threads=(*state.threads[:thread], running, *state.threads[thread + 1 :]))
 
 
-def _nonzero(registers: dict[int, Value]) -> Registers:
+def _nonzero(registers: dict[int, LitmusValue]) -> Registers:
     return tuple(sorted((number, value) for number, value in registers.items() if value != 0))
 
 
-def _read(registers: dict[int, Value], operand: object) -> Value:
+def _read(registers: dict[int, LitmusValue], operand: object) -> LitmusValue:
     if isinstance(operand, int):
         return operand & 0xFFFF_FFFF_FFFF_FFFF
     assert isinstance(operand, Register)
@@ -474,12 +474,12 @@ def _read(registers: dict[int, Value], operand: object) -> Value:
     return value & 0xFFFF_FFFF if isinstance(value, int) and not operand.wide else value
 
 
-def _write(registers: dict[int, Value], to: Register, value: Value) -> None:
+def _write(registers: dict[int, LitmusValue], to: Register, value: LitmusValue) -> None:
     if to.number != 31:
         registers[to.number] = value & 0xFFFF_FFFF if isinstance(value, int) and not to.wide else value
 
 
-def _flags(one: Value, other: Value, wide: bool) -> Value:
+def _flags(one: LitmusValue, other: LitmusValue, wide: bool) -> LitmusValue:
     """The flags NZCV in bits 3 to 0; bit 4 is set, so that the number is never 0."""
     if not (isinstance(one, int) and isinstance(other, int)):
         return 16 | (4 if one == other else 0)
@@ -492,7 +492,7 @@ def _flags(one: Value, other: Value, wide: bool) -> Value:
     return 16 | negative << 3 | zero << 2 | carry << 1 | overflow
 
 
-def _condition_holds(registers: dict[int, Value], condition: str) -> bool:
+def _condition_holds(registers: dict[int, LitmusValue], condition: str) -> bool:
     flags = registers.get(_FLAGS, 16)
     assert isinstance(flags, int)
     n, z, c, v = (bool(flags >> bit & 1) for bit in (3, 2, 1, 0))
@@ -515,7 +515,7 @@ def _condition_holds(registers: dict[int, Value], condition: str) -> bool:
     }[condition]
 
 
-def _barrier_entries(kind: str) -> tuple[architecture.Entry[Value], ...]:
+def _barrier_entries(kind: str) -> tuple[architecture.Entry[LitmusValue], ...]:
     """The store-buffer entries of a DMB; none for a load barrier, since loads are not reordered here."""
     if kind.endswith("ld"):
         return ()

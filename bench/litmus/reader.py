@@ -26,7 +26,7 @@ from bench.litmus.condition import (
 )
 from bench.litmus.instructions import LabelOperand, LitmusInstruction, UnknownInstructionError, assemble, parse
 from bench.litmus.tokens import Tokens, place
-from bench.litmus.values import CodeAddress, DataAddress, Value
+from bench.litmus.values import CodeAddress, DataAddress, LitmusValue
 from bench.support.errors import InputError
 
 _MOST_CHARACTERS = 1 << 20
@@ -52,8 +52,8 @@ class LitmusTest:
     name: str
     file: str
     header: Mapping[str, str]
-    registers: Mapping[ThreadRegister, Value]
-    memory: Mapping[DataAddress, Value]
+    registers: Mapping[ThreadRegister, LitmusValue]
+    memory: Mapping[DataAddress, LitmusValue]
     programs: tuple[tuple[LitmusInstruction, ...], ...]
     ends: tuple[int, ...]
     labels: tuple[Mapping[str, int], ...]
@@ -226,9 +226,9 @@ class _Reader:
 
     # - initial state
 
-    def _initial(self, tokens: Tokens) -> tuple[dict[ThreadRegister, Value], dict[DataAddress, Value]]:
-        registers: dict[ThreadRegister, Value] = {}
-        memory: dict[DataAddress, Value] = {}
+    def _initial(self, tokens: Tokens) -> tuple[dict[ThreadRegister, LitmusValue], dict[DataAddress, LitmusValue]]:
+        registers: dict[ThreadRegister, LitmusValue] = {}
+        memory: dict[DataAddress, LitmusValue] = {}
         while tokens.peek().kind != "end":
             if tokens.took(";"):
                 continue
@@ -249,7 +249,7 @@ class _Reader:
                 tokens.take(";")
         return registers, memory
 
-    def _array(self, tokens: Tokens, memory: dict[DataAddress, Value]) -> None:
+    def _array(self, tokens: Tokens, memory: dict[DataAddress, LitmusValue]) -> None:
         name = tokens.next().text
         tokens.take("[")
         self._arrays[name] = count = tokens.take_number("the length of an array", 1, 64)
@@ -282,7 +282,7 @@ class _Reader:
             tokens.take("]")
         return DataAddress(name, offset)
 
-    def _value(self, tokens: Tokens) -> Value:
+    def _value(self, tokens: Tokens) -> LitmusValue:
         if tokens.peek().kind == "number":
             return tokens.take_number("a number", -1 << 63, (1 << 64) - 1) & 0xFFFF_FFFF_FFFF_FFFF
         token = tokens.next()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from bench.litmus.condition import Condition, Observable, holds, observables, sort_key
 from bench.litmus.machine import LitmusMachine, ModifiedCodeError
 from bench.litmus.reader import LitmusTest
-from bench.litmus.values import CodeAddress, Value
+from bench.litmus.values import CodeAddress, LitmusValue
 from bench.machine.architecture import Rules
 from bench.support.errors import InputError
 
@@ -20,7 +20,7 @@ class LitmusResult:
 
     test: LitmusTest
     shown: tuple[Observable, ...]
-    finals: tuple[tuple[Value, ...], ...]
+    finals: tuple[tuple[LitmusValue, ...], ...]
     states: int
 
     @property
@@ -43,7 +43,7 @@ class LitmusResult:
                 return self.positive == 0
         return self.negative == 0
 
-    def _holds(self, final: tuple[Value, ...]) -> bool:
+    def _holds(self, final: tuple[LitmusValue, ...]) -> bool:
         return holds(self.test.condition.proposition, dict(zip(self.shown, final, strict=True)))
 
 
@@ -68,11 +68,11 @@ def run(test: LitmusTest, rules: Rules, *, max_states: int = MOST_STATES) -> Lit
 
 def _explore(
     machine: LitmusMachine, shown: tuple[Observable, ...], max_states: int
-) -> tuple[tuple[tuple[Value, ...], ...], int]:
+) -> tuple[tuple[tuple[LitmusValue, ...], ...], int]:
     start = machine.start()
     seen = {start}
     pending = [start]
-    finals: set[tuple[Value, ...]] = set()
+    finals: set[tuple[LitmusValue, ...]] = set()
     while pending:
         state = pending.pop()
         if machine.ended(state):

@@ -21,10 +21,10 @@ class CodeAddress(NamedTuple):
     at: int
 
 
-Value: TypeAlias = int | DataAddress | CodeAddress
+LitmusValue: TypeAlias = int | DataAddress | CodeAddress
 
 
-def plus(value: Value, number: Value) -> Value:
+def plus(value: LitmusValue, number: LitmusValue) -> LitmusValue:
     """The sum.  Raises ``InputError`` for two addresses, and for a code address that is not that of an instruction."""
     if isinstance(value, int):
         value, number = number, value

@@ -31,7 +31,7 @@ from bench.machine import actions
 from bench.machine.cells import Cells
 from bench.machine.memory import Put, Stored
 from bench.machine.model import Action, BranchTarget, Does, Label, Model, Place, Step, rules_of
-from bench.program.effects import Call, LiveUnits, live_units, lock_names, refuse_unbalanced_locks
+from bench.program.effects import HookCall, LiveUnits, live_units, lock_names, refuse_unbalanced_locks
 from bench.program.layout import CacheLines, Layout, LayoutName, Span
 from bench.scenarios import Role, Scenario
 from bench.translators.translator import Access, Code, GuestBits, Translator
@@ -63,7 +63,7 @@ def _codes(
 def _survey(strategy: Strategy, codes: tuple[Code, ...], flushes: bool) -> _Surveyed:
     """What the hooks of a strategy can do to these blocks; with ``flushes`` also those of a flush of the buffer."""
     buffer = Buffer(sum(code.size for code in codes), tuple(code.whole for code in codes))
-    asked: list[Call] = []
+    asked: list[HookCall] = []
     for code in codes:
         asked += ("retranslate", code.retranslated), ("enter", code.whole), ("leave", code.whole)
         if flushes:

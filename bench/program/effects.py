@@ -13,7 +13,7 @@ from strategies.operations import Acquire, Do, Load, Operation, Release, Store
 from strategies.strategy import Strategy, StrategyError, place_of
 from strategies.writes import Block, Buffer, Region, Unit
 
-Call = tuple[str, Any]
+HookCall = tuple[str, Any]
 """A hook's name and its argument."""
 
 Locks = tuple[tuple[str, str], ...]
@@ -39,7 +39,7 @@ def tree(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] 
     return tuple(found)
 
 
-def lock_names(strategy: Strategy, asked: Iterable[Call]) -> tuple[str, ...]:
+def lock_names(strategy: Strategy, asked: Iterable[HookCall]) -> tuple[str, ...]:
     """The locks that the hooks ``asked`` take, in order."""
     leaves = flat(tuple(tree(strategy, hook, argument) for hook, argument in asked))
     return tuple(sorted({operation.name for operation in leaves if isinstance(operation, Acquire)}))
@@ -87,7 +87,7 @@ class LiveUnits:
     independent: bool
 
 
-def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[Call]) -> LiveUnits:
+def live_units(strategy: Strategy, codes: Iterable[Code], asked: Iterable[HookCall]) -> LiveUnits:
     """The units that some store of the hooks ``asked`` can change: a fixed point over the values that each can hold.
 
     A unit with more than ``many`` values (a sum can grow for ever) is live whatever else it holds; so is

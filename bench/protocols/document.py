@@ -25,7 +25,7 @@ _WHAT = "a protocol"
 _SUFFIX = ".toml"
 _PAGES = {"protected": PROTECTED, "absent": ABSENT}
 
-Expected = Literal["holds", "fails"]
+ExpectedVerdict = Literal["holds", "fails"]
 
 
 class _Host(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,7 +113,7 @@ class _Named(_Case, frozen=True, forbid_unknown_fields=True):
     """The case that it is a variant of; not given: the file itself."""
     without: tuple[str, ...] = ()
     """Operations that are left out."""
-    expect: Expected = "holds"
+    expect: ExpectedVerdict = "holds"
     """The verdict."""
 
 
@@ -132,7 +132,7 @@ class _Document(_Case, frozen=True, forbid_unknown_fields=True):
     """What goes wrong."""
     fix: str = ""
     """What was done about it."""
-    expect: Expected = "holds"
+    expect: ExpectedVerdict = "holds"
     """The verdict of the file itself."""
     cases: tuple[_Named, ...] = ()
     """The variants."""
@@ -146,7 +146,7 @@ class ProtocolCase:
     """
 
     name: str
-    expected: Expected | None
+    expected: ExpectedVerdict | None
     protocol: Protocol
     own_host: bool = False
 
@@ -202,7 +202,7 @@ class _Whole:
     source: Source
     tree: Mapping[str, Any]
     where: Mapping[tuple[str, ...], tuple[str, ...]]
-    expected: Expected
+    expected: ExpectedVerdict
 
     def refuse(self, found: str, steps: tuple[str, ...], expected: str, line: int = 0) -> InputError:
         """The error at a key of the case, or in that line of the file."""
@@ -216,7 +216,7 @@ class _Whole:
                 return (*self.where[steps[:length]], *steps[length:])
         return steps
 
-    def changed(self, name: str, raw: Mapping[str, Any], here: tuple[str, ...], expected: Expected) -> _Whole:
+    def changed(self, name: str, raw: Mapping[str, Any], here: tuple[str, ...], expected: ExpectedVerdict) -> _Whole:
         """The case that is this one with what ``raw`` changes, which stands at ``here`` in the file."""
         tree, where = dict(self.tree), dict(self.where)
         for key, value in raw.items():

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.caches.events import EventKind, lines_spanned
 from bench.hosts.profile import FlushRecipe, Host
-from bench.program.effects import Call, Locks, locks_after, refuse_held, refuse_unknown
+from bench.program.effects import HookCall, Locks, locks_after, refuse_held, refuse_unknown
 from bench.program.layout import line_range
 from bench.traces.trace import I64
 from strategies.evaluation import ask
@@ -340,7 +340,7 @@ def patch(size: int, recipe: FlushRecipe) -> Plan:
 
 def plan(
     strategy: Strategy,
-    calls: Iterable[Call],
+    calls: Iterable[HookCall],
     recipe: FlushRecipe,
     *,
     executors: Mapping[str, bool] | None = None,

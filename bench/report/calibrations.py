@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, fill
-from bench.silicon.calibration import Calibration, Change, changes, remark, rounded
+from bench.silicon.calibration import Calibration, FigureChange, changes, remark, rounded
 from bench.silicon.measurements import METHODS
 from bench.silicon.timing import Sample
 
@@ -44,7 +44,7 @@ _COLUMNS: tuple[Column[_CalibratedRow], ...] = (
     text_only("", lambda r: remark("", r.sample).strip()),
     Column("method", lambda r: METHODS[r.name]),
 )
-_CHANGES: tuple[Column[Change], ...] = (
+_CHANGES: tuple[Column[FigureChange], ...] = (
     Column("figure", lambda c: c.key, "figure"),
     Column("here", lambda c: c.now.value, "here, ns", lambda c: _number(c.now.value), right=True),
     text_only("range", lambda c: _range(c.now.low, c.now.high)),
@@ -62,7 +62,7 @@ class CalibrationReport:
 
     calibration: Calibration
     against: str
-    compared: list[Change]
+    compared: list[FigureChange]
 
     @classmethod
     def with_base(cls, calibration: Calibration) -> CalibrationReport:

@@ -19,7 +19,7 @@ from strategies import registry
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ListEntry:
     """One thing to name on the command line: its ``kind``, its ``name`` and what it is."""
 
     kind: str
@@ -27,22 +27,22 @@ class Entry:
     summary: str
 
 
-def catalogue() -> tuple[Entry, ...]:
+def catalogue() -> tuple[ListEntry, ...]:
     """Every strategy, host, translator, scenario and shipped trace; every parameter of a replay, and of the risk."""
-    found = [Entry("strategy", name, registry.find(name).summary) for name in registry.names()]
+    found = [ListEntry("strategy", name, registry.find(name).summary) for name in registry.names()]
     for name in host_names():
         host = load_host(name)
         cores = f"{host.cores.value} core{'s' if host.cores.value > 1 else ''}"
-        found.append(Entry("host", name, f"{host.title}; {cores}; runs {', '.join(host.isa)}"))
+        found.append(ListEntry("host", name, f"{host.title}; {cores}; runs {', '.join(host.isa)}"))
     for name, (_, title) in ARCHITECTURES.items():
-        found.append(Entry("host", name, f"{title}; for check and litmus alone"))
+        found.append(ListEntry("host", name, f"{title}; for check and litmus alone"))
     for name in translator_names():
         summary = (load_translator(name).__doc__ or "").partition("\n")[0].rstrip(".")
-        found.append(Entry("translator", name, summary))
-    found += [Entry("scenario", name, summary) for name, summary in SUMMARIES.items()]
-    found += [Entry("trace", name, summary) for name, summary in SHIPPED.items()]
-    found += [Entry("parameter", name, summary) for name, summary in described()]
-    found += [Entry("risk parameter", name, summary) for name, summary in pressure.described()]
+        found.append(ListEntry("translator", name, summary))
+    found += [ListEntry("scenario", name, summary) for name, summary in SUMMARIES.items()]
+    found += [ListEntry("trace", name, summary) for name, summary in SHIPPED.items()]
+    found += [ListEntry("parameter", name, summary) for name, summary in described()]
+    found += [ListEntry("risk parameter", name, summary) for name, summary in pressure.described()]
     return tuple(found)
 
 
@@ -56,14 +56,14 @@ _KINDS = {
     "risk_parameters": "risk parameter",
 }
 
-_COLUMNS: tuple[Column[Entry], ...] = attributes("kind", "name", "summary")
+_COLUMNS: tuple[Column[ListEntry], ...] = attributes("kind", "name", "summary")
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueReport:
     """The answer of ``list``."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ListEntry, ...]
 
     def document(self) -> dict[str, Any]:
         """A list for each kind."""

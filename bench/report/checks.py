@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.check.cell import Checked
 from bench.check.command import command
-from bench.explain.explanation import ENVIRONMENT, Explanation, RunRow, Word
+from bench.explain.explanation import ENVIRONMENT, Explanation, Residency, RunRow
 from bench.explain.follow import Followed
 from bench.report import autopsies
 from bench.report.report import Column, Rows, attributes, flat_rows, record, settings_of, text_table
@@ -275,7 +275,7 @@ _PLACES = {
 }
 
 
-def places(rows: Sequence[RunRow]) -> Iterator[tuple[str, str, Sequence[Word]]]:
+def places(rows: Sequence[RunRow]) -> Iterator[tuple[str, str, Sequence[Residency]]]:
     """The places worth showing, with the core where there are several, and what they hold row by row.
 
     What is fetched ahead, or buffered, is worth it only where it ever matters.

@@ -11,7 +11,7 @@ from bench.litmus.condition import Fault, Observable, observable_text, propositi
 from bench.litmus.instructions import instruction_text
 from bench.litmus.reader import LitmusTest
 from bench.litmus.run import LitmusResult
-from bench.litmus.values import CodeAddress, DataAddress, Value
+from bench.litmus.values import CodeAddress, DataAddress, LitmusValue
 from bench.report.report import Column, Rows, flat_rows, record, text_table
 from bench.report.tables import SCHEMA, fill, table
 
@@ -61,14 +61,14 @@ def as_block(timed: TimedResult) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _atom(test: LitmusTest, where: Observable, value: Value) -> str:
+def _atom(test: LitmusTest, where: Observable, value: LitmusValue) -> str:
     """``1:X0=1``."""
     if isinstance(where, Fault):
         return f"fault({observable_text(where)})"
     return f"{observable_text(where)}={_shown(test, value)}"
 
 
-def _shown(test: LitmusTest, value: Value) -> str:
+def _shown(test: LitmusTest, value: LitmusValue) -> str:
     """A value of a test, as herd prints it."""
     match value:
         case CodeAddress(thread, at):
@@ -85,7 +85,7 @@ def _condition(test: LitmusTest) -> str:
     return proposition_text(test.condition.proposition, partial(_atom, test))
 
 
-def _state(result: LitmusResult, final: tuple[Value, ...]) -> str:
+def _state(result: LitmusResult, final: tuple[LitmusValue, ...]) -> str:
     parts: list[str] = []
     arrays: dict[str, list[str]] = {}
     for where, value in zip(result.shown, final, strict=True):
@@ -171,7 +171,7 @@ class LitmusReport:
         return text
 
 
-def _final(result: LitmusResult, final: tuple[Value, ...]) -> dict[str, str | bool]:
+def _final(result: LitmusResult, final: tuple[LitmusValue, ...]) -> dict[str, str | bool]:
     found: dict[str, str | bool] = {}
     for where, value in zip(result.shown, final, strict=True):
         if isinstance(where, Fault):

@@ -10,7 +10,7 @@ from bench.protocols.protocol import Protocol
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, fill
 from bench.silicon.geometry import Machine
-from bench.silicon.outcomes import Allowed, SeenOutcome, outcomes
+from bench.silicon.outcomes import AllowedOutcomes, SeenOutcome, outcomes
 from bench.silicon.running import Histogram
 from bench.silicon.threads import Observed
 
@@ -36,7 +36,7 @@ class ExecutedProtocol:
     name: str
     protocol: Protocol
     histogram: Histogram
-    targets: tuple[Allowed, ...]
+    targets: tuple[AllowedOutcomes, ...]
     translator: str = ""
 
     @property

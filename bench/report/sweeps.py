@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.compare.axes import Axis
-from bench.compare.sweep import Cell
+from bench.compare.sweep import SweptCell
 from bench.compare.swept import header, rows
 from bench.report.report import Rows
 from bench.report.tables import fill, table
@@ -17,12 +17,12 @@ from bench.report.tables import fill, table
 NOBODY = "none is right"
 
 
-def winner(cell: Cell) -> str:
+def winner(cell: SweptCell) -> str:
     """Who wins in a cell."""
     return " = ".join(cell.winner) or NOBODY
 
 
-def where(cell: Cell) -> str:
+def where(cell: SweptCell) -> str:
     """The host of a cell, and its translator."""
     translator = f" with {cell.translator}" if cell.translator else ""
     return f"{cell.host}{translator}{', hypothetical' if cell.what_if else ''}"
@@ -31,7 +31,7 @@ def where(cell: Cell) -> str:
 class SweepReport:
     """``cells`` in order over these axes; ``reused``: how many were there of an earlier run."""
 
-    def __init__(self, cells: Sequence[Cell], axes: Sequence[Axis], *, reused: int = 0) -> None:
+    def __init__(self, cells: Sequence[SweptCell], axes: Sequence[Axis], *, reused: int = 0) -> None:
         self._cells = cells
         self._axes = axes
         self._reused = reused
@@ -64,12 +64,12 @@ class SweepReport:
         there = f"; {self._reused:,} of them were there" if self._reused else ""
         return f"{len(self._cells):,} cells: {hosts} host{'s' if hosts > 1 else ''}, {axes}{there}."
 
-    def by_host(self) -> Iterator[tuple[str, list[Cell]]]:
+    def by_host(self) -> Iterator[tuple[str, list[SweptCell]]]:
         """The cells of each host, in order."""
         for name, cells in groupby(self._cells, where):
             yield name, list(cells)
 
-    def _segments(self, cells: Sequence[Cell]) -> Iterator[tuple[str, ...]]:
+    def _segments(self, cells: Sequence[SweptCell]) -> Iterator[tuple[str, ...]]:
         (axis,) = self._axes
         for name, group in groupby(cells, winner):
             some = list(group)
@@ -77,7 +77,7 @@ class SweepReport:
             values = first if first == last else f"{first} to {last}"
             yield where(some[0]), values, name, _share(sum(one.decided for one in some), len(some))
 
-    def _shares(self, cells: Sequence[Cell]) -> Iterator[tuple[str, ...]]:
+    def _shares(self, cells: Sequence[SweptCell]) -> Iterator[tuple[str, ...]]:
         for name in dict.fromkeys(map(winner, cells)):
             some = [one for one in cells if winner(one) == name]
             within = []

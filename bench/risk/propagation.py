@@ -35,7 +35,7 @@ _NOTHING = 1e-200
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedFailures:
     """Expected numbers over a whole trace.
 
     ``whole``: wrong executions, propagated along; ``single``: those at the first execution after a retranslation, each
@@ -194,7 +194,7 @@ def _units(first: int, last: int, rows: UnitRows, through: _Transitions, sums: F
 
 def propagate(
     exposure: Exposure, maps: QuiescentMaps, rates: F64, variants: Sequence[tuple[F64, F64]]
-) -> list[Expected]:
+) -> list[ExpectedFailures]:
     """The expected numbers of each variant: the matrix of a retranslation, and the probability of each harm.
 
     ``rates`` per cycle between states.
@@ -232,7 +232,7 @@ def propagate(
         halves = [(0, middle, sums[0]), (middle, units, sums[1])]
         for done in [threads.submit(_units, first, last, rows, through, into) for first, last, into in halves]:
             done.result()
-    return [Expected(*one) for one in sums.sum(axis=0).T[: len(variants)].tolist()]
+    return [ExpectedFailures(*one) for one in sums.sum(axis=0).T[: len(variants)].tolist()]
 
 
 def _padded(variants: list[F64]) -> F64:

@@ -24,7 +24,7 @@ from bench.risk.evictions import causes_on, happens, rates_on
 from bench.risk.exposure import Exposure, expose
 from bench.risk.harm import F64, FETCHED, harmful
 from bench.risk.pressure import Pressure
-from bench.risk.propagation import Expected, propagate
+from bench.risk.propagation import ExpectedFailures, propagate
 from bench.risk.quiescent import QuiescentMaps, QuiescentStates
 from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, window_gaps
 from bench.support.errors import InputError
@@ -85,7 +85,7 @@ class RecordedRisk(RiskModel):
     parameters: Parameters = field(default_factory=Parameters)
     rate: float | None = None
     sensitivity: bool = False
-    _known: dict[bytes, Expected] = field(default_factory=dict)
+    _known: dict[bytes, ExpectedFailures] = field(default_factory=dict)
     _parts: dict[int, Exposure] = field(default_factory=dict)
     _others: dict[float, RecordedRisk] = field(default_factory=dict)
     _cells: dict[tuple[Strategy, str], RiskCell | None] = field(default_factory=dict)
@@ -269,14 +269,14 @@ class RecordedRisk(RiskModel):
 
     def _propagated(
         self, states: QuiescentStates, part: int, causes: Sequence[Cause], values: Values, harms: F64
-    ) -> Expected:
+    ) -> ExpectedFailures:
         """The expected numbers for the units that are number ``part`` of their access, each computed once."""
         rates = rates_on(self.host, values, states.maps, moves=states.moves)
         asked = _Propagation(part, states.maps, rates, states.retranslated(causes), harms)
         if asked.key not in self._known:
             if self._awaited is not None:
                 self._awaited.setdefault(asked.shared, {})[asked.key] = asked
-                return Expected(0.0, 0.0, 0.0)
+                return ExpectedFailures(0.0, 0.0, 0.0)
             (self._known[asked.key],) = propagate(self._part(part), asked.maps, rates, [(asked.matrix, harms)])
         return self._known[asked.key]
 

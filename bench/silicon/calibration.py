@@ -204,7 +204,7 @@ def save(calibration: Calibration, name: str, path: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FigureChange:
     """A figure of a profile against what was measured now; ``apart``: their ranges do not meet."""
 
     key: str
@@ -217,7 +217,7 @@ class Change:
         return self.then.high < self.now.low or self.now.high < self.then.low
 
 
-def changes(calibration: Calibration, host: Host) -> list[Change]:
+def changes(calibration: Calibration, host: Host) -> list[FigureChange]:
     """The figures that were measured, against those of ``host``, both in nanoseconds."""
     then = msgspec.to_builtins(host)
     found = []
@@ -230,5 +230,5 @@ def changes(calibration: Calibration, host: Host) -> list[Change]:
             scale = 1.0 if was.unit == "ns" else 1 / host.clock_ghz
             low, value, high = (part * scale for part in (was.low, was.value, was.high))
             was = Figure(value=value, low=low, high=high, unit="ns", tag=was.tag, source=was.source, note=was.note)
-            found.append(Change(key, was, msgspec.convert(table, Figure)))
+            found.append(FigureChange(key, was, msgspec.convert(table, Figure)))
     return found

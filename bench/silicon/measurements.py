@@ -37,8 +37,8 @@ from bench.silicon.timing import (
     Clock,
     Effort,
     NotMeasuredError,
-    Run,
     Sample,
+    TimedRun,
     enough,
     measurable,
     samples,
@@ -116,11 +116,11 @@ class Workbench:
         self.data = Memory(_PAGE)
         self.cycle = 0.0
 
-    def run(self, loop: str, a: int = 0, b: int = 0) -> Run:
+    def run(self, loop: str, a: int = 0, b: int = 0) -> TimedRun:
         """A loop with its arguments."""
         return run(self.loops[loop], a, b)
 
-    def samples(self, *runs: Run, other: Clock | None = None, scaled: bool = True) -> list[Sample]:
+    def samples(self, *runs: TimedRun, other: Clock | None = None, scaled: bool = True) -> list[Sample]:
         """A sample of each: the time of this thread, if ``scaled`` as it were at the clock that was measured first; of
         the rounds in which an ``other`` thread ran, by its time."""
         steps, *found = samples((self.run("chain"), *runs), self.effort, OWN_TIME, other)
@@ -128,7 +128,7 @@ class Workbench:
         self.cycle = self.cycle or clock.median
         return [sample.at(clock, self.cycle) for sample in found] if scaled else found
 
-    def waits(self, run: Run, other: Clock | None = None) -> Sample:
+    def waits(self, run: TimedRun, other: Clock | None = None) -> Sample:
         """The same of what a clock shows, for one that waits."""
         (found,) = samples((run,), self.effort, ELAPSED, other)
         return found

@@ -18,7 +18,7 @@ from bench.silicon.threads import STUCK_TEXT, Instances, Observed
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AllowedOutcomes:
     """The outcomes that a ``target`` allows, None where the search was cut short.
 
     ``anything``: it defines nothing for some change, so that every outcome is allowed.
@@ -35,7 +35,7 @@ class Allowed:
         return None if self.outcomes is None else outcome in self.outcomes
 
 
-def allowed(instances: Instances, target: Target, *, max_states: int = MOST_STATES) -> Allowed | None:
+def allowed(instances: Instances, target: Target, *, max_states: int = MOST_STATES) -> AllowedOutcomes | None:
     """All that the threads of instances may observe on a target; None where that has too few cores."""
     moved = on(instances.placed, protocol_host(target))
     if moved is None:
@@ -63,7 +63,7 @@ def allowed(instances: Instances, target: Target, *, max_states: int = MOST_STAT
             )
     anything = any(UNDEFINED in values for outcome in ended for values in outcome)
     seen = frozenset() if anything else frozenset(one for observed in ended for one in instances.executed(observed))
-    return Allowed(target.name, None if way.cut is not None else seen, anything)
+    return AllowedOutcomes(target.name, None if way.cut is not None else seen, anything)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class SeenOutcome:
         return "not seen, allowed" if True in self.allowed else "not seen"
 
 
-def outcomes(protocol: Protocol, histogram: Histogram, targets: tuple[Allowed, ...]) -> list[SeenOutcome]:
+def outcomes(protocol: Protocol, histogram: Histogram, targets: tuple[AllowedOutcomes, ...]) -> list[SeenOutcome]:
     """Every outcome that was seen or is allowed, the most frequent first."""
     known = {*histogram.outcomes}.union(*(each.outcomes or () for each in targets if not each.anything))
     found = [

@@ -25,7 +25,7 @@ from bench.silicon.native import Memory
 from bench.silicon.threads import BATCH, LINE, STUCK_TEXT, Instances, Observed
 from bench.sites.paths import SitePath, at_rest, paths, value_name
 from bench.sites.scenarios import Run, Trial
-from bench.sites.site import CODE, NEW, OLD, STUB, TRAP, Site, Word
+from bench.sites.site import CODE, NEW, OLD, STUB, TRAP, Site, SiteWord
 from bench.support.errors import InputError
 
 ELSEWHERE = "elsewhere"
@@ -283,7 +283,7 @@ class SiteInstances(Instances):
         strides = (self.stride, 1)
         return np.lib.stride_tricks.as_strided(code.bytes[at + self.by :], (BATCH, size), strides)
 
-    def _relocated(self, word: Word, value: str) -> int | None:
+    def _relocated(self, word: SiteWord, value: str) -> int | None:
         """The offset of the target whose address data hold."""
         number = int.from_bytes(word.values[value], "little")
         return number + self.by if word.is_data and number in self.site.targets.values() else None

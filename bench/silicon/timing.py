@@ -113,7 +113,7 @@ class Sample:
         return replace(self, values=tuple(value * cycle / its for value, its in pairs))
 
 
-Run = Callable[[int], object]
+TimedRun = Callable[[int], object]
 """Does something so many times."""
 Clock = Callable[[], int]
 """Nanoseconds."""
@@ -122,14 +122,14 @@ OWN_TIME: Clock = time.thread_time_ns
 ELAPSED: Clock = time.perf_counter_ns
 
 
-def timed(run: Run, count: int, clock: Clock) -> float:
+def timed(run: TimedRun, count: int, clock: Clock) -> float:
     """Nanoseconds for each of ``count`` times."""
     start = clock()
     run(count)
     return (clock() - start) / count
 
 
-def enough(run: Run, effort: Effort, clock: Clock) -> int:
+def enough(run: TimedRun, effort: Effort, clock: Clock) -> int:
     """How many times fill a round; this warms up too."""
     count = 1
     while (spent := timed(run, count, clock) * count) < effort.seconds * 2.5e8:
@@ -137,7 +137,7 @@ def enough(run: Run, effort: Effort, clock: Clock) -> int:
     return max(1, int(count * effort.seconds * 1e9 / spent))
 
 
-def samples(runs: Sequence[Run], effort: Effort, clock: Clock, other: Clock | None = None) -> list[Sample]:
+def samples(runs: Sequence[TimedRun], effort: Effort, clock: Clock, other: Clock | None = None) -> list[Sample]:
     """A sample of each, in nanoseconds for one time; their rounds take turns, so that they see the same noise.
 
     ``other``: the time of another thread, without which a round is no measurement.  Raises ``NotMeasuredError`` if

@@ -16,7 +16,7 @@ from bench.machine.caches import Features
 from bench.machine.opcodes import Concurrent
 from bench.protocols.host import protocol_host
 from bench.sites.paths import at_rest
-from bench.sites.site import Site, Word
+from bench.sites.site import Site, SiteWord
 
 
 def completed(site: Site, target: Target) -> Site:
@@ -31,7 +31,7 @@ def completed(site: Site, target: Target) -> Site:
     return site
 
 
-def _parts(word: Word, target: Target) -> list[slice]:
+def _parts(word: SiteWord, target: Target) -> list[slice]:
     """The bytes of a word that are seen together, if they are not all."""
     host = protocol_host(target)
     if isinstance(host.rules, Features):

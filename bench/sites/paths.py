@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.sites.instructions import FLAGS, RETURN_ADDRESS, Effect, Value
-from bench.sites.site import CODE, NEW, OLD, STUB, TRAP, Site, Word
+from bench.sites.site import CODE, NEW, OLD, STUB, TRAP, Site, SiteWord
 from bench.support.errors import InputError
 
 _LONGEST = 32
@@ -163,12 +163,12 @@ def _onwards(site: Site, values: Mapping[str, Sequence[str]], walk: _Walk) -> It
 
 def _fetched(
     site: Site, values: Mapping[str, Sequence[str]], at: int, seen: tuple[tuple[str, str], ...]
-) -> Iterator[tuple[bytes, tuple[Word, ...], tuple[str, ...]]]:
+) -> Iterator[tuple[bytes, tuple[SiteWord, ...], tuple[str, ...]]]:
     """The bytes of the instruction at an address, for all values of the words that it lies in."""
 
     def read(
-        code: bytes, words: tuple[Word, ...], chosen: tuple[str, ...]
-    ) -> Iterator[tuple[bytes, tuple[Word, ...], tuple[str, ...]]]:
+        code: bytes, words: tuple[SiteWord, ...], chosen: tuple[str, ...]
+    ) -> Iterator[tuple[bytes, tuple[SiteWord, ...], tuple[str, ...]]]:
         length = site.instructions.effect(code, at).length if len(code) >= site.instructions.shortest else len(code) + 1
         if code and length <= len(code):
             yield code[:length], words, chosen
@@ -185,7 +185,7 @@ def _fetched(
     return read(b"", (), ())
 
 
-def _word_at(site: Site, at: int) -> Word | None:
+def _word_at(site: Site, at: int) -> SiteWord | None:
     return next((word for word in site.words if not word.is_data and word.at <= at < word.at + word.size), None)
 
 
@@ -194,7 +194,7 @@ def _executed(
     values: Mapping[str, Sequence[str]],
     walk: _Walk,
     code: bytes,
-    words: tuple[Word, ...],
+    words: tuple[SiteWord, ...],
     chosen: tuple[str, ...],
 ) -> Iterator[SitePath]:
     effect = site.instructions.effect(code, walk.at)

@@ -16,7 +16,7 @@ from bench.protocols.operations import FORMS, WORD, parsed
 from bench.sites.instructions import INSTRUCTION_SETS
 from bench.sites.paths import at_rest
 from bench.sites.scenarios import SCENARIOS
-from bench.sites.site import CODE, STATES, STUB, TARGETS, Executor, Site, SiteLine, SiteOperations, Word
+from bench.sites.site import CODE, STATES, STUB, TARGETS, Executor, Site, SiteLine, SiteOperations, SiteWord
 from bench.sites.wording import way
 from bench.support.errors import InputError
 from bench.support.toml import Source, checked, parse, read
@@ -240,10 +240,10 @@ class _Reading:
     def states(self) -> tuple[str, ...]:
         return tuple(name for name in STATES if name in self.table.targets)
 
-    def place(self, word: Word) -> tuple[str, str]:
+    def place(self, word: SiteWord) -> tuple[str, str]:
         return ("slots" if word.is_data else "words"), word.name
 
-    def word(self, name: str) -> Word:
+    def word(self, name: str) -> SiteWord:
         """Code: its bytes in each state."""
         place = ("words", name)
         at, values = self._placed(name, self.table.words[name], place)
@@ -259,9 +259,9 @@ class _Reading:
         if len(sizes) > 1 or 0 in sizes:
             raise self.source.refuse(f"{' and '.join(map(str, sizes))} bytes", place, "one size")
         ordered = {state: held[state] for state in (*self.states, *(key for key in held if key not in self.states))}
-        return Word(name, at, sizes[0], ordered, number=self.number_of(place))
+        return SiteWord(name, at, sizes[0], ordered, number=self.number_of(place))
 
-    def slot(self, name: str) -> Word:
+    def slot(self, name: str) -> SiteWord:
         """Data that hold an address: of the state's target, if nothing else is said."""
         place, said = ("slots", name), self.table.slots[name]
         at, values = self._placed(name, {"at": said} if isinstance(said, int) else said, place)
@@ -274,9 +274,9 @@ class _Reading:
                 expected = f"an address of {pointer} bytes, or one of {', '.join(targets)}"
                 raise self.source.refuse(repr(value), (*place, state), expected)
             held[state] = number.to_bytes(pointer, INSTRUCTION_SETS[self.table.isa].byteorder)
-        return Word(name, at, pointer, held, is_data=True, number=self.number_of(place))
+        return SiteWord(name, at, pointer, held, is_data=True, number=self.number_of(place))
 
-    def lines(self, text: str, place: tuple[str, str], words: Mapping[str, Word]) -> tuple[SiteLine, ...]:
+    def lines(self, text: str, place: tuple[str, str], words: Mapping[str, SiteWord]) -> tuple[SiteLine, ...]:
         """Operations, one on a line or with semicolons between; the rest of what they are a protocol's reader knows."""
         found = []
         for number, line in enumerate(text.splitlines(), 1):
@@ -309,7 +309,7 @@ class _Reading:
             )
         return at, {key: value for key, value in said.items() if key != "at"}
 
-    def _refuse_unknown(self, text: str, place: tuple[str, str], line: int, words: Mapping[str, Word]) -> None:
+    def _refuse_unknown(self, text: str, place: tuple[str, str], line: int, words: Mapping[str, SiteWord]) -> None:
         verb, *rest = text.replace(",", " , ").split()
 
         def check(names: Iterable[str], known: Iterable[str]) -> None:

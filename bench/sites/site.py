@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from bench.sites.instructions import INSTRUCTION_SETS, SiteInstructionSet
 
-Expected = Literal["holds", "fails"]
+ExpectedVerdict = Literal["holds", "fails"]
 
 STUB, NEAR, NEAR2, FAR, FAR2, TRAP = "stub", "near", "near2", "far", "far2", "trap"
 STATES = (STUB, NEAR, NEAR2, FAR, FAR2)
@@ -29,7 +29,7 @@ class SiteLine(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
+class SiteWord:
     """Bytes of code, or of data, at an address; they are stored, and fetched or loaded, at once.
 
     ``values``: its bytes by the name of a value, which is a state or a temporary one.  ``constant``: it is the same in
@@ -105,12 +105,12 @@ class Site:
     links: tuple[str, ...]
     note: str
     targets: Mapping[str, int]
-    words: tuple[Word, ...]
+    words: tuple[SiteWord, ...]
     does: SiteOperations
     executor: Executor = Executor()
     registers: Mapping[str, int] = field(default_factory=dict)
     relies: tuple[str, ...] = ()
-    expect: Mapping[str, Expected] = field(default_factory=dict)
+    expect: Mapping[str, ExpectedVerdict] = field(default_factory=dict)
     reuses: bool = False
     in_handler: bool = False
     reach: int = 0
@@ -136,7 +136,7 @@ class Site:
         """Bytes of code and data."""
         return sum(word.size for word in self.words)
 
-    def word(self, name: str) -> Word:
+    def word(self, name: str) -> SiteWord:
         """The word of that name."""
         return next(word for word in self.words if word.name == name)
 

@@ -74,7 +74,7 @@ _CF_MEMI_ONLY: Final = 0x0001_0000
 # QEMU 7.2, target/arm/cpu.h: EXCP_UDEF and so on.
 _EXCEPTIONS: Final = {1: "undef", 2: "svc", 3: "prefetch-abort", 4: "data-abort", 5: "irq", 11: "hvc"}
 
-Arrays = dict[str, npt.NDArray[Any]]
+TraceArrays = dict[str, npt.NDArray[Any]]
 F64 = npt.NDArray[np.float64]
 
 
@@ -197,7 +197,7 @@ def _reading(path: Path) -> Iterator[Path]:
         raise InputError(f"cannot be read: {error.strerror}", file=str(path), expected=expected) from error
 
 
-def _arrays(folder: Path, recording: _Recording) -> Arrays:
+def _arrays(folder: Path, recording: _Recording) -> TraceArrays:
     with _reading(folder / f"{recording.file}.npz") as path, np.load(path) as file:
         return dict(file)
 
@@ -226,7 +226,7 @@ def _disassembly(folder: Path, patterns: tuple[str, ...]) -> dict[int, int]:
     return accesses
 
 
-def _instructions(arrays: Arrays, tb: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _instructions(arrays: TraceArrays, tb: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The guest address and the end of the host code, for every instruction of a TB with host code."""
     rows = slice(int(arrays["tb_chunk0"][tb]), int(arrays["tb_chunk0"][tb]) + int(arrays["tb_n_chunk"][tb]))
     addresses = arrays["tb_guest_pc"][tb].astype(np.int64) + arrays["chunk_guest"][rows].astype(np.int64)
@@ -234,12 +234,12 @@ def _instructions(arrays: Arrays, tb: int) -> tuple[npt.NDArray[np.int64], npt.N
     return addresses, ends
 
 
-def _slow_bytes(arrays: Arrays) -> F64:
+def _slow_bytes(arrays: TraceArrays) -> F64:
     """The length in bytes of each TB's slow paths."""
     return (arrays["tb_host_size"] - arrays["tb_fast_size"] - arrays["tb_data_size"]).astype(np.float64)
 
 
-def _slow_bytes_in(boot: Arrays, arrays: Arrays) -> F64:
+def _slow_bytes_in(boot: TraceArrays, arrays: TraceArrays) -> F64:
     """The length of the slow paths of the boot's first TB with the same guest code as each TB; -1 without one."""
     known, first = np.unique(_guest_code(boot), return_index=True)
     wanted = _guest_code(arrays)
@@ -247,14 +247,14 @@ def _slow_bytes_in(boot: Arrays, arrays: Arrays) -> F64:
     return np.where(known[at] == wanted, _slow_bytes(boot)[first[at]], -1.0)
 
 
-def _guest_code(arrays: Arrays) -> U64:
+def _guest_code(arrays: TraceArrays) -> U64:
     """The guest address, length and number of instructions of each TB, as one number."""
     pc, size, instructions = (arrays[f"tb_{key}"].astype(np.uint64) for key in ("guest_pc", "guest_size", "n_insn"))
     return pc << np.uint64(32) | size << np.uint64(16) | instructions
 
 
 def _accesses(
-    arrays: Arrays, kept: npt.NDArray[np.int64], disassembly: dict[int, int], slow: F64
+    arrays: TraceArrays, kept: npt.NDArray[np.int64], disassembly: dict[int, int], slow: F64
 ) -> tuple[U32, npt.NDArray[np.bool_], str]:
     """The accesses of each kept TB, whether they were counted, and the quality of the estimate of the others.
 
@@ -284,7 +284,12 @@ def _accesses(
 
 
 def _rewritten_accesses(
-    arrays: Arrays, disassembly: dict[int, int], blocks: Blocks, known: npt.NDArray[np.bool_], tb: U32, rewritten: I32
+    arrays: TraceArrays,
+    disassembly: dict[int, int],
+    blocks: Blocks,
+    known: npt.NDArray[np.bool_],
+    tb: U32,
+    rewritten: I32,
 ) -> I32:
     """The accesses up to and including the faulting one, from the rewritten bytes.
 

@@ -30,9 +30,9 @@ from bench.support.kernels import kernel
 from bench.traces.successor import STOPPED, THREADS, Words
 from bench.traces.trace import I64, U32, U64, Guest, Links, Trace
 
-Isa = Literal["arm", "a64", "rv64"]
+LinkIsa = Literal["arm", "a64", "rv64"]
 """The guest instruction sets whose last instructions ``Exits.of_text`` reads."""
-ISAS: Final[dict[Guest, Isa]] = {"arm": "arm", "aarch64": "a64", "riscv64": "rv64"}
+ISAS: Final[dict[Guest, LinkIsa]] = {"arm": "arm", "aarch64": "a64", "riscv64": "rv64"}
 """The instruction sets of guests."""
 Flags = npt.NDArray[np.bool_]
 
@@ -109,7 +109,7 @@ def _rv64(text: str, following: int) -> _Addresses:
     return None if _RV64_LEAVES.fullmatch(mnemonic) else following, None
 
 
-_READERS: Final[dict[Isa, Callable[[str, int], _Addresses]]] = {"arm": _arm, "a64": _a64, "rv64": _rv64}
+_READERS: Final[dict[LinkIsa, Callable[[str, int], _Addresses]]] = {"arm": _arm, "a64": _a64, "rv64": _rv64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Exits:
     @classmethod
     def of_text(
         cls,
-        isa: Isa,
+        isa: LinkIsa,
         pc: U64,
         guest_bytes: U32,
         last: Iterable[str],

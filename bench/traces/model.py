@@ -47,7 +47,7 @@ _MOST_BYTES: Final = 1 << 30
 _MOST_FAULTS: Final = 1 << 24
 """The maximum of the retranslations of a model, which are drawn together in memory."""
 
-Count = Annotated[int, Meta(ge=0, le=MOST)]
+CountParameter = Annotated[int, Meta(ge=0, le=MOST)]
 Positive = Annotated[int, Meta(ge=1, le=MOST)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 
@@ -107,7 +107,7 @@ class ModelParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     reexecution_tbs: Quantiles
     threads: Annotated[int, Meta(ge=1, le=THREADS)] = 1
     thread_executions: Positive = 441
-    flushes: Count = 0
+    flushes: CountParameter = 0
     linked_share: Annotated[float, Meta(ge=0, le=1)] = 0.75
 
     # 441: 2,266 thread switches per million log lines were recorded for four threads on two cores (estimate).

@@ -13,7 +13,7 @@ from typing import Literal
 
 from bench.translators.instruction import Fact, Holds, Instruction, Placed
 
-Ends = Literal["exit", "fault", "loop", "illegal", "outside"]
+Ending = Literal["exit", "fault", "loop", "illegal", "outside"]
 
 Destination = Callable[[int], int | None]
 """Maps the word of a branch to its target, in bytes from its own address; None for another instruction."""
@@ -44,7 +44,7 @@ class ControlFlow:
     """
 
     offsets: tuple[int, ...]
-    ends: Ends
+    ends: Ending
     at: int
     accessed: int
     calls: tuple[Call, ...]
@@ -80,7 +80,7 @@ class Follower:
         at = 0
         link: int | None = None  # the return address of the last branch with link
         slot: tuple[Placed, int | None] | None = None  # the branch before this delay slot, and its target
-        ends: Ends
+        ends: Ending
         while True:
             place = at, link, slot[1] if slot is not None else None, tuple(registers.items())
             if place in seen:

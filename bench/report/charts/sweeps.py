@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from bench.compare.axes import RATE, Axis
-from bench.compare.sweep import Cell
+from bench.compare.sweep import SweptCell
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import SAID, Frame, layer, of_name, of_number
 from bench.report.sweeps import NOBODY, where, winner
@@ -34,13 +34,13 @@ def is_drawable(axes: Sequence[Axis]) -> bool:
     return len(axes) in (1, 2) and all(axis.numbers is not None for axis in axes)
 
 
-def of_sweep(cells: Sequence[Cell], axes: Sequence[Axis], frame: Frame) -> list[Chart]:
+def of_sweep(cells: Sequence[SweptCell], axes: Sequence[Axis], frame: Frame) -> list[Chart]:
     """A chart for each host and translator, colours by winner the same in all."""
     colours = colours_of(cells)
     return [of_host(list(some), axes, colours, frame) for _, some in groupby(cells, where)]
 
 
-def of_host(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str], frame: Frame) -> Chart:
+def of_host(cells: Sequence[SweptCell], axes: Sequence[Axis], colours: dict[str, str], frame: Frame) -> Chart:
     """The chart of one host and translator; its key has those who win there."""
     won = {*map(winner, cells)}
     colours = {name: colour for name, colour in colours.items() if name in won}
@@ -51,7 +51,7 @@ def of_host(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str]
     }
 
 
-def colours_of(cells: Iterable[Cell]) -> dict[str, str]:
+def colours_of(cells: Iterable[SweptCell]) -> dict[str, str]:
     """A colour for everyone who wins somewhere, by how often."""
     names = [winner(cell) for cell in cells]
     often = sorted({*names} - {NOBODY}, key=lambda name: (-names.count(name), name))
@@ -113,7 +113,7 @@ def _key(colours: dict[str, str], name: str, frame: Frame) -> dict[str, Any]:
 # --- one axis ---------------------------------------------------------------------------------------------------------
 
 
-def _curves(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str], frame: Frame) -> Chart:
+def _curves(cells: Sequence[SweptCell], axes: Sequence[Axis], colours: dict[str, str], frame: Frame) -> Chart:
     """What each right one costs, in shares of the baseline; behind it, who is cheapest.
 
     As many as there are dashes to tell them apart: those that come nearest to the first place.
@@ -191,7 +191,7 @@ def _ticks(values: Sequence[dict[str, Any]], unit: float) -> list[float]:
 # --- two axes ---------------------------------------------------------------------------------------------------------
 
 
-def _map(cells: Sequence[Cell], axes: Sequence[Axis], colours: dict[str, str], frame: Frame) -> Chart:
+def _map(cells: Sequence[SweptCell], axes: Sequence[Axis], colours: dict[str, str], frame: Frame) -> Chart:
     """Who is cheapest at each point; pale where that is not decided."""
     across, up = axes
     xs, ys = _edges(across), _edges(up)

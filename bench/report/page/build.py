@@ -15,7 +15,7 @@ from bench.check.command import command
 from bench.compare.breakeven import BreakEven, break_evens
 from bench.compare.comparison import Compared, Comparison
 from bench.compare.rate import rates
-from bench.explain.explanation import RunRow, Word
+from bench.explain.explanation import Residency, RunRow
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed
 from bench.report.charts.comparisons import changing, deciding, parts, prices, tradeoff
@@ -345,7 +345,7 @@ def _steps(rows: Sequence[RunRow]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _beside(row: RunRow) -> Iterator[tuple[str, str, Word, str]]:
+def _beside(row: RunRow) -> Iterator[tuple[str, str, Residency, str]]:
     """Who would read the unit, what, whether that is the final value, and a remark."""
     if row.reads is None:
         return

@@ -8,7 +8,7 @@ from functools import partial
 from html import escape
 
 from bench.compare.axes import Axis
-from bench.compare.sweep import Cell
+from bench.compare.sweep import SweptCell
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
 from bench.report.charts.sweeps import TITLES, colours_of, is_drawable, of_host
@@ -25,7 +25,7 @@ class SweepPage(SweepReport):
 
     def __init__(
         self,
-        cells: Sequence[Cell],
+        cells: Sequence[SweptCell],
         axes: Sequence[Axis],
         *,
         reused: int,
@@ -76,7 +76,7 @@ class SweepPage(SweepReport):
             if self._axes and len(cells) <= _MOST:
                 yield folded("The same as a table", self._every(name, cells))
 
-    def _every(self, name: str, cells: Sequence[Cell]) -> str:
+    def _every(self, name: str, cells: Sequence[SweptCell]) -> str:
         """Each cell: who is cheapest, whether that is decided, and what it costs."""
         heads = (
             *(head(TITLES.get(axis.name, axis.name), NUMBER) for axis in self._axes),
