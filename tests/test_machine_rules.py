@@ -217,10 +217,11 @@ def test_the_environment_may_write_back_and_drop_a_dirty_line() -> None:
     assert not told(spoil(A)).possible(Kind.WRITE_BACK)
 
 
-def test_a_clean_line_may_be_dropped_which_matters_where_stores_do_not_allocate() -> None:
-    loaded = told(op.Load(A), spoil(A), settings=NO_ALLOCATE).steps()
+def test_a_line_may_be_dropped_clean_or_dirty_which_matters_where_stores_do_not_allocate() -> None:
+    loaded = told(op.Load(A), spoil(A), mend(A), settings=NO_ALLOCATE).steps()
     assert loaded.steps().memory.owner == (0,)
     assert loaded.after(Kind.WRITE_BACK).steps().memory.owner == (-1,)
+    assert loaded.steps().after(Kind.WRITE_BACK).steps().where == ((-1,), (A.final,))
 
 
 def test_the_environment_may_fill_and_drop_instruction_lines_of_any_core() -> None:
@@ -264,6 +265,9 @@ def test_a_switch_or_a_move_cleans_and_invalidates_everything_only_on_some_hosts
         after = filled.after(Kind.FILL, core=0).steps().after(kind)
         assert after.memory.memory == (memory,)
         assert after.memory.icache[0] == (line,)
+        options: dict[str, Any] = {"settings": (f"switch_cleans_all={cleans}", *NO_ALLOCATE), "name": name}
+        loaded = told(op.Load(A), spoil(A), cores=cores, **options).steps().after(kind).after(kind)
+        assert loaded.steps().memory.owner == ((-1,) if line is None else (0,))  # whether the store hits
 
 
 # --- rule 3: instruction fills and snoops ---
@@ -449,6 +453,8 @@ def test_cores_left_out_of_a_flush_drop_their_instruction_cache_when_they_next_r
     flushed = cleaned.steps().after(Kind.COMPLETE).steps(2)  # one completion: the other core is left out
     assert flushed.memory.icache[1] == ((A.final,),)
     assert flushed.after(Kind.MOVE).memory.icache[1] == (None,)
+    running = told(op.Flush(WHOLE), spoil(A), settings=("deferred_to_move=true", "clean=false"), name="user").steps(2)
+    assert [step.event.detail for step in running.possible(Kind.COMPLETE)] == [1, 2]  # and those that run it at once
 
 
 # --- rule 6: the store buffer ---
@@ -492,6 +498,9 @@ def test_a_clean_completes_only_after_older_stores_to_its_line() -> None:
     cleaning = told(spoil(A), op.Clean(A), settings=BUFFER).steps(2)
     assert not cleaning.possible(Kind.COMPLETE)
     assert cleaning.after(Kind.DRAIN).after(Kind.COMPLETE).memory.memory == (WRONG,)
+    behind_two = told(spoil(A), mend(A), op.Clean(A), settings=BUFFER).steps(3).after(Kind.DRAIN)
+    assert not behind_two.possible(Kind.COMPLETE)
+    assert behind_two.after(Kind.DRAIN).possible(Kind.COMPLETE)
     for younger_or_elsewhere in ((op.Clean(A), spoil(A)), (spoil(B), op.Clean(A))):
         assert told(*younger_or_elsewhere, spoil(A), settings=BUFFER).steps(2).possible(Kind.COMPLETE)
 
