@@ -38,7 +38,7 @@ SLOW = tuple(
         "architecture autopsy baseline cli cli_bad_input explore golden_check kernels layouts litmus "
         "matrix minimality notebook order overview package partial "
         "protocol_architectures protocol_reference protocols qemu_log replay_kernel "
-        "risk_chain risk_given risk_simulation schedule seen silicon silicon_run suite "
+        "risk_chain risk_given risk_simulation schedule seen silicon silicon_run suite sweep terminal "
         "traces units"
     ).split()
 )

@@ -28,7 +28,7 @@ from bench.translators.registry import load_translator
 from strategies import registry
 
 QUESTIONS = (Question(), Question("lasting", without=UNSEEN), Question("lasting"), Question(without=UNASKED))
-MOST = 700
+MOST = 400
 
 
 def shipped(strategy: str, host: str, translator: str, name: str, **arguments: int) -> Model | None:
@@ -49,28 +49,30 @@ HOSTS = [
 
 @pytest.mark.parametrize(("host", "translator"), HOSTS)
 def test_both_searches_find_the_same_in_every_shipped_cell(host: str, translator: str) -> None:
-    # The two questions in turns: each is asked of every strategy in every scenario, on some of the hosts.
+    # In turns: each of the two questions is asked of every strategy in every scenario, on two of the hosts.
     turn = HOSTS.index((host, translator))
-    for strategy in registry.names():
-        for number, name in enumerate(scenario_names(), turn):
-            model = shipped(strategy, host, translator, name, flushes=strategy == "flush-on-tb-flush")
+    for row, strategy in enumerate(registry.names()):
+        for number, name in enumerate(scenario_names(), turn + row):
+            model = None
+            if number % 2:
+                model = shipped(strategy, host, translator, name, flushes=strategy == "flush-on-tb-flush")
             if model is not None:
-                question = QUESTIONS[number % 2]
+                question = QUESTIONS[number // 2 % 2]
                 found = explore(model, question, max_states=MOST, symmetric=False)
                 assert found == walk(model, question, max_states=MOST), (strategy, name, question)
 
 
-@pytest.mark.parametrize("first", range(5_000, 5_100, 25))
+@pytest.mark.parametrize("first", range(5_000, 5_060, 15))
 def test_both_searches_find_the_same_in_random_cases(first: int) -> None:
     found: collections.Counter[str] = collections.Counter()
-    for seed in range(first, first + 25):
+    for seed in range(first, first + 15):
         model = Compiler(**draw_case(random.Random(seed)).arguments).model
         for question in QUESTIONS:
             plain = walk(model, question, max_states=MOST)
             assert explore(model, question, max_states=MOST, symmetric=False) == plain, (seed, question)
             found[plain.failure or plain.verdict] += 1
-    assert found["wrong fetch"] >= 5
-    assert found["holds"] >= 20
+    assert found["wrong fetch"] >= 3
+    assert found["holds"] >= 12
 
 
 def test_a_large_space_is_the_same_to_both() -> None:
@@ -87,7 +89,8 @@ def test_a_search_that_is_cut_short_has_seen_as_much_as_it_says(limit: int) -> N
     assert model is not None
     found = explore(model, Question(), max_states=limit, symmetric=False)
     assert (found.verdict, found.states) == ("bounded", limit)
-    assert found == walk(model, Question(), max_states=limit)
+    if limit <= 1000:  # as far as the walk is quick; the whole space is the test above
+        assert found == walk(model, Question(), max_states=limit)
 
 
 @pytest.mark.parametrize("seed", range(5_200, 5_230))
@@ -140,14 +143,14 @@ def test_swapping_what_is_alike_changes_no_verdict_and_no_counterexample(
     assert every.states / order <= fewer.states <= 0.75 * every.states
 
 
-@pytest.mark.parametrize("seed", range(5_300, 5_330))
+@pytest.mark.parametrize("seed", range(5_300, 5_320))
 def test_in_random_cases_too(seed: int) -> None:
     case = draw_case(random.Random(seed))
     instance = case.arguments["scenario"]
     model = Compiler(**{**case.arguments, "scenario": dataclasses.replace(instance, tbs=2)}).model
     for question in QUESTIONS:
-        every = explore(model, question, max_states=30_000, symmetric=False)
-        fewer = explore(model, question, max_states=30_000)
+        every = explore(model, question, max_states=5_000, symmetric=False)
+        fewer = explore(model, question, max_states=5_000)
         if every.verdict != "bounded":
             assert same(fewer, every)
             assert every.states <= fewer.states * fewer.symmetry

@@ -315,6 +315,7 @@ def writer(folder: Path, first: int, last: int, rounds: int = 1) -> subprocess.P
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_several_processes_write_at_once_and_one_is_killed(folder: Path) -> None:
     killed, *others = writer(folder, 0, 400, 10**6), writer(folder, 0, 300), writer(folder, 100, 400)
     assert killed.stdout is not None
@@ -423,6 +424,7 @@ def test_each_thing_that_a_result_depends_on_is_in_its_key_and_no_price(
     assert len({checked for _, checked in found.values()}) == len(_OF_CHECK) + 1
 
 
+@pytest.mark.slow
 def test_each_thing_that_a_risk_depends_on_is_in_its_key(folder: Path, tiny_trace: Path) -> None:
     """Prices too: they decide how long it takes until a block runs again."""
     every: dict[str, dict[str, Any]] = {
@@ -477,6 +479,7 @@ def test_each_thing_that_a_risk_depends_on_is_in_its_key(folder: Path, tiny_trac
     assert len({key(**changed) for changed in every.values()}) == len(every)
 
 
+@pytest.mark.slow
 def test_a_strategy_is_its_sources_and_what_its_hooks_give(folder: Path, tmp_path: Path) -> None:
     """The module of a helper, and a value that only its operations show; a class that nobody can read is not known."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
@@ -510,6 +513,7 @@ def test_a_strategy_is_its_sources_and_what_its_hooks_give(folder: Path, tmp_pat
     assert identity(Local(), load_translator("arm")) is None
 
 
+@pytest.mark.slow
 def test_what_is_kept_answers_as_what_is_computed(folder: Path, staleline: Staleline, tiny_trace: Path) -> None:
     command = "compare --strategy unfixed,side-table,stop-the-world-flush --scenario system,user --format json"
     settings = ("", "--set icache.ways=2", "--set costs.lock=7")
@@ -527,6 +531,7 @@ def test_what_is_kept_answers_as_what_is_computed(folder: Path, staleline: Stale
     assert staleline(f"{command} --fresh", str(tiny_trace)).out == answers[0]
 
 
+@pytest.mark.slow
 def test_a_risk_that_is_kept_is_the_one_that_is_computed(folder: Path, staleline: Staleline, tiny_trace: Path) -> None:
     asked = ("--strategy unfixed,idempotent", "--strategy unfixed --scenario system --sensitivity")
     commands = [f"risk --format json --verbose {one}" for one in asked]

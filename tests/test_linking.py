@@ -277,6 +277,7 @@ def test_a_link_that_is_not_flushed_costs_the_stub_where_the_cache_does_not_foll
     assert more.nominal == pytest.approx(5 * (found.stub - found.execution).nominal if lingers else 0)
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 6).flatmap(
         lambda blocks: st.tuples(
@@ -337,6 +338,7 @@ def test_a_stub_lingers_until_its_line_comes_anew(drawn: tuple[list[int], list[i
         assert met == expected
 
 
+@pytest.mark.slow
 def test_rates_of_ones_own_take_the_place_of_those_of_the_trace(tiny_trace: Path, staleline: Staleline) -> None:
     line = f"compare patch-flush-riscv64 {tiny_trace} --host sifive-u74 --scenario link --format json"
     plain, given_ = (
@@ -352,6 +354,7 @@ def test_rates_of_ones_own_take_the_place_of_those_of_the_trace(tiny_trace: Path
     assert "unlinks" in wrong.err
 
 
+@pytest.mark.slow
 def test_what_was_not_asked_is_marked_and_ones_own_stands_beside_its_neighbours(
     tmp_path: Path, tiny_trace: Path, staleline: Staleline
 ) -> None:
@@ -374,6 +377,7 @@ def test_what_was_not_asked_is_marked_and_ones_own_stands_beside_its_neighbours(
     assert ["rank", "site", "link", "reuse"] in [row.split() for row in wide.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_first_scenario_that_fails_is_named(tmp_path: Path, tiny_trace: Path, staleline: Staleline) -> None:
     """Link and unlink both fail; what is found sooner is not what is said."""
     document = staleline(
@@ -432,6 +436,7 @@ def test_the_cheapest_that_is_right_is_first_and_says_where_another_is(tiny_trac
     assert "executions for each link" in text
 
 
+@pytest.mark.slow
 def test_the_page_and_the_plot_of_sites(tmp_path: Path, tiny_trace: Path, staleline: Staleline) -> None:
     """The page has every verdict, and for each that fails its counterexample to step through, as JSON has it."""
     line = f"patch-unflushed-aarch64 patch-flush-aarch64 {tiny_trace} --host cortex-a72,armv8 --scenario link,unlink"

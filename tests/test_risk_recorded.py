@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -226,18 +226,26 @@ def moved(targets: npt.NDArray[np.int64], chance: float = 1.0) -> F64:
     return found
 
 
-def plainly(rows: UnitRows, quiescent: QuiescentStates, matrix: F64, rates: F64, harms: F64) -> tuple[float, ...]:
+def gaps(rows: UnitRows, quiescent: QuiescentStates, rates: F64) -> Iterator[F64]:
+    """What happens before each row."""
+    maps, states = quiescent.maps, np.arange(quiescent.size)
+    drop, evict = maps.drop[maps.here, states], maps.evict[maps.here, states]
+    for code, data, gap in zip(rows.code, rows.data, rows.gap, strict=True):
+        yield moved(drop, 1 - code) @ moved(evict, 1 - data) @ exponential(rates, gap)
+
+
+def plainly(
+    rows: UnitRows, quiescent: QuiescentStates, matrix: F64, before: Iterable[F64], harms: F64
+) -> tuple[float, ...]:
     """What ``propagate`` is to find, by products of whole matrices."""
     maps, size = quiescent.maps, quiescent.size
-    states = np.arange(size)
-    drop, evict = maps.drop[maps.here, states], maps.evict[maps.here, states]
     chance = np.array([harms[harm] if harm >= 0 else 0.0 for harm in maps.harm])
+    steps = iter(before)
     whole = single = window = 0.0
     for unit in range(rows.firsts.size - 1):
         vector, other = np.eye(size)[0], np.zeros(size)
         for row in range(rows.firsts[unit], rows.firsts[unit + 1]):
-            gap = moved(drop, 1 - rows.code[row]) @ moved(evict, 1 - rows.data[row])
-            gap = gap @ exponential(rates, rows.gap[row])
+            gap = next(steps)
             vector, other = vector @ gap, other @ gap
             if rows.rewritten[row] >= 0:
                 vector, other = vector @ matrix, matrix[maps.run[0]]
@@ -284,9 +292,10 @@ def test_it_is_what_plain_matrices_come_to(host: str, name: str, changes: Mappin
     exposure = Exposure(np.zeros(2, np.int64), rows, count, 1.0, 0)
     variants = [(matrix, harms) for harms in (FETCHED, harmful(0.25), np.full(4, 0.3))]
     variants.append((np.full_like(matrix, 1 / len(matrix)), FETCHED))  # side by side, whatever they have in common
+    before = [*gaps(rows, states, rates)]
     for (one, harms), found in zip(variants, propagate(exposure, states.maps, rates, variants), strict=True):
         assert (found.whole, found.single, found.window) == pytest.approx(
-            plainly(rows, states, one, rates, harms), rel=1e-6, abs=0
+            plainly(rows, states, one, before, harms), rel=1e-6, abs=0
         )
 
 
@@ -311,7 +320,7 @@ def test_what_is_forgotten_between_retranslations_does_not_matter() -> None:
     assert len(rows.gap) > 1.5 * len(exposure.episodes.gap)
     assert len(exposure.episodes.firsts) > 4
     (found,) = propagate(exposure, states.maps, rates, [(matrix, FETCHED)])
-    plain = plainly(rows, states, matrix, rates, FETCHED)
+    plain = plainly(rows, states, matrix, gaps(rows, states, rates), FETCHED)
     assert (found.whole, found.single, found.window) == pytest.approx(plain, rel=1e-6, abs=0)
 
 

@@ -13,7 +13,7 @@ from bench.risk.pressure import Pressure
 from bench.risk.simulation import simulate
 from bench.support.errors import InputError
 
-SEEDS = 100
+SEEDS = 50
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_exact_figure_is_in_the_interval_as_often_as_it_says(
         causes = (Cause("evictions", 1.0, write_back=given[0], drop=given[1]), AT_ONCE)
     exact = Chain(model, question, causes).figures(causes).first
     drawn = [simulate(model, question, causes, samples=20_000, seed=seed) for seed in range(SEEDS)]
-    assert sum(one.low <= exact <= one.high for one in drawn) >= 97
+    assert sum(one.low <= exact <= one.high for one in drawn) >= 48
     # It is a check that can fail: a tenth of it, or ten times as much, is outside.
     assert all(not one.low <= exact * factor <= one.high for one in drawn for factor in (0.1, 10))
     assert len({one.mean for one in drawn}) > SEEDS // 2

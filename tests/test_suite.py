@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from bench.search.explore import explore
-from bench.search.walk import walk
 from bench.suite import spin, test_import_speed
 from bench.suite.promela import promela
 from bench.suite.scaled import MIDDLE, RIGHT, SCALED, SMALL, ScaledCase
@@ -28,11 +27,6 @@ def test_scaled_cases_have_the_states_that_are_written_down(case: ScaledCase, sy
     model, question = case.asked()
     found = explore(model, question, max_states=10_000_000, symmetric=symmetric)
     assert (found.verdict, found.states) == ("holds", SCALED[case][symmetric])
-
-
-def test_the_smallest_is_seen_whole_by_the_plain_walk_too() -> None:
-    model, question = SMALL.asked()
-    assert walk(model, question, max_states=10_000_000).states == SCALED[SMALL][0]
 
 
 def test_cases_grow() -> None:

@@ -270,7 +270,6 @@ def test_results_of_another_sweep_are_not_mixed_in(staleline: Staleline, tiny_tr
     staleline(other, str(tiny_trace)).is_refused("line 1", "no cell")
 
 
-@pytest.mark.slow
 def test_pictures(staleline: Staleline, tiny_trace: Path, tmp_path: Path) -> None:
     pytest.importorskip("vl_convert")
     for name, vary in (("curves", ""), ("map", "--vary costs.line=1..500x2log")):
@@ -319,7 +318,6 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]
             process.wait()
 
 
-@pytest.mark.slow
 def test_on_a_cluster_a_worker_is_killed_and_nothing_is_lost_or_twice(
     scheduler: tuple[str, list[subprocess.Popen[str]]], staleline: Staleline, tiny_trace: Path, tmp_path: Path
 ) -> None:
