@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import itertools
 import json
+import logging
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, Staleline
-from hypothesis import given
+from conftest import Staleline
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.commands.application import main
 from bench.compare.axes import axes, axis
+from bench.compare.contest import Group, Priced
+from bench.compare.sweep import Asked, Case, Planned, Point, SweptCell, sweep
+from bench.hosts import Host, load_host
+from bench.replay.cost import of_figure
+from bench.replay.parameters import Parameters
+from bench.search.explore import load
 from bench.support.errors import InputError
 from strategies import linking
 
@@ -83,7 +97,7 @@ def test_too_many_cells_and_an_axis_twice_are_refused() -> None:
         ("--vary costs.lock=1,2 --results x.csv", ("--results", ".jsonl")),
         ("--vary costs.lock=1,2 --hazard none", ("--hazard", "transient")),
         ("--vary costs.lock=1,2 --plot x.txt", ("--plot",)),
-        ("--plot x.svg", ("--plot", "0 axes")),
+        ("--vary vcpus=1,2 --vary cores=1,2 --vary costs.lock=1,2 --plot x.svg", ("--plot", "3 axes")),
         ("--vary dcache.write=back,through --plot x.svg", ("--plot", "numbers")),
         ("slot-arm --vary lookup=1,2", ("--vary", "lookup does nothing for sites", "load")),
         ("slot-arm --vary executions=0,1", ("--vary executions", "0", "at least 1")),
@@ -96,6 +110,12 @@ def test_too_many_cells_and_an_axis_twice_are_refused() -> None:
 )
 def test_bad_input_is_one_line(options: str, words: tuple[str, ...], staleline: Staleline, tiny_trace: Path) -> None:
     staleline(f"sweep {options}", str(tiny_trace)).is_refused(*words)
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process, which has the kernels: those of the pool, and of a cluster, have tests of their own."""
+    monkeypatch.setattr("bench.commands.sweep.ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
@@ -176,9 +196,13 @@ def test_a_cell_of_sites_is_what_a_comparison_finds_with_that_set(staleline: Sta
         options = f"{ON_ARM} {settings} --set costs.load={at['costs.load']}"
         assert_costs_are(cell, compared_sites(staleline, tiny_trace, options))
         assert cell["translator"] == ""
-        verdicts = {row["name"]: (row["right"], row["verdicts"]["unlink"]) for row in cell["rows"]}
-        assert verdicts["patch-unflushed-arm"] == (False, "fails")
-        assert verdicts["slot-arm"] == (True, "holds")
+        right = {row["name"]: row["right"] for row in cell["rows"]}
+        assert (right["patch-unflushed-arm"], right["slot-arm"]) == (False, True)
+    judged = {(one["name"], tuple(one["settings"])): one for one in ran.document["verdicts"]}
+    assert len(judged) == len(ran.document["verdicts"]) == 3
+    verdicts = {name: (one["right"], one["verdicts"]["unlink"]) for (name, _), one in judged.items()}
+    assert verdicts["patch-unflushed-arm"] == (False, "fails")
+    assert verdicts["slot-arm"] == (True, "holds")
 
 
 def test_rates_of_sites_are_how_often_something_is_done(staleline: Staleline, tiny_trace: Path) -> None:
@@ -216,12 +240,12 @@ def test_a_site_of_ones_own_stands_beside_those_of_the_library_and_goes_on(
     command = f"sweep {mine} {tiny_trace} --scenario link --host ppc-g4 --vary links=1..1000x4log --results {results}"
     assert staleline(command).status == 0
     whole = results.read_bytes()
-    found = lines(results)
+    found = cells_in(results)
     assert {"mine", "slot-ppc", "patch-flush-ppc"} <= {row["name"] for row in found[0]["rows"]}
     for cell in found:
         # The same words and operations: neither is dearer.
         assert ("mine" in cell["winner"]) is ("slot-ppc" in cell["winner"])
-    results.write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    results.write_bytes(beginning(whole, 2))
     moved = mine.rename(tmp_path / "elsewhere.toml").rename(mine)  # where a file lies is nothing to the answer
     assert "2 of them were there" in staleline(command).out
     assert sorted(results.read_bytes().splitlines()) == sorted(whole.splitlines())
@@ -232,8 +256,17 @@ def test_a_site_of_ones_own_stands_beside_those_of_the_library_and_goes_on(
 # --- results as they come ---------------------------------------------------------------------------------------------
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
+def cells_in(path: Path) -> list[dict[str, Any]]:
+    return [line for line in map(json.loads, path.read_bytes().splitlines()) if line["kind"] == "cell"]
+
+
+def beginning(text: bytes, cells: int) -> bytes:
+    """The lines up to so many cells."""
+    found = list[bytes]()
+    for line in text.splitlines(keepends=True):
+        cells -= json.loads(line)["kind"] == "cell"
+        found += [line] if cells >= 0 else []
+    return b"".join(found)
 
 
 def test_a_stopped_sweep_goes_on_and_repairs_its_end(staleline: Staleline, tiny_trace: Path, tmp_path: Path) -> None:
@@ -241,19 +274,21 @@ def test_a_stopped_sweep_goes_on_and_repairs_its_end(staleline: Staleline, tiny_
     command = f"sweep {FEW} --vary retranslations=1..1000x8log --results {results}"
     assert staleline(command, str(tiny_trace)).status == 0
     whole, table = results.read_bytes(), results.with_suffix(".csv").read_bytes()
-    kept = b"".join(whole.splitlines(keepends=True)[:3])
+    kept = beginning(whole, 3)
     for cut in (0, 40):
         results.write_bytes(kept + whole[len(kept) : len(kept) + cut])
         ran = staleline(command, str(tiny_trace))
         assert "3 of them were there" in ran.out
         assert sorted(results.read_bytes().splitlines()) == sorted(whole.splitlines())
         assert sorted(results.with_suffix(".csv").read_bytes().splitlines()) == sorted(table.splitlines())
-        assert sorted(line["number"] for line in lines(results)) == list(range(8))
+        assert sorted(cell["number"] for cell in cells_in(results)) == list(range(8))
     with results.with_suffix(".csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {(row["number"], row["name"]) for row in rows} == {
-        (str(cell["number"]), row["name"]) for cell in lines(results) for row in cell["rows"]
-    }
+    assert sorted((row["kind"], row["number"], row["name"]) for row in rows) == sorted(
+        (line["kind"], str(line.get("number", "")), row["name"])
+        for line in map(json.loads, whole.splitlines())
+        for row in line.get("rows", [line])
+    )
 
 
 def test_results_of_another_sweep_are_not_mixed_in(staleline: Staleline, tiny_trace: Path, tmp_path: Path) -> None:
@@ -262,64 +297,263 @@ def test_results_of_another_sweep_are_not_mixed_in(staleline: Staleline, tiny_tr
     staleline(f"{command} --vary retranslations=1,2", str(tiny_trace))
     before = results.read_bytes()
     other = f"{command} --vary retranslations=1,3"
-    staleline(other, str(tiny_trace)).is_refused("line 2", "another sweep", "--fresh")
+    staleline(other, str(tiny_trace)).is_refused("line ", "another sweep", "--fresh")
     assert results.read_bytes() == before
     assert staleline(f"{other} --fresh", str(tiny_trace)).status == 0
-    assert [line["at"]["retranslations"] for line in lines(results)] == ["1", "3"]
+    assert [cell["at"]["retranslations"] for cell in cells_in(results)] == ["1", "3"]
     results.write_text('{"no": "cell"}\n')
-    staleline(other, str(tiny_trace)).is_refused("line 1", "no cell")
+    staleline(other, str(tiny_trace)).is_refused("line 1", "no line of a sweep")
 
 
 def test_pictures(staleline: Staleline, tiny_trace: Path, tmp_path: Path) -> None:
+    """All verdicts and costs without an axis, curves over one, a map over two."""
     pytest.importorskip("vl_convert")
-    for name, vary in (("curves", ""), ("map", "--vary costs.line=1..500x2log")):
-        picture = tmp_path / f"{name}.svg"
-        options = f"--vary retranslations=0.1..100000x3log {vary} --plot {picture}"
-        assert staleline(f"sweep {FEW} {options}", str(tiny_trace)).status == 0
+    words = ("tiles from left to right: system", "side-table on cortex-a9 with arm@2010, transient system: holds")
+    for number, expected in enumerate((words, ("is cheapest from",), ("retranslations 0.1, costs.line 1",))):
+        picture = tmp_path / f"{number}.svg"
+        vary = ("--vary retranslations=0.1..100000x3log", "--vary costs.line=1..500x2log")[:number]
+        assert staleline(f"sweep {FEW} --plot {picture}", *" ".join(vary).split(), str(tiny_trace)).status == 0
         text = picture.read_text(encoding="utf-8")
-        assert "cheapest that is right" in text
-        assert "retranslations per million executions" in text
+        for word in (*expected, *(["cheapest that is right", "retranslations per million executions"] if vary else [])):
+            assert word in text
+
+
+# --- in which order, and what a stop leaves ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A contest of two, of whom the second is right."""
+
+    translator: str = "none"
+    rates: tuple[str, ...] = ()
+    simulates: bool = False
+
+    def groups(self) -> tuple[Group, ...]:
+        return Group("one", ("one",)), Group("other", ("other",))
+
+    def verdicts(self, group: Group, host: Host) -> dict[str, str]:
+        return {"asked": "holds" if group.found_by == "other" else "fails"}
+
+    def prices(self, host: Host, trace: object, parameters: Parameters) -> tuple[Priced, ...]:
+        one = of_figure("costs.cpi", host.costs.cpi, host.clock_ghz, host.clock_tag)
+        return Priced(("one",), one, one), Priced(("other",), one.times(2), one)
+
+    def hypothetical_on(self, host: Host) -> bool:
+        return False
+
+
+class Later(Executor):
+    """Tasks in a list, until they are asked for one by one."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+        self.most = 0
+
+    def submit(self, work: Any, /, *given: Any, **_: Any) -> Future[Any]:
+        future = Future[Any]()
+        self.begun.append(given[1].__name__)
+        self.waiting.append((future, partial(work, *given)))
+        self.most = max(self.most, len(self.waiting))
+        return future
+
+    def end_one(self, number: int) -> None:
+        future, work = self.waiting.pop(number % len(self.waiting))
+        future.set_result(work())
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 8), min_size=1, max_size=5), st.integers(1, 4), st.data())
+def test_each_answer_comes_once_and_cells_go_before_all_else(
+    sizes: list[int], workers: int, data: st.DataObject
+) -> None:
+    """In whatever order tasks end.  Two cases of a host share its verdicts; those that are there are not asked for."""
+    hosts = [load_host(name) for name in ("cortex-a9", "z10", "arm926")]
+    contest: Any = Plain()
+    planned, number = [], 0
+    for one, size in enumerate(sizes):
+        host = hosts[one % len(hosts)]
+        points = [Point(number + n, f"{one}/{n}", {}, {}) for n in range(size)]
+        groups = {f"{host.name}/{group.found_by}": group for group in contest.groups()}
+        planned.append(Planned(Case(host, contest, "", "", Parameters()), groups, points))
+        number += size
+    every = {id for one in planned for id in one.ids}
+    executor, answers = Later(), dict[str, Any]()
+
+    def wait(running: Any, **_: Any) -> tuple[list[Any], None]:
+        executor.end_one(data.draw(st.integers(0, 50)))
+        return [future for future in running if future.done()], None
+
+    told: list[tuple[str, float]] = []
+
+    def answer(stop: int) -> None:
+        before = {*answers}
+        for lines in sweep(Asked(), planned, dict(answers), executor, lambda: workers, lambda *one: told.append(one)):
+            assert not before & {line.id for line in lines}
+            before |= {line.id for line in lines}
+            answers.update((line.id, line) for line in lines)
+            if len(answers) >= stop:
+                return
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.compare.sweep.wait", wait)
+        patch.setattr("bench.compare.sweep.AT_ONCE", 3)
+        answer(data.draw(st.integers(1, len(every))))  # as if it were stopped there
+        executor = Later()
+        answer(len(every) + 1)
+    assert answers.keys() == every
+    assert executor.most <= workers + 1
+    assert {line.winner for line in answers.values() if isinstance(line, SweptCell)} <= {("other",)}
+    assert all(0 <= share <= 1 for _, share in told)
+
+
+def test_cells_go_before_other_cases_and_the_estimate_counts_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, each in a second: the words are what is left of them."""
+    contest: Any = Plain()
+    planned = [
+        Planned(
+            Case(load_host(name), contest, "", "", Parameters()),
+            {f"{name}/{group.found_by}": group for group in contest.groups()},
+            [Point(0, f"{name}/cell", {}, {})],
+        )
+        for name in ("cortex-a9", "z10")
+    ]
+    executor, told, clock = Later(), list[str](), itertools.count()
+
+    def wait(running: Any, **_: Any) -> tuple[list[Any], None]:
+        executor.end_one(0)
+        return [future for future in running if future.done()], None
+
+    monkeypatch.setattr("bench.compare.sweep.wait", wait)
+    monkeypatch.setattr("bench.compare.sweep.time.perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr("bench.compare.sweep.time.monotonic", lambda: 0.0)
+    found = [*sweep(Asked(), planned, {}, executor, lambda: 1, lambda text, share: told.append(text))]
+    # One is handed out beforehand, so that nobody waits.
+    works = ["_judged", "_judged", "_priced", "_judged", "_cells", "_judged", "_priced", "_cells"]
+    assert executor.begun == works
+    assert [line.id for lines in found for line in lines] == [
+        *("cortex-a9/one", "cortex-a9/other", "z10/one", "cortex-a9/cell", "z10/other", "z10/cell")
+    ]
+    assert told[0] == "0 of 2 cells, 1 of 4 verdicts; how long is not known yet"
+    assert told[4:] == [
+        "1 of 2 cells, 3 of 4 verdicts; about 3 s left",
+        "1 of 2 cells, 4 of 4 verdicts; about 2 s left",
+        "1 of 2 cells, 4 of 4 verdicts; about 1 s left",
+        "2 of 2 cells, 4 of 4 verdicts; about 0 s left",
+    ]
+
+
+def test_a_sweep_that_is_killed_leaves_no_process_and_goes_on(
+    staleline: Staleline, tiny_trace: Path, tmp_path: Path
+) -> None:
+    """Killed, and then interrupted, while a strategy is waited for."""
+    if sys.platform != "linux":
+        pytest.skip("elsewhere nobody tells a process that its parent was killed")
+    waits, gate, results = (tmp_path / name for name in ("waits", "gate", "sweep.jsonl"))
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "import multiprocessing, time\nfrom pathlib import Path\n"
+        "from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation as Flush\n"
+        "class Slow(Flush):\n    name = 'slow'\n    def retranslate(self, tb):\n"
+        f"        if ':' in multiprocessing.current_process().name and not Path({str(gate)!r}).exists():\n"
+        f"            Path({str(waits)!r}).touch()\n            time.sleep(3600)\n"
+        "        yield from super().retranslate(tb)\n"
+    )
+    command = f"sweep {tiny_trace} --strategy idempotent,side-table,{mine}:Slow --scenario system --results {results}"
+
+    def stopped(by: signal.Signals) -> tuple[int | None, str]:
+        said = tmp_path / "said"
+        process = multiprocessing.get_context("fork").Process(target=run, args=(command, said))
+        process.start()
+        while not (waits.exists() and results.read_bytes().count(b"\n") >= 2):
+            assert process.is_alive()
+            time.sleep(0.02)
+        assert process.pid is not None
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert children
+        os.kill(process.pid, by)
+        process.join()
+        while any(is_running(int(child)) for child in children):
+            time.sleep(0.02)
+        waits.unlink()
+        return process.exitcode, said.read_text()
+
+    assert stopped(signal.SIGKILL)[0] == -signal.SIGKILL
+    status, said = stopped(signal.SIGINT)
+    assert (status, said.rpartition(";")[0]) == (130, f"staleline: stopped: 2 of 4 answers are in {results}")
+    before = results.read_bytes()
+    gate.touch()
+    assert staleline(command).status == 0
+    assert results.read_bytes().startswith(before)
+    assert sorted(line["kind"] for line in map(json.loads, results.read_bytes().splitlines())) == [
+        "cell",
+        *["verdicts"] * 3,
+    ]
+
+
+def run(command: str, said: Path) -> None:
+    """The command with a pool of processes, its errors in a file; for a process of its own."""
+    pytest.MonkeyPatch().setattr("bench.commands.sweep.ProcessPoolExecutor", ProcessPoolExecutor)
+    sys.argv, sys.stderr = ["staleline", *command.split()], said.open("w", buffering=1)
+    main()
+
+
+def is_running(process: int) -> bool:
+    """Whether a process has not ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 # --- a cluster --------------------------------------------------------------------------------------------------------
 
 
+def serve(part: str, place: Path) -> None:
+    """In a process of its own: the scheduler, whose address goes to a file, or a worker of it."""
+    import dask
+    import distributed
+
+    os.environ["STALELINE_RESULTS"] = ""
+    logging.disable()
+    dask.config.set({"distributed.scheduler.worker-ttl": None})  # one that compiles says nothing for long
+
+    async def served() -> None:
+        if part == "scheduler":
+            async with distributed.Scheduler(dashboard=False, host="127.0.0.1", scheduler_file=str(place)) as one:
+                await one.finished()
+        else:
+            async with distributed.Worker(scheduler_file=str(place), nthreads=1, host="127.0.0.1") as one:
+                await one.finished()
+
+    asyncio.run(served())
+
+
 @pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
-    """A scheduler and two workers, each a process of its own."""
+def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[BaseProcess]]]:
+    """A scheduler and two workers, each a process of its own, which has loaded what this one has."""
     pytest.importorskip("distributed", reason="dask.distributed is not installed: pip install 'staleline[sweep]'")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "STALELINE_RESULTS": "", "PYTHONUNBUFFERED": "1"}
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli." + arguments[0], *arguments[1:]],
-            env=environment,
-            cwd=tmp_path,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    place = tmp_path / "scheduler.json"
-    quiet = ("--no-dashboard", "--scheduler-file", str(place))
-    start("dask_scheduler", *quiet, "--port", "0", "--interface", "lo")
-    while not place.exists() or not place.read_text():
-        time.sleep(0.1)
-        assert started[0].poll() is None
-    workers = [start("dask_worker", *quiet, "--no-nanny", "--nthreads", "1", "--interface", "lo") for _ in range(2)]
+    if sys.platform != "linux":
+        pytest.skip("processes are not forked here")
+    load()
+    place, fork = tmp_path / "scheduler.json", multiprocessing.get_context("fork")
+    started = [fork.Process(target=serve, args=(part, place)) for part in ("scheduler", "worker", "worker")]
     try:
-        yield json.loads(place.read_text())["address"], workers
+        for process in started:
+            process.start()
+            while not (place.exists() and place.read_text()):
+                time.sleep(0.02)
+                assert process.is_alive()
+        yield json.loads(place.read_text())["address"], [*started[1:]]
     finally:
         for process in started:
             process.kill()
-            process.wait()
+            process.join()
 
 
 def test_on_a_cluster_a_worker_is_killed_and_nothing_is_lost_or_twice(
-    scheduler: tuple[str, list[subprocess.Popen[str]]], staleline: Staleline, tiny_trace: Path, tmp_path: Path
+    scheduler: tuple[str, list[BaseProcess]], staleline: Staleline, tiny_trace: Path, tmp_path: Path
 ) -> None:
     """Of sites, whose cases take a moment each; and then of strategies, on the worker that is left."""
     address, (victim, _) = scheduler
@@ -331,7 +565,7 @@ def test_on_a_cluster_a_worker_is_killed_and_nothing_is_lost_or_twice(
     def kill_when_some_are_there() -> None:
         while not ended.wait(0.02):
             if results.exists() and results.read_bytes():
-                victim.send_signal(signal.SIGKILL)
+                victim.kill()
                 return
 
     killer = Thread(target=kill_when_some_are_there)
@@ -342,9 +576,10 @@ def test_on_a_cluster_a_worker_is_killed_and_nothing_is_lost_or_twice(
         ended.set()
         killer.join()
     assert ran.status == 0, ran.err
-    assert victim.wait() == -signal.SIGKILL
+    victim.join()
+    assert victim.exitcode == -signal.SIGKILL
     assert "12 cells" in ran.out
-    found = lines(results)
+    found = cells_in(results)
     assert sorted(cell["number"] for cell in found) == list(range(12))
     assert sorted(found, key=lambda cell: cell["number"]) == staleline(f"{command} --format json").document["cells"]
     vary = "--vary retranslations=1,1000"

@@ -39,8 +39,11 @@ def show_states(progress: Progress, cell: Check, before: int, states: int) -> No
 
 
 @contextlib.contextmanager
-def progress_bar(what: str, total: float) -> Iterator[Progress]:
-    """A progress bar on stderr, only on a terminal; yields ``progress(text, done)``, with ``done`` of ``total``."""
+def progress_bar(what: str, total: float, *, estimated: bool = True) -> Iterator[Progress]:
+    """A progress bar on stderr, only on a terminal; yields ``progress(text, done)``, with ``done`` of ``total``.
+
+    ``estimated``: how long it takes yet is taken from how fast it went; if not, the text says it.
+    """
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda text, done: None
         return
@@ -51,7 +54,7 @@ def progress_bar(what: str, total: float) -> Iterator[Progress]:
         TextColumn(what),
         BarColumn(),
         TaskProgressColumn(),
-        TimeRemainingColumn(),
+        *([TimeRemainingColumn()] if estimated else []),
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

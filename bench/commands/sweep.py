@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import multiprocessing
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import Executor, ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,14 +17,14 @@ import typer
 from bench.commands.linking import scenarios_of_sites, sites_beside
 from bench.commands.names import kind_of, max_states_of, names_in, one_of, some_of
 from bench.commands.options import OfReplay, Scaled, Strategies, Written, given, refuse_idle, scenarios_on
-from bench.commands.output import progress_bar
+from bench.commands.output import notice, progress_bar
 from bench.support.errors import InputError
-from bench.support.processors import processors
+from bench.support.processors import end_with_parent, processors
 from bench.traces.shipped import DEFAULT_TRACE, SHIPPED
 
 if TYPE_CHECKING:
     from bench.compare.contest import Contest
-    from bench.compare.sweep import Case, Point
+    from bench.compare.sweep import Planned, SweptLine
     from bench.hosts import Host
 
 
@@ -63,7 +62,7 @@ def sweep(
     results: Annotated[
         Path | None,
         typer.Option(
-            "--results", help="Write cells as they come: JSON lines, and CSV beside it; goes on with what is there."
+            "--results", help="Write answers as they come: JSON lines, and CSV beside it; goes on with what is there."
         ),
     ] = None,
     scheduler: Annotated[
@@ -72,7 +71,9 @@ def sweep(
     plot: Annotated[
         Path | None,
         typer.Option(
-            "--plot", help="Curves over one axis, a map of winners over two: svg, png or pdf.", metavar="FILE"
+            "--plot",
+            help="Curves over one axis, a map of winners over two, verdicts and costs without: svg, png or pdf.",
+            metavar="FILE",
         ),
     ] = None,
     written: Written,
@@ -91,7 +92,7 @@ def sweep(
     Also: staleline sweep --host all --strategy all --scenario all --hazard all
     """
     from bench.compare.axes import axes
-    from bench.compare.sweep import AT_ONCE, Asked, plan
+    from bench.compare.sweep import Asked, Judged, SweptCell, plan
     from bench.compare.sweep import sweep as swept
     from bench.compare.swept import Swept, refuse_unfit
     from bench.report.charts import drawing
@@ -127,34 +128,46 @@ def sweep(
         contests = _of_strategies(some_of(strategy), cells, hazard)
     parameters, fresh = assumed.parameters(), is_fresh()
     ask = Asked(fresh)
-    cases: list[tuple[Case, list[Point]]] = []
+    planned: list[Planned] = []
     for host, contest in contests:
-        first = sum(len(points) for _, points in cases)
+        first = sum(len(one.points) for one in planned)
         derived = partial(_derived, host.file or host.name, [*(cells.settings or ())])
-        cases += plan(ask, found, derived, contest, trace, parameters, first)
-    ids = {point.id for _, points in cases for point in points}
+        planned += plan(ask, found, derived, contest, trace, parameters, first)
+    ids = dict.fromkeys(id for one in planned for id in one.ids)
+    answers: dict[str, SweptLine] = {}
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(Swept(results, ids, [one.name for one in found], fresh=fresh)) if results else None
-        answers = list(file.cells) if file is not None else []
-        there = {cell.id for cell in answers}
-        left = [(case, [point for point in points if point.id not in there]) for case, points in cases]
-        left = [(case, points) for case, points in left if points]
-        if left:
-            tasks = sum(math.ceil(len(points) / AT_ONCE) for _, points in left)
-            executor = stack.enter_context(_executor(scheduler, min(processors(), tasks)))
-            progress = stack.enter_context(progress_bar("sweeping", 1.0))
-            for some in swept(ask, left, executor, progress):
+        answers.update((one.id, one) for one in (file.lines if file is not None else ()))
+        there = [one for one in answers.values() if isinstance(one, SweptCell)]
+        if len(answers) < len(ids):
+            executor, workers = stack.enter_context(_executor(scheduler, min(processors(), len(ids) - len(answers))))
+            progress = stack.enter_context(progress_bar("sweeping", 1.0, estimated=False))
+            stack.enter_context(_saying_where_it_stopped(results, answers, len(ids)))
+            for some in swept(ask, planned, answers, executor, workers, progress):
                 if file is not None:
                     file.add(some)
-                answers += some
-    answers.sort(key=lambda cell: cell.number)
+                answers.update((one.id, one) for one in some)
+    ordered = [answers[id] for id in ids]
+    judged = [one for one in ordered if isinstance(one, Judged)]
+    all_cells = sorted((one for one in ordered if isinstance(one, SweptCell)), key=lambda one: one.number)
     if plot is not None:
-        drawing.write(of_sweep(answers, found, WIDE), plot)
+        drawing.write(of_sweep(all_cells, judged, found, WIDE), plot)
     if written.format == "html":
-        hosts = [host for host, _ in contests]
-        emit(SweepPage(answers, found, reused=len(there), trace=load_trace(trace), parameters=parameters, hosts=hosts))
+        page = partial(SweepPage, all_cells, judged, found, reused=len(there), parameters=parameters)
+        emit(page(trace=load_trace(trace), hosts=[host for host, _ in contests]))
     else:
-        emit(SweepReport(answers, found, reused=len(there)))
+        emit(SweepReport(all_cells, judged, found, reused=len(there)))
+
+
+@contextlib.contextmanager
+def _saying_where_it_stopped(results: Path | None, answers: Sized, total: int) -> Iterator[None]:
+    """If it is interrupted, say how much is there, and where."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        place = f"in {results}" if results is not None else "kept, if anything is"
+        notice(f"stopped: {len(answers):,} of {total:,} answers are {place}; the same command goes on")
+        raise
 
 
 def _of_strategies(names: list[str] | None, cells: Scaled, hazard: list[str] | None) -> list[tuple[Host, Contest]]:
@@ -196,17 +209,26 @@ def _derived(name: str, given: Sequence[str], more: Sequence[str]) -> Host:
 
 
 @contextlib.contextmanager
-def _executor(scheduler: str | None, most: int) -> Iterator[Executor]:
-    """What runs tasks: so many processes of this machine, or the workers of a cluster.
+def _executor(scheduler: str | None, most: int) -> Iterator[tuple[Executor, Callable[[], int]]]:
+    """What runs tasks, and how many at a time: so many processes of this machine, or the workers of a cluster.
 
     Raises ``InputError`` without a cluster.
     """
     if scheduler is None:
+        from bench.search.explore import load
+
         fork = multiprocessing.get_context("fork") if sys.platform == "linux" else None
-        with ProcessPoolExecutor(most, fork, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
+        if fork is not None:
+            load()
+        others = multiprocessing.active_children()
+        with ProcessPoolExecutor(most, fork, _begin) as pool:
             try:
-                yield pool
+                yield pool, lambda: most
             except BaseException:
+                # What they are at is not waited for.
+                for process in multiprocessing.active_children():
+                    if process not in others:
+                        process.terminate()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return
@@ -224,7 +246,13 @@ def _executor(scheduler: str | None, most: int) -> Iterator[Executor]:
             f"no scheduler at {scheduler} ({error})", place="`scheduler`", expected="tcp://host:port"
         ) from error
     with client, client.get_executor(retries=_RETRIES) as executor:
-        yield executor
+        yield executor, lambda: sum(client.nthreads().values())
+
+
+def _begin() -> None:
+    """In a process of the pool: interrupted, end without a word; the parent says what there is to say."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_parent()
 
 
 _PATIENCE = 10

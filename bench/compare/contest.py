@@ -29,7 +29,6 @@ from bench.support.errors import InputError
 from bench.traces.trace import Trace
 from bench.translators.registry import load_translator
 from strategies import registry
-from strategies.strategy import Strategy
 
 _RETRANSLATIONS = "rate"
 """The quantity of retranslations per million executions."""
@@ -40,20 +39,26 @@ _EXECUTIONS = "executions"
 
 
 @dataclass(frozen=True)
-class Contender:
-    """Who does the same in a case, with what is known of them there.
+class Group:
+    """Those that do the same: their ``names``, and what the first is ``found_by``."""
+
+    found_by: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Priced:
+    """What a group costs in a case.
 
     ``cost``: what they add to the ``baseline``; ``simulated``: what tells chance in two simulations, if it is one.
     """
 
     names: tuple[str, ...]
-    right: bool
-    verdicts: dict[str, str]
     cost: Cost
     baseline: Cost
     simulated: Simulated | None = None
 
-    def more_than(self, other: Contender, *, rated: bool) -> Cost:
+    def more_than(self, other: Priced, *, rated: bool) -> Cost:
         """What this costs more; ``rated``: at another rate than the simulated one, without the sampling noise."""
         more = counted(self.cost - other.cost)
         if rated or self.simulated is None or other.simulated is None:
@@ -95,8 +100,14 @@ class Contest(Protocol):
     def hypothetical_on(self, host: Host) -> bool:
         """Whether the host does not run it."""
 
-    def contenders(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[Contender, ...]:
-        """Search and price; the trace if it ``simulates``."""
+    def groups(self) -> tuple[Group, ...]:
+        """Who competes."""
+
+    def verdicts(self, group: Group, host: Host) -> dict[str, str]:
+        """Search: each verdict on a group, by what was asked."""
+
+    def prices(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[Priced, ...]:
+        """Simulate and price all groups; the trace if it ``simulates``."""
 
 
 @dataclass(frozen=True)
@@ -132,33 +143,33 @@ class OfStrategies:
     def hypothetical_on(self, host: Host) -> bool:
         return load_translator(self.translator).isa not in host.isa
 
-    def contenders(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[Contender, ...]:
-        assert trace is not None
-        translator = load_translator(self.translator)
-        groups: dict[object, list[str]] = {}
-        strategies: dict[str, Strategy] = {}
+    def groups(self) -> tuple[Group, ...]:
+        translator, groups = load_translator(self.translator), dict[object, list[str]]()
         for name in self.strategies:
-            strategy = registry.find(name)
-            group = groups.setdefault(meaning(strategy, translator), [])
-            group.append(strategy.name)
-            strategies.setdefault(group[0], strategy)
+            groups.setdefault(meaning(registry.find(name), translator), []).append(name)
+        return tuple(Group(some[0], tuple(registry.find(name).name for name in some)) for some in groups.values())
+
+    def verdicts(self, group: Group, host: Host) -> dict[str, str]:
+        strategy, translator = registry.find(group.found_by), load_translator(self.translator)
+        return {
+            f"{hazard} {scenario}": Check(strategy, translator, host, scenario, self.options.with_hazard(hazard))
+            .run()
+            .verdict
+            for hazard, scenario in self.questions
+        }
+
+    def prices(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[Priced, ...]:
+        assert trace is not None
+        groups, translator = self.groups(), load_translator(self.translator)
+        replayed = replay(trace, host, translator, [registry.find(one.found_by) for one in groups], parameters)
         found = []
-        replayed = replay(trace, host, translator, strategies.values(), parameters)
-        for names, strategy, one in zip(groups.values(), strategies.values(), replayed, strict=True):
-            verdicts = {
-                f"{hazard} {scenario}": Check(strategy, translator, host, scenario, self.options.with_hazard(hazard))
-                .run()
-                .verdict
-                for hazard, scenario in self.questions
-            }
+        for group, one in zip(groups, replayed, strict=True):
             cost = one.overhead
             if one.retranslations:
                 unit, source = "retranslations per million executions", (f"counted in {one.trace}",)
                 rate = Quantity(one.rate, one.rate, one.rate, unit, "measured", source, _RETRANSLATIONS)
                 cost = cost - one.per_retranslation + one.per_retranslation.by(rate).times(1 / one.rate)
-            found.append(
-                Contender(tuple(names), _right(verdicts), verdicts, cost, one.baseline, simulated=one.simulated)
-            )
+            found.append(Priced(group.names, cost, one.baseline, one.simulated))
         return tuple(found)
 
 
@@ -227,17 +238,18 @@ class OfSites:
     def hypothetical_on(self, host: Host) -> bool:
         return not all(runs(site, host) for site in self.sites)
 
-    def contenders(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[Contender, ...]:
+    def groups(self) -> tuple[Group, ...]:
+        return tuple(Group(site.name, (site.name,)) for site in self.sites)
+
+    def verdicts(self, group: Group, host: Host) -> dict[str, str]:
+        (site,) = (site for site in self.sites if site.name == group.found_by)
+        found = verify_site(site, host, self.scenarios, executors=self.executors, max_states=self.max_states)
+        return {one.scenario: one.verdict for one in found}
+
+    def prices(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[Priced, ...]:
         work = self.workload
         assert work is not None
-        found = []
-        for site in self.sites:
-            verified = verify_site(site, host, self.scenarios, executors=self.executors, max_states=self.max_states)
-            verdicts = {one.scenario: one.verdict for one in verified}
-            cost = run_of(price(site, host, parameters), site, host, work)
-            found.append(Contender((site.name,), _right(verdicts), verdicts, cost, baseline(host, work)))
-        return tuple(found)
-
-
-def _right(verdicts: Mapping[str, str]) -> bool:
-    return {*verdicts.values()} <= {"holds", "n/a"}
+        costs = [run_of(price(site, host, parameters), site, host, work) for site in self.sites]
+        return tuple(
+            Priced((site.name,), cost, baseline(host, work)) for site, cost in zip(self.sites, costs, strict=True)
+        )

@@ -1,26 +1,35 @@
 """Sweeps: a comparison at every point of some axes, on many processes or machines.
 
-A *case* is what has to be searched and simulated: a host as it is set, what competes there, a trace, parameters.  A
-*cell* is a case at prices and rates, which costs are linear in (``bench/replay/cost.py``): it takes no simulation.  So
-a sweep of prices costs as much as one comparison, and little for each cell.
+A *case* is what has to be simulated: a host as it is set, what competes there, a trace, parameters.  A *cell* is a case
+at prices and rates, which costs are linear in (``bench/replay/cost.py``): it takes no simulation.  So a sweep of prices
+costs as much as one comparison, and little for each cell.
 
-One interface runs both: an ``Executor`` of the standard library is a pool of processes here or, from
-``dask.distributed``, a cluster (``Client.get_executor``).  What a case finds is kept on the machine that found it.
+The work is shared out in *tasks*: the verdicts on one strategy or site on a host, which are answers by themselves; the
+simulation of a case; and some cells of a case of which both are known.  Cells go before all else, then the cases in
+order, each with its verdicts first: answers come from the first second on, and those of one host together.  No more is
+handed out than keeps everyone busy, so that a sweep that is stopped stops at once.
+
+One interface runs all: an ``Executor`` of the standard library is a pool of processes here or, from
+``dask.distributed``, a cluster (``Client.get_executor``).  What a task finds is kept on the machine that found it.
 """
 
 from __future__ import annotations
 
+import itertools
+import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
 from bench.compare import axes
 from bench.compare.axes import Axis
-from bench.compare.contest import Contender, Contest
+from bench.compare.contest import Contest, Group, Priced
 from bench.compare.order import pair
 from bench.hosts import Host
 from bench.replay.cost import Cost, Ends, Term
@@ -73,17 +82,30 @@ class Point:
 
 
 class SweptRow(Struct, frozen=True):
-    """A strategy or a site at a point: its verdicts by what was asked, and its overhead; ``share`` of the baseline."""
+    """A strategy or a site at a point: its overhead, and its ``share`` of the baseline."""
 
     name: str
     same: tuple[str, ...]
     right: bool
-    verdicts: dict[str, str]
     overhead: Ends
     share: float
 
 
-class SweptCell(Struct, frozen=True):
+class Judged(Struct, frozen=True, tag_field="kind", tag="verdicts"):
+    """The verdicts on a strategy or a site on a host, by what was asked; ``same``: others that do the same."""
+
+    id: str
+    host: str
+    settings: tuple[str, ...]
+    translator: str
+    what_if: bool
+    name: str
+    same: tuple[str, ...]
+    right: bool
+    verdicts: dict[str, str]
+
+
+class SweptCell(Struct, frozen=True, tag_field="kind", tag="cell"):
     """The answer at a point: the rows, right ones by cost first, and who of the right ones is cheapest.
 
     ``winner``: several that cost the same whatever is assumed.  ``decided``: all other right ones cost more whatever
@@ -103,6 +125,29 @@ class SweptCell(Struct, frozen=True):
     rows: tuple[SweptRow, ...]
 
 
+SweptLine = Judged | SweptCell
+"""An answer."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A case, its ``points``, and who competes: each by the id of the verdicts on it."""
+
+    case: Case
+    groups: Mapping[str, Group]
+    points: Sequence[Point]
+
+    @property
+    def ids(self) -> Iterator[str]:
+        """The ids of all answers."""
+        yield from self.groups
+        yield from (point.id for point in self.points)
+
+    def without(self, there: Container[str]) -> Planned:
+        """What of it is left, where some cells are there."""
+        return replace(self, points=[point for point in self.points if point.id not in there])
+
+
 # --- the cells --------------------------------------------------------------------------------------------------------
 
 
@@ -114,8 +159,8 @@ def plan(
     trace: str,
     parameters: Parameters,
     first: int,
-) -> list[tuple[Case, list[Point]]]:
-    """The cases of one host with their points, numbered from ``first`` on.
+) -> list[Planned]:
+    """The cases of one host, their points numbered from ``first`` on.
 
     ``hosts`` is the host with some more settings.  Raises ``InputError`` for a value that cannot be.
     """
@@ -125,19 +170,26 @@ def plan(
     # A strategy whose sources are not known is another one in every run.
     content = [one if one is not None else time.time_ns() for one in contest.content()]
     question = replace(asked, fresh=False)
-    cases: dict[tuple[tuple[str, str], ...], tuple[Case, list[Point]]] = {}
+    of_verdicts, groups = digest((asked.sources, content, question, contest)), contest.groups()
+    cases: dict[tuple[tuple[str, str], ...], tuple[Planned, list[Point]]] = {}
     names: dict[tuple[tuple[str, str], ...], bytes] = {}
     for number, at in enumerate(axes.points(found), first):
         key = tuple((name, value) for name, value in at.items() if name in named and not named[name])
         if key not in cases:
             rated = any(name in contest.rates for name in at)
-            cases[key] = _case(dict(key), hosts, isas, contest, trace, parameters, rated=rated), []
-            names[key] = digest((asked.sources, content, question, cases[key][0]))
-        case, points = cases[key]
+            case, own = _case(dict(key), hosts, isas, contest, trace, parameters, rated=rated), list[Point]()
+            judged = {_id(of_verdicts, case.host, group.names): group for group in groups}
+            cases[key] = Planned(case, judged, own), own
+            names[key] = digest((asked.sources, content, question, case))
+        planned, points = cases[key]
         prices = {one: axes.number(name, at[name]) for name, several in named.items() for one in several}
-        quantities = {**prices, **case.contest.at_rates(at)}
-        points.append(Point(number, digest((names[key], at)).hex()[:16], at, quantities))
-    return [*cases.values()]
+        quantities = {**prices, **planned.case.contest.at_rates(at)}
+        points.append(Point(number, _id(names[key], at), at, quantities))
+    return [planned for planned, _ in cases.values()]
+
+
+def _id(*content: object) -> str:
+    return digest(content).hex()[:16]
 
 
 def _case(
@@ -171,31 +223,40 @@ _measured = lru_cache(maxsize=4)(lambda name: measured(load_trace(name)))
 # --- on some process or machine ---------------------------------------------------------------------------------------
 
 
-def _evaluated(asked: Asked, case: Case) -> tuple[Contender, ...]:
-    """Search and price a case.  Raises ``InputError`` where this is not the program, or the trace, that is meant."""
+def _timed(asked: Asked, work: Callable[..., Any], given: tuple[Any, ...]) -> tuple[Any, float]:
+    """What some work finds, and its seconds.  Raises ``InputError`` where this is not the program that is meant."""
     if asked.sources != version(__file__):
         raise InputError("a worker has another version of this program", place="`scheduler`", expected="one version")
+    begun = time.perf_counter()
+    with joined(fresh=asked.fresh):
+        found = work(*given)
+    return found, time.perf_counter() - begun
+
+
+def _judged(id: str, case: Case, group: Group) -> list[Judged]:
+    """The verdicts on a group."""
+    host, contest = case.host, case.contest
+    verdicts, what_if = contest.verdicts(group, host), contest.hypothetical_on(host)
+    right = {*verdicts.values()} <= {"holds", "n/a"}
+    name, *same = group.names
+    return [Judged(id, host.name, tuple(host.derived), contest.translator, what_if, name, tuple(same), right, verdicts)]
+
+
+def _priced(case: Case) -> tuple[Priced, ...]:
+    """What each group costs.  Raises ``InputError`` where this is not the trace that is meant."""
     trace = _trace(case.trace, case.drawn) if case.contest.simulates else None
     if trace is not None and trace.content != case.content:
         raise InputError("is another trace on a worker", file=case.trace, expected="the same file on all machines")
-    with joined(fresh=asked.fresh):
-        return case.contest.contenders(case.host, trace, case.parameters)
+    return case.contest.prices(case.host, trace, case.parameters)
 
 
-_Answered = tuple[tuple[Contender, ...], list[SweptCell], float, float]
+def _cells(case: Case, priced: tuple[Priced, ...], right: frozenset[str], points: Sequence[Point]) -> list[SweptCell]:
+    """The cells at some points; ``right``: the first names of those that are."""
+    return [_cell(case, priced, right, point) for point in points]
 
 
-def _answered(asked: Asked, case: Case, contenders: tuple[Contender, ...] | None, points: Sequence[Point]) -> _Answered:
-    """The cells at some points of a case, evaluated if it is not yet; and the seconds that both took."""
-    begun = time.perf_counter()
-    found = _evaluated(asked, case) if contenders is None else contenders
-    between = time.perf_counter()
-    cells = [_cell(case, found, point) for point in points]
-    return found, cells, between - begun, time.perf_counter() - between
-
-
-def _cell(case: Case, contenders: tuple[Contender, ...], point: Point) -> SweptCell:
-    """The contenders at a point, in order."""
+def _cell(case: Case, priced: tuple[Priced, ...], known_right: frozenset[str], point: Point) -> SweptCell:
+    """The groups at a point, in order."""
 
     @cache
     def given(quantity: Quantity) -> Quantity:
@@ -211,9 +272,9 @@ def _cell(case: Case, contenders: tuple[Contender, ...], point: Point) -> SweptC
         """A cost with the quantities of the point."""
         return Cost(tuple(map(given_in, cost.terms)))
 
-    costs = {one.names[0]: at(one.cost) for one in contenders}
-    order = sorted(contenders, key=lambda one: (not one.right, costs[one.names[0]].nominal, one.names[0]))
-    right = [one for one in order if one.right]
+    costs = {one.names[0]: at(one.cost) for one in priced}
+    order = sorted(priced, key=lambda one: (one.names[0] not in known_right, costs[one.names[0]].nominal, one.names[0]))
+    right = [one for one in order if one.names[0] in known_right]
     winner: list[str] = [*right[0].names] if right else []
     decided = bool(right)
     for one in right[1:]:
@@ -224,9 +285,9 @@ def _cell(case: Case, contenders: tuple[Contender, ...], point: Point) -> SweptC
             decided = decided and known.order == "cheaper" and known.first == right[0].names[0]
     rows = []
     for one in order:
-        cost = costs[one.names[0]]
+        name, cost = one.names[0], costs[one.names[0]]
         share = cost.nominal / at(one.baseline).nominal
-        rows.append(SweptRow(one.names[0], one.names[1:], one.right, one.verdicts, cost.ends, share))
+        rows.append(SweptRow(name, one.names[1:], name in known_right, cost.ends, share))
     host, contest = case.host, case.contest
     return SweptCell(
         point.id,
@@ -248,57 +309,130 @@ def _cell(case: Case, contenders: tuple[Contender, ...], point: Point) -> SweptC
 Progress = Callable[[str, float], None]
 """Told what is done and how much of the whole, from 0 to 1."""
 
+_Kind = Literal["verdicts", "simulations", "cells"]
+_RECENT = 20
+"""Tasks of a kind that say how long the next ones take: hosts differ, and what is kept takes no time."""
+_TICK = 1.0
+"""Seconds after which the estimate is shown anew."""
+
+
+class _Task(NamedTuple):
+    """``number``: that of the case that it is of; ``cells``: how many, or 1."""
+
+    kind: _Kind
+    number: int
+    cells: int
+    work: Callable[..., Any]
+    given: tuple[Any, ...]
+
 
 class _Estimate:
-    """How much of the work is done, by what cases and cells took so far."""
+    """How long the rest takes, by what tasks of each kind took lately."""
 
-    def __init__(self, cases: int, cells: int) -> None:
-        self._left, self._done, self._seconds = [cases, cells], [0, 0], [0.0, 0.0]
+    def __init__(self, counts: Mapping[_Kind, int], workers: Callable[[], int]) -> None:
+        self.total, self.done = counts, Counter[_Kind]()
+        self._workers = workers
+        self._begun = time.monotonic()
+        self._took: dict[_Kind, deque[float]] = {kind: deque(maxlen=_RECENT) for kind in counts}
 
-    def add(self, cases: int, cells: int, *seconds: float) -> None:
-        for kind, count in enumerate((cases, cells)):
-            self._left[kind] -= count
-            self._done[kind] += count
-            self._seconds[kind] += seconds[kind]
+    def add(self, task: _Task, seconds: float) -> None:
+        self.done[task.kind] += task.cells
+        self._took[task.kind].append(seconds / task.cells)
 
-    @property
-    def share(self) -> float:
-        """Of all work; what was not measured yet counts as nothing done."""
-        if not self._done[0]:
-            return 0.0
-        left = sum(
-            count * seconds / max(done, 1)
-            for count, seconds, done in zip(self._left, self._seconds, self._done, strict=True)
-        )
-        spent = sum(self._seconds)
-        return spent / (spent + left) if spent + left else 1.0
+    def show(self, progress: Progress, running: Iterable[tuple[_Task, float]]) -> None:
+        """Tell what is done, and how long the rest takes; ``running`` tasks and since when, those begun first first."""
+        cells, verdicts = (f"{self.done[kind]:,} of {self.total[kind]:,} {kind}" for kind in ("cells", "verdicts"))
+        now = time.monotonic()
+        left, spent = self._left(running, now), now - self._begun
+        words = "how long is not known yet" if left is None else f"about {_in_words(left)} left"
+        progress(f"{cells}, {verdicts}; {words}", 0.0 if left is None else spent / max(spent + left, 1e-9))
+
+    def _left(self, running: Iterable[tuple[_Task, float]], now: float) -> float | None:
+        """Seconds; None while there are tasks of a kind of which none has ended."""
+        left, workers = 0.0, max(self._workers(), 1)
+        each = {kind: statistics.fmean(took) if took else None for kind, took in self._took.items()}
+        for kind, total in self.total.items():
+            if count := total - self.done[kind]:
+                if (one := each[kind]) is None:
+                    return None
+                left += count * one
+        for task, since in itertools.islice(running, workers):
+            left -= min(now - since, task.cells * (each[task.kind] or 0.0))
+        return left / workers
+
+
+def _in_words(seconds: float) -> str:
+    unit, name = next(
+        (unit, name) for unit, name in ((3600, "h"), (60, "min"), (1, "s")) if seconds >= 2 * unit or unit == 1
+    )
+    return f"{seconds / unit:.0f} {name}"
 
 
 def sweep(
-    asked: Asked, cases: Sequence[tuple[Case, Sequence[Point]]], executor: Executor, progress: Progress
-) -> Iterator[list[SweptCell]]:
-    """The cells as they come, in any order.  Raises as ``check`` and ``replay`` do."""
-    total = sum(len(points) for _, points in cases)
-    estimate, done = _Estimate(len(cases), total), 0
-    running: dict[Future[_Answered], tuple[Case, bool, Sequence[Point]]] = {}
+    asked: Asked,
+    planned: Sequence[Planned],
+    there: Mapping[str, SweptLine],
+    executor: Executor,
+    workers: Callable[[], int],
+    progress: Progress,
+) -> Iterator[Sequence[SweptLine]]:
+    """The answers as they come, in any order, but those that are ``there``.
 
-    def submit(case: Case, contenders: tuple[Contender, ...] | None, points: Sequence[Point]) -> None:
-        some = points[:AT_ONCE] if contenders is None else points
-        running[executor.submit(_answered, asked, case, contenders, some)] = (
-            *(case, contenders is None),
-            points[len(some) :],
-        )
-
-    for case, points in cases:
-        submit(case, None, points)
-    while running:
-        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+    ``workers``: how many tasks are worked at, at a time.  Raises as ``check`` and ``replay`` do.
+    """
+    planned = [one.without(there) for one in planned]
+    judged = {one.id: one for one in there.values() if isinstance(one, Judged)}
+    wanted = {id for one in planned for id in one.groups} - {*judged}
+    cells = [len(one.points) for one in planned]
+    counts: dict[_Kind, int] = {
+        "verdicts": len(wanted),
+        "simulations": len([*filter(None, cells)]),
+        "cells": sum(cells),
+    }
+    estimate = _Estimate(counts, workers)
+    priced: dict[int, tuple[Priced, ...]] = {}
+    ready: deque[_Task] = deque()
+    others = _in_order(planned, wanted)
+    running: dict[Future[tuple[Any, float]], tuple[_Task, float]] = {}
+    while True:
+        # The first task compiles the kernels of searches, if they are not yet; the others find them then.
+        most = workers() if estimate.done else 0
+        while len(running) <= most and (task := ready.popleft() if ready else next(others, None)):
+            running[executor.submit(_timed, asked, task.work, task.given)] = task, time.monotonic()
+        if not running:
+            return
+        ended, _ = wait(running, timeout=_TICK, return_when=FIRST_COMPLETED)
         for future in ended:
-            case, evaluated, left = running.pop(future)
-            contenders, cells, *seconds = future.result()
-            for first in range(0, len(left), AT_ONCE):
-                submit(case, contenders, left[first : first + AT_ONCE])
-            done += len(cells)
-            estimate.add(evaluated, len(cells), *seconds)
-            progress(f"{done:,} of {total:,} cells", estimate.share)
-            yield cells
+            task, _ = running.pop(future)
+            found, seconds = future.result()
+            estimate.add(task, seconds)
+            if task.kind == "simulations":
+                priced[task.number] = found
+            else:
+                judged.update((one.id, one) for one in found if isinstance(one, Judged))
+                yield found
+        for number in [number for number in priced if planned[number].groups.keys() <= judged.keys()]:
+            ready += _of_cells(number, planned[number], priced.pop(number), judged)
+        estimate.show(progress, running.values())
+
+
+def _in_order(planned: Sequence[Planned], wanted: Container[str]) -> Iterator[_Task]:
+    """The verdicts that are ``wanted`` and the simulation of each case."""
+    begun: set[str] = set()
+    for number, one in enumerate(planned):
+        for id, group in one.groups.items():
+            if id in wanted and id not in begun:
+                begun.add(id)
+                yield _Task("verdicts", number, 1, _judged, (id, one.case, group))
+        if one.points:
+            yield _Task("simulations", number, 1, _priced, (one.case,))
+
+
+def _of_cells(
+    number: int, planned: Planned, priced: tuple[Priced, ...], judged: Mapping[str, Judged]
+) -> Iterator[_Task]:
+    """The cells of a case."""
+    right = frozenset(judged[id].name for id in planned.groups if judged[id].right)
+    for first in range(0, len(planned.points), AT_ONCE):
+        points = planned.points[first : first + AT_ONCE]
+        yield _Task("cells", number, len(points), _cells, (planned.case, priced, right, points))

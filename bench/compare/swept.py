@@ -1,7 +1,8 @@
 """The results of a sweep as they come: JSON lines, and the same as CSV; a sweep that was stopped goes on with them.
 
-A line is a cell, written at once behind the ones before it.  What a kill or a full disk cut off is the end of the last
-line; it is dropped, and its cell is asked for again.  The CSV is written anew from the lines, and then goes along.
+A line is a cell, or the verdicts on one strategy or site, written at once behind the ones before it.  What a kill or a
+full disk cut off is the end of the last line; it is dropped, and asked for again.  The CSV is written anew from the
+lines, and then goes along.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from bench.compare.sweep import SweptCell
+from bench.compare.sweep import Judged, SweptLine
 from bench.support.errors import InputError
 
 SUFFIX = ".jsonl"
-_DECODER = msgspec.json.Decoder(SweptCell)
+_DECODER = msgspec.json.Decoder(SweptLine)
 
 
 def refuse_unfit(path: Path) -> None:
@@ -28,7 +29,7 @@ def refuse_unfit(path: Path) -> None:
 
 
 class Swept:
-    """The file ``path`` and the CSV beside it, for cells of these ids; ``cells`` that it has already.
+    """The file ``path`` and the CSV beside it, for answers of these ids; ``lines`` that it has already.
 
     ``fresh``: none are.  Raises ``InputError`` for lines that are not of this sweep, and for a file that another sweep
     writes; ``OSError`` if it cannot be written.
@@ -42,14 +43,14 @@ class Swept:
             self._lock()
             if fresh:
                 self._file.truncate(0)
-            self.cells = self._read(ids)
+            self.lines = self._read(ids)
             self._table: BinaryIO = path.with_suffix(".csv").open("wb")
         except BaseException:
             self._file.close()
             raise
         self._table.write(self._rows([header(axes)]))
-        for cell in self.cells:
-            self._table.write(self._rows(rows(cell, axes)))
+        for line in self.lines:
+            self._table.write(self._rows(rows(line, axes)))
         self._table.flush()
 
     def __enter__(self) -> Self:
@@ -59,13 +60,12 @@ class Swept:
         self._file.close()
         self._table.close()
 
-    def add(self, cells: Sequence[SweptCell]) -> None:
-        """Write cells behind the others."""
-        if cells:
-            self._file.write(b"".join(msgspec.json.encode(cell) + b"\n" for cell in cells))
-            self._file.flush()
-            self._table.write(self._rows(row for cell in cells for row in rows(cell, self._axes)))
-            self._table.flush()
+    def add(self, lines: Sequence[SweptLine]) -> None:
+        """Write some behind the others."""
+        self._file.write(b"".join(msgspec.json.encode(line) + b"\n" for line in lines))
+        self._file.flush()
+        self._table.write(self._rows(row for line in lines for row in rows(line, self._axes)))
+        self._table.flush()
 
     def _lock(self) -> None:
         try:
@@ -73,27 +73,28 @@ class Swept:
         except ImportError:  # not on this system: two sweeps at once are the user's to avoid
             return
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Of this process alone: one that was forked would hold it on when this one is killed.
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError("another sweep writes it", file=str(self._path), expected="another file") from error
 
-    def _read(self, ids: Collection[str]) -> list[SweptCell]:
+    def _read(self, ids: Collection[str]) -> list[SweptLine]:
         self._file.seek(0)
         text = self._file.read()
         whole = text.rfind(b"\n") + 1
         if whole < len(text):
             self._file.truncate(whole)
-        found: dict[str, SweptCell] = {}
+        found: dict[str, SweptLine] = {}
         for number, line in enumerate(text[:whole].splitlines(), 1):
             place = f"line {number}"
             try:
-                cell = _DECODER.decode(line)
+                one = _DECODER.decode(line)
             except msgspec.MsgspecError as error:
-                raise InputError(f"no cell of a sweep ({error})", file=str(self._path), place=place) from error
-            if cell.id not in ids:
+                raise InputError(f"no line of a sweep ({error})", file=str(self._path), place=place) from error
+            if one.id not in ids:
                 expected = "another file, or --fresh to write it anew"
-                raise InputError("a cell of another sweep", file=str(self._path), place=place, expected=expected)
-            found[cell.id] = cell
+                raise InputError("of another sweep", file=str(self._path), place=place, expected=expected)
+            found[one.id] = one
         return [*found.values()]
 
     def _rows(self, values: Iterable[Sequence[object]]) -> bytes:
@@ -102,30 +103,31 @@ class Swept:
         return text.getvalue().encode()
 
 
-_COLUMNS = ("host", "settings", "translator", "trace", "what_if")
-_ROW_COLUMNS = (
-    *("winner", "decided", "name", "same", "right", "verdicts"),
-    *("overhead_low", "overhead_nominal", "overhead_high", "tag", "share"),
-)
-
+_COLUMNS = ("kind", "id", "host", "settings", "translator", "what_if")
+_OF_CELLS = ("number", "trace", "winner", "decided")
+_OF_ROWS = ("name", "same", "right", "verdicts", "overhead_low", "overhead_nominal", "overhead_high", "tag", "share")
 
 _Value = str | float | bool
 
 
 def header(axes: Sequence[str]) -> list[str]:
     """The columns of ``rows``."""
-    return ["id", "number", *_COLUMNS, *axes, *_ROW_COLUMNS]
+    return [*_COLUMNS, *_OF_CELLS, *axes, *_OF_ROWS]
 
 
-def rows(cell: SweptCell, axes: Sequence[str]) -> Iterator[list[_Value]]:
-    """A cell as CSV has it: a row for each strategy or site."""
-    settings, what_if = "; ".join(cell.settings), cell.what_if
-    of: list[_Value] = [cell.id, cell.number, cell.host, settings, cell.translator, cell.trace, what_if]
-    for row in cell.rows:
-        verdicts = "; ".join(f"{name}: {verdict}" for name, verdict in row.verdicts.items())
-        wins = row.name in cell.winner
-        low, nominal, high, tag = (row.overhead[name] for name in ("low", "nominal", "high", "tag"))
+def rows(line: SweptLine, axes: Sequence[str]) -> Iterator[list[_Value]]:
+    """A line as CSV has it: a row of verdicts, or of a cell one for each strategy or site; what it has not is empty."""
+    of: list[_Value] = [line.id, line.host, "; ".join(line.settings), line.translator, line.what_if]
+    if isinstance(line, Judged):
+        verdicts = "; ".join(f"{name}: {verdict}" for name, verdict in line.verdicts.items())
+        of_cell = [""] * (len(_OF_CELLS) + len(axes))
+        yield ["verdicts", *of, *of_cell, line.name, "; ".join(line.same), line.right, verdicts, *[""] * 5]
+        return
+    at = [line.at[name] for name in axes]
+    for row in line.rows:
+        wins = row.name in line.winner
+        cost = (row.overhead[name] for name in ("low", "nominal", "high", "tag"))
         yield [
-            *(*of, *(cell.at[name] for name in axes), wins, wins and cell.decided),
-            *(row.name, "; ".join(row.same), row.right, verdicts, low, nominal, high, tag, row.share),
+            *("cell", *of, line.number, line.trace, wins, wins and line.decided, *at),
+            *(row.name, "; ".join(row.same), row.right, "", *cost, row.share),
         ]

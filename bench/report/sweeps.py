@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.compare.axes import Axis
-from bench.compare.sweep import SweptCell
+from bench.compare.sweep import Judged, SweptCell, SweptLine
 from bench.compare.swept import header, rows
 from bench.report.report import Rows
 from bench.report.tables import fill, table
@@ -29,20 +29,25 @@ def where(cell: SweptCell) -> str:
 
 
 class SweepReport:
-    """``cells`` in order over these axes; ``reused``: how many were there of an earlier run."""
+    """``cells`` in order over these axes, and the verdicts; ``reused``: how many cells were there of an earlier run."""
 
-    def __init__(self, cells: Sequence[SweptCell], axes: Sequence[Axis], *, reused: int = 0) -> None:
+    def __init__(
+        self, cells: Sequence[SweptCell], judged: Sequence[Judged], axes: Sequence[Axis], *, reused: int = 0
+    ) -> None:
         self._cells = cells
+        self._judged = judged
         self._axes = axes
         self._reused = reused
 
     def document(self) -> dict[str, Any]:
         axes = [{"name": axis.name, "values": list(axis.values)} for axis in self._axes]
-        return {"schema": 1, "axes": axes, "cells": msgspec.to_builtins(self._cells)}
+        verdicts, cells = map(msgspec.to_builtins, (self._judged, self._cells))
+        return {"schema": 1, "axes": axes, "verdicts": verdicts, "cells": cells}
 
     def rows(self) -> Rows:
         names = [axis.name for axis in self._axes]
-        return header(names), [row for cell in self._cells for row in rows(cell, names)]
+        lines: list[SweptLine] = [*self._judged, *self._cells]
+        return header(names), [row for line in lines for row in rows(line, names)]
 
     def text(self, style: str) -> str:
         """For each host who wins: over one axis in which part of it, else in how many cells and within which."""

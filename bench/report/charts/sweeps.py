@@ -1,4 +1,5 @@
-"""The pictures of a sweep: curves over one axis with the winner's part shaded, a map of winners over two."""
+"""The pictures of a sweep: without an axis each verdict and what the right ones cost, over one axis curves with the
+winner's part shaded, over two a map of winners."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from bench.compare.axes import RATE, Axis
-from bench.compare.sweep import SweptCell
+from bench.compare.sweep import Judged, SweptCell
 from bench.report.charts.drawing import Chart
 from bench.report.charts.marks import SAID, Frame, layer, of_name, of_number
 from bench.report.sweeps import NOBODY, where, winner
@@ -21,21 +22,23 @@ _OPEN = 0.55
 
 
 def refuse_undrawable_axes(axes: Sequence[Axis]) -> None:
-    """Raise ``InputError`` unless there are one or two axes, of ascending numbers."""
-    if len(axes) not in (1, 2):
-        raise InputError(f"{len(axes)} axes", place="`plot`", expected="one for curves, two for a map")
+    """Raise ``InputError`` unless there are at most two axes, of ascending numbers."""
+    if len(axes) > 2:
+        raise InputError(f"{len(axes)} axes", place="`plot`", expected="none, one for curves, two for a map")
     for axis in axes:
         if axis.numbers is None:
             raise InputError(f"{axis.name}: no ascending numbers", place="`plot`", expected="an axis of numbers")
 
 
 def is_drawable(axes: Sequence[Axis]) -> bool:
-    """Whether there are one or two axes, of ascending numbers."""
+    """Whether there are one or two axes, of ascending numbers: each host has a chart of its own."""
     return len(axes) in (1, 2) and all(axis.numbers is not None for axis in axes)
 
 
-def of_sweep(cells: Sequence[SweptCell], axes: Sequence[Axis], frame: Frame) -> list[Chart]:
-    """A chart for each host and translator, colours by winner the same in all."""
+def of_sweep(cells: Sequence[SweptCell], judged: Sequence[Judged], axes: Sequence[Axis], frame: Frame) -> list[Chart]:
+    """A chart for each host and translator, colours by winner the same in all; without an axis one of all."""
+    if not axes:
+        return [_matrix(cells, judged)]
     colours = colours_of(cells)
     return [of_host(list(some), axes, colours, frame) for _, some in groupby(cells, where)]
 
@@ -108,6 +111,101 @@ def _key(colours: dict[str, str], name: str, frame: Frame) -> dict[str, Any]:
         "titleColor": "var(--text)",
     }
     return of_name("winner", legend=legend, scale={"domain": [*colours], "range": [*colours.values()]})
+
+
+# --- no axis ----------------------------------------------------------------------------------------------------------
+
+_TILE = (15, 11)
+"""Of a verdict: width and height in pixels."""
+_GAP = 8
+"""Between those of two strategies, or hosts, in pixels; below them there is a line of text."""
+_LINE = 13
+_OF_VERDICTS = {
+    "holds": ("var(--c)", 3),
+    "fails": ("var(--e)", 0),
+    "bounded": ("var(--mark)", 1),
+    "n/a": ("var(--line)", 4),
+}
+"""The colour, and how much less high the tile is above and below: told apart without the colour, too."""
+
+
+def _matrix(cells: Sequence[SweptCell], judged: Sequence[Judged]) -> Chart:
+    """For each host and strategy, or site, a tile for each verdict, and below them what it costs if it is right.
+
+    Scenarios lie beside each other, hazards below.
+    """
+    asked = [name.rpartition(" ")[::2] for name in dict.fromkeys(name for one in judged for name in one.verdicts)]
+    hazards, scenarios = (list(dict.fromkeys(parts)) for parts in zip(*asked, strict=True))
+    names = list(dict.fromkeys(name for one in judged for name in (one.name, *one.same)))
+    across = max(len(scenarios) * _TILE[0], _LONGEST) + _GAP
+    down = len(hazards) * _TILE[1] + _LINE + _GAP
+    of = {(one.host, one.settings, one.translator, one.name): one.verdicts for one in judged}
+    tiles: list[Chart] = []
+    texts: list[Chart] = []
+    for number, cell in enumerate(cells):
+        top = number * down
+        texts.append({"x": -10, "y": top + down / 2 - _GAP, "text": where(cell), "style": "host"})
+        for row in cell.rows:
+            cost = {"text": f"{100 * row.share:.2g}%" if row.right else ""}
+            cost["style"] = "cheapest" if row.name in cell.winner else "cost"
+            for name in (row.name, *row.same):
+                left = names.index(name) * across
+                texts.append({"x": left, "y": top + len(hazards) * _TILE[1] + _LINE / 2, **cost})
+                for asked_for, verdict in of[cell.host, cell.settings, cell.translator, row.name].items():
+                    hazard, _, scenario = asked_for.rpartition(" ")
+                    at = left + scenarios.index(scenario) * _TILE[0], top + hazards.index(hazard) * _TILE[1]
+                    less = _OF_VERDICTS[verdict][1]
+                    place = {"x": at[0], "x2": at[0] + _TILE[0] - 1}
+                    place |= {"y": at[1] + less, "y2": at[1] + _TILE[1] - 1 - less}
+                    said = f"{name} on {where(cell)}, {asked_for}: {verdict}"
+                    tiles.append({**place, "verdict": verdict, "said": said})
+    texts += [
+        {"x": number * across + across / 2 - _GAP, "y": -8, "text": name, "style": "name"}
+        for number, name in enumerate(names)
+    ]
+    width, height = len(names) * across, len(cells) * down
+    x = of_number("x", scale={"domain": [0, width], "nice": False, "zero": False}, axis=None)
+    y = of_number("y", scale={"domain": [height, 0], "nice": False, "zero": False}, axis=None)
+    there = {tile["verdict"] for tile in tiles}
+    shown = {verdict: colour for verdict, (colour, _) in _OF_VERDICTS.items() if verdict in there}
+    lie = [f"tiles from left to right: {', '.join(scenarios)}"]
+    lie += [f"from top to bottom: {', '.join(hazards)}"] if len(hazards) > 1 else []
+    legend = {"title": lie, "symbolType": "square", "titleLimit": 0, "titleColor": "var(--text)"}
+    legend["offset"] = 5 * max(map(len, names))  # the names of the columns are above them
+    mark = layer(
+        "rect",
+        {"stroke": None},
+        tiles,
+        x=x,
+        x2={"field": "x2"},
+        y=y,
+        y2={"field": "y2"},
+        color=of_name("verdict", legend=legend, scale={"domain": [*shown], "range": [*shown.values()]}),
+        description=SAID,
+    )
+    styles: dict[str, Chart] = {
+        "host": {"align": "right"},
+        "name": {"align": "left", "angle": -45},
+        "cost": {"align": "left"},
+        "cheapest": {"align": "left", "fontWeight": "bold"},
+    }
+    written = [
+        layer(
+            "text",
+            {"fontSize": 11, "baseline": "middle", **style},
+            [text for text in texts if text["style"] == name],
+            x=x,
+            y=y,
+            text=of_name("text"),
+        )
+        for name, style in styles.items()
+    ]
+    title = "Verdicts, and what the right ones cost in % of the baseline; bold: the cheapest"
+    return {"title": title, "width": width, "height": height, "layer": [mark, *written]}
+
+
+_LONGEST = 56
+"""Pixels of a cost."""
 
 
 # --- one axis ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from functools import partial
 from html import escape
 
 from bench.compare.axes import Axis
-from bench.compare.sweep import SweptCell
+from bench.compare.sweep import Judged, SweptCell
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
 from bench.report.charts.sweeps import TITLES, colours_of, is_drawable, of_host
@@ -26,6 +26,7 @@ class SweepPage(SweepReport):
     def __init__(
         self,
         cells: Sequence[SweptCell],
+        judged: Sequence[Judged],
         axes: Sequence[Axis],
         *,
         reused: int,
@@ -33,7 +34,7 @@ class SweepPage(SweepReport):
         parameters: Parameters,
         hosts: Sequence[Host],
     ) -> None:
-        super().__init__(cells, axes, reused=reused)
+        super().__init__(cells, judged, axes, reused=reused)
         self._trace, self._parameters, self._hosts = trace, parameters, hosts
 
     def text(self, style: str) -> str:
