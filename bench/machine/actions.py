@@ -577,16 +577,6 @@ def _(operation: operations.Load, at: UnitPlacement) -> Iterable[Action]:
 
 
 @lowered.register
-def _(operation: operations.Clean, at: UnitPlacement) -> Iterable[Action]:
-    return map(CleanLine, at.data_lines(operation.where))
-
-
-@lowered.register
-def _(operation: operations.Invalidate, at: UnitPlacement) -> Iterable[Action]:
-    return (InvalidateLines(lines, operation.scope, deferred=False) for lines in at.instruction_lines(operation.where))
-
-
-@lowered.register
 def _(operation: operations.Flush, at: UnitPlacement) -> Iterable[Action]:
     """The host's own sequence (``bench.hosts.profile.FlushRecipe``)."""
     recipe = at.recipe
@@ -606,31 +596,14 @@ def _(operation: operations.Flush, at: UnitPlacement) -> Iterable[Action]:
         yield SyncAllCores()
 
 
-@lowered.register
-def _(operation: operations.Acquire, at: UnitPlacement) -> Iterable[Action]:
-    return (AcquireLock(at.lock(operation.name), operation.shared),)
-
-
-@lowered.register
-def _(operation: operations.Release, at: UnitPlacement) -> Iterable[Action]:
-    return (ReleaseLock(at.lock(operation.name)),)
-
-
-@lowered.register
-def _(operation: operations.Barrier, at: UnitPlacement) -> Iterable[Action]:
-    return (DataBarrier(),)
-
-
-@lowered.register
-def _(operation: operations.Sync, at: UnitPlacement) -> Iterable[Action]:
-    return (SyncContext(),)
-
-
-@lowered.register
-def _(operation: operations.SyncCores, at: UnitPlacement) -> Iterable[Action]:
-    return (SyncAllCores(),)
-
-
-@lowered.register
-def _(operation: operations.Lookup, at: UnitPlacement) -> Iterable[Action]:
-    return (NoEffect(),)
+lowered.register(operations.Clean, lambda clean, at: map(CleanLine, at.data_lines(clean.where)))
+lowered.register(
+    operations.Invalidate,
+    lambda one, at: (InvalidateLines(lines, one.scope, deferred=False) for lines in at.instruction_lines(one.where)),
+)
+lowered.register(operations.Acquire, lambda lock, at: (AcquireLock(at.lock(lock.name), lock.shared),))
+lowered.register(operations.Release, lambda lock, at: (ReleaseLock(at.lock(lock.name)),))
+lowered.register(operations.Barrier, lambda _, at: (DataBarrier(),))
+lowered.register(operations.Sync, lambda _, at: (SyncContext(),))
+lowered.register(operations.SyncCores, lambda _, at: (SyncAllCores(),))
+lowered.register(operations.Lookup, lambda _, at: (NoEffect(),))

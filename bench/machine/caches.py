@@ -361,7 +361,7 @@ class HostCaches(MemorySystem[Caches]):
         queue = memory.ahead[core]
         if queue is not None and queue[0] != tb:
             return None
-        held = queue[2] if queue is not None and queue[1] == position else ()  # a jump leaves the run
+        held = queue[2] if queue is not None else ()  # a run from ``position`` on: a jump has emptied it
         at = position + len(held)
         if at == len(self.cells.units[tb]):
             return None

@@ -12,13 +12,11 @@ from bench.sites.site import Site
 from bench.support.errors import InputError
 
 
-def as_protocol(site: Site, target: Target, scenarios: Iterable[str], *, executors: int = 1) -> str:
+def as_protocol(site: Site, target: Target, scenarios: Iterable[str]) -> str:
     """The text of a protocol document: of each trial one case, with a context synchronisation at quiescence."""
     site = completed(site, target)
     tried = [
-        trial
-        for scenario in scenarios
-        for trial in trials(site, target, scenario, synchronised=True, executors=executors)
+        trial for scenario in scenarios for trial in trials(site, target, scenario, synchronised=True, executors=1)
     ]
     if not tried:
         raise InputError(

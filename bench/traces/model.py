@@ -30,7 +30,7 @@ from bench.support.versions import version
 from bench.traces.info import Distribution, info
 from bench.traces.links import NO_EXIT
 from bench.traces.successor import THREADS, UNKNOWN_TB, Words
-from bench.traces.trace import CHUNK, I64, U32, U64, Blocks, Guest, Retranslations, Trace
+from bench.traces.trace import CHUNK, I64, U32, U64, Blocks, Retranslations, Trace
 
 WINDOW: Final = CHUNK
 """Executions over which the working set is measured."""
@@ -207,7 +207,7 @@ def _switches(trace: Trace) -> int:
     return total
 
 
-def model_trace(parameters: ModelParameters, seed: int, *, guest: Guest = "arm") -> Trace:
+def model_trace(parameters: ModelParameters, seed: int) -> Trace:
     """A trace with these statistics, determined by ``seed`` (an integer >= 0).
 
     Its executions are drawn on reading, in bounded memory.  Raises ``InputError`` if the parameters contradict each
@@ -217,7 +217,7 @@ def model_trace(parameters: ModelParameters, seed: int, *, guest: Guest = "arm")
     return Trace(
         name=f"model-{seed}",
         description=f"modelled workload, seed {seed}: {msgspec.json.encode(parameters).decode()}",
-        guest=guest,
+        guest="arm",
         mode="system",
         access_tag="assumed",
         length=parameters.executions,
@@ -231,7 +231,7 @@ def model_trace(parameters: ModelParameters, seed: int, *, guest: Guest = "arm")
         exceptions=MappingProxyType({"data-abort": len(model.retranslations)}),
         exits=model.exits,
         source=model,
-        content=digest((version(__file__), np.__version__, parameters, seed, guest)).hex(),
+        content=digest((version(__file__), np.__version__, parameters, seed)).hex(),
     )
 
 

@@ -132,7 +132,7 @@ def kinds(of: Mapping[str, Mark], columns: int) -> dict[str, Any]:
 
 
 def row_chart(
-    frame: Frame, named: Sequence[tuple[str, str]], layers: Callable[[Chart, Chart], Iterable[Chart]], *, step: int = 26
+    frame: Frame, named: Sequence[tuple[str, str]], layers: Callable[[Chart, Chart], Iterable[Chart]]
 ) -> Chart:
     """A chart of rows, each with its name and a note; not yet with a title.
 
@@ -142,7 +142,7 @@ def row_chart(
     name: Chart
     note: Chart
     lines = 0 if frame.beside else 1 + any(note for _, note in named)
-    below, step = lines * _LINE, step + lines * _LINE
+    below, step = lines * _LINE, 26 + lines * _LINE
     place = {"field": "row", "type": "ordinal", "axis": None, "scale": {"domain": [*range(len(named))], "padding": 0}}
     said = [{"row": row, "name": text, "note": note} for row, (text, note) in enumerate(named)]
     if frame.beside:
