@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from bench.commands.application import main
 from bench.compare.axes import axes, axis
-from bench.compare.contest import Group, Priced
+from bench.compare.contest import Group, PricedGroup
 from bench.compare.sweep import Asked, Case, Planned, Point, SweptCell, sweep
 from bench.hosts import Host, load_host
 from bench.replay.cost import of_figure
@@ -335,9 +335,9 @@ class Plain:
     def verdicts(self, group: Group, host: Host) -> dict[str, str]:
         return {"asked": "holds" if group.found_by == "other" else "fails"}
 
-    def prices(self, host: Host, trace: object, parameters: Parameters) -> tuple[Priced, ...]:
+    def prices(self, host: Host, trace: object, parameters: Parameters) -> tuple[PricedGroup, ...]:
         one = of_figure("costs.cpi", host.costs.cpi, host.clock_ghz, host.clock_tag)
-        return Priced(("one",), one, one), Priced(("other",), one.times(2), one)
+        return PricedGroup(("one",), one, one), PricedGroup(("other",), one.times(2), one)
 
     def hypothetical_on(self, host: Host) -> bool:
         return False

@@ -47,7 +47,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Priced:
+class PricedGroup:
     """What a group costs in a case.
 
     ``cost``: what they add to the ``baseline``; ``simulated``: what tells chance in two simulations, if it is one.
@@ -58,7 +58,7 @@ class Priced:
     baseline: Cost
     simulated: Simulated | None = None
 
-    def more_than(self, other: Priced, *, rated: bool) -> Cost:
+    def more_than(self, other: PricedGroup, *, rated: bool) -> Cost:
         """What this costs more; ``rated``: at another rate than the simulated one, without the sampling noise."""
         more = counted(self.cost - other.cost)
         if rated or self.simulated is None or other.simulated is None:
@@ -106,7 +106,7 @@ class Contest(Protocol):
     def verdicts(self, group: Group, host: Host) -> dict[str, str]:
         """Search: each verdict on a group, by what was asked."""
 
-    def prices(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[Priced, ...]:
+    def prices(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[PricedGroup, ...]:
         """Simulate and price all groups; the trace if it ``simulates``."""
 
 
@@ -158,7 +158,7 @@ class OfStrategies:
             for hazard, scenario in self.questions
         }
 
-    def prices(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[Priced, ...]:
+    def prices(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[PricedGroup, ...]:
         assert trace is not None
         groups, translator = self.groups(), load_translator(self.translator)
         replayed = replay(trace, host, translator, [registry.find(one.found_by) for one in groups], parameters)
@@ -169,7 +169,7 @@ class OfStrategies:
                 unit, source = "retranslations per million executions", (f"counted in {one.trace}",)
                 rate = Quantity(one.rate, one.rate, one.rate, unit, "measured", source, _RETRANSLATIONS)
                 cost = cost - one.per_retranslation + one.per_retranslation.by(rate).times(1 / one.rate)
-            found.append(Priced(group.names, cost, one.baseline, one.simulated))
+            found.append(PricedGroup(group.names, cost, one.baseline, one.simulated))
         return tuple(found)
 
 
@@ -246,10 +246,10 @@ class OfSites:
         found = verify_site(site, host, self.scenarios, executors=self.executors, max_states=self.max_states)
         return {one.scenario: one.verdict for one in found}
 
-    def prices(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[Priced, ...]:
+    def prices(self, host: Host, trace: Trace | None, parameters: Parameters) -> tuple[PricedGroup, ...]:
         work = self.workload
         assert work is not None
         costs = [run_of(price(site, host, parameters), site, host, work) for site in self.sites]
         return tuple(
-            Priced((site.name,), cost, baseline(host, work)) for site, cost in zip(self.sites, costs, strict=True)
+            PricedGroup((site.name,), cost, baseline(host, work)) for site, cost in zip(self.sites, costs, strict=True)
         )

@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from bench.compare import axes
 from bench.compare.axes import Axis
-from bench.compare.contest import Contest, Group, Priced
+from bench.compare.contest import Contest, Group, PricedGroup
 from bench.compare.order import pair
 from bench.hosts import Host
 from bench.replay.cost import Cost, Ends, Term
@@ -242,7 +242,7 @@ def _judged(id: str, case: Case, group: Group) -> list[Judged]:
     return [Judged(id, host.name, tuple(host.derived), contest.translator, what_if, name, tuple(same), right, verdicts)]
 
 
-def _priced(case: Case) -> tuple[Priced, ...]:
+def _priced(case: Case) -> tuple[PricedGroup, ...]:
     """What each group costs.  Raises ``InputError`` where this is not the trace that is meant."""
     trace = _trace(case.trace, case.drawn) if case.contest.simulates else None
     if trace is not None and trace.content != case.content:
@@ -250,12 +250,14 @@ def _priced(case: Case) -> tuple[Priced, ...]:
     return case.contest.prices(case.host, trace, case.parameters)
 
 
-def _cells(case: Case, priced: tuple[Priced, ...], right: frozenset[str], points: Sequence[Point]) -> list[SweptCell]:
+def _cells(
+    case: Case, priced: tuple[PricedGroup, ...], right: frozenset[str], points: Sequence[Point]
+) -> list[SweptCell]:
     """The cells at some points; ``right``: the first names of those that are."""
     return [_cell(case, priced, right, point) for point in points]
 
 
-def _cell(case: Case, priced: tuple[Priced, ...], known_right: frozenset[str], point: Point) -> SweptCell:
+def _cell(case: Case, priced: tuple[PricedGroup, ...], known_right: frozenset[str], point: Point) -> SweptCell:
     """The groups at a point, in order."""
 
     @cache
@@ -390,7 +392,7 @@ def sweep(
         "cells": sum(cells),
     }
     estimate = _Estimate(counts, workers)
-    priced: dict[int, tuple[Priced, ...]] = {}
+    priced: dict[int, tuple[PricedGroup, ...]] = {}
     ready: deque[_Task] = deque()
     others = _in_order(planned, wanted)
     running: dict[Future[tuple[Any, float]], tuple[_Task, float]] = {}
@@ -429,7 +431,7 @@ def _in_order(planned: Sequence[Planned], wanted: Container[str]) -> Iterator[_T
 
 
 def _of_cells(
-    number: int, planned: Planned, priced: tuple[Priced, ...], judged: Mapping[str, Judged]
+    number: int, planned: Planned, priced: tuple[PricedGroup, ...], judged: Mapping[str, Judged]
 ) -> Iterator[_Task]:
     """The cells of a case."""
     right = frozenset(judged[id].name for id in planned.groups if judged[id].right)
