@@ -46,16 +46,15 @@ def answers_as_base(strategy: Strategy, *hooks: str) -> bool:
 
     Helpers count as such a thing, whoever calls them, and so does what an object has of its own.
     """
-    cls: Any = type(strategy)
-    own = _defined(cls)
-    return not vars(strategy) and own <= _FREE and own.isdisjoint(hooks)
+    return not vars(strategy) and _defines_none(type(strategy), hooks)
 
 
 @lru_cache
-def _defined(cls: Any) -> frozenset[str]:
-    """What the classes below the base class define."""
+def _defines_none(cls: Any, hooks: tuple[str, ...]) -> bool:
+    """Whether the classes below the base class define neither these hooks nor anything that hooks run."""
     classes = [one for one in cls.__mro__ if one not in (Strategy, object)]
-    return frozenset(name for one in classes for name in vars(one) if not name.startswith("__"))
+    own = {name for one in classes for name in vars(one) if not name.startswith("__")}
+    return own <= _FREE and own.isdisjoint(hooks)
 
 
 def ask(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] = ()) -> Stretch:
@@ -73,6 +72,8 @@ def _asked(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...
         raise StrategyError(
             f"{place_of(strategy, hook)}: more than {MOST_LOADS} loads in one hook; all their combinations are tried"
         )
+    if strategy is _BASE:  # which is known to be pure
+        return _answered(getattr(strategy, hook)(argument), history, hook)
     first = _run(strategy, hook, argument, history)
     if _run(strategy, hook, argument, history) != first:
         raise StrategyError(
@@ -84,6 +85,8 @@ def _asked(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...
 
 def side_bytes(strategy: Strategy, tb: Block) -> int:
     """The bytes that a strategy keeps beside a block.  Raises ``StrategyError`` as ``ask``, and for what is no size."""
+    if answers_as_base(strategy, "side_bytes"):
+        return _BASE.side_bytes(tb)
     place = place_of(strategy, "side_bytes")
     with foreign(f"{place}: raised"):
         found: object = strategy.side_bytes(tb)

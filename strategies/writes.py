@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 
 class Form(enum.StrEnum):
@@ -98,7 +99,7 @@ class Write:
     form: Form = Form.WHOLE
 
     def __hash__(self) -> int:
-        return hash((self.unit, self.known, self.value))
+        return hash((self.unit.offset, self.known, self.value))
 
     def __post_init__(self) -> None:
         if self.known & ~self.unit.mask or self.value & ~self.known or self.temporary & self.known:
@@ -132,7 +133,13 @@ class Write:
 
     def in_scratch(self) -> Write:
         """The same write, into a private buffer that is never executed."""
-        return replace(self, unit=replace(self.unit, in_scratch=True))
+        return _in_scratch(self)
+
+
+@lru_cache(65536)
+def _in_scratch(write: Write) -> Write:
+    """One object for all that ask: a block is written there once for each of its retranslations."""
+    return replace(write, unit=replace(write.unit, in_scratch=True))
 
 
 def _one_store(lanes: int, known: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -152,6 +152,7 @@ class ReplayContext(Pricing):
             trace.blocks, trace.retranslations, translator.isa, as_recorded=parameters.as_recorded
         )
         self._codes: dict[int, Code] = {}
+        self._writes: dict[Write, Write] = {}
         self._cached_events: dict[tuple[_Steps, ...], Events] = {}
 
         blocks, faults = trace.blocks, trace.retranslations
@@ -190,7 +191,11 @@ class ReplayContext(Pricing):
         assert code is not None
         width = max(1, round(self.isa.instruction_bytes.value))
         others = (_stored(offset, min(width, size - offset)) for offset in range(code.rewritten, size, width))
-        return Region(0, size, (*code.retranslated.writes, *others))
+        return self._region(size, (*code.retranslated.writes, *others))
+
+    def _region(self, size: int, writes: Iterable[Write]) -> Region:
+        """A region in which a write is the same object as its like in any other: its hooks are found sooner."""
+        return Region(0, size, tuple(self._writes.setdefault(write, write) for write in writes))
 
     @cached_property
     def retranslated(self) -> tuple[BlockGroup, ...]:
@@ -210,7 +215,7 @@ class ReplayContext(Pricing):
             rows = np.flatnonzero(kind == number)
             code = self._code(int(accesses))
             size = round(float(self.layout.sizes[rows].mean()))
-            kinds.append(BlockGroup(Region(0, size, code.writes if code else ()), rows))
+            kinds.append(BlockGroup(self._region(size, code.writes if code else ()), rows))
         return tuple(kinds)
 
     @cached_property
@@ -247,6 +252,13 @@ class ReplayContext(Pricing):
         if answers_as_base(strategy, "translate", "emit"):
             return None
         return self._translation_plans(strategy)
+
+    def execution_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
+        """The plan of ``enter`` and ``leave`` together for each group of TBs."""
+        if answers_as_base(strategy, "enter", "leave"):
+            return (Plan(),) * len(self.blocks)
+        around = ((("enter", kind.region), ("leave", kind.region)) for kind in self.blocks)
+        return tuple(plan(strategy, calls, self.isa.flush) for calls in around)
 
     def _translation_plans(self, strategy: Strategy) -> tuple[Plan, ...]:
         plans = []
@@ -383,9 +395,8 @@ class ReplayContext(Pricing):
         )
 
 
-@lru_cache(65536)
 def _stored(offset: int, size: int) -> Write:
-    """A write of a whole unit: one object for all regions, whose hooks are then found sooner."""
+    """A write of a whole unit."""
     unit = Unit(0, offset, size, final=0)
     return Write(unit, Phase.FAST_PATH, known=unit.mask, value=0)
 

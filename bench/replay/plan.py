@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 
@@ -20,7 +21,19 @@ from bench.program.effects import HookCall, Locks, locks_after, refuse_held, ref
 from bench.program.layout import line_range
 from bench.traces.trace import I64
 from strategies.evaluation import ask
-from strategies.operations import Acquire, Do, Flush, Invalidate, Load, Operation, Price, Release, Scope, Store
+from strategies.operations import (
+    Acquire,
+    Do,
+    Flush,
+    Invalidate,
+    LineAccess,
+    Load,
+    Operation,
+    Price,
+    Release,
+    Scope,
+    Store,
+)
 from strategies.strategy import Strategy, StrategyError, place_of
 from strategies.writes import Buffer, Phase, Region, Unit, Write
 
@@ -199,29 +212,35 @@ class Plan:
 # --- hook evaluation ----------------------------------------------------------------------------------------------
 
 
-def _operations(
-    strategy: Strategy, hook: str, argument: Any, memory: dict[tuple[bool, int, int], int], depth: int = 0
-) -> list[tuple[str, Operation]]:
-    """The operations of a hook in order, each with the hook that contains it; ``memory``: values stored so far."""
+_Memory: TypeAlias = dict[tuple[bool, int, int], int]
+"""What hooks have stored so far, by whether it is in scratch memory, block and offset."""
+
+
+def _run(
+    strategy: Strategy,
+    hook: str,
+    argument: Any,
+    memory: _Memory,
+    do: Callable[[str, Operation], None],
+    depth: int = 0,
+) -> None:
+    """``do`` the operations of a hook in order, each told with the hook that contains it."""
     if depth > _DEEPEST:
         raise StrategyError(f"{place_of(strategy, hook)}: {_DEEPEST} hooks run one another; a hook must end")
-    # A list: nested generators would pass every operation up through all levels.
-    found: list[tuple[str, Operation]] = []
     history: tuple[int, ...] = ()
     while True:
         stretch = ask(strategy, hook, argument, history)
         for operation in stretch.operations:
             if isinstance(operation, Do):
-                found += _operations(strategy, operation.hook, operation.argument, memory, depth + 1)
+                _run(strategy, operation.hook, operation.argument, memory, do, depth + 1)
                 continue
             if isinstance(operation, Store):
-                unit = operation.unit
+                unit, mask = operation.unit, operation.mask
                 key = (unit.in_scratch, unit.tb, unit.offset)
-                old = memory.get(key, unit.final)
-                memory[key] = (old & ~operation.mask) | (operation.value & operation.mask)
-            found.append((hook, operation))
+                memory[key] = (memory.get(key, unit.final) & ~mask) | (operation.value & mask)
+            do(hook, operation)
         if stretch.ended:
-            return found
+            return
         loaded = stretch.operations[-1]
         assert isinstance(loaded, Load)
         unit = loaded.unit
@@ -231,22 +250,34 @@ def _operations(
 def executor_locks(strategy: Strategy, region: Region) -> Mapping[str, bool]:
     """The locks that a thread holds while it executes a block: name -> whether it is shared."""
     held: dict[str, bool] = {}
-    for _, operation in _operations(strategy, "enter", region, {}):
+
+    def do(_: str, operation: Operation) -> None:
         if isinstance(operation, Acquire):
             held[operation.name] = operation.shared
         elif isinstance(operation, Release):
             held.pop(operation.name, None)
+
+    _run(strategy, "enter", region, {}, do)
     return held
+
+
+_KINDS: Mapping[LineAccess, EventKind] = {access: EventKind[access.upper()] for access in get_args(LineAccess)}
 
 
 @dataclass
 class _Lowering:
-    """Builds a plan from operations."""
+    """Builds a plan from operations.
+
+    ``touched``: the kind and the extent of stores or loads that the next one may adjoin.
+    ``broadcast``, ``waits``: of a sequence of maintenance, if one has begun (``maintained``).
+    """
 
     recipe: FlushRecipe
     executors: Mapping[str, bool]
     locate: Locate
     steps: list[LineStep] = field(default_factory=list)
+    touched: tuple[EventKind, int, int, bool] | None = None
+    stores: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     priced: Counter[Price] = field(default_factory=Counter)
     maintained: bool = False
@@ -260,17 +291,17 @@ class _Lowering:
         if not (maintains or waits):
             self.end_run()
         if access is not None:
-            where = operation.operands[0]
+            where = getattr(operation, operation.__match_args__[0])
             if maintains:
-                self._maintain(EventKind[access.upper()], where, 1)
+                self._maintain(_KINDS[access], where, 1)
                 self.maintained = True
             else:
-                self._touch(EventKind[access.upper()], where)
+                self._touch(_KINDS[access], where)
         if price is not None:
             (self.waits if waits else self.priced)[price] += 1
         match operation:
             case Store():
-                self.counts["stores"] += 1
+                self.stores += 1
             case Invalidate(_, Scope.BROADCAST):
                 self.broadcast = True
             case Flush(where):
@@ -283,35 +314,41 @@ class _Lowering:
         """End a sequence of a strategy's own maintenance: it costs as much as a flush besides the lines."""
         if self.maintained:
             self.counts.update(calls=1, remotes=self.broadcast)
-        else:
+            self.maintained = self.broadcast = False
+            self.waits.clear()
+        elif self.waits:
             self.priced += self.waits
-        self.maintained = self.broadcast = False
-        self.waits.clear()
+            self.waits.clear()
 
     def plan(self) -> Plan:
         """All that was added."""
-        return Plan(tuple(self.steps), Tally(**self.counts, priced=(*self.priced.items(),)))
+        self._end_touched()
+        tally = Tally(self.stores, **self.counts, priced=(*self.priced.items(),))
+        return Plan(tuple(self.steps), tally)
 
     def _touch(self, kind: EventKind, unit: Unit) -> None:
         """Add a store or a load, merged with a predecessor of the same kind that it adjoins or overlaps."""
-        start, end, in_scratch = unit.offset, unit.offset + unit.size, unit.in_scratch
-        if self.steps:
-            last = self.steps[-1]
-            before = last.extent
-            if (
-                last.kind is kind
-                and before.in_scratch is in_scratch
-                and before.end is not None
-                and before.start <= start <= before.end
-            ):
-                if end > before.end:
-                    self.steps[-1] = LineStep(kind, Extent(before.start, end, in_scratch))
+        start, in_scratch = unit.offset, unit.in_scratch
+        end = start + unit.size
+        if self.touched is not None:
+            before, first, last, scratch = self.touched
+            if before is kind and scratch is in_scratch and first <= start <= last:
+                if end > last:
+                    self.touched = kind, first, end, scratch
                 return
-        self.steps.append(LineStep(kind, Extent(start, end, in_scratch)))
+            self._end_touched()
+        self.touched = kind, start, end, in_scratch
+
+    def _end_touched(self) -> None:
+        if self.touched is not None:
+            kind, *extent = self.touched
+            self.steps.append(LineStep(kind, Extent(*extent)))
+            self.touched = None
 
     def _maintain(self, kind: EventKind, where: Unit | Region | Buffer, halves: int, granule: int = 1) -> None:
         extent = self.locate(where)
         if extent is not None:
+            self._end_touched()
             self.steps.append(LineStep(kind, extent, halves, granule))
 
     def _flush(self, where: Region | Buffer) -> None:
@@ -322,10 +359,17 @@ class _Lowering:
         if recipe.clean:
             self._maintain(EventKind.CLEAN, where, halves, recipe.granule)
         if recipe.invalidate != "none" and recipe.whole_icache:
+            self._end_touched()
             self.steps.append(LineStep(EventKind.INVALIDATE_ALL, WHOLE))
         elif by_line:
             self._maintain(EventKind.INVALIDATE, where, halves, recipe.granule)
         self.counts.update(calls=1, remotes=1)
+
+
+@lru_cache(maxsize=4096)
+def _units(region: Region) -> frozenset[tuple[int, int]]:
+    """The block and offset of each unit that is written; every strategy asks."""
+    return frozenset((write.unit.tb, write.unit.offset) for write in region.writes)
 
 
 def patch(size: int, recipe: FlushRecipe) -> Plan:
@@ -353,16 +397,22 @@ def plan(
     there is not, and for unbalanced locks.
     """
     lowering = _Lowering(recipe, executors or {}, locate)
-    memory: dict[tuple[bool, int, int], int] = {}
+    memory: _Memory = {}
     held: Locks = ()
-    for hook, argument in calls:
-        known = {(unit.tb, unit.offset) for unit in argument} if isinstance(argument, Region) else None
-        for asked, operation in _operations(strategy, hook, argument, memory):
-            if known is not None and isinstance(operation, Load | Store):
+    known: frozenset[tuple[int, int]] | None = None
+
+    def do(asked: str, operation: Operation) -> None:
+        nonlocal held
+        if known is not None and isinstance(operation, (Store, Load)):
+            if (operation.unit.tb, operation.unit.offset) not in known:
                 refuse_unknown(operation, known, place_of(strategy, asked))
-            if isinstance(operation, Acquire | Release):
-                held = locks_after(held, operation, place_of(strategy, asked))
-            lowering.lower(operation)
+        elif isinstance(operation, (Acquire, Release)):
+            held = locks_after(held, operation, place_of(strategy, asked))
+        lowering.lower(operation)
+
+    for hook, argument in calls:
+        known = _units(argument) if isinstance(argument, Region) else None
+        _run(strategy, hook, argument, memory, do)
         lowering.end_run()
     refuse_held(held)
     return lowering.plan()

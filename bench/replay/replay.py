@@ -288,7 +288,7 @@ class _Hooks(NamedTuple):
             executors,
             context.retranslation_plans(strategy, executors),
             context.translation_plans(strategy),
-            tuple(plan(strategy, (("enter", kind.region), ("leave", kind.region)), recipe) for kind in context.blocks),
+            context.execution_plans(strategy),
             tuple(
                 plan(strategy, (("flush_buffer", buffer),), recipe, executors=executors, locate=context.where)
                 for buffer in context.buffers
