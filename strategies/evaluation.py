@@ -46,7 +46,8 @@ def answers_as_base(strategy: Strategy, *hooks: str) -> bool:
 
     Helpers count as such a thing, whoever calls them, and so does what an object has of its own.
     """
-    return not vars(strategy) and _defines_none(type(strategy), hooks)
+    cls: Any = type(strategy)
+    return not vars(strategy) and _defines_none(cls, hooks)
 
 
 @lru_cache

@@ -129,7 +129,7 @@ class Write:
             form = Form.WHOLE
         elif form is Form.SKIP_BYTES and not _one_store(self.known_bytes, self.known):
             form = Form.READ_BACK
-        return replace(self, form=form)
+        return self if form is self.form else replace(self, form=form)
 
     def in_scratch(self) -> Write:
         """The same write, into a private buffer that is never executed."""

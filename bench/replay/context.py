@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from bench.caches.counts import Counts
-from bench.caches.events import U8, EventKind, Events, lines_spanned
+from bench.caches.events import EventKind, Events
 from bench.caches.simulate import Simulation, simulate
 from bench.hosts.profile import Host, Isa, Tag
 from bench.program.layout import aligned
 from bench.replay.cost import NOTHING, Cost, weakest
 from bench.replay.layout import CodeBuffer, host_scale, lay_out
+from bench.replay.occurrences import Occurrences, in_order
 from bench.replay.parameters import Parameters
-from bench.replay.plan import WHOLE, Extent, LineStep, Plan, clipped, patch, plan, rounded
+from bench.replay.plan import WHOLE, Extent, LineStep, Plan, patch, plan
 from bench.replay.price import Prices
 from bench.traces.links import EXIT_BYTES, Linker, linked
 from bench.traces.trace import I64, U32, Guest, Trace
@@ -153,7 +154,7 @@ class ReplayContext(Pricing):
         )
         self._codes: dict[int, Code] = {}
         self._writes: dict[Write, Write] = {}
-        self._cached_events: dict[tuple[_Steps, ...], Events] = {}
+        self._cached_events: list[tuple[tuple[_Steps, ...], Events]] = []
 
         blocks, faults = trace.blocks, trace.retranslations
         self.tb = faults.tb.astype(np.int64)
@@ -311,29 +312,33 @@ class ReplayContext(Pricing):
         retranslations, *others = cache_effects.retranslations, cache_effects.translations, cache_effects.flushes
         return self._cached(self._retranslation_events, retranslations), self._cached(self._other_events, *others)
 
-    def _cached(self, made: Callable[..., Iterable[_Occurrences]], *steps: _Steps) -> Events:
+    def _cached(self, made: Callable[..., Iterable[Occurrences]], *steps: _Steps) -> Events:
         """The events of some steps, which most strategies have in common: the same object for all of them."""
-        if steps not in self._cached_events:
-            self._cached_events[steps] = _in_order(made(*steps))
-        return self._cached_events[steps]
+        # Compared and not hashed: most steps are the same objects.
+        for known, events in self._cached_events:
+            if known == steps:
+                return events
+        events = in_order(made(*steps), self.host, self.layout.used, self.scratch)
+        self._cached_events.append((steps, events))
+        return events
 
-    def _retranslation_events(self, retranslations: _Steps) -> Iterator[_Occurrences]:
+    def _retranslation_events(self, retranslations: _Steps) -> Iterator[Occurrences]:
         faults = self.trace.retranslations
         for kind, steps in zip(self.retranslated, retranslations, strict=True):
             rows, tb = kind.rows, self.tb[kind.rows]
             when = faults.position[rows], np.zeros_like(rows), rows
-            yield self._occurrences(steps, when, self.layout.addresses[tb], self.rewritten[rows])
+            yield Occurrences(steps, *when, self.layout.addresses[tb], self.rewritten[rows])
 
-    def _other_events(self, translations: _Steps, flushes: _Steps) -> Iterator[_Occurrences]:
+    def _other_events(self, translations: _Steps, flushes: _Steps) -> Iterator[Occurrences]:
         blocks, layout = self.trace.blocks, self.layout
         for kind, steps in zip(self.blocks, translations, strict=True):
             rows = kind.rows[blocks.born[kind.rows] >= 0]
             when = blocks.born[rows] - 1, 2 * blocks.epoch[rows].astype(np.int64) + 1, rows
-            yield self._occurrences(steps, when, layout.addresses[rows], layout.sizes[rows])
+            yield Occurrences(steps, *when, layout.addresses[rows], layout.sizes[rows])
         for number, (buffer, steps) in enumerate(zip(self.buffers, flushes, strict=True)):
             row = np.array([number])
             when = self.trace.flushes[row] - 1, 2 * row + 2, row
-            yield self._occurrences(steps, when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
+            yield Occurrences(steps, *when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
         yield from self._link_events()
 
     @cached_property
@@ -345,7 +350,7 @@ class ReplayContext(Pricing):
     def _links_are_patched(self) -> bool:
         return bool(self.translator.patched and self.parameters.linked.value)
 
-    def _link_events(self) -> Iterator[_Occurrences]:
+    def _link_events(self) -> Iterator[Occurrences]:
         """Linking: the source's exit is patched and flushed before the target runs, after all else at its place."""
         if not self._links_are_patched:
             return
@@ -356,7 +361,7 @@ class ReplayContext(Pricing):
         last = np.full_like(source, 2 * len(self.buffers) + 3)
         when = links.position - 1, last, np.arange(source.size)
         steps = patch(self.translator.patched, self.isa.flush).steps
-        yield self._occurrences(steps, when, at, np.full_like(source, self.translator.patched))
+        yield Occurrences(steps, *when, at, np.full_like(source, self.translator.patched))
 
     def simulated(self, cache_effects: Iterable[CacheEffects], chunks: Iterable[U32]) -> list[Counts]:
         """The counts under each of the effects, from one pass over the execution."""
@@ -364,76 +369,11 @@ class ReplayContext(Pricing):
         events = [self.events(one) for one in cache_effects]
         return simulate(self.host, layout.addresses, layout.sizes, chunks, events, self.parameters.caches)
 
-    def _occurrences(
-        self, steps: Sequence[LineStep], when: tuple[I64, I64, I64], addresses: I64, sizes: I64
-    ) -> _Occurrences:
-        """What ``steps`` do to blocks at ``addresses``."""
-        # One row for each block, one column for each step.
-        kinds, starts, ends, in_scratch, granules = (
-            np.array(
-                [
-                    (step.kind, step.extent.start, step.extent.last, step.extent.in_scratch, step.granule)
-                    for step in steps
-                ],
-                np.int64,
-            )
-            .reshape(-1, 5)
-            .T
-        )
-        start, length = clipped(starts, ends, sizes[:, None])
-        first, length = rounded(np.where(in_scratch, self.scratch, addresses[:, None]) + start, length, granules)
-        # Nothing lies behind the code on its last page.
-        length = np.where((granules > 1) & (in_scratch == 0), np.minimum(length, self.layout.used - first), length)
-        line = np.where(kinds == EventKind.INVALIDATE, self.host.icache.line, self.host.dcache.line)
-        count = lines_spanned(first, length, line)
-        everywhere = np.isin(kinds, (EventKind.TRANSLATE, EventKind.INVALIDATE_ALL))
-        return _Occurrences(
-            *when,
-            kinds.astype(np.uint8),
-            np.where(everywhere, 0, first).ravel(),
-            np.where(everywhere, 1, count).ravel(),
-        )
-
 
 def _stored(offset: int, size: int) -> Write:
     """A write of a whole unit."""
     unit = Unit(0, offset, size, final=0)
     return Write(unit, Phase.FAST_PATH, known=unit.mask, value=0)
-
-
-class _Occurrences(NamedTuple):
-    """What some steps do to some blocks.
-
-    ``position``, ``phase``, ``row``: when, for each block: what is earlier in this order comes first.  ``kinds`` of the
-    steps; ``address``, ``lines``: one for each step of the first block, then of the second, ...
-    """
-
-    position: I64
-    phase: I64
-    row: I64
-    kinds: U8
-    address: I64
-    lines: I64
-
-
-def _in_order(parts: Iterable[_Occurrences]) -> Events:
-    """The events of all parts."""
-    parts = [part for part in parts if part.kinds.size]
-    if not parts:
-        return Events.none()
-    # Blocks are sorted, of which there are fewer than events: those of one stay together.
-    steps = np.concatenate([np.full(part.row.size, part.kinds.size) for part in parts])
-    keys = [np.concatenate([part[number] for part in parts]) for number in (2, 1, 0)]
-    order = np.lexsort(keys)
-    lengths = steps[order]
-    events = np.repeat((np.cumsum(steps) - steps)[order] - (np.cumsum(lengths) - lengths), lengths)
-    events += np.arange(events.size)
-    return Events(
-        np.repeat(keys[2][order], lengths),
-        np.concatenate([np.tile(part.kinds, part.row.size) for part in parts])[events],
-        np.concatenate([part.address for part in parts])[events],
-        np.concatenate([part.lines for part in parts])[events],
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,8 @@ class Plan:
 
         ``instructions``: the guest instructions of each up to the faulting one.
         """
+        if self == Plan():
+            return Tally()
         runs = int(weights.sum())
         each = {"guest instruction": int(instructions @ weights)}
         priced = tuple((price, number * each.get(price.per, runs)) for price, number in self.fixed.priced)
@@ -195,10 +197,13 @@ class Plan:
 
     def _code_lines(self, addresses: I64, sizes: I64, line: int) -> I64:
         """The number of lines of each block that the plan stores to."""
-        stored = sorted(
-            {step.extent for step in self.steps if step.kind is EventKind.STORE and not step.extent.in_scratch},
-            key=lambda extent: extent.start,
-        )
+        extents = (step.extent for step in self.steps if step.kind is EventKind.STORE and not step.extent.in_scratch)
+        stored: list[Extent] = []
+        for extent in sorted(extents, key=lambda extent: extent.start):
+            if stored and extent.start <= stored[-1].last:
+                stored[-1] = Extent(stored[-1].start, max(stored[-1], extent, key=lambda one: one.last).end)
+            else:
+                stored.append(extent)
         count = np.zeros_like(addresses)
         done = np.full_like(addresses, -1)
         for extent in stored:
@@ -217,12 +222,7 @@ _Memory: TypeAlias = dict[tuple[bool, int, int], int]
 
 
 def _run(
-    strategy: Strategy,
-    hook: str,
-    argument: Any,
-    memory: _Memory,
-    do: Callable[[str, Operation], None],
-    depth: int = 0,
+    strategy: Strategy, hook: str, argument: Any, memory: _Memory, do: Callable[[str, Operation], None], depth: int = 0
 ) -> None:
     """``do`` the operations of a hook in order, each told with the hook that contains it."""
     if depth > _DEEPEST:
@@ -341,8 +341,8 @@ class _Lowering:
 
     def _end_touched(self) -> None:
         if self.touched is not None:
-            kind, *extent = self.touched
-            self.steps.append(LineStep(kind, Extent(*extent)))
+            kind, start, end, in_scratch = self.touched
+            self.steps.append(LineStep(kind, Extent(start, end, in_scratch)))
             self.touched = None
 
     def _maintain(self, kind: EventKind, where: Unit | Region | Buffer, halves: int, granule: int = 1) -> None:

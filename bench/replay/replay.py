@@ -44,7 +44,7 @@ from bench.replay.price import is_chance
 from bench.replay.quantity import Quantity
 from bench.support.kept import Shelf, is_keeping
 from bench.support.processors import each
-from bench.traces.successor import STOPPED, UNKNOWN_TB
+from bench.traces.successor import count_executions
 from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
 from strategies.evaluation import side_bytes
@@ -257,8 +257,7 @@ class ExecutionCounts:
     def counting(self, trace: Trace) -> Iterator[U32]:
         """The executions of ``trace``, each counted in ``all``."""
         for words in trace.executions():
-            tbs = words[words < STOPPED] & UNKNOWN_TB
-            self.all[:] += np.bincount(tbs[tbs < self.all.size], minlength=self.all.size)
+            count_executions(words, self.all)
             yield words
 
 

@@ -154,3 +154,12 @@ class Decoder:
         """Whether every pair was used (except the word of the last one, which is beyond the end)."""
         rest = self._pairs.size - int(self._state[_PAIR])
         return rest == 0 or (rest == 2 and self._state[_RUN] == 0)
+
+
+@kernel
+def count_executions(words: Words, executions: npt.NDArray[np.int64]) -> None:
+    """Add the executions among ``words`` to those of each TB; what is stopped, or of no TB that is known, is none."""
+    for word in words:
+        tb = word & UNKNOWN_TB
+        if word < STOPPED and tb < executions.size:
+            executions[tb] += 1
