@@ -20,23 +20,27 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bench.risk.exposure import Exposure, UnitRows
+from bench.risk.exposure import Exposure
 from bench.risk.quiescent import QuiescentMaps
-from bench.support.kernels import expanded, kernel, part
+from bench.support.kernels import expanded, lean_kernel, part
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
+Row: TypeAlias = np.uint64 | int
+"""Of an array; unsigned for numba, which lets signed ones count from the end."""
 
 _STEP = 0.5
-"""Expected transitions above which the series is not summed but looked up."""
+"""ExpectedFailures transitions above which the series is not summed but looked up."""
 _JUMPS = 62
 _NOTHING = 1e-200
 """A probability that is left out: doubles become slow before they become 0."""
+_LANES = 4
+"""Variants that a processor takes at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedFailures:
-    """Expected numbers over a whole trace.
+    """ExpectedFailures numbers over a whole trace.
 
     ``whole``: wrong executions, propagated along; ``single``: those at the first execution after a retranslation, each
     retranslation by itself; ``window``: wrong values that reach the point of unification and are there when a
@@ -48,47 +52,58 @@ class ExpectedFailures:
     window: float
 
 
+class _Rows(NamedTuple):
+    """As ``UnitRows``, with the ``kind`` of each row."""
+
+    firsts: I64
+    kind: npt.NDArray[np.int8]
+    gap: F64
+    code: F64
+    data: F64
+
+
+_FILLS, _RUNS, _REWRITES = range(3)
+
+
 class _Transitions(NamedTuple):
     """What each row and the time between rows do to a distribution.
 
-    ``run``, ``fill``, ``drop``, ``evict``, ``wrong``: as in ``QuiescentMaps``, of the core that runs.  ``chance`` that
-    an execution fails; ``retranslated``: the matrix of a retranslation.  ``begin``: where the transitions of the
-    Poisson process from each state begin, ``to`` where they lead, with which share ``rate`` of the ``total`` per cycle.
-    ``jumps``: what happens while ``_STEP``, twice, four times, ... as many transitions are expected.
+    ``maps``: five of ``QuiescentMaps``, of the core that runs.  ``begin``: where the transitions of the Poisson process
+    to each state begin, ``source`` where they come from, with which share ``rate`` of the ``total`` per cycle.
+    ``jumps``, to each state from each of ``states``: what happens while ``_STEP``, twice, four times, ... as many
+    transitions are expected.
     """
 
-    run: I64
-    fill: I64
-    drop: I64
-    evict: I64
-    wrong: npt.NDArray[np.bool_]
-    chance: F64
-    retranslated: F64
+    maps: I64
     begin: I64
-    to: I64
+    source: I64
     rate: F64
     total: float
     jumps: F64
+    states: I64
+
+
+_RUN, _FILL, _DROP, _EVICT, _WRONG = range(5)
 
 
 @expanded
-def _add(to: F64, what: F64, share: float, least: float) -> None:
-    """Add this share of what is above ``least``."""
-    for v in range(np.uint64(to.shape[0])):
-        to[v] += (what[v] if what[v] > least else 0.0) * share
+def _add(to: F64, t: Row, what: F64, s: Row, share: float) -> None:
+    """Add to row ``t`` this share of row ``s``."""
+    for v in range(_LANES):
+        to[t, v] += what[s, v] * share
 
 
 @part
 def _copy(vectors: F64, source: F64) -> None:
-    for s in range(vectors.shape[0]):
-        for v in range(vectors.shape[1]):
+    for s in range(np.uint64(vectors.shape[0])):
+        for v in range(_LANES):
             vectors[s, v] = source[s, v]
 
 
 @part
 def _empty(vectors: F64) -> None:
-    for s in range(vectors.shape[0]):
-        for v in range(vectors.shape[1]):
+    for s in range(np.uint64(vectors.shape[0])):
+        for v in range(_LANES):
             vectors[s, v] = 0.0
 
 
@@ -97,99 +112,125 @@ def _move(vectors: F64, scratch: F64, targets: I64, stays: float) -> None:
     """Move the states to ``targets``, but with probability ``stays``."""
     if stays < 1.0:
         _empty(scratch)
-        for s in range(vectors.shape[0]):
-            _add(scratch[targets[s]], vectors[s], 1.0 - stays, 0.0)
-            _add(scratch[s], vectors[s], stays, 0.0)
+        for s in range(np.uint64(vectors.shape[0])):
+            _add(scratch, np.uint64(targets[s]), vectors, s, 1.0 - stays)
+            if stays > 0.0:
+                _add(scratch, s, vectors, s, stays)
         _copy(vectors, scratch)
 
 
+@expanded
+def _from(to: F64, t: Row, vectors: F64, sources: I64, shares: F64, first: Row, last: Row) -> None:
+    """Row ``t`` as the sum of shares of others."""
+    one = two = three = four = 0.0
+    for at in range(first, last):
+        s, share = np.uint64(sources[at]), shares[at]
+        one += vectors[s, 0] * share
+        two += vectors[s, 1] * share
+        three += vectors[s, 2] * share
+        four += vectors[s, 3] * share
+    to[t, 0] = one
+    to[t, 1] = two
+    to[t, 2] = three
+    to[t, 3] = four
+
+
+@expanded
+def _cut(to: F64, vectors: F64, s: Row) -> None:
+    """Row ``s`` without what is next to nothing."""
+    for v in range(_LANES):
+        to[s, v] = vectors[s, v] if vectors[s, v] > _NOTHING else 0.0
+
+
 @part
-def _multiply(vectors: F64, scratch: F64, matrix: F64, least: float) -> None:
-    """Multiply by a matrix, without what is not above ``least``."""
-    _empty(scratch)
-    for s in range(vectors.shape[0]):
-        for t in range(vectors.shape[0]):
-            _add(scratch[t], vectors[s], matrix[s, t], least)
-    _copy(vectors, scratch)
+def _wait(vectors: F64, scratch: F64, power: F64, through: _Transitions, x: float) -> None:
+    """Let the Poisson process take its course while ``x`` transitions are expected."""
+    size = np.uint64(vectors.shape[0])
+    steps = np.int64(x / _STEP)
+    left = x - steps * _STEP
+    number = 0
+    while steps:
+        if steps & 1:
+            for s in range(size):
+                _cut(power, vectors, s)
+            for t in range(size):
+                _from(vectors, t, power, through.states, through.jumps[number, t], np.uint64(0), size)
+        steps >>= 1
+        number += 1
+    if left > 0.0:
+        weight = np.exp(-left)
+        for s in range(size):
+            _cut(power, vectors, s)
+            for v in range(_LANES):
+                vectors[s, v] *= weight
+        number = 1
+        weight *= left
+        # What takes up to three steps keeps all its digits.
+        while weight >= 1e-17 * left * left * left:
+            for t in range(size):
+                first, last = np.uint64(through.begin[t]), np.uint64(through.begin[t + np.uint64(1)])
+                _from(scratch, t, power, through.source, through.rate, first, last)
+                for v in range(_LANES):
+                    vectors[t, v] += scratch[t, v] * weight
+                _cut(scratch, scratch, t)
+            power, scratch = scratch, power
+            number += 1
+            weight *= left / number
 
 
-@kernel
-def _units(first: int, last: int, rows: UnitRows, through: _Transitions, sums: F64) -> None:
-    """Units ``first`` to ``last`` (exclusive); adds to ``sums`` (whole, single, window; variant)."""
-    size, variants = through.chance.shape
-    both = np.zeros((2, size, variants))
-    power = np.zeros((size, variants))
-    scratch = np.zeros((size, variants))
+@lean_kernel
+def _units(
+    first: int, last: int, rows: _Rows, through: _Transitions, chance: F64, retranslated: F64, work: F64, sums: F64
+) -> None:
+    """Units ``first`` to ``last`` (exclusive), for a block of variants.
+
+    ``chance`` that an execution fails; ``retranslated``: the matrix of a retranslation.  ``work``: room for four
+    distributions.  Adds to ``sums`` (whole, single, window; lane).
+    """
+    size = np.uint64(chance.shape[0])
+    maps = through.maps
+    scratch, power = work[2], work[3]
     for unit in range(first, last):
-        both[:] = 0.0
-        both[0, 0] = 1.0
+        _empty(work[0])
+        for v in range(_LANES):
+            work[0, 0, v] = 1.0
         distributions = 1  # two from a retranslation to the next execution
-        for row in range(rows.firsts[unit], rows.firsts[unit + 1]):
-            x = through.total * rows.gap[row]
+        for row in range(np.uint64(rows.firsts[unit]), np.uint64(rows.firsts[unit + 1])):
+            kind = rows.kind[row]
             for which in range(distributions):
-                vectors = both[which]
-                _move(vectors, scratch, through.drop, rows.code[row])
-                _move(vectors, scratch, through.evict, rows.data[row])
-                steps = np.int64(x / _STEP)
-                left = x - steps * _STEP
-                number = 0
-                while steps:
-                    if steps & 1:
-                        _multiply(vectors, scratch, through.jumps[number], _NOTHING)
-                    steps >>= 1
-                    number += 1
-                if left > 0.0:
-                    _copy(power, vectors)
-                    weight = np.exp(-left)
-                    _empty(vectors)
-                    number = 0
-                    while True:
-                        for s in range(size):
-                            _add(vectors[s], power[s], weight, 0.0)
-                        number += 1
-                        weight *= left / number
-                        # What takes up to three steps keeps all its digits.
-                        if weight < 1e-17 * left * left * left:
-                            break
-                        _empty(scratch)
-                        for s in range(size):
-                            for at in range(through.begin[s], through.begin[s + 1]):
-                                _add(scratch[through.to[at]], power[s], through.rate[at], _NOTHING)
-                        _copy(power, scratch)
-            if rows.rewritten[row] >= 0:
+                vectors = work[which]
+                _move(vectors, scratch, maps[_DROP], rows.code[row])
+                _move(vectors, scratch, maps[_EVICT], rows.data[row])
+                _wait(vectors, scratch, power, through, through.total * rows.gap[row])
+                if kind == _FILLS:
+                    _move(vectors, scratch, maps[_FILL], 0.0)
+                elif kind == _RUNS:
+                    _empty(scratch)
+                    for v in range(_LANES):
+                        power[0, v] = 0.0
+                    for s in range(size):
+                        to = np.uint64(maps[_RUN, s])
+                        for v in range(_LANES):
+                            power[0, v] += vectors[s, v] * chance[s, v]
+                            scratch[to, v] += vectors[s, v] * (1.0 - chance[s, v])
+                    for v in range(_LANES):
+                        sums[which, v] += power[0, v]
+                        scratch[0, v] += power[0, v]
+                    _copy(vectors, scratch)
+            if kind == _RUNS:
+                distributions = 1
+            elif kind == _REWRITES:
                 distributions = 2
                 _empty(scratch)
                 for s in range(size):
                     for t in range(size):
-                        for v in range(variants):
-                            scratch[t, v] += both[0, s, v] * through.retranslated[s, t, v]
-                _copy(both[0], scratch)
-                both[1] = through.retranslated[through.run[0]]
+                        for v in range(_LANES):
+                            scratch[t, v] += work[0, s, v] * retranslated[s, t, v]
+                _copy(work[0], scratch)
+                _copy(work[1], retranslated[maps[_RUN, 0]])
                 for s in range(size):
-                    if through.wrong[s]:
-                        for v in range(variants):
-                            sums[2, v] += both[1, s, v]
-            elif rows.run[row]:
-                for which in range(distributions):
-                    vectors = both[which]
-                    _empty(scratch)
-                    for v in range(variants):
-                        power[0, v] = 0.0
-                    for s in range(size):
-                        to = through.run[s]
-                        for v in range(variants):
-                            power[0, v] += vectors[s, v] * through.chance[s, v]
-                            scratch[to, v] += vectors[s, v] * (1.0 - through.chance[s, v])
-                    for v in range(variants):
-                        sums[which, v] += power[0, v]
-                    if which == 0:
-                        for v in range(variants):
-                            scratch[0, v] += power[0, v]
-                        _copy(vectors, scratch)
-                distributions = 1
-            else:
-                for which in range(distributions):
-                    _move(both[which], scratch, through.fill, 0.0)
+                    for v in range(_LANES):
+                        sums[2, v] += work[1, s, v] * maps[_WRONG, s]
 
 
 def propagate(
@@ -205,39 +246,43 @@ def propagate(
     moving[states, states] += total - rates.sum(axis=1)
     if total:
         moving /= total
-    sources, targets = np.nonzero(moving)
+    targets, sources = np.nonzero(moving.T)
+    here, evict = (per_core[maps.here, states] for per_core in (maps.drop, maps.evict))
     through = _Transitions(
-        run=maps.run,
-        fill=maps.fill,
-        drop=maps.drop[maps.here, states],
-        evict=maps.evict[maps.here, states],
-        wrong=maps.wrong,
-        # Some more, so that a processor takes four at once and none by itself.
-        chance=_padded([np.append(harms, 0.0)[maps.harm] for _, harms in variants]),
-        retranslated=_padded([retranslated for retranslated, _ in variants]),
-        begin=np.searchsorted(sources, np.arange(states.size + 1)),
-        to=targets,
+        maps=np.stack((maps.run, maps.fill, here, evict, maps.wrong)).astype(np.int64),
+        begin=np.searchsorted(targets, np.arange(states.size + 1)),
+        source=sources,
         rate=moving[sources, targets],
         total=total,
-        jumps=_jumps(moving),
+        jumps=np.ascontiguousarray(_jumps(moving).transpose(0, 2, 1)),
+        states=states,
     )
+    chance = _in_blocks([np.append(harms, 0.0)[maps.harm] for _, harms in variants])
+    retranslated = _in_blocks([retranslated for retranslated, _ in variants])
     # Where a unit whose lines have both left the caches is as at the start, what was before is forgotten.
-    forgets = not through.drop[through.evict].any()
-    rows = exposure.episodes if forgets else exposure.rows
-    firsts = rows.firsts
-    units = firsts.size - 1
-    middle = int(np.searchsorted(firsts, firsts[-1] // 2)) if units else 0
-    sums = np.zeros((2, 3, through.chance.shape[1]))
+    rows = exposure.rows if here[evict].any() else exposure.episodes
+    kind = np.where(rows.rewritten >= 0, _REWRITES, np.where(rows.run, _RUNS, _FILLS)).astype(np.int8)
+    columns = _Rows(rows.firsts, kind, rows.gap, rows.code, rows.data)
+    units = rows.firsts.size - 1
+    middle = int(np.searchsorted(rows.firsts, rows.firsts[-1] // 2)) if units else 0
+    sums = np.zeros((len(chance), 2, 3, _LANES))
+    work = np.empty((len(chance), 2, 4, states.size, _LANES))
     with ThreadPoolExecutor(2) as threads:
-        halves = [(0, middle, sums[0]), (middle, units, sums[1])]
-        for done in [threads.submit(_units, first, last, rows, through, into) for first, last, into in halves]:
+        running = [
+            threads.submit(_units, *ends, columns, through, chance[block], retranslated[block], *into)
+            for block in range(len(chance))
+            for ends, *into in zip(((0, middle), (middle, units)), work[block], sums[block], strict=True)
+        ]
+        for done in running:
             done.result()
-    return [ExpectedFailures(*one) for one in sums.sum(axis=0).T[: len(variants)].tolist()]
+    found = sums.sum(axis=1).transpose(0, 2, 1).reshape(-1, 3)
+    return [ExpectedFailures(*one) for one in found[: len(variants)].tolist()]
 
 
-def _padded(variants: list[F64]) -> F64:
-    """Variants side by side, in a last axis."""
-    return np.stack([*variants, *[variants[0]] * (-len(variants) % 4)], axis=-1)
+def _in_blocks(variants: list[F64]) -> F64:
+    """Variants by blocks of ``_LANES``, side by side in a last axis; the last block has the first one some more."""
+    whole = np.stack([*variants, *[variants[0]] * (-len(variants) % _LANES)])
+    return np.ascontiguousarray(np.moveaxis(whole.reshape(-1, _LANES, *whole.shape[1:]), 1, -1))
 
 
 def _jumps(share: F64) -> F64:
