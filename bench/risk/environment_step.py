@@ -45,6 +45,7 @@ class EnvironmentStep:
         self._numbers: dict[State, int] = {}
         self._outcomes: list[list[Outcomes]] = []
         self._after: dict[int, tuple[int, ...]] = {}
+        self._last: tuple[tuple[Cause, ...], F64] | None = None
 
     def number(self, state: State) -> int:
         """The number of the cache state in a state."""
@@ -78,13 +79,18 @@ class EnvironmentStep:
 
     def matrix(self, causes: Sequence[Cause]) -> F64:
         """From cache states (rows) to cache states.  Raises ``InputError`` for causes of another structure."""
+        if self._last is None or self._last[0] != tuple(causes):
+            self._last = tuple(causes), self._matrix(causes)
+        return self._last[1]
+
+    def _matrix(self, causes: Sequence[Cause]) -> F64:
         if structure(causes) != self._structure:
             raise InputError("other causes", place="chain", expected="those that it was made for")
         p = probabilities(causes)
         values = np.concatenate((p, 1 - p, [1.0]))
         stage, before, after, ways, flat, starts = self._edges
         weights = ways * np.multiply.reduceat(values[flat], starts)
-        size = self.size
+        size = len(self.states)  # all are found with the edges
         product = np.eye(size)
         for number in range(len(self._cores)):
             one = np.zeros((size, size))

@@ -143,7 +143,8 @@ def expose(context: ReplayContext) -> Exposure:
     pairs = _Pairs(context)
     notes = pairs.notes()
     counts, probes = pairs.probed(notes)
-    by_pair = np.argsort(notes.pair, kind="stable")
+    # numpy sorts numbers of 16 bits by their digits.
+    by_pair = np.argsort(notes.pair.astype(np.min_scalar_type(pairs.count)), kind="stable")
     notes, probes = notes.at(by_pair), Probes._make(column[by_pair] for column in probes)
     prices = context.prices
     refill = prices.refill_l2 if prices.refill_l2 is not None else prices.refill_memory
@@ -163,8 +164,8 @@ def expose(context: ReplayContext) -> Exposure:
 class _Pairs:
     """The units and the line pairs of a trace, and what the simulation says about them.
 
-    ``part`` of its access, for each unit; ``runs`` of the translator before each of the trace's events, and at the end;
-    ``executed``: bytes of all executions, once ``notes`` has read them.
+    ``count`` of the pairs; ``part`` of its access, for each unit; ``runs`` of the translator before each of the trace's
+    events, and at the end; ``executed``: bytes of all executions, once ``notes`` has read them.
     """
 
     executed = 0
@@ -187,6 +188,7 @@ class _Pairs:
         # The instruction lines ascend.
         (self._code, self._data), one, pair = np.unique(lines, axis=1, return_index=True, return_inverse=True)
         self._address, self._pair = address[one], pair.ravel()
+        self.count = one.size
         # As in a replay: of the events after one execution those of retranslations come first.
         first, rest = context.events(context.as_emitted)
         at = np.searchsorted(rest.position, first.position)
@@ -197,13 +199,18 @@ class _Pairs:
     def notes(self) -> _Notes:
         """All notes, in time order."""
         executions, so_far = self._executions()
-        parts = [executions, *self._retranslations(*so_far), self._touches()]
-        columns = [np.concatenate([part[number] for part in parts]) for number in range(len(_Notes._fields))]
-        every = _Notes._make(columns)
-        order = np.lexsort((every.kind, every.position, every.event))
-        # There are millions, so what is copied is let go at once.
-        del parts, executions, so_far, every
-        return _Notes._make(columns.pop(0)[order] for _ in _Notes._fields)
+        parts = [*self._retranslations(*so_far), self._touches()]
+        del so_far
+        others = _Notes._make(map(np.concatenate, zip(*parts, strict=True)))
+        others = others.at(np.lexsort((others.kind, others.position, others.event)))
+        # There are millions of executions, in time order, and of them none comes before another note of its place.
+        room = self._context.trace.length + 2
+        first, second = (each.event * np.int64(room) + each.position + 1 for each in (executions, others))
+        at = np.searchsorted(first, second)
+        names = _Notes._fields
+        columns = [getattr(executions, name) for name in names]
+        del executions, first  # what is copied is let go at once
+        return _Notes._make(np.insert(columns.pop(0), at, getattr(others, name)) for name in names)
 
     def _executions(self) -> tuple[_Notes, tuple[I64, I64, I64]]:
         """Of each execution of a TB that lies on an instruction line of a pair.
@@ -222,14 +229,18 @@ class _Pairs:
         for words in context.trace.executions():
             tb = np.minimum(words & UNKNOWN_TB, nothing).astype(np.intp)
             tb[words >= STOPPED] = nothing
-            executed, accessed = self.executed + np.cumsum(sizes[tb]), all_lines + np.cumsum(lines[tb])
             kept = watched[tb]
             here = slice(*np.searchsorted(faults, (position, position + words.size)))
             kept[faults[here] - position] = True
             at = np.flatnonzero(kept)
-            found.append((position + at, tb[at], executed[at], accessed[at]))
-            if words.size:
-                self.executed, all_lines = int(executed[-1]), int(accessed[-1])
+            # Only what is kept needs a sum; behind the last one of a chunk there may be more.
+            bounds = np.concatenate(([0], at + 1))
+            executed, accessed = (
+                before + np.cumsum(np.add.reduceat(np.append(each[tb], 0), bounds))
+                for before, each in ((self.executed, sizes), (all_lines, lines))
+            )
+            found.append((position + at, tb[at], executed[:-1], accessed[:-1]))
+            self.executed, all_lines = int(executed[-1]), int(accessed[-1])
             position += words.size
         if faults.size and (late := int(np.searchsorted(faults, position))) < faults.size:
             raise InputError(f"position {faults[late]}", place=f"retranslation {late}", expected=f"below {position}")

@@ -34,8 +34,8 @@ class _Edges:
     """The edges of one position.
 
     ``choices``: the cache state of each choice, ascending; ``switches``: whether it switches to another thread;
-    ``firsts``: where the choices of each cache state begin; ``choice``: of each edge.  ``target``: the position of each
-    edge, None for an end, and the same position where all threads wait.
+    ``firsts``: where the choices of each cache state begin; ``choice``: of each edge.  ``leading``: the edges to each
+    position, None for an end, and the same position where all threads wait.
     """
 
     choices: I64
@@ -44,7 +44,7 @@ class _Edges:
     choice: I64
     before: I64
     share: F64
-    target: tuple[Position | None, ...]
+    leading: dict[Position | None, I64]
     between: I64
     harm: I64
 
@@ -56,6 +56,9 @@ class _Edges:
         choices = sorted(set(keys))
         index = {key: number for number, key in enumerate(choices)}
         of_choices = np.array([before for before, _, _ in choices], np.int64)
+        leading: dict[Position | None, list[int]] = {}
+        for number, edge in enumerate(edges):
+            leading.setdefault(None if edge.target in over else edge.target, []).append(number)
         return cls(
             choices=of_choices,
             switches=np.array([switches for _, _, switches in choices], bool),
@@ -63,7 +66,7 @@ class _Edges:
             choice=np.array([index[key] for key in keys], np.int64),
             before=np.array([edge.before for edge in edges], np.int64),
             share=np.array([edge.share for edge in edges]),
-            target=tuple(None if edge.target in over else edge.target for edge in edges),
+            leading={target: np.array(some, np.int64) for target, some in leading.items()},
             between=np.array([edge.between for edge in edges], np.int64),
             harm=np.array([edge.harm for edge in edges], np.int64),
         )
@@ -77,7 +80,7 @@ class Solver:
         self._size = graph.environment.size
         self._edges = {position: _Edges.of(edges, graph.over) for position, edges in graph.edges.items()}
         behind = {
-            position: {target for target in edges.target if target not in (None, position)}
+            position: {target for target in edges.leading if target not in (None, position)}
             for position, edges in self._edges.items()
         }
         self._order = tuple(graphlib.TopologicalSorter(behind).static_order())
@@ -97,11 +100,10 @@ class Solver:
         after: dict[Position | None, F64] = {None: environment @ values}
         for position in self._order:
             edges = self._edges[position]
-            waits = np.array([target == position for target in edges.target], bool)
             outcomes = np.zeros((edges.before.size, self.ends.size + 1))
-            for target in set(edges.target) - {position}:
-                here = np.array([other == target for other in edges.target], bool)
-                outcomes[here] = after[target][edges.between[here]]
+            for target, here in edges.leading.items():
+                if target != position:
+                    outcomes[here] = after[target][edges.between[here]]
             chance = harms[edges.harm]
             outcomes *= (edges.share * (1 - chance))[:, None]
             outcomes[:, -1] += edges.share * chance
@@ -110,9 +112,10 @@ class Solver:
             values = np.zeros((self._size, outcomes.shape[1]))
             if edges.choices.size:
                 values[edges.choices[edges.firsts]] = _chosen(choices, edges, scheduler, slice_ends)
-            if waits.any():
+            if position in edges.leading:
+                waits = edges.before[edges.leading[position]]
                 among = np.zeros((self._size, self._size))
-                among[edges.before[waits]] = environment[edges.before[waits]]
+                among[waits] = environment[waits]
                 rows = np.unique(edges.before)
                 values[rows] = _absorbed(among[np.ix_(rows, rows)], values[rows])
             if position == begin:
