@@ -26,11 +26,11 @@ from bench.support.kernels import expanded, lean_kernel, part
 
 F64: TypeAlias = npt.NDArray[np.float64]
 I64: TypeAlias = npt.NDArray[np.int64]
-Row: TypeAlias = np.uint64 | int
+Index: TypeAlias = np.uint64 | int
 """Of an array; unsigned for numba, which lets signed ones count from the end."""
 
 _STEP = 0.5
-"""ExpectedFailures transitions above which the series is not summed but looked up."""
+"""Expected transitions above which the series is not summed but looked up."""
 _JUMPS = 62
 _NOTHING = 1e-200
 """A probability that is left out: doubles become slow before they become 0."""
@@ -40,7 +40,7 @@ _LANES = 4
 
 @dataclass(frozen=True, slots=True)
 class ExpectedFailures:
-    """ExpectedFailures numbers over a whole trace.
+    """Expected numbers over a whole trace.
 
     ``whole``: wrong executions, propagated along; ``single``: those at the first execution after a retranslation, each
     retranslation by itself; ``window``: wrong values that reach the point of unification and are there when a
@@ -52,8 +52,8 @@ class ExpectedFailures:
     window: float
 
 
-class _Rows(NamedTuple):
-    """As ``UnitRows``, with the ``kind`` of each row."""
+class _RowKinds(NamedTuple):
+    """The columns of ``UnitRows`` with the ``kind`` of each row."""
 
     firsts: I64
     kind: npt.NDArray[np.int8]
@@ -87,7 +87,7 @@ _RUN, _FILL, _DROP, _EVICT, _WRONG = range(5)
 
 
 @expanded
-def _add(to: F64, t: Row, what: F64, s: Row, share: float) -> None:
+def _add(to: F64, t: Index, what: F64, s: Index, share: float) -> None:
     """Add to row ``t`` this share of row ``s``."""
     for v in range(_LANES):
         to[t, v] += what[s, v] * share
@@ -120,7 +120,7 @@ def _move(vectors: F64, scratch: F64, targets: I64, stays: float) -> None:
 
 
 @expanded
-def _from(to: F64, t: Row, vectors: F64, sources: I64, shares: F64, first: Row, last: Row) -> None:
+def _from(to: F64, t: Index, vectors: F64, sources: I64, shares: F64, first: Index, last: Index) -> None:
     """Row ``t`` as the sum of shares of others."""
     one = two = three = four = 0.0
     for at in range(first, last):
@@ -136,7 +136,7 @@ def _from(to: F64, t: Row, vectors: F64, sources: I64, shares: F64, first: Row, 
 
 
 @expanded
-def _cut(to: F64, vectors: F64, s: Row) -> None:
+def _cut(to: F64, vectors: F64, s: Index) -> None:
     """Row ``s`` without what is next to nothing."""
     for v in range(_LANES):
         to[s, v] = vectors[s, v] if vectors[s, v] > _NOTHING else 0.0
@@ -180,7 +180,7 @@ def _wait(vectors: F64, scratch: F64, power: F64, through: _Transitions, x: floa
 
 @lean_kernel
 def _units(
-    first: int, last: int, rows: _Rows, through: _Transitions, chance: F64, retranslated: F64, work: F64, sums: F64
+    first: int, last: int, rows: _RowKinds, through: _Transitions, chance: F64, retranslated: F64, work: F64, sums: F64
 ) -> None:
     """Units ``first`` to ``last`` (exclusive), for a block of variants.
 
@@ -262,7 +262,7 @@ def propagate(
     # Where a unit whose lines have both left the caches is as at the start, what was before is forgotten.
     rows = exposure.rows if here[evict].any() else exposure.episodes
     kind = np.where(rows.rewritten >= 0, _REWRITES, np.where(rows.run, _RUNS, _FILLS)).astype(np.int8)
-    columns = _Rows(rows.firsts, kind, rows.gap, rows.code, rows.data)
+    columns = _RowKinds(rows.firsts, kind, rows.gap, rows.code, rows.data)
     units = rows.firsts.size - 1
     middle = int(np.searchsorted(rows.firsts, rows.firsts[-1] // 2)) if units else 0
     sums = np.zeros((len(chance), 2, 3, _LANES))
