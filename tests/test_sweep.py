@@ -444,6 +444,7 @@ def test_cells_go_before_other_cases_and_the_estimate_counts_what_is_left(monkey
     ]
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_killed_leaves_no_process_and_goes_on(
     staleline: Staleline, tiny_trace: Path, tmp_path: Path
 ) -> None:
