@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from bench import scenarios
 from bench.check import cell
 from bench.check.cell import Check, Options
-from bench.hosts import load_host
+from bench.check.sites import verdict_key
+from bench.hosts import load_host, load_target
 from bench.program.identity import identity
 from bench.replay import replay
 from bench.replay.context import Pricing
@@ -33,6 +34,7 @@ from bench.risk.pressure import Pressure
 from bench.risk.recorded import RecordedRisk
 from bench.risk.risk import RiskCell
 from bench.risk.window import Reading
+from bench.sites.reader import load_site
 from bench.support import kept
 from bench.support.kept import FOLDER, Shelf, digest, session
 from bench.traces.store import load_trace
@@ -477,6 +479,46 @@ def test_each_thing_that_a_risk_depends_on_is_in_its_key(folder: Path, tiny_trac
             return digest(model._key(RiskCell(found, on, emitted, instance)))
 
     assert len({key(**changed) for changed in every.values()}) == len(every)
+
+
+def test_each_thing_that_a_verdict_on_a_site_depends_on_is_in_its_key_and_no_price() -> None:
+    every: dict[str, dict[str, Any]] = {
+        "the same": {},
+        "site": {"site": "no-link-aarch64"},
+        "word": {"changed": {"targets": {"near": 0x7000}}},
+        "line": {"settings": ("icache.line=128",)},
+        "data line": {"settings": ("dcache.line=128",)},
+        "indexing": {"settings": ("icache.indexing=VIPT",)},
+        "snooping": {"settings": ("coherence.snoop=all",)},
+        "cores": {"settings": ("cores=3",)},
+        "flush": {"settings": ("isa.aarch64.flush.clean=false",)},
+        "scenario": {"scenario": "relink"},
+        "executors": {"executors": 2},
+        "limit": {"max_states": 7},
+        "architecture": {"host": "armv8"},
+        "a stronger architecture": {"host": "armv8-idc"},
+    }
+    nothing: dict[str, dict[str, Any]] = {
+        "price": {"settings": ("costs.lock=7", "isa.aarch64.flush.line=9", "clock_ghz=3")},
+        "replacement": {"settings": ("icache.replacement=lru",)},
+        "what is said of it": {"changed": {"note": "other words", "year": 1999, "expect": {"far": "fails"}}},
+    }
+
+    def key(
+        *,
+        site: str = "flag-aarch64",
+        changed: Mapping[str, Any] = MappingProxyType({}),
+        host: str = "cortex-a72",
+        settings: tuple[str, ...] = (),
+        scenario: str = "unlink",
+        executors: int = 1,
+        max_states: int = 100,
+    ) -> bytes:
+        asked = dataclasses.replace(load_site(site), **changed)
+        return digest(verdict_key(asked, load_target(host, settings), scenario, executors, max_states))
+
+    assert len({key(**changed) for changed in every.values()}) == len(every)
+    assert {name for name, changed in nothing.items() if key(**changed) != key()} == set()
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from bench.explain.counterexample import explain
 from bench.explain.explanation import Explanation
 from bench.explain.follow import Followed, Wanted, follow
 from bench.hosts import Architecture, Target
+from bench.machine.caches import Features
 from bench.machine.model import rules_of
 from bench.program.compiler import Compiler
 from bench.program.identity import identity
@@ -193,6 +194,23 @@ class Check:
     def batch_key(self) -> tuple[str, str, str]:
         """The same for cells that have much in common; checked one after the other they take less time."""
         return registry.reference(self.strategy), self.translator.full_name, self.host.name
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the space of states is likely to be more than plain Python is for.
+
+        So it is where an instruction cache may hold what has been stored over.
+        """
+        rules = rules_of(self.host)
+        return isinstance(rules, Features) and rules.fill == "pou" and rules.snoop != "all"
+
+    def warm_up(self) -> None:
+        """Load, or compile, what the search of a large space needs.  Raises as ``check`` and ``explore``."""
+        from bench.search.explore import warm_up  # numba takes a while to load
+
+        build = self._compilation()
+        if build is not None:
+            warm_up(build(None).model)
 
     def run(self, progress: Callable[[int], None] = lambda states: None) -> Checked:
         """The answer.  Raises as ``check`` does."""

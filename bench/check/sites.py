@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 from bench.explain.protocols import ProtocolRow, counterexample
-from bench.hosts import Host, Target, host_names, load_target
+from bench.hosts import Architecture, Host, Target, host_names, load_target
 from bench.hosts.loader import ARCHITECTURES
+from bench.protocols.host import protocol_host
 from bench.protocols.verification import Verified, verify
 from bench.sites.completion import completed
 from bench.sites.paths import at_rest
-from bench.sites.scenarios import Trial, trials
+from bench.sites.scenarios import Trial, flush_recipe, trials
 from bench.sites.site import NEAR, STUB, Site
 from bench.sites.wording import told, way
 from bench.support.errors import InputError
@@ -172,8 +173,15 @@ class _Found:
 _VERDICTS: Shelf[_Found] = Shelf("verdicts on sites", _Found, __file__)
 
 
+def verdict_key(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> tuple[object, ...]:
+    """All that a verdict on a site depends on: what a host is called, or what its flush costs, is not part of it."""
+    rules = target.name if isinstance(target, Architecture) else ""  # an architecture explains itself by its name
+    known = rules, protocol_host(target), flush_recipe(target, site).without_prices
+    return replace(bare(site), name=""), *known, scenario, executors, max_states
+
+
 def _kept(site: Site, target: Target, scenario: str, executors: int, max_states: int) -> SiteVerdict:
-    parts = replace(bare(site), name=""), target, scenario, executors, max_states
+    parts = verdict_key(site, target, scenario, executors, max_states)
 
     def compute() -> _Found:
         one = _verdict(site, target, scenario, executors, max_states)

@@ -23,7 +23,7 @@ from bench.machine.model import Action, Model, Taken
 from bench.machine.renaming import Swap
 from bench.machine.scheduling import arrived
 from bench.machine.slots import ActionFootprint
-from bench.machine.state import State, replaced
+from bench.machine.state import State, replaced, with_memory
 from strategies import operations
 from strategies.operations import Operation, Scope
 from strategies.strategy import StrategyError
@@ -42,7 +42,7 @@ class IssueStore(CompiledAction):
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         memory = model.memory.store(state.memory, core, self.stored, release=self.release)
         if memory is not None:
-            yield state._replace(memory=memory), 0, None
+            yield with_memory(state, memory), 0, None
 
     def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.store(taking.core, self.stored)
@@ -60,7 +60,7 @@ class LoadUnit(CompiledAction):
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         memory, value = model.memory.load(state.memory, core, self.cells, self.lines)
-        yield state._replace(memory=memory), value, None
+        yield with_memory(state, memory), value, None
 
     def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.load(taking, self.cells, self.lines)
@@ -84,7 +84,7 @@ class FetchUnit(CompiledAction):
         final = () if self.position is None else tuple(model.final[at] for at in model.units[self.tb][self.position])
         for memory, values in model.memory.fetch(state.memory, core, self.tb, self.position):
             wrong = None if self.position is None or values == final else (self.tb, self.position)
-            yield state._replace(memory=memory), 0, wrong
+            yield with_memory(state, memory), 0, wrong
 
     def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.fetch(taking, self.tb, self.position)
@@ -124,7 +124,7 @@ class ExecuteUnits(Action):
             if model.cells.faults(cells, values):  # an exception synchronises the context
                 memory = model.memory.synchronise(memory, core)
             result = composed(dict(enumerate(values)))
-            yield state._replace(memory=memory), result, (self.tb, self.position) if self.wrong(result) else None
+            yield with_memory(state, memory), result, (self.tb, self.position) if self.wrong(result) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class CleanLine(CompiledAction):
     name = "data lines are cleaned"
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
-        yield state._replace(memory=model.memory.clean(state.memory, core, self.line)), 0, None
+        yield with_memory(state, model.memory.clean(state.memory, core, self.line)), 0, None
 
     def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return cut.clean(taking.core, self.line)
@@ -228,7 +228,7 @@ class SyncContext(CompiledAction):
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         if model.serialises and model.memory.stores_wait(state.memory, core):
             return
-        yield state._replace(memory=model.memory.synchronise(state.memory, core)), 0, None
+        yield with_memory(state, model.memory.synchronise(state.memory, core)), 0, None
 
     def footprint(self, cut: Cut, taking: Taking) -> ActionFootprint:
         return ActionFootprint(parts=(cut.emptied(taking.core),))
@@ -254,7 +254,7 @@ class FenceI(Action):
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         if not model.memory.stores_wait(state.memory, core):
-            yield state._replace(memory=model.memory.refetch(state.memory, core)), 0, None
+            yield with_memory(state, model.memory.refetch(state.memory, core)), 0, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,7 @@ class TranslateAnew(Action):
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
         if not model.memory.stores_wait(state.memory, core):
-            yield state._replace(memory=model.memory.translate_anew(state.memory, core, (self.page,))), 0, None
+            yield with_memory(state, model.memory.translate_anew(state.memory, core, (self.page,))), 0, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +287,7 @@ class EnableMmu(Action):
     """Fetches of this core go through the point of unification; lines that it has already stay."""
 
     def taken(self, model: Model, state: State, core: int, thread: int) -> Iterator[Taken]:
-        yield state._replace(memory=model.memory.enable_mmu(state.memory, core)), 0, None
+        yield with_memory(state, model.memory.enable_mmu(state.memory, core)), 0, None
 
 
 # --- Locks and flags ------------------------------------------------------------------------------------------------

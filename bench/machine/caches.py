@@ -319,8 +319,7 @@ class HostCaches(MemorySystem[Caches]):
         source = memory.data if self.features.fill == "coherent" or is_page else memory.memory
         if memory.mmu_off >> core & 1:
             source = self.cells.coherency
-        held = tuple(source[cell] for cell in cells)
-        return memory._replace(icache=replaced(memory.icache, core, replaced(memory.icache[core], line, held)))
+        return _with_line(memory, core, line, tuple([source[cell] for cell in cells]))
 
     def _read(self, memory: Caches, core: int, cells: tuple[int, ...]) -> tuple[Caches, tuple[int, ...]]:
         """Fetch the cells of a unit through the instruction cache, filling lines that are absent; none that faults."""
@@ -373,77 +372,57 @@ class HostCaches(MemorySystem[Caches]):
     def environment(
         self, memory: Caches, kinds: Container[Kind], following: Iterable[NextUnit]
     ) -> Iterator[tuple[Event, Caches]]:
-        following = tuple(following)
-        for event in self._events(memory, following):
-            after = self.happen(memory, event, following) if event.kind in kinds else None
-            if after is not None:
-                yield event, after
-
-    def _events(self, memory: Caches, following: Iterable[NextUnit]) -> Iterator[Event]:
-        """What may be possible, in order: no step that is possible is left out."""
-        for line, holder in sorted(enumerate(memory.owner), key=lambda item: (item[1], item[0])):
-            if holder >= 0:
-                yield Event(Kind.WRITE_BACK, holder, line)
-        cores = range(len(memory.icache))
-        if self.features.keeps_copies:
-            for core in cores:
-                for line, holder in enumerate(memory.owner):
-                    if holder != core:
-                        yield Event(Kind.WRITE_BACK, core, line)
-        for kind, absent in ((Kind.DROP, False), (Kind.FILL, True)):
+        if Kind.WRITE_BACK in kinds:
+            dirty = sorted((holder, line) for line, holder in enumerate(memory.owner) if holder >= 0)
+            for core, line in dirty:
+                yield Event(Kind.WRITE_BACK, core, line), self._write_back(memory, line, keep=False)
+            for core, line in self._clean_copies(memory, held=True):
+                copies = replaced(memory.copies, line, memory.copies[line] & ~(1 << core))
+                yield Event(Kind.WRITE_BACK, core, line), memory._replace(copies=copies)
+        if Kind.DROP in kinds:
             for core, lines in enumerate(memory.icache):
-                for number, held in enumerate(lines):
-                    if (held is None) is absent:
-                        yield Event(kind, core, number)
-        if self.features.keeps_copies:
-            for core in cores:
-                for line, copies in enumerate(memory.copies):
-                    if memory.owner[line] != core and not copies >> core & 1:
-                        yield Event(Kind.LOAD, core, line)
-        if self.fetches_ahead:
-            for core, thread, tb, _ in following:
-                yield Event(Kind.AHEAD, core, 0, thread, tb)
-        for core in cores:
-            yield Event(Kind.DRAIN, core)
-        for core, pending in enumerate(memory.pending):
-            for item in sorted(pending, key=lambda item: (item.line, item.target)):
-                if not item.waits:
-                    yield Event(Kind.COMPLETE, core, item.line, 0, item.target + 1)
+                for line, held in enumerate(lines):
+                    if held is not None:
+                        yield Event(Kind.DROP, core, line), _drop(memory, core, line)
+        if Kind.FILL in kinds:
+            for core, lines in enumerate(memory.icache):
+                for line, held in enumerate(lines):
+                    if held is None and (after := self._fill(memory, core, line)) is not memory:
+                        yield Event(Kind.FILL, core, line), after
+        if Kind.LOAD in kinds:
+            for core, line in self._clean_copies(memory, held=False):
+                yield Event(Kind.LOAD, core, line), self._allocate(memory, core, line)
+        if Kind.AHEAD in kinds and self.fetches_ahead:
+            for one in following:
+                if (ahead := self._fetch_ahead(memory, one)) is not None:
+                    yield Event(Kind.AHEAD, one.core, 0, one.thread, one.tb), ahead
+        if Kind.DRAIN in kinds:
+            for core, buffer in enumerate(memory.buffers):
+                if buffer:
+                    yield Event(Kind.DRAIN, core), self._drain(memory, core)
+        if Kind.COMPLETE in kinds:
+            for core, pending in enumerate(memory.pending):
+                for item in sorted(pending, key=lambda item: (item.line, item.target)):
+                    if not item.waits:
+                        yield (
+                            Event(Kind.COMPLETE, core, item.line, 0, item.target + 1),
+                            self._complete(memory, core, item),
+                        )
 
-    def happen(self, memory: Caches, event: Event, following: Iterable[NextUnit]) -> Caches | None:
-        core, line = event.core, event.line
-        match event.kind:
-            case Kind.WRITE_BACK:
-                return self._evict(memory, core, line)
-            case Kind.DROP:
-                return _drop(memory, core, line) if memory.icache[core][line] is not None else None
-            case Kind.FILL:
-                after = self._fill(memory, core, line) if memory.icache[core][line] is None else memory
-                return after if after is not memory else None
-            case Kind.LOAD:
-                held = memory.owner[line] == core or memory.copies[line] >> core & 1
-                return None if held or not self.features.keeps_copies else self._allocate(memory, core, line)
-            case Kind.AHEAD:
-                found = (one for one in following if one[:3] == (core, event.thread, event.detail))
-                return next((self._fetch_ahead(memory, one) for one in found), None)
-            case Kind.DRAIN:
-                return self._drain(memory, core) if memory.buffers[core] else None
-            case Kind.COMPLETE:
-                done = Pending(event.detail - 1, line, 0)
-                return self._complete(memory, core, done) if done in memory.pending[core] else None
-        raise AssertionError(f"{event} is no step of the memory")
-
-    def _evict(self, memory: Caches, core: int, line: int) -> Caches | None:
-        """A data line that the core holds, dirty or clean, leaves its cache."""
-        if memory.owner[line] == core:
-            return self._write_back(memory, line, keep=False)
-        if not memory.copies[line] >> core & 1:
-            return None
-        return memory._replace(copies=replaced(memory.copies, line, memory.copies[line] & ~(1 << core)))
+    def _clean_copies(self, memory: Caches, *, held: bool) -> Iterator[tuple[int, int]]:
+        """Cores and the lines that they hold clean, or do not hold, where that matters."""
+        for core in range(len(memory.icache)) if self.features.keeps_copies else ():
+            for line, copies in enumerate(memory.copies):
+                if memory.owner[line] != core and bool(copies >> core & 1) is held:
+                    yield core, line
 
 
 def _drop(memory: Caches, core: int, line: int) -> Caches:
-    return memory._replace(icache=replaced(memory.icache, core, replaced(memory.icache[core], line, None)))
+    return _with_line(memory, core, line, None)
+
+
+def _with_line(memory: Caches, core: int, line: int, held: Held) -> Caches:
+    return Caches(replaced(memory.icache, core, replaced(memory.icache[core], line, held)), *memory[1:])
 
 
 def _copy(into: tuple[int, ...], source: tuple[int, ...], cells: tuple[int, ...]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from bench.machine.actions import ExecuteUnits, FetchUnit
 from bench.machine.memory import NextUnit
 from bench.machine.model import Action, Automaton, Model
 from bench.machine.scheduling import moved, switched
-from bench.machine.state import Event, Kind, State, StateOf, Transition, TransitionOf, replaced
+from bench.machine.state import Event, Kind, State, StateOf, Transition, TransitionOf, replaced, with_memory
 from bench.scenarios import Role
 
 
@@ -64,9 +64,9 @@ def _taken(model: Model, state: State, core: int, thread: int, number: int) -> I
         return
     for which, (after, result, wrong) in enumerate(step.action.taken(model, state, core, thread)):
         place = step.after(result)
-        after = after._replace(places=replaced(after.places, thread, place))
+        after = StateOf(replaced(after.places, thread, place), *after[1:])
         if _jumps(program, step.action, place):
-            after = after._replace(memory=model.memory.leave(after.memory, core))
+            after = with_memory(after, model.memory.leave(after.memory, core))
         yield TransitionOf(Event(Kind.PROGRAM, core, which, thread, number), after, wrong, result)
 
 
@@ -85,7 +85,7 @@ def environment_steps(model: Model, state: State, kinds: Container[Kind] = tuple
     ahead = model.memory.fetches_ahead and Kind.AHEAD in kinds
     following = _following(model, state) if ahead else ()
     for event, memory in model.memory.environment(state.memory, kinds, following):
-        yield TransitionOf(event, state._replace(memory=memory))
+        yield TransitionOf(event, with_memory(state, memory))
     if model.switches and Kind.SWITCH in kinds:
         for core in range(len(state.running)):
             for thread, home in enumerate(model.home):
@@ -114,7 +114,7 @@ def step(model: Model, state: State, event: Event) -> Transition | None:
         case _:
             following = _following(model, state) if event.kind is Kind.AHEAD else ()
             memory = model.memory.happen(state.memory, event, following)
-            after = None if memory is None else state._replace(memory=memory)
+            after = None if memory is None else with_memory(state, memory)
     return None if after is None else TransitionOf(event, after)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.machine import Model, State, Transition, environment_steps, initial, program_steps
 from bench.machine.footprint import NotCompiledError
-from bench.search.kernel import FINISHED, OVER, fill, hopeless, least
+from bench.search.kernel import FINISHED, OVER, hopeless, least
 from bench.search.outcome import Outcome, is_alive, witness
 from bench.search.packing import I64, PRESENT, U64, Packing, TooWideError
 from bench.search.question import Question
@@ -25,7 +25,7 @@ from bench.search.symmetry import AsymmetryError, Symmetry, symmetry
 from bench.search.visited import VisitedSet, merged, split, table_of
 from bench.support.processors import processors
 
-__all__ = ["NotCompiledError", "TooWideError", "explore", "load"]
+__all__ = ["NotCompiledError", "TooWideError", "explore", "warm_up"]
 
 _AT_ONCE = 16
 """States that the machine is asked about before the others of their layer are tried again."""
@@ -35,6 +35,9 @@ _SHARED = 1 << 17
 
 _SMALL = 1 << 11
 """States of a layer that one worker expands, and then the other, sooner than both are told to."""
+
+_WARM_UP = 100
+"""States: enough for all kernels to be called."""
 
 _HOPS = 64
 """Steps of the environment followed to see whether a thread waits for them; after that the machine is asked."""
@@ -236,9 +239,9 @@ def explore(
         return _explored(_Exploration(model, question, None, workers), max_states, max_depth, progress)
 
 
-def load() -> None:
-    """Make numba ready, which takes a third of a second at the first search, so that processes forked after it are."""
-    fill((0,), np.zeros((1, 2), np.uint64), 0, np.zeros(1, np.uint64))
+def warm_up(model: Model) -> None:
+    """Have numba and all kernels loaded, or compiled, so that processes forked after it need not."""
+    explore(model, Question(), max_states=_WARM_UP)
 
 
 def _explored(

@@ -15,6 +15,9 @@ from bench.search.walk import walk
 _SMALL = 1500
 """States that plain Python has seen before the compiled search would have been loaded."""
 
+_FEW = 250
+"""States that plain Python has seen before the compiled search, once loaded, has made its tables."""
+
 _WORTHWHILE = 2
 """Permutations that are not yet worth it: half of the states, for the time that it takes to tell which half."""
 
@@ -38,9 +41,10 @@ def search(
     if not isinstance(model.rules, Features):
         return walk(model, question, max_states=max_states, max_depth=max_depth, progress=progress)
     symmetric = symmetric and symmetry(model).order > _WORTHWHILE
-    if not symmetric and "bench.search.explore" not in sys.modules:
-        small = walk(model, question, max_states=min(_SMALL, max_states), max_depth=max_depth, progress=progress)
-        if small.verdict != "bounded" or small.states < _SMALL or max_states <= _SMALL:
+    if not symmetric:
+        most = _FEW if "bench.search.explore" in sys.modules else _SMALL
+        small = walk(model, question, max_states=min(most, max_states), max_depth=max_depth, progress=progress)
+        if small.verdict != "bounded" or small.states < most or max_states <= most:
             return small
     from bench.search.explore import NotCompiledError, TooWideError, explore  # numba takes a while to load
 

@@ -90,14 +90,14 @@ def walk(
 ) -> Outcome:
     """``search`` (``bench/search/search.py``) without compiled code."""
 
-    def environment(state: State) -> Iterator[tuple[Transition, State]]:
-        return ((step, step.state) for step in environment_steps(model, state, wanted))
+    def environment(state: State) -> list[tuple[Transition, State]]:
+        return [(step, step.state) for step in environment_steps(model, state, wanted)]
 
     wanted = frozenset(Kind) - question.without
     way = Walk(
         initial(model),
         environment,
-        lambda state: ((step, step.state) for step in program_steps(model, state)),
+        lambda state: [(step, step.state) for step in program_steps(model, state)],
         max_states,
     )
     alive: set[State] = set()

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.hosts import Target
+from bench.hosts.profile import FlushRecipe
 from bench.machine.opcodes import EncodedInstruction, family, instruction
 from bench.protocols.host import ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
@@ -303,9 +304,14 @@ def with_cores(host: ProtocolHost, cores: int) -> ProtocolHost:
     return replace(host, cores=cores, instruction_lines=host.instruction_lines[:cores])
 
 
+def flush_recipe(target: Target, site: Site) -> FlushRecipe:
+    """How a target flushes the code of a site."""
+    return target.runs_as(next((isa for isa in site.instructions.hosts if isa in target.isa), site.isa)).flush
+
+
 def flush(target: Target, site: Site, unit: str) -> list[str]:
     """What the flush of a unit is on a target, as operations of a protocol."""
-    recipe = target.runs_as(next((isa for isa in site.instructions.hosts if isa in target.isa), site.isa)).flush
+    recipe = flush_recipe(target, site)
     if recipe.by == "nobody" or (unit != CODE and site.word(unit).is_constant):
         return []
     if site.isa == "riscv64":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -56,6 +57,10 @@ def _begin(work: Callable[[Any], Any], asked: Sequence[Any]) -> None:
     global _begun
     _begun = work, asked
     end_with_parent()
+    gc.freeze()  # what was inherited is not gone through, which would copy every page of it
+    gc.set_threshold(200_000)  # what is made lasts as long as the work does
+    # Interrupted, end without a word: the parent says what there is to say.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _numbered(number: int) -> Any:
