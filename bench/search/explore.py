@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.machine import Model, State, Transition, environment_steps, initial, program_steps
 from bench.machine.footprint import NotCompiledError
-from bench.search.kernel import FINISHED, OVER, hopeless, least
+from bench.search.kernel import FINISHED, OVER, fill, hopeless, least
 from bench.search.outcome import Outcome, is_alive, witness
 from bench.search.packing import I64, PRESENT, U64, Packing, TooWideError
 from bench.search.question import Question
@@ -25,7 +25,7 @@ from bench.search.symmetry import AsymmetryError, Symmetry, symmetry
 from bench.search.visited import VisitedSet, merged, split, table_of
 from bench.support.processors import processors
 
-__all__ = ["NotCompiledError", "TooWideError", "explore", "warm_up"]
+__all__ = ["NotCompiledError", "TooWideError", "explore", "load", "warm_up"]
 
 _AT_ONCE = 16
 """States that the machine is asked about before the others of their layer are tried again."""
@@ -237,6 +237,11 @@ def explore(
             except AsymmetryError:
                 continue  # a strategy may take the blocks one after the other, when it throws them all away
         return _explored(_Exploration(model, question, None, workers), max_states, max_depth, progress)
+
+
+def load() -> None:
+    """Make numba ready, which takes a third of a second at the first search, so that processes forked after it are."""
+    fill((0,), np.zeros((1, 2), np.uint64), 0, np.zeros(1, np.uint64))
 
 
 def warm_up(model: Model) -> None:
