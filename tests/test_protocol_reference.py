@@ -22,7 +22,7 @@ from bench.protocols.protocol import Address, Protocol, Thread
 from bench.protocols.verification import verify
 from bench.support.errors import InputError
 
-STATES = 500
+STATES = 1_500
 
 WRITER = (
     "store A new; store A new; store B two; store A new, B two; store U new; store-release A new; clean A; clean B; "
@@ -222,7 +222,7 @@ STRONGER = (("armv8", "armv8-idc", "armv8-dic"), ("riscv", "riscv-ziccif"), ("x8
 
 def answered(protocol: Protocol, name: str) -> str:
     host = replace(protocol_host(load_target(name)), cores=protocol.host.cores)
-    return verify(replace(protocol, host=host), max_states=STATES).verdict
+    return verify(replace(protocol, host=host), max_states=STATES // 3).verdict
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
