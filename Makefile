@@ -4,6 +4,9 @@
 # that is measured. make
 # docs: the documentation as a site, in build/site. make record: what docs/ keeps of the program's answers anew. All make
 # their own virtual environment first.
+# Tests and benchmarks start the command hundreds of times: it is compiled to bytecode once, wherever this is set.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
