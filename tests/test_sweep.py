@@ -495,6 +495,7 @@ def test_a_sweep_that_is_killed_leaves_no_process_and_goes_on(
 
 def run(command: str, said: Path) -> None:
     """The command with a pool of processes, its errors in a file; for a process of its own."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs in the background ignore it
     pytest.MonkeyPatch().setattr("bench.commands.sweep.ProcessPoolExecutor", ProcessPoolExecutor)
     sys.argv, sys.stderr = ["staleline", *command.split()], said.open("w", buffering=1)
     main()
