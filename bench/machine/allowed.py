@@ -181,12 +181,15 @@ class ArchitectureMemory(MemorySystem[Allowed]):
             queue = memory.ahead[core]
             if queue and queue[0][0][0] != tb:
                 continue
-            at = position + len(queue)  # a run from ``position`` on: a jump has emptied it
+            # A jump within the block leaves the run.
+            stale = bool(queue) and queue[0][0][1] != position
+            at = position if stale else position + len(queue)
             if at == len(self.cells.units[tb]):
                 continue
+            there = self.leave(memory, core) if stale else memory
             cells = self.cells.units[tb][at]
-            for which, values in enumerate(self._fetchable(memory, core, cells) if self.rules.ahead else ()):
-                after = architecture.with_queue(memory, core, (*queue, ((tb, at), values)))
+            for which, values in enumerate(self._fetchable(there, core, cells) if self.rules.ahead else ()):
+                after = architecture.with_queue(there, core, (*there.ahead[core], ((tb, at), values)))
                 yield Event(Kind.AHEAD, core, which, thread, tb), after
 
 

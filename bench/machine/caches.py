@@ -360,7 +360,8 @@ class HostCaches(MemorySystem[Caches]):
         queue = memory.ahead[core]
         if queue is not None and queue[0] != tb:
             return None
-        held = queue[2] if queue is not None else ()  # a run from ``position`` on: a jump has emptied it
+        # A jump within the block leaves the run.
+        held = queue[2] if queue is not None and queue[1] == position else ()
         at = position + len(held)
         if at == len(self.cells.units[tb]):
             return None
