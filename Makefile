@@ -1,9 +1,9 @@
 # make compare: the main table. make check: the linters and the fast tests. make test: all tests. make versions: the fast
 # tests with every Python that is here. make aarch64: the tests of machine code on AArch64, emulated. make bench: how
-# fast, as a table of goals, in three minutes, against peers, which make bench-peers installs; make bench-all: everything
-# that is measured. make
-# docs: the documentation as a site, in build/site. make record: what docs/ keeps of the program's answers anew. All make
-# their own virtual environment first.
+# fast, as a table of goals, against peers, which make bench-peers installs; make bench-all: everything that is measured.
+# make docs: the documentation as a site, in build/site. make record: what docs/ keeps of the program's answers anew. All
+# make their own virtual environment first.
+
 # Tests and benchmarks start the command hundreds of times: it is compiled to bytecode once, wherever this is set.
 unexport PYTHONDONTWRITEBYTECODE
 
