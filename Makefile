@@ -64,7 +64,7 @@ record: $(VENV)/installed-dev
 	$(BIN)/staleline thread --format page --output docs/thread.md
 	$(BIN)/staleline explain flush-on-retranslation --scenario user --plot docs/run.svg > /dev/null; test $$? -eq 1
 	$(BIN)/staleline compare --plot docs/tradeoff.svg --charts trade-off > /dev/null
-	$(BIN)/staleline sweep user-wc --host all --strategy all --scenario all --hazard all --plot docs/matrix.svg > /dev/null
+	$(BIN)/staleline sweep --host all --strategy all --scenario all --hazard all --plot docs/matrix.svg > /dev/null
 	$(PYTEST) tests/test_readme.py tests/test_site.py --record
 
 clean:

@@ -88,14 +88,7 @@ def test_spin_on_one_core(
     model, question = MIDDLE.asked()
     pan = spin.compiled(promela(model, question.cells(model)), flags, tmp_path)
     found = measure(
-        lambda: spin.verify(pan, table=22),
-        ONE_CORE,
-        name,
-        work=states,
-        unit="states",
-        goal=goal,
-        rounds=1,
-        warmup=False,
+        lambda: spin.verify(pan, table=22), ONE_CORE, name, work=states, unit="states", goal=goal, warmup=False
     )
     assert found.holds
     if "-DNOREDUCE" in flags:

@@ -178,7 +178,7 @@ def test_all_caches(
     rows = (GoalRow("one strategy, three caches", AS_FAST, LOOPS),)
     layout = context.layout
     simulate(HOST, layout.addresses, layout.sizes, [chunk], [(Events.none(),)], context.parameters.caches)
-    counted[ALL] = measure(partial(baseline, context), ALL, OURS, rows=rows, rounds=2, warmup=False)
+    counted[ALL] = measure(partial(baseline, context), ALL, OURS, rows=rows, warmup=False)
 
 
 @pytest.mark.goal
@@ -210,7 +210,6 @@ def test_loop_of_all_caches(
         ALL,
         LOOPS,
         goal=AS_FAST,
-        rounds=2,
         warmup=False,
     )
     ours = counted.get(ALL) or baseline(context)
