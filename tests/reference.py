@@ -270,7 +270,7 @@ class Reference(CacheBytes):
             return not {address // self.host.dcache.line for address in self._addresses(unit)} & self.live_dlines
         return unit.in_scratch or (unit.tb, unit.offset) not in self.live
 
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (one instance per case)
     def _plan(
         self, hook: Activity, history: tuple[int | None, ...]
     ) -> tuple[tuple[Action, ...], tuple[int | None, ...]] | None:

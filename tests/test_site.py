@@ -9,7 +9,7 @@ import pytest
 
 mkdocs = pytest.importorskip("mkdocs.exceptions", reason="MkDocs is not installed: the site cannot be built")
 
-from bench.tools.site import PARTS, on_post_build, with_parts  # noqa: E402
+from bench.tools.site import PARTS, on_post_build, with_parts  # noqa: E402 - needs what is imported above
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
