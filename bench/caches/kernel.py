@@ -27,6 +27,9 @@ Simulations of one execution, the *variants*, differ in few sets and for a limit
 simulated once, in variant 0, for all variants that ``differs`` does not name; a variant named there has a copy of its
 own, until that is equal again.  The counts are those of each variant simulated by itself.
 
+Where a hit changes nothing, under random and round-robin replacement, a code line that every variant holds is
+*settled*, one bit for each line: an execution finds in one word that all lines of a TB are, and skips them.
+
 What happens in every execution is compiled with the policies and the ways as constants, anew for each combination of
 them (``advance_with``); everything else takes them from ``numbers``, and so does all of a short simulation.
 """
@@ -43,8 +46,8 @@ import numpy.typing as npt
 
 from bench.caches.counts import Counts
 from bench.caches.events import EventKind
-from bench.caches.policies import DIRTY, HIT, NOTHING, RANDOM, access, drop, find
-from bench.support.kernels import lean_kernel, part
+from bench.caches.policies import DIRTY, HIT, NOTHING, RANDOM, UNMOVED, access, drop, fill, find
+from bench.support.kernels import expanded, lean_kernel, part
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, U64
 
@@ -73,7 +76,12 @@ _EXECUTIONS, _STOPPED, _UNKNOWN, _PASSED_ON, _WRITTEN_BACK, _CLEANED, _INVALIDAT
         *("passed_on", "written_back", "cleaned", "invalidated", "snooped", "memory_writes"),
     )
 )
-_ZERO, _ONE = np.uint64(0), np.uint64(1)
+_ZERO, _ONE, _ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_WORD_BITS, _IN_WORD = np.int64(6), np.int64(63)
+# The number of the lowest bit of a word, by the top bits of that bit's product with a de Bruijn sequence.
+_SEQUENCE, _TOP = np.uint64(0x03F7_9D71_B4CB_0A89), np.uint64(58)
+_LOWEST = np.zeros(64, np.int64)
+_LOWEST[[(int(_SEQUENCE) << bit & int(_ALL)) >> int(_TOP) for bit in range(64)]] = range(64)
 _UNMARKED = np.uint32(0)
 _RANDOM = np.int64(RANDOM)
 _PER_THOUSAND = 1000
@@ -90,6 +98,7 @@ class Level(NamedTuple):
     """A cache: its first index among the frames and the sets of a variant, and its shape.
 
     ``mask``: sets - 1; ``line_bits``: binary logarithm of the bytes of a line; ``seed`` of random replacement.
+    ``tracked``: the lines below it may be settled.
     """
 
     frames: int
@@ -99,6 +108,7 @@ class Level(NamedTuple):
     policy: int
     line_bits: int
     seed: int
+    tracked: int
 
 
 class Shape(NamedTuple):
@@ -133,8 +143,9 @@ class CacheState(NamedTuple):
     ``frames`` (variant, frame) and ``words`` (variant, set) of the instruction cache, the data cache and the L2 in
     this order; entries of another variant than 0 are valid only where ``differs`` (set) has its bit.  ``taken``
     (variant): the dirty line that the last access replaced; ``evicted``: the same of an L1, while the L2 is accessed.
-    ``counts`` (variant, counter), with a last row for what all variants have in common.  ``numbers``: a ``Shape``,
-    then three ``Level``.
+    ``settled`` (word, cache): a bit for each line: every variant holds it; in a set that ``differs`` for none, all of
+    those that are held.  ``counts`` (variant, counter), with a last row for what
+    all variants have in common.  ``numbers``: a ``Shape``, then three ``Level``.
     """
 
     frames: U32
@@ -142,6 +153,7 @@ class CacheState(NamedTuple):
     differs: U64
     taken: U32
     evicted: U32
+    settled: U64
     counts: I64
     numbers: I64
 
@@ -174,7 +186,8 @@ class Carried(NamedTuple):
 
 # Where ``numbers`` has what.
 _COLUMNS = np.int64(len(COUNTERS))
-_ICACHE, _DCACHE, _L2 = (np.int64(level) for level in range(3))
+_CACHES = np.int64(3)
+_ICACHE, _DCACHE, _L2 = (np.int64(level) for level in range(_CACHES))
 
 
 def _at(name: str) -> Any:
@@ -185,7 +198,7 @@ _VARIANTS, _SETS, _FRAMES, _LEVELS, _WRITE_BACK, _WRITE_ALLOCATE, _SNOOP = map(_
 _TRANSLATED, _TRANSLATED_LINES, _TRANSLATOR_TABLES, _TRANSLATOR_TABLE_LINES = map(_at, Shape._fields[7:11])
 _MASK, _PART, _CODE_SHIFT, _DATA_SHIFT, _GUEST_LINES = map(_at, Shape._fields[11:])
 _FIRST_LEVEL, _PER_LEVEL = np.int64(len(Shape._fields)), np.int64(len(Level._fields))
-_LEVEL_FRAMES, _LEVEL_SETS, _LEVEL_MASK, _LEVEL_WAYS, _LEVEL_POLICY, _LEVEL_BITS, _LEVEL_SEED = (
+_LEVEL_FRAMES, _LEVEL_SETS, _LEVEL_MASK, _LEVEL_WAYS, _LEVEL_POLICY, _LEVEL_BITS, _LEVEL_SEED, _LEVEL_TRACKED = (
     np.int64(number) for number in range(len(Level._fields))
 )
 
@@ -208,6 +221,17 @@ def _count(s: CacheState, counter: Int, members: Word, times: Int) -> None:
                 s.counts[variant * _COLUMNS + counter] += times
 
 
+@expanded
+def _word(level: Int, line: Int) -> Word:
+    """Where ``settled`` has the bit of a line of a cache."""
+    return np.uint64((line >> _WORD_BITS) * _CACHES + level)
+
+
+@expanded
+def _bit(line: Int) -> Word:
+    return _ONE << np.uint64(line & _IN_WORD)
+
+
 # --- where variants differ, or seldom -------------------------------------------------------------------------------
 
 
@@ -227,6 +251,9 @@ def _touch(
     policy, ways, seed = n[g + _LEVEL_POLICY], n[g + _LEVEL_WAYS], n[g + _LEVEL_SEED]
     index = line & n[g + _LEVEL_MASK]
     at, first = n[g + _LEVEL_SETS] + index, n[g + _LEVEL_FRAMES] + index * ways
+    tracked = n[g + _LEVEL_TRACKED]
+    if line < tracked and kind == _KIND_LOAD and dirty == _UNMARKED and s.settled[_word(level, line)] & _bit(line):
+        return _ZERO, _ZERO
     differs, everyone = s.differs[at], _everyone(s)
     if kind != _KIND_LOAD:
         held = _ZERO
@@ -258,6 +285,8 @@ def _touch(
                 if taken != HIT:
                     alike = _ONE << np.uint64(variant) if variant else everyone & ~differs
                     missed |= alike
+                    if np.int64(taken >> DIRTY) < tracked:
+                        s.settled[_word(level, np.int64(taken >> DIRTY))] &= ~_bit(np.int64(taken >> DIRTY))
                     if taken != NOTHING and taken & DIRTY:
                         evicted |= alike
                         for other in range(variants):
@@ -269,6 +298,8 @@ def _touch(
                     s.frames[frames + np.uint64(way)] &= ~DIRTY
                 else:
                     drop(policy, ways, s.frames, frames, way)
+                    if line < tracked:
+                        s.settled[_word(level, line)] &= ~_bit(line)
     # A copy that is equal again is none.
     for variant in range(1, variants):
         if (differs >> np.uint64(variant)) & _ONE:
@@ -278,6 +309,13 @@ def _touch(
             if same:
                 differs &= ~(_ONE << np.uint64(variant))
     s.differs[at] = differs
+    if differs == _ZERO:
+        for way in range(ways):
+            settled = np.int64(s.frames[np.uint64(first + way)] >> DIRTY)
+            if settled < tracked:
+                s.settled[_word(level, settled)] |= _bit(settled)
+    elif kind == _KIND_LOAD and members == everyone and line < tracked:
+        s.settled[_word(level, line)] |= _bit(line)
     return (missed if kind == _KIND_LOAD else members), evicted
 
 
@@ -292,11 +330,21 @@ def _do(s: CacheState, level: Int, kind: Int, first: Int, count: Int, members: W
     bits, l2_bits = n[g + _LEVEL_BITS], n[_FIRST_LEVEL + _L2 * _PER_LEVEL + _LEVEL_BITS]
     code_bits = n[_FIRST_LEVEL + _LEVEL_BITS]
     shift = n[_DATA_SHIFT if level == _DCACHE else _CODE_SHIFT]
+    sets, frames, mask = n[g + _LEVEL_SETS], n[g + _LEVEL_FRAMES], n[g + _LEVEL_MASK]
+    ways, tracked = n[g + _LEVEL_WAYS], n[g + _LEVEL_TRACKED]
+    maintains = kind == _KIND_CLEAN or kind == _KIND_INVALIDATE
     stores = kind == _KIND_STORE
     dirty = np.uint32(stores and n[_WRITE_BACK] != 0)
     for line in range(first, first + count):
         if (line >> shift) & n[_MASK] != n[_PART]:
             continue
+        if maintains and s.differs[sets + (line & mask)] == _ZERO:
+            # Most lines of a page are not held.
+            if line < tracked:
+                if s.settled[_word(level, line)] & _bit(line) == _ZERO:
+                    continue
+            elif find(ways, s.frames, np.uint64(frames + (line & mask) * ways), line) < 0:
+                continue
         done, evicted = _touch(
             s, level, _KIND_LOAD if stores and n[_WRITE_ALLOCATE] else kind, line, members, dirty, now
         )
@@ -469,6 +517,15 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
         l2_sets, l2_frames = n[b + _LEVEL_SETS], n[b + _LEVEL_FRAMES]
         longer = n[b + _LEVEL_BITS] - n[i + _LEVEL_BITS]
         shorter = below_ways != 0 and longer < 0
+        code_unmoved = code_policy in UNMOVED
+        l2_unmoved = below_policy in UNMOVED and below_ways != 0
+        l2_tracked = n[b + _LEVEL_TRACKED]
+        table_tracked = n[d + _LEVEL_TRACKED]
+        narrow = code_mask < _IN_WORD
+        ours = _ZERO
+        for bit in range(_IN_WORD + 1):
+            if (bit >> n[_CODE_SHIFT]) & n[_MASK] == n[_PART]:
+                ours |= _ONE << np.uint64(bit)
         mask, number, shift = n[_MASK], n[_PART], n[_CODE_SHIFT]
         common = n[_VARIANTS] * _COLUMNS
         base, lines, credit, fresh = carried[0], carried[1], carried[2], carried[3]
@@ -520,7 +577,7 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                     continue
                 if here == words.shape[0]:
                     break
-                word = words[here]
+                word = words[np.uint64(here)]
                 here += 1
                 if word >= _STOPPED_FROM:
                     stopped += 1
@@ -532,40 +589,76 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                         continue
                     bad = here - 1
                     break
-                first, last = np.int64(spans[tb, 0]), np.int64(spans[tb, 1])
+                row = np.uint64(tb)
+                first, last = np.int64(spans[row, _ZERO]), np.int64(spans[row, _ONE])
                 members = everyone
-            for line in range(first, last + 1):
-                if (line >> shift) & mask != number:
-                    continue
-                now = lines + line - first if source == _CODE else lines
-                at = np.uint64(line & code_mask)
-                if s.differs[at] or members != everyone or shorter:
-                    _do(s, _ICACHE, _KIND_LOAD, line, np.int64(1), members, source, now)
-                    continue
-                frames = at * np.uint64(code_ways)
-                taken = access(
-                    code_policy, code_ways, False, s.frames, frames, s.words, at, line, _UNMARKED, now, code_seed
-                )
-                if taken == HIT:
-                    continue
-                misses += 1
-                if below_ways == 0:
-                    memory += 1
-                    continue
-                below = line >> longer
-                at = np.uint64(l2_sets + (below & l2_mask))
-                frames = np.uint64(l2_frames + (below & l2_mask) * below_ways)
-                if s.differs[at]:
-                    missed, evicted = _touch(s, _L2, _KIND_LOAD, below, members, _UNMARKED, now)
-                    _count(s, source + _MEMORY, missed, 1)
-                    _count(s, _MEMORY_WRITES, evicted, 1)
-                    continue
-                taken = access(
-                    below_policy, below_ways, True, s.frames, frames, s.words, at, below, _UNMARKED, now, l2_seed
-                )
-                if taken != HIT:
-                    memory += 1
-                    written += np.int64(taken != NOTHING) & np.int64(taken & DIRTY)
+            apart = members != everyone or shorter
+            for here_word in range(first >> _WORD_BITS, (last >> _WORD_BITS) + 1):
+                start = here_word << _WORD_BITS
+                settled = np.uint64(_CACHES * here_word)
+                wanted = ours
+                if start < first:
+                    wanted &= _ALL << np.uint64(first - start)
+                if start + _IN_WORD > last:
+                    wanted &= _ALL >> np.uint64(start + _IN_WORD - last)
+                left = wanted & ~s.settled[settled]
+                while True:
+                    if narrow:
+                        # Two lines of one word share a set: the last one may have replaced a later one.
+                        left = wanted & ~s.settled[settled]
+                    if left == _ZERO:
+                        break
+                    lowest = left & (_ZERO - left)
+                    left ^= lowest
+                    wanted &= ~(lowest | (lowest - _ONE))
+                    line = start + _LOWEST[(lowest * _SEQUENCE) >> _TOP]
+                    now = lines + line - first if source == _CODE else lines
+                    at = np.uint64(line & code_mask)
+                    if s.differs[at] or apart:
+                        _do(s, _ICACHE, _KIND_LOAD, line, np.int64(1), members, source, now)
+                        continue
+                    frames = at * np.uint64(code_ways)
+                    if code_unmoved:
+                        taken = fill(
+                            code_policy, code_ways, s.frames, frames, s.words, at, line, _UNMARKED, now, code_seed
+                        )
+                        s.settled[settled] |= lowest
+                        if taken != NOTHING:
+                            s.settled[_word(_ICACHE, np.int64(taken >> DIRTY))] &= ~_bit(np.int64(taken >> DIRTY))
+                    else:
+                        taken = access(
+                            code_policy, code_ways, False, s.frames, frames, s.words, at, line, _UNMARKED, now, code_seed
+                        )
+                        if taken == HIT:
+                            continue
+                    misses += 1
+                    if below_ways == 0:
+                        memory += 1
+                        continue
+                    below = line >> longer
+                    if l2_unmoved and s.settled[_word(_L2, below)] & _bit(below):
+                        continue
+                    at = np.uint64(l2_sets + (below & l2_mask))
+                    frames = np.uint64(l2_frames + (below & l2_mask) * below_ways)
+                    if s.differs[at]:
+                        missed, evicted = _touch(s, _L2, _KIND_LOAD, below, members, _UNMARKED, now)
+                        _count(s, source + _MEMORY, missed, 1)
+                        _count(s, _MEMORY_WRITES, evicted, 1)
+                        continue
+                    if l2_unmoved:
+                        taken = fill(
+                            below_policy, below_ways, s.frames, frames, s.words, at, below, _UNMARKED, now, l2_seed
+                        )
+                        s.settled[_word(_L2, below)] |= _bit(below)
+                        if np.int64(taken >> DIRTY) < l2_tracked:
+                            s.settled[_word(_L2, np.int64(taken >> DIRTY))] &= ~_bit(np.int64(taken >> DIRTY))
+                    else:
+                        taken = access(
+                            below_policy, below_ways, True, s.frames, frames, s.words, at, below, _UNMARKED, now, l2_seed
+                        )
+                    if taken != HIT:
+                        memory += 1
+                        written += np.int64(taken != NOTHING) & np.int64(taken & DIRTY)
             s.counts[common + source + _MISSES] += misses
             s.counts[common + source + _MEMORY] += memory
             if source == _CODE:
@@ -580,6 +673,9 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                 hits: Int = 0
                 for line in range(n[_TRANSLATOR_TABLES], n[_TRANSLATOR_TABLES] + n[_TRANSLATOR_TABLE_LINES]):
                     if (line >> n[_DATA_SHIFT]) & mask == number:
+                        if line < table_tracked and s.settled[_word(_DCACHE, line)] & _bit(line):
+                            hits += 1
+                            continue
                         index = line & n[d + _LEVEL_MASK]
                         at = np.uint64(n[d + _LEVEL_SETS] + index)
                         frames = np.uint64(n[d + _LEVEL_FRAMES] + index * table_ways)
@@ -590,7 +686,7 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                             access(
                                 table_policy, table_ways, True, s.frames, frames, s.words, at, line, _UNMARKED, lines, 0
                             )
-                s.counts[common + _TRANSLATOR_DATA] += hits
+                _count(s, _TRANSLATOR_DATA, members, hits)
                 if number == 0:
                     _count(s, _TRANSLATOR_CODE, members, n[_TRANSLATED_LINES])
         s.counts[common + _MEMORY_WRITES] += written

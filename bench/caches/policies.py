@@ -37,6 +37,8 @@ MOST_WAYS = {"lru": 64, "plru": 64, "nru": 64, "round-robin": 64, "random": 64}
 """Each policy's name, and the number of ways that it is written for: ``plru`` and ``nru`` have a bit for each way."""
 POLICIES = tuple(MOST_WAYS)
 LRU, PLRU, NRU, ROUND_ROBIN, RANDOM = range(5)
+UNMOVED = (ROUND_ROBIN, RANDOM)
+"""The policies under which a hit changes nothing in its set."""
 
 NOTHING = np.uint32(0xFFFF_FFFF)
 """Frame: no line."""
@@ -106,6 +108,33 @@ def _victim(policy: Int, ways: Int, word: Word, line: Int, now: Int, seed: Int) 
 
 
 @expanded
+def fill(
+    policy: Int,
+    ways: Int,
+    frames: U32,
+    first: Word,
+    words: U64,
+    word: Word,
+    line: Int,
+    dirty: np.uint32,
+    now: Int,
+    seed: Int,
+) -> np.uint32:
+    """Bring ``line`` into a set that does not hold it, under another policy than ``lru``; else as ``access``."""
+    way: Int = 0
+    while way < ways and frames[first + np.uint64(way)] != NOTHING:
+        way += 1
+    if way == ways:
+        chosen, words[word] = _victim(policy, ways, words[word], line, now, seed)
+        way = np.int64(chosen)
+    else:
+        words[word] = _touched(policy, ways, words[word], way)
+    taken = frames[first + np.uint64(way)]
+    frames[first + np.uint64(way)] = np.uint32(line) << DIRTY | dirty
+    return taken
+
+
+@expanded
 def access(
     policy: Int,
     ways: Int,
@@ -154,16 +183,7 @@ def access(
         if way < ways:
             words[word] = _touched(policy, ways, words[word], way)
         else:
-            way = 0
-            while way < ways and frames[first + np.uint64(way)] != NOTHING:
-                way += 1
-            if way == ways:
-                chosen, words[word] = _victim(policy, ways, words[word], line, now, seed)
-                way = np.int64(chosen)
-            else:
-                words[word] = _touched(policy, ways, words[word], way)
-            taken = frames[first + np.uint64(way)]
-            frames[first + np.uint64(way)] = key | dirty
+            taken = fill(policy, ways, frames, first, words, word, line, dirty, now, seed)
     return taken
 
 

@@ -15,7 +15,7 @@ from bench.caches.counts import Counts
 from bench.caches.events import EventKind, Events, check_range
 from bench.caches.footprint import Footprint
 from bench.caches.kernel import COUNTERS, Advance, CacheState, Carried, Level, Shape, Streams, advance_with
-from bench.caches.policies import MOST_LINES, MOST_WAYS, NOTHING, POLICIES
+from bench.caches.policies import MOST_LINES, MOST_WAYS, NOTHING, POLICIES, UNMOVED
 from bench.hosts.profile import Host
 from bench.program.layout import aligned, line_range
 from bench.support.errors import InputError
@@ -236,6 +236,7 @@ class _Core:
         )
         # A bit generator's raw stream does not depend on numpy's version.
         self._seeds = (np.random.PCG64(footprint.seed).random_raw(len(self._levels)) >> np.uint64(1)).tolist()
+        self._tracked = memory.guest_data
         self.guest = footprint.guest_data_lines
         self.fresh = memory.guest_data // host.dcache.line
         # The sweep must not wrap: no line is accessed for the first time twice.
@@ -256,14 +257,15 @@ class _Core:
 
     def state(self, variants: int, part: int) -> CacheState:
         """Empty caches for ``variants`` simulations of one part."""
+        host = self._host
         levels: list[int] = []
         sets = frames = 0
         for cache, seed in zip(self._levels, self._seeds, strict=True):
             policy, line_bits = POLICIES.index(cache.replacement), cache.line.bit_length() - 1
-            levels += Level(frames, sets, cache.sets - 1, cache.ways, policy, line_bits, seed)
+            tracked = self._tracked // cache.line if policy in UNMOVED else 0
+            levels += Level(frames, sets, cache.sets - 1, cache.ways, policy, line_bits, seed, tracked)
             sets += cache.sets
             frames += cache.sets * cache.ways
-        host = self._host
         code_shift, data_shift = (self._shared_bits - (cache.line.bit_length() - 1) for cache in self._levels[:2])
         shape = Shape(
             *(variants, sets, frames, len(self._levels)),
@@ -277,6 +279,7 @@ class _Core:
             differs=np.zeros(sets, np.uint64),
             taken=np.zeros(variants, np.uint32),
             evicted=np.zeros(variants, np.uint32),
+            settled=np.zeros(3 * (1 + self._tracked // (min(cache.line for cache in self._levels) * 64)), np.uint64),
             counts=np.zeros((variants + 1) * len(COUNTERS), np.int64),
             numbers=np.array([*shape, *levels, *[0] * (3 - len(self._levels)) * len(Level._fields)], np.int64),
         )
