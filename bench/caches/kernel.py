@@ -255,6 +255,22 @@ def _touch(
     if line < tracked and kind == _KIND_LOAD and dirty == _UNMARKED and s.settled[_word(level, line)] & _bit(line):
         return _ZERO, _ZERO
     differs, everyone = s.differs[at], _everyone(s)
+    missed = _ZERO
+    evicted = _ZERO
+    if kind == _KIND_LOAD and differs == _ZERO and members == everyone:
+        taken = access(policy, ways, True, s.frames, np.uint64(first), s.words, np.uint64(at), line, dirty, now, seed)
+        if taken != HIT:
+            missed = everyone
+            if line < tracked:
+                s.settled[_word(level, line)] |= _bit(line)
+            gone = np.int64(taken >> DIRTY)
+            if gone < tracked:
+                s.settled[_word(level, gone)] &= ~_bit(gone)
+            if taken != NOTHING and taken & DIRTY:
+                evicted = everyone
+                for variant in range(variants):
+                    s.taken[variant] = taken >> DIRTY
+        return missed, evicted
     if kind != _KIND_LOAD:
         held = _ZERO
         for variant in range(variants):
@@ -275,8 +291,6 @@ def _touch(
                 for way in range(ways):
                     s.frames[np.uint64(variant * all_frames + first + way)] = s.frames[np.uint64(first + way)]
         differs |= leaving
-    missed = _ZERO
-    evicted = _ZERO
     for variant in range(variants):
         if ((members & (differs | _ONE)) >> np.uint64(variant)) & _ONE:
             frames, word = np.uint64(variant * all_frames + first), np.uint64(variant * all_sets + at)
@@ -303,11 +317,13 @@ def _touch(
     # A copy that is equal again is none.
     for variant in range(1, variants):
         if (differs >> np.uint64(variant)) & _ONE:
-            same = policy == _RANDOM or s.words[np.uint64(variant * all_sets + at)] == s.words[np.uint64(at)]
-            for way in range(ways):
-                same &= s.frames[np.uint64(variant * all_frames + first + way)] == s.frames[np.uint64(first + way)]
-            if same:
-                differs &= ~(_ONE << np.uint64(variant))
+            if policy == _RANDOM or s.words[np.uint64(variant * all_sets + at)] == s.words[np.uint64(at)]:
+                way = 0
+                frames = np.uint64(variant * all_frames + first)
+                while way < ways and s.frames[frames + np.uint64(way)] == s.frames[np.uint64(first + way)]:
+                    way += 1
+                if way == ways:
+                    differs &= ~(_ONE << np.uint64(variant))
     s.differs[at] = differs
     if differs == _ZERO:
         for way in range(ways):
@@ -339,11 +355,12 @@ def _do(s: CacheState, level: Int, kind: Int, first: Int, count: Int, members: W
         if (line >> shift) & n[_MASK] != n[_PART]:
             continue
         if maintains and s.differs[sets + (line & mask)] == _ZERO:
-            # Most lines of a page are not held.
-            if line < tracked:
-                if s.settled[_word(level, line)] & _bit(line) == _ZERO:
-                    continue
-            elif find(ways, s.frames, np.uint64(frames + (line & mask) * ways), line) < 0:
+            # Most lines of a page are not held, or clean.
+            if line < tracked and s.settled[_word(level, line)] & _bit(line) == _ZERO:
+                continue
+            at = np.uint64(frames + (line & mask) * ways)
+            way = find(ways, s.frames, at, line)
+            if way < 0 or (kind == _KIND_CLEAN and s.frames[at + np.uint64(way)] & DIRTY == _UNMARKED):
                 continue
         done, evicted = _touch(
             s, level, _KIND_LOAD if stores and n[_WRITE_ALLOCATE] else kind, line, members, dirty, now
