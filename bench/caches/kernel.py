@@ -235,6 +235,78 @@ def _bit(line: Int) -> Word:
 # --- where variants differ, or seldom -------------------------------------------------------------------------------
 
 
+@expanded
+def _load(
+    policy: Int,
+    ways: Int,
+    s: CacheState,
+    level: Int,
+    at: Int,
+    first: Int,
+    line: Int,
+    members: Word,
+    dirty: np.uint32,
+    now: Int,
+) -> tuple[Word, Word]:
+    """Bring a line into the set ``at`` of one cache in the variants ``members``, none or all of those that share it.
+
+    ``first``: the set's first frame.  Returns as ``_touch``.
+    """
+    n = s.numbers
+    g = _FIRST_LEVEL + level * _PER_LEVEL
+    variants, tracked, seed = n[_VARIANTS], n[g + _LEVEL_TRACKED], n[g + _LEVEL_SEED]
+    differs, everyone = s.differs[np.uint64(at)], _everyone(s)
+    missed = _ZERO
+    evicted = _ZERO
+    copies = members & (differs | _ONE)
+    variant: Int = 0
+    while copies:
+        if copies & _ONE:
+            frames, word = np.uint64(variant * n[_FRAMES] + first), np.uint64(variant * n[_SETS] + at)
+            taken = access(policy, ways, True, s.frames, frames, s.words, word, line, dirty, now, seed)
+            if taken != HIT:
+                alike = _ONE << np.uint64(variant) if variant else everyone & ~differs
+                missed |= alike
+                gone = np.int64(taken >> DIRTY)
+                if gone < tracked:
+                    s.settled[_word(level, gone)] &= ~_bit(gone)
+                if taken != NOTHING and taken & DIRTY:
+                    evicted |= alike
+                    for other in range(variants):
+                        if (alike >> np.uint64(other)) & _ONE:
+                            s.taken[other] = taken >> DIRTY
+        copies >>= _ONE
+        variant += 1
+    if members == everyone and line < tracked:
+        s.settled[_word(level, line)] |= _bit(line)
+    if differs:
+        _rejoin(policy, ways, s, level, at, first)
+    return missed, evicted
+
+
+@expanded
+def _rejoin(policy: Int, ways: Int, s: CacheState, level: Int, at: Int, first: Int) -> None:
+    """Drop the copies of a set that are equal to that of variant 0 again."""
+    n = s.numbers
+    differs = s.differs[np.uint64(at)]
+    for variant in range(1, n[_VARIANTS]):
+        if (differs >> np.uint64(variant)) & _ONE:
+            if policy == _RANDOM or s.words[np.uint64(variant * n[_SETS] + at)] == s.words[np.uint64(at)]:
+                frames = np.uint64(variant * n[_FRAMES] + first)
+                way: Int = 0
+                while way < ways and s.frames[frames + np.uint64(way)] == s.frames[np.uint64(first + way)]:
+                    way += 1
+                if way == ways:
+                    differs &= ~(_ONE << np.uint64(variant))
+    s.differs[np.uint64(at)] = differs
+    tracked = n[_FIRST_LEVEL + level * _PER_LEVEL + _LEVEL_TRACKED]
+    if differs == _ZERO and tracked:
+        for way in range(ways):
+            held = np.int64(s.frames[np.uint64(first + way)] >> DIRTY)
+            if held < tracked:
+                s.settled[_word(level, held)] |= _bit(held)
+
+
 @part
 def _touch(
     s: CacheState, level: Int, kind: Int, line: Int, members: Word, dirty: np.uint32, now: Int
@@ -248,29 +320,12 @@ def _touch(
     n = s.numbers
     variants, all_sets, all_frames = n[_VARIANTS], n[_SETS], n[_FRAMES]
     g = _FIRST_LEVEL + level * _PER_LEVEL
-    policy, ways, seed = n[g + _LEVEL_POLICY], n[g + _LEVEL_WAYS], n[g + _LEVEL_SEED]
-    index = line & n[g + _LEVEL_MASK]
-    at, first = n[g + _LEVEL_SETS] + index, n[g + _LEVEL_FRAMES] + index * ways
-    tracked = n[g + _LEVEL_TRACKED]
+    policy, ways, tracked = n[g + _LEVEL_POLICY], n[g + _LEVEL_WAYS], n[g + _LEVEL_TRACKED]
     if line < tracked and kind == _KIND_LOAD and dirty == _UNMARKED and s.settled[_word(level, line)] & _bit(line):
         return _ZERO, _ZERO
+    index = line & n[g + _LEVEL_MASK]
+    at, first = n[g + _LEVEL_SETS] + index, n[g + _LEVEL_FRAMES] + index * ways
     differs, everyone = s.differs[at], _everyone(s)
-    missed = _ZERO
-    evicted = _ZERO
-    if kind == _KIND_LOAD and differs == _ZERO and members == everyone:
-        taken = access(policy, ways, True, s.frames, np.uint64(first), s.words, np.uint64(at), line, dirty, now, seed)
-        if taken != HIT:
-            missed = everyone
-            if line < tracked:
-                s.settled[_word(level, line)] |= _bit(line)
-            gone = np.int64(taken >> DIRTY)
-            if gone < tracked:
-                s.settled[_word(level, gone)] &= ~_bit(gone)
-            if taken != NOTHING and taken & DIRTY:
-                evicted = everyone
-                for variant in range(variants):
-                    s.taken[variant] = taken >> DIRTY
-        return missed, evicted
     if kind != _KIND_LOAD:
         held = _ZERO
         for variant in range(variants):
@@ -291,48 +346,22 @@ def _touch(
                 for way in range(ways):
                     s.frames[np.uint64(variant * all_frames + first + way)] = s.frames[np.uint64(first + way)]
         differs |= leaving
+        s.differs[at] = differs
+    if kind in (_KIND_LOAD, _KIND_STORE):
+        missed, evicted = _load(policy, ways, s, level, at, first, line, members, dirty, now)
+        return (missed if kind == _KIND_LOAD else members), evicted
     for variant in range(variants):
         if ((members & (differs | _ONE)) >> np.uint64(variant)) & _ONE:
-            frames, word = np.uint64(variant * all_frames + first), np.uint64(variant * all_sets + at)
-            if kind in (_KIND_LOAD, _KIND_STORE):
-                taken = access(policy, ways, True, s.frames, frames, s.words, word, line, dirty, now, seed)
-                if taken != HIT:
-                    alike = _ONE << np.uint64(variant) if variant else everyone & ~differs
-                    missed |= alike
-                    if np.int64(taken >> DIRTY) < tracked:
-                        s.settled[_word(level, np.int64(taken >> DIRTY))] &= ~_bit(np.int64(taken >> DIRTY))
-                    if taken != NOTHING and taken & DIRTY:
-                        evicted |= alike
-                        for other in range(variants):
-                            if (alike >> np.uint64(other)) & _ONE:
-                                s.taken[other] = taken >> DIRTY
+            frames = np.uint64(variant * all_frames + first)
+            way = find(ways, s.frames, frames, line)
+            if kind == _KIND_CLEAN:
+                s.frames[frames + np.uint64(way)] &= ~DIRTY
             else:
-                way = find(ways, s.frames, frames, line)
-                if kind == _KIND_CLEAN:
-                    s.frames[frames + np.uint64(way)] &= ~DIRTY
-                else:
-                    drop(policy, ways, s.frames, frames, way)
-                    if line < tracked:
-                        s.settled[_word(level, line)] &= ~_bit(line)
-    # A copy that is equal again is none.
-    for variant in range(1, variants):
-        if (differs >> np.uint64(variant)) & _ONE:
-            if policy == _RANDOM or s.words[np.uint64(variant * all_sets + at)] == s.words[np.uint64(at)]:
-                way = 0
-                frames = np.uint64(variant * all_frames + first)
-                while way < ways and s.frames[frames + np.uint64(way)] == s.frames[np.uint64(first + way)]:
-                    way += 1
-                if way == ways:
-                    differs &= ~(_ONE << np.uint64(variant))
-    s.differs[at] = differs
-    if differs == _ZERO:
-        for way in range(ways):
-            settled = np.int64(s.frames[np.uint64(first + way)] >> DIRTY)
-            if settled < tracked:
-                s.settled[_word(level, settled)] |= _bit(settled)
-    elif kind == _KIND_LOAD and members == everyone and line < tracked:
-        s.settled[_word(level, line)] |= _bit(line)
-    return (missed if kind == _KIND_LOAD else members), evicted
+                drop(policy, ways, s.frames, frames, way)
+    if kind == _KIND_INVALIDATE and members and line < tracked:
+        s.settled[_word(level, line)] &= ~_bit(line)
+    _rejoin(policy, ways, s, level, at, first)
+    return members, _ZERO
 
 
 @part
@@ -466,36 +495,43 @@ def _probe(s: CacheState, seen: U32, address: Int, row: Int) -> None:
 
 
 @part
-def _take(t: Streams, next_event: I64, here: Int) -> tuple[Int, Word]:
-    """The next event after the execution ``here``, or -1, and the variants that have it.
+def _next_position(t: Streams, next_event: I64) -> Int:
+    """The position of the next events, which of each stream are those until ``next_event`` (1, stream)."""
+    streams = t.ends.shape[0]
+    stop = np.int64(np.iinfo(np.int64).max)
+    for stream in range(streams):
+        if next_event[stream] < t.ends[stream]:
+            stop = min(stop, t.position[next_event[stream]])
+    for stream in range(streams):
+        event = next_event[stream]
+        while event < t.ends[stream] and t.position[event] == stop:
+            event += 1
+        next_event[streams + stream] = event
+    return stop
+
+
+@part
+def _take(t: Streams, next_event: I64) -> tuple[Int, Word]:
+    """The next event at this position, or -1, and the variants that have it.
 
     Of the streams of a layer the one that has most left goes first: others wait for what all have.
     """
-    if t.ends.shape[0] == 1:
-        event = next_event[0]
-        if event == t.ends[0] or t.position[event] != here:
-            return np.int64(-1), _ZERO
-        next_event[0] += 1
-        return event, t.variants[0]
+    streams = t.ends.shape[0]
     first: Int = -1
     most: Int = 0
-    for stream in range(t.ends.shape[0]):
-        if first < 0 or t.layers[stream] == t.layers[first]:
-            event = next_event[stream]
-            while event < t.ends[stream] and t.position[event] == here:
-                event += 1
-            if event - next_event[stream] > most:
-                first, most = stream, event - next_event[stream]
+    for stream in range(streams):
+        left = next_event[streams + stream] - next_event[stream]
+        if left > most and (first < 0 or t.layers[stream] == t.layers[first]):
+            first, most = stream, left
     chosen: Int = -1
     members = _ZERO
     if first >= 0:
         chosen = next_event[first]
-        for stream in range(t.ends.shape[0]):
+        for stream in range(streams):
             event = next_event[stream]
             if (
                 t.layers[stream] == t.layers[first]
-                and event < t.ends[stream]
-                and t.position[event] == here
+                and event < next_event[streams + stream]
                 and t.kind[event] == t.kind[chosen]
                 and t.address[event] == t.address[chosen]
                 and t.lines[event] == t.lines[chosen]
@@ -517,7 +553,7 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
 
     ``advance(state, streams, spans, words, carried, next_event, seen)`` simulates one part of a chunk of executions.
     ``spans``: the first and the last instruction line of each TB.  ``words``, bits 0-23: TB id (0xffffff: unknown);
-    24-30: thread; 31: stopped at entry, not run.  ``carried`` (as ``Carried``), ``next_event`` (stream): the state
+    24-30: thread; 31: stopped at entry, not run.  ``carried`` (as ``Carried``), ``next_event`` (2, stream): the state
     between two chunks.  ``seen``: what probes write.  Returns the index of the first word that names no TB, or -1.
     """
 
@@ -570,12 +606,9 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                 if stop < base + here:
                     event: Int = -1
                     if stop > -2:
-                        event, members = _take(t, next_event, stop)
+                        event, members = _take(t, next_event)
                     if event < 0:
-                        stop = np.int64(np.iinfo(np.int64).max)
-                        for stream in range(t.ends.shape[0]):
-                            if next_event[stream] < t.ends[stream]:
-                                stop = min(stop, t.position[next_event[stream]])
+                        stop = _next_position(t, next_event)
                         continue
                     kind, count = np.int64(t.kind[event]), t.lines[event]
                     if kind == _KIND_TRANSLATE:
@@ -655,10 +688,13 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                     below = line >> longer
                     if l2_unmoved and s.settled[_word(_L2, below)] & _bit(below):
                         continue
-                    at = np.uint64(l2_sets + (below & l2_mask))
-                    frames = np.uint64(l2_frames + (below & l2_mask) * below_ways)
+                    index = below & l2_mask
+                    at, frames = np.uint64(l2_sets + index), np.uint64(l2_frames + index * below_ways)
                     if s.differs[at]:
-                        missed, evicted = _touch(s, _L2, _KIND_LOAD, below, members, _UNMARKED, now)
+                        missed, evicted = _load(
+                            *(below_policy, below_ways, s, _L2, l2_sets + index, l2_frames + index * below_ways),
+                            *(below, members, _UNMARKED, now),
+                        )
                         _count(s, source + _MEMORY, missed, 1)
                         _count(s, _MEMORY_WRITES, evicted, 1)
                         continue

@@ -158,7 +158,7 @@ class _Part:
         self._state = core.state(len(self._order), number)
         self._carried = np.array(Carried(0, 0, 0, core.fresh))
         ends = self._streams.ends
-        self._next_event = np.concatenate((np.zeros(1, np.int64), ends[:-1]))[: ends.size]
+        self._next_event = np.concatenate((np.zeros(1, np.int64), ends[:-1], ends))[-2 * ends.size :]
 
     def advance(self, length: int, words: U32, seen: U32) -> None:
         """Simulate a chunk of executions, after ``length`` others; probes write to ``seen``.
