@@ -677,7 +677,17 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                             s.settled[_word(_ICACHE, np.int64(taken >> DIRTY))] &= ~_bit(np.int64(taken >> DIRTY))
                     else:
                         taken = access(
-                            code_policy, code_ways, False, s.frames, frames, s.words, at, line, _UNMARKED, now, code_seed
+                            code_policy,
+                            code_ways,
+                            False,
+                            s.frames,
+                            frames,
+                            s.words,
+                            at,
+                            line,
+                            _UNMARKED,
+                            now,
+                            code_seed,
                         )
                         if taken == HIT:
                             continue
@@ -707,7 +717,17 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                             s.settled[_word(_L2, np.int64(taken >> DIRTY))] &= ~_bit(np.int64(taken >> DIRTY))
                     else:
                         taken = access(
-                            below_policy, below_ways, True, s.frames, frames, s.words, at, below, _UNMARKED, now, l2_seed
+                            below_policy,
+                            below_ways,
+                            True,
+                            s.frames,
+                            frames,
+                            s.words,
+                            at,
+                            below,
+                            _UNMARKED,
+                            now,
+                            l2_seed,
                         )
                     if taken != HIT:
                         memory += 1

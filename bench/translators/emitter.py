@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from bench.translators.instruction import Instruction, Placed
 from bench.translators.translator import GuestBits
 from strategies.writes import Form, Phase, Unit, Write
 
 
-@dataclass(frozen=True, slots=True)
-class _PendingWrite:
+class _PendingWrite(Struct, frozen=True):
     """A write whose unit has no final value yet."""
 
     offset: int

@@ -18,8 +18,9 @@ Encodings: Intel Itanium Architecture Software Developer's Manual, volume 3, cha
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
+
+from msgspec.structs import replace
 
 from bench.translators.backend import InLineBackend
 from bench.translators.emitter import Emitter

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Fact = Literal["always", "hit", "miss", "low differs", "high differs", "skip"]
 """The condition of a branch or of a predicated instruction.
@@ -37,8 +39,7 @@ class Holds(enum.StrEnum):
     UNKNOWN = "what was in it before"
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
+class Instruction(Struct, frozen=True):
     """A host instruction: ``word`` as the host reads it (``strategies/writes.py``), ``size`` in bytes.
 
     ``only``: the condition of its effect (conditional execution, predication).  ``taken``: the condition of a branch;
@@ -112,8 +113,7 @@ class Instruction:
         return replace(self, does="data")
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """An instruction at its offset in the block, in bytes; ``access``: the number of its guest access."""
 
     offset: int
