@@ -232,6 +232,23 @@ def _bit(line: Int) -> Word:
     return _ONE << np.uint64(line & _IN_WORD)
 
 
+@expanded
+def _is_settled(s: CacheState, level: Int, line: Int) -> bool:
+    return bool(s.settled[_word(level, line)] & _bit(line))
+
+
+@expanded
+def _settle(s: CacheState, level: Int, line: Int, tracked: Int) -> None:
+    if line < tracked:
+        s.settled[_word(level, line)] |= _bit(line)
+
+
+@expanded
+def _unsettle(s: CacheState, level: Int, line: Int, tracked: Int) -> None:
+    if line < tracked:
+        s.settled[_word(level, line)] &= ~_bit(line)
+
+
 # --- where variants differ, or seldom -------------------------------------------------------------------------------
 
 
@@ -267,9 +284,7 @@ def _load(
             if taken != HIT:
                 alike = _ONE << np.uint64(variant) if variant else everyone & ~differs
                 missed |= alike
-                gone = np.int64(taken >> DIRTY)
-                if gone < tracked:
-                    s.settled[_word(level, gone)] &= ~_bit(gone)
+                _unsettle(s, level, np.int64(taken >> DIRTY), tracked)
                 if taken != NOTHING and taken & DIRTY:
                     evicted |= alike
                     for other in range(variants):
@@ -277,8 +292,8 @@ def _load(
                             s.taken[other] = taken >> DIRTY
         copies >>= _ONE
         variant += 1
-    if members == everyone and line < tracked:
-        s.settled[_word(level, line)] |= _bit(line)
+    if members == everyone:
+        _settle(s, level, line, tracked)
     if differs:
         _rejoin(policy, ways, s, level, at, first)
     return missed, evicted
@@ -290,21 +305,19 @@ def _rejoin(policy: Int, ways: Int, s: CacheState, level: Int, at: Int, first: I
     n = s.numbers
     differs = s.differs[np.uint64(at)]
     for variant in range(1, n[_VARIANTS]):
-        if (differs >> np.uint64(variant)) & _ONE:
-            if policy == _RANDOM or s.words[np.uint64(variant * n[_SETS] + at)] == s.words[np.uint64(at)]:
-                frames = np.uint64(variant * n[_FRAMES] + first)
-                way: Int = 0
-                while way < ways and s.frames[frames + np.uint64(way)] == s.frames[np.uint64(first + way)]:
-                    way += 1
-                if way == ways:
-                    differs &= ~(_ONE << np.uint64(variant))
+        alike = policy == _RANDOM or s.words[np.uint64(variant * n[_SETS] + at)] == s.words[np.uint64(at)]
+        if (differs >> np.uint64(variant)) & _ONE and alike:
+            frames = np.uint64(variant * n[_FRAMES] + first)
+            way: Int = 0
+            while way < ways and s.frames[frames + np.uint64(way)] == s.frames[np.uint64(first + way)]:
+                way += 1
+            if way == ways:
+                differs &= ~(_ONE << np.uint64(variant))
     s.differs[np.uint64(at)] = differs
     tracked = n[_FIRST_LEVEL + level * _PER_LEVEL + _LEVEL_TRACKED]
     if differs == _ZERO and tracked:
         for way in range(ways):
-            held = np.int64(s.frames[np.uint64(first + way)] >> DIRTY)
-            if held < tracked:
-                s.settled[_word(level, held)] |= _bit(held)
+            _settle(s, level, np.int64(s.frames[np.uint64(first + way)] >> DIRTY), tracked)
 
 
 @part
@@ -321,7 +334,7 @@ def _touch(
     variants, all_sets, all_frames = n[_VARIANTS], n[_SETS], n[_FRAMES]
     g = _FIRST_LEVEL + level * _PER_LEVEL
     policy, ways, tracked = n[g + _LEVEL_POLICY], n[g + _LEVEL_WAYS], n[g + _LEVEL_TRACKED]
-    if line < tracked and kind == _KIND_LOAD and dirty == _UNMARKED and s.settled[_word(level, line)] & _bit(line):
+    if line < tracked and kind == _KIND_LOAD and dirty == _UNMARKED and _is_settled(s, level, line):
         return _ZERO, _ZERO
     index = line & n[g + _LEVEL_MASK]
     at, first = n[g + _LEVEL_SETS] + index, n[g + _LEVEL_FRAMES] + index * ways
@@ -358,8 +371,8 @@ def _touch(
                 s.frames[frames + np.uint64(way)] &= ~DIRTY
             else:
                 drop(policy, ways, s.frames, frames, way)
-    if kind == _KIND_INVALIDATE and members and line < tracked:
-        s.settled[_word(level, line)] &= ~_bit(line)
+    if kind == _KIND_INVALIDATE and members:
+        _unsettle(s, level, line, tracked)
     _rejoin(policy, ways, s, level, at, first)
     return members, _ZERO
 
@@ -377,7 +390,7 @@ def _do(s: CacheState, level: Int, kind: Int, first: Int, count: Int, members: W
     shift = n[_DATA_SHIFT if level == _DCACHE else _CODE_SHIFT]
     sets, frames, mask = n[g + _LEVEL_SETS], n[g + _LEVEL_FRAMES], n[g + _LEVEL_MASK]
     ways, tracked = n[g + _LEVEL_WAYS], n[g + _LEVEL_TRACKED]
-    maintains = kind == _KIND_CLEAN or kind == _KIND_INVALIDATE
+    maintains = kind in (_KIND_CLEAN, _KIND_INVALIDATE)
     stores = kind == _KIND_STORE
     dirty = np.uint32(stores and n[_WRITE_BACK] != 0)
     for line in range(first, first + count):
@@ -385,7 +398,7 @@ def _do(s: CacheState, level: Int, kind: Int, first: Int, count: Int, members: W
             continue
         if maintains and s.differs[sets + (line & mask)] == _ZERO:
             # Most lines of a page are not held, or clean.
-            if line < tracked and s.settled[_word(level, line)] & _bit(line) == _ZERO:
+            if line < tracked and not _is_settled(s, level, line):
                 continue
             at = np.uint64(frames + (line & mask) * ways)
             way = find(ways, s.frames, at, line)
@@ -572,14 +585,14 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
         shorter = below_ways != 0 and longer < 0
         code_unmoved = code_policy in UNMOVED
         l2_unmoved = below_policy in UNMOVED and below_ways != 0
-        l2_tracked = n[b + _LEVEL_TRACKED]
+        code_tracked, l2_tracked = n[i + _LEVEL_TRACKED], n[b + _LEVEL_TRACKED]
         table_tracked = n[d + _LEVEL_TRACKED]
         narrow = code_mask < _IN_WORD
         ours = _ZERO
         for bit in range(_IN_WORD + 1):
             if (bit >> n[_CODE_SHIFT]) & n[_MASK] == n[_PART]:
                 ours |= _ONE << np.uint64(bit)
-        mask, number, shift = n[_MASK], n[_PART], n[_CODE_SHIFT]
+        mask, number = n[_MASK], n[_PART]
         common = n[_VARIANTS] * _COLUMNS
         base, lines, credit, fresh = carried[0], carried[1], carried[2], carried[3]
         total = lines
@@ -590,7 +603,7 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
         written: Int = 0
         here: Int = 0
         bad: Int = -1
-        stop = np.int64(-2)
+        stop: Int = -2
         members = everyone
         while True:
             # What is next: the translator's run, an event, or an execution.
@@ -673,8 +686,7 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                             code_policy, code_ways, s.frames, frames, s.words, at, line, _UNMARKED, now, code_seed
                         )
                         s.settled[settled] |= lowest
-                        if taken != NOTHING:
-                            s.settled[_word(_ICACHE, np.int64(taken >> DIRTY))] &= ~_bit(np.int64(taken >> DIRTY))
+                        _unsettle(s, _ICACHE, np.int64(taken >> DIRTY), code_tracked)
                     else:
                         taken = access(
                             code_policy,
@@ -696,7 +708,7 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                         memory += 1
                         continue
                     below = line >> longer
-                    if l2_unmoved and s.settled[_word(_L2, below)] & _bit(below):
+                    if l2_unmoved and _is_settled(s, _L2, below):
                         continue
                     index = below & l2_mask
                     at, frames = np.uint64(l2_sets + index), np.uint64(l2_frames + index * below_ways)
@@ -712,9 +724,8 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                         taken = fill(
                             below_policy, below_ways, s.frames, frames, s.words, at, below, _UNMARKED, now, l2_seed
                         )
-                        s.settled[_word(_L2, below)] |= _bit(below)
-                        if np.int64(taken >> DIRTY) < l2_tracked:
-                            s.settled[_word(_L2, np.int64(taken >> DIRTY))] &= ~_bit(np.int64(taken >> DIRTY))
+                        _settle(s, _L2, below, l2_tracked)
+                        _unsettle(s, _L2, np.int64(taken >> DIRTY), l2_tracked)
                     else:
                         taken = access(
                             below_policy,
@@ -746,12 +757,12 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                 hits: Int = 0
                 for line in range(n[_TRANSLATOR_TABLES], n[_TRANSLATOR_TABLES] + n[_TRANSLATOR_TABLE_LINES]):
                     if (line >> n[_DATA_SHIFT]) & mask == number:
-                        if line < table_tracked and s.settled[_word(_DCACHE, line)] & _bit(line):
+                        if line < table_tracked and _is_settled(s, _DCACHE, line):
                             hits += 1
                             continue
-                        index = line & n[d + _LEVEL_MASK]
-                        at = np.uint64(n[d + _LEVEL_SETS] + index)
-                        frames = np.uint64(n[d + _LEVEL_FRAMES] + index * table_ways)
+                        place = line & n[d + _LEVEL_MASK]
+                        at = np.uint64(n[d + _LEVEL_SETS] + place)
+                        frames = np.uint64(n[d + _LEVEL_FRAMES] + place * table_ways)
                         if s.differs[at] or members != everyone or find(table_ways, s.frames, frames, line) < 0:
                             _do(s, _DCACHE, _KIND_LOAD, line, np.int64(1), members, _TRANSLATOR_DATA, lines)
                         else:

@@ -120,7 +120,7 @@ def fill(
     now: Int,
     seed: Int,
 ) -> np.uint32:
-    """Bring ``line`` into a set that does not hold it, under another policy than ``lru``; else as ``access``."""
+    """Bring ``line`` into a set that does not hold it, under another policy than ``lru``; the rest as ``access``."""
     way: Int = 0
     while way < ways and frames[first + np.uint64(way)] != NOTHING:
         way += 1
@@ -129,7 +129,7 @@ def fill(
         way = np.int64(chosen)
     else:
         words[word] = _touched(policy, ways, words[word], way)
-    taken = frames[first + np.uint64(way)]
+    taken: np.uint32 = frames[first + np.uint64(way)]
     frames[first + np.uint64(way)] = np.uint32(line) << DIRTY | dirty
     return taken
 

@@ -244,7 +244,9 @@ class _Core:
         # Sets are independent: the lines are shared out by the lowest address bits in the index of every cache.
         shortest_way = min(PAGE, *(cache.sets * cache.line for cache in self._levels))
         self._shared_bits = max(cache.line for cache in self._levels).bit_length() - 1
-        most = min(shortest_way >> self._shared_bits, processors(), MOST_PARTS)
+        # All words of ``settled`` have the lines of a part at the same bits.
+        in_word = 64 * host.icache.line >> self._shared_bits
+        most = min(shortest_way >> self._shared_bits, processors(), MOST_PARTS, in_word)
         self.parts = 1 << max(most.bit_length() - 1, 0)
 
     def advance(self, executions: int) -> Advance:
