@@ -17,10 +17,10 @@ from conftest import ROOT, program
 from numba.core.caching import IndexDataCacheFile, UserProvidedCacheLocator
 
 from bench.support import compilation, kernels, versions
-from bench.support.kernels import inlined, kernel, lean_kernel
+from bench.support.kernels import expanded, kernel, lean_kernel
 
 
-@inlined
+@expanded
 def _twice(values: Any, index: int) -> Any:
     return 2 * values[index]
 
@@ -99,10 +99,10 @@ def test_a_full_disk_is_no_reason_to_fail(
 
 CONSTANTS = "FACTOR = 2\n"
 CALLEES = """from bench.probe import constants
-from bench.support.kernels import inlined
+from bench.support.kernels import expanded
 
 
-@inlined
+@expanded
 def scaled(x):
     return constants.FACTOR * x
 """

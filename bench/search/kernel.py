@@ -24,7 +24,7 @@ import numpy as np
 
 from bench.search.packing import AWAITED, BY_THREAD, HASH_KEY, HASH_STEP, I64, NONE, REFUSED, U8, U64, UNKNOWN, Arrays
 from bench.search.relation import BUSY, DATA_WRONG, UNFINISHED
-from bench.support.kernels import inlined, lean_kernel
+from bench.support.kernels import expanded, lean_kernel
 
 Int: TypeAlias = int | np.int64
 Word: TypeAlias = np.uint64
@@ -49,7 +49,7 @@ with a failing step; whether all had finished in some state; states seen in all;
 REPORTS = 6
 
 
-@inlined
+@expanded
 def _hash(width: Width, states: U64, row: Word) -> Word:
     mixed = _ZERO
     for word in range(len(width)):
@@ -59,7 +59,7 @@ def _hash(width: Width, states: U64, row: Word) -> Word:
     return mixed ^ (mixed >> _HIGH)
 
 
-@inlined
+@expanded
 def _equal(width: Width, one: U64, row: Word, other: U64, at: Word) -> bool:
     """Whether two rows are the same."""
     same = bool(one[row, 0] == other[at, 0])
@@ -68,21 +68,21 @@ def _equal(width: Width, one: U64, row: Word, other: U64, at: Word) -> bool:
     return same
 
 
-@inlined
+@expanded
 def _copy(width: Width, one: U64, row: Word, other: U64, at: Word) -> None:
     """Write a row of ``one``, with its last word, to one of ``other``."""
     for word in range(len(width) + 1):
         other[at, word] = one[row, word]
 
 
-@inlined
+@expanded
 def _field(states: U64, row: Word, fields: U64, at: Word, column: Int) -> Word:
     """The value of a field, (word, shift, mask) from ``column`` of ``fields`` on."""
     value: Word = (states[row, fields[at, column]] >> fields[at, column + 1]) & fields[at, column + 2]
     return value
 
 
-@inlined
+@expanded
 def _driven(a: Arrays, states: U64, row: Word, driver: Int) -> Word:
     """Where the steps that a driver's value leads to are."""
     at = np.uint64(driver)
@@ -91,7 +91,7 @@ def _driven(a: Arrays, states: U64, row: Word, driver: Int) -> Word:
     return place
 
 
-@inlined
+@expanded
 def _take(a: Arrays, states: U64, row: Word, step: Word, out: U64, to: Word) -> Int:
     """Whether a step can be taken, and if so the state after it, to row ``to`` of ``out``."""
     key = _ZERO
@@ -123,7 +123,7 @@ def _take(a: Arrays, states: U64, row: Word, step: Word, out: U64, to: Word) -> 
     return answer
 
 
-@inlined
+@expanded
 def _says(a: Arrays, states: U64, row: Word) -> np.uint8:
     """All that the values of a state's slots say of it."""
     said = np.uint8(0)
@@ -133,7 +133,7 @@ def _says(a: Arrays, states: U64, row: Word) -> np.uint8:
     return said
 
 
-@inlined
+@expanded
 def _differs(a: Arrays, states: U64, row: Word, swap: Word, first: Word) -> Word:
     """The first move of a swap, from ``first`` on, that would change the state; if none, the one after the last."""
     move = first
@@ -144,7 +144,7 @@ def _differs(a: Arrays, states: U64, row: Word, swap: Word, first: Word) -> Word
     return move
 
 
-@inlined
+@expanded
 def _lessens(a: Arrays, states: U64, row: Word, swap: Word, move: Word) -> bool:
     """Whether a swap, of which ``move`` is the first that would change the state, makes it less."""
     less = False
@@ -154,7 +154,7 @@ def _lessens(a: Arrays, states: U64, row: Word, swap: Word, move: Word) -> bool:
     return less
 
 
-@inlined
+@expanded
 def _swap(a: Arrays, states: U64, row: Word, swap: Word, spare: Word) -> None:
     """Do a swap in place."""
     _copy(a.width, states, row, states, spare)
@@ -165,7 +165,7 @@ def _swap(a: Arrays, states: U64, row: Word, swap: Word, spare: Word) -> None:
         states[row, word] = (states[row, word] & ~(a.moves[move, 2] << shift)) | image << shift
 
 
-@inlined
+@expanded
 def _least(a: Arrays, states: U64, row: Word, spare: Word) -> None:
     """Replace a state by the least that swaps make of it, one after the other as long as one makes it less.
 
@@ -188,13 +188,13 @@ def least(a: Arrays, states: U64, count: Int) -> None:
         _least(a, states, np.uint64(row), np.uint64(count))
 
 
-@inlined
+@expanded
 def _entry(mixed: Word, row: Word) -> Word:
     """What a table says of a row: half of its hash, and its number from 1 on."""
     return (mixed & ~_LOW) | (row + _ONE)
 
 
-@inlined
+@expanded
 def _found(width: Width, out: U64, row: Word, mixed: Word, table: U64, states: U64) -> Word:
     """Where a table has a row of ``out`` as one of ``states``, or the free place where it would be."""
     last = np.uint64(table.size - 1)
@@ -206,7 +206,7 @@ def _found(width: Width, out: U64, row: Word, mixed: Word, table: U64, states: U
     return place
 
 
-@inlined
+@expanded
 def _owner(mixed: Word, workers: Int) -> Int:
     """Which worker keeps the states with a hash, by its upper bits; the table goes by the lower ones."""
     return np.int64(((mixed >> _HIGH) * np.uint64(workers)) >> _HIGH)
@@ -423,7 +423,7 @@ def leading(a: Arrays, states: U64, first: Int, last: Int, goals: U64, table: U6
     return count
 
 
-@inlined
+@expanded
 def _moves(a: Arrays, states: U64, row: Word, wanted: Word, out: U64, to: Word) -> bool:
     """Whether a step of a kind can be taken, and if so the state after it, to row ``to`` of ``out``."""
     for driver in range(a.drivers.shape[0]):

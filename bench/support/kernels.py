@@ -30,8 +30,8 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """A ``kernel`` that makes no arrays, and so does not count references to them.
 
-    For kernels whose inner loop calls ``inlined`` functions or a ``part``: each
-    call would count, atomically, and take several times as long as the rest of it.
+    For kernels whose inner loop calls a ``part``: each call would count,
+    atomically, and take several times as long as the rest of it.
     """
     return _deferred(function, **_CALLED, **_LEAN)
 
@@ -39,9 +39,8 @@ def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
 def part(function: Callable[P, R]) -> Callable[P, R]:
     """``function``, which makes no arrays, as a callee of lean kernels; Python must not call it.
 
-    Compiled once for all kernels of a file, where each call of an ``inlined`` one is
-    compiled anew; LLVM inlines the small ones all the same.  What would make it
-    callable from Python takes a fifth of a kernel's time to compile.
+    Compiled once for all kernels of a file; LLVM inlines the small ones.  What would make
+    it callable from Python takes a fifth of a kernel's time to compile.
     """
     return _deferred(function, cached=False, **_PART)
 
@@ -49,11 +48,6 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
 def expanded(function: Callable[P, R]) -> Callable[P, R]:
     """A ``part`` that LLVM inlines wherever it is called, so that constant arguments are constants inside."""
     return _deferred(function, cached=False, forceinline=True, **_PART)
-
-
-def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, which makes no arrays, as a part of every kernel that calls it."""
-    return _deferred(function, cached=False, inline="always", **_LEAN)
 
 
 def _deferred(function: Callable[P, R], **options: Any) -> Callable[P, R]:
