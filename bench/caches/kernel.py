@@ -482,7 +482,8 @@ def _drop_all(s: CacheState, members: Word) -> None:
                     frame = s.frames[variant * n[_FRAMES] + index * ways + way]
                     if frame != NOTHING:
                         line = np.int64(frame >> DIRTY)
-                        _do(s, _ICACHE, _KIND_INVALIDATE, line, np.int64(1), members, _INVALIDATED, np.int64(0))
+                        held, _ = _touch(s, _ICACHE, _KIND_INVALIDATE, line, members, _UNMARKED, np.int64(0))
+                        _count(s, _INVALIDATED, held, 1)
 
 
 @part
