@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pytest
 from cache_reference import Reference
 from cells import chain_cell as cell
@@ -19,7 +18,7 @@ from bench.replay.context import ReplayContext
 from bench.replay.parameters import Parameters
 from bench.risk.evictions import causes_on, rates_on
 from bench.risk.exposure import Exposure, UnitRows, expose
-from bench.risk.harm import FETCHED, always, harmful
+from bench.risk.harm import F64, FETCHED, always, harmful
 from bench.risk.pressure import Pressure
 from bench.risk.propagation import propagate
 from bench.risk.quiescent import QuiescentStates
@@ -28,11 +27,9 @@ from bench.risk.risk import MultiThreaded, Range, Risk, SingleThreaded
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import load_trace, save_trace
 from bench.traces.successor import STOPPED
-from bench.traces.trace import Trace
+from bench.traces.trace import I64, Trace
 from bench.translators.registry import load_translator
 from strategies.registry import find, shipped
-
-F64 = npt.NDArray[np.float64]
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +215,7 @@ def exponential(rates: F64, time: float) -> F64:
     return whole
 
 
-def moved(targets: npt.NDArray[np.int64], chance: float = 1.0) -> F64:
+def moved(targets: I64, chance: float = 1.0) -> F64:
     """The matrix of a map that is made with that probability."""
     size = targets.size
     found = np.eye(size) * (1 - chance)

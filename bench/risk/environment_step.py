@@ -15,15 +15,14 @@ from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.machine import Kind, State, environment_steps, step
 from bench.machine.model import Model
 from bench.risk.causes import PER_CAUSE, RANDOM_KINDS, Cause, probabilities, structure
+from bench.risk.harm import F64
 from bench.support.errors import InputError
+from bench.traces.trace import I64
 
-F64: TypeAlias = npt.NDArray[np.float64]
-I64: TypeAlias = npt.NDArray[np.int64]
 Factors: TypeAlias = tuple[int, ...]
 """A product of probabilities: number n is the n-th of ``probabilities``; from their count on, 1 less that one."""
 Outcomes: TypeAlias = dict[tuple[int, Factors], int]

@@ -28,12 +28,11 @@ from bench.caches.events import EventKind, Events
 from bench.caches.simulate import Probes, line_spans, probe
 from bench.hosts.profile import Cache
 from bench.replay.context import ReplayContext
+from bench.risk.harm import F64
 from bench.support.errors import InputError
 from bench.traces.successor import STOPPED, UNKNOWN_TB
+from bench.traces.trace import I32, I64
 
-F64: TypeAlias = npt.NDArray[np.float64]
-I32: TypeAlias = npt.NDArray[np.int32]
-I64: TypeAlias = npt.NDArray[np.int64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 

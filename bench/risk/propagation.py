@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.risk.exposure import Exposure
+from bench.risk.harm import F64
 from bench.risk.quiescent import QuiescentMaps
 from bench.support.kernels import expanded, lean_kernel, part
+from bench.traces.trace import I64
 
-F64: TypeAlias = npt.NDArray[np.float64]
-I64: TypeAlias = npt.NDArray[np.int64]
 Index: TypeAlias = np.uint64 | int
 """Of an array; unsigned for numba, which lets signed ones count from the end."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,7 @@ from bench.risk.graph import ReachableGraph, harm_of
 from bench.risk.harm import F64, FETCHED, Harms
 from bench.risk.solve import Solver
 from bench.search.question import Question
-
-I64: TypeAlias = npt.NDArray[np.int64]
+from bench.traces.trace import I64
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.machine import Event, Kind, State, environment_steps, finished, initial, program_steps, step
 from bench.machine.model import Model
 from bench.risk.causes import RANDOM_KINDS, Cause
+from bench.risk.harm import F64
 from bench.search.question import Question
 from bench.support.errors import InputError
 
-Weights: TypeAlias = npt.NDArray[np.float64]
-Runs: TypeAlias = dict[State, Weights]
+Runs: TypeAlias = dict[State, F64]
 """The runs that are in a state, each with its weight."""
 
 BIAS = 0.08
@@ -71,7 +70,7 @@ class _Sampler:
 
     def __init__(self, model: Model, question: Question, generator: np.random.Generator) -> None:
         self._model, self._question, self._generator = model, question, generator
-        self.failed: list[Weights] = []
+        self.failed: list[F64] = []
 
     def operation(self, runs: Runs) -> Runs:
         """One operation of the thread, each of its outcomes equally likely; none where the thread waits."""
@@ -111,7 +110,7 @@ class _Sampler:
 
     def _tried(self, runs: Runs, kind: Kind, cause: Cause) -> Runs:
         """Try every event of a kind once."""
-        done: list[tuple[State, Weights]] = []
+        done: list[tuple[State, F64]] = []
         for start, weights in runs.items():
             now: Runs = {start: weights}
             for one in environment_steps(self._model, start, (kind,)):
@@ -135,7 +134,7 @@ class _Sampler:
             (pending if event.kind is Kind.DRAIN else found).append((after.state, yes))
         return _merged(found)
 
-    def _drawn(self, weights: Weights, chance: float) -> tuple[Weights, Weights]:
+    def _drawn(self, weights: F64, chance: float) -> tuple[F64, F64]:
         """The runs in which something of that probability happens, and the others."""
         if chance in (0.0, 1.0):
             return (weights, weights[:0]) if chance else (weights[:0], weights)
@@ -144,9 +143,9 @@ class _Sampler:
         return weights[happens] * (chance / biased), weights[~happens] * ((1 - chance) / (1 - biased))
 
 
-def _merged(runs: Iterable[tuple[State, Weights]]) -> Runs:
+def _merged(runs: Iterable[tuple[State, F64]]) -> Runs:
     """The runs of each state that has any."""
-    found: dict[State, list[Weights]] = defaultdict(list)
+    found: dict[State, list[F64]] = defaultdict(list)
     for state, weights in runs:
         found[state].append(weights)
     return {state: np.concatenate(some) for state, some in found.items() if any(map(len, some))}

@@ -18,8 +18,7 @@ import numpy.typing as npt
 
 from bench.risk.graph import Edge, Position, ReachableGraph
 from bench.risk.harm import F64
-
-I64: TypeAlias = npt.NDArray[np.int64]
+from bench.traces.trace import I64
 
 Scheduler: TypeAlias = Literal["least", "slices", "greatest"]
 """Who runs next where several threads could.

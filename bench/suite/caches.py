@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from bench.caches.events import Events
@@ -22,8 +21,8 @@ from bench.caches.footprint import Footprint
 from bench.caches.simulate import MemoryMap
 from bench.hosts.profile import Cache, Host
 from bench.traces.successor import STOPPED, UNKNOWN_TB
+from bench.traces.trace import U32
 
-U32 = npt.NDArray[np.uint32]
 _LOOP = Path(__file__).with_name("replay_loop.c")
 
 
