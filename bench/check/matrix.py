@@ -5,7 +5,7 @@ A verdict depends on few features of a host (``features``), so that hosts which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,13 +16,11 @@ from bench.check.cells import check_all
 from bench.check.units import HAZARDS, Hazard
 from bench.hosts import Host
 from bench.scenarios import ALONE, LASTING_IN, SUMMARIES
+from bench.support.progress import Progress, silent
 from bench.translators.registry import load_translator
 from bench.translators.translator import Translator
 from strategies import registry
 from strategies.strategy import Strategy
-
-Progress = Callable[[str, float], None]
-"""Told what is being done, and the share of the whole that is done (0 to 1)."""
 
 AS_EMITTED = "unfixed"
 """The strategy that shows what a backend's code does by itself."""
@@ -132,7 +130,7 @@ def matrix(
     scenarios: Sequence[str],
     hazards: Sequence[Hazard],
     options: Options,
-    progress: Progress = lambda text, share: None,
+    progress: Progress = silent,
 ) -> Matrix:
     """Check every cell.  Raises as ``check`` does."""
     order = sorted(pairs, key=lambda pair: (CLASSES.index(host_class(pair[0])), pair[0].name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,6 +22,7 @@ from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.support.errors import InputError
 from bench.support.processors import each
+from bench.support.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def verify_documents(
     explained: bool,
     max_states: int = MOST_STATES,
     targets: Sequence[Target | None] = (),
-    progress: Callable[[str, float], None] = lambda text, done: None,
+    progress: Progress,
 ) -> tuple[VerifiedDocument, ...]:
     """The same for many documents, on all cores; ``targets``: where each of them was moved to."""
     found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from bench.sites.wording import told, way
 from bench.support.errors import InputError
 from bench.support.kept import Shelf
 from bench.support.processors import each
+from bench.support.progress import Progress
 
 MOST_STATES = 200_000
 
@@ -138,10 +139,10 @@ def verify_sites(
     asked: Sequence[tuple[Site, Target]],
     scenarios: Sequence[str],
     *,
-    executors: int = 1,
-    max_states: int = MOST_STATES,
+    executors: int,
+    max_states: int,
     to_the_end: bool = True,
-    progress: Callable[[str, float], None] = lambda text, done: None,
+    progress: Progress,
 ) -> list[list[SiteVerdict]]:
     """The same of many, on all cores."""
     work = partial(_verified, scenarios=scenarios, executors=executors, max_states=max_states, to_the_end=to_the_end)

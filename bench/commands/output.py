@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.support.errors import InputError
+from bench.support.progress import Progress, silent
 from bench.support.text import printable
 
 if TYPE_CHECKING:
@@ -17,20 +18,12 @@ if TYPE_CHECKING:
     from bench.report.report import Report
 
 
-Progress = Callable[[str, float], None]
-"""Shows what is being done, and how much of it is."""
-
-
 def show_share(progress: Progress, name: str, before: int, text: str, share: float) -> None:
     progress(f"{name}: {text}", before + share)
 
 
-def show_count(progress: Progress, name: str, before: int, done: int, total: int) -> None:
+def show_done(progress: Progress, name: str, before: float, done: float, total: float = 1) -> None:
     progress(name, before + done / max(total, 1))
-
-
-def show_seconds(progress: Progress, name: str, before: float, seconds: float) -> None:
-    progress(name, before + seconds)
 
 
 def show_states(progress: Progress, cell: Check, before: int, states: int) -> None:
@@ -45,19 +38,19 @@ def progress_bar(what: str, total: float, *, estimated: bool = True) -> Iterator
     ``estimated``: how long it takes yet is taken from how fast it went; if not, the text says it.
     """
     if sys.stderr is None or not sys.stderr.isatty():
-        yield lambda text, done: None
+        yield silent
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn(what),
-        BarColumn(),
-        TaskProgressColumn(),
-        *([TimeRemainingColumn()] if estimated else []),
-        TextColumn("{task.description}", markup=False),
+        progress.TextColumn(what),
+        progress.BarColumn(),
+        progress.TaskProgressColumn(),
+        *([progress.TimeRemainingColumn()] if estimated else []),
+        progress.TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda text, done: bar.update(task, description=printable(text), completed=done)
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from bench.commands.names import some_of
 from bench.commands.options import OfReplay, OnHosts, Strategies, Trace, Written
-from bench.commands.output import progress_bar, show_count
+from bench.commands.output import progress_bar, show_done
 from bench.traces.shipped import DEFAULT_TRACE
 
 
@@ -29,7 +29,7 @@ def replay(
     results: list[Costs] = []
     with progress_bar(f"replaying {recorded.name}", len(pairs)) as progress:
         for number, (host, translator) in enumerate(pairs):
-            shown = partial(show_count, progress, host.name, number)
+            shown = partial(show_done, progress, host.name, number)
             costs = replay_on(recorded, host, translator, strategies, parameters, shown)
             results.append(Costs(host, translator, costs, parameters))
     emit(ReplayReport(results))

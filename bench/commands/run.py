@@ -11,7 +11,7 @@ import typer
 
 from bench.commands.names import kind_of, names_in, one_of, some_of
 from bench.commands.options import Output
-from bench.commands.output import emitter, progress_bar, show_seconds
+from bench.commands.output import emitter, progress_bar, show_done
 from bench.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ def run(
     refused: dict[str, str] = {}
     with progress_bar("running", seconds * len(asked)) as progress:
         for number, (name, made, writes) in enumerate(asked):
-            begin = seconds * number
-            shown = partial(show_seconds, progress, name, begin)
+            shown = partial(show_done, progress, name, seconds * number)
             try:
                 instances = made()
                 seen = execute(instances, RunEffort(seconds, instances_of_each, seed), shown)

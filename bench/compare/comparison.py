@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby, pairwise
 
@@ -16,6 +16,7 @@ from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.replay.replay import Replayed, replay
 from bench.scenarios import ALONE, LASTING_IN, PARTIAL_IN
+from bench.support.progress import Progress, silent
 from bench.traces.trace import Trace
 from bench.translators.translator import Translator
 from strategies import registry
@@ -23,9 +24,6 @@ from strategies.strategy import Strategy
 
 OVER = "unfixed"
 """What strategies are compared with where nothing else is named."""
-
-Progress = Callable[[str, float], None]
-"""Told what is being done, and the share of the whole that is done (0 to 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +161,7 @@ def verify(
     strategies: Sequence[Strategy],
     scenarios: Sequence[str],
     options: Options,
-    progress: Progress = lambda text, share: None,
+    progress: Progress = silent,
 ) -> Unpriced:
     """Check every strategy.  Raises as ``check`` does."""
     groups: dict[object, list[Strategy]] = {}
@@ -196,15 +194,14 @@ def compare(
     scenarios: Sequence[str],
     options: Options,
     parameters: Parameters,
-    progress: Progress = lambda text, share: None,
     over: Strategy | None = None,
 ) -> Comparison:
     """Check and replay every strategy; ``over``, by default ``unfixed``, is what their ``extra`` is counted from.
 
     Raises as ``check`` and ``replay`` do.
     """
-    verified = verify(host, translator, strategies, scenarios, options, progress)
-    return price(verified, host, trace, parameters, progress, over)
+    verified = verify(host, translator, strategies, scenarios, options)
+    return price(verified, host, trace, parameters, over=over)
 
 
 def price(
@@ -212,7 +209,7 @@ def price(
     host: Host,
     trace: Trace,
     parameters: Parameters,
-    progress: Progress = lambda text, share: None,
+    progress: Progress = silent,
     over: Strategy | None = None,
 ) -> Comparison:
     """Replay what was verified on that host; the rest as ``compare``.  Raises as ``replay`` does."""

@@ -37,6 +37,7 @@ from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.support.errors import InputError
 from bench.support.kept import digest, joined
+from bench.support.progress import Progress
 from bench.support.versions import version
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import load_trace
@@ -307,9 +308,6 @@ def _cell(case: Case, priced: tuple[PricedGroup, ...], known_right: frozenset[st
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
-
-Progress = Callable[[str, float], None]
-"""Told what is done and how much of the whole, from 0 to 1."""
 
 _Kind = Literal["verdicts", "simulations", "cells"]
 _RECENT = 20

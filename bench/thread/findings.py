@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.support.errors import InputError
+from bench.support.progress import Progress, silent
 from bench.support.text import listed
 from bench.thread.claims import CLAIMS, Claim, ReasonPart, Verdict
 from bench.thread.evidence import Facts, all_commands, all_facts
 from bench.thread.lab import Lab
-
-Progress = Callable[[str, float], None]
-"""Takes what is being done, and the share of the whole that is done (0 to 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ def find_claims(names: Sequence[str]) -> tuple[Claim, ...]:
     return tuple(known[name] for name in names) or CLAIMS
 
 
-def decide(claims: Sequence[Claim], lab: Lab, progress: Progress = lambda text, share: None) -> tuple[Decided, ...]:
+def decide(claims: Sequence[Claim], lab: Lab, progress: Progress = silent) -> tuple[Decided, ...]:
     """What comes of each claim.  Raises ``InputError`` where a search was cut short."""
     found = []
     for number, claim in enumerate(claims):
