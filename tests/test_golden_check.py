@@ -19,7 +19,6 @@ from bench.check.cell import Checked
 from bench.check.command import command
 from bench.explain.follow import load_events
 from bench.report.checks import CheckReport
-from bench.support.errors import InputError
 from bench.translators.registry import load_translator
 
 Table = list[tuple[str, str, str, str]]
@@ -174,11 +173,6 @@ def test_an_add_patch_applied_twice_leaves_a_wrong_branch(host: str) -> None:
     assert writers == ["T1", "T1", "T2", "T1", "T2"], "T1 has loaded when T2 stores its temporary; both add"
 
 
-def test_a_lock_among_retranslators_cures_exactly_this() -> None:
-    assert case("user-both", hazard="lasting", strategy="global-lock").verdict == "holds"
-    assert case("user-both", strategy="global-lock").verdict == "fails"
-
-
 # --- text, pinned ---
 
 TEXTS: dict[str, dict[str, Any]] = {
@@ -226,30 +220,6 @@ def test_a_bad_event_is_refused_with_file_and_line(tmp_path: Path, staleline: St
     for line, message in BAD_EVENTS.items():
         path.write_text(f"T1 faults  # a comment\n{line}\n")
         staleline("explain unfixed --scenario user --follow", str(path)).is_refused(f"staleline: {path}: {message}")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "no events; expected at least one line such as 'T1 faults'"),
-        (b"# nothing\n\n", "no events; expected at least one line such as 'T1 faults'"),
-        (b"T1 faults\n\xff\n", "line 2, column 1: found the byte 0xff; expected UTF-8 text"),
-        (None, "cannot be read: No such file or directory; expected a file of events, or thread or hidden"),
-    ],
-    ids=["empty", "comments only", "not text", "missing"],
-)
-def test_a_file_without_events_is_refused(content: bytes | None, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "my.events"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(InputError) as caught:
-        load_events(str(path))
-    assert str(caught.value) == f"{path}: {message}"
-
-
-def test_an_event_of_a_thread_that_is_not_there_is_refused() -> None:
-    with pytest.raises(InputError, match=r"T2 in 'T2 runs ok'; expected T1 to T1 in this scenario"):
-        case("system", follow="thread")
 
 
 def test_events_of_one_s_own(tmp_path: Path) -> None:

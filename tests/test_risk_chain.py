@@ -36,23 +36,6 @@ def asked(causes: tuple[Cause, ...], *arguments: str, **named: str) -> ChainFigu
 # ------------------------------------------------------------------------------------------------ closed forms
 
 
-def in_this_cut(data: float, instruction: float) -> float:
-    """``unfixed`` with arm@2010 on a host that allocates on stores, one retranslation from a clean start.
-
-    Its operations: run, tlb access, fast path, branch, slow path, load and store of the branch, run.  The line has to
-    leave the data cache in one of the three gaps between the branch and its update, not in the one behind that; and the
-    instruction cache in one of all seven.
-    """
-    return -math.expm1(3 * math.log1p(-data)) * (1 - data) * -math.expm1(7 * math.log1p(-instruction))
-
-
-@pytest.mark.parametrize("data", [1e-3, 1e-6, 1e-12, 1e-30])
-@pytest.mark.parametrize("instruction", [1e-3, 1e-9])
-def test_the_first_retranslation_has_the_closed_form_of_this_cut(data: float, instruction: float) -> None:
-    answer = asked(evictions(data, instruction), "unfixed")
-    assert answer.first == pytest.approx(in_this_cut(data, instruction), rel=1e-12, abs=0)
-
-
 def test_in_the_long_run_what_is_wrong_in_memory_waits_for_the_instruction_line() -> None:
     # With 3 d the wrong value gets to memory; then 7 i of each retranslation show it, and 4 d heal it.
     data, instruction = 1e-6, 1e-3

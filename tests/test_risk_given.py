@@ -29,10 +29,16 @@ def asked(settings: str, name: str = "system", strategy: str = "unfixed", host: 
 @settings(max_examples=25, deadline=None)
 @given(data=SMALL, instruction=SMALL)
 def test_the_first_has_the_closed_form_that_the_readme_shows(data: float, instruction: float) -> None:
+    """``unfixed`` with arm@2010 on a host that allocates on stores, one retranslation from a clean start.
+
+    Its operations: run, tlb access, fast path, branch, slow path, load and store of the branch, run.  The line has to
+    leave the data cache in one of the three gaps between the branch and its update, not in the one behind that; and the
+    instruction cache in one of all seven.
+    """
     found = asked(f"write_back={data!r},drop={instruction!r}").figures
     assert isinstance(found, SingleThreadedGiven)
     exact = -math.expm1(3 * math.log1p(-data)) * (1 - data) * -math.expm1(7 * math.log1p(-instruction))
-    assert found.first == pytest.approx(exact, rel=1e-10, abs=0)
+    assert found.first == pytest.approx(exact, rel=1e-12, abs=0)
 
 
 @settings(max_examples=10, deadline=None)
@@ -83,20 +89,3 @@ def test_nothing_to_draw_is_said(tiny_trace: Path, tmp_path: Path, staleline: St
     ran = staleline(*line, "--plot", str(file))
     assert (ran.status, file.exists()) == (2, False)
     assert "no cell in which something can go wrong" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("option", "error"),
-    [
-        (("--window", "hot"), "--window: 'hot'; expected one of between, cold, warm"),
-        (("--parameter", "operation=300"), "--parameter: 'operation'; expected one of interrupts"),
-        (("--parameter", "guest_data_lines=0.5"), "--parameter guest_data_lines: '0.5'; expected an integer"),
-        (("--window", "cold", "--per-operation", "drop=0.5"), "--window: does nothing with --per-operation"),
-    ],
-)
-def test_a_window_or_a_quantity_that_is_not_there_is_refused(
-    option: tuple[str, ...], error: str, staleline: Staleline
-) -> None:
-    ran = staleline("risk", "--strategy", "unfixed", *option)
-    assert (ran.status, ran.out) == (2, "")
-    assert error in ran.err

@@ -415,12 +415,6 @@ def test_more_cores_than_the_host_has_are_shared() -> None:
     assert len(found.outcome.run[-1].state.places) == 3
 
 
-def test_an_impossible_scale_is_refused() -> None:
-    for option, value, least in (("cores", 1, 2), ("tbs", 0, 1), ("retranslations", 0, 1), ("flushes", -1, 0)):
-        with pytest.raises(InputError, match=f"`{option}`: {value}; expected at least {least}"):
-            cell("unfixed", **{option: value})
-
-
 # --- tb flushes ---
 
 
