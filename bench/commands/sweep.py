@@ -153,10 +153,10 @@ def sweep(
     if plot is not None:
         drawing.write(of_sweep(all_cells, judged, found, WIDE), plot)
     if written.format == "html":
-        page = partial(SweepPage, all_cells, judged, found, reused=len(there), parameters=parameters)
-        emit(page(trace=load_trace(trace), hosts=[host for host, _ in contests]))
+        hosts, recorded = [host for host, _ in contests], load_trace(trace)
+        emit(SweepPage(all_cells, judged, found, len(there), trace=recorded, parameters=parameters, hosts=hosts))
     else:
-        emit(SweepReport(all_cells, judged, found, reused=len(there)))
+        emit(SweepReport(all_cells, judged, found, len(there)))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -28,25 +29,23 @@ def where(cell: SweptCell) -> str:
     return f"{cell.host}{translator}{', hypothetical' if cell.what_if else ''}"
 
 
+@dataclass(frozen=True, slots=True)
 class SweepReport:
     """``cells`` in order over these axes, and the verdicts; ``reused``: how many cells were there of an earlier run."""
 
-    def __init__(
-        self, cells: Sequence[SweptCell], judged: Sequence[Judged], axes: Sequence[Axis], *, reused: int = 0
-    ) -> None:
-        self._cells = cells
-        self._judged = judged
-        self._axes = axes
-        self._reused = reused
+    cells: Sequence[SweptCell]
+    judged: Sequence[Judged]
+    axes: Sequence[Axis]
+    reused: int
 
     def document(self) -> dict[str, Any]:
-        axes = [{"name": axis.name, "values": list(axis.values)} for axis in self._axes]
-        verdicts, cells = map(msgspec.to_builtins, (self._judged, self._cells))
+        axes = [{"name": axis.name, "values": list(axis.values)} for axis in self.axes]
+        verdicts, cells = map(msgspec.to_builtins, (self.judged, self.cells))
         return {"schema": 1, "axes": axes, "verdicts": verdicts, "cells": cells}
 
     def rows(self) -> Rows:
-        names = [axis.name for axis in self._axes]
-        lines: list[SweptLine] = [*self._judged, *self._cells]
+        names = [axis.name for axis in self.axes]
+        lines: list[SweptLine] = [*self.judged, *self.cells]
         return header(names), [row for line in lines for row in rows(line, names)]
 
     def text(self, style: str) -> str:
@@ -56,26 +55,26 @@ class SweepReport:
 
     def winners(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """The columns, and the lines, of who wins where."""
-        if len(self._axes) == 1:
-            head: tuple[str, ...] = ("host", self._axes[0].name, "cheapest that is right", "decided")
+        if len(self.axes) == 1:
+            head: tuple[str, ...] = ("host", self.axes[0].name, "cheapest that is right", "decided")
             return head, [row for _, cells in self.by_host() for row in self._segments(cells)]
-        head = ("host", "cheapest that is right", "cells", "decided in", *(axis.name for axis in self._axes))
+        head = ("host", "cheapest that is right", "cells", "decided in", *(axis.name for axis in self.axes))
         return head, [row for _, cells in self.by_host() for row in self._shares(cells)]
 
     def summary(self) -> str:
         """What was swept."""
-        hosts = len({where(cell) for cell in self._cells})
-        axes = " by ".join(f"{len(axis.values)} values of {axis.name}" for axis in self._axes) or "no axis"
-        there = f"; {self._reused:,} of them were there" if self._reused else ""
-        return f"{len(self._cells):,} cells: {hosts} host{'s' if hosts > 1 else ''}, {axes}{there}."
+        hosts = len({where(cell) for cell in self.cells})
+        axes = " by ".join(f"{len(axis.values)} values of {axis.name}" for axis in self.axes) or "no axis"
+        there = f"; {self.reused:,} of them were there" if self.reused else ""
+        return f"{len(self.cells):,} cells: {hosts} host{'s' if hosts > 1 else ''}, {axes}{there}."
 
     def by_host(self) -> Iterator[tuple[str, list[SweptCell]]]:
         """The cells of each host, in order."""
-        for name, cells in groupby(self._cells, where):
+        for name, cells in groupby(self.cells, where):
             yield name, list(cells)
 
     def _segments(self, cells: Sequence[SweptCell]) -> Iterator[tuple[str, ...]]:
-        (axis,) = self._axes
+        (axis,) = self.axes
         for name, group in groupby(cells, winner):
             some = list(group)
             first, last = some[0].at[axis.name], some[-1].at[axis.name]
@@ -86,7 +85,7 @@ class SweepReport:
         for name in dict.fromkeys(map(winner, cells)):
             some = [one for one in cells if winner(one) == name]
             within = []
-            for axis in self._axes:
+            for axis in self.axes:
                 there = {one.at[axis.name] for one in some}
                 values = [value for value in axis.values if value in there]
                 whole = len(values) == len(axis.values)

@@ -22,7 +22,8 @@ from bench.report.charts.comparisons import changing, deciding, parts, prices, t
 from bench.report.checks import cell_title, counterexample, places, verdict, watched_text
 from bench.report.comparisons import CompareReport
 from bench.report.costs import PARTS, cycles, memory, number, percents, share
-from bench.report.page.elements import NUMBER, amount, cell, figure, folded, head, line, opens, page, reproduce, table
+from bench.report.page.counterexamples import closed, opens
+from bench.report.page.elements import NUMBER, amount, answers, cell, figure, folded, head, line, page, reproduce, table
 from bench.report.report import settings_of
 from bench.report.seen import about_seen, seen_of
 from bench.report.sensitivities import extra_swings, rate_sentences
@@ -149,8 +150,7 @@ def _verdict(result: Checked | None) -> tuple[str, str]:
     rows = counterexample(result)
     if rows:
         return opens(_id(result), len(rows), f"FAILS {len(rows)}")
-    kind = result.verdict if result.verdict in ("holds", "fails") else "absent"
-    return f' class="{kind}" data-sort="{0 if kind == "holds" else 99}"', escape(verdict(result))
+    return closed(result.verdict, verdict(result))
 
 
 def _seen(count: Count | None) -> tuple[str, str]:
@@ -159,8 +159,8 @@ def _seen(count: Count | None) -> tuple[str, str]:
 
 def _results(compared: Sequence[Comparison], seen: Seen | None) -> Iterable[str]:
     columns = [*_columns(compared, seen)]
-    yield '<h2>Verdicts and costs</h2><div id="filters" class="filters"></div>'
-    yield table(
+    return answers(
+        "Verdicts and costs",
         (head(column.name, column.head) for column in columns),
         (
             f'<tr data-host="{escape(one.host.name)}" data-translator="{escape(one.translator)}">'
@@ -168,8 +168,6 @@ def _results(compared: Sequence[Comparison], seen: Seen | None) -> Iterable[str]
             for one in compared
             for row in one.rows
         ),
-        name="Verdicts and costs",
-        attributes=' id="results" tabindex="-1"',
         caption=" ".join(
             (
                 "FAILS opens the shortest counterexample, of so many rows. Costs: over the whole trace, nominal "

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from bench.explain.protocols import ABSENT, ProtocolRow
-from bench.report.page.elements import cell, folded, head, line, opens, table
+from bench.report.page.elements import cell, folded, head, line, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,18 @@ class Counterexample:
             "lanes": [*_lanes(self.rows)],
             "steps": [{"text": _told(at, len(self.rows), row), "beside": []} for at, row in enumerate(self.rows, 1)],
         }
+
+
+def opens(name: str, steps: int, text: str) -> tuple[str, str]:
+    """The attributes and the inside of a cell that opens a counterexample of so many ``steps``."""
+    at = "/".join(quote(part, safe="!'()*-._~") for part in name.split("/"))  # as the script makes it
+    return f' class="fails" data-sort="{steps}"', f'<a href="#{at}/1">{escape(text)}</a>'
+
+
+def closed(verdict: str, text: str) -> tuple[str, str]:
+    """The same of a cell that opens nothing."""
+    kind = verdict if verdict in ("holds", "fails") else "absent"
+    return f' class="{kind}" data-sort="{0 if kind == "holds" else 99}"', escape(text)
 
 
 def _told(at: int, of: int, row: ProtocolRow) -> str:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 import numpy as np
@@ -66,6 +65,12 @@ def table(heads: Iterable[str], rows: Iterable[str], *, name: str, attributes: s
     return f"<div {around}><table{attributes}>{inside}</table></div>"
 
 
+def answers(title: str, heads: Iterable[str], rows: Iterable[str], *, caption: str, name: str = "") -> tuple[str, str]:
+    """The heading of the main table with what filters it, and the table; ``heads`` and ``rows`` in HTML."""
+    shown = table(heads, rows, name=name or title, attributes=' id="results" tabindex="-1"', caption=caption)
+    return f'<h2>{title}</h2><div id="filters" class="filters"></div>', shown
+
+
 def folded(summary: str, *inside: str) -> str:
     """What is shown only if it is opened; ``inside`` in HTML."""
     return f"<details><summary>{escape(summary)}</summary>{''.join(inside)}</details>"
@@ -81,12 +86,6 @@ def figure(draw: Callable[[Frame], Chart], *captions: str) -> str:
         for kind, frame in (("wide", WIDE), ("narrow", NARROW))
     )
     return f"<figure>{drawn}{said}</figure>"
-
-
-def opens(name: str, steps: int, text: str) -> tuple[str, str]:
-    """The attributes and the inside of a cell that opens a counterexample of so many ``steps``."""
-    at = "/".join(quote(part, safe="!'()*-._~") for part in name.split("/"))  # as the script makes it
-    return f' class="fails" data-sort="{steps}"', f'<a href="#{at}/1">{escape(text)}</a>'
 
 
 NUMBER = ' class="number"'

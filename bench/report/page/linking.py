@@ -18,11 +18,11 @@ from bench.report.charts.linking import by_uses, costs
 from bench.report.costs import cycles
 from bench.report.linking import LinkingReport, about, counted_here, marks, named, orders, unasked
 from bench.report.page.counterexamples import Counterexample
-from bench.report.page.elements import NUMBER, amount, cell, figure, head, page, reproduce, table
-from bench.report.page.verdicts import site_cell, site_counterexample
+from bench.report.page.elements import NUMBER, amount, answers, cell, figure, head, page, reproduce
+from bench.report.page.verdicts import seen_cell, site_cell, site_counterexample
 from bench.report.seen import about_seen
 from bench.report.sites import legend
-from bench.silicon.seen import Count, Seen
+from bench.silicon.seen import Seen
 from bench.traces.trace import Trace
 
 
@@ -66,16 +66,14 @@ def _results(compared: Sequence[SitesComparison], seen: Seen | None) -> Iterator
             cells += [_labelled("host", cell(one.target.name))] if len(compared) > 1 else []
             verdicts = {found.scenario: found for found in row.verdicts}
             cells += [_labelled(name, _verdict(verdicts.get(name))) for name in scenarios]
-            cells += [_labelled("seen here", _seen(counted_here(seen, row)))] if seen is not None else []
+            cells += [_labelled("seen here", seen_cell(counted_here(seen, row)))] if seen is not None else []
             cells += [_labelled(name, _amount(of(row))) for name, of in _COSTS.items()]
             where = f'data-host="{escape(one.target.name)}" data-isa="{escape(row.site.isa)}"'
             lines.append(f"<tr {where}>{''.join(cells)}</tr>")
-    yield '<h2>Verdicts and costs</h2><div id="filters" class="filters"></div>'
-    yield table(
+    yield from answers(
+        "Verdicts and costs",
         (head(name, f' data-scenario="{escape(name)}"' if name in scenarios else "") for name in heads),
         lines,
-        name="Verdicts and costs",
-        attributes=' id="results" tabindex="-1"',
         caption=" ".join(
             (
                 "What fails opens its counterexample. Cycles for each execution, link, unlink, new target and use of "
@@ -108,10 +106,6 @@ def _rank(row: PricedSite) -> str:
     kind = "holds" if row.right else "fails"
     text = f"{row.rank}{marks(row)}" if row.rank else "holds" if row.right else "\u2717"
     return f'<td data-label="rank" class="{kind}" data-sort="{row.rank or 99}">{text}</td>'
-
-
-def _seen(count: Count | None) -> str:
-    return amount(count.wrong, count.text) if count is not None else f"<td{NUMBER}></td>"
 
 
 def _amount(cost: Cost | None) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 
-from bench.compare.axes import Axis
-from bench.compare.sweep import Judged, SweptCell
+from bench.compare.sweep import SweptCell
 from bench.hosts import Host
 from bench.replay.parameters import Parameters
 from bench.report.charts.sweeps import TITLES, colours_of, is_drawable, of_host
-from bench.report.page.elements import NUMBER, amount, cell, figure, folded, head, line, page, reproduce, table
+from bench.report.page.elements import NUMBER, amount, answers, cell, figure, folded, head, line, page, reproduce, table
 from bench.report.sweeps import DECIDED, SweepReport, winner
 from bench.traces.trace import Trace
 
@@ -20,22 +20,13 @@ _MOST = 2000
 """Cells of a host that are shown one by one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SweepPage(SweepReport):
     """A sweep as a page for a browser, with all that makes it again."""
 
-    def __init__(
-        self,
-        cells: Sequence[SweptCell],
-        judged: Sequence[Judged],
-        axes: Sequence[Axis],
-        *,
-        reused: int,
-        trace: Trace,
-        parameters: Parameters,
-        hosts: Sequence[Host],
-    ) -> None:
-        super().__init__(cells, judged, axes, reused=reused)
-        self._trace, self._parameters, self._hosts = trace, parameters, hosts
+    trace: Trace
+    parameters: Parameters
+    hosts: Sequence[Host]
 
     def text(self, style: str) -> str:
         """The whole file."""
@@ -47,48 +38,40 @@ class SweepPage(SweepReport):
             f"{''.join(map(_labelled, heads[1:], others))}</tr>"
             for host, *others in rows
         )
-        results = (
-            '<h2>Who is cheapest of those that are right</h2><div id="filters" class="filters"></div>',
-            table(
-                map(head, heads),
-                lines,
-                name="Who is cheapest",
-                attributes=' id="results" tabindex="-1"',
-                caption=DECIDED,
-            ),
-        )
-        again = reproduce(self._hosts, self._trace, self._parameters.seed)
+        title = "Who is cheapest of those that are right"
+        results = answers(title, map(head, heads), lines, caption=DECIDED, name="Who is cheapest")
+        again = reproduce(self.hosts, self.trace, self.parameters.seed)
         return page(
             f"Staleline: a sweep on {names}",
-            f"<p>{escape(self.summary())} Over {escape(self._trace.name)}.</p>",
+            f"<p>{escape(self.summary())} Over {escape(self.trace.name)}.</p>",
             "\n".join(results),
             "\n".join(itertools.chain(self._drawn(), again)),
             {"filters": filters, "cells": []},
         )
 
     def _drawn(self) -> Iterator[str]:
-        colours = colours_of(self._cells)
-        drawable = is_drawable(self._axes)
+        colours = colours_of(self.cells)
+        drawable = is_drawable(self.axes)
         for name, cells in self.by_host():
             yield f"<h2>{escape(name)}</h2>"
             if drawable:
-                drawn = partial(of_host, cells, self._axes, colours)
-                yield figure(drawn, _CURVES if len(self._axes) == 1 else _MAP)
-            if self._axes and len(cells) <= _MOST:
+                drawn = partial(of_host, cells, self.axes, colours)
+                yield figure(drawn, _CURVES if len(self.axes) == 1 else _MAP)
+            if self.axes and len(cells) <= _MOST:
                 yield folded("The same as a table", self._every(name, cells))
 
     def _every(self, name: str, cells: Sequence[SweptCell]) -> str:
         """Each cell: who is cheapest, whether that is decided, and what it costs."""
         heads = (
-            *(head(TITLES.get(axis.name, axis.name), NUMBER) for axis in self._axes),
+            *(head(TITLES.get(axis.name, axis.name), NUMBER) for axis in self.axes),
             *map(head, ("cheapest that is right", "decided")),
             head("overhead, % of the baseline", NUMBER),
         )
-        first = self._axes[0].name
+        first = self.axes[0].name
         lines = (
             line(
                 one.at[first],
-                *(cell(one.at[axis.name]) for axis in self._axes[1:]),
+                *(cell(one.at[axis.name]) for axis in self.axes[1:]),
                 *(cell(winner(one)), cell("yes" if one.decided else "no")),
                 amount(share := 100 * next((row.share for row in one.rows if row.right), 0.0), f"{share:.3g}")
                 if one.winner

@@ -15,8 +15,8 @@ from bench.check.sites import SiteVerdict
 from bench.hosts import Host
 from bench.report.charts.protocols import by_case, by_line
 from bench.report.costs import cycles
-from bench.report.page.counterexamples import Counterexample
-from bench.report.page.elements import NUMBER, amount, cell, figure, folded, head, line, page, reproduce, table
+from bench.report.page.counterexamples import Counterexample, closed
+from bench.report.page.elements import NUMBER, amount, answers, cell, figure, folded, head, line, page, reproduce, table
 from bench.report.protocols import (
     PRICED,
     PriceTable,
@@ -69,15 +69,14 @@ class _Matrix:
         heads = [*(map(head, ["file"] if several else [])), head(self.what)]
         heads += [head(host, f' data-host="{escape(host)}"') for host in self._hosts]
         heads += [head("seen here", NUMBER)] if self.seen is not None else []
-        shown = table(
+        shown = answers(
+            "Verdicts",
             heads,
             (f'<tr data-file="{escape(row.file)}">{"".join(self._cells(row, several))}</tr>' for row in self.rows),
-            name="Verdicts",
-            attributes=' id="results" tabindex="-1"',
             caption=" ".join(("What fails opens its counterexample.", caption, *about_seen(self.seen))).strip(),
         )
         said = "".join(f"<p>{escape(text)}</p>" for text in below)
-        return f'<h2>Verdicts</h2><div id="filters" class="filters"></div>{shown}{said}'
+        return "".join((*shown, said))
 
     def _cells(self, row: _Row, several: bool) -> Iterator[str]:
         if several:
@@ -87,7 +86,7 @@ class _Matrix:
             attributes, inside = row.cells.get(host, ("", ""))
             yield f'<td data-label="{escape(host)}"{attributes}>{inside}</td>'
         if self.seen is not None:
-            yield amount(row.seen.wrong, row.seen.text) if row.seen is not None else f"<td{NUMBER}></td>"
+            yield seen_cell(row.seen)
 
     def page(self, title: str, summary: Iterable[str], results: str, sections: Iterable[str]) -> str:
         """The whole page."""
@@ -103,6 +102,11 @@ class _Matrix:
         said = "".join(f"<p>{escape(text)}</p>" for text in summary)
         *before, last = sections
         return page(f"Staleline: {title}", said, results, "\n".join([*before, *unfolded, last]), data)
+
+
+def seen_cell(count: Count | None) -> str:
+    """A cell of what was seen here; empty if nothing was."""
+    return f"<td{NUMBER}></td>" if count is None else amount(count.wrong, count.text)
 
 
 # --- protocols --------------------------------------------------------------------------------------------------------
@@ -177,13 +181,7 @@ def _of_case(one: VerifiedDocument, case: VerifiedCase) -> Counterexample | None
 
 def _case_cell(one: VerifiedDocument, case: VerifiedCase) -> tuple[str, str]:
     made = _of_case(one, case)
-    return made.opened_by(verdict_text(case)) if made is not None else _plain(case.verdict, verdict_text(case))
-
-
-def _plain(verdict: str, text: str) -> tuple[str, str]:
-    """The attributes and the inside of a cell that opens nothing."""
-    kind = verdict if verdict in ("holds", "fails") else "absent"
-    return f' class="{kind}" data-sort="{0 if kind == "holds" else 99}"', escape(text)
+    return made.opened_by(verdict_text(case)) if made is not None else closed(case.verdict, verdict_text(case))
 
 
 # --- sites ------------------------------------------------------------------------------------------------------------
@@ -234,4 +232,4 @@ def site_counterexample(one: SiteVerdict) -> Counterexample | None:
 def site_cell(one: SiteVerdict) -> tuple[str, str]:
     """The attributes and the inside of a cell, which opens the counterexample if there is one."""
     made = site_counterexample(one)
-    return made.opened_by(site_text(one)) if made is not None else _plain(one.verdict, site_text(one))
+    return made.opened_by(site_text(one)) if made is not None else closed(one.verdict, site_text(one))
