@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from typing import Any
@@ -54,11 +54,26 @@ class RiskReport:
 
     def rows(self) -> Rows:
         """One row for each of them."""
-        return _rows(self.risks)
+        along = self.risks[0].trace is not None
+        paths = _ALONG_COLUMNS if along else _GIVEN_COLUMNS
+        common = ("trace", "what_if") if along else ("what_if", "nodes")
+        headers = ["strategy", "host", "translator", "scenario", *common, *(path.replace(".", "_") for path in paths)]
+        rows = []
+        for risk in self.risks:
+            row: list[Cell] = [risk.strategy, risk.host.name, risk.translator, risk.scenario]
+            row += [risk.trace, risk.what_if] if along else [risk.what_if, risk.nodes]
+            rows.append([*row, *(_at(risk.figures, path) for path in paths)])
+        return headers, rows
 
     def text(self, style: str) -> str:
         """For each host and translator a table of the scenarios with one thread, and one of those with several."""
-        return _text(self.risks, style)
+        parts: list[str] = []
+        for key in dict.fromkeys((risk.host.name, risk.translator) for risk in self.risks):
+            parts += _on_host([risk for risk in self.risks if (risk.host.name, risk.translator) == key], style)
+        kinds = {type(risk.figures) for risk in self.risks}
+        parts += [fill(text) for kind, text in _LEGENDS.items() if kind in kinds]
+        parts.append(fill(_ALONG if self.risks[0].trace else _GIVEN))
+        return "\n".join(parts)
 
 
 def probability(value: float) -> str:
@@ -91,11 +106,6 @@ def decided(risk: Risk) -> float:
 def _exactly(value: float) -> str:
     """Five significant digits: what is given has no range."""
     return f"{value:.5g}"
-
-
-def _row(risk: Risk) -> dict[str, Cell]:
-    """A row of a table: its cells by header."""
-    return {"strategy": risk.strategy, "scenario": risk.scenario, **_figures(risk)}
 
 
 def _figures(risk: Risk) -> dict[str, Cell]:
@@ -153,30 +163,31 @@ def _harm(risk: Risk) -> list[dict[str, Cell]]:
     ]
 
 
-def _text(risks: Sequence[Risk], style: str) -> str:
-    parts: list[str] = []
-    for key in dict.fromkeys((risk.host.name, risk.translator) for risk in risks):
-        here = [risk for risk in risks if (risk.host.name, risk.translator) == key]
-        first = here[0]
-        by = f", along {first.trace}" if first.trace else ", by given probabilities per operation"
-        hypothetical = "; hypothetical: the host does not run what it emits" if first.what_if else ""
-        parts += [f"{first.host.title}{settings_of(first.host)} with {first.translator}{by}{hypothetical}", ""]
-        for kind in (SingleThreaded, SingleThreadedGiven, MultiThreaded, MultiThreadedGiven):
-            rows = [_row(risk) for risk in here if isinstance(risk.figures, kind)]
-            if rows:
-                parts += [table(list(rows[0]), [list(row.values()) for row in rows], style), ""]
-        if harms := [row for risk in here for row in _harm(risk)]:
-            parts += [table(list(harms[0]), [list(row.values()) for row in harms], style), ""]
-        missing = [f"{risk.strategy} in {risk.scenario}" for risk in here if risk.figures is None]
-        if missing:
-            parts += [fill(f"n/a on a host with one core: {', '.join(missing)}."), ""]
-        for risk in here:
-            if risk.swings:
-                parts += [*_sensitivity(risk, style), ""]
-    kinds = {type(risk.figures) for risk in risks}
-    parts += [fill(text) for kind, text in _LEGENDS.items() if kind in kinds]
-    parts.append(fill(_ALONG if risks[0].trace else _GIVEN))
-    return "\n".join(parts)
+def _on_host(risks: Sequence[Risk], style: str) -> Iterator[str]:
+    """What is said of one host with one translator."""
+    first = risks[0]
+    by = f", along {first.trace}" if first.trace else ", by given probabilities per operation"
+    hypothetical = "; hypothetical: the host does not run what it emits" if first.what_if else ""
+    yield f"{first.host.title}{settings_of(first.host)} with {first.translator}{by}{hypothetical}"
+    yield ""
+    tables = [
+        [
+            {"strategy": risk.strategy, "scenario": risk.scenario, **_figures(risk)}
+            for risk in risks
+            if isinstance(risk.figures, kind)
+        ]
+        for kind in (SingleThreaded, SingleThreadedGiven, MultiThreaded, MultiThreadedGiven)
+    ]
+    for rows in filter(None, (*tables, [row for risk in risks for row in _harm(risk)])):
+        yield table(list(rows[0]), [list(row.values()) for row in rows], style)
+        yield ""
+    missing = [f"{risk.strategy} in {risk.scenario}" for risk in risks if risk.figures is None]
+    if missing:
+        yield fill(f"n/a on a host with one core: {', '.join(missing)}.")
+        yield ""
+    for risk in risks:
+        if risk.swings:
+            yield from (*_sensitivity(risk, style), "")
 
 
 def _sensitivity(risk: Risk, style: str) -> list[str]:
@@ -195,19 +206,6 @@ _GIVEN_COLUMNS = (
     *("first", "long_run", "residual", "least", "slices", "greatest"),
     *(f"drawn.{field.name}" for field in fields(Interval)),
 )
-
-
-def _rows(risks: Sequence[Risk]) -> Rows:
-    along = risks[0].trace is not None
-    paths = _ALONG_COLUMNS if along else _GIVEN_COLUMNS
-    common = ("trace", "what_if") if along else ("what_if", "nodes")
-    headers = ["strategy", "host", "translator", "scenario", *common, *(path.replace(".", "_") for path in paths)]
-    rows = []
-    for risk in risks:
-        row: list[Cell] = [risk.strategy, risk.host.name, risk.translator, risk.scenario]
-        row += [risk.trace, risk.what_if] if along else [risk.what_if, risk.nodes]
-        rows.append([*row, *(_at(risk.figures, path) for path in paths)])
-    return headers, rows
 
 
 def _at(figures: Any, path: str) -> Cell:
