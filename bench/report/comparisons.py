@@ -17,7 +17,7 @@ from bench.report.baselines import Since
 from bench.report.costs import PARTS, cycles, memory, share
 from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_only, text_table
 from bench.report.seen import about_seen, seen_columns, seen_of
-from bench.report.sentences import first_failure, mark, notes, rows_of, sentences, title, verdict
+from bench.report.sentences import first_failure, mark, marks, notes, rows_of, sentences, title, verdict
 from bench.report.tables import SCHEMA, Cell, fill
 from bench.scenarios import LASTING_IN
 from bench.silicon.seen import Count, Seen
@@ -49,7 +49,7 @@ def _count(name: str, heading: str | None = None) -> Column[_Priced]:
     )
 
 
-def _cost(name: str, heading: str | None = None) -> Column[_Priced]:
+def _cost(name: str, heading: str | None) -> Column[_Priced]:
     return Column(
         name,
         lambda line: getattr(line.cost, name).ends,
@@ -78,15 +78,8 @@ _FIGURES: tuple[Column[_Priced], ...] = (
     _count("side_bytes"),
     _count("line_flushes"),
     _count("locks"),
-    _cost("flush", "flush"),
-    _cost("refill", "refill"),
-    _cost("lock", "lock"),
-    _cost("stop", "stop"),
-    _cost("lookup", "lookup"),
-    _cost("translate", "translate"),
-    _cost("store_into_code", "store into code"),
-    _cost("overhead", "overhead"),
-    _cost("baseline"),
+    *(_cost(name, name.replace("_", " ")) for name in (*PARTS, "overhead")),
+    _cost("baseline", None),
     Column("terms", lambda line: _terms(line.cost), csv=False),
     Column("notes", lambda line: line.cost.notes, csv=False),
 )
@@ -389,15 +382,13 @@ def _legend(comparison: Comparison) -> list[str]:
     options = rows[0].checks[0].options
     fails = "FAILS n: the shortest counterexample has n rows. " if any(row.wrong for row in rows) else ""
     lasting = f"Lasting: the lasting hazard, in {LASTING_IN}. " if rows[0].lasting is not None else ""
-    marks = {"=": "=: the same cost, whatever is assumed. ", "~": "~: not decided which of two neighbours is cheaper. "}
-    order = "".join(text for sign, text in marks.items() if any(sign in mark(comparison, row) for row in rows))
     partial = f"Partial: the partial hazard, in {rows[0].partial.scenario}. " if _leaves_labels(rows) else ""
     text = (
         f"{fails}{lasting}{partial}Verdicts: {options.retranslations} retranslations and {options.flushes} tb flushes "
         f"by each thread that faults. Costs are cycles, nominal (lowest..highest), with as many digits as their "
         f"weakest figure carries ({', '.join(tags)}). Extra: what it adds to {comparison.over} (--over). Overhead: "
         f"all costs over the whole trace, and roughly its share of the baseline, {cycles(first.baseline)} cycles. "
-        f"{order}Flush each: all flushes, per retranslation. Stopping "
+        f"{marks(comparison)}Flush each: all flushes, per retranslation. Stopping "
         f"others: with {comparison.vcpus} vCPU{'s' if comparison.vcpus != 1 else ''} (--vcpus), a part of the overhead."
     )
     return [fill(text), *notes([row.cost for row in comparison.rows])]

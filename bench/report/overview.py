@@ -15,6 +15,7 @@ from bench.report.sentences import (
     judgement,
     kernel,
     mark,
+    marks,
     rows_of,
     sentences,
     taken,
@@ -130,15 +131,13 @@ def _priced(one: Comparison, seen: Seen | None) -> tuple[Column[Compared], ...]:
 
 def _legend(one: Comparison) -> str:
     options = one.rows[0].checks[0].options
-    marks = {"=": "=: the same cost, whatever is assumed. ", "~": "~: not decided which of two neighbours is cheaper. "}
-    used = "".join(text for sign, text in marks.items() if any(sign in mark(one, row) for row in one.rows))
     tags = sorted({row.cost.overhead.tag for row in one.rows})
     return (
         f"Verdict: the first scenario in which it fails; {options.retranslations} retranslations and {options.flushes} "
         f"tb flushes by each thread that faults. Extra cost: cycles over the whole trace that it adds to {one.over} "
         f"(--over), nominal (lowest..highest), with as many digits as the weakest figure carries ({', '.join(tags)}); "
         f"share: of the {cycles(one.rows[0].cost.baseline)} cycles that run anyway. {kernel(one.host, one.translator)}"
-        f"{used}--wide: every scenario, the parts of the cost, and their notes."
+        f"{marks(one)}--wide: every scenario, the parts of the cost, and their notes."
     )
 
 

@@ -28,6 +28,13 @@ def mark(comparison: Comparison, row: Compared) -> str:
     return f"{row.rank}{tie}{'~' if row.rank in open_ else ''}"
 
 
+def marks(comparison: Comparison) -> str:
+    """What the marks of the ranks mean, of those that are there."""
+    means = {"=": "=: the same cost, whatever is assumed. ", "~": "~: not decided which of two neighbours is cheaper. "}
+    there = "".join(mark(comparison, row) for row in comparison.rows)
+    return "".join(text for sign, text in means.items() if sign in there)
+
+
 def rows_of(result: Checked) -> int:
     """Rows of the counterexample."""
     return len(result.explanation.rows) if result.explanation is not None else 0
