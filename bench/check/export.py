@@ -29,6 +29,14 @@ SCENARIOS = ("system", "user", "user-both")
 
 _RUN = ("m0: B Lok", "NOP", "MOV W9,#1", "Lok:")
 
+_MAINTENANCE: dict[type[Action], tuple[str, str]] = {
+    actions.CleanLine: ("clean branch", "DC CVAU,X1"),
+    actions.InvalidateLines: ("invalidate branch", "IC IVAU,X1"),
+    actions.DataBarrier: ("dsb", "DSB ISH"),
+    actions.SyncContext: ("isb", "ISB"),
+}
+"""What maintenance of the unit is called in a protocol, and in a litmus test."""
+
 
 def as_litmus(strategy: Strategy, translator: Translator, name: str) -> str:
     """The test of a strategy in a scenario.
@@ -126,14 +134,6 @@ def _operations(
             case actions.LoadUnit((_,)):
                 lines.append("load branch")
                 observed.append(name)
-            case actions.CleanLine():
-                lines.append("clean branch")
-            case actions.InvalidateLines():
-                lines.append("invalidate branch")
-            case actions.DataBarrier():
-                lines.append("dsb")
-            case actions.SyncContext():
-                lines.append("isb")
             case actions.SyncAllCores():
                 lines.append("membarrier")
             case actions.AcquireLock(lock, shared):
@@ -144,6 +144,8 @@ def _operations(
                 lines.append(f"unlock {model.locks[lock]}")
             case actions.IssueStore(Stored(())) | actions.LoadUnit(()) | actions.NoEffect():
                 pass
+            case _ if type(action) in _MAINTENANCE:
+                lines.append(_MAINTENANCE[type(action)][0])
             case _:
                 raise _cannot_say(action, strategy, "a protocol of a strategy")
         if executions == EXECUTIONS and not held:
@@ -163,16 +165,10 @@ def _lines(strategy: Strategy, translator: Translator, host: Host) -> Iterator[s
                 yield f"STR {'W0' if values == model.final else 'W2'},[X1]"
             case actions.LoadUnit((_,)):
                 yield "LDR W5,[X1]"
-            case actions.CleanLine():
-                yield "DC CVAU,X1"
-            case actions.InvalidateLines():
-                yield "IC IVAU,X1"
-            case actions.DataBarrier():
-                yield "DSB ISH"
-            case actions.SyncContext():
-                yield "ISB"
             case actions.IssueStore(Stored(())) | actions.LoadUnit(()) | actions.NoEffect():
                 pass
+            case _ if type(action) in _MAINTENANCE:
+                yield _MAINTENANCE[type(action)][1]
             case _:
                 raise _cannot_say(action, strategy, "a litmus test")
 
