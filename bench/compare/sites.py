@@ -13,13 +13,13 @@ from bench.check.sites import SiteVerdict
 from bench.compare.lingering import Lingering
 from bench.compare.order import Pair, pair
 from bench.hosts import Host, Target
+from bench.hosts.profile import Tag
 from bench.replay.cost import NOTHING, Cost, of_figure
 from bench.replay.layout import host_scale, lay_out
-from bench.replay.parameters import Parameters
+from bench.replay.parameters import Parameters, texts_of
 from bench.replay.quantity import Quantity, parsed
 from bench.sites.price import Rates, SitePrice, price
 from bench.sites.site import FAR, Site
-from bench.support.errors import InputError
 from bench.support.kept import Shelf
 from bench.traces.links import linker
 from bench.traces.successor import STOPPED, UNKNOWN_TB
@@ -99,11 +99,7 @@ class Workload:
 
         Raises ``InputError`` for a number that is none.
         """
-        given = {}
-        for name, _, text in (setting.partition("=") for setting in settings):
-            if name in given:
-                raise InputError(f"{name!r} twice", place="`parameter`", expected="each once")
-            given[name] = parsed(name, text, _MOST_FOR_A_LINK)
+        given = {name: parsed(name, text, _MOST_FOR_A_LINK) for name, text in texts_of(settings, RATES, RATES)}
         if "executions" not in given:
             return replace(self, given=given)
         grown = given["executions"] * self.links / max(self.through, 1)
@@ -119,8 +115,7 @@ class Workload:
     def _given(self, name: str) -> Quantity | None:
         if name not in self.given:
             return None
-        value = self.given[name]
-        return Quantity(value, value, value, "for each link", "assumed", ("set by the user",), name)
+        return _exactly(self.given[name], "set by the user", name, tag="assumed")
 
     @property
     def rates(self) -> Rates:
@@ -136,9 +131,7 @@ class Workload:
         """New targets for each link."""
         counted = self.translated / max(self.links, 1)
         source = f"{self.trace}: {self.translated:,} blocks translated"
-        return self._given("targets") or Quantity(
-            counted, counted, counted, "for each link", "measured", (source,), "targets"
-        )
+        return self._given("targets") or _exactly(counted, source, "targets")
 
     @property
     def reuses(self) -> Quantity:
@@ -174,7 +167,7 @@ class Workload:
         counted = self.unlinks / max(self.links, 1)
         source = f"{self.trace}: {self.unlinks:,} links to a block that is translated again before the next flush"
         if not self.system or counted <= _OF_A_BOOT:
-            return Quantity(counted, counted, counted, "for each link", "measured", (source,), "unlinks")
+            return _exactly(counted, source, "unlinks")
         boot = "targets invalidated for each link, QEMU 7.2.22: a boot of Linux 0.0012, six programs 0 to 0.038"
         high = f"high end: {source}; other code at the same address counts too"
         return Quantity(_OF_A_BOOT, 0, counted, "for each link", "estimate", (boot, high), "unlinks")
@@ -182,9 +175,7 @@ class Workload:
     @property
     def made(self) -> Quantity:
         """The links of the run."""
-        return Quantity(
-            self.links, self.links, self.links, "in the run", "measured", (f"{self.trace}: counted",), "links"
-        )
+        return _exactly(self.links, f"{self.trace}: counted", "links", unit="in the run")
 
     def far(self, site: Site, host: Host) -> Quantity:
         """The share of the executions through links that a direct branch of the site does not reach."""
@@ -205,6 +196,11 @@ RATES = ("executions", "unlinks", "targets", "reuses")
 _MOST_FOR_A_LINK = 1e12
 _OF_A_BOOT = 0.0012
 _KEPT: Shelf[Workload] = Shelf("links of traces", Workload, __file__)
+
+
+def _exactly(value: float, source: str, name: str, *, unit: str = "for each link", tag: Tag = "measured") -> Quantity:
+    """A quantity without a range."""
+    return Quantity(value, value, value, unit, tag, (source,), name)
 
 
 def _translated_again(blocks: Blocks) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from bench.caches.footprint import MOST, Footprint
@@ -214,19 +214,29 @@ class Parameters:
         """
         counts = {f.name for f in fields(Footprint)}
         changes: dict[str, Quantity | int] = {}
-        for setting in settings:
-            name, _, text = setting.partition("=")
-            if name != "seed" and name not in self.quantities:
-                known = ", ".join((*besides, *self.quantities, "seed"))
-                raise InputError(repr(name), place="`parameter`", expected=f"one of {known}")
-            if name in changes:
-                raise InputError(f"{name!r} twice", place="`parameter`", expected="each once")
+        known = (*self.quantities, "seed")
+        for name, text in texts_of(settings, known, (*besides, *known)):
             most = _MOST.get(name, _MOST_CYCLES)
             if name == "seed":
                 changes[name] = int(parsed(name, text, most, whole=True))
             else:
                 changes[name] = self.quantities[name].given(name, text, most, whole=name in counts)
         return replace(self, **changes)  # type: ignore[arg-type]  # each of its field's type
+
+
+def texts_of(settings: Iterable[str], known: Container[str], told: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Name and text of each of the ``settings``.  Raises ``InputError`` for one that is not ``known``, or repeated.
+
+    ``told``: the names that such an error lists.
+    """
+    seen = set()
+    for name, _, text in (setting.partition("=") for setting in settings):
+        if name not in known:
+            raise InputError(repr(name), place="`parameter`", expected=f"one of {', '.join(told)}")
+        if name in seen:
+            raise InputError(f"{name!r} twice", place="`parameter`", expected="each once")
+        seen.add(name)
+        yield name, text
 
 
 def described() -> tuple[tuple[str, str], ...]:

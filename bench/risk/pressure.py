@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.hosts.profile import Host
-from bench.replay.parameters import Parameters
+from bench.replay.parameters import Parameters, texts_of
 from bench.replay.quantity import Quantity
 from bench.risk.window import NAMES as WINDOW
 from bench.risk.window import Reading, set_in_window, window_on
 from bench.risk.window import described as window_described
-from bench.support.errors import InputError
 
 _MOST = {"tlb_hit": 1}
 """The largest value that makes sense, where it is not 1e9."""
@@ -94,15 +93,11 @@ class Pressure:
 
         Raises ``InputError`` for what is no quantity, or no value of it, or repeated.
         """
-        changes: dict[str, Quantity] = {}
-        for setting in settings:
-            name, _, text = setting.partition("=")
-            known = (*_DEFAULTS, *WINDOW)
-            if name not in known:
-                raise InputError(repr(name), place="`parameter`", expected=f"one of {', '.join((*known, *REPLAYED))}")
-            if name in changes:
-                raise InputError(f"{name!r} twice", place="`parameter`", expected="each once")
-            changes[name] = (_DEFAULTS.get(name) or set_in_window(name)).given(name, text, _MOST.get(name, 10**9))
+        known = (*_DEFAULTS, *WINDOW)
+        changes = {
+            name: (_DEFAULTS.get(name) or set_in_window(name)).given(name, text, _MOST.get(name, 10**9))
+            for name, text in texts_of(settings, known, (*known, *REPLAYED))
+        }
         return Pressure({**self.given, **changes}, self.window)
 
 
