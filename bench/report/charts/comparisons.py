@@ -117,7 +117,7 @@ def against_cost(
     def layers(y: Chart, middle: Chart) -> Iterable[Chart]:
         yield layer("rule", {"color": "var(--soft)", "opacity": 0.6}, [{"nominal": 0}], x=x)
         range_ = {"strokeWidth": 3, "opacity": 0.45, "strokeCap": "round", **middle}
-        colour = kinds(shown, 3)["color"]
+        colour = kinds(shown)["color"]
         yield layer("rule", range_, values, x={**x, "field": "low"}, x2={"field": "high"}, y=y, color=colour)
         yield layer(
             "point",
@@ -126,7 +126,7 @@ def against_cost(
             x=x,
             y=y,
             description=SAID,
-            **kinds(shown, 3),
+            **kinds(shown),
         )
 
     return {"title": title, **row_chart(frame, [(name, note) for name, note, *_ in rows], layers)}

@@ -122,9 +122,9 @@ class Mark:
 CROSS = "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z"
 
 
-def kinds(of: Mapping[str, Mark], columns: int) -> dict[str, Any]:
-    """The channels that tell kinds of marks apart, with their key above the chart in so many columns."""
-    key = {"columns": columns, "symbolOpacity": 1}
+def kinds(of: Mapping[str, Mark]) -> dict[str, Any]:
+    """The channels that tell kinds of marks apart, with their key above the chart."""
+    key = {"columns": 3, "symbolOpacity": 1}
     return {
         "color": of_name("kind", legend=key, scale={"domain": [*of], "range": [kind.colour for kind in of.values()]}),
         "shape": of_name("kind", legend=key, scale={"domain": [*of], "range": [kind.shape for kind in of.values()]}),
