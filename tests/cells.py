@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.check.cell import Checked, Options, check
+from bench.check.cell import Check, Checked, Options
 from bench.check.units import concerned_by
 from bench.hosts import load_host, load_target
 from bench.machine.model import Model
@@ -31,7 +31,7 @@ def cell(
 ) -> Checked:
     """One cell, in the scenario ``name``; ``settings`` are those of ``--set``."""
     found, target = load_translator(translator), load_target(host, settings)
-    return check(named(strategy), found, target, name, Options(**options))
+    return Check(named(strategy), found, target, name, Options(**options)).run()
 
 
 def chain_cell(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import Staleline
 
-from bench.check.cell import Options, check
+from bench.check.cell import Check, Options
 from bench.check.minimality import WEAKNESSES, omissions, weakened, weakest
 from bench.hosts import load_host
 from bench.machine.caches import features_of
@@ -66,7 +66,7 @@ def test_the_weakest_hosts_are_what_they_are_said_to_be(name: str) -> None:
     (found,) = weakest([strategy], ARM, load_host("cortex-a9"), ["system"], Options(), lambda cell, done, states: None)
 
     def verdict(weak: set[str]) -> str:
-        return check(strategy, ARM, weakened(load_host("cortex-a9"), weak), "system", Options()).verdict
+        return Check(strategy, ARM, weakened(load_host("cortex-a9"), weak), "system", Options()).run().verdict
 
     assert found.decided
     for some in found.holds:

@@ -205,19 +205,19 @@ class Check:
         return isinstance(rules, Features) and rules.fill == "pou" and rules.snoop != "all"
 
     def warm_up(self) -> None:
-        """Load, or compile, what the search of a large space needs.  Raises as ``check`` and ``explore``."""
+        """Load, or compile, what the search of a large space needs.  Raises as ``run`` and ``explore``."""
         from bench.search.explore import warm_up  # numba takes a while to load
 
         build = self._compilation()
         if build is not None:
             warm_up(build(None).model)
 
-    def run(self, progress: Callable[[int], None] = lambda states: None) -> Checked:
-        """The answer.  Raises as ``check`` does."""
-        return self.recalled() or self.searched(progress)
+    def run(self) -> Checked:
+        """The answer.  Raises ``InputError`` for impossible options, ``StrategyError`` for an impossible strategy."""
+        return self.recalled() or self.searched()
 
     def recalled(self) -> Checked | None:
-        """The answer if it is kept of an earlier run, or takes no search; else None.  Raises as ``check``."""
+        """The answer if it is kept of an earlier run, or takes no search; else None.  Raises as ``run``."""
         refuse_hypothetical(self.translator, self.host, self.options.what_if)
         build = self._compilation()
         if build is None:
@@ -233,7 +233,7 @@ class Check:
         return None if again is None else self._answered(again, compiler)
 
     def searched(self, progress: Callable[[int], None] = lambda states: None) -> Checked:
-        """The answer where ``recalled`` has none.  Raises as ``check``."""
+        """The answer where ``recalled`` has none.  Raises as ``run``."""
         build, options = self._compilation(), self.options
         assert build is not None
         outcome, compiler = search_units(
@@ -298,16 +298,3 @@ class Check:
         return replace(
             self._asked, outcome=outcome, explanation=explanation, followed=followed, consequences=does, autopsy=opened
         )
-
-
-def check(
-    strategy: Strategy,
-    translator: Translator,
-    host: Target,
-    scenario_name: str,
-    options: Options,
-    *,
-    progress: Callable[[int], None] = lambda states: None,
-) -> Checked:
-    """Check one cell.  Raises ``InputError`` for impossible options, ``StrategyError`` for an impossible strategy."""
-    return Check(strategy, translator, host, scenario_name, options).run(progress)

@@ -17,12 +17,8 @@ Progress = Callable[[Check, int, int], None]
 """Told what is being waited for, how many answers are there, and the states of this cell, if they are known."""
 
 
-def _silent(cell: Check, done: int, states: int) -> None:
-    pass
-
-
-def check_all(cells: Iterable[Check], progress: Progress = _silent) -> list[Checked]:
-    """Check cells on all cores: the answers, in order.  Raises as ``check`` does, for the first cell for which it does.
+def check_all(cells: Iterable[Check], progress: Progress = lambda cell, done, states: None) -> list[Checked]:
+    """Check cells on all cores: the answers, in order.  Raises as ``Check.run``, for the first for which it does.
 
     For a few cells no other process is begun.
     """

@@ -132,7 +132,7 @@ def matrix(
     options: Options,
     progress: Progress = silent,
 ) -> Matrix:
-    """Check every cell.  Raises as ``check`` does."""
+    """Check every cell.  Raises as ``Check.run`` does."""
     order = sorted(pairs, key=lambda pair: (CLASSES.index(host_class(pair[0])), pair[0].name))
     wanted: list[tuple[Host, Translator, Strategy, Hazard, str]] = [
         (host, translator, strategy, hazard, scenario)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.check.cell import Check, Options, check
+from bench.check.cell import Check, Options
 from bench.check.cells import Progress, check_all
 from bench.hosts import Host
 from bench.machine.caches import with_features
@@ -31,7 +31,7 @@ def omissions(
     """
 
     def holds(strategy: Strategy, scenario: str) -> bool:
-        return check(strategy, translator, host, scenario, options).verdict == "holds"
+        return Check(strategy, translator, host, scenario, options).run().verdict == "holds"
 
     holding = [name for name in scenarios if holds(strategy, name)]
     without = ((Omission(strategy.name, (text,)), left) for text, left in _without(strategy, translator))

@@ -163,7 +163,7 @@ def verify(
     options: Options,
     progress: Progress = silent,
 ) -> Unpriced:
-    """Check every strategy.  Raises as ``check`` does."""
+    """Check every strategy.  Raises as ``Check.run`` does."""
     groups: dict[object, list[Strategy]] = {}
     for strategy in strategies:
         groups.setdefault(meaning(strategy, translator), []).append(strategy)
@@ -198,7 +198,7 @@ def compare(
 ) -> Comparison:
     """Check and replay every strategy; ``over``, by default ``unfixed``, is what their ``extra`` is counted from.
 
-    Raises as ``check`` and ``replay`` do.
+    Raises as ``Check.run`` and ``replay`` do.
     """
     verified = verify(host, translator, strategies, scenarios, options)
     return price(verified, host, trace, parameters, over=over)

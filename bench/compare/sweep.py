@@ -378,7 +378,7 @@ def sweep(
 ) -> Iterator[Sequence[SweptLine]]:
     """The answers as they come, in any order, but those that are ``there``.
 
-    ``workers``: how many tasks are worked at, at a time.  Raises as ``check`` and ``replay`` do.
+    ``workers``: how many tasks are worked at, at a time.  Raises as ``Check.run`` and ``replay`` do.
     """
     planned = [one.without(there) for one in planned]
     judged = {one.id: one for one in there.values() if isinstance(one, Judged)}

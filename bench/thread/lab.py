@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from bench.check.cell import Checked, Options, check
+from bench.check.cell import Check, Checked, Options
 from bench.check.command import command
 from bench.hosts import Host, host_names, load_host
 from bench.risk.recorded import RecordedRisk
@@ -42,7 +42,7 @@ class Lab:
 
     def _check(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> Checked:
         asked = Options(**self._limits, **options)
-        found = check(registry.find(strategy), load_translator(translator), self.host(host), scenario, asked)
+        found = Check(registry.find(strategy), load_translator(translator), self.host(host), scenario, asked).run()
         if found.verdict == "bounded":
             raise InputError(f"the search for {command(found)} was cut short", expected="a larger `max_states`")
         return found
