@@ -71,6 +71,7 @@ def test_it_is_one_well_formed_file_that_leads_nowhere(page: Page) -> None:
     text = page[0].read_text("utf-8")
     outline = Outline()
     outline.feed(text)
+    assert text.startswith("<!DOCTYPE html>")
     assert outline.open == []
     assert outline.elsewhere == []
     assert STRANGE not in text
@@ -197,6 +198,13 @@ class Tab:
             "#results tbody tr:not([hidden])", f"rows => rows.map(row => row.cells[{number}].textContent)"
         )
         return found
+
+    def shuts_nobody_out(self) -> None:
+        """All rules of axe-core."""
+        module, missing = "axe_playwright_python.sync_playwright", "axe-playwright-python is not installed"
+        found = pytest.importorskip(module, reason=f"{missing}: no accessibility check").Axe().run(self.tab)
+        assert found.response["passes"]
+        assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.fixture
@@ -362,14 +370,9 @@ def test_marks_of_charts_say_what_they_show(opened: Tab) -> None:
 )
 def test_axe_finds_nothing_that_shuts_anybody_out(opened: Tab) -> None:
     """Names, contrast, landmarks, headings, tables: all rules of axe-core, with a counterexample and tables open."""
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed: no accessibility check"
-    )
     opened.tab.click("td.fails a >> nth=0")
     opened.tab.evaluate("document.querySelectorAll('details').forEach((one, at) => { one.open = at % 9 === 0; })")
-    found = axe.Axe().run(opened.tab)
-    assert found.response["passes"]
-    assert found.violations_count == 0, found.generate_report()
+    opened.shuts_nobody_out()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -385,11 +388,7 @@ def test_the_page_of_a_protocol_can_be_stepped_through_and_read(
     assert tab.tab.inner_text("#because").endswith("(line 38): execute W: anything, which is wrong.")
     assert tab.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert tab.tab.evaluate(CUT) == []
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed: no accessibility check"
-    )
-    found = axe.Axe().run(tab.tab)
-    assert found.violations_count == 0, found.generate_report()
+    tab.shuts_nobody_out()
     assert tab.wrong == []
     tab.context.close()
 
@@ -399,9 +398,6 @@ def test_the_pages_of_sweeps_are_readable_everywhere(
 ) -> None:
     """The curves of strategies and the map of sites: one file, nothing cut or covered, and nothing that axe finds."""
     pytest.importorskip("vl_convert", reason="vl-convert-python is not installed: nothing is drawn")
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed: no accessibility check"
-    )
     few = "--strategy unfixed,idempotent,side-table --scenario system --vary retranslations=1..100000x3log"
     sites = "slot patch-flush --scenario link --host sifive-u74,ppc-g4 --vary executions=1..1e6x3log"
     for name, asked, narrow in (("curves", few, True), ("map", f"{sites} --vary costs.line=1..500x2log", False)):
@@ -419,8 +415,7 @@ def test_the_pages_of_sweeps_are_readable_everywhere(
         )
         assert any("is cheapest from" in text if narrow else "executions 1, costs.line 1" in text for text in said)
         opened.tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
-        found = axe.Axe().run(opened.tab)
-        assert found.violations_count == 0, found.generate_report()
+        opened.shuts_nobody_out()
         assert opened.wrong == []
         opened.context.close()
 
@@ -468,10 +463,3 @@ def test_on_paper_everything_is_unfolded_and_nothing_is_to_be_clicked(opened: Ta
     assert tab.evaluate("[...document.querySelectorAll('details')].every(one => one.open)")
     assert tab.pdf()[:4] == b"%PDF"
     tab.evaluate("window.dispatchEvent(new Event('afterprint'))")
-
-
-def test_the_compare_command_says_where_it_goes(tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
-    line = f"compare {tiny_trace} --strategy unfixed --scenario system --format html -o"
-    ran = staleline(line, str(tmp_path / "page.html"))
-    assert (ran.status, ran.out, ran.err) == (0, "", "")
-    assert (tmp_path / "page.html").read_text("utf-8").startswith("<!DOCTYPE html>")

@@ -67,19 +67,13 @@ def test_a_slice_that_ends_matters_only_where_threads_share_a_core(staleline: St
     assert slices("arm926", "") != slices("arm926", ",slice_end=0.5")
 
 
-@pytest.mark.parametrize("suffix", ["svg", "png", "pdf"])
-def test_the_sensitivity_is_drawn(suffix: str, tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
+def test_the_sensitivity_is_drawn(tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
     pytest.importorskip("vl_convert", reason="vl-convert-python is not installed (pip install 'staleline[plot]')")
-    file = tmp_path / f"tornado.{suffix}"
+    file = tmp_path / "tornado.svg"
     line = ["risk", str(tiny_trace), "--strategy", "unfixed", "--scenario", "system", "--sensitivity"]
     ran = staleline(*line, "--plot", str(file))
     assert (ran.status, ran.err) == (0, "")
-    drawn = file.read_bytes()
-    assert drawn.startswith({"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}[suffix])
-    if suffix == "svg":
-        ElementTree.fromstring(drawn)
-        assert staleline(*line, "--plot", str(file)).status == 0
-        assert len(file.read_bytes()) == len(drawn)
+    ElementTree.fromstring(file.read_bytes())
 
 
 def test_nothing_to_draw_is_said(tiny_trace: Path, tmp_path: Path, staleline: Staleline) -> None:
