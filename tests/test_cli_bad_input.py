@@ -33,13 +33,9 @@ HOSTS = {
 HEADER = "from staleline import *\nfrom strategies.operations import *\n\n\nclass A(Strategy):\n"
 STRATEGIES = {
     "raises": "def publish(self, region):\n        raise ValueError('two\\nlines')",
-    "junk": "def publish(self, region):\n        yield 7",
-    "takes": "def begin(self, region):\n        return (Acquire('big'),)",
-    "itself": "def publish(self, region):\n        return (Do('publish', region),)",
     "each_other": "def begin(self, region):\n        return (Do('publish', region),)\n\n"
     "    def publish(self, region):\n        return (Do('begin', region),)",
     "recursive": "def publish(self, region):\n        return self.publish(region)",
-    "endless": "def publish(self, region):\n        while True:\n            yield Sync()",
     "exits": "def publish(self, region):\n        raise SystemExit(0)",
     "named_7": "name = 7",
     "named_list": "name = 'a,b'",
@@ -48,8 +44,6 @@ STRATEGIES = {
 FILES = {
     **HOSTS,
     **{f"{name}.py": f"{HEADER}    {body}\n" for name, body in STRATEGIES.items()},
-    "syntax.py": "class A(:\n",
-    "leaves.py": "raise SystemExit(0)\n",
     "events.bad": "T1 faults\nT1 flies\n",
     "events.far": "# ours\nT9 faults\n",
     "events.none": "# nothing\n",
@@ -71,7 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Path:
     compressed = zstandard.compress(LOG)
     damaged = bytearray(whole)
     damaged[len(whole) // 4] ^= 1
-    contents = {"good.trace": whole, "half.trace": whole[: len(whole) // 2], "short.trace": whole[:20]}
+    contents = {"good.trace": whole, "half.trace": whole[: len(whole) // 2]}
     contents |= {"junk.trace": JUNK, "junk.log": JUNK, "damaged.trace": bytes(damaged), "whole.log": LOG}
     contents |= {"latin.toml": b'name = "caf\xe9"\n', "events.utf16": "T1 faults\n".encode("utf-16")}
     contents |= {"cut.log.zst": compressed[:-5], "cut.log.gz": gzip.compress(LOG)[:-9]}
@@ -80,7 +74,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path) -> Path:
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     (folder / "folder").mkdir()
-    (folder / "folder.py").mkdir()
     return folder
 
 

@@ -383,20 +383,6 @@ def test_strategies_are_shipped_with_the_floor_first() -> None:
     assert all(cls.summary.endswith(".") for cls in registry.shipped().values())
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("idempotant", "no strategy 'idempotant'; did you mean idempotent?"),
-        ("zzz", f"no strategy 'zzz'; strategies are {', '.join(NAMES)} (or path/to/file.py:Class)"),
-        ("", "no strategy ''; strategies are"),
-        ("mine.py", "no strategy 'mine.py'; strategies are"),
-    ],
-)
-def test_an_unknown_name_is_refused_with_a_suggestion(name: str, message: str) -> None:
-    with pytest.raises(StrategyError, match=re.escape(message)):
-        registry.find(name)
-
-
 def test_a_class_in_a_file_is_found_and_read_anew_each_time(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     name, _ = written(path, "def publish(self, region):\n    return (Flush(region),)")
