@@ -8,8 +8,9 @@ counterexample.  Without such files the plugin does nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ import pytest
 if TYPE_CHECKING:
     from bench.hosts import Target
     from bench.protocols.document import Document
+    from bench.report.protocols import ProtocolReport
+    from bench.report.sites import SitesReport
     from bench.sites.site import Site
 
 _SUFFIX = ".staleline.toml"
@@ -60,16 +63,27 @@ class _CheckedFile(pytest.File):
             ):
                 for case in one.cases:
                     name = f"{case.name or 'as written'}{on}"
-                    yield _CaseItem.from_parent(self, name=name, document=replace(one, cases=(case,)))
+                    alone = partial(_of_document, replace(one, cases=(case,)))
+                    yield _CheckedItem.from_parent(self, name=name, verdict=alone)
             return
         site = load_site(str(self.path))
         for target in (host for host in hosts if runs(site, host)) if hosts else targets_of(site):
             for scenario in SCENARIOS:
                 name = f"{scenario}-{target.name}"
-                yield _Scenario.from_parent(self, name=name, site=site, target=target, scenario=scenario)
+                verdict = partial(_of_scenario, site, target, scenario)
+                yield _CheckedItem.from_parent(self, name=name, verdict=verdict)
 
 
 class _CheckedItem(pytest.Item):
+    def __init__(self, *, verdict: Callable[[], SitesReport | ProtocolReport], **of_item: Any) -> None:
+        super().__init__(**of_item)
+        self.verdict = verdict
+
+    def runtest(self) -> None:
+        report = self.verdict()
+        if not report.as_expected:
+            raise WrongError(report.text("simple"))
+
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, WrongError):
             return str(excinfo.value)
@@ -79,29 +93,15 @@ class _CheckedItem(pytest.Item):
         return self.path, None, self.name
 
 
-class _Scenario(_CheckedItem):
-    def __init__(self, *, site: Site, target: Target, scenario: str, **of_item: Any) -> None:
-        super().__init__(**of_item)
-        self.asked = site, target, [scenario]
+def _of_scenario(site: Site, target: Target, scenario: str) -> SitesReport:
+    from bench.check.sites import verify_site
+    from bench.report.sites import SitesReport
 
-    def runtest(self) -> None:
-        from bench.check.sites import verify_site
-        from bench.report.sites import SitesReport
-
-        (found,) = verify_site(*self.asked)
-        if not found.as_expected:
-            raise WrongError(SitesReport([found]).text("simple"))
+    return SitesReport(verify_site(site, target, [scenario]))
 
 
-class _CaseItem(_CheckedItem):
-    def __init__(self, *, document: Document, **of_item: Any) -> None:
-        super().__init__(**of_item)
-        self.document = document
+def _of_document(document: Document) -> ProtocolReport:
+    from bench.check.protocols import verify_document
+    from bench.report.protocols import ProtocolReport
 
-    def runtest(self) -> None:
-        from bench.check.protocols import verify_document
-        from bench.report.protocols import ProtocolReport
-
-        report = ProtocolReport([verify_document(self.document, explained=False)])
-        if not report.as_expected:
-            raise WrongError(report.text("simple"))
+    return ProtocolReport([verify_document(document, explained=False)])
