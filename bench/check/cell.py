@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from bench.check import units
 from bench.check.units import HAZARDS, UNITS, Hazard, Units, concerned_by, search_units
 from bench.explain.counterexample import explain
-from bench.explain.explanation import Explanation
+from bench.explain.explanation import Explanation, RunRow
 from bench.explain.follow import Followed, Wanted, follow
 from bench.hosts import Architecture, Target
 from bench.machine.caches import Features
@@ -124,6 +124,11 @@ class Checked:
     def verdict(self) -> str:
         """``holds``, ``fails``, ``bounded`` or ``n/a``."""
         return self.outcome.verdict if self.outcome is not None else "n/a"
+
+    @property
+    def rows(self) -> tuple[RunRow, ...]:
+        """The rows of its explanation, if there is one."""
+        return self.explanation.rows if self.explanation is not None else ()
 
 
 def hypothetical(translator: Translator, host: Target) -> bool:

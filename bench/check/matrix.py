@@ -217,6 +217,4 @@ def _searched(searches: Sequence[Check], progress: Progress) -> Iterator[_Found]
     without = check_all([replace(cell, options=replace(cell.options, speculation=False)) for cell in again])
     holds = {number for number, result in zip(alone, without, strict=True) if result.verdict == "holds"}
     for number, result in enumerate(found):
-        rows = result.explanation.rows if result.explanation is not None else ()
-        fails = result.verdict == "fails"
-        yield result.verdict, len(rows) if fails else 0, number in holds
+        yield result.verdict, len(result.rows) if result.verdict == "fails" else 0, number in holds

@@ -83,13 +83,7 @@ def watched_text(explanation: Explanation | None) -> str:
 
 def counterexample(result: Checked) -> tuple[RunRow, ...]:
     """The rows of the counterexample; none if there is none."""
-    if result.explanation is None or result.verdict != "fails" or result.followed is not None:
-        return ()
-    return result.explanation.rows
-
-
-def _rows_of(result: Checked) -> tuple[RunRow, ...]:
-    return result.explanation.rows if result.explanation is not None else ()
+    return result.rows if result.verdict == "fails" and result.followed is None else ()
 
 
 def _watched(result: Checked) -> dict[str, Any] | None:
@@ -165,7 +159,7 @@ def _looked_into(result: Checked) -> dict[str, Any]:
             "events": [{"event": event.source, "row": row} for event, row in events],
             "found": result.followed.reached == len(result.options.follow),
             "complete": result.followed.complete,
-            "run": [row_object(row) for row in _rows_of(result)],
+            "run": [row_object(row) for row in result.rows],
         }
     return found
 
@@ -173,7 +167,7 @@ def _looked_into(result: Checked) -> dict[str, Any]:
 def _event_rows(result: Checked) -> list[int | None]:
     """For each event asked for, the number (from 1) of the row in which it happens; None if it does not."""
     assert result.followed is not None
-    ends = list(itertools.accumulate(row.steps for row in _rows_of(result)))
+    ends = list(itertools.accumulate(row.steps for row in result.rows))
     found: list[int | None] = [next(n for n, end in enumerate(ends, 1) if at < end) for at in result.followed.at]
     return found + [None] * (len(result.options.follow) - len(found))
 

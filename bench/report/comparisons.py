@@ -17,7 +17,7 @@ from bench.report.baselines import Since
 from bench.report.costs import PARTS, cycles, memory, share
 from bench.report.report import Column, Rows, flat_rows, record, settings_of, text_only, text_table
 from bench.report.seen import about_seen, seen_columns, seen_of
-from bench.report.sentences import first_failure, mark, marks, notes, rows_of, sentences, title, verdict
+from bench.report.sentences import first_failure, mark, marks, notes, sentences, title, verdict
 from bench.report.tables import SCHEMA, Cell, fill
 from bench.scenarios import LASTING_IN
 from bench.silicon.seen import Count, Seen
@@ -137,7 +137,7 @@ def _compared_columns(rows: Sequence[Compared], seen: Seen | None = None) -> tup
         Column("rank", lambda line: line.row.rank),
         Column("right", lambda line: line.row.right, csv=False),
         Column("verdicts", lambda line: {result.scenario: result.verdict for result in line.row.checks}, csv=False),
-        Column("rows", lambda line: {result.scenario: rows_of(result) for result in line.row.checks}, csv=False),
+        Column("rows", lambda line: {result.scenario: len(result.rows) for result in line.row.checks}, csv=False),
         *(_scenario(number, result.scenario) for number, result in enumerate(rows[0].checks)),
         Column(
             "lasting",
@@ -320,7 +320,7 @@ def _unpriced(one: Unpriced, row: Verdicts, seen: Seen | None) -> dict[str, Any]
         "what_if": one.what_if,
         "right": row.right,
         "verdicts": {result.scenario: result.verdict for result in row.checks},
-        "rows": {result.scenario: rows_of(result) for result in row.checks},
+        "rows": {result.scenario: len(result.rows) for result in row.checks},
         "lasting": row.lasting.verdict if row.lasting else None,
         "partial": row.partial.verdict,
         **record(seen_columns(seen, seen_of), row),

@@ -47,21 +47,19 @@ class ScheduleReport:
 
 
 def _object(failed: Checked, others: Sequence[SameSchedule]) -> dict[str, Any]:
-    assert failed.explanation is not None
     return {
         "strategy": failed.strategy,
         "host": failed.host.name,
         "settings": failed.host.derived,
         "translator": failed.translator,
         "scenario": failed.scenario,
-        "counterexample": [row_object(row) for row in failed.explanation.rows],
+        "counterexample": [row_object(row) for row in failed.rows],
         "against": [record(_COLUMNS, (failed, one)) for one in others],
     }
 
 
 def _side_by_side(failed: Checked, found: Sequence[SameSchedule], style: str) -> str:
-    assert failed.explanation is not None
-    rows = failed.explanation.rows
+    rows = failed.rows
     headers = ["", failed.strategy, *(one.strategy for one in found)]
     body: list[Sequence[Cell]] = []
     held: list[RunRow | None] = [None] * len(found)

@@ -35,16 +35,10 @@ def marks(comparison: Comparison) -> str:
     return "".join(text for sign, text in means.items() if sign in there)
 
 
-def rows_of(result: Checked) -> int:
-    """Rows of the counterexample."""
-    return len(result.explanation.rows) if result.explanation is not None else 0
-
-
 def verdict(result: Checked) -> str:
     """A verdict as a cell: ``holds``, ``FAILS 6``."""
-    rows = rows_of(result)
     if result.verdict == "fails":
-        return f"FAILS {rows}" if rows else "FAILS"
+        return f"FAILS {len(result.rows)}" if result.rows else "FAILS"
     return result.verdict
 
 

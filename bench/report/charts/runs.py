@@ -18,9 +18,7 @@ _SHOWN = {"ok": "ok", "wrong": "\u2717 wrong", "absent": "absent"}
 
 def of_runs(results: Sequence[Checked]) -> list[Chart]:
     """One for each cell that has a run.  Raises ``InputError`` where none has."""
-    charts = [
-        run(result, result.explanation.rows) for result in results if result.explanation and result.explanation.rows
-    ]
+    charts = [run(result, result.rows) for result in results if result.rows]
     if not charts:
         raise InputError("no run", place="`plot`", expected="a cell with a counterexample, or events that happen")
     return charts
