@@ -229,7 +229,8 @@ def test_a_bad_name_is_refused_before_anything_is_written(tmp_path: Path):
 
 
 def test_the_report_says_what_is_noisy_and_what_is_apart(tmp_path: Path):
-    report = CalibrationReport.with_base(replace(_calibration(), noise="other work"))
+    found = replace(_calibration(), noise="other work")
+    report = CalibrationReport(found, found.base.name, calibrations.changes(found, found.base))
     VALID.validate(json.loads(rendered(report, "json")))
     text = report.text("simple")
     assert "This machine is noisy: other work" in text and "ranges apart" in text

@@ -45,10 +45,7 @@ def calibrate(
         found = measure(QUICK if quick else THOROUGH, progress)
     if output is not None:
         save(found, name, output)
-    if before is None or check is None:
-        emit(CalibrationReport.with_base(found))
-        return
-    report = CalibrationReport(found, check, changes(found, before))
-    emit(report)
-    if any(change.apart for change in report.compared):
+    compared = changes(found, before or found.base)
+    emit(CalibrationReport(found, check or found.base.name, compared))
+    if before is not None and any(change.apart for change in compared):
         raise typer.Exit(1)

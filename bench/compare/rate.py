@@ -12,7 +12,6 @@ from itertools import combinations
 
 from bench.compare.comparison import Compared, Comparison
 from bench.compare.order import Deciding, along
-from bench.replay.cost import Cost
 from bench.replay.quantity import Quantity
 
 MATTERS = 0.05
@@ -79,14 +78,10 @@ def _burden(rows: tuple[Compared, ...]) -> Burden:
 
 def _turns(ranks: list[tuple[Compared, ...]], rate: Quantity) -> Iterator[Turn]:
     for one, other in combinations(ranks, 2):
-        found: Deciding = along(_difference(one[0], other[0], rate), rate)
+        found: Deciding = along(other[0].cost.more_at_rate(one[0].cost, rate), rate)
         if found.flips_at:
             below, above = (one, other) if found.first_below else (other, one)
             yield Turn(_names(below), _names(above), found.flips_at, found.settled_below, found.settled_above)
-
-
-def _difference(one: Compared, other: Compared, rate: Quantity) -> Cost:
-    return other.cost.more_at_rate(one.cost, rate)
 
 
 def _names(rows: tuple[Compared, ...]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.report.report import Column, Rows, flat_rows, record, text_only, text_table
 from bench.report.tables import SCHEMA, fill
-from bench.silicon.calibration import Calibration, FigureChange, changes, remark, rounded
+from bench.silicon.calibration import Calibration, FigureChange, remark, rounded
 from bench.silicon.measurements import METHODS
 from bench.silicon.timing import Sample
 
@@ -63,11 +63,6 @@ class CalibrationReport:
     calibration: Calibration
     against: str
     compared: list[FigureChange]
-
-    @classmethod
-    def with_base(cls, calibration: Calibration) -> CalibrationReport:
-        """Beside the shipped profile that is nearest."""
-        return cls(calibration, calibration.base.name, changes(calibration, calibration.base))
 
     def _rows(self) -> list[_CalibratedRow]:
         samples = self.calibration.results.samples

@@ -74,7 +74,7 @@ def text(comparison: Comparison, style: str) -> str:
 
 def rate_sentences(trace: str, found: RateTurns) -> Iterator[str]:
     """Whether the overheads matter, from which rate on, and where the order changes."""
-    shares = [f"{_percent(one.share)} of {_named(one.strategies)}" for one in found.burdens]
+    shares = [f"{number(100 * one.share, 1)} % of {_named(one.strategies)}" for one in found.burdens]
     yield (
         f"{trace} has {_rate(found.recorded)} retranslations per million executions. There the overhead is, in shares "
         f"of the baseline, {listed(shares)}."
@@ -109,7 +109,3 @@ def _named(names: Sequence[str]) -> str:
 
 def _rate(value: float) -> str:
     return f"{float(f'{value:.2g}'):,g}"
-
-
-def _percent(value: float) -> str:
-    return f"{number(100 * value, 1)} %"

@@ -71,9 +71,12 @@ class Chain:
                 place="chain",
                 expected="one retranslation by each thread, and no tb flush",
             )
-        self.model = model
         self.single_threaded = len(instance.threads) == 1
-        self.graph = ReachableGraph(model, question, EnvironmentStep(model, causes), harms, self._is_over, runs)
+
+        def is_over(state: State) -> bool:
+            return self.single_threaded and finished(model, state)
+
+        self.graph = ReachableGraph(model, question, EnvironmentStep(model, causes), harms, is_over, runs)
         self.start = position, _ = self.graph.begin(initial(model))
         if self.single_threaded:  # and then again, from wherever that ended
             while missing := self.graph.ends - {edge.before for edge in self.graph.edges[position]}:
@@ -85,9 +88,6 @@ class Chain:
     def size(self) -> int:
         """The number of nodes."""
         return self.graph.size
-
-    def _is_over(self, state: State) -> bool:
-        return self.single_threaded and finished(self.model, state)
 
     def figures(self, causes: Sequence[Cause]) -> ChainFigures:
         """The figures for a single thread.  Raises ``InputError`` for causes of another structure."""

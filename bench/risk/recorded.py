@@ -234,7 +234,8 @@ class RecordedRisk(RiskModel):
     def _along_trace(self, cell: RiskCell, parts: Mapping[int, int], values: Values) -> dict[str, float]:
         """The figures of the units at ``parts``: number within their access, and offset."""
         if _GUEST in values:
-            return self._with_guest(values[_GUEST])._along_trace(cell, parts, self._without_guest(values))
+            rest = {name: value for name, value in values.items() if name != _GUEST}
+            return self._with_guest(values[_GUEST])._along_trace(cell, parts, rest)
         causes = {part: self._causes(cell, values, offset) for part, offset in parts.items()}
         quiescent = {part: cell.quiescent(offset, causes[part]) for part, offset in parts.items()}
         found = dict.fromkeys(("window", "first", "long_run", "harm"), 0.0)
@@ -262,10 +263,6 @@ class RecordedRisk(RiskModel):
                 self, parameters=given, _known={}, _parts={}, _others={}, _cells={}, _recalled={}
             )
         return self._others[lines]
-
-    @staticmethod
-    def _without_guest(values: Values) -> dict[str, float]:
-        return {name: value for name, value in values.items() if name != _GUEST}
 
     def _propagated(
         self, states: QuiescentStates, part: int, causes: Sequence[Cause], values: Values, harms: F64
