@@ -114,19 +114,19 @@ def everywhere(document: Document) -> list[tuple[Document, Target]]:
 
 
 def verify_documents(
-    documents: Sequence[Document],
+    asked: Sequence[tuple[Document, Target | None]],
     *,
     explained: bool,
     max_states: int = MOST_STATES,
-    targets: Sequence[Target | None] = (),
     progress: Progress,
 ) -> tuple[VerifiedDocument, ...]:
-    """The same for many documents, on all cores; ``targets``: where each of them was moved to."""
+    """The same for many documents, on all cores, each with where it was moved to."""
     found = []
     work = partial(verify_document, explained=explained, max_states=max_states)
+    documents = [document for document, _ in asked]
     for number, one in enumerate(each(work, documents, at_once=4 if len(documents) > 16 else 1)):
         progress(documents[number].name, number)
-        found.append(replace(one, target=targets[number]) if targets else one)
+        found.append(replace(one, target=asked[number][1]))
     return tuple(found)
 
 

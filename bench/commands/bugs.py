@@ -33,9 +33,9 @@ def bugs(
 
     named = names_in(name)
     emit = written.emitter(own=("html",) if named else ())
-    documents = [load_bug(one) for one in named or bug_names()]
-    with progress_bar("checking", len(documents)) as progress:
-        found = verify_documents(documents, explained=True, progress=progress)
+    asked = [(load_bug(one), None) for one in named or bug_names()]
+    with progress_bar("checking", len(asked)) as progress:
+        found = verify_documents(asked, explained=True, progress=progress)
     told = ProtocolPage if written.format == "html" else ProtocolReport
     report = told(found) if named else BugsReport(found)
     emit(report)

@@ -117,8 +117,7 @@ def _protocols(files: list[str], cells: OfCells, seen: Seen | None, paged: bool)
     asked: list[tuple[Document, Target | None]] = []
     for document in map(read_protocol, files):
         asked += [(moved(document, one), one) for one in hosts] or [(document, None)]
-    documents, targets = zip(*asked, strict=True)
     most = max_states_of(cells.max_states, MOST_STATES)
     with progress_bar("checking", len(asked)) as progress:
-        found = verify_documents(documents, explained=True, max_states=most, targets=targets, progress=progress)
+        found = verify_documents(asked, explained=True, max_states=most, progress=progress)
     return (ProtocolPage if paged else ProtocolReport)(found, seen)

@@ -264,8 +264,7 @@ def _protocols(files: list[str], cells: Scaled, assumed: OfReplay, *, paged: boo
             asked += [(moved(document, one), one) for one in cells.targets()]
         else:
             asked += [(document, None), *everywhere(document)]
-    documents, targets = zip(*asked, strict=True)
     most = max_states_of(cells.max_states, MOST_STATES)
     with progress_bar("checking", len(asked)) as progress:
-        found = verify_documents(documents, explained=False, max_states=most, targets=targets, progress=progress)
+        found = verify_documents(asked, explained=False, max_states=most, progress=progress)
     return (ProtocolPage if paged else ProtocolReport)(found, parameters=assumed.parameters())
