@@ -139,21 +139,3 @@ def test_what_changed_is_told_worst_first() -> None:
     assert order == ["worse", "gone", "better"]
     assert "system holds -> fails" in text
     assert "2x cheaper" in text
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--against nosuch", "--against: no run 'nosuch'; expected a file, or a run that was kept with --save"),
-        ("--against broken.json", "broken.json: "),
-        ("--against other.json", "other.json: Object missing required field `schema`"),
-        ("--save a/b", "--save: 'a/b'; expected a name of letters, digits and -_.+@"),
-    ],
-)
-def test_what_cannot_be_kept_or_read_is_one_line_before_the_work(
-    words: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staleline: Staleline
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("broken.json").write_text("{", encoding="utf-8")
-    Path("other.json").write_text("{}", encoding="utf-8")
-    staleline(f"compare {words}").is_refused(message)

@@ -49,6 +49,8 @@ FILES = {
     "events.none": "# nothing\n",
     "text.log": "hello\nworld\n",
     "empty": "",
+    "broken.json": "{",
+    "other.json": "{}",
     "kept": KEPT,
     "mine.toml": "layout.A = 0\ninit.A = 'a'\nallowed.T0 = ['a']\nthreads.T0 = {core = 0, does = 'execute A'}\n",
     "one.litmus": "AArch64 one\n{}\n P0 ;\n NOP ;\nexists true\n",

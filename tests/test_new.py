@@ -26,10 +26,6 @@ def test_a_new_file_passes_as_it_is(kind: str, check: str, tmp_path: Path, stale
     staleline(f"new {kind} {file}").is_refused("new.toml" if kind != "strategy" else "new.py", "is there already")
 
 
-def test_what_is_no_kind_is_refused(staleline: Staleline) -> None:
-    staleline("new sites").is_refused("'sites'", "expected site or protocol or strategy or host")
-
-
 @pytest.mark.parametrize(
     ("like", "folder"),
     [
@@ -47,15 +43,6 @@ def test_a_shipped_file_is_copied(like: str, folder: str, tmp_path: Path, stalel
         shipped = shipped.replace(f'"{name}"', '"my-host"', 1)
         copied = copied.partition("\n")[2]
     assert copied == shipped
-
-
-@pytest.mark.parametrize(
-    ("like", "expected"), [("site --like slot-amr", "slot-arm"), ("strategy --like idempotent", "site")]
-)
-def test_what_is_not_shipped_is_refused(like: str, expected: str, tmp_path: Path, staleline: Staleline) -> None:
-    kind, _, name = like.split()
-    staleline(f"new {kind} {tmp_path / 'new.toml'} --like {name}").is_refused("--like", expected)
-    assert not (tmp_path / "new.toml").exists()
 
 
 FAILING = """

@@ -411,14 +411,6 @@ def test_a_line_more_in_the_file_is_no_other_protocol(tmp_path: Path, monkeypatc
     assert lines[1] == [line + bool(line) for line in lines[0]]
 
 
-def test_an_unknown_bug_and_a_mixed_check_are_refused(staleline: Staleline) -> None:
-    assert staleline("bugs", "nosuch").err.startswith("staleline: no bug 'nosuch'; expected one of ")
-    assert (
-        "a protocol beside a strategy"
-        in staleline("check", "unfixed", f"{Path(known_bugs.__file__).parent}/yjit-2022-6388.toml").err
-    )
-
-
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_mangled_protocol_is_read_or_refused(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:

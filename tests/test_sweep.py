@@ -343,6 +343,13 @@ class Plain:
         return False
 
 
+def planned_on(name: str, points: list[Point]) -> Planned:
+    """That contest on a host, at some points."""
+    contest: Any = Plain()
+    groups = {f"{name}/{group.found_by}": group for group in contest.groups()}
+    return Planned(Case(load_host(name), contest, "", "", Parameters()), groups, points)
+
+
 class Later(Executor):
     """Tasks in a list, until they are asked for one by one."""
 
@@ -369,14 +376,10 @@ def test_each_answer_comes_once_and_cells_go_before_all_else(
     sizes: list[int], workers: int, data: st.DataObject
 ) -> None:
     """In whatever order tasks end.  Two cases of a host share its verdicts; those that are there are not asked for."""
-    hosts = [load_host(name) for name in ("cortex-a9", "z10", "arm926")]
-    contest: Any = Plain()
     planned, number = [], 0
     for one, size in enumerate(sizes):
-        host = hosts[one % len(hosts)]
         points = [Point(number + n, f"{one}/{n}", {}, {}) for n in range(size)]
-        groups = {f"{host.name}/{group.found_by}": group for group in contest.groups()}
-        planned.append(Planned(Case(host, contest, "", "", Parameters()), groups, points))
+        planned.append(planned_on(("cortex-a9", "z10", "arm926")[one % 3], points))
         number += size
     every = {id for one in planned for id in one.ids}
     executor, answers = Later(), dict[str, Any]()
@@ -410,15 +413,7 @@ def test_each_answer_comes_once_and_cells_go_before_all_else(
 
 def test_cells_go_before_other_cases_and_the_estimate_counts_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """One after the other, each in a second: the words are what is left of them."""
-    contest: Any = Plain()
-    planned = [
-        Planned(
-            Case(load_host(name), contest, "", "", Parameters()),
-            {f"{name}/{group.found_by}": group for group in contest.groups()},
-            [Point(0, f"{name}/cell", {}, {})],
-        )
-        for name in ("cortex-a9", "z10")
-    ]
+    planned = [planned_on(name, [Point(0, f"{name}/cell", {}, {})]) for name in ("cortex-a9", "z10")]
     executor, told, clock = Later(), list[str](), itertools.count()
 
     def wait(running: Any, **_: Any) -> tuple[list[Any], None]:
