@@ -13,7 +13,7 @@ from bench.check.command import command
 from bench.explain.events import ThreadStep
 from bench.explain.explanation import RunRow
 from bench.explain.follow import load_events, read_events
-from bench.hosts import Host
+from bench.hosts import Host, host_names
 from bench.hosts.profile import FlushRecipe
 from bench.machine.model import Does
 from bench.program.effects import flat, tree
@@ -24,7 +24,7 @@ from bench.support.text import listed
 from bench.thread.claims import Claim
 from bench.thread.lab import Lab
 from bench.translators.consequence import consequences
-from bench.translators.registry import BARE_VERSION, first_versions
+from bench.translators.registry import BARE_VERSION, first_versions, load_translator
 from strategies import registry
 from strategies.operations import Acquire, Clean, Flush, Invalidate, Lookup, SyncCores
 
@@ -119,7 +119,7 @@ def _of_suspected(pairs: Sequence[Sequence[str]], lab: Lab) -> Facts:
     ways = [f"on {listed(found[way])} it fails {text}" for way, text in _WAYS.items() if found[way]]
     ways += [f"on {listed(found['never'])} it holds"] if found["never"] else []
     backends = tuple(dict.fromkeys(name for _, name in pairs))
-    writes = (write for name in backends for write in lab.translator(name).block(0).writes)
+    writes = (write for name in backends for write in load_translator(name).block(0).writes)
     return {
         **{way: tuple(hosts) for way, hosts in found.items()},
         "everywhere": {*found["alone"]} == {host for host, _ in pairs},
@@ -217,7 +217,7 @@ def _arm_and_mips(lab: Lab) -> Facts:
 
 def _symptoms(lab: Lab) -> Facts:
     """The harm that ARM's branch does with the temporary target of 2010 and three others, each kind once."""
-    translator = lab.translator("arm@2010")
+    translator = load_translator("arm@2010")
     code = translator.block(0)
     branch = next(write for write in code.writes if not write.complete and write.form == "whole")
     kinds: dict[str, list[str]] = {}
@@ -291,7 +291,7 @@ def _flush_costs(lab: Lab) -> Facts:
     work = Parameters()
     again = work.restart.value + (work.retranslation.value + work.front_end.value) * median
     isas = {translator.isa for translator in first_versions()}
-    hosts = [name for name in lab.all_hosts if isas & {*lab.host(name).isa}]
+    hosts = [name for name in host_names() if isas & {*lab.host(name).isa}]
     costs = {name: _flush_cycles(lab.host(name), median) for name in hosts}
     flushing = sorted((name for name in hosts if costs[name]), key=lambda name: costs[name])
     return {
@@ -375,7 +375,7 @@ def _right_strategies(lab: Lab) -> Facts:
     """What holds everywhere, what it needs for that, and what also cures labels that are bound too late."""
     right = [
         name
-        for name in lab.strategies
+        for name in registry.shipped()
         if not lab.failing(name, "cortex-a9", "arm@2010")
         and not lab.fails(name, "cortex-a9", LASTING_IN, "arm@2010", hazard="lasting")
     ]
@@ -399,7 +399,7 @@ def _right_strategies(lab: Lab) -> Facts:
 
 def _needs(lab: Lab, name: str) -> tuple[str, ...]:
     """What a strategy adds to a retranslation, or keeps for it: maintenance, locks, synchronisation, memory."""
-    strategy, code = registry.find(name), lab.translator("arm@2010").block(0)
+    strategy, code = registry.find(name), load_translator("arm@2010").block(0)
     hooks = (("retranslate", code.retranslated), ("enter", code.whole))
     done = [operation for hook, region in hooks for operation in flat(tree(strategy, hook, region))]
     kinds = {

@@ -8,12 +8,12 @@ from typing import Any
 
 from bench.check.cell import Check, Checked, Options
 from bench.check.command import command
-from bench.hosts import Host, host_names, load_host
+from bench.hosts import load_host
 from bench.risk.recorded import RecordedRisk
 from bench.risk.risk import Risk
 from bench.scenarios import scenario_names
 from bench.support.errors import InputError
-from bench.traces.info import TraceInfo, info
+from bench.traces.info import info
 from bench.traces.store import load_trace
 from bench.translators.registry import load_translator
 from strategies import registry
@@ -22,23 +22,16 @@ from strategies import registry
 class Lab:
     """Answers what the claims of the thread ask.  ``settings`` derive every host (``load_host``).
 
-    ``strategies`` and ``all_hosts``: the names of those shipped.  ``bounded`` searches are refused: a claim is not
-    decided by half a search.
+    ``bounded`` searches are refused: a claim is not decided by half a search.
     """
 
     def __init__(self, settings: Iterable[str] = (), max_states: int | None = None) -> None:
-        self._settings = tuple(settings)
+        given = tuple(settings)
         self._limits: dict[str, Any] = {} if max_states is None else {"max_states": max_states}
-        self.strategies = tuple(registry.shipped())
-        self.all_hosts = host_names()
-        self.translator = load_translator
-        self.host = cache(self._host)
+        self.host = cache(lambda name: load_host(name, given))
         self.check = cache(self._check)
-        self.trace = cache(self._trace)
+        self.trace = cache(lambda name: info(load_trace(name)))
         self.risk = cache(self._risk)
-
-    def _host(self, name: str) -> Host:
-        return load_host(name, self._settings)
 
     def _check(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> Checked:
         asked = Options(**self._limits, **options)
@@ -46,9 +39,6 @@ class Lab:
         if found.verdict == "bounded":
             raise InputError(f"the search for {command(found)} was cut short", expected="a larger `max_states`")
         return found
-
-    def _trace(self, name: str) -> TraceInfo:
-        return info(load_trace(name))
 
     def _risk(self, strategy: str, host: str, scenario: str, translator: str, trace: str) -> Risk:
         model = RecordedRisk(self.host(host), load_translator(translator), load_trace(trace))
