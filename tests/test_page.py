@@ -40,12 +40,13 @@ def page(tmp_path_factory: pytest.TempPathFactory, tiny_trace: Path, kept_here: 
 class Outline(HTMLParser):
     """Which elements are open, the text of each verdict, and what could lead elsewhere."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
         self.links: list[str] = []
         self.elsewhere: list[str] = []
         self.scripts: list[str] = []
+        self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         if tag not in VOID:
@@ -69,8 +70,7 @@ class Outline(HTMLParser):
 
 def test_it_is_one_well_formed_file_that_leads_nowhere(page: Page) -> None:
     text = page[0].read_text("utf-8")
-    outline = Outline()
-    outline.feed(text)
+    outline = Outline(text)
     assert text.startswith("<!DOCTYPE html>")
     assert outline.open == []
     assert outline.elsewhere == []
@@ -83,8 +83,7 @@ def test_it_is_one_well_formed_file_that_leads_nowhere(page: Page) -> None:
 
 
 def test_its_data_is_that_of_the_json(page: Page) -> None:
-    outline = Outline()
-    outline.feed(page[0].read_text("utf-8"))
+    outline = Outline(page[0].read_text("utf-8"))
     data = json.loads(outline.scripts[0])
     ids = {cell["id"]: cell for cell in data["cells"]}
     failing = {
@@ -135,8 +134,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict
 
 def test_the_page_of_a_protocol_has_what_the_json_has(verdicts: tuple[Path, Path, dict[str, Any], str]) -> None:
     page, file, document, plot = verdicts
-    outline = Outline()
-    outline.feed(page.read_text("utf-8"))
+    outline = Outline(page.read_text("utf-8"))
     assert (outline.open, outline.elsewhere) == ([], [])
     assert not set("\x1b\u202e") & set(page.read_text("utf-8"))
     cells = {cell["id"]: cell for cell in json.loads(outline.scripts[0])["cells"]}
@@ -403,8 +401,7 @@ def test_the_pages_of_sweeps_are_readable_everywhere(
     for name, asked, narrow in (("curves", few, True), ("map", f"{sites} --vary costs.line=1..500x2log", False)):
         page = tmp_path / f"{name}.html"
         assert staleline(f"sweep {tiny_trace} {asked} --format html --output {page}").status == 0
-        outline = Outline()
-        outline.feed(page.read_text("utf-8"))
+        outline = Outline(page.read_text("utf-8"))
         assert (outline.open, outline.elsewhere) == ([], [])
         size = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"} if narrow else {}
         opened = Tab(chromium, page, **size)

@@ -61,9 +61,8 @@ def unasked(rows: Sequence[PricedSite]) -> list[str]:
     return [fill(f"{'; '.join(said)}. The rank says nothing of that.")] if said else []
 
 
-def _cost(line: _SiteLine, name: str) -> Cost | None:
+def cost_of(row: PricedSite, name: str) -> Cost | None:
     """A cost of the run, or of a site's price; None on an architecture."""
-    row = line.row
     if row.price is None:
         return None
     found: Cost = getattr(row if name in ("run", "extra") else row.price, name)
@@ -72,17 +71,17 @@ def _cost(line: _SiteLine, name: str) -> Cost | None:
 
 def _price(name: str) -> Column[_SiteLine]:
     """A cost in JSON, with its range."""
-    return Column(name, lambda line: found.ends if (found := _cost(line, name)) is not None else None, csv=False)
+    return Column(name, lambda line: found.ends if (found := cost_of(line.row, name)) is not None else None, csv=False)
 
 
 def _nominal(name: str) -> Column[_SiteLine]:
     """The same in CSV."""
-    return Column(name, lambda line: found.nominal if (found := _cost(line, name)) else None, json=False)
+    return Column(name, lambda line: found.nominal if (found := cost_of(line.row, name)) else None, json=False)
 
 
 def _shown(name: str, heading: str, *, ranges: bool) -> Column[_SiteLine]:
     written = cycles if ranges else middle
-    return text_only(heading, lambda line: written(found) if (found := _cost(line, name)) else "", right=True)
+    return text_only(heading, lambda line: written(found) if (found := cost_of(line.row, name)) else "", right=True)
 
 
 _RANK: Column[_SiteLine] = text_only("rank", lambda line: str(line.row.rank) if line.row.rank else "", right=True)
@@ -99,6 +98,8 @@ _MILLION: Column[_SiteLine] = text_only(
     "per million", lambda line: cycles(_per_million(line)) if line.row.price else "", right=True
 )
 
+_OF_A_PRICE = ("execution", "far", "stub", "link", "unlink", "relink", "publish", "reuse")
+
 _DOCUMENT: tuple[Column[_SiteLine], ...] = (
     Column("rank", lambda line: line.row.rank),
     Column("site", lambda line: line.row.site.name),
@@ -111,7 +112,7 @@ _DOCUMENT: tuple[Column[_SiteLine], ...] = (
     Column("verdicts", lambda line: {one.scenario: verdict_text(one) for one in line.row.verdicts}, csv=False),
     Column("verdict", lambda line: verdict_of(line.row), json=False),
     Column("rests_on", lambda line: sorted({one.rests_on for one in line.row.verdicts if one.verdict == "fails"})),
-    *map(_price, ("execution", "far", "stub", "link", "unlink", "relink", "publish", "reuse")),
+    *map(_price, _OF_A_PRICE),
     Column("lingers", lambda line: line.row.price.lingers if line.row.price else None, csv=False),
     Column("unasked", lambda line: line.row.unasked),
     Column("interrupts", lambda line: line.row.price.interrupts if line.row.price else None, csv=False),
@@ -119,7 +120,7 @@ _DOCUMENT: tuple[Column[_SiteLine], ...] = (
     _price("run"),
     Column("per_million", lambda line: _per_million(line).nominal if line.row.price else None, csv=False),
     _price("extra"),
-    *map(_nominal, ("execution", "far", "stub", "link", "unlink", "relink", "publish", "reuse", "run", "extra")),
+    *map(_nominal, (*_OF_A_PRICE, "run", "extra")),
 )
 
 
@@ -128,15 +129,14 @@ _EACH = ("execution", "link", "unlink", "publish", "reuse")
 
 def _priced(lines: Sequence[_SiteLine]) -> list[Column[_SiteLine]]:
     """The prices that some site has, and what they come to."""
-    names = [name for name in _EACH if any((found := _cost(line, name)) and found.terms for line in lines)]
+    names = [name for name in _EACH if any((found := cost_of(line.row, name)) and found.terms for line in lines)]
     shown = [_shown(name, name, ranges=False) for name in names]
     return [*shown, _SHARE, _shown("extra", "extra", ranges=True)]
 
 
 def _prices() -> tuple[list[Column[_SiteLine]], list[Column[_SiteLine]]]:
     """All of them, with ranges, as two tables: for each, and over the run."""
-    names = ("execution", "far", "stub", "link", "unlink", "relink", "publish", "reuse")
-    each = [_RANK, _SITE, *(_shown(name, name, ranges=True) for name in names)]
+    each = [_RANK, _SITE, *(_shown(name, name, ranges=True) for name in _OF_A_PRICE)]
     run = [_RANK, _SITE, _INTERRUPTS, _BYTES, _shown("run", "run", ranges=True), _SHARE, _MILLION]
     return each, [*run, _shown("extra", "extra", ranges=True)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from html import escape
 from typing import Any
@@ -16,7 +16,7 @@ from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
 from bench.report.charts.linking import by_uses, costs
 from bench.report.costs import cycles
-from bench.report.linking import LinkingReport, about, counted_here, marks, named, orders, unasked
+from bench.report.linking import LinkingReport, about, cost_of, counted_here, marks, named, orders, unasked
 from bench.report.page.counterexamples import Counterexample
 from bench.report.page.elements import NUMBER, amount, answers, cell, figure, head, page, reproduce
 from bench.report.page.verdicts import seen_cell, site_cell, site_counterexample
@@ -67,7 +67,7 @@ def _results(compared: Sequence[SitesComparison], seen: Seen | None) -> Iterator
             verdicts = {found.scenario: found for found in row.verdicts}
             cells += [_labelled(name, _verdict(verdicts.get(name))) for name in scenarios]
             cells += [_labelled("seen here", seen_cell(counted_here(seen, row)))] if seen is not None else []
-            cells += [_labelled(name, _amount(of(row))) for name, of in _COSTS.items()]
+            cells += [_labelled(name, _amount(cost_of(row, of))) for name, of in _COSTS.items()]
             where = f'data-host="{escape(one.target.name)}" data-isa="{escape(row.site.isa)}"'
             lines.append(f"<tr {where}>{''.join(cells)}</tr>")
     yield from answers(
@@ -87,14 +87,14 @@ def _results(compared: Sequence[SitesComparison], seen: Seen | None) -> Iterator
     yield from (f"<p>{escape(text)}</p>" for text in (*legend(found), *unasked(rows)))
 
 
-_COSTS: dict[str, Callable[[PricedSite], Cost | None]] = {
-    "per execution": lambda row: row.price.execution if row.price else None,
-    "per link": lambda row: row.price.link if row.price else None,
-    "per unlink": lambda row: row.price.unlink if row.price else None,
-    "per new target": lambda row: row.price.publish if row.price else None,
-    "per reuse": lambda row: row.price.reuse if row.price else None,
-    "run": lambda row: row.run if row.price else None,
-    "extra": lambda row: row.extra if row.price else None,
+_COSTS = {
+    "per execution": "execution",
+    "per link": "link",
+    "per unlink": "unlink",
+    "per new target": "publish",
+    "per reuse": "reuse",
+    "run": "run",
+    "extra": "extra",
 }
 
 
