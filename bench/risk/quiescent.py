@@ -128,16 +128,9 @@ class QuiescentStates:
         while not self._rewriting(state):
             (transition,) = program_steps(self._model, state)
             harm = max(harm, harm_of(transition, self._model, self._question, self._harms))
-            state = self._settled(transition.state)
+            state = settled(self._model, transition.state)
         self._first = state.places
         return self._number(state), harm
-
-    def _settled(self, state: State) -> State:
-        """The state after stores have left the buffer and maintenance has completed."""
-        for kind in (Kind.DRAIN, Kind.COMPLETE):
-            while found := next(environment_steps(self._model, state, (kind,)), None):
-                state = found.state
-        return state
 
     def _all_pending(self, state: State, kind: Kind, core: int) -> int:
         """The state after all pending events of one kind fire on one core."""
@@ -159,6 +152,14 @@ class QuiescentStates:
         self._graph.begin(state._replace(places=self._first))
         for end in sorted(self._graph.ends - before):
             self._number(self._environment.states[end])
+
+
+def settled(model: Model, state: State) -> State:
+    """The state after stores have left the buffer and maintenance has completed."""
+    for kind in (Kind.DRAIN, Kind.COMPLETE):
+        while found := next(environment_steps(model, state, (kind,)), None):
+            state = found.state
+    return state
 
 
 def _core(state: State) -> int:

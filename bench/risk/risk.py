@@ -14,14 +14,14 @@ from functools import cached_property
 from bench.check.cell import hypothetical
 from bench.check.units import concerned_by
 from bench.hosts.profile import Host
-from bench.machine import Kind, environment_steps, finished, initial, program_steps
+from bench.machine import finished, initial, program_steps
 from bench.machine.model import Model
 from bench.program.compiler import Compiler
 from bench.replay.sensitivity import Swing
 from bench.risk.causes import Cause, Structure, structure
 from bench.risk.chain import RUNS, Chain
 from bench.risk.harm import Harms, harms_of
-from bench.risk.quiescent import QuiescentStates
+from bench.risk.quiescent import QuiescentStates, settled
 from bench.risk.simulation import Interval
 from bench.scenarios import Scenario, scenario
 from bench.search.question import Question
@@ -193,10 +193,7 @@ def _temporary(model: Model, offsets: frozenset[int]) -> int:
     """After how many operations of one thread each of these units has a temporary value, added up."""
     state, found = initial(model), 0
     while not finished(model, state):
-        state = next(program_steps(model, state)).state
-        for kind in (Kind.DRAIN, Kind.COMPLETE):
-            while pending := next(environment_steps(model, state, (kind,)), None):
-                state = pending.state
+        state = settled(model, next(program_steps(model, state)).state)
         found += sum(
             unit.offset in offsets and any(state.memory.data[cell] != model.final[cell] for cell in cells)
             for units, block in zip(model.unit_at, model.units, strict=True)
