@@ -338,7 +338,7 @@ def test_several_processes_write_at_once_and_one_is_killed(folder: Path) -> None
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
-def variants(tiny_trace: Path, tmp_path: Path) -> dict[str, dict[str, Any]]:
+def variants(tmp_path: Path) -> dict[str, dict[str, Any]]:
     """What a verdict or a replay may depend on, one thing changed in each."""
     own = tmp_path / "own.py"
     own.write_text(OWN)
@@ -417,7 +417,7 @@ def keys(
 def test_each_thing_that_a_result_depends_on_is_in_its_key_and_no_price(
     folder: Path, tiny_trace: Path, tmp_path: Path
 ) -> None:
-    every = variants(tiny_trace, tmp_path)
+    every = variants(tmp_path)
     found = {name: keys(tiny_trace, **changed) for name, changed in every.items()}
     same = found["the same"]
     assert {name for name, (replayed, _) in found.items() if replayed != same[0]} == _OF_REPLAY

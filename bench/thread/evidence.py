@@ -379,7 +379,7 @@ def _right_strategies(lab: Lab) -> Facts:
         if not lab.failing(name, "cortex-a9", "arm@2010")
         and not lab.fails(name, "cortex-a9", LASTING_IN, "arm@2010", hazard="lasting")
     ]
-    needs = {name: _needs(lab, name) for name in right}
+    needs = {name: _needs(name) for name in right}
     partial = tuple(
         name
         for name in right
@@ -397,7 +397,7 @@ def _right_strategies(lab: Lab) -> Facts:
     }
 
 
-def _needs(lab: Lab, name: str) -> tuple[str, ...]:
+def _needs(name: str) -> tuple[str, ...]:
     """What a strategy adds to a retranslation, or keeps for it: maintenance, locks, synchronisation, memory."""
     strategy, code = registry.find(name), load_translator("arm@2010").block(0)
     hooks = (("retranslate", code.retranslated), ("enter", code.whole))
