@@ -286,7 +286,6 @@ class Reference(CacheBytes):
         while asked is not None:
             other, operation = asked
             if self._is_quiet(operation):
-                assert isinstance(operation, op.Store | op.Load)
                 if other != row:
                     break
                 group.append(operation)
@@ -303,7 +302,6 @@ class Reference(CacheBytes):
         last = None
         for done in range(len(history)):
             asked = self._ask(hook, history[:done])
-            assert asked is not None
             if self._is_quiet(asked[1]):
                 last = asked[0]
             elif any(action.cost for action in self._lower(asked[1])):
@@ -403,7 +401,6 @@ class Reference(CacheBytes):
         activity, part = place.todo[0], place.part + 1
         if activity[0] == "hook":
             plan = self._plan(activity, place.history)
-            assert plan is not None
             actions, results = plan
             if part < len(actions):
                 return place._replace(part=part)
@@ -446,7 +443,6 @@ class Reference(CacheBytes):
             if role is Role.RETRANSLATOR:
                 place = place._replace(left=self.scenario.retranslations, flushes=self.scenario.flushes)
                 if self.start_at_fault and thread == 0:
-                    assert place.left is not None
                     place = place._replace(left=place.left - 1, todo=(("hook", "retranslate", 0),))
             world["at", thread] = self._settled(place)
         if self.scenario.flushes:
@@ -522,7 +518,6 @@ class Reference(CacheBytes):
                 after.pop(("ahead", other), None)
         else:
             plan = self._plan(activity, place.history)
-            assert plan is not None
             action = plan[0][place.part]
             cost, what = action.cost, f"{activity[1]}: {action.kind} {action.what}"
             if action.kind == "load":

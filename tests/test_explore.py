@@ -77,7 +77,6 @@ def test_both_searches_find_the_same_in_random_cases(first: int) -> None:
 
 def test_a_large_space_is_the_same_to_both() -> None:
     model = shipped("stop-the-world-flush", "cortex-a9", "arm@2010", "user-both")
-    assert model is not None
     plain = walk(model, Question(), max_states=100_000)
     assert explore(model, Question(), max_states=100_000, symmetric=False) == plain
     assert plain.states > 20_000
@@ -86,7 +85,6 @@ def test_a_large_space_is_the_same_to_both() -> None:
 @pytest.mark.parametrize("limit", [1, 2, 1000, 26_891])
 def test_a_search_that_is_cut_short_has_seen_as_much_as_it_says(limit: int) -> None:
     model = shipped("stop-the-world-flush", "cortex-a9", "arm@2010", "user-both")
-    assert model is not None
     found = explore(model, Question(), max_states=limit, symmetric=False)
     assert (found.verdict, found.states) == ("bounded", limit)
     if limit <= 1000:  # as far as the walk is quick; the whole space is the test above
@@ -135,7 +133,6 @@ def test_swapping_what_is_alike_changes_no_verdict_and_no_counterexample(
     strategy: str, name: str, arguments: dict[str, int], order: int
 ) -> None:
     model = shipped(strategy, "cortex-a72", "arm@2010", name, **arguments)
-    assert model is not None
     every = explore(model, Question(), max_states=200_000, symmetric=False)
     fewer = explore(model, Question(), max_states=200_000)
     assert fewer.symmetry == order
@@ -159,7 +156,6 @@ def test_in_random_cases_too(seed: int) -> None:
 def test_blocks_that_a_strategy_takes_in_an_order_are_not_alike() -> None:
     """A flush of the whole buffer cleans its lines one after the other."""
     model = shipped("flush-on-tb-flush", "cortex-a72", "arm@2010", "user", tbs=2, flushes=1)
-    assert model is not None
     assert explore(model, Question(), max_states=100_000).symmetry == 1
 
 
@@ -179,7 +175,6 @@ def test_an_action_without_a_footprint_is_refused_before_there_is_a_verdict() ->
             yield state, 0, None
 
     model = shipped("idempotent", "cortex-a9", "arm@2010", "system")
-    assert model is not None
     program = model.programs[0]
 
     class Replaced:

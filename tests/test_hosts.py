@@ -147,7 +147,6 @@ def test_geometry_is_that_of_the_facts(name: str, facts: dict[str, Any]) -> None
         if known is None:
             assert cache is None
             continue
-        assert cache is not None
         shape = (cache.size, "size_kib", 1024), (cache.ways, "ways", 1), (cache.line, "line_bytes", 1)
         for value, key, unit in shape:
             fact = known.get(key)

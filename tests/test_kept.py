@@ -269,7 +269,6 @@ def test_any_byte_may_be_another(folder: Path) -> None:
             for key in range(20):
                 assert computed(key, [key] * 300)[0] == [key] * 300
             store = kept._store()
-            assert store is not None
             store.close()
 
 
@@ -320,7 +319,6 @@ def writer(folder: Path, first: int, last: int, rounds: int = 1) -> subprocess.P
 @pytest.mark.slow
 def test_several_processes_write_at_once_and_one_is_killed(folder: Path) -> None:
     killed, *others = writer(folder, 0, 400, 10**6), writer(folder, 0, 300), writer(folder, 100, 400)
-    assert killed.stdout is not None
     assert killed.stdout.readline() == "begun\n"
     ended = [other.communicate() for other in others]
     os.kill(killed.pid, signal.SIGKILL)
@@ -592,7 +590,6 @@ def test_a_counterexample_that_the_machine_cannot_take_is_searched_again(folder:
         found = Check(registry.find("unfixed"), load_translator("arm"), load_host("cortex-a9"), "system", Options())
         key = found._key()
         kept_before = cell._KEPT.find(key)
-        assert kept_before is not None
         cut = dataclasses.replace(kept_before.outcome, events=kept_before.outcome.events[1:])
         cell._KEPT.keep(key, dataclasses.replace(kept_before, outcome=cut))
     begin_anew()

@@ -189,7 +189,6 @@ def test_what_earlier_versions_left_is_removed_but_for_the_newest_and_what_was_u
     file.parent.mkdir()
     file.touch()
     made = compilation._cache_folder(str(file))
-    assert made is not None
     left = {path.name for path in tmp_path.glob("tests.mine-*")}
     assert left == {made.name, "tests.mine-0", "tests.mine-1", "tests.mine-2", "tests.mine-3"}
     assert len(list(tmp_path.glob("tests.other-*"))) == 10

@@ -132,7 +132,6 @@ def test_a_live_unit_that_straddles_a_line_is_two_cells_and_the_verdicts_stay() 
 def test_in_one_line_a_store_to_a_neighbour_brings_the_line_back(layout: LayoutName, word: str) -> None:
     """So the rows of a table depend on the layout, and the verdict does not."""
     explanation = answer("unfixed", "cortex-a9", "system", layout).explanation
-    assert explanation is not None
     operations = [row.operation for row in explanation.rows]
     written_back = operations.index("cache line is flushed to memory")
     slow_path = operations.index("slow path code is written")

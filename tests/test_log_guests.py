@@ -117,7 +117,6 @@ def test_a_file_holds_links_exits_and_what_was_not_read(tmp_path: Path) -> None:
         trace = recorded(name, tmp_path)
         save_trace(trace, tmp_path / "again.trace")
         again = load_trace(tmp_path / "again.trace")
-        assert again.exits is not None and trace.exits is not None
         assert (again.exits == trace.exits).all() and again.interruptions.tolist() == trace.interruptions.tolist()
         assert (again.links is None) == (trace.links is None) and dict(again.unread) == dict(trace.unread)
         if again.links is not None and trace.links is not None:
@@ -160,7 +159,6 @@ def test_a_link_belongs_to_the_thread_of_its_target_and_ends_with_the_buffer_or_
     log = TWO + RAN_A + linking(A, 0, B) + ran(3, B, 0x20000) + linking(A, 0, A) + RAN_A
     trace = imported(log + translated(A, 0x30000, LOAD) + ran(0, A, 0x30000) + linking(A, 1, A), tmp_path)
     links = trace.links
-    assert links is not None
     assert list(zip(links.position, links.source, links.slot, links.target, links.thread, strict=True)) == [
         (1, 0, 0, 1, 3),
         (2, 0, 0, 0, 0),

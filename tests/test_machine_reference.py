@@ -31,7 +31,7 @@ from bench.search.question import Question
 from bench.search.search import search
 from strategies import operations as op
 from strategies.strategy import Strategy
-from strategies.writes import Buffer, Form, Region, Unit, Write
+from strategies.writes import Buffer, Form, Region, Write
 
 STATES = 1_000
 """A case with more states is not compared."""
@@ -94,7 +94,6 @@ def operation(words: str, where: Where) -> op.Operation:
         case "invalidate":
             return op.Invalidate(part, scope)
         case "load" | "mend":
-            assert isinstance(part, Unit)
             return op.Load(part)
         case "acquire":
             return op.Acquire(rest[0], shared="shared" in rest)
@@ -295,7 +294,6 @@ def draw_case(rng: random.Random) -> Case:
         retranslations=rng.choice((1, 1, 2)) if small else 1,
         flushes=flushes,
     )
-    assert instance is not None
     layout: LayoutName = rng.choice(("apart", "packed"))
     plan, translator, settings = draw_strategy(rng, flushes), draw_translator(rng), draw_settings(rng)
     offset = rng.choice((0, 4, 8, 12, 2, 6)) if layout == "packed" else 0

@@ -128,7 +128,6 @@ def machine(
     """A machine that starts at T1's retranslation; a Cortex-A9 that does not fetch ahead, but for ``settings``."""
     host = load_host("cortex-a9", ("fetches_ahead=false", *settings))
     scene = scenario(name, cores, **{"retranslations": 1, **instance})
-    assert scene is not None
     code = translator or block()
     model = Compiler(strategy, code, host, scene, layout=layout, start_at_fault=start == "fault").model
     return Machine(model, initial(model))
@@ -564,7 +563,6 @@ def test_a_unit_that_crosses_a_line_is_fetched_from_both() -> None:
     """Its first half is stale, its second is not."""
     host = load_host("cortex-a9", ("fetches_ahead=false", "icache.line=8", "dcache.line=8", *COHERENT))
     scene = scenario("system", 1, retranslations=1)
-    assert scene is not None
     model = Compiler(
         Told(spoil(A), mend(A)), block(), host, scene, layout="packed", offset=6, start_at_fault=True
     ).model
@@ -656,7 +654,6 @@ def test_a_deadlock_one_step_nearer_than_a_wrong_fetch_is_the_counterexample() -
 def test_a_loop_that_learned_the_longer_line_leaves_a_shorter_one(lines: tuple[int, ...], verdict: str) -> None:
     host = msgspec.structs.replace(load_host("cortex-a9", ["fetches_ahead=false"]), icache_lines=lines)
     scene = scenario("migrate", 2, retranslations=1)
-    assert scene is not None
     translator = load_translator("arm")  # its branch at 32 lies in the second half of a line, shifted by 16
     model = Compiler(find("flush-on-retranslation"), translator, host, scene, layout="packed", offset=16).model
     assert search(model, Question(), max_states=100_000).verdict == verdict

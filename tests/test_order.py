@@ -132,9 +132,6 @@ def test_a_pair_by_hand() -> None:
     found = pair("table", "again", of_quantity(work) - of_quantity(encoding).times(4))
     assert (found.first, found.order) == ("table", "undecided")
     deciding = found.deciding
-    assert deciding is not None
     assert (deciding.quantity.name, deciding.flips_at, deciding.first_below) == ("encoding", 17.5, True)
-    assert deciding.settled_below is not None
     assert abs(deciding.settled_below - 10) < 1e-6
-    assert deciding.settled_above is not None
     assert abs(deciding.settled_above - 25) < 1e-6

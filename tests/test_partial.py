@@ -65,8 +65,6 @@ def test_the_regression_of_2014_made_a_harmless_transient_permanent_and_2015_cur
     found = {name: one(name, "z10") for name in ("s390x@2010", "s390x@2014", "s390x@2015")}
     assert [each.verdict for each in found.values()] == ["holds", "fails", "holds"]
     explanation = found["s390x@2014"].explanation
-    assert explanation is not None
-    assert explanation.watched is not None
     assert explanation.watched.read == explanation.watched.fetched  # the data side is wrong too, for good
     assert {each.when: each.harm for each in found["s390x@2014"].consequences}["miss"] == "loop"
     assert not any(row.actor == "environment" for row in explanation.rows)  # no cache has to do anything
@@ -75,9 +73,7 @@ def test_the_regression_of_2014_made_a_harmless_transient_permanent_and_2015_cur
 def test_a_resident_instruction_line_hides_it_on_an_incoherent_host() -> None:
     """The data side is wrong at once; the core runs the old, right word until its instruction line goes."""
     found = one("mips@2010", "mips-24kc", follow=load_events("hidden"))
-    assert found.followed is not None
     assert found.followed.reached == 3
-    assert found.explanation is not None
     rows = found.explanation.rows
     written = next(number for number, row in enumerate(rows) if row.operation.startswith("guest branch"))
     assert (rows[written].icache, rows[written].dcache) == (("ok",), "wrong")
@@ -87,7 +83,6 @@ def test_a_resident_instruction_line_hides_it_on_an_incoherent_host() -> None:
     dropped = [number for number, row in enumerate(rows) if row.operation == "instruction line is dropped"]
     assert ran[-2] < dropped[-1] < ran[-1]
     coherent = one("mips@2010", "z10", what_if=True, follow=load_events("hidden")).followed
-    assert coherent is not None
     assert (coherent.reached, coherent.complete) == (1, True)  # nothing can hide it there
 
 

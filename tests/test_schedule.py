@@ -49,7 +49,6 @@ def test_a_flush_survives_with_one_thread_and_not_with_two() -> None:
 
 def test_beside_each_row_is_what_the_other_did_then() -> None:
     of = failed()
-    assert of.explanation is not None
     (flush, table) = same_schedule(of, [registry.find("flush-on-retranslation"), registry.find("side-table")], ARM)
     assert len(flush.beside) == len(of.explanation.rows) + 1
     for row, beside in list(zip(of.explanation.rows, flush.beside, strict=False))[:-1]:

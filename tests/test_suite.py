@@ -120,7 +120,6 @@ def test_memory_is_that_of_a_process_and_of_those_below_it() -> None:
     fill = "import sys; held = b'x' * (64 << 20); print(flush=True); sys.stdin.read()"
     outer = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {fill!r}])"
     with subprocess.Popen([sys.executable, "-c", outer], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
         process.stdout.readline()
         assert len([*tree(process.pid)]) == 2
         assert 64 << 20 < sum(map(memory, tree(process.pid))) < 128 << 20

@@ -16,7 +16,6 @@ from decoding import decoded, disassemble, follow, target
 
 from bench.support.errors import InputError
 from bench.translators import powerpc, ppc, ppc64
-from bench.translators.backend import Backend
 from bench.translators.consequence import consequences
 from bench.translators.instruction import Holds
 from bench.translators.listing import listing
@@ -29,7 +28,6 @@ every_translator = pytest.mark.parametrize("name", translator_names())
 
 def blocks(translator: Translator) -> Iterator[tuple[str, Code]]:
     """Every shape of block with one access, by name; the guest's condition before a load only."""
-    assert isinstance(translator, Backend)
     for bits in (32, 64) if translator.wide_guest else (32,):
         for access, guarded in (("load", False), ("store", False), ("load", True)):
             shape = f"{'guarded ' * guarded}{access}, {bits}-bit guest"

@@ -115,8 +115,6 @@ def test_a_coherent_fill_changes_no_verdict_only_the_way_there() -> None:
     a9, a53 = cells("cortex-a9 arm@2010"), cells("cortex-a53 arm@2010")
     assert {key for key in a9 if a9[key].verdict != a53[key].verdict} == set()
     first, second = a9["unfixed", "user"].outcome, a53["unfixed", "user"].outcome
-    assert first is not None
-    assert second is not None
     assert first.depth == second.depth + 1, "no write-back is needed for the other thread to see the temporary value"
 
 
@@ -139,7 +137,6 @@ def test_with_coherent_caches_it_is_what_was_fetched_ahead_that_decides(strategy
 
 def test_a_failure_by_what_was_fetched_ahead_says_so() -> None:
     found = cell("unfixed", "system", "neoverse-v1", what_if=True)
-    assert found.explanation is not None
     assert found.explanation.rows[-1].because.startswith("However, the core had fetched it ahead")
     assert "the core fetches ahead" in [row.operation for row in found.explanation.rows]
 
@@ -263,7 +260,6 @@ def test_two_unlocked_retranslators_leave_a_wrong_branch_and_a_lock_cures_it(
     strategy: str, expected: str, host: str, settings: tuple[str, ...]
 ) -> None:
     found = cell(strategy, "user-both", host, settings=settings, hazard="lasting", what_if=True)
-    assert found.outcome is not None
     assert found.outcome.verdict == expected
     assert found.outcome.failure == ("lasting" if expected == "fails" else "")
     assert found.outcome.witness
@@ -271,9 +267,7 @@ def test_two_unlocked_retranslators_leave_a_wrong_branch_and_a_lock_cures_it(
 
 def test_the_branch_has_twice_the_displacement() -> None:
     found = cell("unfixed", "user-both", hazard="lasting")
-    assert found.explanation is not None
     watched = found.explanation.watched
-    assert watched is not None
     once = watched.final & 0xFFFFFF
     assert f"{watched.final + once:08x}" in found.explanation.rows[-1].because
 
@@ -326,8 +320,6 @@ class OrderByValue(Strategy):
 @pytest.mark.parametrize(("strategy", "name"), [(CrossedLocks(), "user"), (OrderByValue(), "user-both")])
 def test_a_deadlock_is_a_failure_with_a_counterexample(strategy: Strategy, name: str) -> None:
     found = cell(strategy, name, hazard="lasting")
-    assert found.outcome is not None
-    assert found.explanation is not None
     assert (found.outcome.verdict, found.outcome.failure) == ("fails", "deadlock")
     assert verdict(found) == "fails (deadlock)"
     taken = [row.operation for row in found.explanation.rows[-2:]]
@@ -339,7 +331,6 @@ def test_a_deadlock_is_a_failure_with_a_counterexample(strategy: Strategy, name:
 
 def test_a_search_in_which_no_retranslator_ever_finishes_proves_nothing() -> None:
     instance = scenario("system", 1)
-    assert instance is not None
     model = Compiler(registry.find("idempotent"), load_translator("arm"), load_host("cortex-a9"), instance).model
     for_ever = dataclasses.replace(model, starts=(model.programs[0].number((_Idle(None, 0),)),))
     outcome = search(for_ever, Question(), max_states=1000)
@@ -353,7 +344,6 @@ def test_a_search_in_which_no_retranslator_ever_finishes_proves_nothing() -> Non
 @pytest.mark.parametrize("limit", [1, 50, 320])
 def test_a_search_cut_short_is_neither_right_nor_wrong(limit: int) -> None:
     found = cell("stop-the-world-flush", "system", max_states=limit)
-    assert found.outcome is not None
     assert found.outcome.verdict == "bounded"
     assert found.outcome.states >= limit
     assert found.outcome.failure == ""
@@ -364,7 +354,6 @@ def test_a_search_cut_short_is_neither_right_nor_wrong(limit: int) -> None:
 def test_a_search_cut_short_before_the_failure_is_bounded_and_a_wrong_run_found_at_the_limit_is_wrong() -> None:
     assert cell("unfixed", max_states=20).verdict == "bounded"
     states = cell("unfixed").outcome
-    assert states is not None
     assert cell("unfixed", max_states=states.states + 1).verdict == "fails"
 
 
@@ -375,8 +364,6 @@ def test_a_search_cut_short_before_the_failure_is_bounded_and_a_wrong_run_found_
 def test_starting_at_the_fault_changes_no_verdict(strategy: str, name: str) -> None:
     cold, fault = cell(strategy, name), cell(strategy, name, start="fault")
     assert fault.verdict == cold.verdict
-    assert cold.outcome is not None
-    assert fault.outcome is not None
     assert fault.outcome.depth < cold.outcome.depth
     assert fault.outcome.witness
 
@@ -404,13 +391,11 @@ def test_a_larger_scenario_changes_no_verdict(strategy: str, name: str, scaled: 
     host = "cortex-a72"
     found = cell(strategy, name, host, **SCALED[scaled])
     assert found.verdict == cells(f"{host} arm@2010")[strategy, name].verdict
-    assert found.outcome is not None
     assert found.outcome.witness
 
 
 def test_more_cores_than_the_host_has_are_shared() -> None:
     found = cell("unfixed", "user", cores=3)
-    assert found.outcome is not None
     assert len(found.outcome.run[-1].state.running) == 2
     assert len(found.outcome.run[-1].state.places) == 3
 
@@ -428,7 +413,6 @@ def test_without_tb_flushes_flushing_at_them_is_as_emitted(name: str) -> None:
 def test_flushing_at_tb_flushes_does_not_help_a_retranslation_without_one(name: str) -> None:
     found = cell("flush-on-tb-flush", name, flushes=1)
     assert found.verdict == "fails"
-    assert found.explanation is not None
     assert "the code buffer is discarded" not in [row.operation for row in found.explanation.rows]
 
 
@@ -439,7 +423,5 @@ def test_flushing_at_tb_flushes_does_not_help_a_retranslation_without_one(name: 
 def test_the_right_ones_stay_right_with_tb_flushes(strategy: str, name: str) -> None:
     found = cell(strategy, name, flushes=1)
     assert found.verdict == "holds"
-    assert found.outcome is not None
     without = cells("cortex-a9 arm@2010")[strategy, name].outcome
-    assert without is not None
     assert found.outcome.states > without.states, "the buffer is discarded, and blocks are translated anew"
