@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from cells import cell
+from cells import Publishes, cell
 from conftest import Staleline
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from bench.machine import architecture
 from bench.machine.architecture import Histories, Order, Rules, completions, fetchable, issue, load
 from bench.machine.memory import Put
 from bench.scenarios import LASTING_IN, scenario_names
-from staleline import Barrier, Clean, Hook, Invalidate, Operation, Region, Scope, Strategy, Sync, SyncCores
+from staleline import Strategy
 from strategies import registry
 
 HOSTS = {
@@ -70,25 +70,6 @@ FEATURES = st.fixed_dictionaries(
 )
 
 
-def flushing(operations: tuple[str, ...]) -> Strategy:
-    """A strategy that publishes by some operations."""
-
-    class Flushing(Strategy):
-        """Some of what a flush is."""
-
-        def publish(self, region: Region) -> Hook:
-            known: dict[str, tuple[Operation, ...]] = {
-                "clean": (Clean(region),),
-                "invalidate": (Invalidate(region, Scope.BROADCAST),),
-                "barrier": (Barrier(),),
-                "sync": (Sync(),),
-                "sync cores": (SyncCores(),),
-            }
-            return (*super().publish(region), *(one for name in operations for one in known[name]))
-
-    return Flushing()
-
-
 WORDS = st.lists(st.sampled_from(["clean", "barrier", "invalidate", "sync", "sync cores"]), max_size=5).map(tuple)
 
 
@@ -98,17 +79,17 @@ def test_a_random_host_does_nothing_that_armv8_does_not_allow(
     features: dict[str, str], operations: tuple[str, ...], scenario: str
 ) -> None:
     setting = tuple(f"{key}={value}" for key, value in features.items())
-    if verdict(flushing(operations), "cortex-a72", scenario, setting) == "fails":
-        assert verdict(flushing(operations), "armv8", scenario) == "fails"
+    if verdict(Publishes(*operations), "cortex-a72", scenario, setting) == "fails":
+        assert verdict(Publishes(*operations), "armv8", scenario) == "fails"
 
 
 def test_the_full_sequence_is_what_armv8_asks_for() -> None:
     full = ("clean", "barrier", "invalidate", "barrier", "sync")
-    assert verdict(flushing(full), "armv8", "system") == "holds"
+    assert verdict(Publishes(*full), "armv8", "system") == "holds"
     for number in range(len(full)):
-        assert verdict(flushing(full[:number] + full[number + 1 :]), "armv8", "system") == "fails", full[number]
-    assert verdict(flushing(("barrier", "sync")), "armv8-dic", "system") == "holds"
-    assert verdict(flushing(("barrier", "sync")), "armv8-idc", "system") == "fails"
+        assert verdict(Publishes(*full[:number], *full[number + 1 :]), "armv8", "system") == "fails", full[number]
+    assert verdict(Publishes("barrier", "sync"), "armv8-dic", "system") == "holds"
+    assert verdict(Publishes("barrier", "sync"), "armv8-idc", "system") == "fails"
 
 
 def test_two_retranslators_can_add_twice_there_too() -> None:

@@ -9,17 +9,14 @@ from functools import cache
 from typing import Any
 
 import pytest
-from cells import cell
+from cells import cell, compiled
 
 from bench.check.cell import Checked
 from bench.hosts import load_host
 from bench.machine.model import Place
-from bench.program.compiler import Compiler
 from bench.program.layout import Layout, LayoutName
-from bench.scenarios import scenario
 from bench.translators.registry import load_translator
 from bench.translators.translator import Code
-from strategies import registry
 from strategies.writes import Buffer, Region
 
 STRATEGIES = ("unfixed", "flush-on-retranslation", "stop-the-world", "stop-the-world-flush", "idempotent")
@@ -65,12 +62,9 @@ def every_place(program: Any) -> Iterator[Place]:
 
 def distinct(host: str, strategy: str, name: str, places: Iterable[int]) -> list[int]:
     """One offset of all those of which the model is the same: the same cells in the same lines, the same actions."""
-    profile, translator = load_host(host), load_translator(HOSTS[host][0])
-    instance = scenario(name, profile.cores.value)
-    assert instance is not None
     found: dict[object, int] = {}
     for offset in places:
-        model = Compiler(registry.find(strategy), translator, profile, instance, layout="packed", offset=offset).model
+        model = compiled(strategy, name, host, HOSTS[host][0], layout="packed", offset=offset).model
         actions = [[place.steps for place in every_place(program)] for program in model.programs]
         found.setdefault(repr((model.cells, actions)), offset)
     return list(found.values())
@@ -106,15 +100,11 @@ def test_the_offsets_tried_put_live_units_before_and_behind_the_end_of_a_line(ho
 
 
 def test_a_live_unit_that_straddles_a_line_is_two_cells_and_the_verdicts_stay() -> None:
-    host, translator = load_host("z10"), load_translator("s390x")
-    line = host.icache.line
-    branch = next(write.unit for write in translator.block(0).writes if not write.complete)
+    line = load_host("z10").icache.line
+    branch = next(write.unit for write in code("z10").writes if not write.complete)
     straddling = line - branch.offset - branch.size // 2
-    instance = scenario("user", host.cores.value)
-    assert instance is not None
     one, two = (
-        Compiler(registry.find("unfixed"), translator, host, instance, layout="packed", offset=offset).model
-        for offset in (0, straddling)
+        compiled("unfixed", "user", "z10", "s390x", layout="packed", offset=offset).model for offset in (0, straddling)
     )
     position = next(n for n, unit in enumerate(two.unit_at[0]) if unit.offset == branch.offset)
     assert (len(one.units[0][position]), len(two.units[0][position])) == (1, 2)

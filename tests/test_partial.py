@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cells import cell
+from cells import cell, compiled
 from conftest import Staleline
 
 from bench.check.cell import Checked
 from bench.explain.follow import load_events
-from bench.hosts import load_host
 from bench.machine import Kind
-from bench.program.compiler import Compiler
-from bench.scenarios import scenario
 from bench.search.question import Question
 from bench.search.search import search
 from bench.translators.registry import load_translator, translator_names
@@ -88,14 +85,9 @@ def test_a_resident_instruction_line_hides_it_on_an_incoherent_host() -> None:
 
 def test_while_the_instruction_line_stays_nothing_goes_wrong_there() -> None:
     """The same search in which the environment never drops an instruction line: hidden for ever."""
-    instance = scenario("system", 1)
-    assert instance is not None
-    translator = load_translator("mips@2010")
-    guard = next(iter(translator.block(0, guarded=True).unfinished))
+    guard = next(iter(load_translator("mips@2010").block(0, guarded=True).unfinished))
     for host, verdict in (("mips-24kc", "holds"), ("z10", "fails")):
-        model = Compiler(
-            registry.find("unfixed"), translator, load_host(host), instance, guarded=True, followed=frozenset({guard})
-        ).model
+        model = compiled("unfixed", "system", host, "mips@2010", guarded=True, followed=frozenset({guard})).model
         kept = search(model, Question(without=frozenset({Kind.DROP})), max_states=100_000)
         assert kept.verdict == verdict, host
 

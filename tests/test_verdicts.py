@@ -8,21 +8,18 @@ from functools import cache
 from typing import Any
 
 import pytest
-from cells import cell
+from cells import Publishes, cell, compiled
 from conftest import Pinned
 
 from bench.check.cell import Checked
-from bench.hosts import load_host
 from bench.machine import Kind
-from bench.program.compiler import Compiler, _Idle
+from bench.program.compiler import _Idle
 from bench.report.checks import CheckReport, verdict
-from bench.scenarios import scenario, scenario_names
+from bench.scenarios import scenario_names
 from bench.search.question import Question
 from bench.search.search import search
 from bench.support.errors import InputError
-from bench.translators.registry import load_translator
 from strategies import operations as op
-from strategies import registry
 from strategies.retranslation.flush_on_retranslation import FlushOnRetranslation
 from strategies.retranslation.global_lock import GlobalLock
 from strategies.retranslation.stop_the_world import StopTheWorld
@@ -146,23 +143,6 @@ def test_a_flush_that_reaches_only_the_issuing_core_fails_in_migrate() -> None:
     assert cell("flush-on-retranslation", "system", settings=own).verdict == "holds"
     assert cell("flush-on-retranslation", "migrate", settings=own).verdict == "fails"
     assert cell("flush-on-retranslation", "migrate").verdict == "holds"
-
-
-class Publishes(Strategy):
-    """Publishes by operations on the region, in this order."""
-
-    def __init__(self, *operations: str) -> None:
-        self.operations = operations
-
-    def publish(self, region: Region) -> op.Hook:
-        made: dict[str, op.Operation] = {
-            "clean": op.Clean(region),
-            "invalidate": op.Invalidate(region),
-            "invalidate own": op.Invalidate(region, op.Scope.LOCAL),
-            "barrier": op.Barrier(),
-            "sync": op.Sync(),
-        }
-        return (*super().publish(region), *(made[name] for name in self.operations))
 
 
 INVALIDATE_ONLY, CLEAN_ONLY = Publishes("invalidate", "barrier", "sync"), Publishes("clean", "barrier", "sync")
@@ -330,8 +310,7 @@ def test_a_deadlock_is_a_failure_with_a_counterexample(strategy: Strategy, name:
 
 
 def test_a_search_in_which_no_retranslator_ever_finishes_proves_nothing() -> None:
-    instance = scenario("system", 1)
-    model = Compiler(registry.find("idempotent"), load_translator("arm"), load_host("cortex-a9"), instance).model
+    model = compiled("idempotent").model
     for_ever = dataclasses.replace(model, starts=(model.programs[0].number((_Idle(None, 0),)),))
     outcome = search(for_ever, Question(), max_states=1000)
     assert (outcome.verdict, outcome.failure, outcome.witness) == ("fails", "vacuous", False)
