@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, Staleline
+from given import blocks_of, retranslations_of
 from hypothesis import given
 from hypothesis import strategies as st
+from written import site, site_verdict
 
-from bench.check.sites import SiteVerdict, runs, verify_site
+from bench.check.sites import runs
 from bench.compare.lingering import Lingering
 from bench.compare.sites import Workload
 from bench.hosts import load_host, load_target
@@ -26,10 +28,8 @@ from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.sites.price import Rates, price
 from bench.sites.reader import library, load_site
-from bench.sites.site import Site
-from bench.traces.links import linker
+from bench.traces.links import linked
 from bench.traces.store import load_trace
-from bench.traces.trace import Blocks, Retranslations
 from strategies import linking
 
 PINNED = """
@@ -47,8 +47,6 @@ thunk-dynamorio-aarch64 cortex-a72   unlink       holds q
 slot-sparc             ultrasparc-2  publish      L2
 slot-sparc             ultrasparc-2  unlink       holds
 patch-pair-sparc64     ultrasparc-3  far          X
-patch-words-ppc64      power         far          X
-patch-words-ppc64      power         unlink       holds q
 word-or-slot-loongarch64 z10         far          holds
 reuse-at-once-aarch64  cortex-a72    reuse        U3
 reuse-quiesce-aarch64  cortex-a72    reuse        U3
@@ -124,25 +122,19 @@ def test_the_table_has_its_columns() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "host", "scenario", "expected"), CELLS)
 def test_a_cell_of_the_table_is_what_is_found(name: str, host: str, scenario: str, expected: str) -> None:
-    found = verdict(name, host, scenario)
+    found = site_verdict(name, host, scenario)
     assert (found.failure if found.verdict == "fails" else found.verdict + " q" * found.synchronised) == expected
-
-
-def verdict(name: str, host: str, scenario: str) -> SiteVerdict:
-    (found,) = verify_site(load_site(name), load_target(host), [scenario])
-    return found
 
 
 @pytest.mark.parametrize("line", PINNED.strip().splitlines(), ids=lambda line: "-".join(line.split()[:3]))
 def test_verdicts_of_the_library_are_pinned(line: str) -> None:
     name, host, scenario, expected = line.split(maxsplit=3)
-    found = verdict(name, host, scenario)
+    found = site_verdict(name, host, scenario)
     text = found.failure if found.verdict == "fails" else found.verdict + " q" * found.synchronised
     assert text == expected.strip(), found.why
 
 
 PUBLISHED = {
-    "d59d83a1": ("patch-pair-aarch64", "cortex-a72", "far", "X", "adrp x30, #0x20000000; nop; br x30"),
     "736a1588": ("preload-slot-ppc64", "power", "link", "X", "r31 holds"),
     "unlink of 2022-09": ("patch-quad-unlink-ppc64", "ppc-g5", "unlink", "U2", "b 0x1000: leads to near"),
     "b and ldr": ("word-or-slot-aarch64", "armv8", "far", "X", "the list of Arm ARM B2.2.5"),
@@ -154,14 +146,14 @@ PUBLISHED = {
 @pytest.mark.parametrize("bug", PUBLISHED)
 def test_a_published_bug_is_found_by_search(bug: str) -> None:
     name, host, scenario, failure, why = PUBLISHED[bug]
-    found = verdict(name, host, scenario)
+    found = site_verdict(name, host, scenario)
     assert (found.verdict, found.failure) == ("fails", failure)
     assert why in found.why
 
 
 def test_halves_of_two_targets_are_found_where_a_thread_sleeps_between_them() -> None:
     """QEMU 709bcd7d: LoongArch is on no shipped host, so on a coherent one of another kind."""
-    (found,) = verify_site(load_site("patch-pair-loongarch64"), load_target("z10"), ["far"])
+    found = site_verdict("patch-pair-loongarch64", "z10", "far")
     assert (found.verdict, found.failure) == ("fails", "X")
 
 
@@ -183,14 +175,12 @@ def test_a_price_is_what_the_words_and_the_operations_say() -> None:
 
 def test_what_is_out_of_reach_and_unlinked_is_counted_from_the_trace(tiny_trace: Path) -> None:
     trace = load_trace(str(tiny_trace))
-    found, links = Workload.of(trace), linker(trace)
-    for words in trace.executions():
-        links.add(words)
+    found, links = Workload.of(trace), linked(trace).links
     at = lay_out(trace.blocks, trace.retranslations, "x86-64").addresses
-    made = [*zip(links.links.source.tolist(), links.links.target.tolist(), links.links.uses.tolist(), strict=True)]
-    site, host = load_site("word-or-slot-riscv64"), load_host("sifive-u74")
+    made = [*zip(links.source.tolist(), links.target.tolist(), links.uses.tolist(), strict=True)]
+    either, host = load_site("word-or-slot-riscv64"), load_host("sifive-u74")
     near = [uses for source, target, uses in made if abs(at[target] - at[source]) < 1024]
-    assert found.far(replace(site, reach=1024), host).value == pytest.approx(1 - sum(near) / found.through)
+    assert found.far(replace(either, reach=1024), host).value == pytest.approx(1 - sum(near) / found.through)
     assert found.far(load_site("slot-riscv64"), host).high == 0  # it has no far state
     again = {
         (pc, epoch, number)
@@ -221,24 +211,16 @@ unlink = "store exit; flush exit"
 """
 
 
-def site(tmp_path: Path, text: str, name: str = "mine") -> Site:
-    file = tmp_path / f"{name}.toml"
-    file.write_text(text, encoding="utf-8")
-    return load_site(str(file))
-
-
 def rate(value: float) -> Quantity:
     return Quantity(value, value, value, "for each link", "measured", ("test",), f"rate {value}")
 
 
-def test_new_targets_and_reuses_are_paid_for(tmp_path: Path) -> None:
+def test_new_targets_and_reuses_are_paid_for() -> None:
     """The same operations cost the same wherever they stand, so often as they are done."""
     host, parameters = load_host("cortex-a72"), Parameters()
-    plain = price(site(tmp_path, MINE), host, parameters)
-    synchronised = price(
-        site(tmp_path, f'{MINE}publish = "flush code; membarrier"\nretire = "membarrier"\n'), host, parameters
-    )
-    membarrier = price(site(tmp_path, MINE.replace("flush exit", "membarrier", 1)), host, parameters).link - (
+    plain = price(site(MINE), host, parameters)
+    synchronised = price(site(f'{MINE}publish = "flush code; membarrier"\nretire = "membarrier"\n'), host, parameters)
+    membarrier = price(site(MINE.replace("flush exit", "membarrier", 1)), host, parameters).link - (
         plain.link - plain.publish
     )
     assert (synchronised.publish - plain.publish).nominal == pytest.approx(membarrier.nominal) != 0
@@ -264,12 +246,10 @@ def test_new_targets_and_reuses_are_paid_for(tmp_path: Path) -> None:
     ],
 )
 def test_a_link_that_is_not_flushed_costs_the_stub_where_the_cache_does_not_follow(
-    link: str, host: str, lingers: bool, tmp_path: Path
+    link: str, host: str, lingers: bool
 ) -> None:
     found = price(
-        site(tmp_path, MINE.replace('link = "store exit; flush exit"', f'link = "{link}"', 1)),
-        load_host(host),
-        Parameters(),
+        site(MINE.replace('link = "store exit; flush exit"', f'link = "{link}"', 1)), load_host(host), Parameters()
     )
     assert found.lingers == lingers
     rates = Rates(unlinks=rate(0), targets=rate(0), reuses=rate(0))
@@ -292,19 +272,8 @@ def test_a_stub_lingers_until_its_line_comes_anew(drawn: tuple[list[int], list[i
     count = len(sizes)
     # Blocks of several KiB, so that a few do not fit.
     bytes_ = np.array(sizes, np.uint32) * 1024
-    blocks = Blocks(
-        host_bytes=bytes_,
-        fast_bytes=bytes_,
-        guest_pc=np.arange(count, dtype=np.uint64) * 16,
-        guest_bytes=np.full(count, 16, np.uint32),
-        instructions=np.full(count, 4, np.uint32),
-        accesses=np.zeros(count, np.uint32),
-        epoch=np.zeros(count, np.uint32),
-        born=np.full(count, -1, np.int64),
-    )
-    nothing = np.empty(0, np.int64)
-    restores = Retranslations(nothing, *[nothing.astype(np.uint32)] * 2, *[nothing.astype(np.int32)] * 2)
-    lingering = Lingering(blocks, restores)
+    blocks = blocks_of(bytes_, fast_bytes=bytes_, born=np.full(count, -1))
+    lingering = Lingering(blocks, retranslations_of([], []))
     ends = np.cumsum(bytes_.astype(np.int64))
     first, last = (ends - bytes_) // 64, (ends - 1) // 64
     through, made, links = [], [], {}
@@ -378,7 +347,7 @@ def test_what_was_not_asked_is_marked_and_ones_own_stands_beside_its_neighbours(
 
 
 @pytest.mark.slow
-def test_the_first_scenario_that_fails_is_named(tmp_path: Path, tiny_trace: Path, staleline: Staleline) -> None:
+def test_the_first_scenario_that_fails_is_named(tiny_trace: Path, staleline: Staleline) -> None:
     """Link and unlink both fail; what is found sooner is not what is said."""
     document = staleline(
         f"compare patch-quad-aarch64 {tiny_trace} --host armv8 --scenario link,unlink --format json"
@@ -394,11 +363,11 @@ def test_the_first_scenario_that_fails_is_named(tmp_path: Path, tiny_trace: Path
     assert next(name for name, verdict in row["verdicts"].items() if verdict.startswith("fails")) == found["scenario"]
 
 
-def test_a_lock_that_stands_for_a_safepoint_costs_what_is_said(tmp_path: Path) -> None:
+def test_a_lock_that_stands_for_a_safepoint_costs_what_is_said() -> None:
     host, parameters = load_host("cortex-a72"), Parameters()
     lock = f'{MINE}[executor]\nbefore = "lock running shared"\nafter = "unlock running"\n'
     plain, locked, polled = (
-        price(site(tmp_path, text), host, parameters).execution for text in (MINE, lock, f'{lock}pays = "poll-stop"\n')
+        price(site(text), host, parameters).execution for text in (MINE, lock, f'{lock}pays = "poll-stop"\n')
     )
     costs = host.costs
     assert (polled - plain).nominal == pytest.approx(2 * costs.cpi.value + costs.load.value)

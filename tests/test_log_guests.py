@@ -10,7 +10,7 @@ from test_qemu_log import LOAD, MIPS, RAN_A, RAN_B, TWO, A, B, imported, linking
 from bench.support.errors import InputError
 from bench.traces.guests import GUESTS, aarch64_accesses, ppc_accesses, riscv_accesses, s390x_accesses, x86_accesses
 from bench.traces.info import info
-from bench.traces.links import linker
+from bench.traces.links import linked
 from bench.traces.log_input import read_log
 from bench.traces.qemu_log import import_log
 from bench.traces.store import load_trace, save_trace
@@ -22,13 +22,6 @@ RECORDED = sorted(path.name.removesuffix(".log.zst") for path in LOGS.glob("*.lo
 
 def recorded(name: str, tmp_path: Path) -> Trace:
     return import_log(str(LOGS / f"{name}.log.zst"), tmp_path / f"{name}.trace")
-
-
-def derived(trace: Trace) -> Links:
-    found = linker(trace)
-    for chunk in trace.executions():
-        found.add(chunk)
-    return found.links
 
 
 def ends(trace: Trace, links: Links) -> list[tuple[int, int, int]]:
@@ -69,14 +62,14 @@ def test_lines_of_other_options_are_counted_and_strict_refuses_them(name: str, t
 def test_derived_links_are_those_of_the_same_run_with_linking_on(name: str, tmp_path: Path) -> None:
     without, with_links = (recorded(f"{name}.{kind}", tmp_path) for kind in ("nochain", "linked"))
     assert with_links.links is not None and len(with_links.links) > 20
-    assert ends(without, derived(without)) == ends(with_links, with_links.links)
+    assert ends(without, linked(without).links) == ends(with_links, with_links.links)
     figures = info(with_links).links
     assert (figures.known, figures.made, figures.entered) == ("recorded", len(with_links.links), None)
     figures = info(without).links
     # What is entered through a link has no line where linking is on.
     assert (figures.known, figures.entered) == ("derived", without.length - with_links.length)
     with pytest.raises(InputError, match="expected one with -d nochain"):
-        linker(with_links)
+        linked(with_links)
 
 
 @pytest.mark.parametrize(("log", "links"), [("arm_wc", 901), ("arm_mtjit_small", 1281)])
@@ -86,7 +79,7 @@ def test_derived_links_are_those_of_a_whole_run(log: str, links: int, shared: Pa
         import_log(str(folder / f"{log}.{kind}.log.zst"), tmp_path / f"{kind}.trace") for kind in ("nochain", "linked")
     )
     assert with_links.links is not None and len(with_links.links) == links
-    found, real = ends(without, derived(without)), ends(with_links, with_links.links)
+    found, real = ends(without, linked(without).links), ends(with_links, with_links.links)
     if without.threads == 1:
         assert found == real
     else:

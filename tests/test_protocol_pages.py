@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Staleline
+from written import protocol
 
 from bench.hosts import load_target
 from bench.machine.architecture import RULES
-from bench.protocols.document import read_protocol
 from bench.protocols.host import protocol_host
 from bench.protocols.lowering import Lowering
 from bench.protocols.protocol import Protocol
@@ -30,16 +30,14 @@ ARMS = ("armv8", "armv8-idc", "armv8-dic", "power", "cortex-a72")
 LOCALS = ("riscv", "x86-amd", "x86-intel", "s390", "x86-skylake", "sifive-u74")
 
 
-def verdict(folder: Path, host: str, writer: str, reader: str, allowed: str, pages: str = "{}") -> str:
-    return verify(asked(folder, host, writer, reader, allowed, pages)).verdict
+def verdict(host: str, writer: str, reader: str, allowed: str, pages: str = "{}") -> str:
+    return verify(asked(host, writer, reader, allowed, pages)).verdict
 
 
-def asked(folder: Path, host: str, writer: str, reader: str, allowed: str, pages: str = "{}") -> Protocol:
+def asked(host: str, writer: str, reader: str, allowed: str, pages: str = "{}") -> Protocol:
     text = TEXT.replace("PAGES", pages).replace("WRITER", writer).replace("READER", reader)
-    file = folder / "mine.toml"
-    file.write_text(text.replace("ALLOWED", allowed).replace("; ", "\\n"), encoding="utf-8")
-    protocol = read_protocol(str(file)).cases[0].protocol
-    return replace(protocol, host=replace(protocol_host(load_target(host)), cores=2))
+    found = protocol(text.replace("ALLOWED", allowed))
+    return replace(found, host=replace(protocol_host(load_target(host)), cores=2))
 
 
 def shootdown(host: str, *, barrier: bool = True) -> str:
@@ -50,7 +48,7 @@ def shootdown(host: str, *, barrier: bool = True) -> str:
 
 
 @pytest.mark.parametrize("host", [*ARMS, *LOCALS])
-def test_a_page_is_protected_when_no_core_keeps_its_translation(host: str, tmp_path: Path) -> None:
+def test_a_page_is_protected_when_no_core_keeps_its_translation(host: str) -> None:
     sync = "isb; " if host not in ("riscv", "sifive-u74") else ""
     for publish, expected in (
         ("fence", "fails"),
@@ -58,53 +56,53 @@ def test_a_page_is_protected_when_no_core_keeps_its_translation(host: str, tmp_p
         (shootdown(host), "holds"),
     ):
         writer = f"protect A; {publish}; set go 1"
-        assert verdict(tmp_path, host, writer, f"wait go 1; {sync}execute A", '"fault"') == expected, publish
+        assert verdict(host, writer, f"wait go 1; {sync}execute A", '"fault"') == expected, publish
     # A unit of another page is none of its business.
-    assert verdict(tmp_path, host, writer, f"wait go 1; {sync}execute B", '"other"') == "holds"
+    assert verdict(host, writer, f"wait go 1; {sync}execute B", '"other"') == "holds"
 
 
 @pytest.mark.parametrize("host", [*ARMS, *LOCALS])
-def test_a_page_that_was_not_present_leaves_no_translation(host: str, tmp_path: Path) -> None:
+def test_a_page_that_was_not_present_leaves_no_translation(host: str) -> None:
     """Arm ARM D8.16, Intel SDM volume 3, 4.10.2.3; RISC-V without Svvptc may keep it."""
     writer = "map A; fence; set go 1"
     expected = "fails" if host == "riscv" else "holds"
     sync = "fence.i; " if host in ("riscv", "sifive-u74") else "isb; "
     reader = f"wait go 1; {sync}execute A"
-    assert verdict(tmp_path, host, writer, reader, '"old"', '{A = "absent"}') == expected
-    assert verdict(tmp_path, host, writer, reader, '"old"', '{A = "protected"}') == "fails"
+    assert verdict(host, writer, reader, '"old"', '{A = "absent"}') == expected
+    assert verdict(host, writer, reader, '"old"', '{A = "protected"}') == "fails"
     if host in RULES:  # the rule the other way round
-        protocol = asked(tmp_path, host, writer, reader, '"old"', '{A = "absent"}')
-        other = protocol.host.with_rules(keeps_absent=not RULES[host].keeps_absent)
-        assert verify(replace(protocol, host=other)).verdict != expected
+        changed = asked(host, writer, reader, '"old"', '{A = "absent"}')
+        other = changed.host.with_rules(keeps_absent=not RULES[host].keeps_absent)
+        assert verify(replace(changed, host=other)).verdict != expected
 
 
 @pytest.mark.parametrize("host", ["armv8", "x86-intel", "cortex-a72"])
-def test_code_that_cannot_run_may_be_changed_whatever_it_is(host: str, tmp_path: Path) -> None:
+def test_code_that_cannot_run_may_be_changed_whatever_it_is(host: str) -> None:
     """No list, no atomicity: nobody executes it; and the rule off, nothing protects it."""
     flush = "clean A; dsb; invalidate A; dsb; " if host != "x86-intel" else ""
     writer = (
         f"protect A; {shootdown(host)}; ipi isb; store A new; {flush}fence; ipi isb; map A; {shootdown(host)}; set go 1"
     )
     reader = "execute A old:3 new:3; wait go 1; isb; execute A"
-    protocol = asked(tmp_path, host, writer, reader, '"old", "new", "fault new"')
-    assert verify(protocol).verdict == "holds"
+    changed = asked(host, writer, reader, '"old", "new", "fault new"')
+    assert verify(changed).verdict == "holds"
     left = writer.replace("protect A; ", "")  # a host's caches fetch whole words
     expected = "holds" if host == "cortex-a72" else "fails"
-    assert verdict(tmp_path, host, left, reader, '"old", "new", "fault new"') == expected
+    assert verdict(host, left, reader, '"old", "new", "fault new"') == expected
 
 
-def test_a_fault_synchronises_its_core(tmp_path: Path) -> None:
+def test_a_fault_synchronises_its_core() -> None:
     writer = "store A new; clean A; dsb; invalidate A; dsb; set go 1"
     reader = "execute B; wait go 1; execute B; execute A"
     for state, expected in (('{B = "protected"}', "holds"), ("{}", "fails")):
-        assert verdict(tmp_path, "armv8", writer, reader, '"* * new"', state) == expected
+        assert verdict("armv8", writer, reader, '"* * new"', state) == expected
     # What was fetched ahead was translated then.
     writer, reader = "protect A; dsb; tlbi A; dsb; set go 1", "wait go 1; execute A"
-    assert verdict(tmp_path, "armv8", writer, reader, '"fault"') == "fails"
+    assert verdict("armv8", writer, reader, '"fault"') == "fails"
 
 
-def test_the_rule_off_nothing_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = (tmp_path, "armv8", "protect A; dsb; tlbi A; dsb; set go 1", "wait go 1; isb; execute A", '"fault"')
+def test_the_rule_off_nothing_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("armv8", "protect A; dsb; tlbi A; dsb; set go 1", "wait go 1; isb; execute A", '"fault"')
     assert verdict(*arguments) == "holds"
     monkeypatch.setattr(Lowering, "_fetched", Lowering._cells)
     assert verdict(*arguments) == "fails"

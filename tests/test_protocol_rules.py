@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from written import document, protocol
 
 from bench.explain.protocols import counterexample
 from bench.hosts import load_target
@@ -13,7 +13,6 @@ from bench.machine.actions import StopAnywhere, StopOthers
 from bench.machine.architecture import RULES
 from bench.machine.caches import features_of
 from bench.machine.state import Kind
-from bench.protocols.document import read_protocol
 from bench.protocols.host import ProtocolHost, protocol_host
 from bench.protocols.lowering import Lowering
 from bench.protocols.protocol import Protocol
@@ -22,19 +21,12 @@ from bench.search.question import Question
 from bench.search.walk import walk
 
 
-def case(tmp_path: Path, text: str) -> Protocol:
-    """The protocol in a text, whose operations have semicolons between."""
-    file = tmp_path / "mine.toml"
-    file.write_text(text.replace("; ", "\\n"), encoding="utf-8")
-    return read_protocol(str(file)).cases[0].protocol
-
-
-def verdict(protocol: Protocol, host: ProtocolHost | str | None = None) -> str:
+def verdict(asked: Protocol, host: ProtocolHost | str | None = None) -> str:
     if isinstance(host, str):
         host = protocol_host(load_target(host))
     if host is not None:
-        protocol = replace(protocol, host=replace(host, cores=protocol.host.cores))
-    return verify(protocol).verdict
+        asked = replace(asked, host=replace(host, cores=asked.host.cores))
+    return verify(asked).verdict
 
 
 # -------------------------------------------------------------------------------------- any data line may be loaded
@@ -48,14 +40,14 @@ threads.T0 = {does = "store A new; dsb; invalidate A; dsb; isb; execute A"}
 
 
 @pytest.mark.parametrize("host", ["cortex-a8", "arm926"])
-def test_a_store_hits_where_something_else_has_loaded_the_line(host: str, tmp_path: Path) -> None:
-    asked = case(tmp_path, UNCLEANED)
+def test_a_store_hits_where_something_else_has_loaded_the_line(host: str) -> None:
+    asked = protocol(UNCLEANED)
     assert verdict(asked, host) == "fails"
     asked = replace(asked, host=protocol_host(load_target(host)))
     without = Question("wrong fetch", None, frozenset({Kind.LOAD}))
     found = verify(asked)
     assert walk(found.lowering.model, without, max_states=100_000).verdict == "holds"  # the rule off
-    cleaned = case(tmp_path, UNCLEANED.replace("new; dsb", "new; clean A; dsb"))
+    cleaned = protocol(UNCLEANED.replace("new; dsb", "new; clean A; dsb"))
     assert verdict(cleaned, host) == "holds"
 
 
@@ -73,23 +65,22 @@ threads.T1 = {core = 1, does = "wait go 1; execute A"}
 
 
 @pytest.mark.parametrize("host", [None, "riscv", "riscv-ziccif"])
-def test_an_interrupt_overtakes_the_stores_before_it(host: str | None, tmp_path: Path) -> None:
-    assert verdict(case(tmp_path, INTERRUPT), host) == "fails"
+def test_an_interrupt_overtakes_the_stores_before_it(host: str | None) -> None:
+    assert verdict(protocol(INTERRUPT), host) == "fails"
     for orders in ("fence; ipi fence.i", "fence; ipi fence.i; fence"):
-        asked = case(tmp_path, INTERRUPT.replace("ipi fence.i", orders))
+        asked = protocol(INTERRUPT.replace("ipi fence.i", orders))
         assert verdict(asked, host) == "holds"
-    assert verdict(case(tmp_path, INTERRUPT.replace('"coherent"', '"coherent", interrupts = "wait"'))) == "holds"
+    assert verdict(protocol(INTERRUPT.replace('"coherent"', '"coherent", interrupts = "wait"'))) == "holds"
 
 
-def test_a_membarrier_is_a_full_barrier_and_an_interrupt_needs_one(tmp_path: Path) -> None:
+def test_a_membarrier_is_a_full_barrier_and_an_interrupt_needs_one() -> None:
     for operation, expected in (("membarrier", "holds"), ("ipi isb", "fails"), ("fence; ipi isb", "holds")):
         text = INTERRUPT.replace("ipi fence.i", operation).replace(
             "store_buffer = 1", 'store_buffer = 1, snoop = "all"'
         )
-        assert verdict(case(tmp_path, text)) == expected
-    assert ("interrupts that overtake stores",) in needed_features(case(tmp_path, INTERRUPT))
-    case(tmp_path, INTERRUPT.replace("ipi", "fence; ipi"))
-    (fenced,) = read_protocol(str(tmp_path / "mine.toml")).cases
+        assert verdict(protocol(text)) == expected
+    assert ("interrupts that overtake stores",) in needed_features(protocol(INTERRUPT))
+    (fenced,) = document(INTERRUPT.replace("ipi", "fence; ipi").replace("; ", "\\n")).cases
     (one,) = (one for one in necessities(fenced) if one.operations == ("fence",))
     assert one.breaks == ("",)
 
@@ -105,35 +96,35 @@ threads.T0 = {does = "store A new; clean A; dsb; invalidate A; dsb; isb; execute
 
 
 @pytest.mark.parametrize("host", ["armv8", "armv8-idc", "armv8-dic", "power"])
-def test_an_invalidation_of_arm_reaches_the_address_that_it_names(host: str, tmp_path: Path) -> None:
-    asked = case(tmp_path, ALIAS)
+def test_an_invalidation_of_arm_reaches_the_address_that_it_names(host: str) -> None:
+    asked = protocol(ALIAS)
     assert verdict(asked, host) == ("fails" if host in ("armv8", "armv8-idc") else "holds")
     assert verdict(asked, replace(protocol_host(load_target(host)), icache="pipt")) == "holds"  # the rule off
-    assert verdict(case(tmp_path, ALIAS.replace("invalidate A", "invalidate U")), host) == "holds"
+    assert verdict(protocol(ALIAS.replace("invalidate A", "invalidate U")), host) == "holds"
 
 
-def test_x86_compares_a_store_with_what_was_fetched_ahead_by_its_address(tmp_path: Path) -> None:
+def test_x86_compares_a_store_with_what_was_fetched_ahead_by_its_address() -> None:
     text = ALIAS.replace("clean A; dsb; invalidate A; dsb; isb; ", "")
     for host in ("x86-amd", "x86-intel", "s390"):
-        assert verdict(case(tmp_path, text), host) == "fails"
-        assert verdict(case(tmp_path, text.replace("execute U", "execute A")), host) == "holds"
-        assert verdict(case(tmp_path, text.replace("execute U", "isb; execute U")), host) == "holds"
+        assert verdict(protocol(text), host) == "fails"
+        assert verdict(protocol(text.replace("execute U", "execute A")), host) == "holds"
+        assert verdict(protocol(text.replace("execute U", "isb; execute U")), host) == "holds"
 
 
 # ------------------------------------------------------------------------------ what a host documents is what is used
 
 
-def test_a_protocol_on_a_host_has_all_that_the_host_documents(tmp_path: Path) -> None:
+def test_a_protocol_on_a_host_has_all_that_the_host_documents() -> None:
     for name in ("x86-skylake", "arm926", "itanium2", "cortex-a9", "z10"):
         target = load_target(name)
         assert protocol_host(target).rules == features_of(target)
     settings = ("fill=pou", "snoop=none", "fetches_ahead=false", "write=through")
     through = load_target("cortex-a9", settings)
-    assert verdict(case(tmp_path, UNCLEANED), protocol_host(through)) == "holds"
+    assert verdict(protocol(UNCLEANED), protocol_host(through)) == "holds"
     back = load_target("cortex-a9", (*settings[:3], "write=back"))
-    assert verdict(case(tmp_path, UNCLEANED), protocol_host(back)) == "fails"
+    assert verdict(protocol(UNCLEANED), protocol_host(back)) == "fails"
     own = UNCLEANED.replace("threads", 'host = {write = "through"}\nthreads')
-    assert verdict(case(tmp_path, own)) == "holds"
+    assert verdict(protocol(own)) == "holds"
 
 
 STORED = """
@@ -145,9 +136,9 @@ threads.T0 = {does = "store A new; execute A"}
 """
 
 
-def test_a_fetch_waits_for_the_stores_of_its_core_where_the_pipeline_is_checked(tmp_path: Path) -> None:
+def test_a_fetch_waits_for_the_stores_of_its_core_where_the_pipeline_is_checked() -> None:
     for checks, expected in (("true", "holds"), ("false", "fails")):
-        assert verdict(case(tmp_path, STORED.replace("CHECKS", checks))) == expected
+        assert verdict(protocol(STORED.replace("CHECKS", checks))) == expected
 
 
 # -------------------------------------------------------------------------------- jumps over what was fetched ahead
@@ -160,9 +151,9 @@ threads.T1 = {does = "execute N0 x:1; execute N1; execute N2; execute N1"}
 """
 
 
-def test_a_jump_empties_the_queue(tmp_path: Path) -> None:
+def test_a_jump_empties_the_queue() -> None:
     for text in (JUMP, JUMP.replace('; execute N1"', '"').replace("x z y", "x z")):
-        asked = case(tmp_path, text)
+        asked = protocol(text)
         assert verdict(asked) == "holds"
         for host in RULES:
             assert verdict(asked, host) == "holds", host
@@ -185,9 +176,9 @@ threads.T1 = {core = 1, does = "OBSERVES A"}
 @pytest.mark.parametrize("observes", ["execute", "load"])
 @pytest.mark.parametrize(("at", "expected"), [(0, "holds"), (59, "holds"), (61, "fails"), (62, "fails"), (63, "holds")])
 def test_an_instruction_in_two_lines_is_torn_unless_one_of_them_does_not_change(
-    observes: str, at: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    observes: str, at: int, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = case(tmp_path, CROSSING.replace("AT", str(at)).replace("OBSERVES", observes))
+    asked = protocol(CROSSING.replace("AT", str(at)).replace("OBSERVES", observes))
     assert verdict(asked) == expected
     if expected == "fails":
         assert counterexample(verify(asked))[-1].what == f"{observes} A: torn"
@@ -218,17 +209,17 @@ threads.T1 = {core = 1, does = "load A; load B"}
     ],
 )
 def test_units_are_stored_at_once_where_one_line_or_the_architecture_has_them(
-    at: int, host: str | None, expected: str, tmp_path: Path
+    at: int, host: str | None, expected: str
 ) -> None:
-    assert verdict(case(tmp_path, BOTH.replace("AT", str(at))), host) == expected
+    assert verdict(protocol(BOTH.replace("AT", str(at))), host) == expected
 
 
-def test_a_clean_and_an_invalidation_are_of_all_that_a_unit_lies_in(tmp_path: Path) -> None:
+def test_a_clean_and_an_invalidation_are_of_all_that_a_unit_lies_in() -> None:
     flush = "store A new; clean A; dsb; invalidate A; dsb; isb; execute A"
     text = UNCLEANED.replace("store A new; dsb; invalidate A; dsb; isb; execute A", flush)
-    assert verdict(case(tmp_path, text.replace("A = 0", "A = 62"))) == "holds"
+    assert verdict(protocol(text.replace("A = 0", "A = 62"))) == "holds"
     for left in ("clean A; ", "invalidate A; "):
-        assert verdict(case(tmp_path, text.replace("A = 0", "A = 62").replace(left, ""))) == "fails"
+        assert verdict(protocol(text.replace("A = 0", "A = 62").replace(left, ""))) == "fails"
 
 
 # ------------------------------------------------------------------------------------- threads that stop anywhere
@@ -244,27 +235,27 @@ threads.T1 = {core = 1, does = "poll-stop; execute W0; execute W1"}
 
 
 def test_a_thread_that_is_stopped_between_two_words_goes_on_in_the_other_sequence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The question about ftrace of 2025-07-30: stop_machine does not make two words one."""
-    assert verdict(case(tmp_path, STOPPED.replace("STOP", "stop-others"))) == "holds"
-    anywhere = case(tmp_path, STOPPED.replace("STOP", "stop-anywhere"))
+    assert verdict(protocol(STOPPED.replace("STOP", "stop-others"))) == "holds"
+    anywhere = protocol(STOPPED.replace("STOP", "stop-anywhere"))
     assert verdict(anywhere) == "fails"
     rows = [row.what for row in counterexample(verify(anywhere))]
     assert rows[-3:] == ["store W1 jalr", "resume-others", "execute W1: jalr"]
-    polls = case(tmp_path, STOPPED.replace("STOP", "stop-others"))
+    polls = protocol(STOPPED.replace("STOP", "stop-others"))
     monkeypatch.setattr(StopOthers, "taken", StopAnywhere.taken)
     assert verdict(polls) == "fails"  # the rule of polls off
 
 
-def test_nobody_steps_while_stopped_and_who_masks_interrupts_is_not_stopped(tmp_path: Path) -> None:
+def test_nobody_steps_while_stopped_and_who_masks_interrupts_is_not_stopped() -> None:
     text = STOPPED.replace("STOP", "stop-anywhere").replace("poll-stop; execute W0; ", "")
     alone = text.replace('"nop0 nop1", "auipc jalr"', '"nop1", "jalr"')
     torn = alone.replace("store W1 jalr", "store W1 half; store W1 jalr")
-    assert verdict(case(tmp_path, torn)) == "holds"
-    assert verdict(case(tmp_path, torn.replace("stop-anywhere; ", "").replace("; resume-others", ""))) == "fails"
+    assert verdict(protocol(torn)) == "holds"
+    assert verdict(protocol(torn.replace("stop-anywhere; ", "").replace("; resume-others", ""))) == "fails"
     masked = STOPPED.replace("STOP", "stop-anywhere").replace("poll-stop", "irq-off").replace('W1"}', 'W1; irq-on"}')
-    assert verdict(case(tmp_path, masked)) == "holds"
+    assert verdict(protocol(masked)) == "holds"
 
 
 # -------------------------------------------------------------------------------------------------- release stores
@@ -278,11 +269,11 @@ threads.T1 = {core = 1, does = "load B; load A"}
 """
 
 
-def test_a_release_store_becomes_visible_after_those_before_it(tmp_path: Path) -> None:
+def test_a_release_store_becomes_visible_after_those_before_it() -> None:
     for host in ("armv8", "power", "riscv"):
-        assert verdict(case(tmp_path, RELEASED.replace("STORE", "store")), host) == "fails"
-        assert verdict(case(tmp_path, RELEASED.replace("STORE", "store-release")), host) == "holds"
+        assert verdict(protocol(RELEASED.replace("STORE", "store")), host) == "fails"
+        assert verdict(protocol(RELEASED.replace("STORE", "store-release")), host) == "holds"
     # What comes after it is not ordered behind it.
     late = RELEASED.replace("store A c; STORE B d", "store-release A c; store B d")
-    assert verdict(case(tmp_path, late), "armv8") == "fails"
-    assert verdict(case(tmp_path, RELEASED.replace("STORE", "store")), "x86-amd") == "holds"
+    assert verdict(protocol(late), "armv8") == "fails"
+    assert verdict(protocol(RELEASED.replace("STORE", "store")), "x86-amd") == "holds"

@@ -12,6 +12,7 @@ import pytest
 from conftest import Staleline
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from written import document, protocol
 
 from bench import known_bugs
 from bench.explain.protocols import counterexample
@@ -21,7 +22,7 @@ from bench.machine.architecture import RULES
 from bench.machine.caches import Caches, Features, HostCaches, Pending
 from bench.machine.opcodes import family
 from bench.machine.state import replaced
-from bench.protocols.document import Document, bug_names, load_bug, read_protocol
+from bench.protocols.document import bug_names, load_bug
 from bench.protocols.host import ProtocolHost, troubles, without
 from bench.protocols.protocol import Protocol
 from bench.protocols.verification import necessities, needed_features, verify
@@ -40,15 +41,8 @@ def on(protocol: Protocol, *left: str) -> Protocol:
     return replace(protocol, host=without(protocol.host, left))
 
 
-def document(tmp_path: Path, text: str) -> Document:
-    file = tmp_path / "mine.toml"
-    file.write_text(text, encoding="utf-8")
-    return read_protocol(str(file))
-
-
-def verdict(tmp_path: Path, text: str) -> tuple[str, str]:
-    outcome = verify(document(tmp_path, text).cases[0].protocol).outcome
-    return outcome.verdict, outcome.failure
+def verdict(text: str) -> str:
+    return verify(protocol(text)).verdict
 
 
 # ------------------------------------------------------------------------------------------------- published bugs
@@ -224,11 +218,11 @@ execute {executed}
     ("icache", "invalidated", "expected"), [("vipt", "A", "fails"), ("vipt", "U", "holds"), ("pipt", "A", "holds")]
 )
 def test_an_alias_has_a_line_of_its_own_where_the_cache_is_indexed_virtually(
-    icache: str, invalidated: str, expected: str, tmp_path: Path
+    icache: str, invalidated: str, expected: str
 ) -> None:
     layout = 'U = {at = 8192, alias = "A"}'
     text = FLUSHED.format(layout=layout, icache=icache, invalidated=invalidated, executed="U")
-    assert verdict(tmp_path, text)[0] == expected
+    assert verdict(text) == expected
 
 
 TWO = r"""
@@ -242,9 +236,9 @@ threads.T1 = {{core = 1, does = "execute A+B"}}
 
 
 @pytest.mark.parametrize(("first", "second", "expected"), [(0, 4, "holds"), (60, 64, "fails")])
-def test_a_unit_that_crosses_a_line_is_torn(first: int, second: int, expected: str, tmp_path: Path) -> None:
+def test_a_unit_that_crosses_a_line_is_torn(first: int, second: int, expected: str) -> None:
     text = TWO.format(first=first, second=second, ahead="false")
-    assert verdict(tmp_path, text)[0] == expected
+    assert verdict(text) == expected
 
 
 SPIN = r"""
@@ -256,8 +250,8 @@ threads.T0 = {does = "wait go 1\nexecute A"}
 """
 
 
-def test_who_waits_for_ever_is_deadlocked(tmp_path: Path) -> None:
-    found = verify(document(tmp_path, SPIN).cases[0].protocol)
+def test_who_waits_for_ever_is_deadlocked() -> None:
+    found = verify(protocol(SPIN))
     assert (found.verdict, found.outcome.failure) == ("fails", "deadlock")
     assert [(row.actor, row.what) for row in counterexample(found)][-1] == ("T0", "waits for ever: wait go 1")
 
@@ -272,9 +266,9 @@ threads.T1 = {{core = {core}, does = "{lock}\nstore A two\nload A\n{unlock}"}}
 
 
 @pytest.mark.parametrize("core", [0, 1])
-def test_a_lock_keeps_others_out_on_one_core_and_on_two(core: int, tmp_path: Path) -> None:
-    assert verdict(tmp_path, LOCKS.format(lock="lock m", unlock="unlock m", core=core))[0] == "holds"
-    assert verdict(tmp_path, LOCKS.format(lock="", unlock="", core=core))[0] == "fails"
+def test_a_lock_keeps_others_out_on_one_core_and_on_two(core: int) -> None:
+    assert verdict(LOCKS.format(lock="lock m", unlock="unlock m", core=core)) == "holds"
+    assert verdict(LOCKS.format(lock="", unlock="", core=core)) == "fails"
 
 
 def test_a_search_cut_short_is_bounded() -> None:
@@ -289,7 +283,7 @@ MINE = FLUSHED.format(layout="", icache="pipt", invalidated="A", executed="A")
 def test_a_protocol_of_ones_own_is_checked(tmp_path: Path, staleline: Staleline) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(MINE, encoding="utf-8")
-    assert read_protocol(str(file)).cases[0].protocol.host == ProtocolHost()
+    assert protocol(MINE).host == ProtocolHost()
     ran = staleline("check", str(file))
     assert ran.status == 0
     assert ran.out.startswith("mine\n\nas written: holds (")
@@ -306,7 +300,7 @@ def test_a_protocol_of_ones_own_is_checked(tmp_path: Path, staleline: Staleline)
         assert staleline(*words, "--format", "csv").out.startswith("name,case,verdict,expected,")
 
 
-def test_a_case_leaves_out_a_thread_and_has_an_architecture_or_a_cold_cache(tmp_path: Path) -> None:
+def test_a_case_leaves_out_a_thread_and_has_an_architecture_or_a_cold_cache() -> None:
     text = """
 layout = {A = 0}
 init = {A = "old"}
@@ -320,7 +314,7 @@ cases = [
   {name = "on power", of = "cold", host = "power"},
 ]
 """
-    found = document(tmp_path, text).cases
+    found = document(text).cases
     assert [len(case.protocol.threads) for case in found] == [2, 1, 1, 1]
     assert [verify(case.protocol).verdict for case in found] == ["fails", "holds", "fails", "fails"]
     assert found[3].protocol.host.rules == RULES["power"]
@@ -344,9 +338,9 @@ SPELLED = {
 
 
 @pytest.mark.parametrize("spelling", SPELLED)
-def test_the_spellings_of_assemblers_are_accepted(spelling: str, tmp_path: Path) -> None:
+def test_the_spellings_of_assemblers_are_accepted(spelling: str) -> None:
     def read(text: str) -> Any:
-        return document(tmp_path, MINE.replace("clean A", text)).cases[0].protocol.threads[0].operations[1]
+        return protocol(MINE.replace("clean A", text)).threads[0].operations[1]
 
     assert replace(read(spelling), text="") == replace(read(SPELLED[spelling]), text="")
 
@@ -388,10 +382,10 @@ def test_cases_by_hosts_with_what_each_line_costs(tmp_path: Path, staleline: Sta
     assert (priced["dsb"], priced["isb"], priced["store A new"]) == ("70", "70", "(0.5..2)")
 
 
-def test_who_is_moved_to_a_busy_core_is_told_by_whom(tmp_path: Path) -> None:
+def test_who_is_moved_to_a_busy_core_is_told_by_whom() -> None:
     text = SPIN.replace("wait go 1", "migrate 1").replace("threads.T0 = {", "threads.T0 = {core = 0, ")
     text += 'threads.T1 = {core = 1, does = "wait go 1"}\n'
-    rows = counterexample(verify(document(tmp_path, text).cases[0].protocol))
+    rows = counterexample(verify(protocol(text)))
     assert [row.what for row in rows][-2:] == [
         "waits for ever: migrate 1 (core 1 runs T1)",
         "waits for ever: wait go 1",
@@ -404,7 +398,7 @@ def test_a_line_more_in_the_file_is_no_other_protocol(tmp_path: Path, monkeypatc
     lines = []
     for comment in ("", "# one more line\n"):
         with kept.session(told=True) as reused:
-            found = verify(document(tmp_path, comment + MINE.replace("isb\n", "")).cases[0].protocol)
+            found = verify(protocol(comment + MINE.replace("isb\n", "")))
             assert reused() == f"reused {len(comment) and 1} of 1 verdicts of protocols"
         lines.append([row.line for row in counterexample(found)])
     assert any(lines[0])
@@ -413,13 +407,13 @@ def test_a_line_more_in_the_file_is_no_other_protocol(tmp_path: Path, monkeypatc
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_a_mangled_protocol_is_read_or_refused(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_mangled_protocol_is_read_or_refused(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(bug_names()))
     text = (importlib.resources.files(known_bugs) / f"{name}.toml").read_text("utf-8")
     at = data.draw(st.integers(0, len(text)))
     text = text[:at] + data.draw(st.text(max_size=5)) + text[at + data.draw(st.integers(0, 40)) :]
     try:
-        document(tmp_path_factory.getbasetemp(), text)
+        document(text)
     except InputError as error:
         assert "\n" not in str(error)
 

@@ -10,6 +10,8 @@ import pytest
 from conftest import VALID
 from test_x86_encodings import CACHE, CALL, GUARD
 from test_x86_encodings import site_of as jit_site
+from written import protocol as _protocol
+from written import site as _site
 
 from bench.check import asked
 from bench.check.export import as_protocol
@@ -27,10 +29,9 @@ from bench.silicon.running import Batches, Histogram, RunEffort, run
 from bench.silicon.sites import ELSEWHERE, SiteInstances
 from bench.silicon.threads import BATCH, STUCK_TEXT
 from bench.sites.paths import at_rest
-from bench.sites.reader import library, load_site, parsed_site
+from bench.sites.reader import library, load_site
 from bench.sites.scenarios import trials
 from bench.support.errors import InputError
-from bench.support.toml import parse
 from bench.translators.registry import load_translator
 
 try:
@@ -67,10 +68,6 @@ execute A
 PAIR = (
     RACE.replace("A = 0", "A = 0\nB = 4").replace("[allowed]", "B = 'final'\n[allowed]").replace("A\nexecute A", "A+B")
 )
-
-
-def _protocol(text):
-    return document_from(text, "test").cases[0].protocol
 
 
 def _strategy(name):
@@ -299,10 +296,6 @@ link = "store jump broken; membarrier; store jump"
 unlink = "store jump"
 """
 ISA = {"x86-64": "x86", "aarch64": "aarch64"}[HERE.name]
-
-
-def _site(text):
-    return parsed_site(*parse(text.encode(), "site.toml", "a site"))
 
 
 def _trials(site, scenario, instructions=HERE):

@@ -7,19 +7,18 @@ from pathlib import Path
 
 import pytest
 from conftest import Staleline
+from written import protocol, site, site_verdict
 
-from bench.check.sites import SiteVerdict, runs, verify_site
+from bench.check.sites import runs
 from bench.hosts import load_target
 from bench.protocols.document import read_protocol
 from bench.protocols.host import protocol_host
 from bench.protocols.verification import on, verify
 from bench.sites.completion import completed
 from bench.sites.paths import at_rest
-from bench.sites.reader import library, load_site, parsed_site
+from bench.sites.reader import library, load_site
 from bench.sites.scenarios import Trial, trials
-from bench.sites.site import Site
 from bench.support.errors import InputError
-from bench.support.toml import parse
 
 TABLE = """
 isa = "aarch64"
@@ -48,15 +47,6 @@ unlink = "store quad; store entry; flush entry"
 LINK = '\nlink = "store quad; store entry; flush entry"'
 
 
-def site(text: str) -> Site:
-    return parsed_site(*parse(text.encode(), "mine.toml", "a site"))
-
-
-def verdict(of: Site, host: str, scenario: str) -> SiteVerdict:
-    (found,) = verify_site(of, load_target(host), [scenario])
-    return found
-
-
 # ---------------------------------------------------------------------------------------- links that do nothing
 
 IDLE = {
@@ -72,20 +62,20 @@ def test_a_link_that_does_nothing_fails(idle: str) -> None:
     """Whoever executes the site is right to take the stub, but for ever it is no link."""
     link, scenarios = IDLE[idle]
     for scenario in scenarios:
-        found = verdict(site(TABLE.replace(LINK, f"\n{link}")), "cortex-a72", scenario)
+        found = site_verdict(site(TABLE.replace(LINK, f"\n{link}")), "cortex-a72", scenario)
         assert (found.verdict, found.failure) == ("fails", "never linked"), scenario
         assert "leads to stub" in found.why
 
 
 def test_a_breakpoint_that_stays_is_no_link() -> None:
     text = TABLE.replace("[words]", "trap = 0x3000\n\n[words]").replace("stub = 0x14", "brk = 0xd4200000, stub = 0x14")
-    found = verdict(site(text.replace(LINK, '\nlink = "store entry brk; flush entry"')), "cortex-a72", "link")
+    found = site_verdict(site(text.replace(LINK, '\nlink = "store entry brk; flush entry"')), "cortex-a72", "link")
     assert (found.failure, found.why.partition(":")[0]) == ("never linked", "brk #0")
 
 
 def test_an_unlink_that_does_nothing_leaves_the_old_target() -> None:
     text = TABLE.replace('unlink = "store quad; store entry; flush entry"', 'unlink = ""')
-    assert verdict(site(text), "cortex-a72", "unlink").failure == "U2"
+    assert site_verdict(site(text), "cortex-a72", "unlink").failure == "U2"
 
 
 def reaches(trial: Trial) -> bool:
@@ -169,15 +159,13 @@ unlink = "store op trap; membarrier; store disp; membarrier; store op; membarrie
 
 @pytest.mark.parametrize("host", ["x86-skylake", "x86-amd"])
 def test_what_lies_behind_a_breakpoint_is_not_executed(host: str) -> None:
-    assert verdict(site(INT3), host, "link").verdict == "holds"
-    assert verdict(site(INT3.replace("store op trap; membarrier; ", "")), host, "link").failure == "X"
+    assert site_verdict(site(INT3), host, "link").verdict == "holds"
+    assert site_verdict(site(INT3.replace("store op trap; membarrier; ", "")), host, "link").failure == "X"
 
 
-def test_a_breakpoint_allows_any_value_behind_it_in_a_protocol(tmp_path: Path) -> None:
-    file = tmp_path / "int3.toml"
-    file.write_text(PROTOCOL, encoding="utf-8")
+def test_a_breakpoint_allows_any_value_behind_it_in_a_protocol() -> None:
     for host in ("x86-skylake", "x86-amd"):
-        moved = on(read_protocol(str(file)).cases[0].protocol, protocol_host(load_target(host)))
+        moved = on(protocol(PROTOCOL), protocol_host(load_target(host)))
         assert verify(moved).verdict == "holds"
 
 
@@ -217,7 +205,7 @@ unlink = "store disp"
 @pytest.mark.parametrize("host", ["x86-skylake", "x86-amd"])
 def test_addresses_of_an_example_do_not_decide(host: str) -> None:
     for scenario in ("link", "unlink", "relink"):
-        found = verdict(site(UNALIGNED), host, scenario)
+        found = site_verdict(site(UNALIGNED), host, scenario)
         assert found.failure == "X", scenario
         assert "(with near at 0x" in found.why
 
@@ -257,10 +245,8 @@ threads.executor = { core = 1, does = "wait go 1\\npoll-stop\\nexecute code" }
 @pytest.mark.parametrize(
     ("resume", "expected"), [("resume-others", "holds"), ("resume-others unsynchronised", "fails")]
 )
-def test_a_poll_in_a_loop_synchronises_nothing(resume: str, expected: str, tmp_path: Path) -> None:
-    file = tmp_path / "poll.toml"
-    file.write_text(POLLED.replace("RESUME", resume), encoding="utf-8")
-    assert verify(read_protocol(str(file)).cases[0].protocol).verdict == expected
+def test_a_poll_in_a_loop_synchronises_nothing(resume: str, expected: str) -> None:
+    assert verify(protocol(POLLED.replace("RESUME", resume))).verdict == expected
 
 
 def test_an_instruction_of_several_words_is_decoded_together() -> None:
@@ -275,8 +261,8 @@ def test_an_instruction_of_several_words_is_decoded_together() -> None:
         )
     )
     text = text.replace("store disp", "store low; store high")
-    assert verdict(site(text), "x86-amd", "link").verdict == "holds"
-    assert verdict(site(text.replace("store op trap; membarrier; ", "")), "x86-amd", "link").failure == "X"
+    assert site_verdict(site(text), "x86-amd", "link").verdict == "holds"
+    assert site_verdict(site(text.replace("store op trap; membarrier; ", "")), "x86-amd", "link").failure == "X"
 
 
 def test_a_protocol_is_for_a_host_with_a_deep_store_buffer(tmp_path: Path, staleline: Staleline) -> None:

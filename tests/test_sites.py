@@ -9,20 +9,20 @@ from pathlib import Path
 import capstone
 import pytest
 from conftest import Staleline
+from written import site, site_verdict
 
-from bench.check.sites import SiteVerdict, verify_site
+from bench.check.sites import verify_site
 from bench.hosts import load_target
 from bench.protocols.document import read_protocol
 from bench.protocols.verification import verify
 from bench.sites.instructions import INSTRUCTION_SETS
 from bench.sites.paths import at_rest, paths
-from bench.sites.reader import library, load_site, parsed_site
+from bench.sites.reader import library, load_site
 from bench.sites.scenarios import trials
-from bench.sites.site import NEAR, STUB, Site
+from bench.sites.site import NEAR, STUB
 from bench.sites.wording import disassembled
 from bench.support import kept
 from bench.support.errors import InputError
-from bench.support.toml import parse
 from strategies import linking
 
 MINIMAL = """
@@ -39,15 +39,6 @@ exit = { at = 0, stub = 0x14000001, near = 0x14000400 }
 link = "store exit; flush exit"
 unlink = "store exit; flush exit"
 """
-
-
-def site(text: str) -> Site:
-    return parsed_site(*parse(text.encode(), "mine.toml", "a site"))
-
-
-def verdict(name: str, host: str, scenario: str) -> SiteVerdict:
-    (found,) = verify_site(load_site(name), load_target(host), [scenario])
-    return found
 
 
 # --------------------------------------------------------------------------------------------------- encodings
@@ -155,21 +146,17 @@ def test_halves_of_two_addresses_lead_nowhere() -> None:
 
 
 def test_a_patched_branch_holds_and_needs_synchronisation_only_where_it_is_taken_away() -> None:
-    assert not verdict("patch-flush-aarch64", "cortex-a72", "link").synchronised
-    unlinked = verdict("patch-flush-aarch64", "cortex-a72", "unlink")
+    assert not site_verdict("patch-flush-aarch64", "cortex-a72", "link").synchronised
+    unlinked = site_verdict("patch-flush-aarch64", "cortex-a72", "unlink")
     assert (unlinked.verdict, unlinked.synchronised, unlinked.why) == ("holds", True, "b #0x1000: leads to near")
 
 
 def test_a_pair_that_one_store_replaces_fails_a_thread_between_them() -> None:
     """QEMU d59d83a1."""
-    found = verdict("patch-pair-aarch64", "cortex-a72", "far")
+    found = site_verdict("patch-pair-aarch64", "cortex-a72", "far")
     assert (found.verdict, found.failure, found.rests_on) == ("fails", "X", "caches")
     assert "adrp x30, #0x20000000; nop; br x30: leads to 0x20000000" in found.why
     assert [row.actor for row in found.rows if row.actor != "environment"] == ["linker", "executor", "executor"]
-
-
-def test_memory_that_is_used_again_at_once_is_run() -> None:
-    assert verdict("reuse-at-once-aarch64", "armv8", "reuse").failure == "U3"
 
 
 def test_several_executors_find_what_one_finds() -> None:
@@ -179,7 +166,7 @@ def test_several_executors_find_what_one_finds() -> None:
 
 
 def test_a_scenario_that_the_site_has_no_states_for_is_none() -> None:
-    (found,) = verify_site(site(MINIMAL), load_target("armv8"), ["far"])
+    found = site_verdict(site(MINIMAL), "armv8", "far")
     assert (found.verdict, found.as_expected) == ("n/a", True)
 
 
@@ -223,7 +210,7 @@ def test_check_of_a_site_says_what_goes_wrong_in_its_own_words(tmp_path: Path, s
 def test_steps_name_the_lines_of_the_file(name: str, host: str, scenario: str) -> None:
     lines = ["", *files(linking).joinpath(f"{name}.toml").read_text(encoding="utf-8").splitlines()]
     named = 0
-    for row in verdict(name, host, scenario).rows:
+    for row in site_verdict(name, host, scenario).rows:
         verb, *words = re.split(r"[ :+,]+", row.what)
         if row.line and verb in ("execute", "load"):
             assert lines[row.line].split()[0] == words[0]
@@ -253,7 +240,7 @@ def test_a_kept_verdict_names_the_lines_that_the_file_has_now(tmp_path: Path, mo
 
 def test_what_is_expected_to_fail_is_no_surprise() -> None:
     failing = site(f'{MINIMAL}retire = ""\n\n[expect]\nreuse = "fails"\n')
-    (found,) = verify_site(failing, load_target("armv8"), ["reuse"])
+    found = site_verdict(failing, "armv8", "reuse")
     assert (found.verdict, found.as_expected) == ("fails", True)
     assert NEAR in failing.states
 

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_sites import site
+from written import site
 
 from bench.sites.instructions import INSTRUCTION_SETS, RETURN_ADDRESS, Effect, Value
 from bench.sites.paths import at_rest, paths
