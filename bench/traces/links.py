@@ -205,15 +205,7 @@ class Linker:
     @property
     def links(self) -> Links:
         """The links made so far."""
-        position, source, slot, target, thread = np.concatenate([np.empty((0, 5), np.int64), *self._made]).T
-        return Links(
-            position,
-            source.astype(np.uint32),
-            slot.astype(np.uint8),
-            target.astype(np.uint32),
-            thread.astype(np.uint8),
-            self._uses.copy(),
-        )
+        return Links.of_rows(np.concatenate([np.empty((0, 5), np.int64), *self._made]), self._uses.copy())
 
 
 _POSITION, _BETWEEN, _MADE = range(3)

@@ -52,9 +52,9 @@ STATE: Final = 12
 # Columns of the tables.  Host addresses, open-addressed: 0 is free, an unknown TB has row ``UNKNOWN_TB``.
 ADDRESS, ROW = range(2)
 # TBs: host address, guest address and the bits of it that count (the offset in the page, where one TB serves several
-# mappings), cflags and a hash of what else names the TB (cs_base, flags), -1 until it has run.
-HOST, PC, PC_MASK, CFLAGS, FLAGS = range(5)
-TB_COLUMNS: Final = 5
+# mappings), cflags, -1 until it has run.
+HOST, PC, PC_MASK, CFLAGS = range(4)
+TB_COLUMNS: Final = 4
 # The last execution of each thread: its index, its TB, its host address (-1 once a stop has taken it).
 INDEX, LAST_TB, WHERE = range(3)
 
@@ -348,13 +348,13 @@ def _trace(data: Bytes, state: I64, table: I64, memo: I64, texts: Bytes, tb: I64
     address, after = _host_address(data, text + 2)
     if after == text + 2 or address == 0 or data[after] != _BLANK or data[after + 1] != _OPEN:
         return _BAD_TRACE
-    base, place = _hex(data, after + 2)
+    _, place = _hex(data, after + 2)
     if place == after + 2 or data[place] != _SLASH:
         return _BAD_TRACE
     pc, after = _hex(data, place + 1)
     if after == place + 1 or data[after] != _SLASH:
         return _BAD_TRACE
-    flags, place = _hex(data, after + 1)
+    _, place = _hex(data, after + 1)
     if place == after + 1 or data[place] != _SLASH:
         return _BAD_TRACE
     cflags, after = _hex(data, place + 1)
@@ -367,7 +367,6 @@ def _trace(data: Bytes, state: I64, table: I64, memo: I64, texts: Bytes, tb: I64
         if ((tb[row, PC] ^ pc) & tb[row, PC_MASK]) != 0:
             return _BAD_PC
         tb[row, CFLAGS] = cflags
-        tb[row, FLAGS] = (base * 31 + flags) & _SIX_BYTES
         _remember(data, text, after, memo, texts, row)
         before = last[thread, LAST_TB]
         if before >= 0:

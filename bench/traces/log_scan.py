@@ -184,7 +184,7 @@ class Scanner:
             self._tb = np.concatenate((self._tb, np.zeros_like(self._tb)))
         if 2 * (self._numbers[k.ENTRIES] + 1) > len(self._table):
             self._grow_table()
-        self._tb[row] = host.start, _signed(pc), mask, -1, -1
+        self._tb[row] = host.start, _signed(pc), mask, -1
         self._numbers[k.ENTRIES] += k.place(self._table, host.start, row)
         born = self.executions
         self._rows.extend(
@@ -258,11 +258,6 @@ class Scanner:
     def cflags(self) -> I64:
         """The compilation flags of each TB, of its latest ``Trace`` line; -1 if it never ran."""
         return self._tb[: self.tbs, k.CFLAGS].copy()
-
-    @property
-    def flags(self) -> I64:
-        """What names each TB beside its address and its compilation flags; -1 if it never ran."""
-        return self._tb[: self.tbs, k.FLAGS].copy()
 
 
 def _signed(address: int) -> int:

@@ -620,15 +620,7 @@ class _Importer:
         """The links that the log names, if linking was on."""
         if not linking and not self._links:
             return None
-        position, source, slot, target, thread = np.array(self._links, np.int64).reshape(-1, 5).T
-        return Links(
-            position=position,
-            source=source.astype(np.uint32),
-            slot=slot.astype(np.uint8),
-            target=target.astype(np.uint32),
-            thread=thread.astype(np.uint8),
-            uses=np.full(position.size, -1, np.int64),
-        )
+        return Links.of_rows(np.array(self._links, np.int64), np.full(len(self._links), -1, np.int64))
 
     def _settle_signals(self, guest: Guest) -> None:
         votes = Counter((signal.env, signal.guess) for signal in self._signals)

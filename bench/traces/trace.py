@@ -100,6 +100,13 @@ class Links:
     thread: U8
     uses: I64
 
+    @classmethod
+    def of_rows(cls, rows: I64, uses: I64) -> Links:
+        """Of rows of position, source, slot, target and thread."""
+        position, source, slot, target, thread = rows.reshape(-1, 5).T
+        ends = source.astype(np.uint32), slot.astype(np.uint8), target.astype(np.uint32)
+        return cls(position, *ends, thread.astype(np.uint8), uses)
+
     def __len__(self) -> int:
         return self.position.size
 
