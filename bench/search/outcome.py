@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 
 from bench.machine import (
@@ -89,31 +89,37 @@ def is_alive(model: Model, state: State, alive: set[State]) -> bool:
 
 def _leads_on(model: Model, state: State, alive: set[State], kinds: Container[Kind]) -> bool:
     """Whether steps of these kinds can."""
-    seen = {state}
-    pending = [state]
-    while pending:
-        current = pending.pop()
-        if current in alive or next(iter(program_steps(model, current)), None) is not None:
-            alive.update((state, current))
-            return True
-        for transition in environment_steps(model, current, kinds):
-            if transition.state not in seen:
-                seen.add(transition.state)
-                pending.append(transition.state)
-    return False
+    found = _reached(
+        state,
+        lambda now: now in alive or next(iter(program_steps(model, now)), None) is not None,
+        lambda now: environment_steps(model, now, kinds),
+    )
+    alive.update(() if found is None else (state, found))
+    return found is not None
 
 
 def witness(model: Model) -> bool:
     """Depth first, program steps first: does some path let every retranslator finish?"""
-    start = initial(model)
+    found = _reached(
+        initial(model),
+        lambda now: finished(model, now),
+        lambda now: (*environment_steps(model, now), *program_steps(model, now)),
+    )
+    return found is not None
+
+
+def _reached(
+    start: State, goal: Callable[[State], bool], steps: Callable[[State], Iterable[Transition]]
+) -> State | None:
+    """Depth first: a state that is a ``goal``, or None."""
     seen = {start}
     pending = [start]
     while pending:
         state = pending.pop()
-        if finished(model, state):
-            return True
-        for transition in (*environment_steps(model, state), *program_steps(model, state)):
+        if goal(state):
+            return state
+        for transition in steps(state):
             if transition.state not in seen:
                 seen.add(transition.state)
                 pending.append(transition.state)
-    return False
+    return None
