@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from bench.translators.flow import Follower
 from bench.translators.instruction import Placed
-from strategies.writes import Form, Phase, Region, Unit, Write
+from strategies.writes import Form, Region, Unit, Write
 
 Access = Literal["load", "store"]
 ACCESSES: tuple[Access, ...] = ("load", "store")
@@ -144,19 +144,3 @@ class Translator(abc.ABC):
     def follower(self, code: Code) -> Follower:
         """A follower of the block's control flow."""
         return Follower(code.placed, dict(code.registers), self.destination)
-
-
-__all__ = [
-    "ACCESSES",
-    "GUEST_BITS",
-    "Access",
-    "Code",
-    "Form",
-    "GuestBits",
-    "Path",
-    "Phase",
-    "Region",
-    "Translator",
-    "Unit",
-    "Write",
-]
