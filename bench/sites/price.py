@@ -73,13 +73,8 @@ class SitePrice:
     unlink: Cost
     publish: Cost
     reuse: Cost
-    interrupts: tuple[int, int, int, int]
+    interrupts: tuple[int, ...]
     lingers: bool
-
-    @property
-    def relink(self) -> Cost:
-        """From one target to another: unlinked, and linked."""
-        return self.unlink + self.link
 
     @property
     def each(self) -> tuple[Cost, ...]:
@@ -121,13 +116,8 @@ class _Pricing:
 
     def price(self) -> SitePrice:
         site, does, near = self.site, self.site.does, NEAR if NEAR in self.site.states else self.site.states[-1]
-        link, unlink, publish, reuse = map(self._operations, (does.link, does.unlink, does.publish, does.retire))
-        interrupts = (
-            self._interrupts(does.link),
-            self._interrupts(does.unlink),
-            self._interrupts(does.publish),
-            self._interrupts(does.retire),
-        )
+        patching = does.link, does.unlink, does.publish, does.retire
+        link, unlink, publish, reuse = map(self._operations, patching)
         return SitePrice(
             execution=self._execution(near),
             far=self._execution(FAR if FAR in site.states else near),
@@ -136,7 +126,7 @@ class _Pricing:
             unlink=unlink,
             publish=publish,
             reuse=reuse,
-            interrupts=interrupts,
+            interrupts=tuple(map(self._interrupts, patching)),
             lingers=self._lingers(does.link),
         )
 
