@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.litmus.condition import Condition, Observable, holds, observables, sort_key
+from bench.litmus.condition import Observable, holds, observables, sort_key
 from bench.litmus.machine import LitmusMachine, ModifiedCodeError
 from bench.litmus.reader import LitmusTest
 from bench.litmus.values import CodeAddress, LitmusValue
@@ -47,14 +47,9 @@ class LitmusResult:
         return holds(self.test.condition.proposition, dict(zip(self.shown, final, strict=True)))
 
 
-def shown_by(condition: Condition) -> tuple[Observable, ...]:
-    """The observables in the final states of a test, sorted."""
-    return tuple(sorted({*observables(condition.proposition), *condition.shown}, key=sort_key))
-
-
 def run(test: LitmusTest, rules: Rules, *, max_states: int = MOST_STATES) -> LitmusResult:
     """Explore a test.  Raises ``InputError`` for unsupported instructions, and for too many states."""
-    shown = shown_by(test.condition)
+    shown = tuple(sorted({*observables(test.condition.proposition), *test.condition.shown}, key=sort_key))
     units: frozenset[CodeAddress] = frozenset()
     while True:
         machine = LitmusMachine(test, rules, units)

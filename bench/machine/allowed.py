@@ -97,8 +97,7 @@ class ArchitectureMemory(MemorySystem[Allowed]):
             memory = architecture.invalidated(memory, self.rules, cell, core)
         return memory
 
-    def switch_context(self, memory: Allowed, core: int) -> Allowed:
-        return self.synchronise(memory, core)
+    switch_context = synchronise
 
     def enable_mmu(self, memory: Allowed, core: int) -> Allowed:
         """Older values are fetched until an invalidation reaches the core; nothing happens by itself."""

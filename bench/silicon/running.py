@@ -245,9 +245,8 @@ class Batches:
 
     def alone(self) -> None:
         """Run the one thread of all instances here, without delay or pressure."""
-        (function,) = self.functions
-        addresses = (self.code.address, self.data.address, self.results[0].ctypes.data, self.idle.ctypes.data)
-        function(BATCH, *addresses, self.filling.address, self.chasing.address, self.filling.size)
+        assert self.threads == 1
+        self._call(0, BATCH, self.idle)
 
     def _words(self, count: int) -> npt.NDArray[np.int64]:
         """What a thread does before each instance: each pressure at one in four, and a delay that is mostly short."""
@@ -259,6 +258,9 @@ class Batches:
     def _thread(self, number: int, count: int, words: npt.NDArray[np.int64]) -> None:
         home = self.instances.protocol.threads[number].core
         pinned(self.cores[(home + self.batches) % len(self.cores)])
+        self._call(number, count, words)
+
+    def _call(self, number: int, count: int, words: npt.NDArray[np.int64]) -> None:
         self.functions[number](
             count,
             self.code.address,
