@@ -5,13 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_qemu_log import LOAD, MIPS, RAN_A, RAN_B, TWO, A, B, imported, linking, mips_exception, ran, translated, words
+from test_qemu_log import (
+    LOAD,
+    MIPS,
+    RAN_A,
+    RAN_B,
+    TWO,
+    A,
+    B,
+    imported,
+    linking,
+    mips_exception,
+    ran,
+    slow_paths,
+    translated,
+    words,
+)
 
 from bench.support.errors import InputError
 from bench.traces.guests import GUESTS, aarch64_accesses, ppc_accesses, riscv_accesses, s390x_accesses, x86_accesses
 from bench.traces.info import info
 from bench.traces.links import linked
-from bench.traces.log_input import read_log
 from bench.traces.qemu_log import import_log
 from bench.traces.store import load_trace, save_trace
 from bench.traces.trace import Guest, Links, Trace
@@ -97,12 +111,7 @@ def test_a_fault_names_its_instruction(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["riscv64-system.excerpt", "aarch64-system.excerpt"])
 def test_accesses_are_the_slow_paths_that_qemu_emitted(name: str, tmp_path: Path) -> None:
-    text = b"".join(read_log(str(LOGS / f"{name}.log.zst"), lambda _: None))
-    slow_paths = [
-        block.partition(b"-- tb slow paths")[2].partition(b"\n\n")[0].count(b"movq     %rbp, %rdi\n")
-        for block in text.split(b"\nOUT: ")[1:]
-    ]
-    assert recorded(name, tmp_path).blocks.accesses.tolist() == slow_paths
+    assert recorded(name, tmp_path).blocks.accesses.tolist() == slow_paths(LOGS / f"{name}.log.zst")
 
 
 def test_a_file_holds_links_exits_and_what_was_not_read(tmp_path: Path) -> None:

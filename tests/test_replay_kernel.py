@@ -148,12 +148,13 @@ def replays(draw: st.DrawFn) -> tuple[Host, list[int], list[int], list[Row], Foo
     return host, sizes, words, rows, parameters
 
 
-@given(replays())
+@given(replays(), st.lists(st.integers(0, 120), max_size=6))
 @settings(max_examples=400, deadline=None)
-def test_every_count_is_that_of_the_plain_reference(replay: Any) -> None:
+def test_every_count_is_that_of_the_plain_reference_in_any_chunks(replay: Any, cuts: list[int]) -> None:
     host, sizes, words, rows, parameters = replay
+    chunks = np.split(np.array(words, np.uint32), sorted(min(cut, len(words)) for cut in cuts))
     # The order of events at one position is theirs: sorting keeps it, in both.
-    assert run(host, sizes, words, events_of(rows), parameters) == reference(*replay)
+    assert alone(host, *packed(sizes), chunks, events_of(rows), parameters) == reference(*replay)
 
 
 def dense_rows(random: np.random.Generator, count: int, end: int, room: int, shares: list[float] | None) -> list[Row]:
@@ -193,37 +194,19 @@ def test_every_count_is_that_of_the_reference_in_dense_streams(replay: Any, seed
     assert run(host, sizes, words, events_of(rows), parameters) == reference(host, sizes, words, rows, parameters)
 
 
-@given(replays(), st.lists(st.integers(0, 120), max_size=6))
-@settings(max_examples=100, deadline=None)
-def test_how_the_execution_is_cut_into_chunks_does_not_matter(replay: Any, cuts: list[int]) -> None:
-    host, sizes, words, rows, parameters = replay
-    chunks = np.split(np.array(words, np.uint32), sorted(min(cut, len(words)) for cut in cuts))
-    cut = alone(host, *packed(sizes), chunks, events_of(rows), parameters)
-    assert cut == run(host, sizes, words, events_of(rows), parameters)
-
-
 @given(replays(), st.data())
 @settings(max_examples=100, deadline=None)
-def test_simulations_side_by_side_are_those_one_by_one(replay: Any, data: st.DataObject) -> None:
+def test_simulations_side_by_side_that_share_layers_are_those_one_by_one(replay: Any, data: st.DataObject) -> None:
     host, sizes, words, rows, parameters = replay
     some = [data.draw(st.lists(st.sampled_from(rows), unique=True)) if rows else [] for _ in range(3)]
-    events = [(events_of(kept),) for kept in ([], rows, *some)]
-    together = simulate(host, *packed(sizes), [np.array(words, np.uint32)], events, parameters)
-    assert together == [run(host, sizes, words, one, parameters) for (one,) in events]
-
-
-@given(replays(), st.data())
-@settings(max_examples=100, deadline=None)
-def test_layers_that_simulations_share_are_as_if_each_had_its_own(replay: Any, data: st.DataObject) -> None:
-    host, sizes, words, rows, parameters = replay
-    some = [data.draw(st.lists(st.sampled_from(rows), unique=True)) if rows else [] for _ in range(3)]
-    layers = [events_of(kept) for kept in ([], rows, *some)]
-    pairs = data.draw(st.lists(st.tuples(*[st.sampled_from(range(len(layers)))] * 2), min_size=1, max_size=5))
-    shared = [(layers[one], layers[two]) for one, two in pairs]
+    kept = [[], rows, *some]
+    layers = [events_of(each) for each in kept]
+    asked = data.draw(st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=2), min_size=1, max_size=5))
+    shared = [tuple(layers[number] for number in numbers) for numbers in asked]
     together = simulate(host, *packed(sizes), [np.array(words, np.uint32)], shared, parameters)
-    for (one, two), counts in zip(pairs, together, strict=True):
-        both = events_of([*([], rows, *some)[one], *([], rows, *some)[two]])
-        assert counts == run(host, sizes, words, both, parameters)
+    for numbers, counts in zip(asked, together, strict=True):
+        every = events_of([row for number in numbers for row in kept[number]])
+        assert counts == run(host, sizes, words, every, parameters)
 
 
 def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[Row]]:
