@@ -11,7 +11,7 @@ import sysconfig
 import venv
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 from importlinter.cli import lint_imports
@@ -86,13 +86,6 @@ def test_names_are_those_inside_the_wheel(outside: str, within: str | None) -> N
 def test_a_name_that_a_wheel_would_not_have_is_refused() -> None:
     with pytest.raises(ValueError, match=r"x.py:2: import bench.hosts without `as`"):
         renamed(b"\nimport bench.hosts", "x.py")
-
-
-def test_the_wheel_holds_no_tests(wheel: zipfile.ZipFile) -> None:
-    for name in wheel.namelist():
-        path = PurePosixPath(name)
-        assert "tests" not in path.parts
-        assert not path.name.startswith(("test_", "conftest"))
 
 
 def test_the_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
