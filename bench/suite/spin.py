@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from bench.suite.checkers import Found
 
 BREADTH_FIRST = ("-DBFS", "-DNOREDUCE")
 """Every state, and a shortest counterexample."""
@@ -23,15 +24,6 @@ COMPRESSED = ("-DCOLLAPSE",)
 """The same in less memory."""
 
 _ALWAYS = ("-O3", "-march=native", "-w", "-DSAFETY", "-DNOBOUNDCHECK", "-DNOFAIR")
-
-
-@dataclass(frozen=True, slots=True)
-class SpinOutcome:
-    """``steps`` of the counterexample, 0 if there is none; ``states`` stored."""
-
-    holds: bool
-    steps: int
-    states: int
 
 
 def skip_without_spin() -> None:
@@ -49,7 +41,7 @@ def compiled(text: str, flags: tuple[str, ...], folder: Path) -> Path:
     return folder / "pan"
 
 
-def verify(pan: Path, *, table: int = 24, depth: int = 10_000_000) -> SpinOutcome:
+def verify(pan: Path, *, table: int = 24, depth: int = 10_000_000) -> Found:
     """Run a verifier with a table of 2**``table`` slots; ``depth`` steps at most, of a search that goes depth first.
 
     Raises ``AssertionError`` where it gave up.
@@ -62,4 +54,4 @@ def verify(pan: Path, *, table: int = 24, depth: int = 10_000_000) -> SpinOutcom
     if states is None or errors is None or ("Search not completed" in ended.stdout and errors[1] == "0"):
         raise AssertionError(f"SPIN gave up: {ended.stdout[-1000:]}{ended.stderr[-1000:]}")
     violated = re.search(r"assertion violated .*\(at depth (\d+)\)", ended.stdout)
-    return SpinOutcome(errors[1] == "0", int(violated[1]) if violated else 0, int(float(states[1])))
+    return Found(errors[1] == "0", int(violated[1]) if violated else 0, int(float(states[1])))

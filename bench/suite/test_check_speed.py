@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from bench.scenarios import LASTING_IN, PARTIAL_IN, scenario_names
 from bench.search.explore import explore
 from bench.search.outcome import Outcome
 from bench.search.walk import walk
+from bench.silicon.native import cores, kept_on
 from bench.suite import checkers, spin
 from bench.suite.conftest import Measure
 from bench.suite.promela import promela
@@ -46,10 +46,8 @@ VERDICT = f"time to verdict: {LARGEST.name}"
 @pytest.fixture
 def one_core() -> Iterator[None]:
     """The test and what it starts stay on one core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
-    yield
-    os.sched_setaffinity(0, before)
+    with kept_on(cores()[-1]):
+        yield
 
 
 def explored(case: ScaledCase, *, symmetric: bool) -> Outcome:
@@ -58,7 +56,7 @@ def explored(case: ScaledCase, *, symmetric: bool) -> Outcome:
     return explore(model, question, max_states=MOST, symmetric=symmetric)
 
 
-def states(found: Outcome | spin.SpinOutcome | checkers.Found) -> int:
+def states(found: Outcome | checkers.Found) -> int:
     """How many were seen."""
     return found.states
 

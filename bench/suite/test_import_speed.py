@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import pytest
 import zstandard
@@ -47,13 +47,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def opened(log: Path, packing: str, mode: str) -> IO[bytes]:
     """The file ``log``, packed so, for reading (``rb``) or writing (``wb``) its text."""
-    if packing == "zstd":
-        return cast("IO[bytes]", zstandard.open(log, mode))
-    if packing == "xz":
-        return cast("IO[bytes]", lzma.open(log, mode))
-    if packing == "gzip":
-        return cast("IO[bytes]", gzip.open(log, mode))
-    return cast("IO[bytes]", log.open(mode))
+    by_packing: dict[str, Any] = {"zstd": zstandard.open, "xz": lzma.open, "gzip": gzip.open, "plain": open}
+    return cast("IO[bytes]", by_packing[packing](log, mode))
 
 
 def test_import(measure: Measure, case: tuple[Path, str], tmp_path: Path) -> None:

@@ -53,23 +53,13 @@ def _batches(name: str) -> Batches:
 @pytest.mark.parametrize("name", [strategy.name for strategy in asked.strategies(None)])
 def test_a_retranslation_and_an_execution(benchmark: BenchmarkFixture, name: str) -> None:
     """One thread: the retranslation of one branch, and its execution after it."""
-    benchmark.group = f"one retranslated branch of {TRANSLATOR}, executed after it"
-    batches = _batches(name)
-    with kept_on(cores()[0]):
-        benchmark.pedantic(batches.alone, setup=batches.reset, rounds=50, warmup_rounds=2)
-    benchmark.extra_info.update({"tool": name, "work": BATCH, "unit": "instances"})
-    _refuse_others(batches, "final")
+    _timed_alone(benchmark, name, f"one retranslated branch of {TRANSLATOR}, executed after it", "final")
 
 
 @pytest.mark.parametrize("name", [name for name in library() if name.endswith(("-x86", "-aarch64"))])
 def test_a_site_is_relinked_and_executed(benchmark: BenchmarkFixture, name: str) -> None:
     """One thread: an unlink and a link in its own words, and an execution after them."""
-    benchmark.group = "a site relinked, and executed twice"
-    batches = _batches(name)
-    with kept_on(cores()[0]):
-        benchmark.pedantic(batches.alone, setup=batches.reset, rounds=50, warmup_rounds=2)
-    benchmark.extra_info.update({"tool": name, "work": BATCH, "unit": "instances"})
-    _refuse_others(batches, "near2")
+    _timed_alone(benchmark, name, "a site relinked, and executed twice", "near2")
 
 
 STORE_BUFFERING = """
@@ -112,6 +102,11 @@ def test_two_threads_execute_a_litmus_test(benchmark: BenchmarkFixture) -> None:
     assert seen.instances == seen.outcomes.total() == BATCH
 
 
-def _refuse_others(batches: Batches, wanted: str) -> None:
-    """What was executed last is what was stored last."""
+def _timed_alone(benchmark: BenchmarkFixture, name: str, group: str, wanted: str) -> None:
+    """One thread by itself; what was executed last is what was stored last."""
+    benchmark.group = group
+    batches = _batches(name)
+    with kept_on(cores()[0]):
+        benchmark.pedantic(batches.alone, setup=batches.reset, rounds=50, warmup_rounds=2)
+    benchmark.extra_info.update({"tool": name, "work": BATCH, "unit": "instances"})
     assert {batches.instances.value_of(int(number)) for number in {*batches.results[0][:, -1]}} == {wanted}
