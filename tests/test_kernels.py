@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,69 +32,59 @@ def _sum_of_twice(values: Any) -> Any:
     return total
 
 
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that compiled kernels are kept in, not yet made, in a process that has looked for none so far."""
+    folder = tmp_path / "cache"
+    monkeypatch.setattr("numba.config.CACHE_DIR", str(folder))
+    compilation._cache_folder.cache_clear()
+    compilation._say_that_nothing_is_kept.cache_clear()
+    yield folder
+    compilation._cache_folder.cache_clear()
+
+
 @pytest.mark.parametrize("decorator", [kernel, lean_kernel])
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_kernel_runs_with_and_without_a_place_for_its_cache(
-    decorator: Callable[[Any], Any],
-    writable: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    decorator: Callable[[Any], Any], writable: bool, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place = tmp_path / "cache"
     if not writable:
         place.write_text("a file where the folder should be")
-    monkeypatch.setattr("numba.config.CACHE_DIR", str(place))
-    compilation._cache_folder.cache_clear()
-    compilation._say_that_nothing_is_kept.cache_clear()
     compiled, again = decorator(_sum_of_twice), decorator(_sum_of_twice)
-    compilation._cache_folder.cache_clear()
     assert compiled(np.arange(5)) == again(np.arange(5)) == 20
     assert capsys.readouterr().err.count("no folder for compiled kernels can be written") == (not writable)
-    assert bool(list(tmp_path.rglob("*.nbc"))) == writable
+    assert bool(list(place.rglob("*.nbc"))) == writable
 
 
-def test_a_kernel_is_not_cached_in_a_place_that_numba_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_is_not_cached_in_a_place_that_numba_chooses(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the folder can be made and not written: numba would go on to __pycache__, which knows one file alone."""
-    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(UserProvidedCacheLocator, "from_function", lambda function, file: None)
-    compilation._cache_folder.cache_clear()
     compiled = kernel(_sum_of_twice)
-    compilation._cache_folder.cache_clear()
     assert compiled(np.arange(5)) == 20
-    assert not list(tmp_path.rglob("*.nbc"))
+    assert not list(place.rglob("*.nbc"))
 
 
 @pytest.mark.parametrize("kind", ["*.nbi", "*.nbc"])
 @pytest.mark.parametrize("left", [0, 40])
-def test_a_damaged_cache_is_compiled_anew(
-    kind: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
-    compilation._cache_folder.cache_clear()
+def test_a_damaged_cache_is_compiled_anew(kind: str, left: int, place: Path) -> None:
     assert kernel(_sum_of_twice)(np.arange(5)) == 20
-    (file,) = tmp_path.rglob(kind)
+    (file,) = place.rglob(kind)
     file.write_bytes(file.read_bytes()[:left])
     for hits in (0, 1):
         compiled: Any = kernel(_sum_of_twice)
         assert compiled(np.arange(5)) == 20
         assert sum(compiled.stats.cache_hits.values()) == hits
-    compilation._cache_folder.cache_clear()
 
 
 def test_a_full_disk_is_no_reason_to_fail(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(self: Any, path: str) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", full)
-    compilation._cache_folder.cache_clear()
-    compilation._say_that_nothing_is_kept.cache_clear()
     assert kernel(_sum_of_twice)(np.arange(5)) == 20
     assert "compiling anew in every run" in capsys.readouterr().err
-    compilation._cache_folder.cache_clear()
 
 
 CONSTANTS = "FACTOR = 2\n"
@@ -175,23 +165,22 @@ def test_what_a_kernel_is_compiled_from_is_known(file: str, known: set[str]) -> 
 
 
 def test_what_earlier_versions_left_is_removed_but_for_the_newest_and_what_was_used_of_late(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("numba.config.CACHE_DIR", str(tmp_path))
     now = time.time()
     for number in range(10):
         for name, age in (("tests.mine", number * 24 * 3600 * 2), ("tests.other", 100 * 24 * 3600)):
-            folder = tmp_path / f"{name}-{number}"
-            folder.mkdir()
+            folder = place / f"{name}-{number}"
+            folder.mkdir(parents=True)
             (folder / "kernel.nbc").touch()
             os.utime(folder, (now - age, now - age))
     file = tmp_path / "tests" / "mine.py"
     file.parent.mkdir()
     file.touch()
     made = compilation._cache_folder(str(file))
-    left = {path.name for path in tmp_path.glob("tests.mine-*")}
+    left = {path.name for path in place.glob("tests.mine-*")}
     assert left == {made.name, "tests.mine-0", "tests.mine-1", "tests.mine-2", "tests.mine-3"}
-    assert len(list(tmp_path.glob("tests.other-*"))) == 10
+    assert len(list(place.glob("tests.other-*"))) == 10
 
 
 def test_on_a_terminal_compiling_is_said_once(tmp_path: Path) -> None:
