@@ -73,9 +73,9 @@ RAN_A, RAN_B = ran(0, A, 0x10000), ran(0, B, 0x20000)
 STOP_A = stopped(A, 0x10000)
 
 
-def abort(level: int = 0, cpu: int = 0) -> str:
+def abort(level: int = 0) -> str:
     return (
-        f"Taking exception 4 [Data Abort] on CPU {cpu}\n...from EL{level} to EL1\n"
+        f"Taking exception 4 [Data Abort] on CPU 0\n...from EL{level} to EL1\n"
         "...with ESR 0x24/0x9200003f\n...with DFSR 0x17 DFAR 0x148d48\n"
     )
 

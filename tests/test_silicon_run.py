@@ -76,11 +76,11 @@ def _strategy(name):
     return _protocol(text)
 
 
-def _run_until(instances, wanted, seconds=60.0):
+def _run_until(instances, wanted):
     """Batches until an outcome is seen for which ``wanted`` is true, for a bounded time."""
     total = Histogram()
     for seed in range(1, 10):
-        total.add(run(instances, RunEffort(seconds / 10, 20_000, seed)))
+        total.add(run(instances, RunEffort(6, 20_000, seed)))
         if any(map(wanted, total.outcomes)):
             return total
     pytest.fail(f"not seen: {total.outcomes}")

@@ -26,7 +26,6 @@ class ScaledCase:
     cores: int = 2
     tbs: int = 1
     retranslations: int = 2
-    host: str = HOST
 
     @property
     def name(self) -> str:
@@ -37,13 +36,13 @@ class ScaledCase:
 
     def asked(self) -> tuple[Model, Question]:
         """The model, and the question whether anything wrong is fetched."""
-        host = load_host(self.host)
+        host = load_host(HOST)
         if host.cores.value < self.cores:
-            host = load_host(self.host, [f"cores={self.cores}"])
+            host = load_host(HOST, [f"cores={self.cores}"])
         instance = scenario(
             self.scenario, host.cores.value, cores=self.cores, tbs=self.tbs, retranslations=self.retranslations
         )
-        assert instance is not None, f"{self.host} has one core"
+        assert instance is not None, f"{HOST} has one core"
         compiler = Compiler(registry.find(self.strategy), load_translator(TRANSLATOR), host, instance)
         return compiler.model, Question("wrong fetch", concerned_by(compiler, "transient"))
 
