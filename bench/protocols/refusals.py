@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import pairwise
 from typing import NoReturn
@@ -10,7 +9,7 @@ from typing import NoReturn
 from bench.machine.opcodes import DEFAULT_SIZE, family
 from bench.protocols.operations import WORD, ProtocolOperation, instead
 from bench.protocols.protocol import ANY, FAULT_TEXT, Protocol, Thread
-from bench.support.errors import InputError
+from bench.support.errors import InputError, nearest
 
 MOST_THREADS = 8
 MOST_CORES = 8
@@ -35,7 +34,7 @@ def refuse_impossible(protocol: Protocol, values: Collection[str], refuse: Refus
     _refuse_units(protocol, refuse)
     for value in protocol.instructions:
         if value not in values:
-            raise refuse("a value that nothing stores", ("instructions", value), _nearest(value, values), 0)
+            raise refuse("a value that nothing stores", ("instructions", value), nearest(value, values), 0)
     if not protocol.threads or len(protocol.threads) > MOST_THREADS:
         raise refuse(f"{len(protocol.threads)} threads", ("threads",), f"1 to {MOST_THREADS}", 0)
     for thread in protocol.threads:
@@ -99,7 +98,7 @@ def _refuse_units(protocol: Protocol, refuse: Refuse) -> None:
             if not WORD.fullmatch(name):
                 raise refuse(f"the name {name!r}", (key, name), "a word", 0)
             if key in ("init", "coherency", "pages") and name not in addresses:
-                raise refuse(f"no unit {name!r}", (key, name), _nearest(name, addresses), 0)
+                raise refuse(f"no unit {name!r}", (key, name), nearest(name, addresses), 0)
     for key, texts in (("init", protocol.initial), ("coherency", protocol.coherency)):
         for name, value in texts.items():
             if not WORD.fullmatch(value) or value == FAULT_TEXT:
@@ -156,7 +155,7 @@ def _refuse_thread(protocol: Protocol, thread: Thread, values: Collection[str], 
         for value in sequence:
             if value not in values and value != ANY and not (value == FAULT_TEXT and _may_fault(protocol, thread)):
                 found = f"{value!r}, which nothing stores or initialises"
-                raise refuse(found, allowed, f"{_nearest(value, values)}, or {ANY} for any", 0)
+                raise refuse(found, allowed, f"{nearest(value, values)}, or {ANY} for any", 0)
         if len(sequence) not in lengths:
             counts = " or ".join(map(str, sorted(lengths)))
             text = " ".join(sequence)
@@ -181,7 +180,7 @@ def _refuse_operation(
         wrong(f"the value {FAULT_TEXT!r}", "another word")
     for name in operation.names if verb not in ("set", "wait", "lock", "unlock") else ():
         if name not in protocol.addresses:
-            wrong(f"no unit {name!r}", f"{_nearest(name, protocol.addresses)} ([layout])")
+            wrong(f"no unit {name!r}", f"{nearest(name, protocol.addresses)} ([layout])")
     if verb in ("set", "wait") and operation.names[0] not in protocol.flags:
         wrong(f"no flag {operation.names[0]!r}", "a flag in [flags], with its value at the start")
     if verb == "migrate":
@@ -192,7 +191,7 @@ def _refuse_operation(
     for value, skipped in operation.skips:
         for one in value.split("+"):
             if one not in values and not (one == FAULT_TEXT and _may_fault(protocol, thread)):
-                wrong(f"{one!r}, which nothing stores or initialises", _nearest(one, values))
+                wrong(f"{one!r}, which nothing stores or initialises", nearest(one, values))
         if value.count("+") != len(operation.names) - 1:
             wrong(f"{value}:{skipped}", "as many values as units")
         if number + 1 + skipped > len(thread.operations):
@@ -241,9 +240,3 @@ def _following(number: int, operation: ProtocolOperation) -> Iterator[int]:
     yield number + 1
     for _, skipped in operation.skips:
         yield number + 1 + skipped
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    some = list(known)
-    near = difflib.get_close_matches(name, some, 1)
-    return near[0] if near else f"one of {', '.join(some)}" if some else "one that there is"

@@ -18,7 +18,7 @@ from bench.sites.paths import at_rest
 from bench.sites.scenarios import SCENARIOS
 from bench.sites.site import CODE, STATES, STUB, TARGETS, Executor, Site, SiteLine, SiteOperations, SiteWord
 from bench.sites.wording import way
-from bench.support.errors import InputError
+from bench.support.errors import InputError, nearest
 from bench.support.toml import Source, checked, parse, read
 from strategies import linking
 
@@ -150,10 +150,10 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
     alias = next((name for name, known in INSTRUCTION_SETS.items() if table.isa in known.hosts), table.isa)
     table = table if table.isa in INSTRUCTION_SETS else msgspec.structs.replace(table, isa=alias)
     if table.isa not in INSTRUCTION_SETS:
-        raise source.refuse(repr(table.isa), ("isa",), _nearest(table.isa, INSTRUCTION_SETS))
+        raise source.refuse(repr(table.isa), ("isa",), nearest(table.isa, INSTRUCTION_SETS))
     for name in table.targets:
         if name not in TARGETS:
-            raise source.refuse(repr(name), ("targets", name), _nearest(name, TARGETS))
+            raise source.refuse(repr(name), ("targets", name), nearest(name, TARGETS))
     if STUB not in table.targets or len(table.targets) < 2:
         found = ", ".join(table.targets) or "no target"
         raise source.refuse(found, ("targets",), f"{STUB}, and at least one other")
@@ -168,7 +168,7 @@ def parsed_site(tree: dict[str, Any], source: Source) -> Site:
         raise source.refuse("no word of code", ("words",), "at least one instruction")
     for scenario in table.expect:
         if scenario not in SCENARIOS:
-            raise source.refuse(repr(scenario), ("expect", scenario), _nearest(scenario, SCENARIOS))
+            raise source.refuse(repr(scenario), ("expect", scenario), nearest(scenario, SCENARIOS))
     by_name = {word.name: word for word in words}
     does, around = (
         [reading.lines(getattr(said, key) or "", (of, key), by_name) for key in said.__struct_fields__ if key != "by"]
@@ -316,7 +316,7 @@ class _Reading:
             known = tuple(known)
             for name in names:
                 if name not in known:
-                    raise self.source.refuse(repr(name), place, _nearest(name, known), line=line)
+                    raise self.source.refuse(repr(name), place, nearest(name, known), line=line)
 
         if verb == "flush":
             check([" ".join(rest)], (*words, CODE))
@@ -331,8 +331,3 @@ class _Reading:
             parsed(
                 text, lambda _: line, lambda found, at, expected: self.source.refuse(found, place, expected, line=at)
             )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known := tuple(known), 1)
-    return near[0] if near else f"one of {', '.join(known)}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(Exception):
     """Bad usage or bad input, which the command line prints as one line and exits with 2.
@@ -18,3 +21,10 @@ class InputError(Exception):
         if expected:
             text += f"; expected {expected}"
         super().__init__(" ".join(text.split()))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What is expected in place of a name that is not known: the one closest to it, or else all."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return near[0] if near else f"one of {', '.join(names)}" if names else "one that there is"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import re
 import tomllib
@@ -14,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from bench.support.errors import InputError
+from bench.support.errors import InputError, nearest
 from bench.support.files import decoded, read_bytes
 
 _SHOWN = 60
@@ -92,9 +91,7 @@ def checked(tree: Any, kind: Any, source: Source, prefix: tuple[str, ...] = (), 
         place = (*prefix, *steps)
         if message.startswith("Object contains unknown field"):
             key, known = message.split("`")[1], [field.name for field in msgspec.structs.fields(kind)]
-            near = difflib.get_close_matches(key, known, 1)
-            expected = near[0] if near else "one of " + ", ".join(known)
-            raise source.refuse("unknown key", (*place, key), expected) from None
+            raise source.refuse("unknown key", (*place, key), nearest(key, known)) from None
         if message.startswith("Object missing required field"):
             field = message.split("`")[1]
             raise source.refuse("missing", (*place, field), "this key") from None
