@@ -76,6 +76,27 @@ def test_a_damaged_cache_is_compiled_anew(kind: str, left: int, place: Path) -> 
         assert sum(compiled.stats.cache_hits.values()) == hits
 
 
+def _adding(number: int) -> Any:
+    def add(to: int) -> int:
+        return to + number
+
+    return kernel(add)
+
+
+def test_a_kernel_under_the_name_of_another_is_compiled_anew(place: Path) -> None:
+    """As two processes leave it that save at once: each gives its kernel the next name that it finds free."""
+    for hits in ((0, 0), (1, 1)):
+        one, two = _adding(1), _adding(2)
+        assert (one(5), two(5)) == (6, 7)
+        assert tuple(sum(each.stats.cache_hits.values()) for each in (one, two)) == hits
+    first, second = sorted(place.rglob("*.nbc"))
+    second.write_bytes(first.read_bytes())
+    for hits in ((1, 0), (1, 1)):
+        one, two = _adding(1), _adding(2)
+        assert (one(5), two(5)) == (6, 7)
+        assert tuple(sum(each.stats.cache_hits.values()) for each in (one, two)) == hits
+
+
 def test_a_full_disk_is_no_reason_to_fail(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

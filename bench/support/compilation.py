@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.event import Event, Listener, register
 
 from bench.support.versions import user_cache, version
@@ -80,8 +80,23 @@ def _say_that_nothing_is_kept() -> None:
         print(f"staleline: {text}", file=sys.stderr, flush=True)
 
 
+class _Named(cast("type[Any]", IndexDataCacheFile)):  # type: ignore[misc]
+    """numba's files, each of which says which kernel it holds: two processes may save two kernels by one name."""
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (key, data))
+
+    def load(self, key: Any) -> Any:
+        kept = super().load(key)
+        return kept[1] if kept is not None and kept[0] == key else None
+
+
 class _Kept(cast("type[Any]", FunctionCache)):  # type: ignore[misc]
     """numba's cache, which is only that: what is damaged is compiled anew, what there is no room for is not kept."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = _Named(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
