@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from numba.core.caching import IndexDataCacheFile, UserProvidedCacheLocator
 
 from bench.support import compilation, kernels, versions
 from bench.support.kernels import expanded, kernel, lean_kernel
+from bench.support.processors import beside, processors
 
 
 @expanded
@@ -106,6 +109,23 @@ def test_a_full_disk_is_no_reason_to_fail(
     monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", full)
     assert kernel(_sum_of_twice)(np.arange(5)) == 20
     assert "compiling anew in every run" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux" or processors() == 1, reason="nothing is done in another process there")
+def test_what_is_done_beside_is_done_and_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for work in (partial(Path.touch, tmp_path / "done"), partial(Path.touch, tmp_path / "no" / "folder")):
+        beside(work)
+    for process in multiprocessing.active_children():
+        process.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["done"]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_source_file_was_compiled_or_not(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(place))
+    assert not kernels.were_compiled(__file__)
+    assert kernel(_sum_of_twice)(np.arange(5)) == 20
+    assert kernels.were_compiled(__file__)
 
 
 CONSTANTS = "FACTOR = 2\n"

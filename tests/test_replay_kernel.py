@@ -19,6 +19,7 @@ import bench.caches.simulate as simulate_module
 from bench.caches.counts import Counts
 from bench.caches.events import EventKind, Events, lines_spanned
 from bench.caches.footprint import Footprint
+from bench.caches.kernel import advance_with
 from bench.caches.policies import MOST_WAYS
 from bench.caches.simulate import MOST_VARIANTS, probe, simulate
 from bench.hosts import host_names, load_host
@@ -456,3 +457,13 @@ def test_a_sweep_that_would_come_round_is_refused() -> None:
     endless = (np.broadcast_to(np.uint32(0), 1 << 23) for _ in range(1))
     with pytest.raises(InputError, match="guest data lines; expected a shorter execution"):
         alone(host, addresses, sizes, endless, Events.none(), Footprint(guest_data_lines=1_000_000))
+
+
+def test_what_is_compiled_ahead_is_what_a_simulation_calls() -> None:
+    host, ran = load_host("cortex-a9"), np.zeros(1, np.uint32)
+    simulate_module._compile(host, ran.size)
+    compiled: Any = advance_with(0, 0, 0, 0, 0, 0)
+    ahead = compiled.signatures
+    alone(host, *packed([64]), [ran], Events.none(), Footprint())
+    assert len(ahead) == 1
+    assert compiled.signatures == ahead

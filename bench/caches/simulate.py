@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.caches import kernel
 from bench.caches.counts import Counts
 from bench.caches.events import EventKind, Events, check_range
 from bench.caches.footprint import Footprint
@@ -19,7 +21,8 @@ from bench.caches.policies import MOST_LINES, MOST_WAYS, NOTHING, POLICIES, UNMO
 from bench.hosts.profile import Host
 from bench.program.layout import aligned, line_range
 from bench.support.errors import InputError
-from bench.support.processors import processors
+from bench.support.kernels import were_compiled
+from bench.support.processors import beside, processors
 from bench.traces.successor import UNKNOWN_TB
 from bench.traces.trace import I64, U32
 
@@ -51,6 +54,19 @@ class MemoryMap:
         code = aligned(code_bytes, PAGE)
         data = aligned(code + footprint.translator_code_lines * host.icache.line, PAGE)
         return cls(code, data, aligned(data + footprint.translator_data_lines * host.dcache.line, PAGE))
+
+
+def compile_ahead(host: Host, executions: int) -> None:
+    """Have the kernel for that many executions on ``host`` compiled in another process, if none ever was here."""
+    if not were_compiled(kernel.__file__):
+        beside(partial(_compile, host, executions))
+
+
+def _compile(host: Host, executions: int) -> None:
+    core = _Core(host, 1, Footprint())
+    nothing = np.zeros(0, np.uint32)
+    part = _Part(core, nothing.reshape(0, 2), _Variants([()]), 0)
+    core.advance(executions)(*part.arguments(nothing, nothing))
 
 
 def line_spans(addresses: I64, sizes: I64, line: int) -> I64:
@@ -174,13 +190,17 @@ class _Part:
             )
         if self._advance is None:
             self._advance = core.advance(words.size)
-        bad = self._advance(self._state, self._streams, self._spans, words, self._carried, self._next_event, seen)
+        bad = self._advance(*self.arguments(words, seen))
         if bad >= 0:
             raise InputError(
                 f"TB {int(words[bad]) & UNKNOWN_TB}",
                 place=f"execution {length + bad}",
                 expected=f"a TB below {len(self._spans)}, or {UNKNOWN_TB} for an unknown one",
             )
+
+    def arguments(self, words: U32, seen: U32) -> tuple[CacheState, Streams, U32, U32, I64, I64, U32]:
+        """What the kernel takes."""
+        return self._state, self._streams, self._spans, words, self._carried, self._next_event, seen
 
     @property
     def counts(self) -> I64:

@@ -91,6 +91,7 @@ def compare(
     Also: staleline compare linking --host cortex-a72,armv8
     Also: staleline compare my_protocol.toml --format html -o page.html
     """
+    from bench.caches.simulate import compile_ahead
     from bench.check import asked
     from bench.compare import baseline
     from bench.compare.comparison import price, verify
@@ -172,6 +173,9 @@ def compare(
     names = scenarios_on(cells.scenario, [host for host, _ in pairs], options.cores)
     strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)
     (base,) = asked.strategies([over])
+    hosts = [host for host, _ in pairs if isinstance(host, Host)]
+    if hosts:
+        compile_ahead(hosts[0], recorded.length)
     with progress_bar("checking", len(pairs)) as progress:
         verified = [
             verify(target, translator, strategies, names, options, partial(show_share, progress, target.name, number))

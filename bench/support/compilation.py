@@ -23,7 +23,7 @@ import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.event import Event, Listener, register
 
-from bench.support.versions import user_cache, version
+from bench.support.versions import kernels_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -139,14 +139,12 @@ def _caching_in(folder: Path) -> Iterator[None]:
 def _cache_folder(file: str) -> Path | None:
     """The folder for the kernels of a source file, made and marked as used, or None where that cannot be."""
     try:
-        name = f"{Path(file).parent.name}.{Path(file).stem}"
-        parent = Path(_config.CACHE_DIR) if _config.CACHE_DIR else user_cache()
-        folder = parent / f"{name}-{version(file)}"
+        folder = kernels_of(file, _config.CACHE_DIR)
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
     except OSError:
         return None
-    _remove_unused(folder.parent, name)
+    _remove_unused(folder.parent, folder.name.rpartition("-")[0])
     return folder
 
 

@@ -6,9 +6,12 @@ numba takes longer to import than most answers that are kept take to find, so wh
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
+
+from bench.support.versions import kernels_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +51,11 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
 def expanded(function: Callable[P, R]) -> Callable[P, R]:
     """A ``part`` that LLVM inlines wherever it is called, so that constant arguments are constants inside."""
     return _deferred(function, cached=False, forceinline=True, **_PART)
+
+
+def were_compiled(file: str) -> bool:
+    """Whether any kernel of a source file, as that is now, was compiled on this machine."""
+    return any(kernels_of(file, os.environ.get("NUMBA_CACHE_DIR", "")).rglob("*.nbi"))
 
 
 def _deferred(function: Callable[P, R], **options: Any) -> Callable[P, R]:

@@ -37,6 +37,23 @@ _PR_SET_PDEATHSIG = 1
 """Of ``linux/prctl.h``."""
 
 
+def beside(work: Callable[[], None]) -> None:
+    """Do ``work`` in a forked process that ends with this one: what this one needs later is there sooner then.
+
+    Whatever goes wrong there is left for this process to find.
+    """
+    if sys.platform == "linux" and processors() > 1:
+        multiprocessing.get_context("fork").Process(target=_beside, args=(work,), daemon=True).start()
+
+
+def _beside(work: Callable[[], None]) -> None:
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.stderr = None
+    with contextlib.suppress(Exception):
+        work()
+
+
 def each(work: Callable[[_Asked], _Found], asked: Sequence[_Asked], *, at_once: int = 1) -> Iterator[_Found]:
     """What ``work`` makes of each, in order, on all of them; so many ``at_once`` go to one."""
     workers = processors()

@@ -50,6 +50,12 @@ def version(*files: str) -> str:
     return known.hexdigest()[:20]
 
 
+def kernels_of(file: str, parent: str) -> Path:
+    """The folder for what numba compiles of a source file, in ``parent`` if that is not empty."""
+    place = Path(parent) if parent else user_cache()
+    return place / f"{Path(file).parent.name}.{Path(file).stem}-{version(file)}"
+
+
 @cache
 def _read(path: str) -> tuple[bytes, set[bytes]]:
     """A source's hash, and the modules and packages of the project that it imports, inside functions too."""
