@@ -17,7 +17,7 @@ from bench.traces.trace import I64
 U8: TypeAlias = npt.NDArray[np.uint8]
 
 MOST_CODE = 1 << 30
-"""The largest code buffer in bytes; the kernel's directory holds a byte for each of its lines in each cache."""
+"""The largest code buffer in bytes; the kernel holds a bit for each of its lines in each cache."""
 
 
 class EventKind(enum.IntEnum):

@@ -144,8 +144,8 @@ class CacheState(NamedTuple):
     this order; entries of another variant than 0 are valid only where ``differs`` (set) has its bit.  ``taken``
     (variant): the dirty line that the last access replaced; ``evicted``: the same of an L1, while the L2 is accessed.
     ``settled`` (word, cache): a bit for each line: every variant holds it; in a set that ``differs`` for none, all of
-    those that are held.  ``counts`` (variant, counter), with a last row for what
-    all variants have in common.  ``numbers``: a ``Shape``, then three ``Level``.
+    those that are held.  ``counts`` (variant, counter), with a last row for what all variants have in common.
+    ``numbers``: a ``Shape``, then three ``Level``.
     """
 
     frames: U32
@@ -318,6 +318,29 @@ def _rejoin(policy: Int, ways: Int, s: CacheState, level: Int, at: Int, first: I
     if differs == _ZERO and tracked:
         for way in range(ways):
             _settle(s, level, np.int64(s.frames[np.uint64(first + way)] >> DIRTY), tracked)
+
+
+@expanded
+def _fetch(
+    policy: Int,
+    ways: Int,
+    s: CacheState,
+    level: Int,
+    word: Word,
+    frames: Word,
+    line: Int,
+    now: Int,
+    seed: Int,
+    tracked: Int,
+) -> np.uint32:
+    """Access an instruction line that is not settled, in a set that differs for none; returns as ``access``."""
+    if policy in UNMOVED:
+        taken = fill(policy, ways, s.frames, frames, s.words, word, line, _UNMARKED, now, seed)
+        _settle(s, level, line, tracked)
+        _unsettle(s, level, np.int64(taken >> DIRTY), tracked)
+    else:
+        taken = access(policy, ways, level == _L2, s.frames, frames, s.words, word, line, _UNMARKED, now, seed)
+    return taken
 
 
 @part
@@ -584,8 +607,6 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
         l2_sets, l2_frames = n[b + _LEVEL_SETS], n[b + _LEVEL_FRAMES]
         longer = n[b + _LEVEL_BITS] - n[i + _LEVEL_BITS]
         shorter = below_ways != 0 and longer < 0
-        code_unmoved = code_policy in UNMOVED
-        l2_unmoved = below_policy in UNMOVED and below_ways != 0
         code_tracked, l2_tracked = n[i + _LEVEL_TRACKED], n[b + _LEVEL_TRACKED]
         table_tracked = n[d + _LEVEL_TRACKED]
         narrow = code_mask < _IN_WORD
@@ -657,9 +678,8 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                 first, last = np.int64(spans[row, _ZERO]), np.int64(spans[row, _ONE])
                 members = everyone
             apart = members != everyone or shorter
-            for here_word in range(first >> _WORD_BITS, (last >> _WORD_BITS) + 1):
-                start = here_word << _WORD_BITS
-                settled = np.uint64(_CACHES * here_word)
+            for start in range(first & ~_IN_WORD, last + 1, _IN_WORD + 1):
+                settled = _word(_ICACHE, start)
                 wanted = ours
                 if start < first:
                     wanted &= _ALL << np.uint64(first - start)
@@ -682,34 +702,15 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                         _do(s, _ICACHE, _KIND_LOAD, line, np.int64(1), members, source, now)
                         continue
                     frames = at * np.uint64(code_ways)
-                    if code_unmoved:
-                        taken = fill(
-                            code_policy, code_ways, s.frames, frames, s.words, at, line, _UNMARKED, now, code_seed
-                        )
-                        s.settled[settled] |= lowest
-                        _unsettle(s, _ICACHE, np.int64(taken >> DIRTY), code_tracked)
-                    else:
-                        taken = access(
-                            code_policy,
-                            code_ways,
-                            False,
-                            s.frames,
-                            frames,
-                            s.words,
-                            at,
-                            line,
-                            _UNMARKED,
-                            now,
-                            code_seed,
-                        )
-                        if taken == HIT:
-                            continue
+                    taken = _fetch(code_policy, code_ways, s, _ICACHE, at, frames, line, now, code_seed, code_tracked)
+                    if taken == HIT:
+                        continue
                     misses += 1
                     if below_ways == 0:
                         memory += 1
                         continue
                     below = line >> longer
-                    if l2_unmoved and _is_settled(s, _L2, below):
+                    if below_policy in UNMOVED and _is_settled(s, _L2, below):
                         continue
                     index = below & l2_mask
                     at, frames = np.uint64(l2_sets + index), np.uint64(l2_frames + index * below_ways)
@@ -721,26 +722,7 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                         _count(s, source + _MEMORY, missed, 1)
                         _count(s, _MEMORY_WRITES, evicted, 1)
                         continue
-                    if l2_unmoved:
-                        taken = fill(
-                            below_policy, below_ways, s.frames, frames, s.words, at, below, _UNMARKED, now, l2_seed
-                        )
-                        _settle(s, _L2, below, l2_tracked)
-                        _unsettle(s, _L2, np.int64(taken >> DIRTY), l2_tracked)
-                    else:
-                        taken = access(
-                            below_policy,
-                            below_ways,
-                            True,
-                            s.frames,
-                            frames,
-                            s.words,
-                            at,
-                            below,
-                            _UNMARKED,
-                            now,
-                            l2_seed,
-                        )
+                    taken = _fetch(below_policy, below_ways, s, _L2, at, frames, below, now, l2_seed, l2_tracked)
                     if taken != HIT:
                         memory += 1
                         written += np.int64(taken != NOTHING) & np.int64(taken & DIRTY)
