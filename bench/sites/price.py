@@ -77,6 +77,11 @@ class SitePrice:
     lingers: bool
 
     @property
+    def relink(self) -> Cost:
+        """From one target to another: unlinked, and linked."""
+        return self.unlink + self.link
+
+    @property
     def each(self) -> tuple[Cost, ...]:
         """Every price."""
         return self.execution, self.far, self.stub, self.link, self.unlink, self.publish, self.reuse

@@ -80,7 +80,7 @@ def _say_that_nothing_is_kept() -> None:
         print(f"staleline: {text}", file=sys.stderr, flush=True)
 
 
-class _Named(cast("type[Any]", IndexDataCacheFile)):  # type: ignore[misc]
+class _NamedFile(cast("type[Any]", IndexDataCacheFile)):  # type: ignore[misc]
     """numba's files, each of which says which kernel it holds: two processes may save two kernels by one name."""
 
     def save(self, key: Any, data: Any) -> None:
@@ -96,7 +96,7 @@ class _Kept(cast("type[Any]", FunctionCache)):  # type: ignore[misc]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = _Named(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
+        self._cache_file = _NamedFile(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
