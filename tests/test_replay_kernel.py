@@ -210,6 +210,17 @@ def test_simulations_side_by_side_that_share_layers_are_those_one_by_one(replay:
         assert counts == run(host, sizes, words, every, parameters)
 
 
+@pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
+def test_a_line_that_one_simulation_drops_and_brings_back_is_held_by_all(replacement: str) -> None:
+    host, parameters = with_policy(SIMPLE, replacement), Footprint(translator_code_lines=1)
+    both = events_of([(-1, EventKind.TRANSLATE, 0, 1), (1, EventKind.TRANSLATE, 0, 1)])
+    own = events_of([(0, EventKind.INVALIDATE_ALL, 0, 0), (0, EventKind.TRANSLATE, 0, 1)])
+    ran = [np.zeros(2, np.uint32)]
+    kept, dropped = simulate(host, *packed([64]), ran, [(Events.none(), both), (own, both)], parameters)
+    assert kept.translator_code_misses == 1
+    assert dropped.translator_code_misses == 2
+
+
 def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[Row]]:
     """TBs, executions, and events that store, clean and drop the same lines again and again."""
     random = np.random.default_rng(seed)
