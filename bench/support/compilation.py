@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import FunctionCache
 from numba.core.event import Event, Listener, register
 
 from bench.support.versions import kernels_of
@@ -80,14 +80,18 @@ def _say_that_nothing_is_kept() -> None:
         print(f"staleline: {text}", file=sys.stderr, flush=True)
 
 
-class _NamedFile(cast("type[Any]", IndexDataCacheFile)):  # type: ignore[misc]
-    """numba's files, each of which says which kernel it holds: two processes may save two kernels by one name."""
+class _NamedFile:
+    """numba's file of a function's kernels, where each says which it is: two processes may save two by one name."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.flush = file.flush
 
     def save(self, key: Any, data: Any) -> None:
-        super().save(key, (key, data))
+        self._file.save(key, (key, data))
 
     def load(self, key: Any) -> Any:
-        kept = super().load(key)
+        kept = self._file.load(key)
         return kept[1] if kept is not None and kept[0] == key else None
 
 
@@ -96,7 +100,7 @@ class _Kept(cast("type[Any]", FunctionCache)):  # type: ignore[misc]
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = _NamedFile(self._cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp())
+        self._cache_file: Any = _NamedFile(self._cache_file)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
