@@ -23,7 +23,7 @@ from bench.search.explore import explore
 from bench.search.outcome import Outcome
 from bench.search.question import UNASKED, UNSEEN, Question
 from bench.search.relation import Relation
-from bench.search.walk import walk
+from bench.search.walk import holds, walk
 from bench.translators.registry import load_translator
 from strategies import registry
 
@@ -70,6 +70,7 @@ def test_both_searches_find_the_same_in_random_cases(first: int) -> None:
         for question in QUESTIONS:
             plain = walk(model, question, max_states=MOST)
             assert explore(model, question, max_states=MOST, symmetric=False) == plain, (seed, question)
+            assert holds(model, question, max_states=MOST) == (plain.verdict == "holds"), (seed, question)
             found[plain.failure or plain.verdict] += 1
     assert found["wrong fetch"] >= 3
     assert found["holds"] >= 12

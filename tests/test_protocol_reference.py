@@ -19,7 +19,7 @@ from bench.machine.opcodes import EncodedInstruction, family, read_instruction
 from bench.protocols.host import PLAIN, SHORTEST_LINE, ProtocolHost, protocol_host
 from bench.protocols.operations import parsed
 from bench.protocols.protocol import Address, Protocol, Thread
-from bench.protocols.verification import verify
+from bench.protocols.verification import is_right, verify
 from bench.support.errors import InputError
 
 STATES = 1_500
@@ -159,8 +159,8 @@ def disagreement(protocol: Protocol, architecture: str) -> tuple[str, Answer | N
         answer = explore(Reference(protocol, architecture), 6 * STATES)
     except TooLarge:
         return "", None
-    found: list[object] = [outcome.verdict, outcome.failure]
-    expected: list[object] = [answer.verdict, answer.failure]
+    found: list[object] = [outcome.verdict, outcome.failure, is_right(protocol)]
+    expected: list[object] = [answer.verdict, answer.failure, answer.verdict == "holds"]
     if answer.failure in ("wrong fetch", "deadlock"):
         found.append(outcome.depth)
         expected.append(answer.length)

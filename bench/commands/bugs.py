@@ -20,7 +20,7 @@ def bugs(
 ) -> None:
     """Check published bugs in patching code, and their fixes. Does each fail as published, and does its fix hold?
 
-    Says which feature of the host each bug needs, and which operations its fix does without. Takes some 20 seconds.
+    Says which feature of the host each bug needs, and which operations its fix does without. Takes some 10 seconds.
     Exit status: 0 if all verdicts are as published, else 1.
 
     \b

@@ -21,6 +21,9 @@ from bench.search.question import Question
 Node = TypeVar("Node", bound=Hashable)
 Steps = Callable[[Node], Iterable[tuple[Transition, Node]]]
 
+_SHORT_LOOK = 1000
+"""States that are seen depth first before all are breadth first."""
+
 
 @dataclass
 class Walk(Generic[Node]):
@@ -130,3 +133,34 @@ def walk(
     if any(finished(model, seen) for seen in way.parents):
         return Outcome("holds", len(way.parents), way.depth, True)
     return Outcome("fails", len(way.parents), way.depth, False, (), "vacuous")
+
+
+def holds(model: Model, question: Question, *, max_states: int) -> bool:
+    """Whether ``walk`` would find that it holds.
+
+    Where it does not, a failure is often found sooner depth first, though not a shortest one; so that is tried before.
+    """
+    found = _deep(model, question, min(_SHORT_LOOK, max_states))
+    return walk(model, question, max_states=max_states).verdict == "holds" if found is None else found
+
+
+def _deep(model: Model, question: Question, most: int) -> bool | None:
+    """Depth first, programs before the environment: whether it holds; None if ``most`` states do not say so."""
+    wanted = frozenset(Kind) - question.without
+    pending = [initial(model)]
+    seen, alive = {*pending}, set[State]()
+    witnessed = False
+    while pending:
+        state = pending.pop()
+        steps = [*environment_steps(model, state, wanted), *program_steps(model, state)]
+        done = finished(model, state)
+        stuck = not done and (not steps or steps[-1].event.kind is not Kind.PROGRAM)
+        if any(question.fails(model, step) for step in steps) or (stuck and not is_alive(model, state, alive)):
+            return False
+        witnessed = witnessed or done
+        new = {step.state: None for step in steps if step.state not in seen}
+        seen.update(new)
+        pending += new
+        if len(seen) > most:
+            return None
+    return witnessed
