@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import lzma
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.caches.events import EventKind, Events, lines_spanned
 from bench.caches.footprint import Footprint
 from bench.caches.kernel import advance_with
 from bench.caches.policies import MOST_WAYS
-from bench.caches.simulate import MOST_VARIANTS, probe, simulate
+from bench.caches.simulate import MOST_VARIANTS, Probing, simulate
 from bench.hosts import host_names, load_host
 from bench.hosts.profile import Cache, DataCache, Host
 from bench.support.errors import InputError
@@ -165,23 +166,36 @@ def dense_rows(random: np.random.Generator, count: int, end: int, room: int, sha
     return [(int(p), EventKind(k), int(a), int(c)) for p, k, a, c in zip(where[0], kinds, *where[1:], strict=True)]
 
 
-@given(replays(), st.integers(0, 1 << 32))
+@given(replays(), st.integers(0, 1 << 32), st.sets(st.integers(1, 149), max_size=3))
 @settings(max_examples=200, deadline=None)
-def test_probes_find_what_the_plain_reference_holds(replay: Any, seed: int) -> None:
+def test_probes_find_what_the_plain_reference_holds(replay: Any, seed: int, cuts: set[int]) -> None:
     host, sizes, _, _, parameters = replay
     random = np.random.default_rng(seed)
-    words = random.integers(0, len(sizes), 150).tolist()
-    rows = dense_rows(random, 150, 150, 600, [0.2, 0.1, 0.1, 0.15, 0.05, 0.05, 0.35])
-    rows.sort(key=lambda row: row[0])
-    rows = [(*row[:3], number if row[1] is EventKind.PROBE else row[3]) for number, row in enumerate(rows)]
-    counts, found = probe(host, *packed(sizes), [np.array(words, np.uint32)], events_of(rows), parameters)
-    core = replayed(host, sizes, words, rows, parameters)
-    assert counts == Counts(**core.counts)
+    words = random.integers(0, len(sizes), 150)
+    drawn = dense_rows(random, 150, 150, 600, [0.2, 0.1, 0.1, 0.15, 0.05, 0.05, 0.35])
+    drawn.sort(key=lambda row: row[0])
+    probes = itertools.count()
+    rows = [(*row[:3], next(probes) if row[1] is EventKind.PROBE else row[3]) for row in drawn]
+    # Events that follow the last execution of a piece come with the next one, probes in it are numbered from 0.
+    pieces, so_far = [], 0
+    for chunk in np.split(words.astype(np.uint32), sorted(cuts)):
+        so_far += len(chunk)
+        here = [row for row in rows if so_far - len(chunk) - 1 <= row[0] < so_far - 1 + (so_far == 150)]
+        first = min((row[3] for row in here if row[1] is EventKind.PROBE), default=0)
+        numbered = [(*row[:3], row[3] - first * (row[1] is EventKind.PROBE)) for row in here]
+        pieces.append((chunk, events_of(numbered)))
+    addresses, lengths = packed(sizes)
+    end = max(int((addresses + lengths).max()), events_of(rows).end_on(host))
+    probing = Probing(host, addresses, lengths, end, parameters)
+    found = np.concatenate([*probing.finds(pieces)])
+    core = replayed(host, sizes, words.tolist(), rows, parameters)
+    assert probing.counts == Counts(**core.counts)
+    assert len(found) == len(core.probes)
     for number, expected in core.probes.items():
         for cache, (held, full, victims) in enumerate(expected):
-            assert (found.held[number, cache], found.full[number, cache]) == (held, full)
+            assert tuple(found[number, cache, :2]) == (held, full)
             if (host.icache, host.dcache)[cache].replacement == "random":
-                assert found.victims[number, cache] == victims
+                assert found[number, cache, 2] == victims
 
 
 @given(replays(), st.integers(0, 1 << 32))

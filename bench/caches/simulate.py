@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from bench.caches import kernel
 from bench.caches.counts import Counts
@@ -91,39 +90,6 @@ def simulate(
     Raises ``InputError`` for a TB outside 0 .. 1 GiB, a word that names no TB, events that are out of order, outside
     0 .. 1 GiB or after the end, too many guest data lines, and for caches with more ways than ``MOST_WAYS``.
     """
-    return _simulated(host, addresses, sizes, chunks, simulations, footprint)[0]
-
-
-class Probes(NamedTuple):
-    """What the instruction and the data cache hold (probe, cache): of the line ``held``, and of its set.
-
-    ``full``: no frame of the set is free; ``victims``, under random replacement alone: how many lines were replaced in
-    it so far, modulo 2^32.
-    """
-
-    held: npt.NDArray[np.bool_]
-    full: npt.NDArray[np.bool_]
-    victims: U32
-
-
-def probe(
-    host: Host, addresses: I64, sizes: I64, chunks: Iterable[U32], events: Events, footprint: Footprint
-) -> tuple[Counts, Probes]:
-    """One simulation as in ``simulate``, and what the probes among its events find.  Raises as that does."""
-    (counts,), seen = _simulated(host, addresses, sizes, chunks, [(events,)], footprint)
-    held, full, victims = np.moveaxis(seen, 2, 0)
-    return counts, Probes(held != 0, full != 0, victims)
-
-
-def _simulated(
-    host: Host,
-    addresses: I64,
-    sizes: I64,
-    chunks: Iterable[U32],
-    simulations: Sequence[Simulation],
-    footprint: Footprint,
-) -> tuple[list[Counts], U32]:
-    """The counts, and what probes write: (row, cache, column)."""
     check_range("TB", addresses, sizes)
     events = {id(some): some for layers in simulations for some in layers}.values()
     code_bytes = max([int((addresses + sizes).max(initial=0)), *(some.end_on(host) for some in events)])
@@ -134,8 +100,6 @@ def _simulated(
     ]
     parts = [[_Part(core, spans, variants, number) for number in range(core.parts)] for variants in groups]
     flat = [one for group in parts for one in group]
-    rows = max((int(some.count[some.kind == EventKind.PROBE].max(initial=-1)) + 1 for some in events), default=0)
-    seen = np.zeros((rows, 2, 3), np.uint32)
     length = 0
     # The kernels release the interpreter's lock: the next chunk is read while one is simulated.
     with ThreadPoolExecutor(processors()) as threads:
@@ -143,14 +107,61 @@ def _simulated(
         for words in chunks:
             for future in running:
                 future.result()
-            running = [threads.submit(one.advance, length, words, seen.ravel()) for one in flat]
+            running = [threads.submit(one.advance, length, words, _UNSEEN) for one in flat]
             length += words.size
         for future in running:
             future.result()
     for some in events:
         some.check_before(length)
-    counts = [Counts(*row) for group in parts for row in np.sum([one.counts for one in group], axis=0).tolist()]
-    return counts, seen
+    return [Counts(*row) for group in parts for row in np.sum([one.counts for one in group], axis=0).tolist()]
+
+
+_UNSEEN = np.zeros(0, np.uint32)
+"""What probes find where there are none."""
+
+
+class Probing:
+    """One simulation as in ``simulate``, whose events come with the executions and have probes among them.
+
+    ``end`` of what executions and events access of the code buffer, in bytes.  ``counts``: so far.
+    """
+
+    def __init__(self, host: Host, addresses: I64, sizes: I64, end: int, footprint: Footprint) -> None:
+        check_range("TB", addresses, sizes)
+        core = _Core(host, end, footprint)
+        spans = line_spans(addresses, sizes, host.icache.line).astype(np.uint32)
+        self._parts = [_Part(core, spans, _Variants([()]), number) for number in range(core.parts)]
+
+    @property
+    def counts(self) -> Counts:
+        (row,) = np.sum([part.counts for part in self._parts], axis=0).tolist()
+        return Counts(*row)
+
+    def finds(self, pieces: Iterable[tuple[U32, Events]]) -> Iterator[U32]:
+        """What the probes of each piece find; the next piece is read, and this is used, while one is simulated.
+
+        A piece: executions, and the events between two of them; those before its first one are also the last's.  Found
+        is (probe, cache, what), of the instruction and the data cache: whether the line is held, whether no frame of
+        its set is free, and, under random replacement alone, how many lines were replaced in it so far, modulo 2^32.
+        Raises as ``simulate`` for a word that names no TB, and for too many guest data lines.
+        """
+        length = 0
+        seen: list[U32] = []
+        with ThreadPoolExecutor(processors()) as threads:
+            running: list[Future[None]] = []
+            for words, events in pieces:
+                for future in running:
+                    future.result()
+                found = np.zeros((int(np.count_nonzero(events.kind == EventKind.PROBE)), 2, 3), np.uint32)
+                for part in self._parts:
+                    part.begin(_streams([(part.share(events),)]))
+                running = [threads.submit(part.advance, length, words, found.ravel()) for part in self._parts]
+                length += words.size
+                yield from seen
+                seen = [found]
+            for future in running:
+                future.result()
+            yield from seen
 
 
 class _Variants:
@@ -167,13 +178,26 @@ class _Part:
     """The simulation of one part of the lines in several variants: caches, and the position in the events."""
 
     def __init__(self, core: _Core, spans: U32, variants: _Variants, number: int) -> None:
-        self._order, self._streams = variants.order, variants.streams
-        self._core = core
+        self._order = variants.order
+        self._core, self._number = core, number
         self._advance: Advance | None = None
         self._spans = spans
         self._state = core.state(len(self._order), number)
         self._carried = np.array(Carried(0, 0, 0, core.fresh))
-        ends = self._streams.ends
+        self.begin(variants.streams)
+
+    def share(self, events: Events) -> Events:
+        """The events of this part, and all on several lines."""
+        kind = events.kind
+        on_one = ((events.count == 1) | (kind == EventKind.PROBE)) & (kind != EventKind.TRANSLATE)
+        here = self._core.part_of(events.address) == self._number
+        mine = here | ~on_one | (kind == EventKind.INVALIDATE_ALL)
+        return Events(events.position[mine], kind[mine], events.address[mine], events.count[mine])
+
+    def begin(self, streams: Streams) -> None:
+        """Take the events from now on from ``streams``."""
+        self._streams = streams
+        ends = streams.ends
         self._next_event = np.concatenate((np.zeros(1, np.int64), ends[:-1], ends))[-2 * ends.size :]
 
     def advance(self, length: int, words: U32, seen: U32) -> None:
@@ -268,6 +292,10 @@ class _Core:
         in_word = 64 * host.icache.line >> self._shared_bits
         most = min(shortest_way >> self._shared_bits, processors(), MOST_PARTS, in_word)
         self.parts = 1 << max(most.bit_length() - 1, 0)
+
+    def part_of(self, address: I64) -> I64:
+        """The part that the line at each address is of, whatever cache it is in."""
+        return (address >> self._shared_bits) & (self.parts - 1)
 
     def advance(self, executions: int) -> Advance:
         """The kernel for an execution whose first chunk has so many: one for these caches is not compiled for a few."""

@@ -22,7 +22,7 @@ from bench.replay.parameters import Parameters
 from bench.replay.plan import WHOLE, Extent, LineStep, Plan, patch, plan
 from bench.replay.price import Prices
 from bench.traces.links import EXIT_BYTES, Linker, linked
-from bench.traces.trace import I64, U32, Guest, Trace
+from bench.traces.trace import I64, U32, Guest, Links, Trace
 from bench.translators.translator import Access, Code, Translator
 from strategies.evaluation import answers_as_base
 from strategies.strategy import Strategy
@@ -296,12 +296,14 @@ class ReplayContext(Pricing):
     @cached_property
     def baseline(self) -> CacheEffects:
         """Translations only: the cache effects of a strategy that neither rewrites nor maintains."""
-        return CacheEffects.of([Plan()] * len(self.retranslated), self.base_translations, [Plan()] * len(self.buffers))
+        return CacheEffects.of(
+            [Plan()] * len(self.retranslated), self.base_translations, [Plan()] * self.trace.flushes.size
+        )
 
     @cached_property
     def as_emitted(self) -> CacheEffects:
         """The cache effects of the base class: retranslations as the backend emits them, with nothing added."""
-        return CacheEffects.of(self.base_retranslations, self.base_translations, [Plan()] * len(self.buffers))
+        return CacheEffects.of(self.base_retranslations, self.base_translations, [Plan()] * self.trace.flushes.size)
 
     def events(self, cache_effects: CacheEffects) -> Simulation:
         """The events of a replay in time order: those of retranslations, and all others.
@@ -330,16 +332,38 @@ class ReplayContext(Pricing):
             yield Occurrences(steps, *when, self.layout.addresses[tb], self.rewritten[rows])
 
     def _other_events(self, translations: _Steps, flushes: _Steps) -> Iterator[Occurrences]:
+        yield from self._unlinked_events(translations, flushes)
+        if self._links_are_patched:
+            yield from self._link_events(self.linker.links if self.trace.links is None else self.trace.links)
+
+    def _unlinked_events(self, translations: _Steps, flushes: _Steps) -> Iterator[Occurrences]:
         blocks, layout = self.trace.blocks, self.layout
         for kind, steps in zip(self.blocks, translations, strict=True):
             rows = kind.rows[blocks.born[kind.rows] >= 0]
             when = blocks.born[rows] - 1, 2 * blocks.epoch[rows].astype(np.int64) + 1, rows
             yield Occurrences(steps, *when, layout.addresses[rows], layout.sizes[rows])
-        for number, (buffer, steps) in enumerate(zip(self.buffers, flushes, strict=True)):
+        for number in (number for number, steps in enumerate(flushes) if steps):
             row = np.array([number])
             when = self.trace.flushes[row] - 1, 2 * row + 2, row
-            yield Occurrences(steps, *when, np.zeros_like(row), np.full_like(row, max(buffer.size, 1)))
-        yield from self._link_events()
+            size = np.full_like(row, max(self.buffers[number].size, 1))
+            yield Occurrences(flushes[number], *when, np.zeros_like(row), size)
+
+    @property
+    def derives_links(self) -> bool:
+        """Whether links are patched that only a pass over the execution tells."""
+        return self._links_are_patched and self.trace.links is None
+
+    def unlinked(self, cache_effects: CacheEffects) -> Simulation:
+        """As ``events``, but for those of links: ``patches`` has them."""
+        parts = (
+            self._retranslation_events(cache_effects.retranslations),
+            self._unlinked_events(cache_effects.translations, cache_effects.flushes),
+        )
+        return tuple(in_order(part, self.host, self.layout.used, self.scratch) for part in parts)
+
+    def patches(self, links: Links) -> Events:
+        """The events of some links, which come after all others at their place."""
+        return in_order(self._link_events(links), self.host, self.layout.used, self.scratch)
 
     @cached_property
     def linker(self) -> Linker:
@@ -350,15 +374,13 @@ class ReplayContext(Pricing):
     def _links_are_patched(self) -> bool:
         return bool(self.translator.patched and self.parameters.linked.value)
 
-    def _link_events(self) -> Iterator[Occurrences]:
+    def _link_events(self, links: Links) -> Iterator[Occurrences]:
         """Linking: the source's exit is patched and flushed before the target runs, after all else at its place."""
-        if not self._links_are_patched:
-            return
-        links, layout = self.linker.links if self.trace.links is None else self.trace.links, self.layout
+        layout = self.layout
         source = links.source.astype(np.int64)
         from_end = np.minimum(EXIT_BYTES * (2 - links.slot.astype(np.int64)), layout.sizes[source])
         at = layout.addresses[source] + layout.sizes[source] - from_end
-        last = np.full_like(source, 2 * len(self.buffers) + 3)
+        last = np.full_like(source, 2 * self.trace.flushes.size + 3)
         when = links.position - 1, last, np.arange(source.size)
         steps = patch(self.translator.patched, self.isa.flush).steps
         yield Occurrences(steps, *when, at, np.full_like(source, self.translator.patched))

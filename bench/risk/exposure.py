@@ -14,26 +14,29 @@ lines accessed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import structs
 
-from bench.caches.counts import Counts
-from bench.caches.events import EventKind, Events
-from bench.caches.simulate import Probes, line_spans, probe
-from bench.hosts.profile import Cache
+from bench.caches.events import U8, EventKind, Events
+from bench.caches.simulate import Probing, line_spans
 from bench.replay.context import ReplayContext
 from bench.risk.harm import F64
 from bench.support.errors import InputError
+from bench.support.kernels import lean_kernel, part
+from bench.traces.links import linker
 from bench.traces.successor import STOPPED, UNKNOWN_TB
-from bench.traces.trace import I32, I64
+from bench.traces.trace import I32, I64, U32, Links
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
+Int: TypeAlias = int | np.int64
 
 
 class UnitRows(NamedTuple):
@@ -47,7 +50,7 @@ class UnitRows(NamedTuple):
 
     firsts: I64
     run: Bools
-    rewritten: I64
+    rewritten: I32
     gap: F64
     code: F64
     data: F64
@@ -63,7 +66,7 @@ _FORGOTTEN = 46.0
 
 @dataclass(frozen=True)
 class Exposure:
-    """The ``rows`` of all units, and which ``part`` of its guest access each unit is.
+    """The ``rows`` of all units, and which ``part`` of its guest access each unit is, ascending.
 
     ``retranslations``, ``cycles`` of the whole trace; ``misses`` of TBs in the instruction cache.
     """
@@ -76,12 +79,10 @@ class Exposure:
 
     def only(self, part: int) -> Exposure:
         """The units that are number ``part`` of their access."""
-        units = self.part == part
-        if units.all():
-            return self
-        lengths = np.diff(self.rows.firsts)
-        rows = self.rows.only(np.repeat(units, lengths), np.concatenate(([0], np.cumsum(lengths[units]))))
-        return replace(self, part=self.part[units], rows=rows)
+        first, last = np.searchsorted(self.part, (part, part + 1))
+        firsts = self.rows.firsts[first : last + 1]
+        columns = [column[firsts[0] : firsts[-1]] for column in self.rows[1:]]
+        return replace(self, part=self.part[first:last], rows=UnitRows._make((firsts - firsts[0], *columns)))
 
     @cached_property
     def episodes(self) -> UnitRows:
@@ -109,284 +110,434 @@ class Exposure:
         return rows.only(inside, np.append(np.flatnonzero(begins[inside]), np.count_nonzero(inside)))
 
 
-class _Notes(NamedTuple):
-    """Probes of a line pair: after the execution at ``position``, before the trace's event number ``event``.
-
-    ``kind``: why (below).  ``who``: the TB that makes the access, or -1 less the number of the retranslation.
-    ``executed``, ``lines``: bytes and lines of all executions so far.
-    """
+class _Columns(NamedTuple):
+    """The columns of ``Events``; ``lines`` is what is ``count`` there."""
 
     position: I64
-    event: I32
+    kind: U8
+    address: I64
+    lines: I64
+
+    @classmethod
+    def of(cls, events: Events) -> _Columns:
+        return cls(events.position, events.kind, events.address, events.count)
+
+    @classmethod
+    def room(cls, many: int) -> _Columns:
+        position, address, lines = np.empty((3, many), np.int64)
+        return cls(position, np.empty(many, np.uint8), address, lines)
+
+
+class _Tables(NamedTuple):
+    """What the kernel looks up.
+
+    ``blocks`` (TB; at the end nothing): bytes, instruction lines, and of the pairs on these the first and the one
+    behind the last.  ``faults``: the positions of retranslations; the pairs of their TBs are those of ``own`` within
+    ``bounds`` (retranslation, end).  ``places``: an address of each pair.  ``on_code``: the first pair on each line or
+    behind it; ``on_data``: the first such of ``by_data``.  ``code_bits``, ``data_bits``: of an address within a line.
+    ``touches``: whether a probe can see that a data line had left before an event brings it back.
+    """
+
+    blocks: I32
+    faults: I64
+    bounds: I64
+    own: I64
+    places: I64
+    on_code: I64
+    on_data: I64
+    by_data: I64
+    code_bits: int
+    data_bits: int
+    touches: bool
+
+
+class _State(NamedTuple):
+    """What goes from piece to piece.
+
+    ``numbers``: of the next execution, event known before and retranslation; bytes, lines, runs of the translator and
+    moments so far.  ``lost`` (pair, cache): whether an event made the line leave since the pair's last note.
+    """
+
+    numbers: I64
+    lost: Bools
+
+
+class _Notes(NamedTuple):
+    """Probes of a line pair, in time order.
+
+    ``kind``: why (below).  ``who``: the TB that makes the access, or -1 less the number of the retranslation.
+    ``moment``: when; ``moments`` have the bytes and lines of all executions, and the runs of the translator, so far.
+    ``lost`` (note, cache): as in ``_State``.
+    """
+
     kind: npt.NDArray[np.int8]
     pair: I32
     who: I32
-    executed: I64
-    lines: I64
+    moment: I32
+    lost: Bools
+    moments: I64
 
-    def at(self, which: I64) -> _Notes:
-        """Some of them, or in another order."""
-        return _Notes._make(column[which] for column in self)
+    @classmethod
+    def room(cls, many: int) -> _Notes:
+        kind, (pair, who, moment) = np.empty(many, np.int8), np.empty((3, many), np.int32)
+        return cls(kind, pair, who, moment, np.empty((many, 2), np.bool_), np.empty((many, 3), np.int64))
 
 
 _RETRANSLATION, _TOUCH, _RETRANSLATED, _EXECUTION = range(4)
 """A note is taken when a retranslation begins to store, before an event that may bring the data line back, when a
 retranslation has ended, and before an execution: in this order between two events and two executions."""
 
+_NEXT, _EVENT, _FAULT, _BYTES, _LINES, _RUNS, _MOMENTS = range(7)
+_FILLED_NOTES, _FILLED_EVENTS, _FILLED_MOMENTS, _LINK = range(4)
+_STORE, _LOAD, _CLEAN, _INVALIDATE, _INVALIDATE_ALL, _TRANSLATE, _PROBE = map(int, EventKind)
+_NEVER = np.iinfo(np.int64).max
 
-_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
+
+@part
+def _noted(
+    kind: Int, pair: Int, who: Int, position: Int, t: _Tables, state: _State, notes: _Notes, to: _Columns, filled: I64
+) -> None:
+    """Take a note, if there is room, after the execution at a position."""
+    note, event = filled[_FILLED_NOTES], filled[_FILLED_EVENTS]
+    filled[_FILLED_NOTES] += 1
+    if note < notes.kind.size:
+        notes.kind[note], notes.pair[note], notes.who[note] = kind, pair, who
+        notes.moment[note] = state.numbers[_MOMENTS] - 1
+        to.position[event], to.kind[event], to.address[event], to.lines[event] = position, _PROBE, t.places[pair], note
+        filled[_FILLED_EVENTS] += 1
+        for cache in range(2):
+            notes.lost[note, cache] = state.lost[pair, cache]
+            state.lost[pair, cache] = False
+
+
+@part
+def _moment(state: _State, notes: _Notes, filled: I64) -> None:
+    """Notes from now on are of another moment."""
+    row = filled[_FILLED_MOMENTS]
+    filled[_FILLED_MOMENTS] += 1
+    state.numbers[_MOMENTS] += 1
+    if row < notes.kind.size:
+        for column in range(3):
+            notes.moments[row, column] = state.numbers[_BYTES + column]
+
+
+@part
+def _retranslates(
+    kind: Int, position: Int, t: _Tables, state: _State, notes: _Notes, to: _Columns, filled: I64
+) -> None:
+    """Take notes of what is retranslated after the execution at a position."""
+    fault = state.numbers[_FAULT]
+    while fault < t.faults.size and t.faults[fault] == position:
+        for at in range(t.bounds[fault, 0], t.bounds[fault, 1]):
+            _noted(kind, t.own[at], -1 - fault, position, t, state, notes, to, filled)
+        fault += 1
+    if kind == _RETRANSLATED:
+        state.numbers[_FAULT] = fault
+
+
+@part
+def _lines(lines: I64, address: Int, count: Int, bits: Int) -> tuple[Int, Int]:
+    """What ``lines`` have for some lines: the first, and the one behind the last."""
+    first = address >> bits
+    most = np.int64(lines.size - 1)
+    return lines[min(first, most)], lines[min(first + count, most)]
+
+
+@part
+def _after(
+    position: Int, t: _Tables, known: _Columns, links: _Columns, state: _State, notes: _Notes, to: _Columns, filled: I64
+) -> None:
+    """What happens after the execution at a position, with its notes."""
+    n = state.numbers
+    stores = False
+    while True:
+        if n[_EVENT] < known.position.size and known.position[n[_EVENT]] == position:
+            event = n[_EVENT]
+            kind, address, count = known.kind[event], known.address[event], known.lines[event]
+            n[_EVENT] += 1
+        elif filled[_LINK] < links.position.size and links.position[filled[_LINK]] == position:
+            event = filled[_LINK]
+            kind, address, count = links.kind[event], links.address[event], links.lines[event]
+            filled[_LINK] += 1
+        else:
+            break
+        # The translator runs before it stores.
+        if kind == _TRANSLATE:
+            n[_RUNS] += count
+        elif not stores:
+            stores = True
+            _moment(state, notes, filled)
+            _retranslates(_RETRANSLATION, position, t, state, notes, to, filled)
+        if t.touches and kind in (_STORE, _LOAD):
+            first, last = _lines(t.on_data, address, count, t.data_bits)
+            for at in range(first, last):
+                _noted(_TOUCH, t.by_data[at], 0, position, t, state, notes, to, filled)
+        elif kind == _CLEAN:
+            first, last = _lines(t.on_data, address, count, t.data_bits)
+            for at in range(first, last):
+                state.lost[t.by_data[at], 1] = True
+        elif kind == _INVALIDATE:
+            first, last = _lines(t.on_code, address, count, t.code_bits)
+            for pair in range(first, last):
+                state.lost[pair, 0] = True
+        elif kind == _INVALIDATE_ALL:
+            for pair in range(state.lost.shape[0]):
+                state.lost[pair, 0] = True
+        event = filled[_FILLED_EVENTS]
+        if event < to.kind.size:
+            to.position[event], to.kind[event], to.address[event], to.lines[event] = position, kind, address, count
+            filled[_FILLED_EVENTS] += 1
+    if not stores:
+        _moment(state, notes, filled)
+        _retranslates(_RETRANSLATION, position, t, state, notes, to, filled)
+    _retranslates(_RETRANSLATED, position, t, state, notes, to, filled)
+
+
+@part
+def _following(t: _Tables, known: _Columns, links: _Columns, state: _State, filled: I64) -> Int:
+    """After which execution something happens next."""
+    event, fault, link = state.numbers[_EVENT], state.numbers[_FAULT], filled[_LINK]
+    found = known.position[event] if event < known.position.size else _NEVER
+    if fault < t.faults.size:
+        found = min(found, t.faults[fault])
+    return min(found, links.position[link]) if link < links.position.size else found
+
+
+@lean_kernel
+def _merge(
+    words: U32, t: _Tables, known: _Columns, links: _Columns, state: _State, notes: _Notes, to: _Columns, filled: I64
+) -> None:
+    """The notes of a piece, and its events with probes, which go ``to`` there.
+
+    It begins with what comes after the last execution of the piece before, and ends with its own last execution.
+    ``filled``: how many of each there are; those for which ``notes`` have no room are left out.
+    """
+    n = state.numbers
+    nothing = np.int64(t.blocks.shape[0] - 1)
+    following = _following(t, known, links, state, filled)
+    for here in range(max(words.size, 1)):
+        while following < n[_NEXT]:
+            _after(following, t, known, links, state, notes, to, filled)
+            following = _following(t, known, links, state, filled)
+        if here < words.size:
+            word = words[here]
+            row = min(np.int64(word & UNKNOWN_TB), nothing) if word < STOPPED else nothing
+            n[_BYTES] += t.blocks[row, 0]
+            n[_LINES] += t.blocks[row, 1]
+            first, last = t.blocks[row, 2], t.blocks[row, 3]
+            if first < last:
+                _moment(state, notes, filled)
+                for pair in range(first, last):
+                    _noted(_EXECUTION, pair, row, n[_NEXT] - 1, t, state, notes, to, filled)
+            n[_NEXT] += 1
+
+
+@lean_kernel
+def _came(kind: npt.NDArray[np.int8], pair: I32, seen: U32, random: Bools, before: U32, came: U32) -> None:
+    """How many lines came into the set of each line (cache, note) since the pair's note before, as far as known.
+
+    Where replacement is not ``random``: whether the line is gone.
+    """
+    for note in range(kind.size):
+        for cache in range(2):
+            held, full, victims = seen[note, cache]
+            if random[cache]:
+                came[cache, note] = victims - before[pair[note], cache]
+                # What an execution itself brings in does not count.
+                brings = cache == 0 and kind[note] == _EXECUTION and full and not held
+                before[pair[note], cache] = victims + np.uint32(brings)
+            else:
+                came[cache, note] = not held
+
+
+@lean_kernel
+def _fold(kind: npt.NDArray[np.int8], pair: I32, stays: F64, before: F64) -> None:
+    """``stays`` (cache, note) since the pair's note before that was no ``_TOUCH``."""
+    for note in range(kind.size):
+        for cache in range(2):
+            stays[cache, note] *= before[pair[note], cache]
+            before[pair[note], cache] = stays[cache, note] if kind[note] == _TOUCH else 1.0
 
 
 def expose(context: ReplayContext) -> Exposure:
     """Go through the execution once.  Raises ``InputError`` for what cannot be laid out or simulated."""
-    pairs = _Pairs(context)
-    notes = pairs.notes()
-    counts, probes = pairs.probed(notes)
-    # numpy sorts numbers of 16 bits by their digits.
-    by_pair = np.argsort(notes.pair.astype(np.min_scalar_type(pairs.count)), kind="stable")
-    notes, probes = notes.at(by_pair), Probes._make(column[by_pair] for column in probes)
-    prices = context.prices
-    refill = prices.refill_l2 if prices.refill_l2 is not None else prices.refill_memory
-    per_line = refill.nominal * counts.code_misses / max(counts.code_lines, 1)
-    per_byte = prices.executed(1_000_000).nominal / 1_000_000
-    per_run = prices.translation(float(context.layout.sizes.mean() if context.layout.sizes.size else 0))
-    time = notes.executed * per_byte + notes.lines * per_line + pairs.runs[notes.event] * per_run
-    return Exposure(
-        part=pairs.part,
-        rows=pairs.rows(notes, time, *pairs.stayed(notes, probes)),
-        retranslations=len(context.trace.retranslations),
-        cycles=pairs.executed * per_byte + counts.code_lines * per_line + float(pairs.runs[-1]) * per_run,
-        misses=counts.code_misses,
-    )
+    return _Pairs(context).exposure()
 
 
 class _Pairs:
-    """The units and the line pairs of a trace, and what the simulation says about them.
-
-    ``count`` of the pairs; ``part`` of its access, for each unit; ``runs`` of the translator before each of the trace's
-    events, and at the end; ``executed``: bytes of all executions, once ``notes`` has read them.
-    """
-
-    executed = 0
+    """The units and the line pairs of a trace, and what the simulation says about them."""
 
     def __init__(self, context: ReplayContext) -> None:
         self._context = context
         host, layout = context.host, context.layout
-        units = []
+        self._tb, offsets, self._access, self._part = self._units().T
+        address = layout.addresses[self._tb] + offsets
+        lines = np.stack((address // host.icache.line, address // host.dcache.line))
+        # The instruction lines ascend.
+        (code, data), one, pair = np.unique(lines, axis=1, return_index=True, return_inverse=True)
+        self._pair = pair.ravel()
+        # As in a replay: of the events after one execution those of retranslations come first.
+        self._linker = linker(context.trace) if context.derives_links else None
+        first, rest = (context.unlinked if context.derives_links else context.events)(context.as_emitted)
+        at = np.searchsorted(rest.position, first.position)
+        columns = ("position", "kind", "address", "count")
+        self._known = Events(*(np.insert(getattr(rest, name), at, getattr(first, name)) for name in columns))
+        self._end = max(int((layout.addresses + layout.sizes).max(initial=0)), self._known.end_on(host))
+        spans = line_spans(layout.addresses, layout.sizes, host.icache.line)
+        behind = np.searchsorted(code, spans[:, 0]), np.searchsorted(code, spans[:, 1], "right")
+        blocks = np.zeros((len(spans) + 1, 4), np.int32)
+        blocks[:-1] = np.stack((layout.sizes, spans[:, 1] - spans[:, 0] + 1, *behind), axis=1)
+        own = np.unique(np.stack((self._tb, self._pair)), axis=1)
+        by_data = np.argsort(data, kind="stable")
+        self._random = tuple(cache.replacement == "random" for cache in (host.icache, host.dcache))
+        self._tables = _Tables(
+            blocks=blocks,
+            faults=context.trace.retranslations.position.astype(np.int64),
+            bounds=np.stack([np.searchsorted(own[0], context.tb, side) for side in _SIDES], axis=1),
+            own=own[1],
+            places=address[one],
+            on_code=np.searchsorted(code, np.arange(code.max(initial=0) + 2)),
+            on_data=np.searchsorted(data[by_data], np.arange(data.max(initial=0) + 2)),
+            by_data=by_data,
+            code_bits=host.icache.line.bit_length() - 1,
+            data_bits=host.dcache.line.bit_length() - 1,
+            touches=not self._random[1],
+        )
+        self._state = _State(np.zeros(7, np.int64), np.zeros((one.size, 2), np.bool_))
+        self._room = 1 << 16
+        self._victims = np.zeros((one.size, 2), np.uint32)
+        self._stayed = np.ones((one.size, 2))
+
+    def _units(self) -> I64:
+        """Of each unit, in the order of parts: its TB, its offset, and the number of its access and its part."""
+        context, units = self._context, []
         each = max(1, len(context.temporaries(1)))
-        most = np.zeros(len(layout.sizes), np.int64)
+        most = np.zeros(len(context.layout.sizes), np.int64)
         np.maximum.at(most, context.tb, context.accesses)
         for tb in np.unique(context.tb).tolist():
             # The first access of a block lies where it does however many there are behind it.
             for number, (access, offset) in enumerate(context.temporaries(int(most[tb]))):
-                if offset < layout.sizes[tb]:
+                if offset < context.layout.sizes[tb]:
                     units.append((tb, offset, access, number % each))
-        self._tb, offsets, self._access, self.part = np.array(units, np.int64).reshape(-1, 4).T
-        address = layout.addresses[self._tb] + offsets
-        lines = np.stack((address // host.icache.line, address // host.dcache.line))
-        # The instruction lines ascend.
-        (self._code, self._data), one, pair = np.unique(lines, axis=1, return_index=True, return_inverse=True)
-        self._address, self._pair = address[one], pair.ravel()
-        self.count = one.size
-        # As in a replay: of the events after one execution those of retranslations come first.
-        first, rest = context.events(context.as_emitted)
-        at = np.searchsorted(rest.position, first.position)
-        self._events = _inserted(rest, at, first)
-        translates = np.where(self._events.kind == EventKind.TRANSLATE, self._events.count, 0)
-        self.runs: I64 = np.concatenate(([0], np.cumsum(translates)))
+        return np.array(sorted(units, key=lambda unit: unit[3]), np.int64).reshape(-1, 4)
 
-    def notes(self) -> _Notes:
-        """All notes, in time order."""
-        executions, so_far = self._executions()
-        parts = [*self._retranslations(*so_far), self._touches()]
-        del so_far
-        others = _Notes._make(map(np.concatenate, zip(*parts, strict=True)))
-        others = others.at(np.lexsort((others.kind, others.position, others.event)))
-        # There are millions of executions, in time order, and of them none comes before another note of its place.
-        room = self._context.trace.length + 2
-        first, second = (each.event * np.int64(room) + each.position + 1 for each in (executions, others))
-        at = np.searchsorted(first, second)
-        names = _Notes._fields
-        columns = [getattr(executions, name) for name in names]
-        del executions, first  # what is copied is let go at once
-        return _Notes._make(np.insert(columns.pop(0), at, getattr(others, name)) for name in names)
-
-    def _executions(self) -> tuple[_Notes, tuple[I64, I64, I64]]:
-        """Of each execution of a TB that lies on an instruction line of a pair.
-
-        And for these and for each retranslation the position, and the bytes and lines of all executions so far.
-        """
-        context = self._context
-        spans = line_spans(context.layout.addresses, context.layout.sizes, context.host.icache.line)
-        first, last = (np.searchsorted(self._code, line, side) for line, side in zip(spans.T, _SIDES, strict=True))
-        nothing = len(spans)
-        watched = np.append(last > first, False)
-        sizes, lines = np.append(context.layout.sizes, 0), np.append(spans[:, 1] - spans[:, 0] + 1, 0)
-        faults = context.trace.retranslations.position.astype(np.int64)
-        found = []
-        position = all_lines = 0
-        for words in context.trace.executions():
-            tb = np.minimum(words & UNKNOWN_TB, nothing).astype(np.intp)
-            tb[words >= STOPPED] = nothing
-            kept = watched[tb]
-            here = slice(*np.searchsorted(faults, (position, position + words.size)))
-            kept[faults[here] - position] = True
-            at = np.flatnonzero(kept)
-            # Only what is kept needs a sum; behind the last one of a chunk there may be more.
-            bounds = np.concatenate(([0], at + 1))
-            executed, accessed = (
-                before + np.cumsum(np.add.reduceat(np.append(each[tb], 0), bounds))
-                for before, each in ((self.executed, sizes), (all_lines, lines))
-            )
-            found.append((position + at, tb[at], executed[:-1], accessed[:-1]))
-            self.executed, all_lines = int(executed[-1]), int(accessed[-1])
-            position += words.size
-        if faults.size and (late := int(np.searchsorted(faults, position))) < faults.size:
-            raise InputError(f"position {faults[late]}", place=f"retranslation {late}", expected=f"below {position}")
-        where, tb, executed, accessed = map(np.concatenate, zip(*found, strict=True))
-        ran = np.flatnonzero(watched[tb])
-        which, pair = _ranges(first[tb[ran]], last[tb[ran]])
-        at = ran[which]
-        event = np.searchsorted(self._events.position, where, "left")
-        notes = _noted(_EXECUTION, where[at] - 1, event[at], pair, tb[at], executed[at], accessed[at])
-        return notes, (where, executed, accessed)
-
-    def _retranslations(self, where: I64, *so_far: I64) -> tuple[_Notes, _Notes]:
-        """Of each retranslation, on the pairs of its TB: when it begins to store, and when it has ended.
-
-        ``so_far``: bytes and lines at the positions ``where``.
-        """
-        context, events = self._context, self._events
-        own = np.unique(np.stack((self._tb, self._pair)), axis=1)
-        mark, which = _ranges(*(np.searchsorted(own[0], context.tb, side) for side in _SIDES))
-        position = context.trace.retranslations.position.astype(np.int64)[mark]
-        begins, ends = (np.searchsorted(events.position, position, side) for side in _SIDES)
-        # The translator runs before it stores.
-        stores = np.append(np.flatnonzero(events.kind != EventKind.TRANSLATE), len(events))
-        begins = np.minimum(stores[np.searchsorted(stores, begins)], ends)
-        at = np.searchsorted(where, position)
-        executed, lines = (np.where(position < 0, 0, np.append(column, 0)[at]) for column in so_far)
-        rest = own[1][which], -1 - mark, executed, lines
-        return (_noted(_RETRANSLATION, position, begins, *rest), _noted(_RETRANSLATED, position, ends, *rest))
-
-    def _touches(self) -> _Notes:
-        """Of each event that may bring a data line back, where a probe can see that it had left."""
-        event, pair = self._covering((EventKind.STORE, EventKind.LOAD), self._data, self._context.host.dcache)
-        if _random(self._context.host.dcache):
-            event, pair = event[:0], pair[:0]
-        nothing = np.zeros_like(event)
-        return _noted(_TOUCH, self._events.position[event], event, pair, nothing, nothing, nothing)
-
-    def _covering(self, kinds: Sequence[EventKind], lines: I64, cache: Cache) -> tuple[I64, I64]:
-        """Events of some kinds, by number, and the pairs on whose ``lines`` of a cache each is."""
-        events = self._events
-        number = np.flatnonzero(np.isin(events.kind, kinds))
-        first = events.address[number] // cache.line
-        order = np.argsort(lines, kind="stable")
-        ends = first, first + events.count[number]
-        which, at = _ranges(*(np.searchsorted(lines, end, "left", sorter=order) for end in ends))
-        return number[which], order[at]
-
-    def probed(self, notes: _Notes) -> tuple[Counts, Probes]:
-        """The simulation with the trace's events, and what it has at each note."""
-        context = self._context
-        count = notes.pair.size
-        probes = Events(
-            notes.position, np.full(count, EventKind.PROBE, np.uint8), self._address[notes.pair], np.arange(count)
-        )
-        layout, events = context.layout, _inserted(self._events, notes.event, probes)
-        del probes
+    def exposure(self) -> Exposure:
+        """The rows of all units, from one pass over the execution."""
+        context, layout = self._context, self._context.layout
         # The L2 does not affect what the others hold.
         host = structs.replace(context.host, l2=None, costs=structs.replace(context.host.costs, refill_l2=None))
-        chunks = context.trace.executions()
-        return probe(host, layout.addresses, layout.sizes, chunks, events, context.parameters.caches)
-
-    def stayed(self, notes: _Notes, probes: Probes) -> tuple[F64, F64]:
-        """The probabilities that the instruction and the data line of a pair stayed since its note before.
-
-        Since the one before that, if that one was a ``_TOUCH``.  Notes and probes are in the order of pairs.
-        """
-        host, kind, pair, event = self._context.host, notes.kind, notes.pair, notes.event
-        begins = np.diff(pair, prepend=-1) > 0
-        touched = np.concatenate(([False], kind[:-1] == _TOUCH)) & ~begins
-        groups = np.flatnonzero(~touched)
-        found = []
-        for number, (cache, lines, kinds) in enumerate(
-            ((host.icache, self._code, (EventKind.INVALIDATE,)), (host.dcache, self._data, (EventKind.CLEAN,)))
-        ):
-            held, full, victims = (column[:, number] for column in probes)
-            if _random(cache):
-                # What an execution itself brings in does not count.
-                after = victims + (full & ~held & (kind == _EXECUTION) if number == 0 else np.uint32(0))
-                came = victims - np.where(begins, np.uint32(0), np.roll(after, 1))
-                stays = np.power(1 - 1 / cache.ways, came)
-            else:
-                stays = held.astype(np.float64)
-            stays[self._lost(self._covering(kinds, lines, cache), pair, event, begins)] = 0
-            if number == 0:
-                everything = np.flatnonzero(self._events.kind == EventKind.INVALIDATE_ALL)
-                so_far = np.searchsorted(everything, event)
-                stays[so_far > np.where(begins, 0, np.roll(so_far, 1))] = 0
-            if groups.size < pair.size:
-                stays = np.repeat(np.multiply.reduceat(stays, groups), np.diff(groups, append=pair.size))
-            found.append(stays)
-        code, data = found
-        return code, data
-
-    def _lost(self, losing: tuple[I64, I64], pair: I32, event: I32, begins: Bools) -> Bools:
-        """Whether an event of those, by number and pair, is between a note and the one before."""
-        room = len(self._events) + 1
-        numbers, first = np.sort(losing[1] * room + losing[0]), pair.astype(np.int64) * room
-        so_far = np.searchsorted(numbers, first + event)
-        before = np.roll(so_far, 1)
-        before[begins] = np.searchsorted(numbers, first[begins])
-        return so_far > before
-
-    def rows(self, notes: _Notes, time: F64, code: F64, data: F64) -> UnitRows:
-        """The rows of each unit, from the notes of its pair, which are in the order of pairs."""
-        context = self._context
-        order = np.flatnonzero((notes.kind == _RETRANSLATION) | (notes.kind == _EXECUTION))
-        bounds = np.searchsorted(notes.pair[order], np.arange(self._code.size + 1))
-        unit, at = _ranges(bounds[self._pair], bounds[self._pair + 1])
-        at = order[at]
-        firsts = np.concatenate(([0], np.cumsum(np.diff(bounds)[self._pair])))
-        who = notes.who[at]
-        fault = np.maximum(-1 - who, 0)
-        changes = who < 0
-        if context.tb.size:
-            changes &= (context.tb[fault] == self._tb[unit]) & (self._access[unit] < context.accesses[fault])
-        before = np.roll(time[at], 1)
-        before[firsts[:-1][np.diff(firsts) > 0]] = 0
-        return UnitRows(
-            firsts=firsts,
-            run=who == self._tb[unit],
-            rewritten=np.where(changes, fault, -1),
-            gap=time[at] - before,
-            code=code[at],
-            data=data[at],
+        probing = Probing(host, layout.addresses, layout.sizes, self._end, context.parameters.caches)
+        taken: deque[_Notes] = deque()
+        found = [self._stays(taken.popleft(), seen) for seen in probing.finds(self._pieces(taken))]
+        numbers, faults = self._state.numbers, self._tables.faults
+        if numbers[_FAULT] < faults.size:
+            late = int(numbers[_FAULT])
+            raise InputError(
+                f"position {faults[late]}", place=f"retranslation {late}", expected=f"below {numbers[_NEXT]}"
+            )
+        self._known.check_before(int(numbers[_NEXT]))
+        columns = dict(zip(_Stays._fields, zip(*found, strict=True), strict=True))
+        del found
+        counts = probing.counts
+        prices = context.prices
+        refill = prices.refill_l2 if prices.refill_l2 is not None else prices.refill_memory
+        per_line = refill.nominal * counts.code_misses / max(counts.code_lines, 1)
+        per_byte = prices.executed(1_000_000).nominal / 1_000_000
+        per_run = prices.translation(float(layout.sizes.mean() if layout.sizes.size else 0))
+        so_far = np.concatenate(columns.pop("moments"))
+        time = so_far[:, 0] * per_byte + so_far[:, 1] * per_line + so_far[:, 2] * per_run
+        del so_far
+        return Exposure(
+            part=self._part,
+            rows=self._rows(time, columns),
+            retranslations=len(context.trace.retranslations),
+            cycles=int(numbers[_BYTES]) * per_byte + counts.code_lines * per_line + float(numbers[_RUNS]) * per_run,
+            misses=counts.code_misses,
         )
 
+    def _pieces(self, taken: deque[_Notes]) -> Iterator[tuple[U32, Events]]:
+        """Chunks of the execution, each with its events and probes, whose notes are added to those ``taken``."""
+        for words in itertools.chain(self._context.trace.executions(), (np.empty(0, np.uint32),)):
+            links = Events.none()
+            if self._linker is not None:
+                made = self._linker.add(words)[1]
+                links = self._context.patches(Links.of_rows(made, np.full(len(made), -1)))
+            notes, events = self._merged(words, links)
+            taken.append(notes)
+            yield words, events
 
-def _noted(kind: int, position: I64, *columns: I64) -> _Notes:
-    """Notes of one kind, in arrays that are as small as they can be: there are millions."""
-    event, pair, who, executed, lines = columns
-    kinds = np.full(position.size, kind, np.int8)
-    small = event.astype(np.int32), kinds, pair.astype(np.int32), who.astype(np.int32)
-    return _Notes(position, *small, executed, lines)
+    def _merged(self, words: U32, links: Events) -> tuple[_Notes, Events]:
+        known, numbers = self._known, self._state.numbers
+        until = int(np.searchsorted(known.position, numbers[_NEXT] + max(words.size - 1, 0)))
+        others = until - int(numbers[_EVENT]) + len(links)
+        while True:
+            state = _State._make(column.copy() for column in self._state)
+            notes, to = _Notes.room(self._room), _Columns.room(self._room + others)
+            filled = np.zeros(4, np.int64)
+            _merge(words, self._tables, _Columns.of(known), _Columns.of(links), state, notes, to, filled)
+            if filled[_FILLED_NOTES] <= self._room and filled[_FILLED_MOMENTS] <= self._room:
+                break
+            self._room = 2 * int(max(filled[_FILLED_NOTES], filled[_FILLED_MOMENTS]))
+        self._state = state
+        count, events, moments = filled[:_LINK].tolist()
+        notes = _Notes._make((*(column[:count] for column in notes[:-1]), notes.moments[:moments]))
+        return notes, Events(*_Columns._make(column[:events] for column in to))
+
+    def _stays(self, notes: _Notes, seen: U32) -> _Stays:
+        """The rows of a piece, from its notes and what its probes found."""
+        host, count = self._context.host, notes.kind.size
+        came = np.empty((2, count), np.uint32)
+        _came(notes.kind, notes.pair, seen, np.array(self._random), self._victims, came)
+        stays = np.empty((2, count))
+        for number, cache in enumerate((host.icache, host.dcache)):
+            stays[number] = np.power(1 - 1 / cache.ways, came[number]) if self._random[number] else 1.0 - came[number]
+        stays[notes.lost.T] = 0
+        if self._tables.touches:
+            _fold(notes.kind, notes.pair, stays, self._stayed)
+        rows = np.flatnonzero((notes.kind == _RETRANSLATION) | (notes.kind == _EXECUTION))
+        code, data = (
+            each[rows] if random else each[rows] != 0 for each, random in zip(stays, self._random, strict=True)
+        )
+        return _Stays(notes.pair[rows], notes.who[rows], notes.moment[rows], code, data, notes.moments.copy())
+
+    def _rows(self, time: F64, columns: dict[str, tuple[npt.NDArray[Any], ...]]) -> UnitRows:
+        """The rows of each unit, from those of its pair."""
+        context, count = self._context, len(self._victims)
+        # numpy sorts numbers of 16 bits by their digits.
+        pair = np.concatenate(columns.pop("pair")).astype(np.min_scalar_type(count))
+        ends = np.cumsum(np.bincount(pair, minlength=count))
+        by_pair = np.split(np.argsort(pair, kind="stable"), ends[:-1])
+        del pair
+        lengths = [by_pair[pair].size for pair in self._pair]
+        at = np.concatenate([np.empty(0, np.int64), *(by_pair[pair] for pair in self._pair)])
+        del by_pair
+        firsts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+        who = np.concatenate(columns.pop("who"))[at]
+        run = who == np.repeat(self._tb, lengths)
+        rewritten = np.full(who.size, -1, np.int32)
+        changes = np.flatnonzero(who < 0)
+        fault, unit = -1 - who[changes], np.searchsorted(firsts, changes, "right") - 1
+        own = (context.tb[fault] == self._tb[unit]) & (self._access[unit] < context.accesses[fault])
+        rewritten[changes[own]] = fault[own]
+        del who
+        when = time[np.concatenate(columns.pop("moment"))[at]]
+        begins = firsts[:-1][np.diff(firsts) > 0]
+        gap = np.diff(when, prepend=0.0)
+        gap[begins] = when[begins]
+        del when
+        code, data = (np.concatenate(columns.pop(name))[at] for name in ("code", "data"))
+        return UnitRows(firsts, run, rewritten, gap, code.astype(np.float64), data.astype(np.float64))
 
 
-def _random(cache: Cache) -> bool:
-    return cache.replacement == "random"
+_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
-def _inserted(events: Events, at: I32 | I64, others: Events) -> Events:
-    """Events with others before those at some numbers."""
-    columns = ("position", "kind", "address", "count")
-    return Events(*(np.insert(getattr(events, name), at, getattr(others, name)) for name in columns))
+class _Stays(NamedTuple):
+    """Rows of line pairs in time order: as in ``_Notes``, with the probabilities that the lines stayed."""
 
-
-def _ranges(firsts: I64, lasts: I64) -> tuple[I64, I64]:
-    """The numbers of all ranges from ``firsts`` to below ``lasts``: of which range each is, and the number."""
-    lengths = lasts - firsts
-    which = np.repeat(np.arange(lengths.size), lengths)
-    return which, np.arange(which.size) - np.repeat(np.cumsum(lengths) - lengths - firsts, lengths)
+    pair: I32
+    who: I32
+    moment: I32
+    code: F64 | Bools
+    data: F64 | Bools
+    moments: I64
