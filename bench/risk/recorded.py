@@ -250,7 +250,7 @@ class RecordedRisk(RiskModel):
         hours = self.exposure.cycles * values["slowdown"] / self._hertz / 3600
         return {
             **{name: value / max(1, self.exposure.retranslations) for name, value in found.items()},
-            "per_execution": harm / max(1, self.trace.length - self.trace.stopped.size),
+            "per_execution": harm / max(1, self.trace.ran),
             "per_run": harm,
             "per_hour": harm / hours if harm else 0.0,
         }

@@ -23,6 +23,7 @@ from bench.scenarios import ALONE, LASTING_IN, scenario_names
 from bench.support.text import listed
 from bench.thread.claims import Claim
 from bench.thread.lab import Lab
+from bench.traces.info import distribution
 from bench.translators.consequence import consequences
 from bench.translators.registry import BARE_VERSION, first_versions, load_translator
 from strategies import registry
@@ -251,8 +252,8 @@ def _rate(lab: Lab) -> Facts:
             found[host] = figures
     facts: Facts = {
         "ever": bool(found),
-        "retranslations": boot.retranslations,
-        "executions": boot.executions,
+        "retranslations": len(boot.retranslations),
+        "executions": boot.ran,
         "figures": "; ".join(f"on {host} {_in_each_unit(figures)}" for host, figures in found.items()),
         "boots": tuple(host for host, one in found.items() if one.per_run.nominal >= _PER_BOOT),
         "boots_not": tuple(host for host, one in found.items() if one.per_run.high < _PER_BOOT),
@@ -287,7 +288,7 @@ def _rarity(found: Range) -> str:
 def _flush_costs(lab: Lab) -> Facts:
     """One flush of the median length rewritten, on every host that a retranslating QEMU ran on."""
     trace = lab.trace("linux-boot")
-    median = trace.rewritten_bytes.median or 0
+    median = distribution(trace.retranslations.rewritten_bytes).median or 0
     work = Parameters()
     again = work.restart.value + (work.retranslation.value + work.front_end.value) * median
     isas = {translator.isa for translator in first_versions()}
@@ -299,9 +300,9 @@ def _flush_costs(lab: Lab) -> Facts:
         "costs": ", ".join(f"{name} {_about(costs[name])}" for name in flushing),
         "free": tuple(name for name in hosts if not costs[name]),
         "again": _about(again),
-        "retranslations": trace.retranslations,
-        "executions": trace.executions,
-        "each": f"{costs[flushing[-1]] * trace.retranslations / trace.executions:.1f}",
+        "retranslations": len(trace.retranslations),
+        "executions": trace.ran,
+        "each": f"{costs[flushing[-1]] * len(trace.retranslations) / trace.ran:.1f}",
         "published": _PUBLISHED,
         "dearest": flushing[-1],
         "pages": tuple(name for name in flushing if _recipe(lab.host(name)).granule > 1),
@@ -344,7 +345,7 @@ def _never_storing(lab: Lab) -> Facts:
 def _restores(lab: Lab) -> Facts:
     """State restores per million executions, in the recordings."""
     rates = {
-        name: 1e6 * lab.trace(name).retranslations / lab.trace(name).executions
+        name: 1e6 * len(lab.trace(name).retranslations) / lab.trace(name).ran
         for name in ("linux-boot", *_USER, "user-threads")
     }
     return {
@@ -362,11 +363,11 @@ _USER = ("user-wc", "user-gzip", "user-sort")
 def _translated(lab: Lab) -> Facts:
     """Translation blocks in the recordings: in all, and per million executions."""
     figures = {name: lab.trace(name) for name in ("linux-boot", *_USER, "user-threads")}
-    rates = {name: 1e6 * each.tbs / each.executions for name, each in figures.items()}
-    system = figures["linux-boot"].tbs
+    rates = {name: 1e6 * len(each.blocks) / each.ran for name, each in figures.items()}
+    system = len(figures["linux-boot"].blocks)
     return {
-        "figures": ", ".join(f"{name} {each.tbs:,} ({rates[name]:,.0f})" for name, each in figures.items()),
-        "fewer": all(each.tbs * 10 < system for name, each in figures.items() if name != "linux-boot"),
+        "figures": ", ".join(f"{name} {len(each.blocks):,} ({rates[name]:,.0f})" for name, each in figures.items()),
+        "fewer": all(len(each.blocks) * 10 < system for name, each in figures.items() if name != "linux-boot"),
         "slower": all(rates[name] < rates["linux-boot"] for name in rates if name != "linux-boot"),
     }
 

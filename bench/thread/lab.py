@@ -13,7 +13,6 @@ from bench.risk.recorded import RecordedRisk
 from bench.risk.risk import Risk
 from bench.scenarios import scenario_names
 from bench.support.errors import InputError
-from bench.traces.info import info
 from bench.traces.store import load_trace
 from bench.translators.registry import load_translator
 from strategies import registry
@@ -30,7 +29,7 @@ class Lab:
         self._limits: dict[str, Any] = {} if max_states is None else {"max_states": max_states}
         self.host = cache(lambda name: load_host(name, given))
         self.check = cache(self._check)
-        self.trace = cache(lambda name: info(load_trace(name)))
+        self.trace = cache(load_trace)
         self.risk = cache(self._risk)
 
     def _check(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> Checked:
@@ -41,8 +40,9 @@ class Lab:
         return found
 
     def _risk(self, strategy: str, host: str, scenario: str, translator: str, trace: str) -> Risk:
-        model = RecordedRisk(self.host(host), load_translator(translator), load_trace(trace))
-        return model.evaluate(registry.find(strategy), scenario)
+        model = RecordedRisk(self.host(host), load_translator(translator), self.trace(trace))
+        (found,) = model.evaluate_all([registry.find(strategy)], [scenario])
+        return found
 
     def fails(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> bool:
         """Whether the cell fails."""

@@ -84,7 +84,7 @@ def info(trace: Trace) -> TraceInfo:
     distances = reexecution(trace, derived.add if derived else None)
     return TraceInfo(
         trace=trace.name,
-        executions=trace.length - trace.stopped.size,
+        executions=trace.ran,
         stopped=trace.stopped.size,
         tbs=len(trace.blocks),
         threads=trace.threads,

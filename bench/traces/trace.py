@@ -158,6 +158,11 @@ class Trace:
     unread: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     content: str = ""
 
+    @property
+    def ran(self) -> int:
+        """Number of executions that were not stopped."""
+        return self.length - self.stopped.size
+
     def executions(self) -> Iterator[Words]:
         """The executions in order, in new arrays of at most ``CHUNK`` little-endian u32 words.
 
