@@ -29,6 +29,7 @@ from bench.risk.quiescent import QuiescentMaps, QuiescentStates
 from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, window_gaps
 from bench.support.errors import InputError
 from bench.support.kept import Shelf, digest, is_keeping
+from bench.support.processors import begun
 from bench.traces.trace import Trace
 from strategies.strategy import Strategy
 
@@ -90,6 +91,7 @@ class RecordedRisk(RiskModel):
     _others: dict[float, RecordedRisk] = field(default_factory=dict)
     _cells: dict[tuple[Strategy, str], RiskCell | None] = field(default_factory=dict)
     _recalled: dict[RiskCell, object] = field(default_factory=dict)
+    _begun: dict[RiskCell, Callable[[], tuple[MultiThreaded, tuple[Swing, ...]]]] = field(default_factory=dict)
     _awaited: dict[bytes, dict[bytes, _Propagation]] | None = None
 
     def __post_init__(self) -> None:
@@ -159,6 +161,10 @@ class RecordedRisk(RiskModel):
 
     def evaluate_all(self, strategies: Sequence[Strategy], names: Sequence[str]) -> Iterator[Risk]:
         cells = [cell for one in strategies for name in names if (cell := self._cell(one, name)) is not None]
+        several = [cell for cell in cells if not cell.single_threaded and self._found(_TOGETHER, cell) is None]
+        # A rate is one of the trace, which this process goes through.
+        if self.rate is None:
+            self._begun.update(zip(several, begun(self._together, several), strict=True))
         self._propagate_ahead([cell for cell in cells if cell.single_threaded and self._found(_ALONE, cell) is None])
         yield from super().evaluate_all(strategies, names)
 
@@ -181,18 +187,18 @@ class RecordedRisk(RiskModel):
             self._known.update(zip(propagations, found, strict=True))
 
     def _single_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
-        figures, swings = self._kept(_ALONE, cell, self._alone)
+        figures, swings = self._kept(_ALONE, cell, partial(self._alone, cell))
         return replace(risk, figures=figures, swings=swings)
 
     def _multi_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
-        figures, swings = self._kept(_TOGETHER, cell, self._together)
+        figures, swings = self._kept(_TOGETHER, cell, self._begun.pop(cell, partial(self._together, cell)))
         return replace(risk, figures=figures, swings=swings)
 
-    def _kept(self, shelf: Shelf[_Found], cell: RiskCell, compute: Callable[[RiskCell], _Found]) -> _Found:
+    def _kept(self, shelf: Shelf[_Found], cell: RiskCell, compute: Callable[[], _Found]) -> _Found:
         """What was found of a cell before, or else now."""
         found = self._found(shelf, cell)
         if found is None:
-            found, key = compute(cell), self._key(cell)
+            found, key = compute(), self._key(cell)
             if key is not None:
                 shelf.keep(key, found)
         return found
@@ -239,20 +245,21 @@ class RecordedRisk(RiskModel):
         causes = {part: self._causes(cell, values, offset) for part, offset in parts.items()}
         quiescent = {part: cell.quiescent(offset, causes[part]) for part, offset in parts.items()}
         found = dict.fromkeys(("window", "first", "long_run", "harm"), 0.0)
-        if any(states.fails for states in quiescent.values()) and self.exposure.retranslations:
+        if any(states.fails for states in quiescent.values()) and len(self.trace.retranslations):
             for part, states in quiescent.items():
                 fetched = self._propagated(states, part, causes[part], values, FETCHED)
                 found["window"] += fetched.window
                 found["first"] += fetched.single
                 found["long_run"] += fetched.whole
                 found["harm"] += self._propagated(states, part, causes[part], values, harmful(values["tlb_hit"])).whole
-        harm = found["harm"]
-        hours = self.exposure.cycles * values["slowdown"] / self._hertz / 3600
+        harm, hours = found["harm"], 1.0
+        if harm:
+            hours = self.exposure.cycles * values["slowdown"] / self._hertz / 3600
         return {
-            **{name: value / max(1, self.exposure.retranslations) for name, value in found.items()},
+            **{name: value / max(1, len(self.trace.retranslations)) for name, value in found.items()},
             "per_execution": harm / max(1, self.trace.ran),
             "per_run": harm,
-            "per_hour": harm / hours if harm else 0.0,
+            "per_hour": harm / hours,
         }
 
     def _with_guest(self, lines: float) -> RecordedRisk:
@@ -260,7 +267,7 @@ class RecordedRisk(RiskModel):
         if lines not in self._others:
             given = replace(self.parameters, guest_data_lines=self.parameters.guest_data_lines.at(lines))
             self._others[lines] = replace(
-                self, parameters=given, _known={}, _parts={}, _others={}, _cells={}, _recalled={}
+                self, parameters=given, _known={}, _parts={}, _others={}, _cells={}, _recalled={}, _begun={}
             )
         return self._others[lines]
 
