@@ -193,19 +193,21 @@ class Linker:
         """
         made = np.empty((words.size, 5), np.int64)
         through = np.full(words.size, -1, np.int64)
-        before = self._uses.size
-        uses = np.concatenate((self._uses, np.zeros(words.size, np.int64)))
+        before = int(self._state[_MADE])
+        if self._uses.size < before + words.size:
+            # Room for those of many pieces: a system does not allocate pages that are never used.
+            self._uses = np.concatenate((self._uses[:before], np.zeros(before + 8 * words.size, np.int64)))
         tables = self._between, self._last, self._leads_to, self._number, self.begun
-        _link(words, *self._exits, *tables, made, uses, through, self._state)
-        after = int(self._state[_MADE])
-        self._uses = uses[:after]
-        self._made.append(made[: after - before].copy())
+        _link(words, *self._exits, *tables, made, self._uses, through, self._state)
+        self._made.append(made[: int(self._state[_MADE]) - before].copy())
         return through, self._made[-1]
 
     @property
     def links(self) -> Links:
         """The links made so far."""
-        return Links.of_rows(np.concatenate([np.empty((0, 5), np.int64), *self._made]), self._uses.copy())
+        return Links.of_rows(
+            np.concatenate([np.empty((0, 5), np.int64), *self._made]), self._uses[: self._state[_MADE]].copy()
+        )
 
 
 _POSITION, _BETWEEN, _MADE = range(3)
