@@ -28,20 +28,22 @@ class Lab:
         given = tuple(settings)
         self._limits: dict[str, Any] = {} if max_states is None else {"max_states": max_states}
         self.host = cache(lambda name: load_host(name, given))
+        # Of one object it is known what its hooks answered in another cell.
+        self._strategy = cache(registry.find)
         self.check = cache(self._check)
         self.trace = cache(load_trace)
         self.risk = cache(self._risk)
 
     def _check(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> Checked:
         asked = Options(**self._limits, **options)
-        found = Check(registry.find(strategy), load_translator(translator), self.host(host), scenario, asked).run()
+        found = Check(self._strategy(strategy), load_translator(translator), self.host(host), scenario, asked).run()
         if found.verdict == "bounded":
             raise InputError(f"the search for {command(found)} was cut short", expected="a larger `max_states`")
         return found
 
     def _risk(self, strategy: str, host: str, scenario: str, translator: str, trace: str) -> Risk:
         model = RecordedRisk(self.host(host), load_translator(translator), self.trace(trace))
-        (found,) = model.evaluate_all([registry.find(strategy)], [scenario])
+        (found,) = model.evaluate_all([self._strategy(strategy)], [scenario])
         return found
 
     def fails(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> bool:
