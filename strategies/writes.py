@@ -10,7 +10,7 @@ whatever way round its bytes lie in memory.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -183,7 +183,7 @@ class Buffer:
     """The code buffer: ``size`` bytes (0 where it does not matter) holding the regions of every block."""
 
     size: int
-    regions: tuple[Region, ...] = ()
+    regions: Sequence[Region] = ()
 
     def __hash__(self) -> int:
         return hash((self.size, len(self.regions)))  # thousands of regions, and asked for often

@@ -562,10 +562,10 @@ def test_what_is_kept_answers_as_what_is_computed(folder: Path, staleline: Stale
         ran = staleline(f"{command} {one} --verbose", str(tiny_trace))
         answers.append(ran.out)
         begin_anew()
-    assert "reused 9 of 9 verdicts and 4 of 4 replays" in ran.err  # another price
+    assert "reused 4 of 4 replays and 9 of 9 verdicts" in ran.err  # another price
     for one, answer in zip(settings, answers, strict=True):
         again = staleline(f"{command} {one} --verbose", str(tiny_trace))
-        assert "reused 9 of 9 verdicts and 4 of 4 replays" in again.err
+        assert "reused 4 of 4 replays and 9 of 9 verdicts" in again.err
         assert again.out == answer
         begin_anew()
     assert staleline(f"{command} --fresh", str(tiny_trace)).out == answers[0]

@@ -75,8 +75,11 @@ def test_every_retranslation_and_every_execution_of_its_block_is_a_row(trace: Tr
     assert ((found.data >= 0) & (found.data <= 1)).all()
     rewritten, counts = np.unique(found.rewritten[found.rewritten >= 0], return_counts=True)
     units = [
-        sum(access < accesses and offset < on.layout.sizes[tb] for access, offset in on.temporaries(int(accesses)))
-        for tb, accesses in zip(on.tb, on.accesses, strict=True)
+        sum(
+            access < accesses and offset < on.layout.sizes[tb]
+            for access, offset in on.groups.temporaries(int(accesses))
+        )
+        for tb, accesses in zip(on.groups.tb, on.groups.accesses, strict=True)
     ]
     assert dict(zip(rewritten.tolist(), counts.tolist(), strict=True)) == {
         row: count for row, count in enumerate(units) if count
@@ -107,8 +110,8 @@ def plain_rows(on: ReplayContext) -> dict[tuple[int, int, int], list[tuple[int, 
     random = host.icache.replacement == "random"
     units = {
         (int(tb), *((int(layout.addresses[tb]) + offset) // cache.line for cache in (host.icache, host.dcache)))
-        for tb, accesses in zip(on.tb, on.accesses, strict=True)
-        for _, offset in on.temporaries(int(on.accesses[on.tb == tb].max()))
+        for tb, accesses in zip(on.groups.tb, on.groups.accesses, strict=True)
+        for _, offset in on.groups.temporaries(int(on.groups.accesses[on.groups.tb == tb].max()))
         if offset < layout.sizes[tb]
     }
     rows: dict[tuple[int, int, int], list[tuple[int, float, float]]] = {unit: [] for unit in units}
@@ -167,7 +170,7 @@ def plain_rows(on: ReplayContext) -> dict[tuple[int, int, int], list[tuple[int, 
         now = []
         while events and events[0][0] == position:
             now.append(events.pop(0)[1:])
-        pairs = {mark: {unit[1:] for unit in units if unit[0] == on.tb[mark]} for mark in marks}
+        pairs = {mark: {unit[1:] for unit in units if unit[0] == on.groups.tb[mark]} for mark in marks}
         own = {mark: [unit for unit in units if unit[1:] in some] for mark, some in pairs.items()}
         stores = [number for number, (kind, _, _) in enumerate(now) if kind != EventKind.TRANSLATE]
         for number in range(len(now) + 1):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import contextlib
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ MOST_PARTS = 8
 """The maximum number of threads: each reads all executions."""
 FEW = 1 << 20
 """Fewer executions are simulated by the kernel for any caches: it is slower, and compiled once."""
+_AHEAD = 2
+"""Chunks that a part may be ahead of another."""
 _PER_THOUSAND = 1000
 
 Simulation: TypeAlias = tuple[Events, ...]
@@ -101,16 +104,27 @@ def simulate(
     parts = [[_Part(core, spans, variants, number) for number in range(core.parts)] for variants in groups]
     flat = [one for group in parts for one in group]
     length = 0
-    # The kernels release the interpreter's lock: the next chunk is read while one is simulated.
-    with ThreadPoolExecutor(processors()) as threads:
-        running: list[Future[None]] = []
-        for words in chunks:
-            for future in running:
+    # The kernels release the interpreter's lock: chunks are read while others are simulated.
+    with contextlib.ExitStack() as stack:
+        threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in range(core.parts)]
+        running: deque[list[Future[None]]] = deque()
+
+        def wait_for(chunk: list[Future[None]]) -> None:
+            for future in chunk:
                 future.result()
-            running = [threads.submit(one.advance, length, words, _UNSEEN) for one in flat]
+
+        for words in chunks:
+            running.append(
+                [
+                    threads[number % core.parts].submit(one.advance, length, words, _UNSEEN)
+                    for number, one in enumerate(flat)
+                ]
+            )
             length += words.size
-        for future in running:
-            future.result()
+            if len(running) > _AHEAD:
+                wait_for(running.popleft())
+        for chunk in running:
+            wait_for(chunk)
     for some in events:
         some.check_before(length)
     return [Counts(*row) for group in parts for row in np.sum([one.counts for one in group], axis=0).tolist()]

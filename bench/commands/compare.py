@@ -94,7 +94,7 @@ def compare(
     from bench.caches.simulate import compile_ahead
     from bench.check import asked
     from bench.compare import baseline
-    from bench.compare.comparison import price, verify
+    from bench.compare.comparison import begin, price, verify
     from bench.hosts import Host
     from bench.report import overview
     from bench.report.baselines import Since
@@ -173,15 +173,17 @@ def compare(
     names = scenarios_on(cells.scenario, [host for host, _ in pairs], options.cores)
     strategies, recorded = asked.strategies(some_of(strategy)), load_trace(trace)
     (base,) = asked.strategies([over])
-    hosts = [host for host, _ in pairs if isinstance(host, Host)]
+    hosts = [(host, translator) for host, translator in pairs if isinstance(host, Host)]
     if hosts:
-        compile_ahead(hosts[0], recorded.length)
+        compile_ahead(hosts[0][0], recorded.length)
+    # What a replay needs before its simulation is done beside the checks, and beside the simulation on another host.
+    begun = [begin(recorded, *one, strategies, parameters, base) for one in hosts[:1]]
     with progress_bar("checking", len(pairs)) as progress:
         verified = [
             verify(target, translator, strategies, names, options, partial(show_share, progress, target.name, number))
             for number, (target, translator) in enumerate(pairs)
         ]
-    priced = [(one, one.target) for one in verified if isinstance(one.target, Host)]
+    priced = [one for one in verified if isinstance(one.target, Host)]
     unpriced = [one for one in verified if not isinstance(one.target, Host)]
     if not priced:
         wanted = {"--plot": plot, "--save": save, "--against": against, "--format": written.format == "html" or None}
@@ -192,10 +194,10 @@ def compare(
     if priced and written.is_watched:
         print_text("\n\n".join(overview.verdicts(one, written.format) for one in verified) + "\n")
     with progress_bar("pricing", len(priced)) as progress:
-        results = [
-            price(one, host, recorded, parameters, partial(show_share, progress, host.name, number), base)
-            for number, (one, host) in enumerate(priced)
-        ]
+        results = []
+        for number, one in enumerate(priced):
+            begun += [begin(recorded, *another, strategies, parameters, base) for another in hosts[number + 1 :][:1]]
+            results.append(price(one, begun.pop(0), partial(show_share, progress, one.target.name, number)))
     if plot is not None:
         drawing.write(of_comparisons(results, drawn, sensitivity=sensitivity), plot)
     document = CompareReport(results, unpriced=unpriced).document()

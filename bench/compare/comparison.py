@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby, pairwise
 
@@ -14,7 +14,7 @@ from bench.hosts import Host, Target
 from bench.program.effects import meaning
 from bench.replay.cost import Cost
 from bench.replay.parameters import Parameters
-from bench.replay.replay import Replayed, replay
+from bench.replay.replay import Replayed, Replaying
 from bench.scenarios import ALONE, LASTING_IN, PARTIAL_IN
 from bench.support.progress import Progress, silent
 from bench.traces.trace import Trace
@@ -155,6 +155,14 @@ def questions(scenarios: Sequence[str], hazards: Sequence[Hazard] | None = None)
     return tuple((hazard, name) for hazard, names in of.items() for name in names if hazard in (hazards or of))
 
 
+def _alike(strategies: Iterable[Strategy], translator: Translator) -> list[list[Strategy]]:
+    """The strategies whose operations are the same with a translator, together."""
+    groups: dict[object, list[Strategy]] = {}
+    for strategy in strategies:
+        groups.setdefault(meaning(strategy, translator), []).append(strategy)
+    return list(groups.values())
+
+
 def verify(
     target: Target,
     translator: Translator,
@@ -164,10 +172,8 @@ def verify(
     progress: Progress = silent,
 ) -> Unpriced:
     """Check every strategy.  Raises as ``Check.run`` does."""
-    groups: dict[object, list[Strategy]] = {}
-    for strategy in strategies:
-        groups.setdefault(meaning(strategy, translator), []).append(strategy)
-    leaders = tuple(group[0] for group in groups.values())
+    groups = _alike(strategies, translator)
+    leaders = tuple(group[0] for group in groups)
     asked = questions(scenarios)
     cells = [
         Check(strategy, translator, target, name, options.with_hazard(hazard))
@@ -178,7 +184,7 @@ def verify(
         cells, lambda cell, done, states: progress(f"checking {cell.strategy.name}, {cell.scenario}", done / len(cells))
     )
     rows = []
-    for number, group in enumerate(groups.values()):
+    for number, group in enumerate(groups):
         checked = found[number * len(asked) : (number + 1) * len(asked)]
         transient, lasting, partial = checked[: len(scenarios)], checked[len(scenarios) : -1], checked[-1]
         names = tuple(strategy.name for strategy in group)
@@ -200,26 +206,34 @@ def compare(
 
     Raises as ``Check.run`` and ``replay`` do.
     """
-    verified = verify(host, translator, strategies, scenarios, options)
-    return price(verified, host, trace, parameters, over=over)
+    replaying = begin(trace, host, translator, strategies, parameters, over)
+    return price(verify(host, translator, strategies, scenarios, options), replaying)
 
 
-def price(
-    verified: Unpriced,
-    host: Host,
+def begin(
     trace: Trace,
+    host: Host,
+    translator: Translator,
+    strategies: Sequence[Strategy],
     parameters: Parameters,
-    progress: Progress = silent,
     over: Strategy | None = None,
-) -> Comparison:
-    """Replay what was verified on that host; the rest as ``compare``.  Raises as ``replay`` does."""
-    base, translator = over or registry.find(OVER), verified.translator
+) -> Replaying:
+    """Begin the replay of what ``verify`` finds to differ, and of ``over``: ``price`` is sooner done then."""
+    leaders = (group[0] for group in _alike(strategies, translator))
+    return Replaying(trace, host, translator, (*leaders, over or registry.find(OVER)), parameters)
+
+
+def price(verified: Unpriced, replaying: Replaying, progress: Progress = silent) -> Comparison:
+    """What was verified on a host, with what it costs there (``begin``).  Raises as ``replay`` does."""
+    trace, parameters, host = replaying.trace, replaying.pricing.parameters, verified.target
+    assert isinstance(host, Host)
+    base, translator = replaying.strategies[-1], verified.translator
 
     def replayed(done: int, total: int) -> None:
         progress(f"replaying {trace.name} with {len(verified.leaders)} strategies", done / max(total, 1))
 
     progress(f"laying out {trace.name}, compiling at the first run", 0.0)
-    *costs, counted_from = replay(trace, host, translator, (*verified.leaders, base), parameters, replayed)
+    *costs, counted_from = replaying.costs(replayed)
     rows = [
         Compared(row.strategy, row.same, row.checks, row.lasting, row.partial, cost, cost.more_than(counted_from))
         for row, cost in zip(verified.rows, costs, strict=True)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias, get_args
 
 import numpy as np
+from msgspec import Struct
 
 from bench.caches.events import EventKind, lines_spanned
 from bench.hosts.profile import FlushRecipe, Host
@@ -41,8 +42,7 @@ _DEEPEST = 64
 """The depth limit of nested hooks, which detects a hook that runs itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Struct, frozen=True):
     """Bytes ``start`` to ``end`` (exclusive; None: to its end) of a block, or of scratch memory (``in_scratch``)."""
 
     start: int
@@ -85,8 +85,7 @@ def in_block(where: Unit | Region | Buffer) -> Extent | None:
     return WHOLE
 
 
-@dataclass(frozen=True, slots=True)
-class LineStep:
+class LineStep(Struct, frozen=True):
     """An access of one ``kind`` to each line of ``extent``; ``halves``: half line prices of maintenance per line.
 
     ``granule``: wherever the block lies, the access is to whole multiples of so many bytes (see ``rounded``).
@@ -231,13 +230,14 @@ def _run(
     while True:
         stretch = ask(strategy, hook, argument, history)
         for operation in stretch.operations:
-            if isinstance(operation, Do):
+            if type(operation) is Do:
                 _run(strategy, operation.hook, operation.argument, memory, do, depth + 1)
                 continue
-            if isinstance(operation, Store):
+            if type(operation) is Store:
                 unit, mask = operation.unit, operation.mask
                 key = (unit.in_scratch, unit.tb, unit.offset)
-                memory[key] = (memory.get(key, unit.final) & ~mask) | (operation.value & mask)
+                kept = memory.get(key, unit.final) & ~mask if mask != unit.mask else 0
+                memory[key] = kept | (operation.value & mask)
             do(hook, operation)
         if stretch.ended:
             return

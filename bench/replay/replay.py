@@ -25,10 +25,9 @@ All recorded threads are replayed as one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from msgspec import Struct
@@ -38,18 +37,16 @@ from bench.hosts.profile import Host
 from bench.program.identity import identity
 from bench.replay.context import CacheEffects, Pricing, ReplayContext, Simulated
 from bench.replay.cost import NOTHING, Cost, total
+from bench.replay.hooks import Hooks
 from bench.replay.parameters import Parameters
-from bench.replay.plan import Plan, Tally, executor_locks, plan
+from bench.replay.plan import Plan, Tally
 from bench.replay.price import is_chance
 from bench.replay.quantity import Quantity
 from bench.support.kept import Shelf, is_keeping
-from bench.support.processors import each
 from bench.traces.successor import count_executions
 from bench.traces.trace import I64, U32, Trace
 from bench.translators.translator import Translator
-from strategies.evaluation import side_bytes
 from strategies.strategy import Strategy
-from strategies.writes import Region
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the executions replayed so far, and those to replay in all."""
@@ -148,18 +145,47 @@ def replay(
     Raises ``InputError`` for a trace that cannot be laid out or replayed, ``StrategyError`` for a strategy whose
     hooks cannot be evaluated.
     """
-    pricing = Pricing(host, translator, parameters or Parameters())
-    strategies = tuple(strategies)
-    found = _measured(trace, pricing, strategies, progress)
-    # Two simulations draw the same victims until they differ: one noise for those that miss as often.
-    names = {
-        (one.counts.code_misses, one.counts.code_memory): strategy.name
-        for one, strategy in reversed([*zip(found, strategies, strict=True)])
-    }
-    return tuple(
-        _priced(trace, pricing, strategy, one, names[one.counts.code_misses, one.counts.code_memory])
-        for one, strategy in zip(found, strategies, strict=True)
-    )
+    return Replaying(trace, host, translator, strategies, parameters).costs(progress)
+
+
+class Replaying:
+    """A ``replay`` that has begun: what needs no simulation is done beside this process until ``costs`` is asked."""
+
+    def __init__(
+        self,
+        trace: Trace,
+        host: Host,
+        translator: Translator,
+        strategies: Iterable[Strategy],
+        parameters: Parameters | None = None,
+    ) -> None:
+        self.trace = trace
+        self.pricing = pricing = Pricing(host, translator, parameters or Parameters())
+        self.strategies = tuple(strategies)
+        self._keys = [_key(trace, pricing, strategy) for strategy in self.strategies]
+        self._found = [None if key is None else _KEPT.find(key) for key in self._keys]
+        left = [strategy for strategy, one in zip(self.strategies, self._found, strict=True) if one is None]
+        self._context = ReplayContext(trace, pricing.host, translator, pricing.parameters, left) if left else None
+        if self._context is not None:
+            self._context.derive_links()
+
+    def costs(self, progress: Progress | None = None) -> tuple[Replayed, ...]:
+        """The costs of each strategy.  Raises as ``replay``."""
+        found = self._measured(progress)
+        # Two simulations draw the same victims until they differ: one noise for those that miss as often.
+        names = {
+            (one.counts.code_misses, one.counts.code_memory): strategy.name
+            for one, strategy in reversed([*zip(found, self.strategies, strict=True)])
+        }
+        return tuple(
+            _priced(self.trace, self.pricing, one, strategy, names[one.counts.code_misses, one.counts.code_memory])
+            for one, strategy in zip(found, self.strategies, strict=True)
+        )
+
+    def _measured(self, progress: Progress | None) -> list[Measured]:
+        """Each strategy on the trace: as it was found before, or in one simulation of all others."""
+        simulated = iter(_simulated(self._context, progress) if self._context else ())
+        return [one or _kept(next(simulated), key) for one, key in zip(self._found, self._keys, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,25 +230,13 @@ def _key(trace: Trace, pricing: Pricing, strategy: Strategy) -> tuple[object, ..
     return trace.content, known, caches, isa.instruction_bytes, isa.flush.without_prices, assumed
 
 
-def _measured(
-    trace: Trace, pricing: Pricing, strategies: Sequence[Strategy], progress: Progress | None
-) -> list[Measured]:
-    """Each strategy on the trace: as it was found before, or the others in one simulation."""
-    keys = [_key(trace, pricing, strategy) for strategy in strategies]
-    found = [None if key is None else _KEPT.find(key) for key in keys]
-    left = [number for number, one in enumerate(found) if one is None]
-    if left:
-        context = ReplayContext(trace, pricing.host, pricing.translator, pricing.parameters)
-        for number, one in zip(left, _simulated(context, [strategies[n] for n in left], progress), strict=True):
-            key = keys[number]
-            found[number] = one if key is None else _KEPT.keep(key, one)
-    return [one for one in found if one is not None]
+def _kept(found: Measured, key: tuple[object, ...] | None) -> Measured:
+    return found if key is None else _KEPT.keep(key, found)
 
 
-def _simulated(context: ReplayContext, strategies: Iterable[Strategy], progress: Progress | None) -> list[Measured]:
+def _simulated(context: ReplayContext, progress: Progress | None) -> list[Measured]:
     baseline, trace = context.baseline, context.trace
-    strategies = tuple(strategies)
-    evaluated = [_StrategyReplay(context, *both) for both in zip(strategies, _hooks(context, strategies), strict=True)]
+    evaluated = [_StrategyReplay(context, hooks) for hooks in context.evaluated.hooks]
     passes = dict.fromkeys((baseline, *(one.cache_effects for one in evaluated)))
     executions = ExecutionCounts.none(trace)
     chunks = _reporting(executions.counting(trace), progress, trace.length)
@@ -264,60 +278,16 @@ class ExecutionCounts:
 # --- one strategy -------------------------------------------------------------------------------------------------
 
 
-class _Hooks(NamedTuple):
-    """The plans of a strategy's hooks, for each group of blocks or retranslations; None where they are the base's.
-
-    ``executors``: the locks around executions; ``side_bytes`` of each distinct TB.
-    """
-
-    executors: Mapping[str, bool]
-    retranslations: tuple[Plan, ...] | None
-    translations: tuple[Plan, ...] | None
-    executions: tuple[Plan, ...]
-    flushes: tuple[Plan, ...]
-    side_bytes: tuple[int, ...]
-
-    @classmethod
-    def of(cls, context: ReplayContext, strategy: Strategy) -> _Hooks:
-        """The hooks of a strategy, evaluated.  Raises ``StrategyError``."""
-        recipe = context.isa.flush
-        some = next((kind.region for kind in context.blocks), Region(0, 0, ()))
-        executors = executor_locks(strategy, some)
-        return cls(
-            executors,
-            context.retranslation_plans(strategy, executors),
-            context.translation_plans(strategy),
-            context.execution_plans(strategy),
-            tuple(
-                plan(strategy, (("flush_buffer", buffer),), recipe, executors=executors, locate=context.where)
-                for buffer in context.buffers
-            ),
-            tuple(side_bytes(strategy, block) for block in context.sizes[0]),
-        )
-
-
-_MANY = 10_000
-"""Writes in all groups of a trace: so many are worth another process."""
-
-
-def _hooks(context: ReplayContext, strategies: Sequence[Strategy]) -> Iterator[_Hooks]:
-    """The hooks of each strategy, on all cores where there is much to evaluate."""
-    work = partial(_Hooks.of, context)
-    writes = sum(len(kind.region.writes) for kind in (*context.retranslated, *context.blocks))
-    yield from each(work, strategies) if writes > _MANY else map(work, strategies)
-
-
 class _StrategyReplay:
     """The evaluated hooks of a strategy, and their tally and price."""
 
-    def __init__(self, context: ReplayContext, strategy: Strategy, hooks: _Hooks) -> None:
+    def __init__(self, context: ReplayContext, hooks: Hooks) -> None:
         self.context = context
-        self.strategy = strategy
         self.executors, self.executions, self.flushes = hooks.executors, hooks.executions, hooks.flushes
-        self.retranslations = hooks.retranslations or context.base_retranslations
-        self.translations = hooks.translations or context.base_translations
+        self.retranslations = hooks.retranslations or context.evaluated.retranslations
+        self.translations = hooks.translations or context.evaluated.translations
         self.cache_effects = CacheEffects.of(self.retranslations, self.translations, self.flushes)
-        self.side_bytes: I64 = np.array(hooks.side_bytes, np.int64)[context.sizes[1]]
+        self.side_bytes: I64 = np.array(hooks.side_bytes, np.int64)[context.groups.sizes[1]]
 
     def measured(self, baseline: Counts, counts: Counts, executions: ExecutionCounts) -> Measured:
         """The result, from the counts of two simulations and the executions of each TB."""
@@ -336,24 +306,24 @@ class _StrategyReplay:
             flushes=any(one != Plan() for one in self.flushes),
             unknown=context.layout.unknown,
             default_share=context.layout.default_share,
-            unknown_accesses=context.unknown_accesses,
+            unknown_accesses=context.groups.unknown_accesses,
         )
 
     def _tally_retranslations(self) -> Tally:
         context = self.context
         total = Tally()
-        for kind, one in zip(context.retranslated, self.retranslations, strict=True):
+        for kind, one in zip(context.groups.retranslated, self.retranslations, strict=True):
             rows = kind.rows
-            sizes = context.rewritten[rows]
+            sizes = context.groups.rewritten[rows]
             total += one.tally(
                 context.host,
-                context.layout.addresses[context.tb[rows]],
+                context.layout.addresses[context.groups.tb[rows]],
                 sizes,
-                context.decoded[rows],
+                context.groups.decoded[rows],
                 np.ones_like(rows),
             )
             if one.stores:
-                whole = int(context.layout.sizes[context.tb[rows]].sum())
+                whole = int(context.layout.sizes[context.groups.tb[rows]].sum())
                 total += Tally(regenerated=int(sizes.sum()), decoded_again=whole, restarts=rows.size)
         return total
 
@@ -361,18 +331,19 @@ class _StrategyReplay:
         """The tally of everything but retranslations."""
         context = self.context
         once = np.zeros_like(executions.all)
-        once[context.translated] = 1
+        once[context.groups.translated] = 1
         total = Tally(encoded=int(self.side_bytes @ once))
         for kind, entered, new, base in zip(
-            context.blocks, self.executions, self.translations, context.base_translations, strict=True
+            context.groups.blocks, self.executions, self.translations, context.evaluated.translations, strict=True
         ):
             rows = kind.rows
-            at = context.host, context.layout.addresses[rows], context.layout.sizes[rows], context.instructions[rows]
+            layout = context.layout.addresses[rows], context.layout.sizes[rows]
+            at = context.host, *layout, context.groups.instructions[rows]
             total += entered.tally(*at, executions.all[rows])
             total += Tally(linked=entered.fixed.locks * int(executions.linked[rows].sum()))
             if new != base:
                 total += new.tally(*at, once[rows]) + base.tally(*at, once[rows]).times(-1)
-        for one, buffer in zip(self.flushes, context.buffers, strict=True):
+        for one, buffer in zip(self.flushes, context.groups.buffers, strict=True):
             single = np.ones(1, np.int64)
             total += one.tally(context.host, np.zeros(1, np.int64), single * max(buffer.size, 1), single, single)
         return total
@@ -387,7 +358,7 @@ class _StrategyReplay:
 # --- its price --------------------------------------------------------------------------------------------------------
 
 
-def _priced(trace: Trace, pricing: Pricing, strategy: Strategy, found: Measured, simulation: str) -> Replayed:
+def _priced(trace: Trace, pricing: Pricing, found: Measured, strategy: Strategy, simulation: str) -> Replayed:
     """The result.  ``simulation`` names its sampling noise."""
     prices, counted = pricing.prices, pricing.counted
     tally, more = found.retranslations + found.elsewhere, found.counts - found.baseline

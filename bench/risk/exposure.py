@@ -393,7 +393,7 @@ class _Pairs:
         self._tables = _Tables(
             blocks=blocks,
             faults=context.trace.retranslations.position.astype(np.int64),
-            bounds=np.stack([np.searchsorted(own[0], context.tb, side) for side in _SIDES], axis=1),
+            bounds=np.stack([np.searchsorted(own[0], context.groups.tb, side) for side in _SIDES], axis=1),
             own=own[1],
             places=address[one],
             on_code=np.searchsorted(code, np.arange(code.max(initial=0) + 2)),
@@ -411,12 +411,12 @@ class _Pairs:
     def _units(self) -> I64:
         """Of each unit, in the order of parts: its TB, its offset, and the number of its access and its part."""
         context, units = self._context, []
-        each = max(1, len(context.temporaries(1)))
+        each = max(1, len(context.groups.temporaries(1)))
         most = np.zeros(len(context.layout.sizes), np.int64)
-        np.maximum.at(most, context.tb, context.accesses)
-        for tb in np.unique(context.tb).tolist():
+        np.maximum.at(most, context.groups.tb, context.groups.accesses)
+        for tb in np.unique(context.groups.tb).tolist():
             # The first access of a block lies where it does however many there are behind it.
-            for number, (access, offset) in enumerate(context.temporaries(int(most[tb]))):
+            for number, (access, offset) in enumerate(context.groups.temporaries(int(most[tb]))):
                 if offset < context.layout.sizes[tb]:
                     units.append((tb, offset, access, number % each))
         return np.array(sorted(units, key=lambda unit: unit[3]), np.int64).reshape(-1, 4)
@@ -517,7 +517,8 @@ class _Pairs:
         rewritten = np.full(who.size, -1, np.int32)
         changes = np.flatnonzero(who < 0)
         fault, unit = -1 - who[changes], np.searchsorted(firsts, changes, "right") - 1
-        own = (context.tb[fault] == self._tb[unit]) & (self._access[unit] < context.accesses[fault])
+        groups = context.groups
+        own = (groups.tb[fault] == self._tb[unit]) & (self._access[unit] < groups.accesses[fault])
         rewritten[changes[own]] = fault[own]
         del who
         when = time[np.concatenate(columns.pop("moment"))[at]]

@@ -234,7 +234,7 @@ class RecordedRisk(RiskModel):
 
     def _concerned(self, cell: RiskCell) -> dict[int, int]:
         """The offset of each unit that gets a temporary value, by its number within its access."""
-        offsets = [offset for _, offset in self._context.temporaries(1)]
+        offsets = [offset for _, offset in self._context.groups.temporaries(1)]
         return {part: offset for part, offset in enumerate(offsets) if offset in cell.concerned}
 
     def _along_trace(self, cell: RiskCell, parts: Mapping[int, int], values: Values) -> dict[str, float]:

@@ -198,7 +198,7 @@ def _in_words(file: BinaryIO | None) -> str:
         return ""
     file.seek(0)
     lookups = Counter(file.read().decode().splitlines())
-    kinds = dict.fromkeys(line[2:] for line in lookups)
+    kinds = sorted({line[2:] for line in lookups})
     counted = [(what, lookups[f"+ {what}"], lookups[f"- {what}"]) for what in kinds]
     return f"reused {listed(f'{had} of {had + missed} {what}' for what, had, missed in counted) or 'nothing'}"
 

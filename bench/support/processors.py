@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import multiprocessing
@@ -10,8 +11,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from typing import Any, TypeVar
+from functools import cache, partial
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar, cast
 
 _Asked = TypeVar("_Asked")
 _Found = TypeVar("_Found")
@@ -38,21 +40,50 @@ _PR_SET_PDEATHSIG = 1
 """Of ``linux/prctl.h``."""
 
 
-def beside(work: Callable[[], None]) -> None:
-    """Do ``work`` in a forked process that ends with this one: what this one needs later is there sooner then.
+def beside(work: Callable[[], _Found], *, pays: bool = True) -> Callable[[], _Found]:
+    """Begin ``work`` in a forked process; what is returned waits for what it found, or raises what it raised.
 
-    Whatever goes wrong there is left for this process to find.
+    That process ends with this one, and gives way to it until then.  Where none can be forked, or where that does not
+    pay, the work is done here when it is asked for, once.
     """
-    if sys.platform == "linux" and processors() > 1:
-        multiprocessing.get_context("fork").Process(target=_beside, args=(work,), daemon=True).start()
+    if sys.platform != "linux" or processors() == 1 or not pays:
+        return cache(work)
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe(duplex=False)
+    process = fork.Process(target=_beside, args=(work, there))
+    process.start()
+    there.close()
+    atexit.register(process.kill)  # or Python would wait for it
+
+    @cache
+    def found() -> _Found:
+        try:
+            answer, error = here.recv()
+        except EOFError:  # it was killed
+            return work()
+        process.join()
+        atexit.unregister(process.kill)
+        if error is not None:
+            raise error
+        return cast("_Found", answer)
+
+    return found
 
 
-def _beside(work: Callable[[], None]) -> None:
-    end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.stderr = None
-    with contextlib.suppress(Exception):
-        work()
+def _beside(work: Callable[[], object], there: Connection) -> None:
+    _begin()
+    os.nice(_GIVES_WAY)
+    answer: tuple[object, Exception | None]
+    try:
+        answer = work(), None
+    except Exception as error:
+        answer = None, error
+    with contextlib.suppress(BrokenPipeError):  # nobody waits any more
+        there.send(answer)
+
+
+_GIVES_WAY = 5
+"""Added to its nice value."""
 
 
 def each(work: Callable[[_Asked], _Found], asked: Sequence[_Asked], *, at_once: int = 1) -> Iterator[_Found]:
@@ -63,7 +94,7 @@ def each(work: Callable[[_Asked], _Found], asked: Sequence[_Asked], *, at_once: 
         return
     # A forked process has both already: they may be what only this process knows.
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, fork, _begin, (work, asked)) as pool:
+    with ProcessPoolExecutor(workers, fork, _begin_asked, (work, asked)) as pool:
         yield from pool.map(_numbered, range(len(asked)), chunksize=at_once)
 
 
@@ -71,7 +102,7 @@ def begun(work: Callable[[_Asked], _Found], asked: Sequence[_Asked]) -> list[Cal
     """What waits for what ``work`` makes of each: a process beside this one has begun with all of them."""
     if sys.platform != "linux" or processors() == 1 or not asked:
         return [partial(work, one) for one in asked]
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin, (work, asked))
+    pool = ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin_asked, (work, asked))
     found: list[Callable[[], _Found]] = [pool.submit(_numbered, number).result for number in range(len(asked))]
     pool.shutdown(wait=False)
     return found
@@ -81,9 +112,14 @@ _begun: tuple[Callable[[Any], Any], Sequence[Any]]
 """In a forked process: what is to be done, and with what."""
 
 
-def _begin(work: Callable[[Any], Any], asked: Sequence[Any]) -> None:
+def _begin_asked(work: Callable[[Any], Any], asked: Sequence[Any]) -> None:
     global _begun
     _begun = work, asked
+    _begin()
+
+
+def _begin() -> None:
+    """Begin a forked process."""
     end_with_parent()
     gc.freeze()  # what was inherited is not gone through, which would copy every page of it
     gc.set_threshold(200_000)  # what is made lasts as long as the work does
