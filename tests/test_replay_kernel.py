@@ -447,7 +447,7 @@ def test_random_replacement_depends_on_its_seed_alone() -> None:
         ({"sizes": [16, 1 << 31]}, f"TB 1: {1 << 31} bytes at 16"),
         ({"rows": [(2, EventKind.LOAD, 0, 1)]}, "event 0: position 2; expected one below 2"),
         ({"rows": [(-2, EventKind.LOAD, 0, 1)]}, "event 0: -2; expected ascending positions"),
-        ({"rows": [(0, EventKind.CLEAN, -64, 1)]}, "STORE/LOAD/CLEAN event 0: 32 bytes at -64"),
+        ({"rows": [(0, EventKind.CLEAN, -64, 1)]}, "CLEAN event 0: 32 bytes at -64"),
         ({"rows": [(0, EventKind.INVALIDATE, 0, 1 << 29)]}, "INVALIDATE event 0"),
         ({"rows": [(0, EventKind.STORE, 0, -1)]}, "event 0: -1; expected a count"),
         ({"rows": [(0, 7, 0, 1)]}, "event 0: 7; expected a kind below 7"),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from bench.hosts.profile import Host
 from bench.program.layout import line_range
 from bench.support.errors import InputError
+from bench.support.kernels import kernel
 from bench.traces.trace import I64
 
 U8: TypeAlias = npt.NDArray[np.uint8]
@@ -71,26 +72,26 @@ class Events:
 
         Raises ``InputError`` for events that are out of order or outside 0 .. 1 GiB.
         """
-        previous = np.concatenate((np.full(min(1, len(self)), -1), self.position[:-1]))
-        for bad, found, expected in (
-            (self.position < previous, self.position, "ascending positions from -1 on"),
-            (self.kind >= len(EventKind), self.kind, f"a kind below {len(EventKind)}"),
-            ((self.count < 0) | (self.count > MOST_CODE), self.count, f"a count within 0 .. {MOST_CODE}"),
+        lines = np.zeros(len(EventKind), np.int64)
+        lines[[EventKind.STORE, EventKind.LOAD, EventKind.CLEAN]] = host.dcache.line
+        lines[EventKind.INVALIDATE] = host.icache.line
+        bad, end = _end(self.position, self.kind, self.address, self.count, lines)
+        if bad >= 0:
+            self._refuse(int(bad), lines)
+        return int(end)
+
+    def _refuse(self, row: int, lines: I64) -> None:
+        """Raise ``InputError`` for an event that is wrong."""
+        position, kind, count = (int(column[row]) for column in (self.position, self.kind, self.count))
+        for wrong, found, expected in (
+            (position < (self.position[row - 1] if row else -1), position, "ascending positions from -1 on"),
+            (kind >= len(EventKind), kind, f"a kind below {len(EventKind)}"),
+            (not 0 <= count <= MOST_CODE, count, f"a count within 0 .. {MOST_CODE}"),
         ):
-            rows = np.flatnonzero(bad)
-            if rows.size:
-                raise InputError(str(found[rows[0]]), place=f"event {int(rows[0])}", expected=expected)
-        end = 0
-        for kinds, line in (
-            ((EventKind.STORE, EventKind.LOAD, EventKind.CLEAN), host.dcache.line),
-            ((EventKind.INVALIDATE,), host.icache.line),
-        ):
-            rows = np.flatnonzero(np.isin(self.kind, kinds) & (self.count > 0))
-            first = self.address[rows] // line * line
-            length = self.count[rows] * line
-            check_range(f"{'/'.join(kind.name for kind in kinds)} event", first, length)
-            end = max(end, int((first + length).max(initial=0)))
-        return end
+            if wrong:
+                raise InputError(str(found), place=f"event {row}", expected=expected)
+        line = lines[kind]
+        check_range(f"{EventKind(kind).name} event", self.address[[row]] & -line, self.count[[row]] * line, row)
 
     def check_before(self, length: int) -> None:
         """Raise ``InputError`` for an event after the last of ``length`` executions."""
@@ -99,14 +100,34 @@ class Events:
             raise InputError(f"position {self.position[late]}", place=f"event {late}", expected=f"one below {length}")
 
 
-def check_range(what: str, addresses: I64, sizes: I64) -> None:
-    """Raise ``InputError`` for the first range that is empty or outside the code buffer."""
+@kernel
+def _end(position: I64, kind: U8, address: I64, count: I64, lines: I64) -> tuple[int, int]:
+    """The first event that is wrong, or -1, and the end of what those before it access, in bytes.
+
+    ``lines`` (kind): bytes of a line of the cache concerned, 0 for kinds without an address.
+    """
+    previous, end = -1, 0
+    for row in range(position.size):
+        if position[row] < previous or kind[row] >= lines.size or not 0 <= count[row] <= MOST_CODE:
+            return row, end
+        previous = position[row]
+        length = count[row] * lines[kind[row]]
+        if length > 0:
+            first = address[row] & -lines[kind[row]]
+            if first < 0 or first + length > MOST_CODE:
+                return row, end
+            end = max(end, first + length)
+    return -1, end
+
+
+def check_range(what: str, addresses: I64, sizes: I64, first: int = 0) -> None:
+    """Raise ``InputError`` for the first range that is empty or outside the code buffer; ``first``: the first's row."""
     bad = np.flatnonzero((addresses < 0) | (sizes < 1) | (sizes > MOST_CODE) | (addresses > MOST_CODE - sizes))
     if bad.size:
         row = int(bad[0])
         raise InputError(
             f"{sizes[row]} bytes at {addresses[row]}",
-            place=f"{what} {row}",
+            place=f"{what} {first + row}",
             expected=f"at least one byte, within 0 .. {MOST_CODE}",
         )
 

@@ -58,17 +58,18 @@ class MemoryMap:
         return cls(code, data, aligned(data + footprint.translator_data_lines * host.dcache.line, PAGE))
 
 
-def compile_ahead(host: Host, executions: int) -> None:
-    """Have the kernel for that many executions on ``host`` compiled in another process, if none ever was here."""
-    if not were_compiled(kernel.__file__):
-        beside(partial(_compile, host, executions))
-
-
-def _compile(host: Host, executions: int) -> None:
-    core = _Core(host, 1, Footprint())
+def load(host: Host, executions: int) -> None:
+    """Have the kernels for that many executions on ``host`` loaded, or compiled."""
+    core = _Core(host, Events.none().end_on(host), Footprint())
     nothing = np.zeros(0, np.uint32)
     part = _Part(core, nothing.reshape(0, 2), _Variants([()]), 0)
     core.advance(executions)(*part.arguments(nothing, nothing))
+
+
+def compile_ahead(host: Host, executions: int) -> None:
+    """Have them compiled in another process, if none ever was here."""
+    if not were_compiled(kernel.__file__):
+        beside(partial(load, host, executions))
 
 
 def line_spans(addresses: I64, sizes: I64, line: int) -> I64:

@@ -33,6 +33,7 @@ import numpy as np
 from msgspec import Struct
 
 from bench.caches.counts import Counts
+from bench.caches.simulate import load
 from bench.hosts.profile import Host
 from bench.program.identity import identity
 from bench.replay.context import CacheEffects, Pricing, ReplayContext, Simulated
@@ -235,6 +236,7 @@ def _kept(found: Measured, key: tuple[object, ...] | None) -> Measured:
 
 
 def _simulated(context: ReplayContext, progress: Progress | None) -> list[Measured]:
+    load(context.host, context.trace.length)  # while the hooks are evaluated
     baseline, trace = context.baseline, context.trace
     evaluated = [_StrategyReplay(context, hooks) for hooks in context.evaluated.hooks]
     passes = dict.fromkeys((baseline, *(one.cache_effects for one in evaluated)))
