@@ -610,11 +610,14 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
         code_tracked, l2_tracked = n[i + _LEVEL_TRACKED], n[b + _LEVEL_TRACKED]
         table_tracked = n[d + _LEVEL_TRACKED]
         narrow = code_mask < _IN_WORD
+        mask, number, shift = n[_MASK], n[_PART], n[_CODE_SHIFT]
+        # The bits that are the same in all of a word, and the lines of a word that are ours by the others.
+        inside = mask & ((_IN_WORD + 1 >> min(shift, _WORD_BITS)) - 1)
+        outside = mask ^ inside
         ours = _ZERO
         for bit in range(_IN_WORD + 1):
-            if (bit >> n[_CODE_SHIFT]) & n[_MASK] == n[_PART]:
+            if (bit >> shift) & inside == number & inside:
                 ours |= _ONE << np.uint64(bit)
-        mask, number = n[_MASK], n[_PART]
         common = n[_VARIANTS] * _COLUMNS
         base, lines, credit, fresh = carried[0], carried[1], carried[2], carried[3]
         total = lines
@@ -679,6 +682,8 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                 members = everyone
             apart = members != everyone or shorter
             for start in range(first & ~_IN_WORD, last + 1, _IN_WORD + 1):
+                if (start >> shift) & outside != number & outside:
+                    continue
                 settled = _word(_ICACHE, start)
                 wanted = ours
                 if start < first:

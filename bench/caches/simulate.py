@@ -300,13 +300,12 @@ class _Core:
         self.fresh = memory.guest_data // host.dcache.line
         # The sweep must not wrap: no line is accessed for the first time twice.
         self.most_fresh = MOST_LINES * min(cache.line for cache in self._levels) // host.dcache.line
-        # Sets are independent: the lines are shared out by the lowest address bits in the index of every cache.
+        # Sets are independent: the lines are shared out by the highest address bits in the index of every cache, so that
+        # most TBs are of one part.
         shortest_way = min(PAGE, *(cache.sets * cache.line for cache in self._levels))
-        self._shared_bits = max(cache.line for cache in self._levels).bit_length() - 1
-        # All words of ``settled`` have the lines of a part at the same bits.
-        in_word = 64 * host.icache.line >> self._shared_bits
-        most = min(shortest_way >> self._shared_bits, processors(), MOST_PARTS, in_word)
+        most = min(shortest_way // max(cache.line for cache in self._levels), processors(), MOST_PARTS)
         self.parts = 1 << max(most.bit_length() - 1, 0)
+        self._share = shortest_way // self.parts
 
     def part_of(self, address: I64) -> I64:
         """The part that the line at each address is of, whatever cache it is in."""
@@ -331,7 +330,7 @@ class _Core:
             levels += Level(frames, sets, cache.sets - 1, cache.ways, policy, line_bits, seed, tracked)
             sets += cache.sets
             frames += cache.sets * cache.ways
-        code_shift, data_shift = (self._shared_bits - (cache.line.bit_length() - 1) for cache in self._levels[:2])
+        code_shift, data_shift = (self._share.bit_length() - cache.line.bit_length() for cache in self._levels[:2])
         shape = Shape(
             *(variants, sets, frames, len(self._levels)),
             *(host.dcache.write == "back", host.dcache.write_allocate, host.coherence.snoop.value == "all"),
