@@ -185,18 +185,19 @@ class Linker:
         self._uses = np.empty(0, np.int64)
         self._state = np.zeros(3, np.int64)
 
-    def add(self, words: Words) -> tuple[I64, I64]:
+    def add(self, words: Words, *, each: bool = True) -> tuple[I64, I64]:
         """The next executions, with their stopped bits.
 
-        Returns for each the number of the link that it came through, -1 for none, and the links that they made: rows
-        of position, source, slot, target and thread.
+        Returns for ``each`` the number of the link that it came through, -1 for none, and the links that they made:
+        rows of position, source, slot, target and thread.
         """
         made = np.empty((words.size, 5), np.int64)
-        through = np.full(words.size, -1, np.int64)
+        through = np.full(words.size if each else 0, -1, np.int64)
         before = int(self._state[_MADE])
         if self._uses.size < before + words.size:
-            # Room for those of many pieces: a system does not allocate pages that are never used.
-            self._uses = np.concatenate((self._uses[:before], np.zeros(before + 8 * words.size, np.int64)))
+            # Room for those of many pieces: what is never written to takes no memory.
+            uses, self._uses = self._uses, np.zeros(before + 8 * words.size, np.int64)
+            self._uses[:before] = uses[:before]
         tables = self._between, self._last, self._leads_to, self._number, self.begun
         _link(words, *self._exits, *tables, made, self._uses, through, self._state)
         self._made.append(made[: int(self._state[_MADE]) - before].copy())
@@ -249,7 +250,11 @@ def _link(
         last[thread] = -1
         if block < pc.size:
             slot = -1
-            if before >= 0 and target[block]:
+            # Most executions come through a link that is there: its exit is known.
+            through = before >= 0 and (leads_to[before, 0] == block or leads_to[before, 1] == block)
+            if through:
+                slot = np.int64(leads_to[before, 1] == block)
+            elif before >= 0 and target[block]:
                 if address[before, 1] == pc[block]:
                     slot = 1
                 elif address[before, 0] == pc[block]:
@@ -257,10 +262,9 @@ def _link(
                 elif address[before, 0] == ANY_EXIT and pc[block] // PAGE == pc[before] // PAGE:
                     address[before, 0] = pc[block]
                     slot = 0
-            through = slot >= 0 and leads_to[before, slot] == block
             if through:
                 uses[number[before, slot]] += not stopped
-                if not stopped:
+                if used.size and not stopped:
                     used[position - begin] = number[before, slot]
             elif slot >= 0:
                 leads_to[before, slot] = block
@@ -279,7 +283,7 @@ def linked(trace: Trace) -> Linker:
     """The links of the whole execution of ``trace``, in a pass of its own.  Raises ``InputError`` as ``linker``."""
     links = linker(trace)
     for words in trace.executions():
-        links.add(words)
+        links.add(words, each=False)
     return links
 
 
