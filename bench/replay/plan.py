@@ -262,6 +262,7 @@ def executor_locks(strategy: Strategy, region: Region) -> Mapping[str, bool]:
 
 
 _KINDS: Mapping[LineAccess, EventKind] = {access: EventKind[access.upper()] for access in get_args(LineAccess)}
+_LOADED, _STORED = EventKind.LOAD, EventKind.STORE
 
 
 @dataclass
@@ -286,6 +287,12 @@ class _Lowering:
 
     def lower(self, operation: Operation) -> None:
         """Add an operation."""
+        if isinstance(operation, (Store, Load)):  # most are
+            if self.maintained or self.waits:
+                self.end_run()
+            self.stores += isinstance(operation, Store)
+            self._touch(_STORED if isinstance(operation, Store) else _LOADED, operation.unit)
+            return
         access, price = operation.access, operation.price
         maintains, waits = access in ("clean", "invalidate"), price is not None and price.part == "flush"
         if not (maintains or waits):
@@ -300,8 +307,6 @@ class _Lowering:
         if price is not None:
             (self.waits if waits else self.priced)[price] += 1
         match operation:
-            case Store():
-                self.stores += 1
             case Invalidate(_, Scope.BROADCAST):
                 self.broadcast = True
             case Flush(where):
