@@ -300,7 +300,7 @@ class _Core:
         self.fresh = memory.guest_data // host.dcache.line
         # The sweep must not wrap: no line is accessed for the first time twice.
         self.most_fresh = MOST_LINES * min(cache.line for cache in self._levels) // host.dcache.line
-        # Sets are independent: the lines are shared out by the highest address bits in the index of every cache, so that
+        # Sets are independent: the lines are shared out by the highest address bits in the index of every cache.  So
         # most TBs are of one part.
         shortest_way = min(PAGE, *(cache.sets * cache.line for cache in self._levels))
         most = min(shortest_way // max(cache.line for cache in self._levels), processors(), MOST_PARTS)
@@ -309,7 +309,8 @@ class _Core:
 
     def part_of(self, address: I64) -> I64:
         """The part that the line at each address is of, whatever cache it is in."""
-        return (address >> self._shared_bits) & (self.parts - 1)
+        part: I64 = address // self._share & (self.parts - 1)
+        return part
 
     def advance(self, executions: int) -> Advance:
         """The kernel for an execution whose first chunk has so many: one for these caches is not compiled for a few."""

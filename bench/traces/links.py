@@ -253,7 +253,7 @@ def _link(
             # Most executions come through a link that is there: its exit is known.
             through = before >= 0 and (leads_to[before, 0] == block or leads_to[before, 1] == block)
             if through:
-                slot = np.int64(leads_to[before, 1] == block)
+                slot = 1 if leads_to[before, 1] == block else 0
             elif before >= 0 and target[block]:
                 if address[before, 1] == pc[block]:
                     slot = 1
