@@ -486,7 +486,7 @@ def test_a_sweep_that_would_come_round_is_refused() -> None:
 
 def test_what_is_compiled_ahead_is_what_a_simulation_calls() -> None:
     host, ran = load_host("cortex-a9"), np.zeros(1, np.uint32)
-    simulate_module._compile(host, ran.size)
+    simulate_module.load(host, ran.size)
     compiled: Any = advance_with(0, 0, 0, 0, 0, 0)
     ahead = compiled.signatures
     alone(host, *packed([64]), [ran], Events.none(), Footprint())

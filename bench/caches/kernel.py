@@ -513,9 +513,11 @@ def _drop_all(s: CacheState, members: Word) -> None:
 def _probe(s: CacheState, seen: U32, address: Int, row: Int) -> None:
     """Write what the L1 caches of variant 0 hold of the lines at ``address``, if these are of this part.
 
-    ``seen`` (row, ``PROBED``).
+    ``seen``: (row, cache, what); none where nobody looks at them.
     """
     n = s.numbers
+    if seen.shape[0] == 0:
+        return
     for level in range(_L2):
         g = _FIRST_LEVEL + level * _PER_LEVEL
         line, ways = address >> n[g + _LEVEL_BITS], n[g + _LEVEL_WAYS]
