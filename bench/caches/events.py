@@ -30,7 +30,7 @@ class EventKind(enum.IntEnum):
     ``INVALIDATE``      drop each of ``count`` instruction lines
     ``INVALIDATE_ALL``  drop every instruction line (address and count are ignored)
     ``TRANSLATE``       the translator runs ``count`` times over its own code and data (the address is ignored)
-    ``PROBE``           nothing happens; row ``count`` of what is found: what the caches hold of the lines at the address
+    ``PROBE``           nothing happens; row ``count`` of what is found says what the caches hold of the lines there
 
     A flush of the whole code buffer is a ``CLEAN`` and an ``INVALIDATE`` of all its lines.
     """

@@ -29,7 +29,7 @@ from bench.risk.quiescent import QuiescentMaps, QuiescentStates
 from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, RiskModel, SingleThreaded, window_gaps
 from bench.support.errors import InputError
 from bench.support.kept import Shelf, digest, is_keeping
-from bench.support.processors import begun
+from bench.support.processors import beside
 from bench.traces.trace import Trace
 from strategies.strategy import Strategy
 
@@ -91,7 +91,7 @@ class RecordedRisk(RiskModel):
     _others: dict[float, RecordedRisk] = field(default_factory=dict)
     _cells: dict[tuple[Strategy, str], RiskCell | None] = field(default_factory=dict)
     _recalled: dict[RiskCell, object] = field(default_factory=dict)
-    _begun: dict[RiskCell, Callable[[], tuple[MultiThreaded, tuple[Swing, ...]]]] = field(default_factory=dict)
+    _begun: Callable[[], dict[RiskCell, tuple[MultiThreaded, tuple[Swing, ...]]]] = dict
     _awaited: dict[bytes, dict[bytes, _Propagation]] | None = None
 
     def __post_init__(self) -> None:
@@ -164,7 +164,7 @@ class RecordedRisk(RiskModel):
         several = [cell for cell in cells if not cell.single_threaded and self._found(_TOGETHER, cell) is None]
         # A rate is one of the trace, which this process goes through.
         if self.rate is None:
-            self._begun.update(zip(several, begun(self._together, several), strict=True))
+            self._begun = beside(lambda: {cell: self._together(cell) for cell in several}, pays=bool(several))
         self._propagate_ahead([cell for cell in cells if cell.single_threaded and self._found(_ALONE, cell) is None])
         yield from super().evaluate_all(strategies, names)
 
@@ -191,7 +191,7 @@ class RecordedRisk(RiskModel):
         return replace(risk, figures=figures, swings=swings)
 
     def _multi_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
-        figures, swings = self._kept(_TOGETHER, cell, self._begun.pop(cell, partial(self._together, cell)))
+        figures, swings = self._kept(_TOGETHER, cell, lambda: self._begun().get(cell) or self._together(cell))
         return replace(risk, figures=figures, swings=swings)
 
     def _kept(self, shelf: Shelf[_Found], cell: RiskCell, compute: Callable[[], _Found]) -> _Found:
@@ -267,7 +267,7 @@ class RecordedRisk(RiskModel):
         if lines not in self._others:
             given = replace(self.parameters, guest_data_lines=self.parameters.guest_data_lines.at(lines))
             self._others[lines] = replace(
-                self, parameters=given, _known={}, _parts={}, _others={}, _cells={}, _recalled={}, _begun={}
+                self, parameters=given, _known={}, _parts={}, _others={}, _cells={}, _recalled={}, _begun=dict
             )
         return self._others[lines]
 

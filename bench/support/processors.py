@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
+from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar, cast
 
@@ -96,16 +96,6 @@ def each(work: Callable[[_Asked], _Found], asked: Sequence[_Asked], *, at_once: 
     fork = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, fork, _begin_asked, (work, asked)) as pool:
         yield from pool.map(_numbered, range(len(asked)), chunksize=at_once)
-
-
-def begun(work: Callable[[_Asked], _Found], asked: Sequence[_Asked]) -> list[Callable[[], _Found]]:
-    """What waits for what ``work`` makes of each: a process beside this one has begun with all of them."""
-    if sys.platform != "linux" or processors() == 1 or not asked:
-        return [partial(work, one) for one in asked]
-    pool = ProcessPoolExecutor(1, multiprocessing.get_context("fork"), _begin_asked, (work, asked))
-    found: list[Callable[[], _Found]] = [pool.submit(_numbered, number).result for number in range(len(asked))]
-    pool.shutdown(wait=False)
-    return found
 
 
 _begun: tuple[Callable[[Any], Any], Sequence[Any]]
