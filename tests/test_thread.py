@@ -6,7 +6,8 @@ import pytest
 from conftest import ROOT, Staleline
 
 from bench.report.threads import ThreadReport
-from bench.thread.findings import decide, find, find_claims
+from bench.thread import findings
+from bench.thread.findings import Finding, decide, find, find_claims
 from bench.thread.lab import Lab
 
 PAGE = ROOT / "docs" / "thread.md"
@@ -50,6 +51,14 @@ def test_every_claim_is_decided_as_its_history_has_it_and_the_page_says_so() -> 
         assert one.claim.claim.rstrip(")").endswith("."), one.claim.name
         assert one.finding.commands, one.claim.name
     assert PAGE.read_text(encoding="utf-8") == ThreadReport(found).text("page") + "\n"
+
+
+def test_claims_come_in_their_order_whichever_is_decided_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings, "find", lambda claim, lab: Finding("confirmed", claim.name, ()))
+    claims = find_claims(["ppc", "rate", "better"])
+    assert [(one.claim.name, one.finding.why) for one in decide(claims, Lab())] == [
+        (name, name) for name in ("ppc", "rate", "better")
+    ]
 
 
 COHERENT = ["coherence.fill=coherent", "coherence.snoop=all", "coherence.fetches_ahead=false"]
