@@ -444,9 +444,10 @@ class _Pairs:
         per_line = refill.nominal * counts.code_misses / max(counts.code_lines, 1)
         per_byte = prices.executed(1_000_000).nominal / 1_000_000
         per_run = prices.translation(float(layout.sizes.mean() if layout.sizes.size else 0))
-        so_far = np.concatenate(columns.pop("moments"))
-        time = so_far[:, 0] * per_byte + so_far[:, 1] * per_line + so_far[:, 2] * per_run
-        del so_far
+        moments = (so_far.T for so_far in columns.pop("moments"))
+        time = np.concatenate(
+            [executed * per_byte + lines * per_line + run * per_run for executed, lines, run in moments]
+        )
         return Exposure(
             part=self._part,
             rows=self._rows(time, columns),
