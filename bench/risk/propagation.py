@@ -34,7 +34,7 @@ _STEP = 0.5
 _JUMPS = 62
 _NOTHING = 1e-200
 """A probability that is left out: doubles become slow before they become 0."""
-_LANES = 4
+_LANES = 8
 """Variants that a processor takes at once."""
 
 
@@ -122,17 +122,25 @@ def _move(vectors: F64, scratch: F64, targets: I64, stays: float) -> None:
 @expanded
 def _from(to: F64, t: Index, vectors: F64, sources: I64, shares: F64, first: Index, last: Index) -> None:
     """Row ``t`` as the sum of shares of others."""
-    one = two = three = four = 0.0
+    one = two = three = four = five = six = seven = eight = 0.0
     for at in range(first, last):
         s, share = np.uint64(sources[at]), shares[at]
         one += vectors[s, 0] * share
         two += vectors[s, 1] * share
         three += vectors[s, 2] * share
         four += vectors[s, 3] * share
+        five += vectors[s, 4] * share
+        six += vectors[s, 5] * share
+        seven += vectors[s, 6] * share
+        eight += vectors[s, 7] * share
     to[t, 0] = one
     to[t, 1] = two
     to[t, 2] = three
     to[t, 3] = four
+    to[t, 4] = five
+    to[t, 5] = six
+    to[t, 6] = seven
+    to[t, 7] = eight
 
 
 @expanded

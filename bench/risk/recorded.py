@@ -178,7 +178,7 @@ class RecordedRisk(RiskModel):
         """Propagate the distributions of several cells side by side, which takes less time than one by one."""
         self._awaited = {}
         for cell in cells:
-            self._varied(partial(self._along_trace, cell, self._concerned(cell)), "long_run", sensitivity=False)
+            self._ranges(cell)
         awaited, self._awaited = self._awaited, None
         for propagations in awaited.values():
             one, *_ = propagations.values()
@@ -220,17 +220,20 @@ class RecordedRisk(RiskModel):
 
     def _alone(self, cell: RiskCell) -> tuple[SingleThreaded, tuple[Swing, ...]]:
         """One thread's."""
-        parts, values = self._concerned(cell), self._values()
-        fails = any(cell.quiescent(offset, self._causes(cell, values, offset)).fails for offset in parts.values())
-        ranges, swings = self._varied(
-            partial(self._along_trace, cell, parts), "long_run", sensitivity=self.sensitivity and fails
-        )
-        causes = self._causes(cell, values)
+        ranges, swings = self._ranges(cell)
+        causes = self._causes(cell, self._values())
         chain = cell.chain(causes).figures(causes)
         figures = SingleThreaded(
             **ranges, chain_first=chain.first, chain_long_run=chain.long_run, residual=chain.residual
         )
         return figures, swings
+
+    def _ranges(self, cell: RiskCell) -> tuple[dict[str, Range], tuple[Swing, ...]]:
+        """Those along the trace."""
+        parts, values = self._concerned(cell), self._values()
+        fails = any(cell.quiescent(offset, self._causes(cell, values, offset)).fails for offset in parts.values())
+        along = partial(self._along_trace, cell, parts)
+        return self._varied(along, "long_run", sensitivity=self.sensitivity and fails)
 
     def _concerned(self, cell: RiskCell) -> dict[int, int]:
         """The offset of each unit that gets a temporary value, by its number within its access."""
@@ -267,7 +270,15 @@ class RecordedRisk(RiskModel):
         if lines not in self._others:
             given = replace(self.parameters, guest_data_lines=self.parameters.guest_data_lines.at(lines))
             self._others[lines] = replace(
-                self, parameters=given, _known={}, _parts={}, _others={}, _cells={}, _recalled={}, _begun=dict
+                self,
+                parameters=given,
+                _known={},
+                _parts={},
+                _others={},
+                _cells={},
+                _recalled={},
+                _begun=dict,
+                _awaited=None,
             )
         return self._others[lines]
 
