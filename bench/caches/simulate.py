@@ -161,22 +161,26 @@ class Probing:
         Raises as ``simulate`` for a word that names no TB, and for too many guest data lines.
         """
         length = 0
-        seen: list[U32] = []
-        with ThreadPoolExecutor(processors()) as threads:
-            running: list[Future[None]] = []
-            for words, events in pieces:
-                for future in running:
+        with contextlib.ExitStack() as stack:
+            threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in self._parts]
+            running: deque[tuple[U32, list[Future[None]]]] = deque()
+
+            def found_first() -> U32:
+                seen, parts = running.popleft()
+                for future in parts:
                     future.result()
-                found = np.zeros((int(np.count_nonzero(events.kind == EventKind.PROBE)), 2, 3), np.uint32)
-                for part in self._parts:
-                    part.begin(_streams([(part.share(events),)]))
-                running = [threads.submit(part.advance, length, words, found.ravel()) for part in self._parts]
+                return seen
+
+            for words, events in pieces:
+                seen = np.zeros((int(np.count_nonzero(events.kind == EventKind.PROBE)), 2, 3), np.uint32)
+                pairs = zip(threads, self._parts, strict=True)
+                asked = length, words, seen.ravel(), events
+                running.append((seen, [thread.submit(part.advance, *asked) for thread, part in pairs]))
                 length += words.size
-                yield from seen
-                seen = [found]
-            for future in running:
-                future.result()
-            yield from seen
+                if len(running) > _AHEAD:
+                    yield found_first()
+            while running:
+                yield found_first()
 
 
 class _Variants:
@@ -199,28 +203,33 @@ class _Part:
         self._spans = spans
         self._state = core.state(len(self._order), number)
         self._carried = np.array(Carried(0, 0, 0, core.fresh))
-        self.begin(variants.streams)
+        self._begin(variants.streams)
 
-    def share(self, events: Events) -> Events:
-        """The events of this part, and all on several lines."""
-        kind = events.kind
-        on_one = ((events.count == 1) | (kind == EventKind.PROBE)) & (kind != EventKind.TRANSLATE)
-        here = self._core.part_of(events.address) == self._number
-        mine = here | ~on_one | (kind == EventKind.INVALIDATE_ALL)
-        return Events(events.position[mine], kind[mine], events.address[mine], events.count[mine])
+    def _own(self, events: Events) -> Events:
+        """The events of which something is on lines of this part."""
+        kind, core = events.kind, self._core
+        last = events.address + np.where(kind == EventKind.PROBE, 0, (events.count - 1) * core.line)
+        own = (kind == EventKind.TRANSLATE) | (kind == EventKind.INVALIDATE_ALL)
+        for end in (events.address, last):
+            own |= core.part_of(end) == self._number
+        own |= last - events.address >= core.share
+        return Events(events.position[own], kind[own], events.address[own], events.count[own])
 
-    def begin(self, streams: Streams) -> None:
+    def _begin(self, streams: Streams) -> None:
         """Take the events from now on from ``streams``."""
         self._streams = streams
         ends = streams.ends
         self._next_event = np.concatenate((np.zeros(1, np.int64), ends[:-1], ends))[-2 * ends.size :]
 
-    def advance(self, length: int, words: U32, seen: U32) -> None:
+    def advance(self, length: int, words: U32, seen: U32, events: Events | None = None) -> None:
         """Simulate a chunk of executions, after ``length`` others; probes write to ``seen``.
 
+        ``events``: those from now on, of the one variant; None: as before.
         Raises ``InputError`` for a word that names no TB, and for too many guest data lines.
         """
         core = self._core
+        if events is not None:
+            self._begin(_streams([(self._own(events),)]))
         if Carried(*self._carried.tolist()).fresh + words.size * core.guest // _PER_THOUSAND >= core.most_fresh:
             raise InputError(
                 f"more than {core.most_fresh - core.fresh} guest data lines",
@@ -305,11 +314,12 @@ class _Core:
         shortest_way = min(PAGE, *(cache.sets * cache.line for cache in self._levels))
         most = min(shortest_way // max(cache.line for cache in self._levels), processors(), MOST_PARTS)
         self.parts = 1 << max(most.bit_length() - 1, 0)
-        self._share = shortest_way // self.parts
+        self.share = shortest_way // self.parts
+        self.line = max(host.icache.line, host.dcache.line)
 
     def part_of(self, address: I64) -> I64:
         """The part that the line at each address is of, whatever cache it is in."""
-        part: I64 = address // self._share & (self.parts - 1)
+        part: I64 = address // self.share & (self.parts - 1)
         return part
 
     def advance(self, executions: int) -> Advance:
@@ -331,7 +341,7 @@ class _Core:
             levels += Level(frames, sets, cache.sets - 1, cache.ways, policy, line_bits, seed, tracked)
             sets += cache.sets
             frames += cache.sets * cache.ways
-        code_shift, data_shift = (self._share.bit_length() - cache.line.bit_length() for cache in self._levels[:2])
+        code_shift, data_shift = (self.share.bit_length() - cache.line.bit_length() for cache in self._levels[:2])
         shape = Shape(
             *(variants, sets, frames, len(self._levels)),
             *(host.dcache.write == "back", host.dcache.write_allocate, host.coherence.snoop.value == "all"),

@@ -461,7 +461,7 @@ class _Pairs:
         for words in itertools.chain(self._context.trace.executions(), (np.empty(0, np.uint32),)):
             links = Events.none()
             if self._linker is not None:
-                made = self._linker.add(words)[1]
+                made = self._linker.add(words, each=False)[1]
                 links = self._context.patches(Links.of_rows(made, np.full(len(made), -1)))
             notes, events = self._merged(words, links)
             taken.append(notes)
