@@ -393,3 +393,13 @@ def test_the_range_holds_what_each_quantity_does_by_itself(trace: Trace) -> None
     for swing in found.swings:
         for end in (swing.at_low, swing.at_high):
             assert whole.low <= end <= whole.high
+
+
+def test_all_at_once_are_those_one_by_one(short_trace: Trace, capfd: pytest.CaptureFixture[str]) -> None:
+    together, alone = (
+        RecordedRisk(load_host("cortex-a9"), load_translator("arm"), short_trace, sensitivity=True) for _ in range(2)
+    )
+    strategies, names = [find("unfixed"), find("flush-on-retranslation")], ["system", "user"]
+    found = [*together.evaluate_all(strategies, names)]
+    assert found == [alone.evaluate(strategy, name) for strategy in strategies for name in names]
+    assert not capfd.readouterr().err  # of another process

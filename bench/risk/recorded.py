@@ -164,7 +164,8 @@ class RecordedRisk(RiskModel):
         several = [cell for cell in cells if not cell.single_threaded and self._found(_TOGETHER, cell) is None]
         # A rate is one of the trace, which this process goes through.
         if self.rate is None:
-            self._begun = beside(lambda: {cell: self._together(cell) for cell in several}, pays=bool(several))
+            found = beside(lambda: [self._together(cell) for cell in several], pays=bool(several))
+            self._begun = lambda: dict(zip(several, found(), strict=True))
         self._propagate_ahead([cell for cell in cells if cell.single_threaded and self._found(_ALONE, cell) is None])
         yield from super().evaluate_all(strategies, names)
 
