@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -23,13 +25,15 @@ from bench.replay.occurrences import Occurrences, in_order
 from bench.replay.parameters import Parameters
 from bench.replay.plan import WHOLE, LineStep, Plan, patch
 from bench.replay.price import Prices
-from bench.support.processors import beside
+from bench.support.processors import beside, processors
 from bench.traces.links import EXIT_BYTES, Linker, linked
 from bench.traces.trace import U32, Links, Trace
 from bench.translators.translator import Translator
 from strategies.strategy import Strategy
 
 _Steps: TypeAlias = tuple[tuple[LineStep, ...], ...]
+_Layer: TypeAlias = tuple[Callable[..., Iterable[Occurrences]], tuple[_Steps, ...]]
+"""What makes the occurrences of a layer of events, and of which steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,6 @@ class ReplayContext(Pricing):
         )
         self.groups = Groups(trace, self.layout, translator, max(1, round(self.isa.instruction_bytes.value)))
         self.scratch = aligned(self.layout.used, max(host.dcache.line, host.icache.line))
-        self._cached_events: list[tuple[tuple[_Steps, ...], Events]] = []
         # Begun here, and asked for much later: what has nothing to do with them is done meanwhile.
         self._evaluated = beside(partial(evaluate, self.groups, self.isa.flush, strategies), pays=self.groups.are_large)
         self._linker = beside(partial(linked, trace), pays=False)
@@ -176,18 +179,15 @@ class ReplayContext(Pricing):
         A retranslation follows the execution that faulted at once.  A translation precedes the first execution after
         its TB was translated, between the tb flushes of its epoch.
         """
-        retranslations, *others = cache_effects.retranslations, cache_effects.translations, cache_effects.flushes
-        return self._cached(self._retranslation_events, retranslations), self._cached(self._other_events, *others)
+        return tuple(map(self._in_order, self._layers(cache_effects)))
 
-    def _cached(self, made: Callable[..., Iterable[Occurrences]], *steps: _Steps) -> Events:
-        """The events of some steps, which most strategies have in common: the same object for all of them."""
-        # Compared and not hashed: most steps are the same objects.
-        for known, events in self._cached_events:
-            if known == steps:
-                return events
-        events = in_order(made(*steps), self.host, self.layout.used, self.scratch)
-        self._cached_events.append((steps, events))
-        return events
+    def _layers(self, cache_effects: CacheEffects) -> tuple[_Layer, ...]:
+        rewrites, *others = cache_effects.retranslations, cache_effects.translations, cache_effects.flushes
+        return (self._retranslation_events, (rewrites,)), (self._other_events, (*others,))
+
+    def _in_order(self, layer: _Layer) -> Events:
+        made, steps = layer
+        return in_order(made(*steps), self.host, self.layout.used, self.scratch)
 
     def _retranslation_events(self, retranslations: _Steps) -> Iterator[Occurrences]:
         faults = self.trace.retranslations
@@ -248,7 +248,17 @@ class ReplayContext(Pricing):
     def simulated(self, cache_effects: Iterable[CacheEffects], chunks: Iterable[U32]) -> list[Counts]:
         """The counts under each of the effects, from one pass over the execution."""
         layout = self.layout
-        events = [self.events(one) for one in cache_effects]
+        simulations = [self._layers(one) for one in cache_effects]
+        # Most strategies have most of them in common.  Compared and not hashed: they are the same objects then.
+        distinct: list[_Layer] = []
+        for layer in itertools.chain.from_iterable(simulations):
+            if layer not in distinct:
+                distinct.append(layer)
+        if self.derives_links:
+            _ = self.linker  # once, and not by each thread
+        with ThreadPoolExecutor(processors()) as threads:
+            found = list(threads.map(self._in_order, distinct))
+        events = [tuple(found[distinct.index(layer)] for layer in layers) for layers in simulations]
         return simulate(self.host, layout.addresses, layout.sizes, chunks, events, self.parameters.caches)
 
 
