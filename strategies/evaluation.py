@@ -69,16 +69,16 @@ def ask(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...] =
 
 @lru_cache(maxsize=65536)
 def _asked(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...]) -> Stretch:
+    place = place_of(strategy, hook)
     if len(history) > MOST_LOADS:
-        raise StrategyError(
-            f"{place_of(strategy, hook)}: more than {MOST_LOADS} loads in one hook; all their combinations are tried"
-        )
+        raise StrategyError(f"{place}: more than {MOST_LOADS} loads in one hook; all their combinations are tried")
     if strategy is _BASE:  # which is known to be pure
-        return _answered(getattr(strategy, hook)(argument), history, hook)
-    first = _run(strategy, hook, argument, history)
-    if _run(strategy, hook, argument, history) != first:
+        return _answered(getattr(strategy, hook)(argument), history, place)
+    with foreign(f"{place}: raised"):
+        first, again = (_answered(getattr(strategy, hook)(argument), history, place) for _ in range(2))
+    if again != first:
         raise StrategyError(
-            f"{place_of(strategy, hook)}: asked twice with the same results {history}, it gave two answers; a hook "
+            f"{place}: asked twice with the same results {history}, it gave two answers; a hook "
             f"must be pure (usual causes: state kept on self, a set's order, chance, a clock)"
         )
     return first
@@ -97,13 +97,6 @@ def side_bytes(strategy: Strategy, tb: Block) -> int:
     if found != again:
         raise StrategyError(f"{place}: asked twice, it gave {found} and {again!r}; it must be pure")
     return found
-
-
-def _run(strategy: Strategy, hook: str, argument: Any, history: tuple[int, ...]) -> Stretch:
-    place = place_of(strategy, hook)
-    with foreign(f"{place}: raised"):
-        return _answered(getattr(strategy, hook)(argument), history, place)
-    raise AssertionError  # what is raised inside is raised on
 
 
 def _answered(answer: Any, history: tuple[int, ...], place: str) -> Stretch:
