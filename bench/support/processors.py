@@ -7,12 +7,13 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
-from multiprocessing.connection import Connection
 from typing import Any, TypeVar, cast
 
 _Asked = TypeVar("_Asked")
@@ -48,38 +49,43 @@ def beside(work: Callable[[], _Found], *, pays: bool = True) -> Callable[[], _Fo
     """
     if sys.platform != "linux" or processors() == 1 or not pays:
         return cache(work)
-    fork = multiprocessing.get_context("fork")
-    here, there = fork.Pipe(duplex=False)
-    process = fork.Process(target=_beside, args=(work, there))
+    file = os.memfd_create("answer")
+    process = multiprocessing.get_context("fork").Process(target=_beside, args=(work, file))
     process.start()
-    there.close()
     atexit.register(process.kill)  # or Python would wait for it
 
     @cache
-    def found() -> _Found:
-        try:
-            answer, error = here.recv()
-        except EOFError:  # it was killed
-            return work()
+    def outcome() -> tuple[_Found | None, Exception | None]:
         process.join()
         atexit.unregister(process.kill)
+        if process.exitcode != 0:  # it was killed
+            return _outcome(work)
+        os.lseek(file, 0, os.SEEK_SET)
+        with open(file, "rb", closefd=False) as answer:
+            return cast("tuple[_Found | None, Exception | None]", pickle.load(answer))
+
+    def found() -> _Found:
+        answer, error = outcome()
         if error is not None:
             raise error
         return cast("_Found", answer)
 
+    weakref.finalize(found, os.close, file)
     return found
 
 
-def _beside(work: Callable[[], object], there: Connection) -> None:
+def _beside(work: Callable[[], object], file: int) -> None:
     _begin()
     os.nice(_GIVES_WAY)
-    answer: tuple[object, Exception | None]
+    with open(file, "wb", closefd=False) as answer:
+        pickle.dump(_outcome(work), answer)
+
+
+def _outcome(work: Callable[[], _Found]) -> tuple[_Found | None, Exception | None]:
     try:
-        answer = work(), None
+        return work(), None
     except Exception as error:
-        answer = None, error
-    with contextlib.suppress(BrokenPipeError):  # nobody waits any more
-        there.send(answer)
+        return None, error
 
 
 _GIVES_WAY = 5
