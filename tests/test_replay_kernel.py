@@ -226,13 +226,15 @@ def test_simulations_side_by_side_that_share_layers_are_those_one_by_one(replay:
 
 @pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
 def test_a_line_that_one_simulation_drops_and_brings_back_is_held_by_all(replacement: str) -> None:
-    host, parameters = with_policy(SIMPLE, replacement), Footprint(translator_code_lines=1)
+    host, parameters = with_policy(SIMPLE, replacement), Footprint(translator_code_lines=1, translator_data_lines=1)
     both = events_of([(-1, EventKind.TRANSLATE, 0, 1), (1, EventKind.TRANSLATE, 0, 1)])
     own = events_of([(0, EventKind.INVALIDATE_ALL, 0, 0), (0, EventKind.TRANSLATE, 0, 1)])
     ran = [np.zeros(2, np.uint32)]
     kept, dropped = simulate(host, *packed([64]), ran, [(Events.none(), both), (own, both)], parameters)
     assert kept.translator_code_misses == 1
     assert dropped.translator_code_misses == 2
+    # The translator's data are held by both, and each looks at them as often as it runs.
+    assert (kept.translator_data_lines, dropped.translator_data_lines) == (2, 3)
 
 
 def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[Row]]:
