@@ -157,6 +157,17 @@ def test_what_comes_between_and_other_pages_and_two_targets_begin_a_run() -> Non
     assert begun(0, 1, 0, 0x8000_0001, 0, 1) == [3, 1, 0, 0, 0]  # stopped: entered, and did not run
 
 
+def test_both_exits_of_a_block_are_used_as_often_as_they_are_taken() -> None:
+    pc = np.array([0x1000, 0x1008, 0x1100], np.uint64)
+    found = Linker(Exits.of_lengths(pc, np.full(3, 8, np.uint32)), np.empty(0, np.int64))
+    # The exit in slot 1 leads behind a block, the one in slot 0 to the first other address.
+    through, made = found.add(np.array([0, 1, 0, 1, 0, 2, 0, 2, 0, 2], np.uint32))
+    rows = {(int(source), int(slot), int(target)): n for n, (_, source, slot, target, _) in enumerate(made)}
+    assert rows == {(0, 1, 1): 0, (1, 0, 0): 1, (0, 0, 2): 2, (2, 0, 0): 3}
+    assert through.tolist() == [-1, -1, -1, 0, 1, -1, -1, 2, 3, 2]
+    assert found.links.uses.tolist() == [1, 1, 2, 1]
+
+
 def test_most_executions_of_the_shipped_boot_are_within_runs() -> None:
     trace = load_trace("linux-boot")
     found = linker(trace)

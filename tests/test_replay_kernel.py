@@ -440,6 +440,12 @@ def test_random_replacement_depends_on_its_seed_alone() -> None:
 # ------------------------------------------------------------------------------------------------ bad input
 
 
+def test_the_end_of_events_is_that_of_the_farthest() -> None:
+    rows = [(0, EventKind.STORE, 0x9010, 2), (1, EventKind.INVALIDATE, 0x40, 1), (2, EventKind.TRANSLATE, 1 << 29, 1)]
+    host = load_host("cortex-a9")  # lines of 32 bytes
+    assert [events_of(rows[:count]).end_on(host) for count in range(4)] == [0, 0x9040, 0x9040, 0x9040]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
