@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -147,12 +148,11 @@ def plain_rows(on: ReplayContext) -> dict[tuple[int, int, int], list[tuple[int, 
             if kind is EventKind.INVALIDATE and 0 <= unit[1] - address // host.icache.line < count:
                 stays[unit][0] = 0.0
 
-    first, rest = on.events(on.as_emitted)
     columns = [
         [*zip(some.position.tolist(), some.kind.tolist(), some.address.tolist(), some.count.tolist(), strict=True)]
-        for some in (first, rest)
+        for some in on.events(on.as_emitted)
     ]
-    events = sorted([*columns[0], *columns[1]], key=lambda event: event[0])
+    events = sorted(itertools.chain.from_iterable(columns), key=lambda event: event[0])
     faults = on.trace.retranslations.position.tolist()
     words = np.concatenate([*on.trace.executions()]).tolist()
     for position, word in enumerate([-1, *words], start=-1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -66,6 +67,15 @@ class Events:
     def none(cls) -> Events:
         """No events: the baseline."""
         return cls(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
+
+    @classmethod
+    def merged(cls, layers: Sequence[Events]) -> Events:
+        """All of several layers: of those after one execution the first layer's come first."""
+        columns = [
+            np.concatenate([getattr(one, name) for one in layers]) for name in ("position", "kind", "address", "count")
+        ]
+        order = np.argsort(columns[0], kind="stable")
+        return cls(*(column[order] for column in columns))
 
     def end_on(self, host: Host) -> int:
         """The end of the part of the code buffer that the events access on ``host``, in bytes.

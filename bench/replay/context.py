@@ -32,8 +32,8 @@ from bench.translators.translator import Translator
 from strategies.strategy import Strategy
 
 _Steps: TypeAlias = tuple[tuple[LineStep, ...], ...]
-_Layer: TypeAlias = tuple[Callable[..., Iterable[Occurrences]], tuple[_Steps, ...]]
-"""What makes the occurrences of a layer of events, and of which steps."""
+_Layer: TypeAlias = tuple[Callable[..., Iterable[Occurrences]], tuple[object, ...]]
+"""What makes the occurrences of a layer of events, and of what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,20 +174,28 @@ class ReplayContext(Pricing):
         return CacheEffects.of(retranslations, self.evaluated.translations, [Plan()] * self.trace.flushes.size)
 
     def events(self, cache_effects: CacheEffects) -> Simulation:
-        """The events of a replay in time order: those of retranslations, and all others.
+        """The events of a replay, in layers: of retranslations, of translations and tb flushes, of links.
 
         A retranslation follows the execution that faulted at once.  A translation precedes the first execution after
         its TB was translated, between the tb flushes of its epoch.
         """
+        return *self.unlinked(cache_effects), self.patches(self._links)
+
+    def unlinked(self, cache_effects: CacheEffects) -> Simulation:
+        """The layers but for that of links."""
         return tuple(map(self._in_order, self._layers(cache_effects)))
+
+    def patches(self, links: Links | None) -> Events:
+        """The layer of links: the source's exit is patched and flushed before the target runs."""
+        return self._in_order((self._link_events, (links,))) if links is not None else Events.none()
 
     def _layers(self, cache_effects: CacheEffects) -> tuple[_Layer, ...]:
         rewrites, *others = cache_effects.retranslations, cache_effects.translations, cache_effects.flushes
         return (self._retranslation_events, (rewrites,)), (self._other_events, (*others,))
 
     def _in_order(self, layer: _Layer) -> Events:
-        made, steps = layer
-        return in_order(made(*steps), self.host, self.layout.used, self.scratch)
+        made, given = layer
+        return in_order(made(*given), self.host, self.layout.used, self.scratch)
 
     def _retranslation_events(self, retranslations: _Steps) -> Iterator[Occurrences]:
         faults = self.trace.retranslations
@@ -197,11 +205,6 @@ class ReplayContext(Pricing):
             yield Occurrences(steps, *when, self.layout.addresses[tb], self.groups.rewritten[rows])
 
     def _other_events(self, translations: _Steps, flushes: _Steps) -> Iterator[Occurrences]:
-        yield from self._unlinked_events(translations, flushes)
-        if self._links_are_patched:
-            yield from self._link_events(self.linker.links if self.trace.links is None else self.trace.links)
-
-    def _unlinked_events(self, translations: _Steps, flushes: _Steps) -> Iterator[Occurrences]:
         blocks, layout = self.trace.blocks, self.layout
         for kind, steps in zip(self.groups.blocks, translations, strict=True):
             rows = kind.rows[blocks.born[kind.rows] >= 0]
@@ -218,30 +221,21 @@ class ReplayContext(Pricing):
         """Whether links are patched that only a pass over the execution tells."""
         return self._links_are_patched and self.trace.links is None
 
-    def unlinked(self, cache_effects: CacheEffects) -> Simulation:
-        """As ``events``, but for those of links: ``patches`` has them."""
-        parts = (
-            self._retranslation_events(cache_effects.retranslations),
-            self._unlinked_events(cache_effects.translations, cache_effects.flushes),
-        )
-        return tuple(in_order(part, self.host, self.layout.used, self.scratch) for part in parts)
-
-    def patches(self, links: Links) -> Events:
-        """The events of some links, which come after all others at their place."""
-        return in_order(self._link_events(links), self.host, self.layout.used, self.scratch)
-
     @property
     def _links_are_patched(self) -> bool:
         return bool(self.translator.patched and self.parameters.linked.value)
 
+    @property
+    def _links(self) -> Links | None:
+        """Those that are patched, if any are."""
+        return self.linker.links if self.derives_links else self.trace.links if self._links_are_patched else None
+
     def _link_events(self, links: Links) -> Iterator[Occurrences]:
-        """Linking: the source's exit is patched and flushed before the target runs, after all else at its place."""
         layout = self.layout
         source = links.source.astype(np.int64)
         from_end = np.minimum(EXIT_BYTES * (2 - links.slot.astype(np.int64)), layout.sizes[source])
         at = layout.addresses[source] + layout.sizes[source] - from_end
-        last = np.full_like(source, 2 * self.trace.flushes.size + 3)
-        when = links.position - 1, last, np.arange(source.size)
+        when = links.position - 1, np.zeros_like(source), np.arange(source.size)
         steps = patch(self.translator.patched, self.isa.flush).steps
         yield Occurrences(steps, *when, at, np.full_like(source, self.translator.patched))
 
@@ -254,11 +248,10 @@ class ReplayContext(Pricing):
         for layer in itertools.chain.from_iterable(simulations):
             if layer not in distinct:
                 distinct.append(layer)
-        if self.derives_links:
-            _ = self.linker  # once, and not by each thread
         with ThreadPoolExecutor(processors()) as threads:
             found = list(threads.map(self._in_order, distinct))
-        events = [tuple(found[distinct.index(layer)] for layer in layers) for layers in simulations]
+        patches = self.patches(self._links)
+        events = [(*(found[distinct.index(layer)] for layer in layers), patches) for layers in simulations]
         return simulate(self.host, layout.addresses, layout.sizes, chunks, events, self.parameters.caches)
 
 

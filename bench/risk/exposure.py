@@ -376,12 +376,9 @@ class _Pairs:
         # The instruction lines ascend.
         (code, data), one, pair = np.unique(lines, axis=1, return_index=True, return_inverse=True)
         self._pair = pair.ravel()
-        # As in a replay: of the events after one execution those of retranslations come first.
         self._linker = linker(context.trace) if context.derives_links else None
-        first, rest = (context.unlinked if context.derives_links else context.events)(context.as_emitted)
-        at = np.searchsorted(rest.position, first.position)
-        columns = ("position", "kind", "address", "count")
-        self._known = Events(*(np.insert(getattr(rest, name), at, getattr(first, name)) for name in columns))
+        known = (context.unlinked if context.derives_links else context.events)(context.as_emitted)
+        self._known = Events.merged(known)
         self._end = max(int((layout.addresses + layout.sizes).max(initial=0)), self._known.end_on(host))
         spans = line_spans(layout.addresses, layout.sizes, host.icache.line)
         behind = np.searchsorted(code, spans[:, 0]), np.searchsorted(code, spans[:, 1], "right")
