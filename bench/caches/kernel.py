@@ -741,7 +741,8 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                 credit += n[_GUEST_LINES]
                 while credit >= _PER_THOUSAND:
                     credit -= _PER_THOUSAND
-                    _do(s, _DCACHE, _KIND_LOAD, fresh, np.int64(1), everyone, _GUEST, lines)
+                    if (fresh >> n[_DATA_SHIFT]) & mask == number:
+                        _do(s, _DCACHE, _KIND_LOAD, fresh, np.int64(1), everyone, _GUEST, lines)
                     fresh += 1
             else:
                 hits: Int = 0
