@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -59,17 +59,28 @@ class MemoryMap:
 
 
 def load(host: Host, executions: int) -> None:
-    """Have the kernels for that many executions on ``host`` loaded, or compiled."""
-    core = _Core(host, Events.none().end_on(host), Footprint())
+    """Have the kernels for that many executions on ``host`` loaded, or compiled; those begun ahead are waited for."""
+    Events.none().end_on(host)
+    if _ahead is not None:
+        _ahead()
+    _load(host, executions)
+
+
+def _load(host: Host, executions: int) -> None:
+    core = _Core(host, 1, Footprint())
     nothing = np.zeros(0, np.uint32)
     part = _Part(core, nothing.reshape(0, 2), _Variants([()]), 0)
     core.advance(executions)(*part.arguments(nothing, nothing))
 
 
+_ahead: Callable[[], None] | None = None
+
+
 def compile_ahead(host: Host, executions: int) -> None:
-    """Have them compiled in another process, if none ever was here."""
+    """Have those that take longest compiled in another process, if none ever was here."""
+    global _ahead
     if not were_compiled(kernel.__file__):
-        beside(partial(load, host, executions))
+        _ahead = beside(partial(_load, host, executions), yields=False)
 
 
 def line_spans(addresses: I64, sizes: I64, line: int) -> I64:

@@ -52,7 +52,8 @@ def progress_bar(what: str, total: float, *, estimated: bool = True) -> Iterator
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=total)
-        yield lambda text, done: bar.update(task, description=printable(text), completed=done)
+        # The end is shown, however soon it comes.
+        yield lambda text, done: bar.update(task, description=printable(text), completed=done, refresh=done >= total)
 
 
 def emitter(format: str, output: Path | None, *, own: tuple[str, ...] = ()) -> Callable[[Report], None]:

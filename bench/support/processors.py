@@ -41,16 +41,16 @@ _PR_SET_PDEATHSIG = 1
 """Of ``linux/prctl.h``."""
 
 
-def beside(work: Callable[[], _Found], *, pays: bool = True) -> Callable[[], _Found]:
+def beside(work: Callable[[], _Found], *, pays: bool = True, yields: bool = True) -> Callable[[], _Found]:
     """Begin ``work`` in a forked process; what is returned waits for what it found, or raises what it raised.
 
-    That process ends with this one, and gives way to it until then.  Where none can be forked, or where that does not
+    That process ends with this one, and ``yields`` to it until then.  Where none can be forked, or where that does not
     pay, the work is done here when it is asked for, once.
     """
     if sys.platform != "linux" or processors() == 1 or not pays:
         return cache(work)
     file = os.memfd_create("answer")
-    process = multiprocessing.get_context("fork").Process(target=_beside, args=(work, file))
+    process = multiprocessing.get_context("fork").Process(target=_beside, args=(work, file, _YIELDS if yields else 0))
     process.start()
     atexit.register(process.kill)  # or Python would wait for it
 
@@ -74,9 +74,9 @@ def beside(work: Callable[[], _Found], *, pays: bool = True) -> Callable[[], _Fo
     return found
 
 
-def _beside(work: Callable[[], object], file: int) -> None:
+def _beside(work: Callable[[], object], file: int, nice: int) -> None:
     _begin()
-    os.nice(_GIVES_WAY)
+    os.nice(nice)
     with open(file, "wb", closefd=False) as answer:
         pickle.dump(_outcome(work), answer)
 
@@ -88,7 +88,7 @@ def _outcome(work: Callable[[], _Found]) -> tuple[_Found | None, Exception | Non
         return None, error
 
 
-_GIVES_WAY = 5
+_YIELDS = 5
 """Added to its nice value."""
 
 
