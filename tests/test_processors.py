@@ -62,6 +62,13 @@ def test_work_beside_that_is_killed_is_done_here() -> None:
     assert beside(work)() == this
 
 
+def test_a_process_that_was_forked_later_does_the_work_itself() -> None:
+    found = beside(os.getpid)
+    inside = list(each(lambda _: (found(), os.getpid()), range(4)))
+    assert all(one == other for one, other in inside)
+    assert found() not in (os.getpid(), *(one for one, _ in inside))
+
+
 def test_work_that_does_not_pay_is_done_here_when_it_is_asked_for() -> None:
     asked: list[int] = []
     found = beside(lambda: asked.append(os.getpid()), pays=False)

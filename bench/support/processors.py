@@ -54,8 +54,12 @@ def beside(work: Callable[[], _Found], *, pays: bool = True, yields: bool = True
     process.start()
     atexit.register(process.kill)  # or Python would wait for it
 
+    here = os.getpid()
+
     @cache
     def outcome() -> tuple[_Found | None, Exception | None]:
+        if os.getpid() != here:  # only the process that forked it can wait for it
+            return _outcome(work)
         process.join()
         atexit.unregister(process.kill)
         if process.exitcode != 0:  # it was killed
