@@ -46,7 +46,7 @@ import numpy.typing as npt
 
 from bench.caches.counts import Counts
 from bench.caches.events import EventKind
-from bench.caches.policies import DIRTY, HIT, NOTHING, RANDOM, UNMOVED, access, drop, fill, find
+from bench.caches.policies import DIRTY, HIT, MOST_LINES, NOTHING, RANDOM, UNMOVED, access, drop, find, replace
 from bench.support.kernels import expanded, lean_kernel, part
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, U64
@@ -76,7 +76,10 @@ _EXECUTIONS, _STOPPED, _UNKNOWN, _PASSED_ON, _WRITTEN_BACK, _CLEANED, _INVALIDAT
         *("passed_on", "written_back", "cleaned", "invalidated", "snooped", "memory_writes"),
     )
 )
+_EVERY_LINE, _EACH, _NONE = np.int64(MOST_LINES + 1), np.int64(-1), np.int64(0)
 _ZERO, _ONE, _ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+FREE = np.uint64(1 << 63)
+"""In ``differs``: a frame of the set may be free in some variant."""
 _WORD_BITS, _IN_WORD = np.int64(6), np.int64(63)
 # The number of the lowest bit of a word, by the top bits of that bit's product with a de Bruijn sequence.
 _SEQUENCE, _TOP = np.uint64(0x03F7_9D71_B4CB_0A89), np.uint64(58)
@@ -141,8 +144,10 @@ class CacheState(NamedTuple):
     """The caches of one core in several variants: few and flat arrays, since each array is seven arguments of a call.
 
     ``frames`` (variant, frame) and ``words`` (variant, set) of the instruction cache, the data cache and the L2 in
-    this order; entries of another variant than 0 are valid only where ``differs`` (set) has its bit.  ``taken``
-    (variant): the dirty line that the last access replaced; ``evicted``: the same of an L1, while the L2 is accessed.
+    this order; entries of another variant than 0 are valid only where ``differs`` (set) has its bit.  Where a hit
+    changes nothing, ``differs`` is 0 only if no frame is free: a line that is not settled replaces another then.
+    ``taken`` (variant): the dirty line that the last access replaced; ``evicted``: the same of an L1, while the L2 is
+    accessed.
     ``settled`` (word, cache): a bit for each line: every variant holds it; in a set that ``differs`` for none, all of
     those that are held.  ``counts`` (variant, counter), with a last row for what all variants have in common.
     ``numbers``: a ``Shape``, then three ``Level``.
@@ -294,7 +299,15 @@ def _load(
         variant += 1
     if members == everyone:
         _settle(s, level, line, tracked)
-    if differs:
+    if differs & FREE:
+        free = _ZERO
+        for variant in range(variants):
+            if ((differs | _ONE) >> np.uint64(variant)) & _ONE:
+                for way in range(ways):
+                    if s.frames[np.uint64(variant * n[_FRAMES] + first + way)] == NOTHING:
+                        free = FREE
+        s.differs[np.uint64(at)] = differs & ~FREE | free
+    if differs & ~FREE:
         _rejoin(policy, ways, s, level, at, first)
     return missed, evicted
 
@@ -315,7 +328,7 @@ def _rejoin(policy: Int, ways: Int, s: CacheState, level: Int, at: Int, first: I
                 differs &= ~(_ONE << np.uint64(variant))
     s.differs[np.uint64(at)] = differs
     tracked = n[_FIRST_LEVEL + level * _PER_LEVEL + _LEVEL_TRACKED]
-    if differs == _ZERO and tracked:
+    if differs & ~FREE == _ZERO and tracked:
         for way in range(ways):
             _settle(s, level, np.int64(s.frames[np.uint64(first + way)] >> DIRTY), tracked)
 
@@ -333,10 +346,9 @@ def _fetch(
     seed: Int,
     tracked: Int,
 ) -> np.uint32:
-    """Access an instruction line that is not settled, in a set that differs for none; returns as ``access``."""
+    """Access an instruction line that is not settled, where ``differs`` is 0; returns as ``access``."""
     if policy in UNMOVED:
-        taken = fill(policy, ways, s.frames, frames, s.words, word, line, _UNMARKED, now, seed)
-        _settle(s, level, line, tracked)
+        taken = replace(policy, ways, s.frames, frames, s.words, word, line, _UNMARKED, now, seed)
         _unsettle(s, level, np.int64(taken >> DIRTY), tracked)
     else:
         taken = access(policy, ways, level == _L2, s.frames, frames, s.words, word, line, _UNMARKED, now, seed)
@@ -394,6 +406,7 @@ def _touch(
                 s.frames[frames + np.uint64(way)] &= ~DIRTY
             else:
                 drop(policy, ways, s.frames, frames, way)
+                s.differs[at] |= FREE if policy in UNMOVED else _ZERO
     if kind == _KIND_INVALIDATE and members:
         _unsettle(s, level, line, tracked)
     _rejoin(policy, ways, s, level, at, first)
@@ -419,7 +432,7 @@ def _do(s: CacheState, level: Int, kind: Int, first: Int, count: Int, members: W
     for line in range(first, first + count):
         if (line >> shift) & n[_MASK] != n[_PART]:
             continue
-        if maintains and s.differs[sets + (line & mask)] == _ZERO:
+        if maintains and s.differs[sets + (line & mask)] & ~FREE == _ZERO:
             # Most lines of a page are not held, or clean.
             if line < tracked and not _is_settled(s, level, line):
                 continue
@@ -682,57 +695,62 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
                 row = np.uint64(tb)
                 first, last = np.int64(spans[row, _ZERO]), np.int64(spans[row, _ONE])
                 members = everyone
-            apart = members != everyone or shorter
+            apart = _ONE if members != everyone or shorter else _ZERO
+            # The draws of a TB's lines differ by how many were accessed before.
+            origin, each = (lines - first, _EACH) if source == _CODE else (lines, _NONE)
             for start in range(first & ~_IN_WORD, last + 1, _IN_WORD + 1):
                 if (start >> shift) & outside != number & outside:
                     continue
-                settled = _word(_ICACHE, start)
+                place = _word(_ICACHE, start)
                 wanted = ours
                 if start < first:
                     wanted &= _ALL << np.uint64(first - start)
                 if start + _IN_WORD > last:
                     wanted &= _ALL >> np.uint64(start + _IN_WORD - last)
-                left = wanted & ~s.settled[settled]
-                while True:
-                    if narrow:
-                        # Two lines of one word share a set: the last one may have replaced a later one.
-                        left = wanted & ~s.settled[settled]
-                    if left == _ZERO:
-                        break
+                missing = left = wanted & ~s.settled[place]
+                while left:
                     lowest = left & (_ZERO - left)
                     left ^= lowest
-                    wanted &= ~(lowest | (lowest - _ONE))
                     line = start + _LOWEST[(lowest * _SEQUENCE) >> _TOP]
-                    now = lines + line - first if source == _CODE else lines
+                    now = origin + (line & each)
                     at = np.uint64(line & code_mask)
-                    if s.differs[at] or apart:
+                    if s.differs[at] | apart:
                         _do(s, _ICACHE, _KIND_LOAD, line, np.int64(1), members, source, now)
-                        continue
-                    frames = at * np.uint64(code_ways)
-                    taken = _fetch(code_policy, code_ways, s, _ICACHE, at, frames, line, now, code_seed, code_tracked)
-                    if taken == HIT:
-                        continue
-                    misses += 1
-                    if below_ways == 0:
-                        memory += 1
-                        continue
-                    below = line >> longer
-                    if below_policy in UNMOVED and _is_settled(s, _L2, below):
-                        continue
-                    index = below & l2_mask
-                    at, frames = np.uint64(l2_sets + index), np.uint64(l2_frames + index * below_ways)
-                    if s.differs[at]:
-                        missed, evicted = _load(
-                            *(below_policy, below_ways, s, _L2, l2_sets + index, l2_frames + index * below_ways),
-                            *(below, members, _UNMARKED, now),
+                    else:
+                        frames = at * np.uint64(code_ways)
+                        taken = _fetch(
+                            code_policy, code_ways, s, _ICACHE, at, frames, line, now, code_seed, _EVERY_LINE
                         )
-                        _count(s, source + _MEMORY, missed, 1)
-                        _count(s, _MEMORY_WRITES, evicted, 1)
-                        continue
-                    taken = _fetch(below_policy, below_ways, s, _L2, at, frames, below, now, l2_seed, l2_tracked)
-                    if taken != HIT:
-                        memory += 1
-                        written += np.int64(taken != NOTHING) & np.int64(taken & DIRTY)
+                        if narrow:
+                            _settle(s, _ICACHE, line, code_tracked)
+                        below = line >> longer
+                        if code_policy in UNMOVED or taken != HIT:
+                            misses += 1
+                            if below_ways == 0:
+                                memory += 1
+                            elif not (below_policy in UNMOVED and _is_settled(s, _L2, below)):
+                                index = below & l2_mask
+                                at, frames = np.uint64(l2_sets + index), np.uint64(l2_frames + index * below_ways)
+                                if s.differs[at]:
+                                    missed, evicted = _load(
+                                        *(below_policy, below_ways, s, _L2, l2_sets + index),
+                                        *(l2_frames + index * below_ways, below, members, _UNMARKED, now),
+                                    )
+                                    _count(s, source + _MEMORY, missed, 1)
+                                    _count(s, _MEMORY_WRITES, evicted, 1)
+                                else:
+                                    taken = _fetch(
+                                        *(below_policy, below_ways, s, _L2, at, frames, below, now, l2_seed), l2_tracked
+                                    )
+                                    _settle(s, _L2, below, l2_tracked)
+                                    if taken != HIT:
+                                        memory += 1
+                                        written += np.int64(taken != NOTHING) & np.int64(taken & DIRTY)
+                    if narrow:
+                        # Two lines of one word share a set: this one may have replaced a later one.
+                        left = wanted & ~s.settled[place] & ~(lowest | (lowest - _ONE))
+                if code_policy in UNMOVED and apart == _ZERO and not narrow:
+                    s.settled[place] |= missing
             s.counts[common + source + _MISSES] += misses
             s.counts[common + source + _MEMORY] += memory
             if source == _CODE:

@@ -108,7 +108,7 @@ def _victim(policy: Int, ways: Int, word: Word, line: Int, now: Int, seed: Int) 
 
 
 @expanded
-def fill(
+def replace(
     policy: Int,
     ways: Int,
     frames: U32,
@@ -120,15 +120,8 @@ def fill(
     now: Int,
     seed: Int,
 ) -> np.uint32:
-    """Bring ``line`` into a set that does not hold it, under another policy than ``lru``; the rest as ``access``."""
-    way: Int = 0
-    while way < ways and frames[first + np.uint64(way)] != NOTHING:
-        way += 1
-    if way == ways:
-        chosen, words[word] = _victim(policy, ways, words[word], line, now, seed)
-        way = np.int64(chosen)
-    else:
-        words[word] = _touched(policy, ways, words[word], way)
+    """Bring ``line`` into a full set that does not hold it; not under ``lru``; the rest as ``access``."""
+    way, words[word] = _victim(policy, ways, words[word], line, now, seed)
     taken: np.uint32 = frames[first + np.uint64(way)]
     frames[first + np.uint64(way)] = np.uint32(line) << DIRTY | dirty
     return taken
@@ -180,10 +173,17 @@ def access(
             elif older == key:
                 break
             way += 1
+        if way == ways:
+            taken = NOTHING
+            way = 0
+            while way < ways and frames[first + np.uint64(way)] != NOTHING:
+                way += 1
+            if way < ways:
+                frames[first + np.uint64(way)] = key | dirty
         if way < ways:
             words[word] = _touched(policy, ways, words[word], way)
         else:
-            taken = fill(policy, ways, frames, first, words, word, line, dirty, now, seed)
+            taken = replace(policy, ways, frames, first, words, word, line, dirty, now, seed)
     return taken
 
 

@@ -16,7 +16,7 @@ from bench.caches import kernel
 from bench.caches.counts import Counts
 from bench.caches.events import EventKind, Events, check_range
 from bench.caches.footprint import Footprint
-from bench.caches.kernel import COUNTERS, Advance, CacheState, Carried, Level, Shape, Streams, advance_with
+from bench.caches.kernel import COUNTERS, FREE, Advance, CacheState, Carried, Level, Shape, Streams, advance_with
 from bench.caches.policies import MOST_LINES, MOST_WAYS, NOTHING, POLICIES, UNMOVED
 from bench.hosts.profile import Host
 from bench.program.layout import aligned, line_range
@@ -345,11 +345,13 @@ class _Core:
         """Empty caches for ``variants`` simulations of one part."""
         host = self._host
         levels: list[int] = []
+        differs = []
         sets = frames = 0
         for cache, seed in zip(self._levels, self._seeds, strict=True):
             policy, line_bits = POLICIES.index(cache.replacement), cache.line.bit_length() - 1
             tracked = self._tracked // cache.line if policy in UNMOVED else 0
             levels += Level(frames, sets, cache.sets - 1, cache.ways, policy, line_bits, seed, tracked)
+            differs.append(np.full(cache.sets, FREE if policy in UNMOVED else 0, np.uint64))
             sets += cache.sets
             frames += cache.sets * cache.ways
         code_shift, data_shift = (self.share.bit_length() - cache.line.bit_length() for cache in self._levels[:2])
@@ -362,7 +364,7 @@ class _Core:
         return CacheState(
             frames=np.full(variants * frames, NOTHING, np.uint32),
             words=np.zeros(variants * sets, np.uint64),
-            differs=np.zeros(sets, np.uint64),
+            differs=np.concatenate(differs),
             taken=np.zeros(variants, np.uint32),
             evicted=np.zeros(variants, np.uint32),
             settled=np.zeros(3 * (1 + self._tracked // (min(cache.line for cache in self._levels) * 64)), np.uint64),
