@@ -522,7 +522,7 @@ def _drop_all(s: CacheState, members: Word) -> None:
                         _count(s, _INVALIDATED, held, 1)
 
 
-@part
+@expanded
 def _probe(s: CacheState, seen: U32, address: Int, row: Int) -> None:
     """Write what the L1 caches of variant 0 hold of the lines at ``address``, if these are of this part.
 
@@ -546,7 +546,7 @@ def _probe(s: CacheState, seen: U32, address: Int, row: Int) -> None:
             seen[column + 2] = np.uint32(s.words[n[g + _LEVEL_SETS] + index])
 
 
-@part
+@expanded
 def _next_position(t: Streams, next_event: I64) -> Int:
     """The position of the next events, which of each stream are those until ``next_event`` (1, stream)."""
     streams = t.ends.shape[0]
@@ -562,7 +562,7 @@ def _next_position(t: Streams, next_event: I64) -> Int:
     return stop
 
 
-@part
+@expanded
 def _take(t: Streams, next_event: I64) -> tuple[Int, Word]:
     """The next event at this position, or -1, and the variants that have it.
 
