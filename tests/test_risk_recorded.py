@@ -14,17 +14,18 @@ from cache_reference import Reference
 from cells import chain_cell as cell
 
 from bench.caches.events import EventKind
-from bench.hosts import load_host
+from bench.hosts import host_names, load_host
 from bench.replay.context import ReplayContext
 from bench.replay.parameters import Parameters
-from bench.risk.evictions import causes_on, rates_on
+from bench.risk.evictions import Arrivals, arrivals_on, causes_on
 from bench.risk.exposure import Exposure, UnitRows, expose
 from bench.risk.harm import F64, FETCHED, always, harmful
 from bench.risk.pressure import Pressure
 from bench.risk.propagation import propagate
-from bench.risk.quiescent import QuiescentStates
+from bench.risk.quiescent import QuiescentMaps, QuiescentStates
 from bench.risk.recorded import RecordedRisk
-from bench.risk.risk import MultiThreaded, Range, Risk, SingleThreaded
+from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, SingleThreaded
+from bench.scenarios import scenario
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import load_trace, save_trace
 from bench.traces.successor import STOPPED
@@ -218,6 +219,19 @@ def exponential(rates: F64, time: float) -> F64:
     return whole
 
 
+def rates_of(maps: QuiescentMaps, arrivals: Arrivals) -> F64:
+    """The transitions per cycle from each quiescent state to each other."""
+    found = np.zeros((maps.run.size, maps.run.size))
+    for state, here in enumerate(maps.here):
+        for core, (drop, evict, move) in enumerate(zip(maps.drop, maps.evict, maps.move, strict=True)):
+            found[state, evict[state]] += arrivals.data
+            found[state, drop[state]] += arrivals.code
+            found[state, evict[drop[state]]] += arrivals.both
+            if core != here:
+                found[state, move[state]] += arrivals.move / (len(maps.move) - 1)
+    return found
+
+
 def moved(targets: I64, chance: float = 1.0) -> F64:
     """The matrix of a map that is made with that probability."""
     size = targets.size
@@ -226,9 +240,10 @@ def moved(targets: I64, chance: float = 1.0) -> F64:
     return found
 
 
-def gaps(rows: UnitRows, quiescent: QuiescentStates, rates: F64) -> Iterator[F64]:
+def gaps(rows: UnitRows, quiescent: QuiescentStates, arrivals: Arrivals) -> Iterator[F64]:
     """What happens before each row."""
     maps, states = quiescent.maps, np.arange(quiescent.size)
+    rates = rates_of(maps, arrivals)
     drop, evict = maps.drop[maps.here, states], maps.evict[maps.here, states]
     for code, data, gap in zip(rows.code, rows.data, rows.gap, strict=True):
         yield moved(drop, 1 - code) @ moved(evict, 1 - data) @ exponential(rates, gap)
@@ -268,6 +283,7 @@ def plainly(
         ("cortex-a9", "system", {}),
         ("cortex-a9", "system", {"interrupts": 1e7, "slices": 1e5}),
         ("cortex-a9", "migrate", {"moves": 1e5}),
+        ("cortex-a9", "migrate", {"moves": 1e6, "interrupts": 1e5}),
         ("cortex-a8", "system", {}),
         ("arm926", "system", {"slices": 1000.0}),
     ],
@@ -278,7 +294,7 @@ def test_it_is_what_plain_matrices_come_to(host: str, name: str, changes: Mappin
     model, question = cell("unfixed", host, name=name)
     causes = causes_on(profile, values, model.scenario.cores, model.scenario.moves, gaps=3)
     states = QuiescentStates(model, question, always, causes)
-    matrix, rates = states.retranslated(causes), rates_on(profile, values, states.maps, moves=states.moves)
+    matrix, arrivals = states.retranslated(causes), arrivals_on(profile, values, moves=states.moves)
     draw = np.random.default_rng(7)
     count = 60
     rows = UnitRows(
@@ -292,11 +308,31 @@ def test_it_is_what_plain_matrices_come_to(host: str, name: str, changes: Mappin
     exposure = Exposure(np.zeros(2, np.int64), rows, count, 1.0, 0)
     variants = [(matrix, harms) for harms in (FETCHED, harmful(0.25), np.full(4, 0.3))]
     variants.append((np.full_like(matrix, 1 / len(matrix)), FETCHED))  # side by side, whatever they have in common
-    before = [*gaps(rows, states, rates)]
-    for (one, harms), found in zip(variants, propagate(exposure, states.maps, rates, variants), strict=True):
+    before = [*gaps(rows, states, arrivals)]
+    for (one, harms), found in zip(variants, propagate(exposure, states.maps, arrivals, variants), strict=True):
         assert (found.whole, found.single, found.window) == pytest.approx(
             plainly(rows, states, one, before, harms), rel=1e-6, abs=0
         )
+
+
+@pytest.mark.parametrize("settings", [(), ("coherence.switch_cleans_all=true",)])
+@pytest.mark.parametrize("name", ["system", "migrate"])
+@pytest.mark.parametrize("host", host_names())
+def test_lines_leave_once_and_in_any_order(host: str, name: str, settings: tuple[str, ...]) -> None:
+    """Which is why it is enough to know what left, and how often the thread moved."""
+    profile, translator = load_host(host, settings), load_translator("arm")
+    values, instance = Pressure().values(profile, "arm"), scenario(name, profile.cores.value, retranslations=1)
+    if instance is None:
+        return
+    cell_of = RiskCell(find("unfixed"), profile, translator, instance)
+    causes = causes_on(profile, values, instance.cores, instance.moves, gaps=3)
+    for offset in cell_of.concerned:
+        maps = cell_of.quiescent(offset, causes).maps
+        assert len(maps.drop) == instance.cores <= 2
+        leave = [*maps.drop, *maps.evict]
+        moves = [maps.move[1 - maps.here, np.arange(maps.run.size)]] if instance.moves else []
+        assert all((once[once] == once).all() for once in [*leave, maps.fill])
+        assert all((a[b] == b[a]).all() for a, b in itertools.combinations([*leave, *moves], 2))
 
 
 def test_what_is_forgotten_between_retranslations_does_not_matter() -> None:
@@ -305,7 +341,7 @@ def test_what_is_forgotten_between_retranslations_does_not_matter() -> None:
     model, question = cell("unfixed", "cortex-a9", name="system")
     causes = causes_on(profile, values, 1, False, gaps=3)
     states = QuiescentStates(model, question, always, causes)
-    matrix, rates = states.retranslated(causes), rates_on(profile, values, states.maps, moves=False)
+    matrix, arrivals = states.retranslated(causes), arrivals_on(profile, values, moves=False)
     draw = np.random.default_rng(11)
     count = 3000
     rows = UnitRows(
@@ -319,8 +355,8 @@ def test_what_is_forgotten_between_retranslations_does_not_matter() -> None:
     exposure = Exposure(np.zeros(2, np.int64), rows, count, 1.0, 0)
     assert len(rows.gap) > 1.5 * len(exposure.episodes.gap)
     assert len(exposure.episodes.firsts) > 4
-    (found,) = propagate(exposure, states.maps, rates, [(matrix, FETCHED)])
-    plain = plainly(rows, states, matrix, gaps(rows, states, rates), FETCHED)
+    (found,) = propagate(exposure, states.maps, arrivals, [(matrix, FETCHED)])
+    plain = plainly(rows, states, matrix, gaps(rows, states, arrivals), FETCHED)
     assert (found.whole, found.single, found.window) == pytest.approx(plain, rel=1e-6, abs=0)
 
 

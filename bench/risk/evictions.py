@@ -7,7 +7,7 @@ indexed and tagged caches) it empties both caches, which writes back temporary v
 may move the thread to another core, a *move*.
 
 In a retranslation each of them occurs or not between two operations (``causes_on``); between retranslations they
-arrive as Poisson processes (``rates_on``).
+arrive as Poisson processes (``arrivals_on``).
 
 Other lines are assumed to be spread evenly over the sets, so their number in one set is Poisson distributed.  The line
 in question was the last to be accessed in its set.
@@ -20,12 +20,8 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import numpy as np
-
 from bench.hosts.profile import Cache, Host
 from bench.risk.causes import AT_ONCE, Cause
-from bench.risk.harm import F64
-from bench.risk.quiescent import QuiescentMaps
 
 
 class _Interruption(NamedTuple):
@@ -35,6 +31,17 @@ class _Interruption(NamedTuple):
     rate: float
     data: float
     code: float
+
+
+class Arrivals(NamedTuple):
+    """How often per cycle something evicts the ``data`` line alone, the instruction line alone (``code``), or ``both``
+    from the caches of a core, on each core by itself; and how often the thread moves to another core (``move``).
+    """
+
+    data: float
+    code: float
+    both: float
+    move: float
 
 
 def _interruptions(host: Host, values: Mapping[str, float]) -> tuple[_Interruption, ...]:
@@ -70,22 +77,15 @@ def causes_on(
     return (*causes, AT_ONCE)
 
 
-def rates_on(host: Host, values: Mapping[str, float], maps: QuiescentMaps, *, moves: bool) -> F64:
-    """The transitions per cycle from each quiescent state (rows) to each other."""
-    states = np.arange(maps.run.size)
-    rates = np.zeros((states.size, states.size))
+def arrivals_on(host: Host, values: Mapping[str, float], *, moves: bool) -> Arrivals:
+    """What arrives between retranslations, where the thread ``moves`` or not."""
     per_cycle = values["slowdown"] / (host.clock_ghz * 1e9)
-    interruptions = _interruptions(host, values)
-    for drop, evict in zip(maps.drop, maps.evict, strict=True):
-        for _, rate, data, code in interruptions:
-            for share, target in ((data * code, drop[evict]), (data * (1 - code), evict), ((1 - data) * code, drop)):
-                np.add.at(rates, (states, target), rate * per_cycle * share)
-    if moves:
-        for core, target in enumerate(maps.move):
-            elsewhere = maps.here != core
-            others = max(1, len(maps.move) - 1)
-            np.add.at(rates, (states[elsewhere], target[elsewhere]), values["moves"] * per_cycle / others)
-    return rates
+    data = code = both = 0.0
+    for _, rate, takes_data, takes_code in _interruptions(host, values):
+        data += rate * per_cycle * takes_data * (1 - takes_code)
+        code += rate * per_cycle * takes_code * (1 - takes_data)
+        both += rate * per_cycle * takes_data * takes_code
+    return Arrivals(data, code, both, values["moves"] * per_cycle if moves else 0.0)
 
 
 def happens(mean: float) -> float:

@@ -1,9 +1,10 @@
 """How likely each unit of a trace is executed wrong: a distribution propagated along the rows of its exposure.
 
 Each unit has a distribution over the quiescent states (``quiescent.py``).  Between two rows the trace evicts lines,
-with the probabilities of the exposure.  What it does not record, interrupts, time slices and moves, is a Poisson
-process: its matrix exponential is summed as a series whose terms are all positive (uniformization), until the rest is
-below the precision of a double.  Then the row itself takes effect.
+with the probabilities of the exposure.  What it does not record, interrupts, time slices and moves, are Poisson
+processes.  It makes no difference in which order lines leave caches and the thread moves, and a line that has left
+cannot leave again: so what matters of each process is whether it has happened at all, or, of moves, how often.  Then
+the row itself takes effect.
 
 There are two distributions.  ``whole`` is propagated through the execution; after a failure the guest is assumed to
 start anew.  ``single`` starts anew at each retranslation, from the state after an execution from a clean start, and
@@ -12,6 +13,7 @@ ends with the next execution of the block.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from bench.risk.evictions import Arrivals
 from bench.risk.exposure import Exposure
 from bench.risk.harm import F64
 from bench.risk.quiescent import QuiescentMaps
@@ -29,13 +32,10 @@ from bench.traces.trace import I64
 Index: TypeAlias = np.uint64 | int
 """Of an array; unsigned for numba, which lets signed ones count from the end."""
 
-_STEP = 0.5
-"""Expected transitions above which the series is not summed but looked up."""
-_JUMPS = 62
+_MOVES = 50.0
+"""So many expected moves are as any more: none is as likely as 1e-22, and which core was the first is forgotten."""
 _NOTHING = 1e-200
 """A probability that is left out: doubles become slow before they become 0."""
-_LANES = 8
-"""Variants that a processor takes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,160 +68,128 @@ _FILLS, _RUNS, _REWRITES = range(3)
 class _Transitions(NamedTuple):
     """What each row and the time between rows do to a distribution.
 
-    ``maps``: five of ``QuiescentMaps``, of the core that runs.  ``begin``: where the transitions of the Poisson process
-    to each state begin, ``source`` where they come from, with which share ``rate`` of the ``total`` per cycle.
-    ``jumps``, to each state from each of ``states``: what happens while ``_STEP``, twice, four times, ... as many
-    transitions are expected.
+    ``run``, ``fill``, ``wrong``: of ``QuiescentMaps``.  ``leave`` (core, what, state): when ``_DATA``, ``_CODE`` or
+    both lines leave its caches, as in ``arrivals``; first of the core that runs.  ``moves`` (other core, state).
     """
 
-    maps: I64
-    begin: I64
-    source: I64
-    rate: F64
-    total: float
-    jumps: F64
-    states: I64
+    run: I64
+    fill: I64
+    wrong: I64
+    leave: I64
+    moves: I64
+    arrivals: Arrivals
 
 
-_RUN, _FILL, _DROP, _EVICT, _WRONG = range(5)
-
-
-@expanded
-def _add(to: F64, t: Index, what: F64, s: Index, share: float) -> None:
-    """Add to row ``t`` this share of row ``s``."""
-    for v in range(_LANES):
-        to[t, v] += what[s, v] * share
+_DATA, _CODE = range(2)
 
 
 @part
 def _copy(vectors: F64, source: F64) -> None:
+    """Without what is next to nothing."""
     for s in range(np.uint64(vectors.shape[0])):
-        for v in range(_LANES):
-            vectors[s, v] = source[s, v]
+        for v in range(np.uint64(vectors.shape[1])):
+            vectors[s, v] = source[s, v] if source[s, v] > _NOTHING else 0.0
 
 
 @part
 def _empty(vectors: F64) -> None:
     for s in range(np.uint64(vectors.shape[0])):
-        for v in range(_LANES):
+        for v in range(np.uint64(vectors.shape[1])):
             vectors[s, v] = 0.0
 
 
+@expanded
+def _either(x: float) -> tuple[float, float]:
+    """The probabilities that something happens of which ``x`` are expected, and that it does not; to all digits."""
+    if x < 0.5:
+        happens = -math.expm1(-x)
+        return happens, 1.0 - happens
+    never = math.exp(-x)
+    return 1.0 - never, never
+
+
 @part
-def _move(vectors: F64, scratch: F64, targets: I64, stays: float) -> None:
-    """Move the states to ``targets``, but with probability ``stays``."""
-    if stays < 1.0:
-        _empty(scratch)
+def _go(vectors: F64, targets: I64, leave: float, stay: float) -> None:
+    """Move a share ``leave`` of each state to its target, in place: a target is its own."""
+    lanes = np.uint64(vectors.shape[1])
+    if leave > 0.0:
         for s in range(np.uint64(vectors.shape[0])):
-            _add(scratch, np.uint64(targets[s]), vectors, s, 1.0 - stays)
-            if stays > 0.0:
-                _add(scratch, s, vectors, s, stays)
-        _copy(vectors, scratch)
-
-
-@expanded
-def _from(to: F64, t: Index, vectors: F64, sources: I64, shares: F64, first: Index, last: Index) -> None:
-    """Row ``t`` as the sum of shares of others."""
-    one = two = three = four = five = six = seven = eight = 0.0
-    for at in range(first, last):
-        s, share = np.uint64(sources[at]), shares[at]
-        one += vectors[s, 0] * share
-        two += vectors[s, 1] * share
-        three += vectors[s, 2] * share
-        four += vectors[s, 3] * share
-        five += vectors[s, 4] * share
-        six += vectors[s, 5] * share
-        seven += vectors[s, 6] * share
-        eight += vectors[s, 7] * share
-    to[t, 0] = one
-    to[t, 1] = two
-    to[t, 2] = three
-    to[t, 3] = four
-    to[t, 4] = five
-    to[t, 5] = six
-    to[t, 6] = seven
-    to[t, 7] = eight
-
-
-@expanded
-def _cut(to: F64, vectors: F64, s: Index) -> None:
-    """Row ``s`` without what is next to nothing."""
-    for v in range(_LANES):
-        to[s, v] = vectors[s, v] if vectors[s, v] > _NOTHING else 0.0
+            t = np.uint64(targets[s])
+            if t != s:
+                for v in range(lanes):
+                    share = vectors[s, v] * leave
+                    vectors[t, v] += share
+                    # Nothing gets lost in rounding: over many rows alike that would add up.
+                    vectors[s, v] = vectors[s, v] - share if leave < 0.5 else vectors[s, v] * stay
 
 
 @part
-def _wait(vectors: F64, scratch: F64, power: F64, through: _Transitions, x: float) -> None:
-    """Let the Poisson process take its course while ``x`` transitions are expected."""
-    size = np.uint64(vectors.shape[0])
-    steps = np.int64(x / _STEP)
-    left = x - steps * _STEP
-    number = 0
-    while steps:
-        if steps & 1:
+def _wander(vectors: F64, scratch: F64, power: F64, moves: I64, x: float) -> None:
+    """Let the thread move to one of the other cores, and on, while ``x`` moves are expected."""
+    size, lanes = np.uint64(vectors.shape[0]), np.uint64(vectors.shape[1])
+    _copy(power, vectors)
+    weight = math.exp(-x)
+    for s in range(size):
+        for v in range(lanes):
+            vectors[s, v] *= weight
+    x = min(x, _MOVES)
+    number, weight = 1, math.exp(-x) * x
+    # What takes up to three moves keeps all its digits.
+    while number <= max(x, 3.0) or weight > 1e-20:
+        _empty(scratch)
+        for core in range(np.uint64(moves.shape[0])):
             for s in range(size):
-                _cut(power, vectors, s)
-            for t in range(size):
-                _from(vectors, t, power, through.states, through.jumps[number, t], np.uint64(0), size)
-        steps >>= 1
+                t = np.uint64(moves[core, s])
+                for v in range(lanes):
+                    share = power[s, v] / moves.shape[0]
+                    scratch[t, v] += share
+                    vectors[t, v] += share * weight
+        power, scratch = scratch, power
         number += 1
-    if left > 0.0:
-        weight = np.exp(-left)
-        for s in range(size):
-            _cut(power, vectors, s)
-            for v in range(_LANES):
-                vectors[s, v] *= weight
-        number = 1
-        weight *= left
-        # What takes up to three steps keeps all its digits.
-        while weight >= 1e-17 * left * left * left:
-            for t in range(size):
-                first, last = np.uint64(through.begin[t]), np.uint64(through.begin[t + np.uint64(1)])
-                _from(scratch, t, power, through.source, through.rate, first, last)
-                for v in range(_LANES):
-                    vectors[t, v] += scratch[t, v] * weight
-                _cut(scratch, scratch, t)
-            power, scratch = scratch, power
-            number += 1
-            weight *= left / number
+        weight *= x / number
 
 
 @lean_kernel
 def _units(
     first: int, last: int, rows: _RowKinds, through: _Transitions, chance: F64, retranslated: F64, work: F64, sums: F64
 ) -> None:
-    """Units ``first`` to ``last`` (exclusive), for a block of variants.
+    """Units ``first`` to ``last`` (exclusive).
 
     ``chance`` that an execution fails; ``retranslated``: the matrix of a retranslation.  ``work``: room for four
-    distributions.  Adds to ``sums`` (whole, single, window; lane).
+    distributions.  Adds to ``sums`` (whole, single, window; variant).
     """
-    size = np.uint64(chance.shape[0])
-    maps = through.maps
+    size, lanes = np.uint64(chance.shape[0]), np.uint64(chance.shape[1])
+    leave, arrivals = through.leave, through.arrivals
     scratch, power = work[2], work[3]
     for unit in range(first, last):
         _empty(work[0])
-        for v in range(_LANES):
+        for v in range(lanes):
             work[0, 0, v] = 1.0
         distributions = 1  # two from a retranslation to the next execution
         for row in range(np.uint64(rows.firsts[unit]), np.uint64(rows.firsts[unit + 1])):
-            kind = rows.kind[row]
+            kind, gap = rows.kind[row], rows.gap[row]
             for which in range(distributions):
                 vectors = work[which]
-                _move(vectors, scratch, maps[_DROP], rows.code[row])
-                _move(vectors, scratch, maps[_EVICT], rows.data[row])
-                _wait(vectors, scratch, power, through, through.total * rows.gap[row])
+                _go(vectors, leave[0, _CODE], 1.0 - rows.code[row], rows.code[row])
+                _go(vectors, leave[0, _DATA], 1.0 - rows.data[row], rows.data[row])
+                for core in range(np.uint64(leave.shape[0])):
+                    for what in range(3):
+                        happens, never = _either(arrivals[what] * gap)
+                        _go(vectors, leave[core, what], happens, never)
+                if arrivals.move > 0.0:
+                    _wander(vectors, scratch, power, through.moves, arrivals.move * gap)
                 if kind == _FILLS:
-                    _move(vectors, scratch, maps[_FILL], 0.0)
+                    _go(vectors, through.fill, 1.0, 0.0)
                 elif kind == _RUNS:
                     _empty(scratch)
-                    for v in range(_LANES):
+                    for v in range(lanes):
                         power[0, v] = 0.0
                     for s in range(size):
-                        to = np.uint64(maps[_RUN, s])
-                        for v in range(_LANES):
+                        to = np.uint64(through.run[s])
+                        for v in range(lanes):
                             power[0, v] += vectors[s, v] * chance[s, v]
                             scratch[to, v] += vectors[s, v] * (1.0 - chance[s, v])
-                    for v in range(_LANES):
+                    for v in range(lanes):
                         sums[which, v] += power[0, v]
                         scratch[0, v] += power[0, v]
                     _copy(vectors, scratch)
@@ -232,75 +200,46 @@ def _units(
                 _empty(scratch)
                 for s in range(size):
                     for t in range(size):
-                        for v in range(_LANES):
+                        for v in range(lanes):
                             scratch[t, v] += work[0, s, v] * retranslated[s, t, v]
                 _copy(work[0], scratch)
-                _copy(work[1], retranslated[maps[_RUN, 0]])
+                _copy(work[1], retranslated[through.run[0]])
                 for s in range(size):
-                    for v in range(_LANES):
-                        sums[2, v] += work[1, s, v] * maps[_WRONG, s]
+                    for v in range(lanes):
+                        sums[2, v] += work[1, s, v] * through.wrong[s]
 
 
 def propagate(
-    exposure: Exposure, maps: QuiescentMaps, rates: F64, variants: Sequence[tuple[F64, F64]]
+    exposure: Exposure, maps: QuiescentMaps, arrivals: Arrivals, variants: Sequence[tuple[F64, F64]]
 ) -> list[ExpectedFailures]:
-    """The expected numbers of each variant: the matrix of a retranslation, and the probability of each harm.
-
-    ``rates`` per cycle between states.
-    """
-    states = np.arange(maps.run.size)
-    total = float(rates.sum(axis=1).max(initial=0.0))
-    moving = rates.copy()
-    moving[states, states] += total - rates.sum(axis=1)
-    if total:
-        moving /= total
-    targets, sources = np.nonzero(moving.T)
-    here, evict = (per_core[maps.here, states] for per_core in (maps.drop, maps.evict))
+    """The expected numbers of each variant: the matrix of a retranslation, and the probability of each harm."""
+    states, cores = np.arange(maps.run.size), len(maps.drop)
+    order = (maps.here + np.arange(cores)[:, np.newaxis]) % cores
+    evict, drop, moves = (per_core[order, states] for per_core in (maps.evict, maps.drop, maps.move))
+    both = np.take_along_axis(drop, evict, axis=1)
     through = _Transitions(
-        maps=np.stack((maps.run, maps.fill, here, evict, maps.wrong)).astype(np.int64),
-        begin=np.searchsorted(targets, np.arange(states.size + 1)),
-        source=sources,
-        rate=moving[sources, targets],
-        total=total,
-        jumps=np.ascontiguousarray(_jumps(moving).transpose(0, 2, 1)),
-        states=states,
+        run=maps.run,
+        fill=maps.fill,
+        wrong=maps.wrong.astype(np.int64),
+        leave=np.stack((evict, drop, both), axis=1),
+        moves=moves[1:],
+        arrivals=arrivals,
     )
-    chance = _in_blocks([np.append(harms, 0.0)[maps.harm] for _, harms in variants])
-    retranslated = _in_blocks([retranslated for retranslated, _ in variants])
+    chance = np.stack([np.append(harms, 0.0)[maps.harm] for _, harms in variants], axis=-1)
+    retranslated = np.stack([matrix for matrix, _ in variants], axis=-1)
     # Where a unit whose lines have both left the caches is as at the start, what was before is forgotten.
-    rows = exposure.rows if here[evict].any() else exposure.episodes
+    rows = exposure.rows if both[0].any() else exposure.episodes
     kind = np.where(rows.rewritten >= 0, _REWRITES, np.where(rows.run, _RUNS, _FILLS)).astype(np.int8)
     columns = _RowKinds(rows.firsts, kind, rows.gap, rows.code, rows.data)
     units = rows.firsts.size - 1
     middle = int(np.searchsorted(rows.firsts, rows.firsts[-1] // 2)) if units else 0
-    sums = np.zeros((len(chance), 2, 3, _LANES))
-    work = np.empty((len(chance), 2, 4, states.size, _LANES))
+    sums = np.zeros((2, 3, len(variants)))
+    work = np.empty((2, 4, states.size, len(variants)))
     with ThreadPoolExecutor(2) as threads:
         running = [
-            threads.submit(_units, *ends, columns, through, chance[block], retranslated[block], *into)
-            for block in range(len(chance))
-            for ends, *into in zip(((0, middle), (middle, units)), work[block], sums[block], strict=True)
+            threads.submit(_units, *ends, columns, through, chance, retranslated, *into)
+            for ends, *into in zip(((0, middle), (middle, units)), work, sums, strict=True)
         ]
         for done in running:
             done.result()
-    found = sums.sum(axis=1).transpose(0, 2, 1).reshape(-1, 3)
-    return [ExpectedFailures(*one) for one in found[: len(variants)].tolist()]
-
-
-def _in_blocks(variants: list[F64]) -> F64:
-    """Variants by blocks of ``_LANES``, side by side in a last axis; the last block has the first one some more."""
-    whole = np.stack([*variants, *[variants[0]] * (-len(variants) % _LANES)])
-    return np.ascontiguousarray(np.moveaxis(whole.reshape(-1, _LANES, *whole.shape[1:]), 1, -1))
-
-
-def _jumps(share: F64) -> F64:
-    """What ``_STEP``, twice, four times, ... as many expected transitions do: sums and products of positive terms."""
-    term = np.eye(len(share)) * np.exp(-_STEP)
-    whole = term.copy()
-    for number in range(1, 40):
-        term = term @ share * (_STEP / number)
-        whole += term
-    jumps = [whole]
-    while len(jumps) < _JUMPS:
-        jumps.append(jumps[-1] @ jumps[-1])
-    return np.array(jumps)
+    return [ExpectedFailures(*one) for one in sums.sum(axis=0).T.tolist()]

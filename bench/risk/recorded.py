@@ -20,7 +20,7 @@ from bench.replay.parameters import Parameters
 from bench.replay.quantity import Quantity
 from bench.replay.sensitivity import Swing
 from bench.risk.causes import Cause
-from bench.risk.evictions import causes_on, happens, rates_on
+from bench.risk.evictions import Arrivals, arrivals_on, causes_on, happens
 from bench.risk.exposure import Exposure, expose
 from bench.risk.harm import F64, FETCHED, harmful
 from bench.risk.pressure import Pressure
@@ -48,14 +48,14 @@ class _Propagation(NamedTuple):
 
     part: int
     maps: QuiescentMaps
-    rates: F64
+    arrivals: Arrivals
     matrix: F64
     harms: F64
 
     @property
     def shared(self) -> bytes:
         """What those have in common that can be propagated side by side."""
-        return digest((self.part, self.maps, self.rates))
+        return digest((self.part, self.maps, self.arrivals))
 
     @property
     def key(self) -> bytes:
@@ -184,7 +184,7 @@ class RecordedRisk(RiskModel):
         for propagations in awaited.values():
             one, *_ = propagations.values()
             variants = [(other.matrix, other.harms) for other in propagations.values()]
-            found = propagate(self._part(one.part), one.maps, one.rates, variants)
+            found = propagate(self._part(one.part), one.maps, one.arrivals, variants)
             self._known.update(zip(propagations, found, strict=True))
 
     def _single_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
@@ -287,13 +287,13 @@ class RecordedRisk(RiskModel):
         self, states: QuiescentStates, part: int, causes: Sequence[Cause], values: Values, harms: F64
     ) -> ExpectedFailures:
         """The expected numbers for the units that are number ``part`` of their access, each computed once."""
-        rates = rates_on(self.host, values, states.maps, moves=states.moves)
-        asked = _Propagation(part, states.maps, rates, states.retranslated(causes), harms)
+        arrivals = arrivals_on(self.host, values, moves=states.moves)
+        asked = _Propagation(part, states.maps, arrivals, states.retranslated(causes), harms)
         if asked.key not in self._known:
             if self._awaited is not None:
                 self._awaited.setdefault(asked.shared, {})[asked.key] = asked
                 return ExpectedFailures(0.0, 0.0, 0.0)
-            (self._known[asked.key],) = propagate(self._part(part), asked.maps, rates, [(asked.matrix, harms)])
+            (self._known[asked.key],) = propagate(self._part(part), asked.maps, arrivals, [(asked.matrix, harms)])
         return self._known[asked.key]
 
     def _part(self, part: int) -> Exposure:
