@@ -26,7 +26,7 @@ from bench.replay.parameters import Parameters
 from bench.replay.plan import WHOLE, LineStep, Plan, patch
 from bench.replay.price import Prices
 from bench.support.processors import beside, processors
-from bench.traces.links import EXIT_BYTES, Linker, linked
+from bench.traces.links import EXIT_BYTES, Linked, linked
 from bench.traces.trace import U32, Links, Trace
 from bench.translators.translator import Translator
 from strategies.strategy import Strategy
@@ -144,16 +144,16 @@ class ReplayContext(Pricing):
         self.scratch = aligned(self.layout.used, max(host.dcache.line, host.icache.line))
         # Begun here, and asked for much later: what has nothing to do with them is done meanwhile.
         self._evaluated = beside(partial(evaluate, self.groups, self.isa.flush, strategies), pays=self.groups.are_large)
-        self._linker = beside(partial(linked, trace), pays=False)
+        self._linked = beside(partial(linked, trace), pays=False)
 
     def derive_links(self) -> None:
         """Begin to: a replay that is to know them before it begins asks for this first."""
-        self._linker = beside(partial(linked, self.trace), pays=self.derives_links and self.trace.length > _MANY)
+        self._linked = beside(partial(linked, self.trace), pays=self.derives_links and self.trace.length > _MANY)
 
     @property
-    def linker(self) -> Linker:
+    def linked(self) -> Linked:
         """The links of the execution, derived in a pass of its own."""
-        return self._linker()
+        return self._linked()
 
     @property
     def evaluated(self) -> Evaluated:
@@ -228,7 +228,7 @@ class ReplayContext(Pricing):
     @property
     def _links(self) -> Links | None:
         """Those that are patched, if any are."""
-        return self.linker.links if self.derives_links else self.trace.links if self._links_are_patched else None
+        return self.linked.links if self.derives_links else self.trace.links if self._links_are_patched else None
 
     def _link_events(self, links: Links) -> Iterator[Occurrences]:
         layout = self.layout

@@ -244,7 +244,7 @@ def _simulated(context: ReplayContext, progress: Progress | None) -> list[Measur
     chunks = _reporting(executions.counting(trace), progress, trace.length)
     counts = dict(zip(passes, context.simulated(passes, chunks), strict=True))
     if any(one.executors for one in evaluated):
-        executions.linked[:] = executions.all - context.linker.begun
+        executions.linked[:] = executions.all - context.linked.begun
     return [one.measured(counts[baseline], counts[one.cache_effects], executions) for one in evaluated]
 
 

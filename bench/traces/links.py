@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -279,12 +279,19 @@ def _link(
     state[_POSITION], state[_BETWEEN], state[_MADE] = position, done, links
 
 
-def linked(trace: Trace) -> Linker:
+class Linked(NamedTuple):
+    """The ``links`` of a whole execution, and the executions that ``begun`` a run, of each block."""
+
+    links: Links
+    begun: I64
+
+
+def linked(trace: Trace) -> Linked:
     """The links of the whole execution of ``trace``, in a pass of its own.  Raises ``InputError`` as ``linker``."""
     links = linker(trace)
     for words in trace.executions():
         links.add(words, each=False)
-    return links
+    return Linked(links.links, links.begun)
 
 
 def linker(trace: Trace) -> Linker:
