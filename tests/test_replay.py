@@ -644,13 +644,18 @@ def test_a_fix_that_flushes_nothing_pays_no_flush(host: str) -> None:
         assert one(name, host=load_host(host)).flush == NOTHING
 
 
+LONGEST = 1 << 34
+"""Executions."""
+
+
 def watched(monkeypatch: pytest.MonkeyPatch) -> list[Events]:
     """The events of every pass from now on."""
     passes: list[Events] = []
 
     def watching(*arguments: Any) -> list[Counts]:
         for layers in arguments[4]:
-            columns = [np.concatenate([getattr(some, name) for some in layers]) for name in Events.__slots__]
+            made = [some.between(-1, LONGEST) for some in layers]
+            columns = [np.concatenate([getattr(some, name) for some in made]) for name in Events.__slots__]
             order = np.argsort(columns[0], kind="stable")
             passes.append(Events(*(column[order] for column in columns)))
         return simulate(*arguments)

@@ -151,7 +151,7 @@ def plain_rows(on: ReplayContext) -> dict[tuple[int, int, int], list[tuple[int, 
 
     columns = [
         [*zip(some.position.tolist(), some.kind.tolist(), some.address.tolist(), some.count.tolist(), strict=True)]
-        for some in on.events(on.as_emitted)
+        for some in (layer.between(-1, on.trace.length) for layer in on.events(on.as_emitted))
     ]
     events = sorted(itertools.chain.from_iterable(columns), key=lambda event: event[0])
     faults = on.trace.retranslations.position.tolist()

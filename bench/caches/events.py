@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -45,9 +46,37 @@ class EventKind(enum.IntEnum):
     PROBE = 6
 
 
+class Timeline(ABC):
+    """Cache events in time order, which need not all be there at once."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many."""
+
+    @abstractmethod
+    def between(self, first: int, end: int) -> Events:
+        """Those at the positions from ``first`` to ``end`` (exclusive)."""
+
+    @abstractmethod
+    def end_on(self, host: Host) -> int:
+        """The end of the part of the code buffer that the events access on ``host``, in bytes.
+
+        Raises ``InputError`` for events that are out of order or outside 0 .. 1 GiB.
+        """
+
+    def check_before(self, length: int) -> None:
+        """Raise ``InputError`` for an event after the last of ``length`` executions."""
+        late = self.between(length, np.iinfo(np.int64).max)
+        if len(late):
+            place = f"event {len(self) - len(late)}"
+            raise InputError(f"position {late.position[0]}", place=place, expected=f"one below {length}")
+
+
 @dataclass(frozen=True, slots=True)
-class Events:
-    """The cache events of a strategy in time order: arrays of equal length.
+class Events(Timeline):
+    """Cache events in time order: arrays of equal length.
 
     ``position``  index of the execution that the event follows, ascending; -1: before the first
     ``kind``      a ``EventKind``
@@ -68,20 +97,28 @@ class Events:
         """No events: the baseline."""
         return cls(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.int64), np.empty(0, np.int64))
 
+    def __getitem__(self, some: slice | I64 | npt.NDArray[np.bool_]) -> Events:
+        """Some of them."""
+        return Events(self.position[some], self.kind[some], self.address[some], self.count[some])
+
+    def between(self, first: int, end: int) -> Events:
+        return self[slice(*np.searchsorted(self.position, (first, end)))]
+
     @classmethod
-    def merged(cls, layers: Sequence[Events]) -> Events:
-        """All of several layers: of those after one execution the first layer's come first."""
-        columns = [
-            np.concatenate([getattr(one, name) for one in layers]) for name in ("position", "kind", "address", "count")
-        ]
-        order = np.argsort(columns[0], kind="stable")
-        return cls(*(column[order] for column in columns))
+    def joined(cls, parts: Sequence[Events]) -> Events:
+        """All of several, one behind the other; of one alone, itself."""
+        if len(parts) == 1:
+            return parts[0]
+        names = "position", "kind", "address", "count"
+        return cls(*(np.concatenate([getattr(one, name) for one in (*parts, cls.none())]) for name in names))
+
+    @classmethod
+    def merged(cls, layers: Sequence[Timeline], first: int, end: int) -> Events:
+        """Several layers between two positions: of those after one execution the first layer's come first."""
+        every = cls.joined([one.between(first, end) for one in layers])
+        return every[np.argsort(every.position, kind="stable")]
 
     def end_on(self, host: Host) -> int:
-        """The end of the part of the code buffer that the events access on ``host``, in bytes.
-
-        Raises ``InputError`` for events that are out of order or outside 0 .. 1 GiB.
-        """
         lines = np.zeros(len(EventKind), np.int64)
         lines[[EventKind.STORE, EventKind.LOAD, EventKind.CLEAN]] = host.dcache.line
         lines[EventKind.INVALIDATE] = host.icache.line
@@ -102,12 +139,6 @@ class Events:
                 raise InputError(str(found), place=f"event {row}", expected=expected)
         line = lines[kind]
         check_range(f"{EventKind(kind).name} event", self.address[[row]] & -line, self.count[[row]] * line, row)
-
-    def check_before(self, length: int) -> None:
-        """Raise ``InputError`` for an event after the last of ``length`` executions."""
-        late = int(np.searchsorted(self.position, length))
-        if late < len(self):
-            raise InputError(f"position {self.position[late]}", place=f"event {late}", expected=f"one below {length}")
 
 
 @kernel

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.caches import kernel
 from bench.caches.counts import Counts
-from bench.caches.events import EventKind, Events, check_range
+from bench.caches.events import EventKind, Events, Timeline, check_range
 from bench.caches.footprint import Footprint
 from bench.caches.kernel import COUNTERS, FREE, Advance, CacheState, Carried, Level, Shape, Streams, advance_with
 from bench.caches.policies import MOST_LINES, MOST_WAYS, NOTHING, POLICIES, UNMOVED
@@ -38,7 +38,7 @@ _AHEAD = 2
 """Chunks that a part may be ahead of another."""
 _PER_THOUSAND = 1000
 
-Simulation: TypeAlias = tuple[Events, ...]
+Simulation: TypeAlias = tuple[Timeline, ...]
 """Events in layers: of those after one execution the first layer's come first.  Equal layers of two are one object."""
 
 
@@ -69,8 +69,9 @@ def load(host: Host, executions: int) -> None:
 def _load(host: Host, executions: int) -> None:
     core = _Core(host, 1, Footprint())
     nothing = np.zeros(0, np.uint32)
-    part = _Part(core, nothing.reshape(0, 2), _Variants([()]), 0)
-    core.advance(executions)(*part.arguments(nothing, nothing))
+    variants = _Variants([()])
+    part = _Part(core, nothing.reshape(0, 2), variants.order, 0)
+    core.advance(executions)(*part.arguments(nothing, nothing, variants.until(0)))
 
 
 _ahead: Callable[[], None] | None = None
@@ -113,8 +114,7 @@ def simulate(
     groups = [
         _Variants(simulations[first : first + MOST_VARIANTS]) for first in range(0, len(simulations), MOST_VARIANTS)
     ]
-    parts = [[_Part(core, spans, variants, number) for number in range(core.parts)] for variants in groups]
-    flat = [one for group in parts for one in group]
+    parts = [[_Part(core, spans, variants.order, number) for number in range(core.parts)] for variants in groups]
     length = 0
     # The kernels release the interpreter's lock: chunks are read while others are simulated.
     with contextlib.ExitStack() as stack:
@@ -126,10 +126,13 @@ def simulate(
                 future.result()
 
         for words in chunks:
+            # Of the events only those of a few chunks are there.
+            pieces = [variants.until(length + words.size) for variants in groups]
             running.append(
                 [
-                    threads[number % core.parts].submit(one.advance, length, words, _UNSEEN)
-                    for number, one in enumerate(flat)
+                    thread.submit(one.advance, length, words, _UNSEEN, streams)
+                    for streams, group in zip(pieces, parts, strict=True)
+                    for thread, one in zip(threads, group, strict=True)
                 ]
             )
             length += words.size
@@ -156,7 +159,7 @@ class Probing:
         check_range("TB", addresses, sizes)
         core = _Core(host, end, footprint)
         spans = line_spans(addresses, sizes, host.icache.line).astype(np.uint32)
-        self._parts = [_Part(core, spans, _Variants([()]), number) for number in range(core.parts)]
+        self._parts = [_Part(core, spans, [0], number) for number in range(core.parts)]
 
     @property
     def counts(self) -> Counts:
@@ -186,7 +189,7 @@ class Probing:
                 seen = np.zeros((int(np.count_nonzero(events.kind == EventKind.PROBE)), 2, 3), np.uint32)
                 pairs = zip(threads, self._parts, strict=True)
                 asked = length, words, seen.ravel(), events
-                running.append((seen, [thread.submit(part.advance, *asked) for thread, part in pairs]))
+                running.append((seen, [thread.submit(part.advance_own, *asked) for thread, part in pairs]))
                 length += words.size
                 if len(running) > _AHEAD:
                     yield found_first()
@@ -195,26 +198,44 @@ class Probing:
 
 
 class _Variants:
-    """Simulations as variants, in their ``order``, and their events."""
+    """Simulations as variants, in their ``order``, whose events are taken in pieces."""
 
     def __init__(self, simulations: Sequence[Simulation]) -> None:
         # Variant 0 is the one that has most streams in common with others.
         shared = Counter(id(some) for layers in simulations for some in layers)
         self.order = sorted(range(len(simulations)), key=lambda one: -sum(shared[id(x)] for x in simulations[one]))
-        self.streams = _streams([simulations[one] for one in self.order])
+        # Each object once, in the order of layers.
+        members: dict[tuple[int, int], int] = {}
+        events = {}
+        for variant, one in enumerate(self.order):
+            for layer, some in enumerate(simulations[one]):
+                members[layer, id(some)] = members.get((layer, id(some)), 0) | 1 << variant
+                events[id(some)] = some
+        streams = sorted(members)
+        self._streams = [events[which] for _, which in streams]
+        self._taken = -1
+        self._variants = np.array([members[one] for one in streams], np.uint64)
+        self._layers = np.array([layer for layer, _ in streams], np.int64)
+
+    def until(self, position: int) -> Streams:
+        """The events before a position that were not taken before."""
+        pieces = [some.between(self._taken, position) for some in self._streams]
+        self._taken = position
+        every = Events.joined(pieces)
+        columns = every.position, every.kind, every.address, every.count
+        return Streams(*columns, np.cumsum([*map(len, pieces)], dtype=np.int64), self._variants, self._layers)
 
 
 class _Part:
-    """The simulation of one part of the lines in several variants: caches, and the position in the events."""
+    """The simulation of one part of the lines in several variants, of which ``order`` is the order."""
 
-    def __init__(self, core: _Core, spans: U32, variants: _Variants, number: int) -> None:
-        self._order = variants.order
+    def __init__(self, core: _Core, spans: U32, order: Sequence[int], number: int) -> None:
+        self._order = order
         self._core, self._number = core, number
         self._advance: Advance | None = None
         self._spans = spans
-        self._state = core.state(len(self._order), number)
+        self._state = core.state(len(order), number)
         self._carried = np.array(Carried(0, 0, 0, core.fresh))
-        self._begin(variants.streams)
 
     def _own(self, events: Events) -> Events:
         """The events of which something is on lines of this part."""
@@ -224,23 +245,19 @@ class _Part:
         for end in (events.address, last):
             own |= core.part_of(end) == self._number
         own |= last - events.address >= core.share
-        return Events(events.position[own], kind[own], events.address[own], events.count[own])
+        return events[own]
 
-    def _begin(self, streams: Streams) -> None:
-        """Take the events from now on from ``streams``."""
-        self._streams = streams
-        ends = streams.ends
-        self._next_event = np.concatenate((np.zeros(1, np.int64), ends[:-1], ends))[-2 * ends.size :]
+    def advance_own(self, length: int, words: U32, seen: U32, events: Events) -> None:
+        """Simulate a chunk with the events of the one variant."""
+        own = self._own(events)
+        self.advance(length, words, seen, _Variants([(own,)]).until(length + words.size))
 
-    def advance(self, length: int, words: U32, seen: U32, events: Events | None = None) -> None:
-        """Simulate a chunk of executions, after ``length`` others; probes write to ``seen``.
+    def advance(self, length: int, words: U32, seen: U32, streams: Streams) -> None:
+        """Simulate a chunk of executions, after ``length`` others, with the events until its end.
 
-        ``events``: those from now on, of the one variant; None: as before.
-        Raises ``InputError`` for a word that names no TB, and for too many guest data lines.
+        Probes write to ``seen``.  Raises ``InputError`` for a word that names no TB, and for too many guest data lines.
         """
         core = self._core
-        if events is not None:
-            self._begin(_streams([(self._own(events),)]))
         if Carried(*self._carried.tolist()).fresh + words.size * core.guest // _PER_THOUSAND >= core.most_fresh:
             raise InputError(
                 f"more than {core.most_fresh - core.fresh} guest data lines",
@@ -249,7 +266,7 @@ class _Part:
             )
         if self._advance is None:
             self._advance = core.advance(words.size)
-        bad = self._advance(*self.arguments(words, seen))
+        bad = self._advance(*self.arguments(words, seen, streams))
         if bad >= 0:
             raise InputError(
                 f"TB {int(words[bad]) & UNKNOWN_TB}",
@@ -257,40 +274,17 @@ class _Part:
                 expected=f"a TB below {len(self._spans)}, or {UNKNOWN_TB} for an unknown one",
             )
 
-    def arguments(self, words: U32, seen: U32) -> tuple[CacheState, Streams, U32, U32, I64, I64, U32]:
+    def arguments(self, words: U32, seen: U32, streams: Streams) -> tuple[CacheState, Streams, U32, U32, I64, I64, U32]:
         """What the kernel takes."""
-        return self._state, self._streams, self._spans, words, self._carried, self._next_event, seen
+        ends = streams.ends
+        next_event = np.concatenate((np.zeros(1, np.int64), ends[:-1], ends))[-2 * ends.size :]
+        return self._state, streams, self._spans, words, self._carried, next_event, seen
 
     @property
     def counts(self) -> I64:
         """The counts of each simulation."""
         counts = self._state.counts.reshape(-1, len(COUNTERS))
         return np.add(counts[:-1], counts[-1:])[np.argsort(self._order)]
-
-
-def _streams(simulations: Sequence[Simulation]) -> Streams:
-    """The events of all variants: each object once, in the order of layers."""
-    members: dict[tuple[int, int], int] = {}
-    events = {}
-    for variant, layers in enumerate(simulations):
-        for layer, some in enumerate(layers):
-            members[layer, id(some)] = members.get((layer, id(some)), 0) | 1 << variant
-            events[id(some)] = some
-    order = sorted(members)
-    streams = [events[which] for _, which in order]
-    names = "position", "kind", "address", "count"
-    columns = [[getattr(some, name) for some in streams or [Events.none()]] for name in names]
-    # One stream alone is not copied: there may be millions of probes.
-    position, kind, address, count = (each[0] if len(each) == 1 else np.concatenate(each) for each in columns)
-    return Streams(
-        position,
-        kind,
-        address,
-        count,
-        ends=np.cumsum([len(some) for some in streams], dtype=np.int64),
-        variants=np.array([members[one] for one in order], np.uint64),
-        layers=np.array([layer for layer, _ in order], np.int64),
-    )
 
 
 class _Core:

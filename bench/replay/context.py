@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -13,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from bench.caches.counts import Counts
-from bench.caches.events import EventKind, Events
+from bench.caches.events import EventKind, Events, Timeline
 from bench.caches.simulate import Simulation, simulate
 from bench.hosts.profile import Host, Isa, Tag
 from bench.program.layout import aligned
@@ -21,11 +20,11 @@ from bench.replay.cost import NOTHING, Cost, weakest
 from bench.replay.groups import Groups
 from bench.replay.hooks import Evaluated, evaluate
 from bench.replay.layout import CodeBuffer, host_scale, lay_out
-from bench.replay.occurrences import Occurrences, in_order
+from bench.replay.occurrences import InOrder, Occurrences
 from bench.replay.parameters import Parameters
 from bench.replay.plan import WHOLE, LineStep, Plan, patch
 from bench.replay.price import Prices
-from bench.support.processors import beside, processors
+from bench.support.processors import beside
 from bench.traces.links import EXIT_BYTES, Linked, linked
 from bench.traces.trace import U32, Links, Trace
 from bench.translators.translator import Translator
@@ -185,7 +184,7 @@ class ReplayContext(Pricing):
         """The layers but for that of links."""
         return tuple(map(self._in_order, self._layers(cache_effects)))
 
-    def patches(self, links: Links | None) -> Events:
+    def patches(self, links: Links | None) -> Timeline:
         """The layer of links: the source's exit is patched and flushed before the target runs."""
         return self._in_order((self._link_events, (links,))) if links is not None else Events.none()
 
@@ -193,9 +192,9 @@ class ReplayContext(Pricing):
         rewrites, *others = cache_effects.retranslations, cache_effects.translations, cache_effects.flushes
         return (self._retranslation_events, (rewrites,)), (self._other_events, (*others,))
 
-    def _in_order(self, layer: _Layer) -> Events:
+    def _in_order(self, layer: _Layer) -> Timeline:
         made, given = layer
-        return in_order(made(*given), self.host, self.layout.used, self.scratch)
+        return InOrder(made(*given), self.host, self.layout.used, self.scratch)
 
     def _retranslation_events(self, retranslations: _Steps) -> Iterator[Occurrences]:
         faults = self.trace.retranslations
@@ -248,8 +247,7 @@ class ReplayContext(Pricing):
         for layer in itertools.chain.from_iterable(simulations):
             if layer not in distinct:
                 distinct.append(layer)
-        with ThreadPoolExecutor(processors()) as threads:
-            found = list(threads.map(self._in_order, distinct))
+        found = list(map(self._in_order, distinct))
         patches = self.patches(self._links)
         events = [(*(found[distinct.index(layer)] for layer in layers), patches) for layers in simulations]
         return simulate(self.host, layout.addresses, layout.sizes, chunks, events, self.parameters.caches)

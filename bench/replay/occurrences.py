@@ -1,4 +1,7 @@
-"""Events in time order: what the steps of plans do to lines, for each block at each time that they are executed."""
+"""Events in time order: what the steps of plans do to lines, for each block at each time that they are executed.
+
+There are millions of them, and few are looked at at a time: they are made when they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.caches.events import U8, EventKind, Events
+from bench.caches.events import U8, EventKind, Events, Timeline
 from bench.hosts.profile import Host
 from bench.replay.plan import LineStep
 from bench.support.kernels import kernel
@@ -32,24 +35,47 @@ class Occurrences(NamedTuple):
     size: I64
 
 
-def in_order(parts: Iterable[Occurrences], host: Host, used: int, scratch: int) -> Events:
+_AT_ONCE = 1 << 14
+"""Blocks whose events are made at once where all are gone through."""
+
+
+class InOrder(Timeline):
     """The events of all parts; ``used``: the end of the code; ``scratch``: where scratch memory begins."""
-    parts = [part for part in parts if part.steps]
-    if not parts:
-        return Events.none()
-    position, phase, row, address, size = (np.concatenate(column) for column in list(zip(*parts, strict=True))[1:])
-    part = np.repeat(np.arange(len(parts)), [one.row.size for one in parts])
-    counts = np.array([len(one.steps) for one in parts])
-    ends = np.cumsum(counts)
-    total = int(counts[part].sum())
-    when, places, numbers = np.empty((3, total), np.int64)
-    kinds = np.empty(total, np.uint8)
-    _fill(
-        *(np.lexsort((row, phase, position)), part, position, address, size, ends - counts, ends),
-        np.array([_numbers(step, host) for one in parts for step in one.steps], np.int64),
-        *(used, scratch, when, kinds, places, numbers),
-    )
-    return Events(when, kinds, places, numbers)
+
+    def __init__(self, parts: Iterable[Occurrences], host: Host, used: int, scratch: int) -> None:
+        parts = [part for part in parts if part.steps]
+        nothing = Occurrences((), *np.empty((5, 0), np.int64))
+        columns = [np.concatenate(column) for column in [*zip(*parts, nothing, strict=True)][1:]]
+        position, phase, row, address, size = columns
+        part = np.repeat(np.arange(len(parts)), [one.row.size for one in parts])
+        order = np.lexsort((row, phase, position))
+        self._part, self._position = part[order], position[order]
+        self._address, self._size = address[order], size[order]
+        self._counts = np.array([len(one.steps) for one in parts], np.int64)
+        table = [_numbers(step, host) for one in parts for step in one.steps]
+        self._table = np.array(table, np.int64).reshape(-1, 6)
+        self._ends = used, scratch
+
+    def __len__(self) -> int:
+        return int(self._counts[self._part].sum())
+
+    def between(self, first: int, end: int) -> Events:
+        return self._events(*np.searchsorted(self._position, (first, end)).tolist())
+
+    def end_on(self, host: Host) -> int:
+        firsts = range(0, self._position.size, _AT_ONCE)
+        return max((self._events(first, first + _AT_ONCE).end_on(host) for first in firsts), default=0)
+
+    def _events(self, first: int, end: int) -> Events:
+        """Those of some blocks, by their numbers in this order."""
+        part = self._part[first:end]
+        total = int(self._counts[part].sum())
+        when, places, numbers = np.empty((3, total), np.int64)
+        kinds = np.empty(total, np.uint8)
+        blocks = part, self._position[first:end], self._address[first:end], self._size[first:end]
+        ends = np.cumsum(self._counts)
+        _fill(*blocks, ends - self._counts, ends, self._table, *self._ends, when, kinds, places, numbers)
+        return Events(when, kinds, places, numbers)
 
 
 def _numbers(step: LineStep, host: Host) -> tuple[int, ...]:
@@ -61,7 +87,6 @@ def _numbers(step: LineStep, host: Host) -> tuple[int, ...]:
 
 @kernel
 def _fill(
-    order: I64,
     part: I64,
     position: I64,
     address: I64,
@@ -76,12 +101,12 @@ def _fill(
     places: I64,
     counts: I64,
 ) -> None:
-    """Write the events of blocks in ``order``: for each the rows ``first`` to ``end`` of its part in the ``table``.
+    """Write the events of blocks: for each the rows ``first`` to ``end`` of its part in the ``table``.
 
     What ``clipped`` and ``rounded`` of ``plan.py`` do, in one pass.
     """
     at = 0
-    for row in order:
+    for row in range(part.size):
         for step in range(first[part[row]], end[part[row]]):
             when[at], kinds[at], places[at], counts[at] = position[row], table[step, 0], 0, 1
             if table[step, 0] not in _EVERYWHERE:

@@ -154,8 +154,8 @@ class _Tables(NamedTuple):
 class _State(NamedTuple):
     """What goes from piece to piece.
 
-    ``numbers``: of the next execution, event known before and retranslation; bytes, lines, runs of the translator and
-    moments so far.  ``lost`` (pair, cache): whether an event made the line leave since the pair's last note.
+    ``numbers``: of the next execution and retranslation; bytes, lines, runs of the translator and moments so far.
+    ``lost`` (pair, cache): whether an event made the line leave since the pair's last note.
     """
 
     numbers: I64
@@ -187,8 +187,8 @@ _RETRANSLATION, _TOUCH, _RETRANSLATED, _EXECUTION = range(4)
 """A note is taken when a retranslation begins to store, before an event that may bring the data line back, when a
 retranslation has ended, and before an execution: in this order between two events and two executions."""
 
-_NEXT, _EVENT, _FAULT, _BYTES, _LINES, _RUNS, _MOMENTS = range(7)
-_FILLED_NOTES, _FILLED_EVENTS, _FILLED_MOMENTS, _LINK = range(4)
+_NEXT, _FAULT, _BYTES, _LINES, _RUNS, _MOMENTS = range(6)
+_FILLED_NOTES, _FILLED_EVENTS, _FILLED_MOMENTS, _EVENT = range(4)
 _STORE, _LOAD, _CLEAN, _INVALIDATE, _INVALIDATE_ALL, _TRANSLATE, _PROBE = map(int, EventKind)
 _NEVER = np.iinfo(np.int64).max
 
@@ -244,23 +244,14 @@ def _lines(lines: I64, address: Int, count: Int, bits: Int) -> tuple[Int, Int]:
 
 
 @part
-def _after(
-    position: Int, t: _Tables, known: _Columns, links: _Columns, state: _State, notes: _Notes, to: _Columns, filled: I64
-) -> None:
+def _after(position: Int, t: _Tables, known: _Columns, state: _State, notes: _Notes, to: _Columns, filled: I64) -> None:
     """What happens after the execution at a position, with its notes."""
     n = state.numbers
     stores = False
-    while True:
-        if n[_EVENT] < known.position.size and known.position[n[_EVENT]] == position:
-            event = n[_EVENT]
-            kind, address, count = known.kind[event], known.address[event], known.lines[event]
-            n[_EVENT] += 1
-        elif filled[_LINK] < links.position.size and links.position[filled[_LINK]] == position:
-            event = filled[_LINK]
-            kind, address, count = links.kind[event], links.address[event], links.lines[event]
-            filled[_LINK] += 1
-        else:
-            break
+    while filled[_EVENT] < known.position.size and known.position[filled[_EVENT]] == position:
+        event = filled[_EVENT]
+        kind, address, count = known.kind[event], known.address[event], known.lines[event]
+        filled[_EVENT] += 1
         # The translator runs before it stores.
         if kind == _TRANSLATE:
             n[_RUNS] += count
@@ -294,31 +285,28 @@ def _after(
 
 
 @part
-def _following(t: _Tables, known: _Columns, links: _Columns, state: _State, filled: I64) -> Int:
+def _following(t: _Tables, known: _Columns, state: _State, filled: I64) -> Int:
     """After which execution something happens next."""
-    event, fault, link = state.numbers[_EVENT], state.numbers[_FAULT], filled[_LINK]
+    event, fault = filled[_EVENT], state.numbers[_FAULT]
     found = known.position[event] if event < known.position.size else _NEVER
-    if fault < t.faults.size:
-        found = min(found, t.faults[fault])
-    return min(found, links.position[link]) if link < links.position.size else found
+    return min(found, t.faults[fault]) if fault < t.faults.size else found
 
 
 @lean_kernel
-def _merge(
-    words: U32, t: _Tables, known: _Columns, links: _Columns, state: _State, notes: _Notes, to: _Columns, filled: I64
-) -> None:
+def _merge(words: U32, t: _Tables, known: _Columns, state: _State, notes: _Notes, to: _Columns, filled: I64) -> None:
     """The notes of a piece, and its events with probes, which go ``to`` there.
 
     It begins with what comes after the last execution of the piece before, and ends with its own last execution.
-    ``filled``: how many of each there are; those for which ``notes`` have no room are left out.
+    ``known``: the events without probes.  ``filled``: how many of each there are; those for which ``notes`` have no
+    room are left out.
     """
     n = state.numbers
     nothing = np.int64(t.blocks.shape[0] - 1)
-    following = _following(t, known, links, state, filled)
+    following = _following(t, known, state, filled)
     for here in range(max(words.size, 1)):
         while following < n[_NEXT]:
-            _after(following, t, known, links, state, notes, to, filled)
-            following = _following(t, known, links, state, filled)
+            _after(following, t, known, state, notes, to, filled)
+            following = _following(t, known, state, filled)
         if here < words.size:
             word = words[here]
             row = min(np.int64(word & UNKNOWN_TB), nothing) if word < STOPPED else nothing
@@ -377,9 +365,9 @@ class _Pairs:
         (code, data), one, pair = np.unique(lines, axis=1, return_index=True, return_inverse=True)
         self._pair = pair.ravel()
         self._linker = linker(context.trace) if context.derives_links else None
-        known = (context.unlinked if context.derives_links else context.events)(context.as_emitted)
-        self._known = Events.merged(known)
-        self._end = max(int((layout.addresses + layout.sizes).max(initial=0)), self._known.end_on(host))
+        self._known = (context.unlinked if context.derives_links else context.events)(context.as_emitted)
+        self._taken = -1
+        self._end = max(layout.used, *(some.end_on(host) for some in self._known))
         spans = line_spans(layout.addresses, layout.sizes, host.icache.line)
         behind = np.searchsorted(code, spans[:, 0]), np.searchsorted(code, spans[:, 1], "right")
         blocks = np.zeros((len(spans) + 1, 4), np.int32)
@@ -400,7 +388,7 @@ class _Pairs:
             data_bits=host.dcache.line.bit_length() - 1,
             touches=not self._random[1],
         )
-        self._state = _State(np.zeros(7, np.int64), np.zeros((one.size, 2), np.bool_))
+        self._state = _State(np.zeros(6, np.int64), np.zeros((one.size, 2), np.bool_))
         self._room = 1 << 16
         self._victims = np.zeros((one.size, 2), np.uint32)
         self._stayed = np.ones((one.size, 2))
@@ -432,7 +420,8 @@ class _Pairs:
             raise InputError(
                 f"position {faults[late]}", place=f"retranslation {late}", expected=f"below {numbers[_NEXT]}"
             )
-        self._known.check_before(int(numbers[_NEXT]))
+        for some in self._known:
+            some.check_before(int(numbers[_NEXT]))
         columns = dict(zip(_Stays._fields, zip(*found, strict=True), strict=True))
         del found
         counts = probing.counts
@@ -456,28 +445,27 @@ class _Pairs:
     def _pieces(self, taken: deque[_Notes]) -> Iterator[tuple[U32, Events]]:
         """Chunks of the execution, each with its events and probes, whose notes are added to those ``taken``."""
         for words in itertools.chain(self._context.trace.executions(), (np.empty(0, np.uint32),)):
-            links = Events.none()
+            known = self._known
             if self._linker is not None:
                 made = self._linker.add(words, each=False)[1]
-                links = self._context.patches(Links.of_rows(made, np.full(len(made), -1)))
-            notes, events = self._merged(words, links)
+                known = *known, self._context.patches(Links.of_rows(made, np.full(len(made), -1)))
+            until = int(self._state.numbers[_NEXT]) + max(words.size - 1, 0)
+            notes, events = self._merged(words, Events.merged(known, self._taken, until))
+            self._taken = until
             taken.append(notes)
             yield words, events
 
-    def _merged(self, words: U32, links: Events) -> tuple[_Notes, Events]:
-        known, numbers = self._known, self._state.numbers
-        until = int(np.searchsorted(known.position, numbers[_NEXT] + max(words.size - 1, 0)))
-        others = until - int(numbers[_EVENT]) + len(links)
+    def _merged(self, words: U32, known: Events) -> tuple[_Notes, Events]:
         while True:
             state = _State._make(column.copy() for column in self._state)
-            notes, to = _Notes.room(self._room), _Columns.room(self._room + others)
+            notes, to = _Notes.room(self._room), _Columns.room(self._room + len(known))
             filled = np.zeros(4, np.int64)
-            _merge(words, self._tables, _Columns.of(known), _Columns.of(links), state, notes, to, filled)
+            _merge(words, self._tables, _Columns.of(known), state, notes, to, filled)
             if filled[_FILLED_NOTES] <= self._room and filled[_FILLED_MOMENTS] <= self._room:
                 break
             self._room = 2 * int(max(filled[_FILLED_NOTES], filled[_FILLED_MOMENTS]))
         self._state = state
-        count, events, moments = filled[:_LINK].tolist()
+        count, events, moments = filled[:_EVENT].tolist()
         notes = _Notes._make((*(column[:count] for column in notes[:-1]), notes.moments[:moments]))
         return notes, Events(*_Columns._make(column[:events] for column in to))
 

@@ -202,7 +202,7 @@ def test_loop_of_all_caches(
 ) -> None:
     """The limit: a loop in C over the same three caches; equal counts."""
     loop, where, footprint = caches.Loop(tmp_path), spans(context.trace), context.parameters.caches
-    events = Events.merged(context.events(context.baseline))
+    events = Events.merged(context.events(context.baseline), -1, context.trace.length)
     memory = MemoryMap.behind(max(context.layout.used, events.end_on(HOST)), HOST, footprint)
     found = measure(
         lambda: loop.all_caches(HOST, where, context.trace.executions(), events, memory, footprint),
