@@ -186,7 +186,7 @@ def test_probes_find_what_the_plain_reference_holds(replay: Any, seed: int, cuts
         pieces.append((chunk, events_of(numbered)))
     addresses, lengths = packed(sizes)
     end = max(int((addresses + lengths).max()), events_of(rows).end_on(host))
-    probing = Probing(host, addresses, lengths, end, parameters)
+    probing = Probing(host, addresses, lengths, end, parameters, len(words))
     found = np.concatenate([*probing.finds(pieces)])
     core = replayed(host, sizes, words.tolist(), rows, parameters)
     assert probing.counts == Counts(**core.counts)

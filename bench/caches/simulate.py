@@ -152,14 +152,16 @@ _UNSEEN = np.zeros(0, np.uint32)
 class Probing:
     """One simulation as in ``simulate``, whose events come with the executions and have probes among them.
 
-    ``end`` of what executions and events access of the code buffer, in bytes.  ``counts``: so far.
+    ``end`` of what executions and events access of the code buffer, in bytes.  ``executions``: how many there will be.
+    ``counts``: so far.
     """
 
-    def __init__(self, host: Host, addresses: I64, sizes: I64, end: int, footprint: Footprint) -> None:
+    def __init__(self, host: Host, addresses: I64, sizes: I64, end: int, footprint: Footprint, executions: int) -> None:
         check_range("TB", addresses, sizes)
         core = _Core(host, end, footprint)
         spans = line_spans(addresses, sizes, host.icache.line).astype(np.uint32)
-        self._parts = [_Part(core, spans, [0], number) for number in range(core.parts)]
+        advance = core.advance(executions)
+        self._parts = [_Part(core, spans, [0], number, advance) for number in range(core.parts)]
 
     @property
     def counts(self) -> Counts:
@@ -229,10 +231,12 @@ class _Variants:
 class _Part:
     """The simulation of one part of the lines in several variants, of which ``order`` is the order."""
 
-    def __init__(self, core: _Core, spans: U32, order: Sequence[int], number: int) -> None:
+    def __init__(
+        self, core: _Core, spans: U32, order: Sequence[int], number: int, advance: Advance | None = None
+    ) -> None:
         self._order = order
         self._core, self._number = core, number
-        self._advance: Advance | None = None
+        self._advance = advance
         self._spans = spans
         self._state = core.state(len(order), number)
         self._carried = np.array(Carried(0, 0, 0, core.fresh))

@@ -15,8 +15,9 @@ lines accessed.
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -36,6 +37,8 @@ from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I32, I64, U32, Links
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
+_Stayed: TypeAlias = F64 | Bools | npt.NDArray[np.unsignedinteger[Any]]
+"""The probabilities that lines stayed; unsigned: how many lines came, of each of which the line stays with another."""
 Int: TypeAlias = int | np.int64
 
 
@@ -55,34 +58,133 @@ class UnitRows(NamedTuple):
     code: F64
     data: F64
 
-    def only(self, some: Bools, firsts: I64) -> UnitRows:
-        """These rows, of units that begin at ``firsts`` among them."""
-        return UnitRows._make((firsts, *(column[some] for column in self[1:])))
+    @classmethod
+    def joined(cls, parts: Sequence[UnitRows]) -> UnitRows:
+        """The units of several, one behind the other."""
+        _, *columns = map(np.concatenate, zip(*parts, strict=True))
+        lengths = np.concatenate([np.diff(part.firsts) for part in parts])
+        return cls._make((_firsts(lengths), *columns))
+
+    def units(self, first: int, last: int) -> UnitRows:
+        """Units ``first`` to ``last`` (exclusive)."""
+        firsts = self.firsts[first : last + 1]
+        return UnitRows._make((firsts - firsts[0], *(column[firsts[0] : firsts[-1]] for column in self[1:])))
+
+    @property
+    def made(self) -> UnitRows:
+        """These rows."""
+        return self
+
+    @property
+    def episodes(self) -> UnitRows:
+        """As in ``Exposure``."""
+        with np.errstate(divide="ignore"):
+            left = np.minimum(-np.log1p(-(1 - self.code) * (1 - self.data)), 2 * _FORGOTTEN)
+        # Of each unit so far, as if units followed each other with more than enough between them.
+        unit = np.repeat(np.arange(self.firsts.size - 1), np.diff(self.firsts))
+        so_far = np.cumsum(left) + 3 * _FORGOTTEN * unit
+        changes = np.flatnonzero(self.rewritten >= 0)
+        first = np.searchsorted(so_far, so_far[changes] - _FORGOTTEN, "left")
+        last = np.searchsorted(so_far, so_far[changes] + _FORGOTTEN, "right")
+        # The first row of a unit may have less before it.
+        first, last = np.maximum(first, self.firsts[unit[changes]]), np.minimum(last, self.firsts[unit[changes] + 1])
+        depth = np.zeros(unit.size + 1, np.int64)
+        np.add.at(depth, first, 1)
+        np.add.at(depth, last, -1)
+        inside = np.cumsum(depth[:-1]) > 0
+        begins = inside & (np.diff(inside, prepend=False) | (np.diff(unit, prepend=-1) > 0))
+        firsts = np.append(np.flatnonzero(begins[inside]), np.count_nonzero(inside))
+        return UnitRows._make((firsts, *(column[inside] for column in self[1:])))
+
+
+def _firsts(lengths: I64) -> I64:
+    """Where each of several begins that follow each other, and the end of the last."""
+    return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
+
+
+@dataclass(frozen=True)
+class PairRows:
+    """The rows of line pairs, one pair after the other, from which those of units are ``made``: they are far larger.
+
+    Of each unit: its ``tb``, its ``access`` and its ``pair``.  ``begins``: where the rows of each pair begin, and their
+    end; ``who``, ``moment``, ``code``, ``data`` of each row as in ``_Stays``.  ``kept``: the bases of the powers in
+    ``code`` and ``data``; ``time`` in cycles of each moment.  ``faults``: TB and accesses of each retranslation.
+    """
+
+    tb: I64
+    access: I64
+    pair: I64
+    begins: I64
+    who: I32
+    moment: I32
+    code: _Stayed
+    data: _Stayed
+    kept: tuple[float, float]
+    time: F64
+    faults: tuple[I64, I64]
+
+    @property
+    def firsts(self) -> I64:
+        """As in ``UnitRows``."""
+        return _firsts(np.diff(self.begins)[self.pair])
+
+    def units(self, first: int, last: int) -> PairRows:
+        """Units ``first`` to ``last`` (exclusive)."""
+        return replace(self, tb=self.tb[first:last], access=self.access[first:last], pair=self.pair[first:last])
+
+    @property
+    def made(self) -> UnitRows:
+        """The rows of units."""
+        firsts = self.firsts
+        lengths = np.diff(firsts)
+        at = np.arange(firsts[-1]) + np.repeat(self.begins[self.pair] - firsts[:-1], lengths)
+        who = self.who[at]
+        run = who == np.repeat(self.tb, lengths)
+        rewritten = np.full(who.size, -1, np.int32)
+        changes = np.flatnonzero(who < 0)
+        fault, unit = -1 - who[changes], np.searchsorted(firsts, changes, "right") - 1
+        tb, accesses = self.faults
+        own = (tb[fault] == self.tb[unit]) & (self.access[unit] < accesses[fault])
+        rewritten[changes[own]] = fault[own]
+        when = self.time[self.moment[at]]
+        begins = firsts[:-1][lengths > 0]
+        gap = np.diff(when, prepend=0.0)
+        gap[begins] = when[begins]
+        code, data = (
+            np.power(base, column[at]) if column.dtype.kind == "u" else column[at].astype(np.float64)
+            for base, column in zip(self.kept, (self.code, self.data), strict=True)
+        )
+        return UnitRows(firsts, run, rewritten, gap, code, data)
 
 
 _FORGOTTEN = 46.0
 """Minus the logarithm of a probability that is nothing beside a double: e^-46 = 1e-20."""
+_AT_ONCE = 1 << 18
+"""Rows of units from which episodes are taken at once, and executions that are simulated with probes at once."""
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """The ``rows`` of all units, and which ``part`` of its guest access each unit is, ascending.
+    """The rows of all units, and which ``part`` of its guest access each unit is, ascending.
 
     ``retranslations``, ``cycles`` of the whole trace; ``misses`` of TBs in the instruction cache.
     """
 
     part: I64
-    rows: UnitRows
+    known: UnitRows | PairRows
     retranslations: int
     cycles: float
     misses: int
 
     def only(self, part: int) -> Exposure:
         """The units that are number ``part`` of their access."""
-        first, last = np.searchsorted(self.part, (part, part + 1))
-        firsts = self.rows.firsts[first : last + 1]
-        columns = [column[firsts[0] : firsts[-1]] for column in self.rows[1:]]
-        return replace(self, part=self.part[first:last], rows=UnitRows._make((firsts - firsts[0], *columns)))
+        first, last = np.searchsorted(self.part, (part, part + 1)).tolist()
+        return replace(self, part=self.part[first:last], known=self.known.units(first, last))
+
+    @cached_property
+    def rows(self) -> UnitRows:
+        """All of them."""
+        return self.known.made
 
     @cached_property
     def episodes(self) -> UnitRows:
@@ -91,23 +193,13 @@ class Exposure:
         Once both its lines have left the caches a unit is as at the start.  So rows count that begin where this has
         happened almost surely before a retranslation, and end where it has happened almost surely after one.
         """
-        rows = self.rows
-        with np.errstate(divide="ignore"):
-            left = np.minimum(-np.log1p(-(1 - rows.code) * (1 - rows.data)), 2 * _FORGOTTEN)
-        # Of each unit so far, as if units followed each other with more than enough between them.
-        unit = np.repeat(np.arange(rows.firsts.size - 1), np.diff(rows.firsts))
-        so_far = np.cumsum(left) + 3 * _FORGOTTEN * unit
-        changes = np.flatnonzero(rows.rewritten >= 0)
-        first = np.searchsorted(so_far, so_far[changes] - _FORGOTTEN, "left")
-        last = np.searchsorted(so_far, so_far[changes] + _FORGOTTEN, "right")
-        # The first row of a unit may have less before it.
-        first, last = np.maximum(first, rows.firsts[unit[changes]]), np.minimum(last, rows.firsts[unit[changes] + 1])
-        depth = np.zeros(unit.size + 1, np.int64)
-        np.add.at(depth, first, 1)
-        np.add.at(depth, last, -1)
-        inside = np.cumsum(depth[:-1]) > 0
-        begins = inside & (np.diff(inside, prepend=False) | (np.diff(unit, prepend=-1) > 0))
-        return rows.only(inside, np.append(np.flatnonzero(begins[inside]), np.count_nonzero(inside)))
+        firsts, found, first = self.known.firsts, [self.known.units(0, 0).made], 0
+        while first < self.part.size:
+            # Some units at a time: their other rows are not kept.
+            last = max(first + 1, int(np.searchsorted(firsts, firsts[first] + _AT_ONCE, "right")) - 1)
+            found.append(self.known.units(first, last).made.episodes)
+            first = last
+        return UnitRows.joined(found)
 
 
 class _Columns(NamedTuple):
@@ -374,7 +466,9 @@ class _Pairs:
         blocks[:-1] = np.stack((layout.sizes, spans[:, 1] - spans[:, 0] + 1, *behind), axis=1)
         own = np.unique(np.stack((self._tb, self._pair)), axis=1)
         by_data = np.argsort(data, kind="stable")
-        self._random = tuple(cache.replacement == "random" for cache in (host.icache, host.dcache))
+        caches = host.icache, host.dcache
+        self._random = tuple(cache.replacement == "random" for cache in caches)
+        self._kept = 1 - 1 / host.icache.ways, 1 - 1 / host.dcache.ways
         self._tables = _Tables(
             blocks=blocks,
             faults=context.trace.retranslations.position.astype(np.int64),
@@ -392,6 +486,7 @@ class _Pairs:
         self._room = 1 << 16
         self._victims = np.zeros((one.size, 2), np.uint32)
         self._stayed = np.ones((one.size, 2))
+        self._moment = np.zeros((1, 3), np.int64)
 
     def _units(self) -> I64:
         """Of each unit, in the order of parts: its TB, its offset, and the number of its access and its part."""
@@ -411,9 +506,10 @@ class _Pairs:
         context, layout = self._context, self._context.layout
         # The L2 does not affect what the others hold.
         host = structs.replace(context.host, l2=None, costs=structs.replace(context.host.costs, refill_l2=None))
-        probing = Probing(host, layout.addresses, layout.sizes, self._end, context.parameters.caches)
+        caches, length = context.parameters.caches, context.trace.length
+        probing = Probing(host, layout.addresses, layout.sizes, self._end, caches, length)
         taken: deque[_Notes] = deque()
-        found = [self._stays(taken.popleft(), seen) for seen in probing.finds(self._pieces(taken))]
+        found = deque(self._stays(taken.popleft(), seen) for seen in probing.finds(self._pieces(taken)))
         numbers, faults = self._state.numbers, self._tables.faults
         if numbers[_FAULT] < faults.size:
             late = int(numbers[_FAULT])
@@ -422,21 +518,21 @@ class _Pairs:
             )
         for some in self._known:
             some.check_before(int(numbers[_NEXT]))
-        columns = dict(zip(_Stays._fields, zip(*found, strict=True), strict=True))
-        del found
         counts = probing.counts
         prices = context.prices
         refill = prices.refill_l2 if prices.refill_l2 is not None else prices.refill_memory
         per_line = refill.nominal * counts.code_misses / max(counts.code_lines, 1)
         per_byte = prices.executed(1_000_000).nominal / 1_000_000
         per_run = prices.translation(float(layout.sizes.mean() if layout.sizes.size else 0))
-        moments = (so_far.T for so_far in columns.pop("moments"))
-        time = np.concatenate(
-            [executed * per_byte + lines * per_line + run * per_run for executed, lines, run in moments]
-        )
+        time, so_far = [], np.zeros((1, 3), np.int64)
+        for piece in found:
+            moments = np.cumsum(np.concatenate((so_far, piece.moments)), axis=0, dtype=np.int64)
+            so_far = moments[-1:]
+            executed, lines, runs = moments[1:].T
+            time.append(executed * per_byte + lines * per_line + runs * per_run)
         return Exposure(
             part=self._part,
-            rows=self._rows(time, columns),
+            known=self._rows(found, np.concatenate(time)),
             retranslations=len(context.trace.retranslations),
             cycles=int(numbers[_BYTES]) * per_byte + counts.code_lines * per_line + float(numbers[_RUNS]) * per_run,
             misses=counts.code_misses,
@@ -444,7 +540,9 @@ class _Pairs:
 
     def _pieces(self, taken: deque[_Notes]) -> Iterator[tuple[U32, Events]]:
         """Chunks of the execution, each with its events and probes, whose notes are added to those ``taken``."""
-        for words in itertools.chain(self._context.trace.executions(), (np.empty(0, np.uint32),)):
+        chunks = self._context.trace.executions()
+        pieces = (words[first : first + _AT_ONCE] for words in chunks for first in range(0, words.size, _AT_ONCE))
+        for words in itertools.chain(pieces, (np.empty(0, np.uint32),)):
             known = self._known
             if self._linker is not None:
                 made = self._linker.add(words, each=False)[1]
@@ -471,60 +569,72 @@ class _Pairs:
 
     def _stays(self, notes: _Notes, seen: U32) -> _Stays:
         """The rows of a piece, from its notes and what its probes found."""
-        host, count = self._context.host, notes.kind.size
+        count, random = notes.kind.size, self._random
         came = np.empty((2, count), np.uint32)
-        _came(notes.kind, notes.pair, seen, np.array(self._random), self._victims, came)
-        stays = np.empty((2, count))
-        for number, cache in enumerate((host.icache, host.dcache)):
-            stays[number] = np.power(1 - 1 / cache.ways, came[number]) if self._random[number] else 1.0 - came[number]
-        stays[notes.lost.T] = 0
-        if self._tables.touches:
-            _fold(notes.kind, notes.pair, stays, self._stayed)
+        _came(notes.kind, notes.pair, seen, np.array(random), self._victims, came)
         rows = np.flatnonzero((notes.kind == _RETRANSLATION) | (notes.kind == _EXECUTION))
-        code, data = (
-            each[rows] if random else each[rows] != 0 for each, random in zip(stays, self._random, strict=True)
-        )
-        return _Stays(notes.pair[rows], notes.who[rows], notes.moment[rows], code, data, notes.moments.copy())
+        code: _Stayed
+        data: _Stayed
+        if self._tables.touches:
+            stays = np.empty((2, count))
+            for cache, base in enumerate(self._kept):
+                stays[cache] = np.power(base, came[cache]) if random[cache] else 1.0 - came[cache]
+            stays[notes.lost.T] = 0
+            _fold(notes.kind, notes.pair, stays, self._stayed)
+            code, data = (stays[cache, rows] if random[cache] else stays[cache, rows] != 0 for cache in range(2))
+        else:
+            came[notes.lost.T] = np.iinfo(np.uint32).max
+            gone = [_lines_gone(base) for base in self._kept]
+            code, data = (
+                np.minimum(came[cache, rows], gone[cache]).astype(np.min_scalar_type(gone[cache]))
+                if random[cache]
+                else came[cache, rows] == 0
+                for cache in range(2)
+            )
+        steps = np.diff(notes.moments, axis=0, prepend=self._moment)
+        self._moment = self._moment + steps.sum(axis=0)
+        steps = steps.astype(np.min_scalar_type(steps.max(initial=0)))
+        pair = notes.pair[rows].astype(np.min_scalar_type(len(self._victims)))
+        return _Stays(pair, notes.who[rows], notes.moment[rows], code, data, steps)
 
-    def _rows(self, time: F64, columns: dict[str, tuple[npt.NDArray[Any], ...]]) -> UnitRows:
-        """The rows of each unit, from those of its pair."""
-        context, count = self._context, len(self._victims)
+    def _rows(self, found: deque[_Stays], time: F64) -> PairRows:
+        """The rows of each pair, from those of the pieces."""
+        pairs = len(self._victims)
         # numpy sorts numbers of 16 bits by their digits.
-        pair = np.concatenate(columns.pop("pair")).astype(np.min_scalar_type(count))
-        ends = np.cumsum(np.bincount(pair, minlength=count))
-        by_pair = np.split(np.argsort(pair, kind="stable"), ends[:-1])
-        del pair
-        lengths = [by_pair[pair].size for pair in self._pair]
-        at = np.concatenate([np.empty(0, np.int64), *(by_pair[pair] for pair in self._pair)])
-        del by_pair
-        firsts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-        who = np.concatenate(columns.pop("who"))[at]
-        run = who == np.repeat(self._tb, lengths)
-        rewritten = np.full(who.size, -1, np.int32)
-        changes = np.flatnonzero(who < 0)
-        fault, unit = -1 - who[changes], np.searchsorted(firsts, changes, "right") - 1
-        groups = context.groups
-        own = (groups.tb[fault] == self._tb[unit]) & (self._access[unit] < groups.accesses[fault])
-        rewritten[changes[own]] = fault[own]
-        del who
-        when = time[np.concatenate(columns.pop("moment"))[at]]
-        begins = firsts[:-1][np.diff(firsts) > 0]
-        gap = np.diff(when, prepend=0.0)
-        gap[begins] = when[begins]
-        del when
-        code, data = (np.concatenate(columns.pop(name))[at] for name in ("code", "data"))
-        return UnitRows(firsts, run, rewritten, gap, code.astype(np.float64), data.astype(np.float64))
+        begins = _firsts(np.bincount(np.concatenate([piece.pair for piece in found]), minlength=pairs))
+        who, moment, code, data = columns = [np.empty(begins[-1], column.dtype) for column in found[0][1:-1]]
+        following = begins[:-1].copy()
+        while found:
+            piece = found.popleft()
+            own = np.bincount(piece.pair, minlength=pairs)
+            at, shift = np.empty(piece.pair.size, np.int64), following - _firsts(own)[:-1]
+            at[np.argsort(piece.pair, kind="stable")] = np.arange(at.size) + np.repeat(shift, own)
+            following += own
+            for column, some in zip(columns, piece[1:-1], strict=True):
+                column[at] = some
+        groups = self._context.groups
+        faults = groups.tb, groups.accesses
+        units = self._tb, self._access, self._pair
+        return PairRows(*units, begins, who, moment, code, data, self._kept, time, faults)
+
+
+def _lines_gone(base: float) -> int:
+    """So many lines that the power of ``base`` is 0."""
+    return int(746 / -math.log(base)) + 1 if base else 1
 
 
 _SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 class _Stays(NamedTuple):
-    """Rows of line pairs in time order: as in ``_Notes``, with the probabilities that the lines stayed."""
+    """Rows of line pairs in time order: as in ``_Notes``, with the probabilities that the lines stayed.
 
-    pair: I32
+    ``moments``: the differences of each from the one before.
+    """
+
+    pair: npt.NDArray[np.unsignedinteger[Any]]
     who: I32
     moment: I32
-    code: F64 | Bools
-    data: F64 | Bools
-    moments: I64
+    code: _Stayed
+    data: _Stayed
+    moments: npt.NDArray[np.unsignedinteger[Any]]
