@@ -18,9 +18,9 @@ import pytest
 from conftest import ROOT, program
 from numba.core.caching import IndexDataCacheFile, UserProvidedCacheLocator
 
-from bench.support import compilation, kernels, versions
-from bench.support.kernels import expanded, kernel, lean_kernel
-from bench.support.processors import beside, processors
+from bench.support import compilation, kernels, processors, versions
+from bench.support.kernels import expanded, kernel, large_kernel, lean_kernel
+from bench.support.processors import beside, forks
 
 
 @expanded
@@ -46,7 +46,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     compilation._cache_folder.cache_clear()
 
 
-@pytest.mark.parametrize("decorator", [kernel, lean_kernel])
+@pytest.mark.parametrize("decorator", [kernel, lean_kernel, large_kernel])
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_kernel_runs_with_and_without_a_place_for_its_cache(
     decorator: Callable[[Any], Any], writable: bool, place: Path, capsys: pytest.CaptureFixture[str]
@@ -100,18 +100,19 @@ def test_a_kernel_under_the_name_of_another_is_compiled_anew(place: Path) -> Non
         assert tuple(sum(each.stats.cache_hits.values()) for each in (one, two)) == hits
 
 
+def _full(self: Any, path: str) -> Any:
+    raise OSError(28, "No space left on device")
+
+
 def test_a_full_disk_is_no_reason_to_fail(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full(self: Any, path: str) -> Any:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", full)
+    monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", _full)
     assert kernel(_sum_of_twice)(np.arange(5)) == 20
     assert "compiling anew in every run" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(sys.platform != "linux" or processors() == 1, reason="nothing is done in another process there")
+@pytest.mark.skipif(not forks(), reason="nothing is done in another process there")
 def test_what_is_done_beside_is_done_and_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for work in (partial(Path.touch, tmp_path / "done"), partial(Path.touch, tmp_path / "no" / "folder")):
         beside(work)
@@ -119,6 +120,30 @@ def test_what_is_done_beside_is_done_and_says_nothing(tmp_path: Path, capfd: pyt
         process.join()
     assert [path.name for path in tmp_path.iterdir()] == ["done"]
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_another_process_compiles_a_large_kernel_where_there_is_a_processor_for_it(
+    count: int, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(processors, "processors", lambda: count)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    compilation._say_that_it_compiles.cache_clear()
+    compiled: Any = large_kernel(_sum_of_twice)
+    assert compiled(np.arange(5)) == 20
+    assert sum(compiled.stats.cache_hits.values()) == forks()
+    assert capsys.readouterr().err.count("compiling") == 1
+
+
+def test_what_another_process_could_not_keep_is_compiled_here(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(processors, "processors", lambda: 2)
+    monkeypatch.setattr(IndexDataCacheFile, "_open_for_write", _full)
+    compiled: Any = large_kernel(_sum_of_twice)
+    assert compiled(np.arange(5)) == 20
+    assert not compiled.stats.cache_hits
+    assert capfd.readouterr().err.count("compiling anew in every run") == 1
 
 
 def test_a_source_file_was_compiled_or_not(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +180,7 @@ def checkout(tmp_path: Path) -> Callable[[], tuple[str, int]]:
     for package in ("bench", "bench/support"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-    for module in (compilation, kernels, versions):
+    for module in (compilation, kernels, processors, versions):
         shutil.copy(module.__file__, tmp_path / "bench" / "support")
     probe = tmp_path / "bench" / "probe"
     probe.mkdir()

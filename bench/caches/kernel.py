@@ -47,7 +47,7 @@ import numpy.typing as npt
 from bench.caches.counts import Counts
 from bench.caches.events import EventKind
 from bench.caches.policies import DIRTY, HIT, MOST_LINES, NOTHING, RANDOM, UNMOVED, access, drop, find, replace
-from bench.support.kernels import expanded, lean_kernel, part
+from bench.support.kernels import expanded, large_kernel, part
 from bench.traces.successor import STOPPED, UNKNOWN_TB
 from bench.traces.trace import I64, U32, U64
 
@@ -609,7 +609,7 @@ def advance_with(policy: int, ways: int, data_policy: int, data_ways: int, l2_po
     between two chunks.  ``seen``: what probes write.  Returns the index of the first word that names no TB, or -1.
     """
 
-    @lean_kernel
+    @large_kernel
     def advance(s: CacheState, t: Streams, spans: U32, words: U32, carried: I64, next_event: I64, seen: U32) -> Int:
         n, everyone = s.numbers, _everyone(s)
         i, d, b = _FIRST_LEVEL, _FIRST_LEVEL + _PER_LEVEL, _FIRST_LEVEL + 2 * _PER_LEVEL

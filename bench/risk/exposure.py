@@ -27,7 +27,7 @@ import numpy.typing as npt
 from msgspec import structs
 
 from bench.caches.events import U8, EventKind, Events
-from bench.caches.simulate import Probing, line_spans
+from bench.caches.simulate import Probing, line_spans, load
 from bench.replay.context import ReplayContext
 from bench.risk.harm import F64
 from bench.support.errors import InputError
@@ -507,6 +507,7 @@ class _Pairs:
         # The L2 does not affect what the others hold.
         host = structs.replace(context.host, l2=None, costs=structs.replace(context.host.costs, refill_l2=None))
         caches, length = context.parameters.caches, context.trace.length
+        load(host, length)
         probing = Probing(host, layout.addresses, layout.sizes, self._end, caches, length)
         taken: deque[_Notes] = deque()
         found = deque(self._stays(taken.popleft(), seen) for seen in probing.finds(self._pieces(taken)))

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -23,6 +23,7 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.core.event import Event, Listener, register
 
+from bench.support.processors import beside, forks
 from bench.support.versions import kernels_of
 
 P = ParamSpec("P")
@@ -33,26 +34,31 @@ _config: Any = numba.config
 
 
 class _Announcement(Listener):
-    """Says, on a terminal, why nothing happens: kernels that are not in the cache are being compiled."""
-
-    said = False
+    """Says that kernels are being compiled."""
 
     def on_start(self, event: Event) -> None:
-        first = not self.said and multiprocessing.parent_process() is None
-        self.said = True
-        if first and sys.stderr is not None and sys.stderr.isatty():
-            print("staleline: compiling, once on this machine, for about half a minute", file=sys.stderr, flush=True)
+        _say_that_it_compiles()
 
     def on_end(self, event: Event) -> None:
         """Nothing is said."""
+
+
+@cache
+def _say_that_it_compiles() -> None:
+    """Once, on a terminal: why nothing happens."""
+    if multiprocessing.parent_process() is None and sys.stderr is not None and sys.stderr.isatty():
+        print("staleline: compiling, once on this machine, for about half a minute", file=sys.stderr, flush=True)
 
 
 # numba's own annotations are missing there.
 cast("Callable[[str, Listener], None]", register)("numba:compile", _Announcement())
 
 
-def compiled(function: Callable[P, R], *, cached: bool, **options: Any) -> Callable[P, R]:
-    """numba's dispatcher of ``function``; if ``cached``, what it compiles is kept on disk."""
+def compiled(function: Callable[P, R], *, cached: bool, apart: bool = False, **options: Any) -> Callable[P, R]:
+    """numba's dispatcher of ``function``; if ``cached``, what it compiles is kept on disk.
+
+    ``apart``: another process compiles, where one can be forked, and this one loads what that kept.
+    """
     if _config.DISABLE_JIT:
         return function
     # The dispatcher has no annotations.
@@ -67,6 +73,7 @@ def compiled(function: Callable[P, R], *, cached: bool, **options: Any) -> Calla
     # numba would take __pycache__ where the folder cannot be written after all.
     if folder is not None and kept is not None and Path(kept.cache_path).is_relative_to(folder):
         found._cache = kept
+        kept.compile_apart = found.compile if apart else None
     else:
         _say_that_nothing_is_kept()
     return cast("Callable[P, R]", found)
@@ -96,13 +103,28 @@ class _NamedFile:
 
 
 class _Kept(cast("type[Any]", FunctionCache)):  # type: ignore[misc]
-    """numba's cache, which is only that: what is damaged is compiled anew, what there is no room for is not kept."""
+    """numba's cache, which is only that: what is damaged is compiled anew, what there is no room for is not kept.
+
+    ``compile_apart``: what the first signature that is not there is compiled by, in another process.
+    """
+
+    compile_apart: Callable[[Any], object] | None = None
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         self._cache_file: Any = _NamedFile(self._cache_file)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = self._loaded(sig, target_context)
+        compile_it, self.compile_apart = self.compile_apart, None  # that other process compiles it itself
+        if found is None and compile_it is not None and forks():
+            _say_that_it_compiles()
+            with contextlib.suppress(Exception):  # as it would be raised here
+                beside(partial(_compile, compile_it, sig), yields=False)()
+            found = self._loaded(sig, target_context)
+        return found
+
+    def _loaded(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # a file that was cut raises whatever unpickling it does
@@ -115,6 +137,12 @@ class _Kept(cast("type[Any]", FunctionCache)):  # type: ignore[misc]
             super().save_overload(sig, data)
         except OSError:
             _say_that_nothing_is_kept()
+
+
+def _compile(compile_it: Callable[[Any], object], sig: Any) -> None:
+    """Compile, and say nothing: what cannot be kept is compiled here too, and that is said then."""
+    with contextlib.redirect_stderr(None):
+        compile_it(sig)
 
 
 # --- where compiled kernels are kept ---

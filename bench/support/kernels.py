@@ -39,6 +39,11 @@ def lean_kernel(function: Callable[P, R]) -> Callable[P, R]:
     return _deferred(function, **_CALLED, **_LEAN)
 
 
+def large_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """A ``lean_kernel`` that another process compiles where it can: what that takes of memory is not given back."""
+    return _deferred(function, **_CALLED, **_LEAN, apart=True)
+
+
 def part(function: Callable[P, R]) -> Callable[P, R]:
     """``function``, which makes no arrays, as a callee of lean kernels; Python must not call it.
 

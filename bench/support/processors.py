@@ -25,6 +25,11 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def forks() -> bool:
+    """Whether another process can be forked for some work, and has a processor."""
+    return sys.platform == "linux" and processors() > 1
+
+
 def end_with_parent() -> None:
     """In a forked process: end when the parent does, however that ends; else it would wait for work for ever.
 
@@ -47,7 +52,7 @@ def beside(work: Callable[[], _Found], *, pays: bool = True, yields: bool = True
     That process ends with this one, and ``yields`` to it until then.  Where none can be forked, or where that does not
     pay, the work is done here when it is asked for, once.
     """
-    if sys.platform != "linux" or processors() == 1 or not pays:
+    if not (pays and forks()):
         return cache(work)
     file = os.memfd_create("answer")
     process = multiprocessing.get_context("fork").Process(target=_beside, args=(work, file, _YIELDS if yields else 0))
@@ -98,13 +103,12 @@ _YIELDS = 5
 
 def each(work: Callable[[_Asked], _Found], asked: Sequence[_Asked], *, at_once: int = 1) -> Iterator[_Found]:
     """What ``work`` makes of each, in order, on all of them; so many ``at_once`` go to one."""
-    workers = processors()
-    if sys.platform != "linux" or workers == 1 or len(asked) <= at_once:
+    if not forks() or len(asked) <= at_once:
         yield from map(work, asked)
         return
     # A forked process has both already: they may be what only this process knows.
     fork = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(workers, fork, _begin_asked, (work, asked)) as pool:
+    with ProcessPoolExecutor(processors(), fork, _begin_asked, (work, asked)) as pool:
         yield from pool.map(_numbered, range(len(asked)), chunksize=at_once)
 
 
