@@ -168,6 +168,7 @@ class RecordedRisk(RiskModel):
             self._begun = lambda: dict(zip(several, found(), strict=True))
         self._propagate_ahead([cell for cell in cells if cell.single_threaded and self._found(_ALONE, cell) is None])
         yield from super().evaluate_all(strategies, names)
+        self._begun = dict
 
     def _cell(self, strategy: Strategy, name: str) -> RiskCell | None:
         key = strategy, name
