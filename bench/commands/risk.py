@@ -122,7 +122,8 @@ def risk(
         models = [RecordedRisk(*pair, recorded, pressure, parameters, rate, sensitivity) for pair in pairs]
     results: list[Risk] = []
     with progress_bar("risk", len(pairs) * len(strategies) * len(names)) as progress:
-        for model in models:
+        while models:
+            model = models.pop(0)  # what it holds is let go before the next one begins
             progress(model.host.name, len(results))
             for one in model.evaluate_all(strategies, names):
                 results.append(one)
