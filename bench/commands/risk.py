@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,7 +85,7 @@ def risk(
     from bench.risk.given import GivenRisk, Probabilities
     from bench.risk.pressure import Pressure, separated
     from bench.risk.recorded import RecordedRisk
-    from bench.risk.risk import RiskModel
+    from bench.risk.risk import RiskModel, in_turn
     from bench.risk.window import reading_named
     from bench.traces.store import load_trace
 
@@ -116,14 +117,13 @@ def risk(
     strategies = asked.strategies(some_of(strategy))
     if per_operation:
         probabilities = Probabilities.parsed(names_in(per_operation))
-        models: list[RiskModel] = [GivenRisk(*pair, probabilities, simulate, seed) for pair in pairs]
+        models: Iterator[RiskModel] = (GivenRisk(*pair, probabilities, simulate, seed) for pair in pairs)
     else:
         recorded, parameters = load_trace(trace), Parameters(as_recorded=as_recorded).varied(settings_of_replay)
-        models = [RecordedRisk(*pair, recorded, pressure, parameters, rate, sensitivity) for pair in pairs]
+        models = (RecordedRisk(*pair, recorded, pressure, parameters, rate, sensitivity) for pair in pairs)
     results: list[Risk] = []
     with progress_bar("risk", len(pairs) * len(strategies) * len(names)) as progress:
-        while models:
-            model = models.pop(0)  # what it holds is let go before the next one begins
+        for model in in_turn(models, strategies, names):
             progress(model.host.name, len(results))
             for one in model.evaluate_all(strategies, names):
                 results.append(one)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from bench.risk.causes import AT_ONCE, RANDOM_KINDS, Cause
 from bench.risk.risk import MultiThreadedGiven, Risk, RiskCell, RiskModel, SingleThreadedGiven
 from bench.risk.simulation import simulate
 from bench.support.errors import InputError
+from strategies.strategy import Strategy
 
 SLICE_END = "slice_end"
 NAMES = (*(kind.name.lower() for kind in RANDOM_KINDS), SLICE_END)
@@ -55,6 +56,9 @@ class GivenRisk(RiskModel):
     probabilities: Probabilities
     samples: int = 0
     seed: int = 0
+
+    def begin(self, strategies: Sequence[Strategy], names: Sequence[str]) -> None:
+        """Nothing: chains are small."""
 
     def _single_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
         causes = (self.probabilities.cause,)

@@ -159,16 +159,32 @@ class RecordedRisk(RiskModel):
         }
         return ranges, tuple(sorted(swings, key=lambda swing: -swing.factor))
 
+    def begin(self, strategies: Sequence[Strategy], names: Sequence[str]) -> None:
+        """Begin to evaluate the hooks, if figures of one thread are to be found."""
+        if self._sought(strategies, names, alone=True):
+            _ = self._context
+
     def evaluate_all(self, strategies: Sequence[Strategy], names: Sequence[str]) -> Iterator[Risk]:
-        cells = [cell for one in strategies for name in names if (cell := self._cell(one, name)) is not None]
-        several = [cell for cell in cells if not cell.single_threaded and self._found(_TOGETHER, cell) is None]
+        self.begin(strategies, names)
+        several = self._sought(strategies, names, alone=False)
         # A rate is one of the trace, which this process goes through.
         if self.rate is None:
             found = beside(lambda: [self._together(cell) for cell in several], pays=bool(several))
             self._begun = lambda: dict(zip(several, found(), strict=True))
-        self._propagate_ahead([cell for cell in cells if cell.single_threaded and self._found(_ALONE, cell) is None])
+        self._propagate_ahead(self._sought(strategies, names, alone=True))
         yield from super().evaluate_all(strategies, names)
         self._begun = dict
+
+    def _sought(self, strategies: Sequence[Strategy], names: Sequence[str], *, alone: bool) -> list[RiskCell]:
+        """The cells, of one thread or of several, that were not found before."""
+        cells = (self._cell(one, name) for one in strategies for name in names)
+        return [
+            cell
+            for cell in cells
+            if cell is not None
+            and cell.single_threaded == alone
+            and (self._found(_ALONE, cell) if alone else self._found(_TOGETHER, cell)) is None
+        ]
 
     def _cell(self, strategy: Strategy, name: str) -> RiskCell | None:
         key = strategy, name

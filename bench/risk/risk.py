@@ -7,7 +7,7 @@ With one thread a recorded execution says how long what was written is exposed; 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -209,6 +209,10 @@ class RiskModel(ABC):
     host: Host
     translator: Translator
 
+    @abstractmethod
+    def begin(self, strategies: Sequence[Strategy], names: Sequence[str]) -> None:
+        """Begin what ``evaluate_all`` needs and another process can do."""
+
     def evaluate_all(self, strategies: Sequence[Strategy], names: Sequence[str]) -> Iterator[Risk]:
         """The risk of each strategy in each scenario.  Raises as ``evaluate``."""
         for strategy in strategies:
@@ -241,3 +245,14 @@ class RiskModel(ABC):
     @abstractmethod
     def _multi_threaded(self, cell: RiskCell, risk: Risk) -> Risk:
         """``risk`` with its figures, for several threads."""
+
+
+def in_turn(models: Iterable[RiskModel], strategies: Sequence[Strategy], names: Sequence[str]) -> Iterator[RiskModel]:
+    """Each of the models, whose next one has begun."""
+    upcoming = iter(models)
+    following = next(upcoming, None)
+    while following is not None:
+        model, following = following, next(upcoming, None)
+        if following is not None:
+            following.begin(strategies, names)
+        yield model

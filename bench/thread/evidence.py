@@ -245,11 +245,11 @@ def _rate(lab: Lab) -> Facts:
     """
     boot = lab.trace("linux-boot")
     found: dict[str, SingleThreaded] = {}
-    for host in _ARM_HOSTS:
-        figures = lab.risk("unfixed", host, "system", "arm@2010", "linux-boot").figures
+    for risk in lab.risks("unfixed", _ARM_HOSTS, "system", "arm@2010", "linux-boot"):
+        figures = risk.figures
         assert isinstance(figures, SingleThreaded)
         if figures.harm.high:
-            found[host] = figures
+            found[risk.host.name] = figures
     facts: Facts = {
         "ever": bool(found),
         "retranslations": len(boot.retranslations),

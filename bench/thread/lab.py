@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,7 @@ from bench.check.cell import Check, Checked, Options
 from bench.check.command import command
 from bench.hosts import load_host
 from bench.risk.recorded import RecordedRisk
-from bench.risk.risk import Risk
+from bench.risk.risk import Risk, in_turn
 from bench.scenarios import scenario_names
 from bench.support.errors import InputError
 from bench.traces.store import load_trace
@@ -32,7 +32,6 @@ class Lab:
         self._strategy = cache(registry.find)
         self.check = cache(self._check)
         self.trace = cache(load_trace)
-        self.risk = cache(self._risk)
 
     def _check(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> Checked:
         asked = Options(**self._limits, **options)
@@ -41,10 +40,12 @@ class Lab:
             raise InputError(f"the search for {command(found)} was cut short", expected="a larger `max_states`")
         return found
 
-    def _risk(self, strategy: str, host: str, scenario: str, translator: str, trace: str) -> Risk:
-        model = RecordedRisk(self.host(host), load_translator(translator), self.trace(trace))
-        (found,) = model.evaluate_all([self._strategy(strategy)], [scenario])
-        return found
+    def risks(self, strategy: str, hosts: Sequence[str], scenario: str, translator: str, trace: str) -> Iterator[Risk]:
+        """The risk of a strategy on each host."""
+        models = (RecordedRisk(self.host(host), load_translator(translator), self.trace(trace)) for host in hosts)
+        asked = [self._strategy(strategy)], [scenario]
+        for model in in_turn(models, *asked):
+            yield from model.evaluate_all(*asked)
 
     def fails(self, strategy: str, host: str, scenario: str, translator: str, **options: Any) -> bool:
         """Whether the cell fails."""
