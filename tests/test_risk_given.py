@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.hosts import load_host
 from bench.risk.given import GivenRisk, Probabilities
-from bench.risk.risk import MultiThreadedGiven, Risk, SingleThreadedGiven
+from bench.risk.risk import MultiThreadedGiven, Risk, RiskModel, SingleThreadedGiven, in_turn
 from bench.translators.registry import load_translator
 from strategies.registry import find
 
@@ -49,6 +49,24 @@ def test_schedulers_are_in_order_and_a_proven_strategy_is_at_0(data: float, inst
     assert isinstance(found, MultiThreadedGiven)
     assert 0 < found.least <= found.slices <= found.greatest <= 1
     assert asked(text, "user", "idempotent").figures == MultiThreadedGiven(0.0, 0.0, 0.0)
+
+
+def test_of_several_hosts_the_next_one_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened: list[str] = []
+    monkeypatch.setattr(GivenRisk, "begin", lambda model, *asked: happened.append(f"{model.host.name} begins"))
+    hosts = ("cortex-a9", "arm926", "cortex-a8")
+
+    def made(host: str) -> RiskModel:
+        happened.append(f"{host} is made")
+        return GivenRisk(load_host(host), load_translator("arm@2010"), Probabilities.parsed(["drop=0.5"]))
+
+    for model in in_turn(map(made, hosts), [find("unfixed")], ["system"]):
+        happened.append(model.host.name)
+    assert happened == [
+        *("cortex-a9 is made", "arm926 is made", "arm926 begins", "cortex-a9"),
+        *("cortex-a8 is made", "cortex-a8 begins", "arm926", "cortex-a8"),
+    ]
+    assert not [*in_turn((), [], [])]
 
 
 def test_a_scenario_that_cannot_be_has_no_figures() -> None:
