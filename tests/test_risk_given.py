@@ -61,7 +61,7 @@ def test_of_several_hosts_the_next_one_has_begun(monkeypatch: pytest.MonkeyPatch
         return GivenRisk(load_host(host), load_translator("arm@2010"), Probabilities.parsed(["drop=0.5"]))
 
     for model in in_turn(map(made, hosts), [find("unfixed")], ["system"]):
-        happened.append(model.host.name)
+        happened += [model.host.name]
     assert happened == [
         *("cortex-a9 is made", "arm926 is made", "arm926 begins", "cortex-a9"),
         *("cortex-a8 is made", "cortex-a8 begins", "arm926", "cortex-a8"),
