@@ -70,8 +70,8 @@ def risk(
 
     The probability that a retranslation ends in the execution of a wrong unit.
 
-    Takes half a minute per host on the default trace, the first time; --scenario migrate and --sensitivity several
-    times as long.
+    Takes ten to twenty seconds per host on the default trace, the first time; --scenario migrate and --sensitivity
+    several times as long.
 
     \b
     Example: staleline risk --strategy unfixed --host cortex-a9 --scenario system

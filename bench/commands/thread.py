@@ -22,7 +22,7 @@ def thread(
 ) -> None:
     """Decide every claim of the thread of January 2011. By the models and the recordings.
 
-    Takes half a minute the first time. --set derives every host, so that a verdict can be seen to change.
+    Takes some twenty seconds the first time. --set derives every host, so that a verdict can be seen to change.
 
     \b
     Example: staleline thread seven-steps flush-cures --set coherence.snoop=all
