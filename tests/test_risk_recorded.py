@@ -18,13 +18,14 @@ from bench.hosts import host_names, load_host
 from bench.replay.context import ReplayContext
 from bench.replay.parameters import Parameters
 from bench.risk.evictions import Arrivals, arrivals_on, causes_on
-from bench.risk.exposure import Exposure, UnitRows, expose
+from bench.risk.exposure import Exposure, expose
 from bench.risk.harm import F64, FETCHED, always, harmful
 from bench.risk.pressure import Pressure
 from bench.risk.propagation import propagate
 from bench.risk.quiescent import QuiescentMaps, QuiescentStates
 from bench.risk.recorded import RecordedRisk
 from bench.risk.risk import MultiThreaded, Range, Risk, RiskCell, SingleThreaded
+from bench.risk.rows import UnitRows
 from bench.scenarios import scenario
 from bench.traces.model import measured, model_trace, varied
 from bench.traces.store import load_trace, save_trace
