@@ -24,7 +24,7 @@ from bench.caches.events import EventKind, Events
 from bench.caches.simulate import simulate
 from bench.hosts import Host, load_host
 from bench.hosts.profile import Tag
-from bench.replay.context import Simulated
+from bench.replay.context import ReplayContext, Simulated
 from bench.replay.cost import NOTHING, Cost, of_quantity, weakest
 from bench.replay.layout import host_scale
 from bench.replay.parameters import Parameters, described
@@ -818,3 +818,21 @@ def test_the_beginning_of_the_recorded_boot() -> None:
     flush = found["flush-on-retranslation"]
     assert flush.lines_cleaned == flush.lines_invalidated >= flush.retranslations
     assert found["side-table"].writes == 0 < found["side-table"].side_bytes
+
+
+@settings(max_examples=20, deadline=None)
+@given(cuts=st.sets(st.integers(0, 3), max_size=3))
+def test_events_that_are_made_in_pieces_are_all_events_once(cuts: set[int]) -> None:
+    trace = trace_of([0, 1, 1, 0], [0, 2])
+    context = ReplayContext(trace, A9_LRU, load_translator("arm"), Parameters())
+    layers = context.events(context.as_emitted)
+    for layer in layers:
+        ends = [-1, *sorted(cuts), trace.length]
+        pieces = [layer.between(*pair) for pair in itertools.pairwise(ends)]
+        for piece, (first, end) in zip(pieces, itertools.pairwise(ends), strict=True):
+            assert all(first <= position < end for position in piece.position.tolist())
+        assert sum(map(len, pieces)) == len(layer)
+    runs = Events.merged(layers, -1, trace.length)
+    runs = runs[runs.kind == EventKind.TRANSLATE]
+    born = trace.blocks.born[trace.blocks.born >= 0] - 1
+    assert sorted(runs.position.tolist()) == sorted([*born.tolist(), *trace.retranslations.position.tolist()])

@@ -116,10 +116,11 @@ def replayed(host: Host, sizes: Sequence[int], words: Sequence[int], rows: list[
 
 @st.composite
 def shapes(draw: st.DrawFn, lines: Sequence[int], data: bool = False) -> Cache:
-    """A small cache of any shape and policy."""
+    """A small cache of any shape and policy.  Words of 64 lines have sets of their own where there are as many."""
     replacement = draw(st.sampled_from(sorted(MOST_WAYS)))
-    ways = draw(st.sampled_from([1, 2, 4, 8, 16]) if replacement == "plru" else st.integers(1, 16))
-    line, sets = draw(st.sampled_from(lines)), draw(st.sampled_from([1, 2, 4, 8]))
+    line, sets = draw(st.sampled_from(lines)), draw(st.sampled_from([1, 2, 4, 8, 64, 128]))
+    most = 16 if sets < 64 else 2
+    ways = draw(st.sampled_from([1, 2, 4, 8, 16][:most]) if replacement == "plru" else st.integers(1, most))
     more = {"write": draw(st.sampled_from(["back", "through"])), "write_allocate": draw(st.booleans())} if data else {}
     return cache(ways * line * sets, ways, line, replacement, **more)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from cache_reference import Reference
 from cells import chain_cell as cell
 
+import bench.risk.exposure as exposure_module
 from bench.caches.events import EventKind
 from bench.hosts import host_names, load_host
 from bench.replay.context import ReplayContext
@@ -336,7 +338,7 @@ def test_lines_leave_once_and_in_any_order(host: str, name: str, settings: tuple
         assert all((a[b] == b[a]).all() for a, b in itertools.combinations([*leave, *moves], 2))
 
 
-def test_what_is_forgotten_between_retranslations_does_not_matter() -> None:
+def test_what_is_forgotten_between_retranslations_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = load_host("cortex-a9")
     values = Pressure().values(profile, "arm")
     model, question = cell("unfixed", "cortex-a9", name="system")
@@ -356,6 +358,9 @@ def test_what_is_forgotten_between_retranslations_does_not_matter() -> None:
     exposure = Exposure(np.zeros(2, np.int64), rows, count, 1.0, 0)
     assert len(rows.gap) > 1.5 * len(exposure.episodes.gap)
     assert len(exposure.episodes.firsts) > 4
+    monkeypatch.setattr(exposure_module, "_AT_ONCE", 1)  # a unit at a time
+    for one, all_at_once in zip(replace(exposure).episodes, exposure.episodes, strict=True):
+        assert np.array_equal(one, all_at_once)
     (found,) = propagate(exposure, states.maps, arrivals, [(matrix, FETCHED)])
     plain = plainly(rows, states, matrix, gaps(rows, states, arrivals), FETCHED)
     assert (found.whole, found.single, found.window) == pytest.approx(plain, rel=1e-6, abs=0)

@@ -79,7 +79,7 @@ _EXECUTIONS, _STOPPED, _UNKNOWN, _PASSED_ON, _WRITTEN_BACK, _CLEANED, _INVALIDAT
 _EVERY_LINE, _EACH, _NONE = np.int64(MOST_LINES + 1), np.int64(-1), np.int64(0)
 _ZERO, _ONE, _ALL = np.uint64(0), np.uint64(1), np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 FREE = np.uint64(1 << 63)
-"""In ``differs``: a frame of the set may be free in some variant."""
+"""In ``differs``: a frame of the set may be free in variant 0."""
 _WORD_BITS, _IN_WORD = np.int64(6), np.int64(63)
 # The number of the lowest bit of a word, by the top bits of that bit's product with a de Bruijn sequence.
 _SEQUENCE, _TOP = np.uint64(0x03F7_9D71_B4CB_0A89), np.uint64(58)
@@ -145,9 +145,9 @@ class CacheState(NamedTuple):
 
     ``frames`` (variant, frame) and ``words`` (variant, set) of the instruction cache, the data cache and the L2 in
     this order; entries of another variant than 0 are valid only where ``differs`` (set) has its bit.  Where a hit
-    changes nothing, ``differs`` is 0 only if no frame is free: a line that is not settled replaces another then.
-    ``taken`` (variant): the dirty line that the last access replaced; ``evicted``: the same of an L1, while the L2 is
-    accessed.
+    changes nothing, ``differs`` is 0 only if no frame is free (``FREE``): a line that is not settled replaces another
+    then.  ``taken`` (variant): the dirty line that the last access replaced; ``evicted``: the same of an L1, while the
+    L2 is accessed.
     ``settled`` (word, cache): a bit for each line: every variant holds it; in a set that ``differs`` for none, all of
     those that are held.  ``counts`` (variant, counter), with a last row for what all variants have in common.
     ``numbers``: a ``Shape``, then three ``Level``.
@@ -300,13 +300,11 @@ def _load(
     if members == everyone:
         _settle(s, level, line, tracked)
     if differs & FREE:
-        free = _ZERO
-        for variant in range(variants):
-            if ((differs | _ONE) >> np.uint64(variant)) & _ONE:
-                for way in range(ways):
-                    if s.frames[np.uint64(variant * n[_FRAMES] + first + way)] == NOTHING:
-                        free = FREE
-        s.differs[np.uint64(at)] = differs & ~FREE | free
+        differs ^= FREE
+        for way in range(ways):
+            if s.frames[np.uint64(first + way)] == NOTHING:
+                differs |= FREE
+        s.differs[np.uint64(at)] = differs
     if differs & ~FREE:
         _rejoin(policy, ways, s, level, at, first)
     return missed, evicted
