@@ -238,6 +238,18 @@ def test_a_line_that_one_simulation_drops_and_brings_back_is_held_by_all(replace
     assert (kept.translator_data_lines, dropped.translator_data_lines) == (2, 3)
 
 
+@pytest.mark.parametrize("sets", [8, 64])
+@pytest.mark.parametrize("replacement", sorted(MOST_WAYS))
+def test_what_one_simulation_brings_in_others_miss(replacement: str, sets: int) -> None:
+    shape = cache(2 * 32 * sets, 2, 32, replacement)
+    host, parameters = msgspec.structs.replace(SIMPLE, icache=shape), Footprint(translator_code_lines=3)
+    both, own = (events_of([(position, EventKind.TRANSLATE, 0, 1)]) for position in (1, 0))
+    ran = [np.zeros(2, np.uint32)]
+    early, late = simulate(host, *packed([64]), ran, [(own, both), (Events.none(), both)], parameters)
+    assert (early.translator_code_lines, late.translator_code_lines) == (6, 3)
+    assert early.translator_code_misses == late.translator_code_misses == 3
+
+
 def dense(host: Host, seed: int) -> tuple[list[int], list[int], list[Row]]:
     """TBs, executions, and events that store, clean and drop the same lines again and again."""
     random = np.random.default_rng(seed)
