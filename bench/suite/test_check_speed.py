@@ -66,7 +66,7 @@ def states(found: Outcome | checkers.Found) -> int:
 def test_one_core(measure: Measure) -> None:
     """Ours, breadth first, every state."""
     rows = (GoalRow("search, one core, breadth first", Goal(fast=6), SPIN),)
-    measure(lambda: explored(MIDDLE, symmetric=False), ONE_CORE, OURS, work=states, unit="states", rows=rows)
+    measure(lambda: explored(MIDDLE, symmetric=False), ONE_CORE, OURS, work=states, unit="states", rows=rows, rounds=9)
 
 
 @pytest.mark.usefixtures("one_core")
