@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -73,13 +74,12 @@ class FreshMachine:
 def tree(process: int) -> Iterator[int]:
     """A process and all below it, as far as the system tells (Linux)."""
     yield process
-    for children in Path(f"/proc/{process}/task").glob("*/children"):
-        try:
-            found = children.read_text(encoding="ascii").split()
-        except OSError:  # it has ended
-            continue
-        for child in found:
-            yield from tree(int(child))
+    below: list[str] = []
+    with contextlib.suppress(OSError):  # it has ended, or one of its threads
+        for children in Path(f"/proc/{process}/task").glob("*/children"):
+            below += children.read_text(encoding="ascii").split()
+    for child in below:
+        yield from tree(int(child))
 
 
 def memory(process: int) -> int:
