@@ -197,6 +197,11 @@ class Tab:
         )
         return found
 
+    def step_through(self, link: str) -> None:
+        """Open a counterexample: keys that come before it is there go nowhere."""
+        self.tab.click(link)
+        self.tab.wait_for_selector("#stepper", state="visible")
+
     def shuts_nobody_out(self) -> None:
         """All rules of axe-core."""
         module, missing = "axe_playwright_python.sync_playwright", "axe-playwright-python is not installed"
@@ -244,7 +249,7 @@ def test_it_filters_by_host_and_scenario(opened: Tab) -> None:
 def test_a_verdict_opens_its_counterexample_and_keys_step_through_it(opened: Tab) -> None:
     tab = opened.tab
     assert not tab.is_visible("#stepper")
-    tab.click('tr[data-host="board"] td.fails a >> nth=0')
+    opened.step_through('tr[data-host="board"] td.fails a >> nth=0')
     assert tab.is_visible("#stepper")
     assert tab.inner_text("#because").startswith("Step 1 of ")
     assert tab.is_disabled("#back")
@@ -271,7 +276,7 @@ def test_a_verdict_opens_its_counterexample_and_keys_step_through_it(opened: Tab
 
 def test_the_address_names_the_cell_and_the_step(page: Page, chromium: Any) -> None:
     first = Tab(chromium, page[0])
-    first.tab.click("td.fails a >> nth=0")
+    first.step_through("td.fails a >> nth=0")
     first.tab.keyboard.press("ArrowRight")
     address, said = first.tab.url, first.tab.inner_text("#because")
     second = Tab(chromium, page[0])
@@ -288,7 +293,7 @@ def test_the_address_names_the_cell_and_the_step(page: Page, chromium: Any) -> N
 
 @pytest.mark.parametrize("opened", [{"viewport": {"width": 390, "height": 844}}], indirect=True)
 def test_on_a_phone_the_page_itself_does_not_scroll_sideways(opened: Tab) -> None:
-    opened.tab.click("td.fails a >> nth=0")
+    opened.step_through("td.fails a >> nth=0")
     assert opened.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -323,7 +328,7 @@ def test_texts_of_charts_are_readable_in_light_and_dark(opened: Tab) -> None:
 
 
 def test_states_are_told_without_colour(opened: Tab) -> None:
-    opened.tab.click("td.fails a >> nth=0")
+    opened.step_through("td.fails a >> nth=0")
     words = set(
         opened.tab.eval_on_selector_all(
             ".lanes td.ok, .lanes td.wrong, .lanes td.absent",
@@ -368,7 +373,7 @@ def test_marks_of_charts_say_what_they_show(opened: Tab) -> None:
 )
 def test_axe_finds_nothing_that_shuts_anybody_out(opened: Tab) -> None:
     """Names, contrast, landmarks, headings, tables: all rules of axe-core, with a counterexample and tables open."""
-    opened.tab.click("td.fails a >> nth=0")
+    opened.step_through("td.fails a >> nth=0")
     opened.tab.evaluate("document.querySelectorAll('details').forEach((one, at) => { one.open = at % 9 === 0; })")
     opened.shuts_nobody_out()
 
@@ -380,7 +385,7 @@ def test_the_page_of_a_protocol_can_be_stepped_through_and_read(
     tab = Tab(chromium, verdicts[0], viewport={"width": width, "height": 900})
     tab.tab.select_option("#filter-host", "power")
     assert tab.tab.locator("#results td[data-label='ppc-g4']:visible").count() == 0
-    tab.tab.click("td.fails a:visible >> nth=0")
+    tab.step_through("td.fails a:visible >> nth=0")
     tab.tab.keyboard.press("End")
     assert tab.tab.locator(".lanes td.now.wrong").count() == 1
     assert tab.tab.inner_text("#because").endswith("(line 38): execute W: anything, which is wrong.")
@@ -432,7 +437,7 @@ def test_what_the_stepper_marks_is_not_the_final_value(opened: Tab) -> None:
 def test_lanes_slide_under_their_names(opened: Tab) -> None:
     tab = opened.tab
     tab.set_viewport_size({"width": 390, "height": 844})
-    tab.click("td.fails a >> nth=0")
+    opened.step_through("td.fails a >> nth=0")
     tab.keyboard.press("End")
     tab.evaluate("document.getElementById('lanes').scrollIntoView()")
     assert tab.evaluate("document.getElementById('lanes').scrollLeft") > 50
@@ -452,7 +457,7 @@ def test_the_table_fits_a_laptop_and_a_phone_shows_a_verdict_at_once(opened: Tab
 
 def test_on_paper_everything_is_unfolded_and_nothing_is_to_be_clicked(opened: Tab) -> None:
     tab = opened.tab
-    tab.click("td.fails a >> nth=0")
+    opened.step_through("td.fails a >> nth=0")
     tab.emulate_media(media="print")
     tab.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert not tab.is_visible("#stepper")
